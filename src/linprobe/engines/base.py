@@ -1,0 +1,158 @@
+"""The Engine interface: where the sums over images run. Sums, never means, so that shards add up."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.errors import LabelError, ParameterError, ShapeError
+from linprobe.features.base import Affine
+from linprobe.losses.base import Loss
+from linprobe.shapes import Floats, Labels, check_sample_weight
+
+__all__ = ["ENGINES", "Engine", "Examples", "Sums", "open_engine"]
+
+ENGINES = {"reference": "ReferenceEngine", "threads": "ThreadsEngine"}
+"""Name of each engine, which is also its module in this room, and its class."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What an engine runs over: rows as they lie in memory, their labels and weights.
+
+    Args:
+        X: (M, D) uint8, float16, float32 or float64; any strides, read-only and memory-mapped arrays included.
+        y: (N,) integers in 0..n_classes-1; one for each *used* row.
+        n_classes: K; may exceed the number of classes present.
+        rows: (N,) positions in `X` of the rows that are used, or None for all of them (then N = M).
+        sample_weight: (N,) finite, >= 0, or None for all ones.
+        affine: the map applied to each row as it is read, or None.
+    """
+
+    X: npt.NDArray[Any]
+    y: Labels
+    n_classes: int
+    rows: npt.NDArray[np.int64] | None = None
+    sample_weight: Floats | None = None
+    affine: Affine | None = None
+
+    def __post_init__(self) -> None:
+        if self.X.ndim != 2:
+            raise ShapeError(f"X has shape {self.X.shape}; expected two axes, (n_images, n_features).")
+        if self.X.dtype not in (np.uint8, np.float16, np.float32, np.float64):
+            raise ShapeError(f"X has dtype {self.X.dtype}; expected uint8, float16, float32 or float64.")
+        n = len(self.X) if self.rows is None else len(self.rows)
+        if self.y.shape != (n,):
+            raise ShapeError(f"y has shape {self.y.shape} but {n} rows of X are used; y must be ({n},).")
+        if n == 0:
+            raise ShapeError("X has no rows; at least one image is needed.")
+        if not np.issubdtype(self.y.dtype, np.integer):
+            raise LabelError(f"y has dtype {self.y.dtype}; expected integers in 0..{self.n_classes - 1}.")
+        if self.y.min() < 0 or self.y.max() >= self.n_classes:
+            raise LabelError(
+                f"y holds labels {self.y.min()}..{self.y.max()}; with {self.n_classes} classes "
+                f"they must lie in 0..{self.n_classes - 1}."
+            )
+        if self.rows is not None and (self.rows.min() < 0 or self.rows.max() >= len(self.X)):
+            raise ShapeError(f"rows must lie in 0..{len(self.X) - 1}; found {self.rows.min()}..{self.rows.max()}.")
+        if self.sample_weight is not None:
+            check_sample_weight(self.sample_weight, n)
+        if self.affine is not None and len(self.affine.scale) != self.n_features:
+            raise ShapeError(f"the affine map has {len(self.affine.scale)} features but X has {self.n_features}.")
+
+    @property
+    def n_images(self) -> int:
+        """N, the number of used rows."""
+        return len(self.y)
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return int(self.X.shape[1])
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the sample weights; N without any."""
+        return float(self.n_images) if self.sample_weight is None else float(self.sample_weight.sum())
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What one pass over some images gives.
+
+    Attributes:
+        loss: sum of weight_i L_i.
+        dW: (K, D) float64, sum of weight_i dL_i/dW, in the space of the mapped rows; None when not asked for.
+        db: (K,) float64, likewise.
+        correct: sum of weight_i over the images whose highest score (the first, on ties) is that of their label.
+        weight: sum of weight_i.
+    """
+
+    loss: float
+    dW: Floats | None
+    db: Floats | None
+    correct: float
+    weight: float
+
+    @property
+    def accuracy(self) -> float:
+        """Weighted share of images classified correctly."""
+        return self.correct / self.weight if self.weight else float("nan")
+
+
+class Engine(ABC):
+    """Runs the sums over the images of one `Examples`.
+
+    W (K, D) and b (K,) act on the mapped rows: with X' = scale * X + shift, scores are S = X' Wᵀ + b. They may be
+    float32 or float64. `rows` (n,) are positions 0..N-1 among the used images (not positions in X), in any order;
+    None means all of them.
+    """
+
+    def __init__(self, examples: Examples, n_threads: int | None = None) -> None:
+        self.examples = examples
+        self.n_threads = n_threads
+
+    @abstractmethod
+    def scores(self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None) -> Floats:
+        """Scores (n, K), float64."""
+
+    @abstractmethod
+    def loss_and_gradient(
+        self,
+        W: Floats,
+        b: Floats,
+        loss: Loss,
+        rows: npt.NDArray[np.int64] | None = None,
+        *,
+        need_gradient: bool = True,
+    ) -> Sums:
+        """Loss, gradient and number of hits, summed over the images; without `need_gradient` dW and db are None."""
+
+    def runs_sgd(self, loss: Loss) -> bool:
+        """Whether `sgd_epoch` can run this loss; if not, the optimizer loops over `loss_and_gradient`."""
+        return False
+
+    def sgd_epoch(self, state: dict[str, npt.NDArray[Any]], loss: Loss, **plan: Any) -> float:
+        """One epoch of mini-batch updates of `state`, in place; see `optimizers/sgd.py` for the plain form."""
+        raise NotImplementedError(f"{type(self).__name__} has no SGD loop of its own")
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line: the engine, its instruction set, its threads and the precision of its sums."""
+
+
+def open_engine(name: str, examples: Examples, n_threads: int | None = None) -> Engine:
+    """The engine called `name` over `examples`; its module is imported only now.
+
+    Raises:
+        ParameterError: there is no such engine.
+    """
+    if name not in ENGINES:
+        raise ParameterError(f"engine = {name!r}; expected one of {', '.join(sorted(ENGINES))}.")
+    engine: Engine = getattr(importlib.import_module(f"linprobe.engines.{name}"), ENGINES[name])(examples, n_threads)
+    return engine

@@ -1,0 +1,89 @@
+"""Every exception of linprobe.
+
+    LinprobeError
+    ├── DataError                 something on disk, or an array handed in as data, is not what it should be
+    │   ├── SourceError           the source is missing, empty, or of no known format
+    │   ├── ArchiveError          an archive with unsafe or unreadable entries
+    │   ├── ImageError            pictures that are broken, too large, or of different sizes
+    │   ├── FormatError           a CIFAR, IDX or array file that breaks its own format
+    │   ├── LabelError            labels out of range, of the wrong length, or of one class only
+    │   └── SplitError            a split that cannot be made, or a class with no image in it
+    ├── ShapeError                an array whose shape does not fit the others
+    ├── ParameterError            an argument outside its range; the message lists the valid choices
+    ├── IncompatibleError         two choices that do not work together
+    ├── ModelFileError            a model file that is damaged, incomplete or of another version
+    └── RunError                  a run folder that cannot be written, read or resumed
+
+All carry one sentence or two: what was asked, what was found, what to do next. All but RunError are also a
+ValueError, so that code written for scikit-learn catches them.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArchiveError",
+    "DataError",
+    "FormatError",
+    "ImageError",
+    "IncompatibleError",
+    "LabelError",
+    "LinprobeError",
+    "ModelFileError",
+    "ParameterError",
+    "RunError",
+    "ShapeError",
+    "SourceError",
+    "SplitError",
+]
+
+
+class LinprobeError(Exception):
+    """Base of all errors that linprobe raises on purpose; the command line prints them as one line, exit code 2."""
+
+
+class DataError(LinprobeError, ValueError):
+    """Data that cannot be used as it is."""
+
+
+class SourceError(DataError):
+    """A source that is missing, empty, or of no known format."""
+
+
+class ArchiveError(DataError):
+    """An archive whose entries are unsafe or unreadable."""
+
+
+class ImageError(DataError):
+    """Pictures that are broken, too large, or of different sizes."""
+
+
+class FormatError(DataError):
+    """A file that breaks the format it claims to have."""
+
+
+class LabelError(DataError):
+    """Labels that are out of range, of the wrong length, or all alike."""
+
+
+class SplitError(DataError):
+    """A train / validation / test split that cannot be made."""
+
+
+class ShapeError(LinprobeError, ValueError):
+    """An array whose shape does not fit the others."""
+
+
+class ParameterError(LinprobeError, ValueError):
+    """An argument outside its range."""
+
+
+class IncompatibleError(LinprobeError, ValueError):
+    """Two choices that do not work together."""
+
+
+class ModelFileError(LinprobeError, ValueError):
+    """A model file that is damaged, incomplete or of another version."""
+
+
+class RunError(LinprobeError):
+    """A run folder that cannot be written, read or resumed."""

@@ -1,0 +1,67 @@
+"""The Loss interface: from scores and labels to the loss of each image and its gradient in the scores."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from linprobe.errors import IncompatibleError
+from linprobe.shapes import Floats, Labels
+
+__all__ = ["Loss"]
+
+
+class Loss(ABC):
+    """A convex loss of the scores of one image, L_i(s, y).
+
+    Shapes, for every method of every loss: `scores` (N, K) floats, `y` (N,) integers in 0..K-1.
+
+    To write one, give `name`, `smooth` and `value_and_gradient`; the engines run any loss, and run those whose
+    `name` they know (with `parameters`) by fused code. See docs/add_a_loss.md.
+    """
+
+    name: ClassVar[str]
+    """What the engines, the command line and the model file call it."""
+
+    smooth: ClassVar[bool]
+    """Whether the gradient in the scores is continuous everywhere."""
+
+    @property
+    def curvature(self) -> float:
+        """A bound on the largest eigenvalue of the Hessian of L_i in the scores; inf where there is none."""
+        return float("inf")
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The numbers that, with `name`, define the loss (e.g. delta): for the engines and the model file."""
+        return {}
+
+    def value(self, scores: Floats, y: Labels) -> Floats:
+        """Loss of each image (N,), in the dtype of `scores`."""
+        return self.value_and_gradient(scores, y)[0]
+
+    @abstractmethod
+    def value_and_gradient(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
+        """Loss of each image (N,) and its gradient in the scores (N, K), both in the dtype of `scores`.
+
+        Raises:
+            ShapeError, LabelError: `y` is not one label in 0..K-1 per row of `scores`.
+        """
+
+    def kinks(self, scores: Floats, y: Labels) -> Floats:
+        """Signed quantities (N, M) at whose zeros L_i, or its slope, is not smooth; M may be 0.
+
+        The gradient check compares their signs at both ends of a difference: where one changes, the difference
+        straddles a kink and says nothing about the gradient.
+        """
+        return np.zeros((len(scores), 0), dtype=scores.dtype)
+
+    def conjugate(self, gradient: Floats, y: Labels) -> Floats:
+        """L*_i(g) = max over s of g·s - L_i(s, y), shape (N,); +inf where `gradient` (N, K) is not dual feasible.
+
+        Raises:
+            IncompatibleError: the loss gives no conjugate, so that no lower bound can be shown for it.
+        """
+        raise IncompatibleError(f"{type(self).__name__} has no conjugate; write one to get a certificate for it.")

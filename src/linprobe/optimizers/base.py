@@ -1,0 +1,130 @@
+"""The Optimizer interface: objective -> Solution, with a Status whose value is the sentence a user reads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.objective import Objective
+from linprobe.shapes import Floats
+
+__all__ = ["Callback", "Epoch", "Optimizer", "Solution", "State", "Status"]
+
+
+class Status(Enum):
+    """Why an optimizer ended. The value is the sentence a user reads."""
+
+    CONVERGED = "the gradient norm is below tol"
+    COMPLETED = "all epochs were run"
+    EARLY_STOPPED = "the validation loss stopped falling; the weights with the lowest one were kept"
+    MAX_ITER = "max_iter was reached first: raise max_iter, loosen tol, or increase reg"
+    STALLED = "no step decreased the objective: check the gradient, or the scale of the pixels"
+    DIVERGED = "the objective became NaN or grew without end: lower learning_rate or use learning_rate='auto'; the last good weights were kept"
+    STOPPED = "the callback asked to stop"
+
+
+@dataclass
+class State:
+    """All that an optimizer needs to go on to the same bits: a checkpoint holds exactly this.
+
+    Attributes:
+        epoch: epochs (SGD) or iterations (gradient descent) done.
+        arrays: W, b, and the optimizer's own arrays by name; float32 or float64.
+        numbers: the optimizer's own numbers by name (chosen learning rate, step count, best loss, ...).
+    """
+
+    epoch: int
+    arrays: dict[str, npt.NDArray[Any]]
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the trace, handed to the callback; `state` is a copy that may be kept.
+
+    Attributes:
+        epoch: how many are done; 0 is the start.
+        objective, data_loss, penalty, gradient_norm: at the weights of `state`, over the training images;
+            objective = data_loss + penalty, where penalty = reg R(W).
+        train_accuracy: share of the training images classified correctly, 0..1.
+        validation_loss, validation_accuracy: over the validation images; NaN where there are none.
+        learning_rate: the last one used.
+        passes: passes over the training images so far, those that filled this row included.
+        seconds: of optimisation so far, tracing included, from the start of this call (plus earlier ones on resume).
+    """
+
+    epoch: int
+    objective: float
+    data_loss: float
+    penalty: float
+    gradient_norm: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    passes: float
+    seconds: float
+    state: State
+
+
+Callback: TypeAlias = Callable[[Epoch], bool | None]
+"""Called after the start and after each epoch; returning True ends the run with Status.STOPPED."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What an optimizer returns.
+
+    Attributes:
+        W, b: (K, D) and (K,) float64, the weights to use.
+        status: why it ended.
+        history: a row per epoch, the start included; their `state` is dropped (None weights kept once, in `state`).
+        state: the last state, to go on from.
+        passes: passes over the training images.
+        seconds: of optimisation.
+        chosen: what was chosen from the data, in words by name (e.g. learning_rate).
+    """
+
+    W: Floats
+    b: Floats
+    status: Status
+    history: list[dict[str, float]]
+    state: State
+    passes: float
+    seconds: float
+    chosen: dict[str, str] = field(default_factory=dict)
+
+
+class Optimizer(ABC):
+    """Minimises an objective."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def minimize(
+        self,
+        objective: Objective,
+        start: State | None = None,
+        callback: Callback | None = None,
+        validation: Objective | None = None,
+    ) -> Solution:
+        """The weights found, with the reason why the search ended.
+
+        Args:
+            objective: what to minimise.
+            start: a state of the same optimizer on the same problem, to continue to the same bits; None starts at 0.
+            callback: called with an `Epoch` after the start and after each epoch.
+            validation: the same loss over held-out images (its reg is ignored), for early stopping and the trace.
+        """
+
+
+def zeros_state(objective: Objective, dtype: npt.DTypeLike) -> State:
+    """The start: W = 0, b = 0. The objective is convex, so any start will do, and 0 has a loss known in advance."""
+    K, D = objective.n_classes, objective.n_features
+    return State(0, {"W": np.zeros((K, D), dtype), "b": np.zeros(K, dtype)})

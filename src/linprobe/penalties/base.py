@@ -1,0 +1,67 @@
+"""The Penalty interface: from weights to R(W), its gradient and its prox. The objective multiplies R by `reg`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from linprobe.shapes import Floats
+
+__all__ = ["Penalty"]
+
+
+class Penalty(ABC):
+    """A convex penalty of the weights, R(W); the bias is never penalised.
+
+    Shapes, for every method of every penalty: `W` (K, D) floats; results keep its dtype.
+
+    Every penalty is a smooth part plus a part that is handled by its prox:
+
+        R(W) = smooth(W) + kinked(W)
+
+    with `gradient` the gradient of the first, and `prox` that of the second. L2 is all smooth, L1 all kinked.
+    """
+
+    name: ClassVar[str]
+    """What the engines, the command line and the model file call it."""
+
+    smooth: ClassVar[bool]
+    """Whether R has no kinked part, so that `prox` changes nothing."""
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The numbers that, with `name`, define the penalty (e.g. beta): for the model file."""
+        return {}
+
+    @property
+    def coefficients(self) -> tuple[float, float] | None:
+        """(a, c) when R(W) = a sum W² + c sum |W|, which the engines run in their fused loop; else None."""
+        return None
+
+    @property
+    def strong_convexity(self) -> float:
+        """The largest m for which R(W) - (m/2) sum W² is convex."""
+        return 0.0
+
+    @abstractmethod
+    def value(self, W: Floats) -> float:
+        """R(W), one number, summed in float64."""
+
+    @abstractmethod
+    def gradient(self, W: Floats) -> Floats:
+        """Gradient (K, D) of the smooth part of R."""
+
+    @abstractmethod
+    def prox(self, V: Floats, step: Floats | float) -> Floats:
+        """argmin over W of (1/2) sum (W - V)² + sum step * kinked(W), shape (K, D).
+
+        `step` is a number or an array (K, D): the step of each coordinate, for the adaptive updates.
+        """
+
+    @abstractmethod
+    def conjugate(self, V: Floats, reg: float) -> float:
+        """(reg R)*(V) = max over W of sum V * W - reg R(W); +inf where it is unbounded."""
+
+    def kinks(self, W: Floats) -> Floats:
+        """Signed quantities whose zeros are the kinks of R: W itself for L1, an empty array for L2."""
+        return W[:0]

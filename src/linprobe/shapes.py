@@ -1,0 +1,83 @@
+"""Array types, and the checks that name the array, the shape found and the shape wanted.
+
+Letters, here and everywhere: N images, D features, K classes.
+
+    X (N, D)   rows: uint8 pixels 0..255, or float16 / float32 / float64 vectors
+    y (N,)     integer labels in 0..K-1
+    W (K, D)   one template per class;  b (K,) one bias per class
+    S (N, K)   scores, S = X Wᵀ + b
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.errors import LabelError, ParameterError, ShapeError
+
+__all__ = [
+    "Floats",
+    "Labels",
+    "Pixels",
+    "check_labels",
+    "check_parameters",
+    "check_range",
+    "check_sample_weight",
+]
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+Labels: TypeAlias = npt.NDArray[np.integer[Any]]
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+def check_labels(y: Labels, scores: Floats) -> None:
+    """Raise ShapeError or LabelError unless `y` (N,) holds one label in 0..K-1 per row of `scores` (N, K)."""
+    if scores.ndim != 2:
+        raise ShapeError(f"scores has shape {scores.shape}; expected two axes, (n_images, n_classes).")
+    n_images, n_classes = scores.shape
+    if y.shape != (n_images,):
+        raise ShapeError(f"y has shape {y.shape} but scores has {n_images} rows; y must be ({n_images},).")
+    if not np.issubdtype(y.dtype, np.integer):
+        raise LabelError(f"y has dtype {y.dtype}; expected integers in 0..{n_classes - 1}.")
+    if n_images and (y.min() < 0 or y.max() >= n_classes):
+        row = int(np.flatnonzero((y < 0) | (y >= n_classes))[0])
+        raise LabelError(
+            f"y[{row}] = {int(y[row])} but scores has {n_classes} classes; labels must lie in 0..{n_classes - 1}."
+        )
+
+
+def check_parameters(W: Floats, b: Floats, n_classes: int, n_features: int) -> None:
+    """Raise ShapeError unless `W` is (n_classes, n_features) and `b` is (n_classes,)."""
+    if W.shape != (n_classes, n_features):
+        raise ShapeError(
+            f"W has shape {W.shape} but X has {n_features} features and y {n_classes} classes; "
+            f"W must be (n_classes, n_features) = ({n_classes}, {n_features}). "
+            "The bias is the separate vector b, not a last column of W."
+        )
+    if b.shape != (n_classes,):
+        raise ShapeError(f"b has shape {b.shape}; expected one bias per class, ({n_classes},).")
+
+
+def check_sample_weight(sample_weight: Floats, n_images: int) -> None:
+    """Raise unless `sample_weight` (N,) is finite, not negative, and not all zero."""
+    if sample_weight.shape != (n_images,):
+        raise ShapeError(f"sample_weight has shape {sample_weight.shape}; expected ({n_images},), one per image.")
+    if not np.isfinite(sample_weight).all():
+        row = int(np.flatnonzero(~np.isfinite(sample_weight))[0])
+        raise ParameterError(f"sample_weight[{row}] = {sample_weight[row]}; weights must be finite.")
+    if (sample_weight < 0).any():
+        row = int(np.flatnonzero(sample_weight < 0)[0])
+        raise ParameterError(f"sample_weight[{row}] = {sample_weight[row]}; weights must not be negative.")
+    if n_images and not sample_weight.any():
+        raise ParameterError("sample_weight is zero for every image; at least one must be positive.")
+
+
+def check_range(name: str, value: float, *, low: float, high: float = float("inf"), open_low: bool = False) -> None:
+    """Raise ParameterError unless `value` is a number in [low, high] (or ]low, high] with `open_low`)."""
+    inside = (low < value if open_low else low <= value) and value <= high
+    if not inside:  # NaN is never inside
+        sign = ">" if open_low else ">="
+        upper = f" and <= {high:g}" if high != float("inf") else ""
+        raise ParameterError(f"{name} = {value}; expected a number {sign} {low:g}{upper}.")
