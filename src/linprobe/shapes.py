@@ -36,6 +36,8 @@ def check_labels(y: Labels, scores: Floats) -> None:
     """Raise ShapeError or LabelError unless `y` (N,) holds one label in 0..K-1 per row of `scores` (N, K)."""
     if scores.ndim != 2:
         raise ShapeError(f"scores has shape {scores.shape}; expected two axes, (n_images, n_classes).")
+    if not np.issubdtype(scores.dtype, np.floating):
+        raise ShapeError(f"scores has dtype {scores.dtype}; expected floats.")
     n_images, n_classes = scores.shape
     if y.shape != (n_images,):
         raise ShapeError(f"y has shape {y.shape} but scores has {n_images} rows; y must be ({n_images},).")
@@ -75,9 +77,9 @@ def check_sample_weight(sample_weight: Floats, n_images: int) -> None:
 
 
 def check_range(name: str, value: float, *, low: float, high: float = float("inf"), open_low: bool = False) -> None:
-    """Raise ParameterError unless `value` is a number in [low, high] (or ]low, high] with `open_low`)."""
-    inside = (low < value if open_low else low <= value) and value <= high
+    """Raise ParameterError unless `value` is a finite number in [low, high] (or ]low, high] with `open_low`)."""
+    inside = (low < value if open_low else low <= value) and value <= high and value < float("inf")
     if not inside:  # NaN is never inside
         sign = ">" if open_low else ">="
         upper = f" and <= {high:g}" if high != float("inf") else ""
-        raise ParameterError(f"{name} = {value}; expected a number {sign} {low:g}{upper}.")
+        raise ParameterError(f"{name} = {value}; expected a finite number {sign} {low:g}{upper}.")

@@ -10,7 +10,18 @@ import numpy as np
 from linprobe.errors import IncompatibleError
 from linprobe.shapes import Floats, Labels
 
-__all__ = ["Loss"]
+__all__ = ["Loss", "rounding_slack"]
+
+
+def rounding_slack(gradient: Floats) -> Floats:
+    """What rounding may add to the sum or to an entry of each row of `gradient` (N, K), shape (N,).
+
+    4 K eps (1 + sum_j |g_j|), with eps that of the dtype: a sum of K entries, each computed with a few roundings.
+    Conjugates let dual feasibility be missed by this much, since a gradient computed in floating point does miss it.
+    """
+    eps = float(np.finfo(gradient.dtype).eps)
+    slack: Floats = 4.0 * gradient.shape[1] * eps * (1.0 + np.abs(gradient).sum(axis=1))
+    return slack
 
 
 class Loss(ABC):
@@ -28,9 +39,8 @@ class Loss(ABC):
     smooth: ClassVar[bool]
     """Whether the gradient in the scores is continuous everywhere."""
 
-    @property
-    def curvature(self) -> float:
-        """A bound on the largest eigenvalue of the Hessian of L_i in the scores; inf where there is none."""
+    def curvature(self, n_classes: int) -> float:
+        """A bound on the largest eigenvalue of the Hessian of L_i in K scores; inf where there is none."""
         return float("inf")
 
     @property

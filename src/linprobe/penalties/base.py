@@ -5,9 +5,30 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import numpy as np
+
+from linprobe.errors import IncompatibleError
 from linprobe.shapes import Floats
 
-__all__ = ["Penalty"]
+__all__ = ["Penalty", "excess", "soft_threshold"]
+
+
+def soft_threshold(V: Floats, step: Floats | float) -> Floats:
+    """`V` with each entry brought nearer to 0 by `step`, in the dtype of V: the prox of step |.|.
+
+    Written as V minus V clipped to [-step, step], so that what falls within becomes exactly +0.
+    """
+    step = np.asarray(step, dtype=V.dtype)
+    return V - np.clip(V, -step, step)
+
+
+def excess(V: Floats, reg: float) -> Floats:
+    """max(0, |V| - reg), float64, and 0 where |V| exceeds reg by no more than a relative 1e-12.
+
+    A V that was scaled to meet |V| <= reg exactly may miss it by a few roundings; this lets it pass.
+    """
+    size = np.abs(V).astype(np.float64)
+    return np.where(size <= reg * (1.0 + 1e-12), 0.0, size - reg)
 
 
 class Penalty(ABC):
@@ -61,6 +82,19 @@ class Penalty(ABC):
     @abstractmethod
     def conjugate(self, V: Floats, reg: float) -> float:
         """(reg R)*(V) = max over W of sum V * W - reg R(W); +inf where it is unbounded."""
+
+    def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
+        """The smallest element (K, D) of gradient + reg * (subgradients of the kinked part of R at W).
+
+        `gradient` is that of everything smooth: the data loss and reg times the smooth part of R. The result is 0
+        exactly where W is optimal, so that its norm is a stopping test; away from kinks it is the plain gradient.
+
+        Raises:
+            IncompatibleError: R has a kinked part and does not give this.
+        """
+        if not self.smooth:
+            raise IncompatibleError(f"{type(self).__name__} has kinks but no least_subgradient; write one for it.")
+        return gradient
 
     def kinks(self, W: Floats) -> Floats:
         """Signed quantities whose zeros are the kinks of R: W itself for L1, an empty array for L2."""

@@ -1,0 +1,40 @@
+"""Losses: from scores and labels to the loss of each image and its gradient in the scores."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from linprobe.errors import ParameterError
+from linprobe.losses.base import Loss
+from linprobe.losses.hinge import MulticlassHinge
+from linprobe.losses.softmax import SoftmaxCrossEntropy
+from linprobe.losses.squared_hinge import SquaredHinge
+
+__all__ = ["LOSSES", "Loss", "MulticlassHinge", "SoftmaxCrossEntropy", "SquaredHinge", "make_loss"]
+
+LOSSES: dict[str, type[MulticlassHinge] | type[SquaredHinge] | type[SoftmaxCrossEntropy]] = {
+    "hinge": MulticlassHinge,
+    "squared-hinge": SquaredHinge,
+    "softmax": SoftmaxCrossEntropy,
+}
+"""Each loss by its name, for the command line, the classifiers and the model file."""
+
+
+def make_loss(name: str, **parameters: float) -> Loss:
+    """The loss called `name`, with its `parameters` (e.g. delta).
+
+    Raises:
+        ParameterError: there is no such loss, or it has no such parameter.
+    Example:
+        >>> make_loss("hinge", delta=2.0)
+        MulticlassHinge(delta=2.0)
+    """
+    if name not in LOSSES:
+        raise ParameterError(f"loss = {name!r}; expected one of {', '.join(LOSSES)}.")
+    known = [field.name for field in fields(LOSSES[name])]
+    for parameter in parameters:
+        if parameter not in known:
+            raise ParameterError(
+                f"the loss {name!r} has no parameter {parameter!r}; it has {', '.join(known) or 'none'}."
+            )
+    return LOSSES[name](**parameters)

@@ -1,0 +1,136 @@
+"""The softmax cross-entropy loss, its probabilities, and its readings in the language of information."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from linprobe.errors import ParameterError, ShapeError
+from linprobe.losses.base import Loss, rounding_slack
+from linprobe.shapes import Floats, Labels, check_labels
+
+__all__ = ["SoftmaxCrossEntropy", "entropy", "one_hot"]
+
+
+@final
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(Loss):
+    """Minus the log-probability of the correct class (multinomial logistic regression).
+
+        L_i = -log(e^{s_{y_i}} / sum_j e^{s_j}) = log sum_j e^{s_j} - s_{y_i}
+
+    Natural logarithm. The largest score is taken off first, which changes nothing and keeps every exponential
+    within 0..1; its own exponential, 1, goes through log1p, so that losses near 0 keep all their digits.
+
+    The same number has three readings, which agree to rounding: the negative log-likelihood of the label, the
+    cross-entropy H(P, Q) of the one-hot P with the softmax Q, and the divergence D_KL(P || Q), as H(P) = 0.
+
+    Source:
+        CS231n notes, linear-classify, "Softmax classifier".
+    Example:
+        >>> SoftmaxCrossEntropy().value(np.array([[-2.85, 0.86, 0.28]]), np.array([2])).round(2)
+        array([1.04])
+    """
+
+    name: ClassVar[str] = "softmax"
+    smooth: ClassVar[bool] = True
+
+    def curvature(self, n_classes: int) -> float:
+        """1/2, whatever K: the Hessian is diag(p) - p pᵀ, whose largest eigenvalue is met at p = (1/2, 1/2, 0, ...)."""
+        return 0.5
+
+    def value_and_gradient(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
+        """Loss of each image (N,) and its gradient in the scores, p - e_{y_i} (N, K)."""
+        check_labels(y, scores)
+        rows = np.arange(len(y))
+        shifted, exponentials, rest = _below_the_top(scores)
+        losses = np.log1p(rest) - shifted[rows, y]
+        dscores = exponentials / (1.0 + rest)[:, None]
+        dscores[rows, y] = 0.0
+        dscores[rows, y] = -dscores.sum(axis=1)  # p_y - 1 without its cancellation: minus the other probabilities
+        return losses, dscores
+
+    def conjugate(self, gradient: Floats, y: Labels) -> Floats:
+        """L*_i(g) = sum_j p_j log p_j, with p = g + e_{y_i}, where p lies on the simplex; else +inf.
+
+        0 log 0 = 0. The simplex may be missed by `rounding_slack`.
+        """
+        check_labels(y, gradient)
+        slack = rounding_slack(gradient)
+        p = gradient.copy()
+        p[np.arange(len(y)), y] += 1.0
+        feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (p.min(axis=1) >= -slack)
+        return np.where(feasible, -entropy(np.maximum(p, 0.0)), np.inf)
+
+    def log_probabilities(self, scores: Floats) -> Floats:
+        """log P(Y = k | x_i) = s_k - log sum_j e^{s_j}, (N, K); finite for finite scores."""
+        shifted, _, rest = _below_the_top(scores)
+        return shifted - np.log1p(rest)[:, None]
+
+    def probabilities(self, scores: Floats) -> Floats:
+        """P(Y = k | x_i) = e^{s_k} / sum_j e^{s_j}, (N, K); rows sum to 1 up to rounding."""
+        _, exponentials, rest = _below_the_top(scores)
+        return exponentials / (1.0 + rest)[:, None]
+
+    def negative_log_likelihood(self, scores: Floats, y: Labels) -> Floats:
+        """-log P(Y = y_i | x_i), (N,): the loss, read as maximum likelihood."""
+        check_labels(y, scores)
+        log_likelihood: Floats = self.log_probabilities(scores)[np.arange(len(y)), y]
+        return -log_likelihood
+
+    def cross_entropy(self, target: Floats, scores: Floats) -> Floats:
+        """H(P, Q) = -sum_j P_j log Q_j of each row, (N,), with P = `target` (N, K) and Q the softmax of `scores`.
+
+        Raises:
+            ShapeError, ParameterError: a row of `target` is not a distribution over the classes of `scores`.
+        """
+        _check_distributions(target, scores)
+        return -_product(target, self.log_probabilities(scores)).sum(axis=1)
+
+    def kl_divergence(self, target: Floats, scores: Floats) -> Floats:
+        """D_KL(P || Q) = sum_j P_j log(P_j / Q_j) of each row, (N,); arguments as in `cross_entropy`."""
+        _check_distributions(target, scores)
+        log_target = np.log(np.where(target > 0, target, 1.0))
+        return _product(target, log_target - self.log_probabilities(scores)).sum(axis=1)
+
+
+def entropy(p: Floats) -> Floats:
+    """H(P) = -sum_j p_j log p_j of each row of `p` (N, K), (N,), with 0 log 0 = 0; natural logarithm."""
+    return -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1) + 0.0  # + 0.0 turns -0 into 0
+
+
+def one_hot(y: Labels, n_classes: int) -> Floats:
+    """(N, K) float64 distributions that put everything on the label."""
+    target = np.zeros((len(y), n_classes))
+    check_labels(y, target)
+    target[np.arange(len(y)), y] = 1.0
+    return target
+
+
+def _below_the_top(scores: Floats) -> tuple[Floats, Floats, Floats]:
+    """s - max s, its exponentials (N, K), and their sum without the top's own 1, (N,)."""
+    if scores.ndim != 2 or not np.issubdtype(scores.dtype, np.floating):
+        raise ShapeError(f"scores has shape {scores.shape}, {scores.dtype}; expected (n_images, n_classes) floats.")
+    top = scores.argmax(axis=1)[:, None]
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite scores give an infinite or NaN loss, unwarned
+        shifted: Floats = scores - np.take_along_axis(scores, top, axis=1)
+        exponentials = np.exp(shifted)
+    others = exponentials.copy()
+    np.put_along_axis(others, top, 0.0, axis=1)
+    return shifted, exponentials, others.sum(axis=1)
+
+
+def _product(target: Floats, logs: Floats) -> Floats:
+    """target * logs, with 0 * anything = 0."""
+    return np.where(target > 0, target * np.where(target > 0, logs, 0.0), 0.0)
+
+
+def _check_distributions(target: Floats, scores: Floats) -> None:
+    if target.shape != scores.shape:
+        raise ShapeError(f"target has shape {target.shape} but scores has shape {scores.shape}; they must be alike.")
+    bad = (target < 0).any(axis=1) | ~(np.abs(target.sum(axis=1) - 1.0) <= 1e-6)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ParameterError(f"row {row} of target is {target[row]}; expected probabilities that sum to 1.")

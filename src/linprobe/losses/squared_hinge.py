@@ -1,0 +1,85 @@
+"""The squared multiclass hinge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from linprobe.losses.base import Loss, rounding_slack
+from linprobe.shapes import Floats, Labels, check_labels, check_range
+
+__all__ = ["SquaredHinge"]
+
+
+@final
+@dataclass(frozen=True)
+class SquaredHinge(Loss):
+    """Sum of the squares of the violated margins of each image.
+
+        L_i = sum_{j != y_i} max(0, s_j - s_{y_i} + delta)²
+
+    One large margin costs more than many small ones of the same sum. Smooth; its slope has a kink wherever a margin
+    is exactly 0. PyTorch's MultiMarginLoss(p=2) is this one divided by K.
+
+    Args:
+        delta: margin asked of the correct class, > 0, in the unit of the scores.
+    Source:
+        CS231n notes, linear-classify, "squared hinge loss SVM (or L2-SVM)".
+    Example:
+        >>> SquaredHinge(delta=10.0).value(np.array([[13.0, -7.0, 11.0]]), np.array([0]))
+        array([64.])
+    """
+
+    delta: float = 1.0
+    name: ClassVar[str] = "squared-hinge"
+    smooth: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_range("delta", self.delta, low=0.0, open_low=True)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """{"delta": delta}."""
+        return {"delta": self.delta}
+
+    def curvature(self, n_classes: int) -> float:
+        """2 K: the largest eigenvalue of the Hessian, met when all K - 1 margins are violated.
+
+        With M of them violated the Hessian is 2 sum_j (e_j - e_y)(e_j - e_y)ᵀ, twice the Laplacian of a star with
+        M leaves, whose largest eigenvalue is M + 1 <= K.
+        """
+        return 2.0 * n_classes
+
+    def value_and_gradient(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
+        """Loss of each image (N,) and its gradient in the scores (N, K)."""
+        margins = self.kinks(scores, y)
+        rows = np.arange(len(y))
+        margins[rows, y] = 0.0  # the sum leaves out j = y_i
+        np.maximum(margins, 0.0, out=margins)
+        dscores = 2.0 * margins
+        dscores[rows, y] = -dscores.sum(axis=1)  # every violated margin holds s_{y_i} once, with a minus
+        with np.errstate(over="ignore"):
+            return np.square(margins).sum(axis=1), dscores
+
+    def kinks(self, scores: Floats, y: Labels) -> Floats:
+        """The margins s_j - s_{y_i} + delta, (N, K); the column of y_i is delta, which is never 0."""
+        check_labels(y, scores)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite scores give an infinite or NaN loss, unwarned
+            margins: Floats = scores - np.take_along_axis(scores, y[:, None], axis=1) + self.delta
+        margins[np.arange(len(y)), y] = self.delta
+        return margins
+
+    def conjugate(self, gradient: Floats, y: Labels) -> Floats:
+        """L*_i(g) = sum_{j != y_i} (g_j² / 4 - delta g_j) where g_j >= 0 (j != y_i) and sum_j g_j = 0; else +inf.
+
+        With u_j = s_j - s_{y_i} + delta the maximum splits into one for each j != y_i, of g_j (u - delta) -
+        max(0, u)², reached at u = g_j / 2. Bound and sum may be missed by `rounding_slack`.
+        """
+        check_labels(y, gradient)
+        slack = rounding_slack(gradient)
+        others = gradient.copy()
+        others[np.arange(len(y)), y] = 0.0
+        feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (others.min(axis=1) >= -slack)
+        return np.where(feasible, (np.square(others) / 4.0 - self.delta * others).sum(axis=1), np.inf)

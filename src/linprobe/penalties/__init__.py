@@ -1,0 +1,42 @@
+"""Penalties: from weights to R(W), its gradient, prox and conjugate."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from linprobe.errors import ParameterError
+from linprobe.penalties.base import Penalty
+from linprobe.penalties.elastic_net import ElasticNet
+from linprobe.penalties.l1 import L1
+from linprobe.penalties.l2 import L2
+
+__all__ = ["L1", "L2", "PENALTIES", "ElasticNet", "Penalty", "make_penalty"]
+
+PENALTIES: dict[str, type[L2] | type[L1] | type[ElasticNet] | None] = {
+    "l2": L2,
+    "l1": L1,
+    "elastic-net": ElasticNet,
+    "none": None,
+}
+"""Each penalty by its name, for the command line, the classifiers and the model file."""
+
+
+def make_penalty(name: str, **parameters: float) -> Penalty | None:
+    """The penalty called `name`, with its `parameters` (e.g. beta); None for "none".
+
+    Raises:
+        ParameterError: there is no such penalty, or it has no such parameter.
+    Example:
+        >>> make_penalty("elastic-net", beta=0.5)
+        ElasticNet(beta=0.5)
+    """
+    if name not in PENALTIES:
+        raise ParameterError(f"penalty = {name!r}; expected one of {', '.join(PENALTIES)}.")
+    kind = PENALTIES[name]
+    known = [] if kind is None else [field.name for field in fields(kind)]
+    for parameter in parameters:
+        if parameter not in known:
+            raise ParameterError(
+                f"the penalty {name!r} has no parameter {parameter!r}; it has {', '.join(known) or 'none'}."
+            )
+    return None if kind is None else kind(**parameters)

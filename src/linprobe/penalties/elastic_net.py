@@ -1,0 +1,85 @@
+"""The elastic net: L1 with a share of L2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from linprobe.penalties.base import Penalty, excess, soft_threshold
+from linprobe.shapes import Floats, check_range
+
+__all__ = ["ElasticNet"]
+
+
+@final
+@dataclass(frozen=True)
+class ElasticNet(Penalty):
+    """beta times the squares plus the sizes of the weights.
+
+        R(W) = sum_k sum_l (beta W_kl² + |W_kl|)
+
+    The smooth part is beta W², the kinked part |W|. Exact zeros as with L1; weights of pixels that say the same
+    thing are shared as with L2.
+
+    Args:
+        beta: share of the squares, >= 0.
+    Source:
+        Zou and Hastie, "Regularization and variable selection via the elastic net", 2005; scaled as in the lecture.
+    Example:
+        >>> ElasticNet(beta=2.0).value(np.array([[0.5, -0.5]]))
+        2.0
+    """
+
+    beta: float = 1.0
+    name: ClassVar[str] = "elastic-net"
+    smooth: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_range("beta", self.beta, low=0.0)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """{"beta": beta}."""
+        return {"beta": self.beta}
+
+    @property
+    def coefficients(self) -> tuple[float, float]:
+        """(beta, 1)."""
+        return self.beta, 1.0
+
+    @property
+    def strong_convexity(self) -> float:
+        """2 beta."""
+        return 2.0 * self.beta
+
+    def value(self, W: Floats) -> float:
+        """sum (beta W² + |W|)."""
+        W = W.astype(np.float64, copy=False)
+        return float((self.beta * np.square(W) + np.abs(W)).sum())
+
+    def gradient(self, W: Floats) -> Floats:
+        """2 beta W."""
+        return 2.0 * self.beta * W
+
+    def prox(self, V: Floats, step: Floats | float) -> Floats:
+        """Each weight brought nearer to 0 by `step`, and to exactly 0 if it is within `step` of it."""
+        return soft_threshold(V, step)
+
+    def conjugate(self, V: Floats, reg: float) -> float:
+        """sum max(0, |V| - reg)² / (4 reg beta); where reg beta = 0, 0 if max |V| <= reg and else +inf."""
+        over = excess(V, reg)
+        if not over.any():
+            return 0.0
+        if reg * self.beta == 0.0:
+            return float("inf")
+        return float(np.square(over).sum()) / (4.0 * reg * self.beta)
+
+    def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
+        """gradient + reg sign(W) where W is not 0; where it is, what of `gradient` exceeds the reach of reg."""
+        return np.where(W == 0.0, soft_threshold(gradient, reg), gradient + reg * np.sign(W))
+
+    def kinks(self, W: Floats) -> Floats:
+        """W."""
+        return W

@@ -1,0 +1,62 @@
+"""The L1 penalty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from linprobe.penalties.base import Penalty, excess, soft_threshold
+from linprobe.shapes import Floats
+
+__all__ = ["L1"]
+
+
+@final
+@dataclass(frozen=True)
+class L1(Penalty):
+    """Sum of the sizes of the weights.
+
+        R(W) = sum_k sum_l |W_kl|
+
+    A kink wherever a weight is 0, which is why it leaves weights at exactly 0. It prefers few weights.
+
+    Source:
+        CS231n notes, linear-classify, "Regularization".
+    Example:
+        >>> L1().value(np.array([[0.25, -0.25, 0.25, 0.25]]))
+        1.0
+    """
+
+    name: ClassVar[str] = "l1"
+    smooth: ClassVar[bool] = False
+
+    @property
+    def coefficients(self) -> tuple[float, float]:
+        """(0, 1)."""
+        return 0.0, 1.0
+
+    def value(self, W: Floats) -> float:
+        """sum |W|."""
+        return float(np.abs(W).sum(dtype=np.float64))
+
+    def gradient(self, W: Floats) -> Floats:
+        """0: L1 has no smooth part."""
+        return np.zeros_like(W)
+
+    def prox(self, V: Floats, step: Floats | float) -> Floats:
+        """Each weight brought nearer to 0 by `step`, and to exactly 0 if it is within `step` of it."""
+        return soft_threshold(V, step)
+
+    def conjugate(self, V: Floats, reg: float) -> float:
+        """0 where max |V| <= reg, up to rounding (`excess`); else +inf."""
+        return float("inf") if excess(V, reg).any() else 0.0
+
+    def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
+        """gradient + reg sign(W) where W is not 0; where it is, what of `gradient` exceeds the reach of reg."""
+        return np.where(W == 0.0, soft_threshold(gradient, reg), gradient + reg * np.sign(W))
+
+    def kinks(self, W: Floats) -> Floats:
+        """W."""
+        return W
