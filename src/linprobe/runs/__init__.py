@@ -1,0 +1,1 @@
+"""Runs: training that leaves a folder behind, survives a kill, and can be continued."""

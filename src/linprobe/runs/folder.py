@@ -1,0 +1,330 @@
+"""The run folder: what a run writes, and how, so that a kill at any moment leaves only whole files.
+
+    settings.json            what was asked for, written once, before the first epoch
+    trace.csv                a row per epoch, the start included
+    checkpoint.safetensors   the optimizer's state, to go on from
+    model.safetensors        the trained classifier
+    metrics.json             the result, written last: a run that has it is finished
+
+The trace is always written before the checkpoint, so that it holds at least the checkpoint's epochs; on
+resuming, the rows beyond are dropped, because those epochs will be run again (to the same bits).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from linprobe.errors import RunError
+from linprobe.optimizers.base import Epoch, State
+
+__all__ = [
+    "RUN_VERSION",
+    "TRACE_COLUMNS",
+    "RunFolder",
+    "check_free",
+    "new_run_path",
+    "trace_row",
+    "write_atomically",
+]
+
+RUN_VERSION = 1
+"""Version of the layout of a run folder; settings.json carries it."""
+
+TRACE_COLUMNS = tuple(column.name for column in fields(Epoch) if column.name != "state")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` into `path`: whatever happens, the file holds all of it or all of what it held before.
+
+    The bytes go to a file without a name (Linux: O_TMPFILE), so that a kill leaves nothing behind, or where
+    the file system has none, to a hidden file beside it. They are on the disk before the name moves, and so
+    is the name before this returns.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written; `path` is as it was.
+    """
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            nameless = _write_nameless(path.parent, content)
+            try:
+                if nameless is None:
+                    _write_named(aside, content)
+                else:
+                    aside.unlink(missing_ok=True)
+                    # only with a folder descriptor does os.link follow the link in /proc to the open file
+                    os.link(f"/proc/self/fd/{nameless}", aside, src_dir_fd=folder, follow_symlinks=True)
+            finally:
+                if nameless is not None:
+                    os.close(nameless)
+            os.replace(aside, path)
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        _explain(path, error)
+    except BaseException:  # Ctrl-C between two system calls
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _write_nameless(folder: Path, content: bytes) -> int | None:
+    """Descriptor of a nameless file that holds `content`; None where the file system has no such files."""
+    flag: int | None = getattr(os, "O_TMPFILE", None)
+    if flag is None or not os.path.isdir("/proc/self/fd"):
+        return None
+    try:
+        descriptor = os.open(folder, flag | os.O_WRONLY, 0o666)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            return None
+        raise
+    try:
+        _write_all(descriptor, content)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _write_named(path: Path, content: bytes) -> None:
+    """A file at `path` that holds `content`, on the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        _write_all(descriptor, content)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    """All of `content` into the open file, and onto the disk; os.write alone may stop half way."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    os.fsync(descriptor)
+
+
+def _explain(path: Path, error: OSError) -> NoReturn:
+    """Raise the RunError that says in words why `path` could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise RunError(
+            f"{path}: the disk is full ({error.strerror}); the file is as it was before. "
+            f"Free some space, then continue with `linprobe train --resume {path.parent}`."
+        ) from error
+    raise RunError(
+        f"{path}: cannot be written ({error.strerror}); check the folder and its permissions."
+    ) from error
+
+
+@dataclass
+class RunFolder:
+    """One run folder, open for reading, or (after `lock`) for writing.
+
+    Args:
+        path: the folder.
+    """
+
+    path: Path
+    _lock: int | None = None
+
+    @classmethod
+    def create(cls, path: Path, settings: Mapping[str, Any]) -> RunFolder:
+        """A new, locked run folder that holds `settings`.
+
+        Raises:
+            RunError: `path` exists and is not an empty folder, or cannot be made.
+        """
+        check_free(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{path}: the run folder cannot be made ({error.strerror}); choose another with --out."
+            ) from error
+        run = cls(path)
+        run.lock()
+        run._write_json("settings.json", {"run_version": RUN_VERSION, **settings})
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The run folder at `path`, for reading.
+
+        Raises:
+            RunError: there is none, or it is of another version.
+        """
+        if not path.exists():
+            raise RunError(f"{path}: no such run folder; `linprobe train SOURCE` makes one.")
+        if not (path / "settings.json").is_file():
+            raise RunError(
+                f"{path}: not a run folder: it has no settings.json. "
+                "Give the folder that `linprobe train` printed."
+            )
+        run = cls(path)
+        found = run.settings().get("run_version")
+        if found != RUN_VERSION:
+            raise RunError(
+                f"{path / 'settings.json'}: run_version is {found!r}, expected {RUN_VERSION}; "
+                "read this run with the linprobe that made it."
+            )
+        return run
+
+    def lock(self) -> None:
+        """Keep other processes from writing here until this one ends, however it ends, or calls `close`.
+
+        Raises:
+            RunError: another process holds the run.
+        """
+        self._lock = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise RunError(
+                f"{self.path}: another process is training this run; wait until it ends, or stop it."
+            ) from None
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def model_path(self) -> Path:
+        """Where the trained classifier is."""
+        return self.path / "model.safetensors"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end: metrics.json is the last file written."""
+        return (self.path / "metrics.json").is_file()
+
+    def settings(self) -> dict[str, Any]:
+        """What was asked for. Raises RunError when settings.json is not what `create` wrote."""
+        return self._read_json("settings.json")
+
+    def metrics(self) -> dict[str, Any]:
+        """The result of a finished run."""
+        return self._read_json("metrics.json")
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write the result; from now on the run is finished."""
+        self._write_json("metrics.json", metrics)
+
+    def write_model(self, content: bytes) -> None:
+        """Write the bytes of a model file."""
+        write_atomically(self.model_path, content)
+
+    def write_progress(self, trace: list[str], state: State) -> None:
+        """Write the trace (a line per epoch, without the header) and the checkpoint of its last epoch."""
+        text = "\n".join([",".join(TRACE_COLUMNS), *trace, ""])
+        write_atomically(self.path / "trace.csv", text.encode())
+        numbers = {name: _plain(value) for name, value in state.numbers.items()}
+        # JSON writes floats as repr does, so that every bit comes back
+        metadata = {
+            "run_version": str(RUN_VERSION),
+            "epoch": str(state.epoch),
+            "numbers": json.dumps(numbers),
+        }
+        arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
+        write_atomically(self.path / "checkpoint.safetensors", save_tensors(arrays, metadata))
+
+    def read_progress(self) -> tuple[list[str], State] | None:
+        """The trace up to the checkpoint, and the checkpoint, as `write_progress` takes them; or None.
+
+        Raises:
+            RunError: one of the two files is missing or damaged.
+        """
+        path = self.path / "checkpoint.safetensors"
+        if not path.exists():
+            return None
+        try:
+            content = path.read_bytes()
+            arrays = load_tensors(content)
+            length = int.from_bytes(content[:8], "little")
+            metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+            state = State(int(metadata["epoch"]), arrays, json.loads(metadata["numbers"]))
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path}: the checkpoint cannot be read ({error}); start the run anew.") from error
+        trace_path = self.path / "trace.csv"
+        try:
+            lines = trace_path.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(
+                f"{trace_path}: the trace cannot be read ({error}); start the run anew."
+            ) from error
+        trace = lines[1 : state.epoch + 2]  # the header, then a row for epoch 0, 1, ...
+        epochs = [line.split(",", 1)[0] for line in trace]
+        if lines[:1] != [",".join(TRACE_COLUMNS)] or epochs != [str(e) for e in range(state.epoch + 1)]:
+            raise RunError(
+                f"{trace_path}: expected the header and a row for each epoch 0..{state.epoch} of the "
+                f"checkpoint, found {len(trace)} rows that do not fit it; start the run anew."
+            )
+        return trace, state
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            value = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path}: cannot be read ({error}); start the run anew.") from error
+        if not isinstance(value, dict):
+            raise RunError(
+                f"{path}: expected a JSON object, found {type(value).__name__}; start the run anew."
+            )
+        return value
+
+    def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        text = json.dumps({key: _plain(item) for key, item in value.items()}, indent=2, allow_nan=False)
+        write_atomically(self.path / name, (text + "\n").encode())
+
+
+def trace_row(epoch: Epoch) -> str:
+    """The line of trace.csv for `epoch`: numbers as repr writes them, nothing where there is none (NaN)."""
+    cells = (_plain(getattr(epoch, name)) for name in TRACE_COLUMNS)
+    return ",".join("" if math.isnan(cell) else repr(cell) for cell in cells)
+
+
+def check_free(path: Path) -> None:
+    """Raise RunError unless a run can be made at `path`: nothing is there, or an empty folder."""
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path}: is a file, but --out needs a new or empty folder.")
+    if path.is_dir() and any(path.iterdir()):
+        what = (
+            f"a run is there already; continue it with --resume {path}"
+            if (path / "settings.json").exists()
+            else "it is not empty"
+        )
+        raise RunError(f"{path}: {what}, or give --out a new or empty folder.")
+
+
+def new_run_path(source: str, loss: str, parent: Path) -> Path:
+    """`parent`/<source>-<loss>-<number>, with the first number that is free."""
+    stem = re.sub(r"\.(zip|tar|tgz|gz|npz|npy)(?=\.|$)", "", Path(source).name, flags=re.IGNORECASE)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
+    number = 1
+    while (parent / f"{stem}-{loss}-{number}").exists():
+        number += 1
+    return parent / f"{stem}-{loss}-{number}"
+
+
+def _plain(value: Any) -> Any:
+    """`value` as the plain Python object that JSON knows: numpy numbers unpacked."""
+    return value.item() if isinstance(value, np.generic) else value

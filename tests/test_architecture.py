@@ -1,0 +1,156 @@
+"""The house keeps its plan: who may import whom, where heavy libraries may be loaded, what stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import linprobe
+
+PACKAGE = Path(linprobe.__file__).parent
+MODULES = {
+    path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+BASE = {"errors", "shapes"}
+SUMS = BASE | {"losses", "penalties", "features", "scores", "engines.base", "objective"}
+FITTED = SUMS | {"data", "gradcheck", "optimizers", "classifiers", "engines"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "shapes": {"errors"},
+    "data": BASE,
+    "losses": BASE,
+    "penalties": BASE,
+    "features": BASE | {"data"},
+    "scores": BASE | {"losses.base", "features.base"},
+    "engines": BASE | {"losses.base", "features.base"},
+    "objective": BASE | {"losses", "penalties", "scores", "features.base", "engines.base"},
+    "gradcheck": BASE | {"objective", "losses.base", "penalties.base"},
+    "optimizers": BASE | {"objective"},
+    "classifiers": FITTED,
+    "runs": FITTED,
+    "cli": FITTED | {"runs"},
+}
+"""A room, and what it may import: rooms, or single modules of a room. Each room may import itself."""
+
+HEAVY = {
+    "sklearn": {"classifiers.linear", "data.digits"},
+    "scipy": {"classifiers.linear"},
+    "torch": set(),
+    "pandas": set(),
+    "polars": set(),
+    "matplotlib": set(),
+    "pyarrow": set(),
+    "PIL": {"data"},
+    "simplejpeg": {"data"},
+    "click": {"cli"},
+    "rich": {"cli"},
+}
+"""A library that takes long to import, and the rooms or modules that may name it."""
+
+
+def imports(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Every import statement of a file, those inside functions included."""
+    return [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import | ast.ImportFrom)]
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of linprobe that a file names, without the leading `linprobe.`: 'losses.base', 'shapes', ..."""
+    found: set[str] = set()
+    for node in imports(path):
+        if isinstance(node, ast.ImportFrom) and node.module == "linprobe":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("linprobe."):
+            found.add(node.module.removeprefix("linprobe."))
+        elif isinstance(node, ast.Import):
+            found |= {a.name.removeprefix("linprobe.") for a in node.names if a.name.startswith("linprobe.")}
+    return found
+
+
+def covers(allowed: set[str], module: str) -> bool:
+    """Whether `module` is one of `allowed`, or lies in a room that is."""
+    return any(module == name or module.startswith(name + ".") for name in allowed)
+
+
+def in_fresh_python(code: str) -> str:
+    """What `code` prints in a new interpreter."""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "__init__"])
+def test_a_room_imports_only_the_rooms_below_it(module: str) -> None:
+    room = module.split(".")[0]
+    assert room in MAY_IMPORT, (
+        f"{room} is a new room: give it a line in MAY_IMPORT and in docs/architecture.md"
+    )
+    forbidden = {m for m in imported_modules(MODULES[module]) if not covers(MAY_IMPORT[room] | {room}, m)}
+    forbidden -= {"_core"} if room == "engines" else set()  # the compiled core belongs to the engines
+    assert not forbidden, f"{module} imports {sorted(forbidden)}, which {room} may not"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_are_absolute(module: str) -> None:
+    relative = [n.lineno for n in imports(MODULES[module]) if isinstance(n, ast.ImportFrom) and n.level]
+    assert not relative, f"{module}: relative imports on lines {relative}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_libraries_are_imported_only_where_they_are_needed(module: str) -> None:
+    for node in imports(MODULES[module]):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+        for library in {name.split(".")[0] for name in names} & HEAVY.keys():
+            assert covers(HEAVY[library], module), (
+                f"{module}, line {node.lineno}: {library} may not be imported here"
+            )
+
+
+def test_no_room_is_empty_and_every_room_has_its_init() -> None:
+    for folder in (
+        path for path in PACKAGE.rglob("*") if path.is_dir() and path.name not in ("native", "__pycache__")
+    ):
+        files = {path.name for path in folder.glob("*.py")}
+        assert "__init__.py" in files, f"{folder.name} has no __init__.py"
+        assert len(files) > 1, f"{folder.name} holds nothing but __init__.py"
+
+
+def test_every_room_of_the_plan_exists() -> None:
+    assert {name.split(".")[0] for name in MODULES} - {"__init__"} == MAY_IMPORT.keys()
+
+
+def test_every_room_with_code_has_tests() -> None:
+    tests = Path(__file__).parent
+    for room in MAY_IMPORT.keys() - {"errors", "shapes"}:
+        found = list(tests.glob(f"{room}/test_*.py")) + list(tests.glob(f"test_{room}.py"))
+        assert found, f"{room} has no tests under tests/{room} or tests/test_{room}.py"
+
+
+def test_importing_linprobe_loads_nothing_heavy() -> None:
+    code = "import sys, linprobe; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    assert not {"numpy", "sklearn", "scipy", "torch", "PIL", "rich", "click"} & set(
+        in_fresh_python(code).split()
+    )
+
+
+def test_objective_and_gradcheck_work_without_scikit_learn() -> None:
+    code = "import sys, linprobe as l; l.Objective, l.gradcheck, l.losses, l.penalties; print(*sys.modules)"
+    assert not {"sklearn", "scipy", "torch"} & set(in_fresh_python(code).split())
+
+
+@pytest.mark.parametrize("name", linprobe.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(linprobe, name) is not None
+    assert name in dir(linprobe)
+
+
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        _ = linprobe.no_such_name  # type: ignore[attr-defined]
