@@ -1,0 +1,63 @@
+# linprobe. Needs python3 (3.11 or newer), a C++ compiler and make; everything else goes into .venv.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+BIN := .venv/bin
+# One BLAS thread: the native core has its own threads, and two pools on one machine wait for each other.
+export OPENBLAS_NUM_THREADS := 1
+export OMP_NUM_THREADS := 1
+
+# What an installed copy is made from. The installation is an editable one: Python files are used where they are.
+BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
+
+.PHONY: help demo test lint format typecheck pytest bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/installed  ## install, train on handwritten digits, show the result and the run folder
+	$(BIN)/linprobe train digits
+
+test: lint typecheck pytest  ## everything that must hold: style, types, tests
+
+lint: .venv/tools  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/tools  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: .venv/tools  ## mypy, strict
+	$(BIN)/mypy
+
+pytest: .venv/tools  ## the tests alone; `make pytest ARGS="tests/losses -x"` for some of them
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-q -n 2 --dist worksteal)
+
+bench: .venv/benchmarks  ## the timings of docs/benchmarks.md (needs PyTorch; on an idle machine)
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove what was built; runs/ and the pixel cache stay
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is written when its installation has ended well; the later ones hold the earlier.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $$($(PYTHON) --version) found, Python 3.11 or newer needed; try: make PYTHON=python3.12 demo"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python $(BUILT_FROM)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/tools: .venv/bin/python $(BUILT_FROM)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch .venv/installed $@
+
+.venv/benchmarks: .venv/bin/python $(BUILT_FROM)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
+	@touch .venv/installed .venv/tools $@
