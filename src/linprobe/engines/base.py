@@ -80,6 +80,16 @@ class Examples:
         """Sum of the sample weights; N without any."""
         return float(self.n_images) if self.sample_weight is None else float(self.sample_weight.sum())
 
+    def mapped(self, picked: slice | npt.NDArray[np.int64]) -> Floats:
+        """The used rows at positions `picked` (0..N-1), mapped, as a fresh (n, D) float64 array: for blocks of rows."""
+        if self.rows is not None:
+            picked = self.rows[picked]
+        rows = self.X[picked].astype(np.float64)
+        if self.affine is not None:
+            rows *= self.affine.scale
+            rows += self.affine.shift
+        return rows
+
 
 @dataclass(frozen=True)
 class Sums:

@@ -1,0 +1,97 @@
+"""The reference engine: plain NumPy, float64, what the other engines are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.engines.base import Engine, Sums
+from linprobe.errors import ShapeError
+from linprobe.losses.base import Loss
+from linprobe.shapes import Floats, check_parameters
+
+__all__ = ["ReferenceEngine"]
+
+BLOCK_NUMBERS = 2**20
+"""Float64 numbers in a block of rows: 8 MB, so that memory stays bounded whatever N is."""
+
+
+@final
+class ReferenceEngine(Engine):
+    """Sums over blocks of rows, each read as float64, mapped, and multiplied by W.
+
+    Knows no loss by name: every loss goes through `value_and_gradient`. Weights or pixels that are not finite give
+    sums that are not finite, without a warning. `n_threads` is not used: the BLAS under NumPy has its own setting.
+    """
+
+    def scores(self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None) -> Floats:
+        """Scores (n, K), float64."""
+        W, b = self._parameters(W, b)
+        with np.errstate(all="ignore"):
+            blocks = [self.examples.mapped(picked) @ W.T + b for picked in self._blocks(rows)]
+        return np.concatenate(blocks) if blocks else np.zeros((0, len(W)))
+
+    def loss_and_gradient(
+        self,
+        W: Floats,
+        b: Floats,
+        loss: Loss,
+        rows: npt.NDArray[np.int64] | None = None,
+        *,
+        need_gradient: bool = True,
+    ) -> Sums:
+        """Loss, gradient and hits, summed over the images."""
+        W, b = self._parameters(W, b)
+        total, correct, seen = 0.0, 0.0, 0.0
+        dW, db = (np.zeros_like(W), np.zeros_like(b)) if need_gradient else (None, None)
+        for picked in self._blocks(rows):
+            y = self.examples.y[picked]
+            weight = None if self.examples.sample_weight is None else self.examples.sample_weight[picked]
+            with np.errstate(all="ignore"):
+                X = self.examples.mapped(picked)
+                S = X @ W.T + b
+                hits = S.argmax(axis=1) == y
+                if dW is not None and db is not None:
+                    losses, dS = loss.value_and_gradient(S, y)
+                    _check_results(loss, S, losses, dS)
+                    if weight is not None:
+                        dS = dS * weight[:, None]
+                    dW += dS.T @ X
+                    db += dS.sum(axis=0)
+                else:
+                    losses = loss.value(S, y)
+                    _check_results(loss, S, losses, S)
+                total += float(losses.sum() if weight is None else (weight * losses).sum())
+            correct += float(hits.sum() if weight is None else weight[hits].sum())
+            seen += float(len(y) if weight is None else weight.sum())
+        return Sums(total, dW, db, correct, seen)
+
+    def describe(self) -> str:
+        """One line: the engine and the precision of its sums."""
+        return f"reference: NumPy {np.__version__}, float64, in blocks of {self._block_size} rows"
+
+    @property
+    def _block_size(self) -> int:
+        return max(1, BLOCK_NUMBERS // max(1, self.examples.n_features, self.examples.n_classes))
+
+    def _blocks(self, rows: npt.NDArray[np.int64] | None) -> Iterator[slice | npt.NDArray[np.int64]]:
+        n_rows = self.examples.n_images if rows is None else len(rows)
+        for start in range(0, n_rows, self._block_size):
+            block = slice(start, min(start + self._block_size, n_rows))
+            yield block if rows is None else rows[block]
+
+    def _parameters(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
+        check_parameters(W, b, self.examples.n_classes, self.examples.n_features)
+        return W.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+
+
+def _check_results(loss: Loss, scores: Floats, losses: Floats, dscores: Floats) -> None:
+    """Name a user-written loss whose results have the wrong shape, before they broadcast into something else."""
+    if losses.shape != scores.shape[:1] or dscores.shape != scores.shape:
+        raise ShapeError(
+            f"{type(loss).__name__} gave losses {losses.shape} and gradient {dscores.shape} "
+            f"for scores {scores.shape}; expected {scores.shape[:1]} and {scores.shape}."
+        )

@@ -1,0 +1,140 @@
+"""Pixels as features: scaled to 0..1, centred on the mean image, or standardised, with no float copy of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.errors import ParameterError, ShapeError
+from linprobe.features.base import Affine
+from linprobe.shapes import Floats, check_sample_weight
+
+__all__ = ["Pixels"]
+
+BLOCK_NUMBERS = 2**20
+"""Pixels in a block of rows. The sums of a block fit 32 bits: 2**16 rows of 255² at most."""
+
+
+@final
+@dataclass
+class Pixels:
+    """Maps pixels x to scale * x + shift, pixel by pixel, with what it learnt from the training images.
+
+        unit:         x / 255, so that 0..255 becomes 0..1 (uint8 only: other dtypes keep their unit)
+        center:       minus the mean image of the training images, in the same unit
+        standardize:  divided by the standard deviation of each pixel over the training images (and so unit-free)
+
+    Means and deviations are exact for uint8: integer sums, block by block of rows, one division at the end. A pixel
+    that hardly varies is divided by no less than one intensity level, so that a new image with another value there
+    stays within +-255; a constant float feature keeps its unit.
+
+    Args:
+        unit, center, standardize: as above.
+    Attributes:
+        mean_image: (D,) float64, in the unit of the images (0..255 for uint8); None before `fit`.
+        deviation: (D,) float64, likewise, without the floor; None before `fit` and without `standardize`.
+    Example:
+        >>> pixels = Pixels().fit(np.array([[0, 255], [255, 255]], dtype=np.uint8))
+        >>> pixels.transform(np.array([[255, 255]], dtype=np.uint8))
+        array([[0.5, 0. ]])
+    """
+
+    unit: bool = True
+    center: bool = True
+    standardize: bool = False
+    mean_image: Floats | None = field(default=None, init=False, repr=False, compare=False)
+    deviation: Floats | None = field(default=None, init=False, repr=False, compare=False)
+    _affine: Affine | None = field(default=None, init=False, repr=False, compare=False)
+
+    def fit(
+        self,
+        X: npt.NDArray[Any],
+        rows: npt.NDArray[np.int64] | None = None,
+        sample_weight: Floats | None = None,
+    ) -> Pixels:
+        """Learn from the training images; returns itself.
+
+        Args:
+            X: (M, D) uint8 pixels, or float features; memory maps included.
+            rows: (N,) positions in X of the training images, or None for all.
+            sample_weight: (N,) weights >= 0 that count like repetitions, or None for all ones.
+        Raises:
+            ShapeError: X is not (M, D), or holds no row.
+        """
+        if X.ndim != 2:
+            raise ShapeError(f"X has shape {X.shape}; expected two axes, (n_images, n_features).")
+        n_rows = len(X) if rows is None else len(rows)
+        if n_rows == 0:
+            raise ShapeError("X has no rows; at least one image is needed.")
+        if sample_weight is not None:
+            check_sample_weight(sample_weight, n_rows)
+        is_pixels = X.dtype == np.uint8
+        mean, deviation = np.zeros(X.shape[1]), None
+        if self.center or self.standardize:
+            mean, deviation = _moments(X, rows, sample_weight, self.standardize)
+        scale = np.full(X.shape[1], 1.0 / 255.0 if self.unit and is_pixels else 1.0)
+        if deviation is not None:
+            if is_pixels:
+                scale = 1.0 / np.maximum(deviation, 1.0)
+            else:
+                varies = deviation > 10.0 * np.finfo(np.float64).eps * np.abs(mean)
+                scale = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 1.0)
+        self.mean_image, self.deviation = mean, deviation
+        self._affine = Affine(scale, -scale * mean if self.center else np.zeros_like(scale))
+        return self
+
+    @property
+    def affine(self) -> Affine:
+        """The map, for an engine to apply and for the model file to keep.
+
+        Raises:
+            ParameterError: `fit` was not called.
+        """
+        if self._affine is None:
+            raise ParameterError("these Pixels have not been fitted; call fit(X) on the training images first.")
+        return self._affine
+
+    def transform(self, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None = None) -> Floats:
+        """The mapped rows (N, D) as a float64 copy: for looking at a few; engines take `affine` instead."""
+        return self.affine.apply(X if rows is None else X[rows])
+
+
+def _moments(
+    X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None, weight: Floats | None, need_deviation: bool
+) -> tuple[Floats, Floats | None]:
+    """Mean and, when asked for, standard deviation (divided by N, not N - 1) of each column, (D,) float64."""
+    n_rows, n_features = len(X) if rows is None else len(rows), X.shape[1]
+    size = min(2**16, max(1, BLOCK_NUMBERS // max(1, n_features)))
+    blocks = [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+
+    def read(block: slice) -> npt.NDArray[Any]:
+        return X[block] if rows is None else X[rows[block]]
+
+    if X.dtype == np.uint8 and weight is None:
+        total, squares = np.zeros(n_features, np.int64), np.zeros(n_features, np.int64)
+        for block in blocks:
+            pixels = read(block)
+            total += pixels.sum(axis=0, dtype=np.uint32)
+            if need_deviation:
+                squares += np.square(pixels, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+        mean = total / n_rows
+        if not need_deviation:
+            return mean, None
+        # n² var = n sum x² - (sum x)² in Python's integers: in 64 bits it would overflow beyond 1e7 images
+        spread = n_rows * squares.astype(object) - total.astype(object) ** 2
+        return mean, np.sqrt(spread.astype(np.float64)) / n_rows
+
+    weight = np.ones(n_rows) if weight is None else weight / weight.mean()
+    mean = np.zeros(n_features)
+    for block in blocks:
+        mean += np.einsum("n,nd->d", weight[block], read(block).astype(np.float64))
+    mean /= n_rows
+    if not need_deviation:
+        return mean, None
+    variance = np.zeros(n_features)
+    for block in blocks:
+        variance += np.einsum("n,nd->d", weight[block], np.square(read(block) - mean))
+    return mean, np.sqrt(variance / n_rows)

@@ -1,0 +1,348 @@
+"""The objective L(W, b) = (1/N) sum L_i + reg R(W): its value, gradient, prox and dual value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from linprobe.engines.base import Engine, Examples, open_engine
+from linprobe.errors import ParameterError, ShapeError
+from linprobe.features.base import Affine
+from linprobe.losses import Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge, make_loss
+from linprobe.penalties import L1, L2, ElasticNet, Penalty, make_penalty
+from linprobe.shapes import Floats, Labels, check_range
+
+__all__ = ["Evaluation", "Objective"]
+
+SAMPLE_ROWS = 4096
+"""Rows, at most, from which the curvature of the features is estimated."""
+
+SAMPLE_NUMBERS = 2**22
+"""Numbers, at most, in that sample (but see SAMPLE_FEWEST): 32 MB of float64."""
+
+SAMPLE_FEWEST = 64
+"""Rows, at least, in that sample, however many features there are."""
+
+BLOCK_NUMBERS = 2**20
+"""Float64 numbers in a block of rows: 8 MB."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The objective at one (W, b), and what one pass over the images tells besides.
+
+    Attributes:
+        objective: data_loss + penalty.
+        data_loss: weighted mean of L_i.
+        penalty: reg R(W).
+        accuracy: weighted share of images classified correctly, 0..1.
+        gradient_norm: Euclidean norm, over W and b together, of the gradient; with a kinked penalty, of the least
+            subgradient. 0 exactly at a minimum.
+    """
+
+    objective: float
+    data_loss: float
+    penalty: float
+    accuracy: float
+    gradient_norm: float
+
+
+class Objective:
+    """The number to be minimised, over the images of one `Examples`.
+
+        L(W, b) = (1 / sum_i w_i) sum_i w_i L_i(W x'_i + b, y_i) + reg R(W)
+
+    with x' the mapped row, scale * x + shift; without sample weights this is the lecture's (1/N) sum L_i + reg R(W).
+    Weights count like repetitions: weight 2 is the image twice. R(W) is that of the mapped features, and leaves out
+    the bias.
+
+    Args:
+        X: (M, D) uint8, float16, float32 or float64, finite; it stays as it lies in memory.
+        y: (N,) integers in 0..n_classes-1, one per used row.
+        loss: a Loss, or the name of one.
+        penalty: a Penalty, the name of one, or None for no penalty.
+        reg: weight of the penalty, lambda in the lecture, >= 0.
+        n_classes: K; None for the largest label plus one.
+        sample_weight: (N,) weights >= 0, or None for all ones.
+        rows: (N,) positions in X of the used rows, or None for all.
+        affine: map of each row, applied as it is read; None for none.
+        engine: "threads" or "reference".
+        n_threads: for the engine; None for one per core.
+    Raises:
+        ShapeError, LabelError, ParameterError: arguments that do not fit together, or out of range.
+    Example:
+        >>> X = np.array([[1.0, 0.0], [0.0, 1.0]])
+        >>> objective = Objective(X, np.array([0, 1]), loss="hinge", penalty="l2", reg=0.5, engine="reference")
+        >>> objective.value(np.eye(2), np.zeros(2))
+        1.0
+    """
+
+    loss: Loss
+    penalty: Penalty | None
+    reg: float
+    engine: Engine
+    n_images: int
+    n_features: int
+    n_classes: int
+
+    def __init__(
+        self,
+        X: npt.NDArray[Any],
+        y: Labels,
+        *,
+        loss: Loss | str,
+        penalty: Penalty | str | None,
+        reg: float,
+        n_classes: int | None = None,
+        sample_weight: Floats | None = None,
+        rows: npt.NDArray[np.int64] | None = None,
+        affine: Affine | None = None,
+        engine: str = "threads",
+        n_threads: int | None = None,
+    ) -> None:
+        check_range("reg", reg, low=0.0)
+        if n_classes is None:
+            n_classes = int(y.max()) + 1 if y.size else 0
+        if n_classes < 2:
+            raise ParameterError(f"n_classes = {n_classes}; a classifier needs at least 2 classes.")
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight, dtype=np.float64)
+        examples = Examples(X, y, n_classes, rows, sample_weight, affine)
+        self.loss = make_loss(loss) if isinstance(loss, str) else loss
+        self.penalty = make_penalty(penalty) if isinstance(penalty, str) else penalty
+        self.reg = float(reg)
+        self.engine = open_engine(engine, examples, n_threads)
+        self.n_images, self.n_features, self.n_classes = examples.n_images, examples.n_features, n_classes
+        self._total_weight = examples.total_weight
+        self._moments: dict[int, tuple[float, float, float]] = {}
+
+    @property
+    def examples(self) -> Examples:
+        """The images the engine runs over."""
+        return self.engine.examples
+
+    def with_engine(self, engine: str, n_threads: int | None = None) -> Objective:
+        """The same objective over the same memory, run by another engine."""
+        examples = self.examples
+        return Objective(
+            examples.X,
+            examples.y,
+            loss=self.loss,
+            penalty=self.penalty,
+            reg=self.reg,
+            n_classes=self.n_classes,
+            sample_weight=examples.sample_weight,
+            rows=examples.rows,
+            affine=examples.affine,
+            engine=engine,
+            n_threads=n_threads,
+        )
+
+    def value(self, W: Floats, b: Floats) -> float:
+        """L(W, b)."""
+        sums = self.engine.loss_and_gradient(W, b, self.loss, need_gradient=False)
+        return sums.loss / self._total_weight + self._penalty_value(W)
+
+    def value_and_gradient(
+        self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None
+    ) -> tuple[float, Floats, Floats]:
+        """L, and the gradient (K, D) and (K,), float64, of its smooth part: the data loss and reg smooth(W).
+
+        With `rows` (n,), positions 0..N-1, the mean is over that mini-batch, with the weights normalised to mean 1
+        over all N images: sum_{i in rows} w_i L_i / (n sum_i w_i / N). Averaged over all batches of one size it is
+        the full gradient. L holds all of reg R(W), the kinked part included.
+        """
+        sums = self.engine.loss_and_gradient(W, b, self.loss, rows)
+        divisor = self._total_weight if rows is None else len(rows) * self._total_weight / self.n_images
+        assert sums.dW is not None and sums.db is not None
+        dW, db = sums.dW / divisor, sums.db / divisor
+        if self.penalty is not None:
+            dW += self.reg * self.penalty.gradient(W)
+        return sums.loss / divisor + self._penalty_value(W), dW, db
+
+    def evaluate(self, W: Floats, b: Floats) -> Evaluation:
+        """Objective, its parts, accuracy and gradient norm, in one pass over the images."""
+        sums = self.engine.loss_and_gradient(W, b, self.loss)
+        assert sums.dW is not None and sums.db is not None
+        dW, db = sums.dW / self._total_weight, sums.db / self._total_weight
+        if self.penalty is not None:
+            dW += self.reg * self.penalty.gradient(W)
+            dW = self.penalty.least_subgradient(W, dW, self.reg)
+        data_loss, penalty = sums.loss / self._total_weight, self._penalty_value(W)
+        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
+            norm = float(np.sqrt(np.square(dW).sum() + np.square(db).sum()))
+        return Evaluation(data_loss + penalty, data_loss, penalty, sums.accuracy, norm)
+
+    def prox(self, W: Floats, step: Floats | float) -> Floats:
+        """argmin over V of (1/2) sum (V - W)² + step reg kinked(V), (K, D); W itself without a kinked penalty."""
+        return W if self.penalty is None else self.penalty.prox(W, self.reg * step)
+
+    def dual_value(self, G: Floats) -> float:
+        """A lower bound on L(W, b) for every (W, b), from any `G` (N, K); -inf where G is not dual feasible.
+
+            dual = -(1/N) sum_i L*_i(G_i) - (reg R)*(-Gᵀ X' / N),   where each column of G sums to 0
+
+        It holds since L_i(s) >= g·s - L*_i(g) for every s. The bias is outside the penalty, so that a column of G
+        that does not sum to 0 would let b push the bound to -inf. With sample weights both means, and the sums of
+        the columns, are weighted by w_i / sum w. A column may miss 0 by the rounding of its sum, 64 eps sum |g|.
+
+        Raises:
+            ShapeError: G is not (n_images, n_classes).
+            IncompatibleError: the loss has no conjugate.
+        """
+        examples = self.examples
+        if G.shape != (self.n_images, self.n_classes):
+            raise ShapeError(f"G has shape {G.shape}; expected (n_images, n_classes) = ({self.n_images}, {self.n_classes}).")
+        share = np.full(self.n_images, 1.0) if examples.sample_weight is None else examples.sample_weight
+        share = share / self._total_weight
+        columns, sizes = (share[:, None] * G).sum(axis=0), (share[:, None] * np.abs(G)).sum(axis=0)
+        if (np.abs(columns) > 64.0 * float(np.finfo(G.dtype).eps) * sizes).any():
+            return float("-inf")
+        conjugates = self.loss.conjugate(G, examples.y)
+        data = float((share[share > 0] * conjugates[share > 0]).sum())  # an image of weight 0 bounds nothing
+        V = np.zeros((self.n_classes, self.n_features))
+        for block in _blocks(self.n_images, self.n_features):
+            V -= (share[block, None] * G[block]).T @ examples.mapped(block)
+        if self.penalty is not None:
+            return -data - self.penalty.conjugate(V, self.reg)
+        return -data if not V.any() else float("-inf")
+
+    def feature_curvature(self, seed: int = 0) -> float:
+        """Largest eigenvalue of the second moment of the rows [x', 1], weighted, from a seeded sample of rows.
+
+        Times the loss's curvature, it bounds the curvature of the data loss in (W, b). By power iteration until it
+        moves by less than 1e-4 of itself.
+        """
+        return self._feature_moments(seed)[0]
+
+    def mean_square_norm(self, seed: int = 0) -> float:
+        """Mean of ||[x', 1]||² over the same sample: the trace of that second moment."""
+        return self._feature_moments(seed)[1]
+
+    def mean_absolute_norm(self, seed: int = 0) -> float:
+        """Mean of ||[x', 1]||_1 over the same sample."""
+        return self._feature_moments(seed)[2]
+
+    def describe(self) -> str:
+        """The objective in words, and the constants that make other tools minimise the same one."""
+        return "\n".join([self._formula(), *_equivalents(self)])
+
+    def _formula(self) -> str:
+        weights = "(1/N) sum L_i" if self.examples.sample_weight is None else "(1/sum w) sum w_i L_i"
+        penalty = "" if self.penalty is None else f" + {self.reg:g} R(W), R = {self.penalty!r}"
+        return (
+            f"L(W, b) = {weights}{penalty}, L_i = {self.loss!r}; "
+            f"N = {self.n_images}, D = {self.n_features}, K = {self.n_classes}"
+        )
+
+    def _penalty_value(self, W: Floats) -> float:
+        if self.penalty is None:
+            return 0.0
+        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
+            return self.reg * self.penalty.value(W)
+
+    def _feature_moments(self, seed: int) -> tuple[float, float, float]:
+        """(largest eigenvalue, mean square norm, mean absolute norm), computed once per seed."""
+        if seed not in self._moments:
+            self._moments[seed] = _feature_moments(self.examples, seed)
+        return self._moments[seed]
+
+
+def _blocks(n_rows: int, n_numbers: int) -> list[slice]:
+    size = max(1, BLOCK_NUMBERS // max(1, n_numbers))
+    return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+
+
+def _feature_moments(examples: Examples, seed: int) -> tuple[float, float, float]:
+    n_wanted = min(SAMPLE_ROWS, max(SAMPLE_FEWEST, SAMPLE_NUMBERS // (examples.n_features + 1)))
+    usable = np.arange(examples.n_images)
+    if examples.sample_weight is not None:
+        usable = usable[examples.sample_weight > 0]
+    random = np.random.Generator(np.random.PCG64(seed))
+    if len(usable) > n_wanted:
+        usable = np.sort(random.choice(usable, n_wanted, replace=False))
+    share = np.ones(len(usable)) if examples.sample_weight is None else examples.sample_weight[usable]
+    share = share / share.sum()
+    Z = np.ones((len(usable), examples.n_features + 1))
+    for block in _blocks(len(usable), examples.n_features):
+        Z[block, :-1] = examples.mapped(usable[block])
+    mean_absolute = float((share * np.abs(Z).sum(axis=1)).sum())
+    mean_square = float((share * np.square(Z).sum(axis=1)).sum())
+    v = random.standard_normal(Z.shape[1])
+    v /= np.sqrt(np.square(v).sum())
+    largest = 0.0
+    with threadpool_limits(1):  # BLAS sums must not depend on its threads: the learning rate comes from them
+        for _ in range(200):
+            u = Z.T @ (share * (Z @ v))
+            before, largest = largest, float(np.sqrt(np.square(u).sum()))
+            v = u / largest
+            if largest - before <= 1e-4 * largest:
+                break
+    return largest, mean_square, mean_absolute
+
+
+def _equivalents(objective: Objective) -> list[str]:
+    """A line for each other tool, with its constants for this objective, or what differs."""
+    return [*_loss_equivalents(objective), *_penalty_equivalents(objective)]
+
+
+def _loss_equivalents(objective: Objective) -> list[str]:
+    loss, K = objective.loss, objective.n_classes
+    if isinstance(loss, SoftmaxCrossEntropy):
+        return ["  PyTorch: CrossEntropyLoss() is this data loss", "  scikit-learn: log_loss is this data loss"]
+    if isinstance(loss, MulticlassHinge | SquaredHinge):
+        p = 1 if isinstance(loss, MulticlassHinge) else 2
+        lines = [f"  PyTorch: MultiMarginLoss(p={p}, margin={loss.delta:g}) is this data loss times 1/K = 1/{K}"]
+        if K == 2 and loss.delta == 1.0:
+            name = "hinge" if p == 1 else "squared_hinge"
+            return [*lines, f"  scikit-learn: LinearSVC(loss={name!r}) has this data loss, but penalises the bias too"]
+        if K > 2:
+            lines.append(
+                "  scikit-learn, LIBLINEAR: LinearSVC is one-vs-rest, or Crammer-Singer (the largest margin, "
+                "not their sum): another loss, so that C below gives the same penalty but not the same minimum"
+            )
+        return lines
+    return []
+
+
+def _penalty_equivalents(objective: Objective) -> list[str]:
+    penalty, reg = objective.penalty, objective.reg
+    coefficients = (0.0, 0.0) if penalty is None else penalty.coefficients
+    if coefficients is None:
+        return []
+    squares, sizes = reg * coefficients[0], reg * coefficients[1]
+    if squares == 0.0 and sizes == 0.0:
+        return ["  no penalty: scikit-learn C=inf, SGDClassifier(penalty=None), PyTorch weight_decay=0"]
+    if objective.n_classes == 2:
+        # Two rows (-v, v) act as the one row w = 2v of a binary tool, and sum W² = w²/2, sum |W| = |w|.
+        squares /= 2.0
+    total = squares * 2.0 + sizes
+    ratio = sizes / total
+    weight = "N" if objective.examples.sample_weight is None else "sum w"
+    C = 1.0 / (total * objective.examples.total_weight)
+    lines = [
+        f"  scikit-learn, LIBLINEAR: C = 1/({_in_symbols(penalty, objective.n_classes)} {weight}) = {C:.6g}, "
+        f"l1_ratio = {ratio:.6g}",
+        f"  scikit-learn: SGDClassifier(alpha={total:.6g}, l1_ratio={ratio:.6g})",
+    ]
+    if sizes == 0.0:
+        lines.append(f"  PyTorch: weight_decay = 2 reg = {2.0 * reg * coefficients[0]:.6g}, on W and not on b")
+    else:
+        lines.append("  PyTorch: weight_decay has no |W|; add reg R(W) to the loss")
+    if objective.n_classes == 2:
+        lines.append("  (binary tools keep one row, w = W[1] - W[0]; C and alpha are those of w)")
+    return lines
+
+
+def _in_symbols(penalty: Penalty | None, n_classes: int) -> str:
+    """1 / (C N), written with reg and beta."""
+    halves = "" if n_classes == 2 else "2 "
+    if isinstance(penalty, L2):
+        return f"{halves}reg"
+    if isinstance(penalty, ElasticNet):
+        return f"reg (1 + {halves}beta)"
+    return "reg" if isinstance(penalty, L1) else "c reg"
