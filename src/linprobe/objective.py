@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from linprobe.engines.base import Engine, Examples, open_engine
+from linprobe.engines.base import Engine, Examples, Sums, open_engine
 from linprobe.errors import ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses import Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge, make_loss
@@ -40,8 +40,8 @@ class Evaluation:
         data_loss: weighted mean of L_i.
         penalty: reg R(W).
         accuracy: weighted share of images classified correctly, 0..1.
-        gradient_norm: Euclidean norm, over W and b together, of the gradient; with a kinked penalty, of the least
-            subgradient. 0 exactly at a minimum.
+        gradient_norm: Euclidean norm, over W and b together, of the gradient; with a kinked penalty, of the
+            least subgradient. With a smooth loss it is 0 exactly at a minimum.
     """
 
     objective: float
@@ -56,9 +56,9 @@ class Objective:
 
         L(W, b) = (1 / sum_i w_i) sum_i w_i L_i(W x'_i + b, y_i) + reg R(W)
 
-    with x' the mapped row, scale * x + shift; without sample weights this is the lecture's (1/N) sum L_i + reg R(W).
-    Weights count like repetitions: weight 2 is the image twice. R(W) is that of the mapped features, and leaves out
-    the bias.
+    with x' the mapped row, scale * x + shift; without sample weights this is the lecture's
+    (1/N) sum L_i + reg R(W). Weights count like repetitions: weight 2 is the image twice. R(W) is that of the
+    weights of the mapped features, and leaves out the bias.
 
     Args:
         X: (M, D) uint8, float16, float32 or float64, finite; it stays as it lies in memory.
@@ -76,7 +76,8 @@ class Objective:
         ShapeError, LabelError, ParameterError: arguments that do not fit together, or out of range.
     Example:
         >>> X = np.array([[1.0, 0.0], [0.0, 1.0]])
-        >>> objective = Objective(X, np.array([0, 1]), loss="hinge", penalty="l2", reg=0.5, engine="reference")
+        >>> y = np.array([0, 1])
+        >>> objective = Objective(X, y, loss="hinge", penalty="l2", reg=0.5, engine="reference")
         >>> objective.value(np.eye(2), np.zeros(2))
         1.0
     """
@@ -152,33 +153,28 @@ class Objective:
     ) -> tuple[float, Floats, Floats]:
         """L, and the gradient (K, D) and (K,), float64, of its smooth part: the data loss and reg smooth(W).
 
-        With `rows` (n,), positions 0..N-1, the mean is over that mini-batch, with the weights normalised to mean 1
-        over all N images: sum_{i in rows} w_i L_i / (n sum_i w_i / N). Averaged over all batches of one size it is
-        the full gradient. L holds all of reg R(W), the kinked part included.
+        With `rows` (n,), positions 0..N-1, the mean is over that mini-batch, with the weights normalised to
+        mean 1 over all N images: sum_{i in rows} w_i L_i / (n sum_i w_i / N). Averaged over all batches of
+        one size it is the full gradient. L holds all of reg R(W), the kinked part included.
         """
         sums = self.engine.loss_and_gradient(W, b, self.loss, rows)
         divisor = self._total_weight if rows is None else len(rows) * self._total_weight / self.n_images
-        assert sums.dW is not None and sums.db is not None
-        dW, db = sums.dW / divisor, sums.db / divisor
-        if self.penalty is not None:
-            dW += self.reg * self.penalty.gradient(W)
+        dW, db = self._smooth_gradient(sums, divisor, W)
         return sums.loss / divisor + self._penalty_value(W), dW, db
 
     def evaluate(self, W: Floats, b: Floats) -> Evaluation:
         """Objective, its parts, accuracy and gradient norm, in one pass over the images."""
         sums = self.engine.loss_and_gradient(W, b, self.loss)
-        assert sums.dW is not None and sums.db is not None
-        dW, db = sums.dW / self._total_weight, sums.db / self._total_weight
-        if self.penalty is not None:
-            dW += self.reg * self.penalty.gradient(W)
-            dW = self.penalty.least_subgradient(W, dW, self.reg)
-        data_loss, penalty = sums.loss / self._total_weight, self._penalty_value(W)
+        dW, db = self._smooth_gradient(sums, self._total_weight, W)
         with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
+            if self.penalty is not None:
+                dW = self.penalty.least_subgradient(W, dW, self.reg)
             norm = float(np.sqrt(np.square(dW).sum() + np.square(db).sum()))
+        data_loss, penalty = sums.loss / self._total_weight, self._penalty_value(W)
         return Evaluation(data_loss + penalty, data_loss, penalty, sums.accuracy, norm)
 
     def prox(self, W: Floats, step: Floats | float) -> Floats:
-        """argmin over V of (1/2) sum (V - W)² + step reg kinked(V), (K, D); W itself without a kinked penalty."""
+        """argmin over V of (1/2) sum (V - W)² + step reg kinked(V), (K, D); W where nothing is kinked."""
         return W if self.penalty is None else self.penalty.prox(W, self.reg * step)
 
     def dual_value(self, G: Floats) -> float:
@@ -186,9 +182,9 @@ class Objective:
 
             dual = -(1/N) sum_i L*_i(G_i) - (reg R)*(-Gᵀ X' / N),   where each column of G sums to 0
 
-        It holds since L_i(s) >= g·s - L*_i(g) for every s. The bias is outside the penalty, so that a column of G
-        that does not sum to 0 would let b push the bound to -inf. With sample weights both means, and the sums of
-        the columns, are weighted by w_i / sum w. A column may miss 0 by the rounding of its sum, 64 eps sum |g|.
+        It holds since L_i(s) >= g·s - L*_i(g) for every s. The bias is outside the penalty, so that a column
+        of G that does not sum to 0 would let b push the bound to -inf. With sample weights both means, and the
+        sums of the columns, are weighted by w_i / sum w. A column may miss 0 by rounding, 64 eps sum |g|.
 
         Raises:
             ShapeError: G is not (n_images, n_classes).
@@ -196,7 +192,8 @@ class Objective:
         """
         examples = self.examples
         if G.shape != (self.n_images, self.n_classes):
-            raise ShapeError(f"G has shape {G.shape}; expected (n_images, n_classes) = ({self.n_images}, {self.n_classes}).")
+            expected = (self.n_images, self.n_classes)
+            raise ShapeError(f"G has shape {G.shape}; expected (n_images, n_classes) = {expected}.")
         share = np.full(self.n_images, 1.0) if examples.sample_weight is None else examples.sample_weight
         share = share / self._total_weight
         columns, sizes = (share[:, None] * G).sum(axis=0), (share[:, None] * np.abs(G)).sum(axis=0)
@@ -212,10 +209,10 @@ class Objective:
         return -data if not V.any() else float("-inf")
 
     def feature_curvature(self, seed: int = 0) -> float:
-        """Largest eigenvalue of the second moment of the rows [x', 1], weighted, from a seeded sample of rows.
+        """Largest eigenvalue of the weighted second moment of the rows [x', 1], from a seeded sample.
 
-        Times the loss's curvature, it bounds the curvature of the data loss in (W, b). By power iteration until it
-        moves by less than 1e-4 of itself.
+        Times the loss's curvature, it bounds the curvature of the data loss in (W, b). By power iteration,
+        until it grows by less than 1e-4 of itself.
         """
         return self._feature_moments(seed)[0]
 
@@ -238,6 +235,15 @@ class Objective:
             f"L(W, b) = {weights}{penalty}, L_i = {self.loss!r}; "
             f"N = {self.n_images}, D = {self.n_features}, K = {self.n_classes}"
         )
+
+    def _smooth_gradient(self, sums: Sums, divisor: float, W: Floats) -> tuple[Floats, Floats]:
+        if sums.dW is None or sums.db is None:
+            raise TypeError(f"{type(self.engine).__name__} gave no gradient though it was asked for one")
+        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
+            dW, db = sums.dW / divisor, sums.db / divisor
+            if self.penalty is not None:
+                dW += self.reg * self.penalty.gradient(W)
+        return dW, db
 
     def _penalty_value(self, W: Floats) -> float:
         if self.penalty is None:
@@ -293,17 +299,21 @@ def _equivalents(objective: Objective) -> list[str]:
 def _loss_equivalents(objective: Objective) -> list[str]:
     loss, K = objective.loss, objective.n_classes
     if isinstance(loss, SoftmaxCrossEntropy):
-        return ["  PyTorch: CrossEntropyLoss() is this data loss", "  scikit-learn: log_loss is this data loss"]
+        return ["  PyTorch: CrossEntropyLoss() is this data loss, and so is scikit-learn's log_loss"]
     if isinstance(loss, MulticlassHinge | SquaredHinge):
         p = 1 if isinstance(loss, MulticlassHinge) else 2
-        lines = [f"  PyTorch: MultiMarginLoss(p={p}, margin={loss.delta:g}) is this data loss times 1/K = 1/{K}"]
+        name = "hinge" if p == 1 else "squared_hinge"
+        margin = f"MultiMarginLoss(p={p}, margin={loss.delta:g})"
+        lines = [f"  PyTorch: {margin} is this data loss times 1/K = 1/{K}"]
         if K == 2 and loss.delta == 1.0:
-            name = "hinge" if p == 1 else "squared_hinge"
-            return [*lines, f"  scikit-learn: LinearSVC(loss={name!r}) has this data loss, but penalises the bias too"]
+            lines.append(f"  scikit-learn: SGDClassifier(loss={name!r}) has this data loss")
+            lines.append(
+                f"  scikit-learn, LIBLINEAR: LinearSVC(loss={name!r}) too, but it penalises the bias"
+            )
         if K > 2:
             lines.append(
-                "  scikit-learn, LIBLINEAR: LinearSVC is one-vs-rest, or Crammer-Singer (the largest margin, "
-                "not their sum): another loss, so that C below gives the same penalty but not the same minimum"
+                "  scikit-learn, LIBLINEAR: their SVMs are one-vs-rest or Crammer-Singer (the largest "
+                "margin, not the sum): C and alpha below give the same penalty, but not the same minimum"
             )
         return lines
     return []
@@ -330,7 +340,8 @@ def _penalty_equivalents(objective: Objective) -> list[str]:
         f"  scikit-learn: SGDClassifier(alpha={total:.6g}, l1_ratio={ratio:.6g})",
     ]
     if sizes == 0.0:
-        lines.append(f"  PyTorch: weight_decay = 2 reg = {2.0 * reg * coefficients[0]:.6g}, on W and not on b")
+        decay = 2.0 * reg * coefficients[0]
+        lines.append(f"  PyTorch: weight_decay = 2 reg = {decay:.6g}, on W and not on b")
     else:
         lines.append("  PyTorch: weight_decay has no |W|; add reg R(W) to the loss")
     if objective.n_classes == 2:

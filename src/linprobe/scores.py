@@ -23,11 +23,14 @@ def scores(X: npt.NDArray[Any], W: Floats, b: Floats) -> Floats:
     Raises:
         ShapeError: the three do not fit together.
     Example:
-        >>> scores(np.array([[1, 2]], dtype=np.uint8), np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([0.0, 1.0]))
+        >>> pixels = np.array([[1, 2]], dtype=np.uint8)
+        >>> scores(pixels, np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([0.0, 1.0]))
         array([[1. , 2.5]])
     """
     if X.ndim != 2 or W.ndim != 2:
-        raise ShapeError(f"X has shape {X.shape} and W {W.shape}; expected (n_images, n_features), (n_classes, n_features).")
+        raise ShapeError(
+            f"X has shape {X.shape}, W {W.shape}; expected (n_images, n_features), (n_classes, n_features)."
+        )
     check_parameters(W, b, len(W), X.shape[1])
     S: Floats = X @ W.T + b
     return S
@@ -51,4 +54,5 @@ def fold(W: Floats, b: Floats, scale: Floats, shift: Floats) -> tuple[Floats, Fl
         )
     check_parameters(W, b, len(W), W.shape[1])
     W = W.astype(np.float64, copy=False)
-    return W * scale, b + (W * shift).sum(axis=1)  # not W @ shift: a BLAS sum may depend on the number of threads
+    # not W @ shift: the bits of a BLAS sum may depend on the number of threads
+    return W * scale, b + (W * shift).sum(axis=1)

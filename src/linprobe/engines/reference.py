@@ -23,8 +23,8 @@ BLOCK_NUMBERS = 2**20
 class ReferenceEngine(Engine):
     """Sums over blocks of rows, each read as float64, mapped, and multiplied by W.
 
-    Knows no loss by name: every loss goes through `value_and_gradient`. Weights or pixels that are not finite give
-    sums that are not finite, without a warning. `n_threads` is not used: the BLAS under NumPy has its own setting.
+    Knows no loss by name: every loss goes through `value_and_gradient`. Weights that are not finite give sums
+    that are not finite, without a warning. `n_threads` is not used: the BLAS under NumPy has its own setting.
     """
 
     def scores(self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None) -> Floats:
@@ -89,7 +89,7 @@ class ReferenceEngine(Engine):
 
 
 def _check_results(loss: Loss, scores: Floats, losses: Floats, dscores: Floats) -> None:
-    """Name a user-written loss whose results have the wrong shape, before they broadcast into something else."""
+    """Raise ShapeError for a user-written loss of wrong shapes, before they broadcast into something else."""
     if losses.shape != scores.shape[:1] or dscores.shape != scores.shape:
         raise ShapeError(
             f"{type(loss).__name__} gave losses {losses.shape} and gradient {dscores.shape} "

@@ -1,4 +1,4 @@
-"""Features: pixels to the rows of X, or an affine map of the pixels that an engine applies as it reads them."""
+"""Features: pixels to the rows of X, or an affine map that an engine applies to the pixels it reads."""
 
 from __future__ import annotations
 

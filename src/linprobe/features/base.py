@@ -1,4 +1,4 @@
-"""The Affine map that an engine applies to rows while it reads them, so that pixels never need a float copy."""
+"""The Affine map that an engine applies to the rows it reads, so that pixels need no float copy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Affine:
     def __post_init__(self) -> None:
         if self.scale.ndim != 1 or self.scale.shape != self.shift.shape:
             raise ShapeError(
-                f"scale has shape {self.scale.shape} and shift {self.shift.shape}; both must be (n_features,)."
+                f"scale has shape {self.scale.shape}, shift {self.shift.shape}; both must be (n_features,)."
             )
 
     def apply(self, X: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Pixels as features: scaled to 0..1, centred on the mean image, or standardised, with no float copy of the data."""
+"""Pixels as features: scaled to 0..1, centred on the mean image, or standardised, with no float copy."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Pixels:
 
         unit:         x / 255, so that 0..255 becomes 0..1 (uint8 only: other dtypes keep their unit)
         center:       minus the mean image of the training images, in the same unit
-        standardize:  divided by the standard deviation of each pixel over the training images (and so unit-free)
+        standardize:  divided by the standard deviation of each pixel over the training images
 
-    Means and deviations are exact for uint8: integer sums, block by block of rows, one division at the end. A pixel
-    that hardly varies is divided by no less than one intensity level, so that a new image with another value there
-    stays within +-255; a constant float feature keeps its unit.
+    Means and deviations are exact for uint8: integer sums, block by block of rows, one division at the end. A
+    pixel that hardly varies is divided by no less than one intensity level, so that a new image with another
+    value there stays within +-255; a constant float feature keeps its unit.
 
     Args:
         unit, center, standardize: as above.
@@ -72,7 +72,8 @@ class Pixels:
         if sample_weight is not None:
             check_sample_weight(sample_weight, n_rows)
         is_pixels = X.dtype == np.uint8
-        mean, deviation = np.zeros(X.shape[1]), None
+        mean: Floats = np.zeros(X.shape[1])
+        deviation: Floats | None = None
         if self.center or self.standardize:
             mean, deviation = _moments(X, rows, sample_weight, self.standardize)
         scale = np.full(X.shape[1], 1.0 / 255.0 if self.unit and is_pixels else 1.0)
@@ -94,7 +95,7 @@ class Pixels:
             ParameterError: `fit` was not called.
         """
         if self._affine is None:
-            raise ParameterError("these Pixels have not been fitted; call fit(X) on the training images first.")
+            raise ParameterError("these Pixels are not fitted; call fit(X) on the training images first.")
         return self._affine
 
     def transform(self, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None = None) -> Floats:

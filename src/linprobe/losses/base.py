@@ -16,8 +16,8 @@ __all__ = ["Loss", "rounding_slack"]
 def rounding_slack(gradient: Floats) -> Floats:
     """What rounding may add to the sum or to an entry of each row of `gradient` (N, K), shape (N,).
 
-    4 K eps (1 + sum_j |g_j|), with eps that of the dtype: a sum of K entries, each computed with a few roundings.
-    Conjugates let dual feasibility be missed by this much, since a gradient computed in floating point does miss it.
+    4 K eps (1 + sum_j |g_j|), with eps that of the dtype: a sum of K entries, each of a few roundings.
+    Conjugates let dual feasibility be missed by this much, since a gradient in floating point does miss it.
     """
     eps = float(np.finfo(gradient.dtype).eps)
     slack: Floats = 4.0 * gradient.shape[1] * eps * (1.0 + np.abs(gradient).sum(axis=1))
@@ -29,8 +29,8 @@ class Loss(ABC):
 
     Shapes, for every method of every loss: `scores` (N, K) floats, `y` (N,) integers in 0..K-1.
 
-    To write one, give `name`, `smooth` and `value_and_gradient`; the engines run any loss, and run those whose
-    `name` they know (with `parameters`) by fused code. See docs/add_a_loss.md.
+    To write one, give `name`, `smooth` and `value_and_gradient`. The engines run any loss, and those of this
+    package by fused code. See docs/add_a_loss.md.
     """
 
     name: ClassVar[str]
@@ -63,15 +63,19 @@ class Loss(ABC):
     def kinks(self, scores: Floats, y: Labels) -> Floats:
         """Signed quantities (N, M) at whose zeros L_i, or its slope, is not smooth; M may be 0.
 
-        The gradient check compares their signs at both ends of a difference: where one changes, the difference
-        straddles a kink and says nothing about the gradient.
+        The gradient check compares their signs at both ends of a difference: where one changes, the
+        difference straddles a kink and says nothing about the gradient.
         """
         return np.zeros((len(scores), 0), dtype=scores.dtype)
 
     def conjugate(self, gradient: Floats, y: Labels) -> Floats:
-        """L*_i(g) = max over s of g·s - L_i(s, y), shape (N,); +inf where `gradient` (N, K) is not dual feasible.
+        """L*_i(g) = max over s of g·s - L_i(s, y), shape (N,), for the rows g of `gradient` (N, K).
+
+        +inf where g is not dual feasible, that is, where nothing bounds the maximum.
 
         Raises:
             IncompatibleError: the loss gives no conjugate, so that no lower bound can be shown for it.
         """
-        raise IncompatibleError(f"{type(self).__name__} has no conjugate; write one to get a certificate for it.")
+        raise IncompatibleError(
+            f"{type(self).__name__} has no conjugate; write one to get a lower bound on its objective."
+        )

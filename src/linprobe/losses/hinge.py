@@ -20,8 +20,8 @@ class MulticlassHinge(Loss):
 
         L_i = sum_{j != y_i} max(0, s_j - s_{y_i} + delta)
 
-    Not smooth: a kink wherever a margin is exactly 0; there the gradient takes the flat side. Crammer and Singer's
-    variant keeps the largest of the margins instead of their sum; PyTorch's MultiMarginLoss is this one divided by K.
+    Not smooth: a kink wherever a margin is exactly 0; there the gradient takes the flat side. Crammer and
+    Singer's variant keeps the largest margin, not the sum; PyTorch's MultiMarginLoss is ours divided by K.
 
     Args:
         delta: margin asked of the correct class, > 0, in the unit of the scores.
@@ -57,7 +57,8 @@ class MulticlassHinge(Loss):
     def kinks(self, scores: Floats, y: Labels) -> Floats:
         """The margins s_j - s_{y_i} + delta, (N, K); the column of y_i is delta, which is never 0."""
         check_labels(y, scores)
-        with np.errstate(invalid="ignore", over="ignore"):  # infinite scores give an infinite or NaN loss, unwarned
+        # infinite scores, of weights that diverged, give an infinite or NaN loss without a warning
+        with np.errstate(invalid="ignore", over="ignore"):
             margins: Floats = scores - np.take_along_axis(scores, y[:, None], axis=1) + self.delta
         margins[np.arange(len(y)), y] = self.delta
         return margins

@@ -25,7 +25,7 @@ class SoftmaxCrossEntropy(Loss):
     within 0..1; its own exponential, 1, goes through log1p, so that losses near 0 keep all their digits.
 
     The same number has three readings, which agree to rounding: the negative log-likelihood of the label, the
-    cross-entropy H(P, Q) of the one-hot P with the softmax Q, and the divergence D_KL(P || Q), as H(P) = 0.
+    cross-entropy H(P, Q) of the one-hot P with the softmax Q, and their divergence D_KL(P || Q), as H(P) = 0.
 
     Source:
         CS231n notes, linear-classify, "Softmax classifier".
@@ -38,7 +38,7 @@ class SoftmaxCrossEntropy(Loss):
     smooth: ClassVar[bool] = True
 
     def curvature(self, n_classes: int) -> float:
-        """1/2, whatever K: the Hessian is diag(p) - p pᵀ, whose largest eigenvalue is met at p = (1/2, 1/2, 0, ...)."""
+        """1/2, whatever K: the Hessian is diag(p) - p pᵀ, at its largest where p = (1/2, 1/2, 0, ...)."""
         return 0.5
 
     def value_and_gradient(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
@@ -49,7 +49,7 @@ class SoftmaxCrossEntropy(Loss):
         losses = np.log1p(rest) - shifted[rows, y]
         dscores = exponentials / (1.0 + rest)[:, None]
         dscores[rows, y] = 0.0
-        dscores[rows, y] = -dscores.sum(axis=1)  # p_y - 1 without its cancellation: minus the other probabilities
+        dscores[rows, y] = -dscores.sum(axis=1)  # p_y - 1 without its cancellation: minus the others
         return losses, dscores
 
     def conjugate(self, gradient: Floats, y: Labels) -> Floats:
@@ -81,24 +81,27 @@ class SoftmaxCrossEntropy(Loss):
         return -log_likelihood
 
     def cross_entropy(self, target: Floats, scores: Floats) -> Floats:
-        """H(P, Q) = -sum_j P_j log Q_j of each row, (N,), with P = `target` (N, K) and Q the softmax of `scores`.
+        """H(P, Q) = -sum_j P_j log Q_j of each row, (N,); P = `target` (N, K), Q the softmax of `scores`.
 
         Raises:
             ShapeError, ParameterError: a row of `target` is not a distribution over the classes of `scores`.
         """
         _check_distributions(target, scores)
-        return -_product(target, self.log_probabilities(scores)).sum(axis=1)
+        total: Floats = _product(target, self.log_probabilities(scores)).sum(axis=1)
+        return -total
 
     def kl_divergence(self, target: Floats, scores: Floats) -> Floats:
-        """D_KL(P || Q) = sum_j P_j log(P_j / Q_j) of each row, (N,); arguments as in `cross_entropy`."""
+        """D_KL(P || Q) = sum_j P_j log(P_j / Q_j) of each row, (N,); else as `cross_entropy`."""
         _check_distributions(target, scores)
         log_target = np.log(np.where(target > 0, target, 1.0))
-        return _product(target, log_target - self.log_probabilities(scores)).sum(axis=1)
+        total: Floats = _product(target, log_target - self.log_probabilities(scores)).sum(axis=1)
+        return total
 
 
 def entropy(p: Floats) -> Floats:
     """H(P) = -sum_j p_j log p_j of each row of `p` (N, K), (N,), with 0 log 0 = 0; natural logarithm."""
-    return -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1) + 0.0  # + 0.0 turns -0 into 0
+    total: Floats = (p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1)
+    return 0.0 - total
 
 
 def one_hot(y: Labels, n_classes: int) -> Floats:
@@ -112,9 +115,12 @@ def one_hot(y: Labels, n_classes: int) -> Floats:
 def _below_the_top(scores: Floats) -> tuple[Floats, Floats, Floats]:
     """s - max s, its exponentials (N, K), and their sum without the top's own 1, (N,)."""
     if scores.ndim != 2 or not np.issubdtype(scores.dtype, np.floating):
-        raise ShapeError(f"scores has shape {scores.shape}, {scores.dtype}; expected (n_images, n_classes) floats.")
+        raise ShapeError(
+            f"scores is {scores.dtype} of shape {scores.shape}; expected floats, (n_images, n_classes)."
+        )
     top = scores.argmax(axis=1)[:, None]
-    with np.errstate(invalid="ignore", over="ignore"):  # infinite scores give an infinite or NaN loss, unwarned
+    # infinite scores, of weights that diverged, give an infinite or NaN loss without a warning
+    with np.errstate(invalid="ignore", over="ignore"):
         shifted: Floats = scores - np.take_along_axis(scores, top, axis=1)
         exponentials = np.exp(shifted)
     others = exponentials.copy()
@@ -129,7 +135,7 @@ def _product(target: Floats, logs: Floats) -> Floats:
 
 def _check_distributions(target: Floats, scores: Floats) -> None:
     if target.shape != scores.shape:
-        raise ShapeError(f"target has shape {target.shape} but scores has shape {scores.shape}; they must be alike.")
+        raise ShapeError(f"target has shape {target.shape} but scores {scores.shape}; they must be alike.")
     bad = (target < 0).any(axis=1) | ~(np.abs(target.sum(axis=1) - 1.0) <= 1e-6)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])

@@ -20,8 +20,8 @@ class SquaredHinge(Loss):
 
         L_i = sum_{j != y_i} max(0, s_j - s_{y_i} + delta)²
 
-    One large margin costs more than many small ones of the same sum. Smooth; its slope has a kink wherever a margin
-    is exactly 0. PyTorch's MultiMarginLoss(p=2) is this one divided by K.
+    One large margin costs more than many small ones of the same sum. Smooth; its slope has a kink wherever a
+    margin is exactly 0. PyTorch's MultiMarginLoss(p=2) is ours divided by K.
 
     Args:
         delta: margin asked of the correct class, > 0, in the unit of the scores.
@@ -47,8 +47,8 @@ class SquaredHinge(Loss):
     def curvature(self, n_classes: int) -> float:
         """2 K: the largest eigenvalue of the Hessian, met when all K - 1 margins are violated.
 
-        With M of them violated the Hessian is 2 sum_j (e_j - e_y)(e_j - e_y)ᵀ, twice the Laplacian of a star with
-        M leaves, whose largest eigenvalue is M + 1 <= K.
+        With M of them violated the Hessian is 2 sum_j (e_j - e_y)(e_j - e_y)ᵀ, twice the Laplacian of a star
+        with M leaves, whose largest eigenvalue is M + 1 <= K.
         """
         return 2.0 * n_classes
 
@@ -66,13 +66,14 @@ class SquaredHinge(Loss):
     def kinks(self, scores: Floats, y: Labels) -> Floats:
         """The margins s_j - s_{y_i} + delta, (N, K); the column of y_i is delta, which is never 0."""
         check_labels(y, scores)
-        with np.errstate(invalid="ignore", over="ignore"):  # infinite scores give an infinite or NaN loss, unwarned
+        # infinite scores, of weights that diverged, give an infinite or NaN loss without a warning
+        with np.errstate(invalid="ignore", over="ignore"):
             margins: Floats = scores - np.take_along_axis(scores, y[:, None], axis=1) + self.delta
         margins[np.arange(len(y)), y] = self.delta
         return margins
 
     def conjugate(self, gradient: Floats, y: Labels) -> Floats:
-        """L*_i(g) = sum_{j != y_i} (g_j² / 4 - delta g_j) where g_j >= 0 (j != y_i) and sum_j g_j = 0; else +inf.
+        """L*_i(g) = sum_{j != y_i} (g_j² / 4 - delta g_j) where these g_j >= 0 and sum_j g_j = 0; else +inf.
 
         With u_j = s_j - s_{y_i} + delta the maximum splits into one for each j != y_i, of g_j (u - delta) -
         max(0, u)², reached at u = g_j / 2. Bound and sum may be missed by `rounding_slack`.

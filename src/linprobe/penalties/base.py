@@ -1,4 +1,4 @@
-"""The Penalty interface: from weights to R(W), its gradient and its prox. The objective multiplies R by `reg`."""
+"""The Penalty interface: from weights to R(W), its gradient and its prox. The objective brings in `reg`."""
 
 from __future__ import annotations
 
@@ -86,14 +86,15 @@ class Penalty(ABC):
     def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
         """The smallest element (K, D) of gradient + reg * (subgradients of the kinked part of R at W).
 
-        `gradient` is that of everything smooth: the data loss and reg times the smooth part of R. The result is 0
-        exactly where W is optimal, so that its norm is a stopping test; away from kinks it is the plain gradient.
+        `gradient` is that of everything smooth: the data loss, and reg times the smooth part of R. The result
+        is 0 exactly where W is optimal, so that its norm is a stopping test. Away from kinks it is the
+        gradient of the whole.
 
         Raises:
             IncompatibleError: R has a kinked part and does not give this.
         """
         if not self.smooth:
-            raise IncompatibleError(f"{type(self).__name__} has kinks but no least_subgradient; write one for it.")
+            raise IncompatibleError(f"{type(self).__name__} has kinks but no least_subgradient; write one.")
         return gradient
 
     def kinks(self, W: Floats) -> Floats:

@@ -20,13 +20,14 @@ class ElasticNet(Penalty):
 
         R(W) = sum_k sum_l (beta W_kl² + |W_kl|)
 
-    The smooth part is beta W², the kinked part |W|. Exact zeros as with L1; weights of pixels that say the same
-    thing are shared as with L2.
+    The smooth part is beta W², the kinked part |W|. Weights become exactly 0 as with L1; as with L2, pixels
+    that say the same thing share their weight.
 
     Args:
         beta: share of the squares, >= 0.
     Source:
-        Zou and Hastie, "Regularization and variable selection via the elastic net", 2005; scaled as in the lecture.
+        Zou and Hastie, "Regularization and variable selection via the elastic net", 2005, in the lecture's
+        scale.
     Example:
         >>> ElasticNet(beta=2.0).value(np.array([[0.5, -0.5]]))
         2.0
@@ -77,7 +78,7 @@ class ElasticNet(Penalty):
         return float(np.square(over).sum()) / (4.0 * reg * self.beta)
 
     def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
-        """gradient + reg sign(W) where W is not 0; where it is, what of `gradient` exceeds the reach of reg."""
+        """gradient + reg sign(W) where W is not 0; where it is, what of `gradient` reg cannot cancel."""
         return np.where(W == 0.0, soft_threshold(gradient, reg), gradient + reg * np.sign(W))
 
     def kinks(self, W: Floats) -> Floats:

@@ -54,7 +54,7 @@ class L1(Penalty):
         return float("inf") if excess(V, reg).any() else 0.0
 
     def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
-        """gradient + reg sign(W) where W is not 0; where it is, what of `gradient` exceeds the reach of reg."""
+        """gradient + reg sign(W) where W is not 0; where it is, what of `gradient` reg cannot cancel."""
         return np.where(W == 0.0, soft_threshold(gradient, reg), gradient + reg * np.sign(W))
 
     def kinks(self, W: Floats) -> Floats:
