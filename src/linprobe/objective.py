@@ -183,8 +183,9 @@ class Objective:
             dual = -(1/N) sum_i L*_i(G_i) - (reg R)*(-Gᵀ X' / N),   where each column of G sums to 0
 
         It holds since L_i(s) >= g·s - L*_i(g) for every s. The bias is outside the penalty, so that a column
-        of G that does not sum to 0 would let b push the bound to -inf. With sample weights both means, and the
-        sums of the columns, are weighted by w_i / sum w. A column may miss 0 by rounding, 64 eps sum |g|.
+        of G that does not sum to 0 would let b push the bound to -inf. With sample weights both means, and
+        the sums of the columns, are weighted by w_i / sum w. A column may miss 0 by 64 eps sum |g|, the
+        rounding of its sum.
 
         Raises:
             ShapeError: G is not (n_images, n_classes).
