@@ -1,0 +1,421 @@
+"""L(W, b) = (1/N) sum L_i + reg R(W): against loops, peers, duplicates and its own dual."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+
+from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError
+from linprobe.features import Pixels
+from linprobe.gradcheck import check_gradient
+from linprobe.losses import LOSSES, Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
+from linprobe.objective import Evaluation, Objective
+from linprobe.penalties import L1, L2, PENALTIES, ElasticNet
+
+N, D, K = 40, 6, 3
+RANDOM = np.random.default_rng(0)
+X = RANDOM.integers(0, 256, (N, D), dtype=np.uint8)
+Y = RANDOM.integers(0, K, N)
+W = RANDOM.normal(size=(K, D))
+B = RANDOM.normal(size=K)
+WEIGHT = RANDOM.integers(1, 4, N).astype(float)
+AFFINE = Pixels().fit(X).affine
+MAPPED = AFFINE.apply(X)
+
+
+def make(loss="softmax", penalty="l2", reg=0.1, **options):
+    """The objective over the pixels above, by the reference engine."""
+    options = {"affine": AFFINE, "engine": "reference", "n_classes": K, **options}
+    return Objective(X, options.pop("y", Y), loss=loss, penalty=penalty, reg=reg, **options)
+
+
+def naive_objective(loss, penalty, reg, rows, labels, weights):
+    """L(W, b), image by image."""
+    total = 0.0
+    for x, label, weight in zip(rows, labels, weights, strict=True):
+        s = [float(W[k] @ x + B[k]) for k in range(K)]
+        if loss == "softmax":
+            value = -np.log(np.exp(s[label]) / sum(np.exp(s_j) for s_j in s))
+        else:
+            power = 2 if loss == "squared-hinge" else 1
+            value = sum(max(0.0, s[j] - s[label] + 1.0) ** power for j in range(K) if j != label)
+        total += weight * value
+    terms = {
+        "l2": lambda w: w * w,
+        "l1": abs,
+        "elastic-net": lambda w: w * w + abs(w),
+        "none": lambda w: 0.0,
+    }
+    return total / sum(weights) + reg * sum(terms[penalty](w) for w in W.ravel())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_value_is_that_of_a_naive_loop(loss, penalty, weighted):
+    objective = make(loss, penalty, sample_weight=WEIGHT if weighted else None)
+    expected = naive_objective(loss, penalty, 0.1, MAPPED, Y, WEIGHT if weighted else np.ones(N))
+    assert_allclose(objective.value(W, B), expected, rtol=1e-12)
+    assert_allclose(objective.value_and_gradient(W, B)[0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_loss_with_every_penalty_passes_the_gradient_check(loss, penalty, weighted):
+    result = check_gradient(make(loss, penalty, sample_weight=WEIGHT if weighted else None))
+    assert result.ok, str(result)
+    assert result.n_checked >= 0.8 * (K * D + K)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_whole_weights_count_like_repetitions(loss):
+    repeated = np.repeat(np.arange(N), WEIGHT.astype(int))
+    weighted = make(loss, sample_weight=WEIGHT)
+    copies = make(loss, y=Y[repeated], rows=repeated)
+    assert_allclose(weighted.value(W, B), copies.value(W, B), rtol=1e-13)
+    for ours, theirs in zip(
+        weighted.value_and_gradient(W, B)[1:], copies.value_and_gradient(W, B)[1:], strict=True
+    ):
+        assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
+    assert_allclose(weighted.evaluate(W, B).accuracy, copies.evaluate(W, B).accuracy, rtol=1e-13)
+    assert_allclose(weighted.feature_curvature(), copies.feature_curvature(), rtol=1e-3)
+    assert_allclose(weighted.mean_square_norm(), copies.mean_square_norm(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_batches_of_an_epoch_average_to_the_full_gradient(weighted):
+    objective = make(sample_weight=WEIGHT if weighted else None)
+    batches = np.random.default_rng(3).permutation(N).reshape(5, 8)
+    values, dWs, dbs = zip(*(objective.value_and_gradient(W, B, batch) for batch in batches), strict=True)
+    value, dW, db = objective.value_and_gradient(W, B)
+    assert_allclose(np.mean(values), value, rtol=1e-13)
+    assert_allclose(np.mean(dWs, axis=0), dW, rtol=1e-11, atol=1e-13)
+    assert_allclose(np.mean(dbs, axis=0), db, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_an_evaluation_is_the_objective_in_parts_with_the_norm_of_its_gradient(penalty):
+    objective = make("softmax", penalty)
+    found = objective.evaluate(W, B)
+    data_loss = make("softmax", None).value(W, B)
+    _, dW, db = objective.value_and_gradient(W, B)
+    if penalty in ("l1", "elastic-net"):
+        dW = dW + 0.1 * np.sign(W)
+    norm = np.sqrt((dW**2).sum() + (db**2).sum())
+    hits = ((MAPPED @ W.T + B).argmax(axis=1) == Y).mean()
+    value = objective.value(W, B)
+    expected = Evaluation(value, data_loss, value - data_loss, hits, norm)
+    for name in ("objective", "data_loss", "penalty", "accuracy", "gradient_norm"):
+        assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-10, atol=1e-13, err_msg=name)
+
+
+def test_an_evaluation_takes_one_pass_over_the_images(monkeypatch):
+    objective = make()
+    passes = []
+    plain = objective.engine.loss_and_gradient
+    monkeypatch.setattr(
+        objective.engine, "loss_and_gradient", lambda *a, **k: passes.append(1) or plain(*a, **k)
+    )
+    objective.evaluate(W, B)
+    assert passes == [1]
+
+
+def test_the_bias_is_not_penalised():
+    objective = make("softmax", "elastic-net", reg=10.0)
+    _, _, db = objective.value_and_gradient(W, B)
+    _, _, without = make("softmax", None).value_and_gradient(W, B)
+    assert_allclose(db, without, rtol=1e-14)
+    assert objective.evaluate(W, B + 100.0).penalty == objective.evaluate(W, B).penalty
+
+
+def test_the_prox_of_the_objective_is_that_of_its_penalty_with_reg_in_the_step():
+    V = np.array([[0.5, -0.05]])
+    assert_allclose(make(penalty="l1", reg=0.2).prox(V, 0.5), [[0.4, 0.0]])
+    assert_allclose(make(penalty="l1", reg=0.2).prox(V, np.array([[0.5, 0.05]])), [[0.4, -0.04]])
+    assert make(penalty="l2").prox(V, 0.5) is V
+    assert make(penalty=None).prox(V, 0.5) is V
+
+
+def minimum(objective):
+    """The least value that L-BFGS finds for a smooth objective, and where."""
+    shape = (objective.n_classes, objective.n_features)
+    split = shape[0] * shape[1]
+
+    def function(flat):
+        value, dW, db = objective.value_and_gradient(flat[:split].reshape(shape), flat[split:])
+        return value, np.concatenate([dW.ravel(), db])
+
+    start = np.zeros(split + shape[0])
+    found = minimize(
+        function, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "gtol": 1e-9, "ftol": 0}
+    )
+    return found.fun, found.x[:split].reshape(shape), found.x[split:]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_c_that_describe_prints_gives_scikit_learn_s_logistic_regression_our_minimum(n_classes, weighted):
+    y, weight = Y % n_classes, WEIGHT if weighted else None
+    objective = make(y=y, n_classes=n_classes, reg=0.02, sample_weight=weight)
+    C = float(re.search(r" = ([\d.e+-]+), l1_ratio", objective.describe())[1])
+    peer = LogisticRegression(C=C, tol=1e-10, max_iter=5000).fit(MAPPED, y, sample_weight=weight)
+    theirs_W, theirs_b = peer.coef_, peer.intercept_
+    if n_classes == 2:  # one row w stands for the two rows -w/2 and w/2
+        theirs_W, theirs_b = (np.concatenate([-half, half]) / 2 for half in (theirs_W, theirs_b))
+    best = minimum(objective)[0]
+    # C has six digits, and the minimum is flat: what is left is of the order of 1e-6 squared
+    assert_allclose(objective.value(theirs_W, theirs_b), best, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("penalty", [L1(), ElasticNet(beta=0.5), ElasticNet(beta=3.0)], ids=repr)
+def test_the_c_and_l1_ratio_that_describe_prints_give_scikit_learn_our_minimum_with_kinks(n_classes, penalty):
+    y = Y % n_classes
+    objective = make("softmax", penalty, reg=0.01, y=y, n_classes=n_classes)
+    C, ratio = map(float, re.search(r" = ([\d.e+-]+), l1_ratio = ([\d.e+-]+)", objective.describe()).groups())
+    peer = LogisticRegression(C=C, l1_ratio=ratio, solver="saga", tol=1e-9, max_iter=100_000)
+    peer.fit(MAPPED, y)
+    theirs_W, theirs_b = peer.coef_, peer.intercept_
+    if n_classes == 2:
+        theirs_W, theirs_b = (np.concatenate([-half, half]) / 2 for half in (theirs_W, theirs_b))
+    # at a minimum, and only there, the least subgradient is 0; C, in six digits, leaves 1e-6 of it
+    if n_classes == 3:
+        assert objective.evaluate(theirs_W, theirs_b).gradient_norm < 1e-5
+    best = objective.value(theirs_W, theirs_b)
+    random = np.random.default_rng(0)
+    for size in (1e-3, 1e-2, 1e-1):
+        for _ in range(50):
+            other = theirs_W + size * random.normal(size=theirs_W.shape)
+            assert objective.value(other, theirs_b + size * random.normal(size=n_classes)) >= best
+
+
+def test_the_alpha_that_describe_prints_is_that_of_sgdclassifier_for_two_classes():
+    y = Y % 2
+    objective = make("hinge", "l2", reg=0.05, y=y, n_classes=2)
+    alpha = float(re.search(r"alpha=([\d.e+-]+)", objective.describe())[1])
+    peer = SGDClassifier(loss="hinge", alpha=alpha, tol=None, max_iter=300, average=100, random_state=0)
+    peer.fit(MAPPED, y)
+    w, b = peer.coef_, peer.intercept_
+    theirs = np.maximum(0.0, 1.0 - (2 * y - 1) * (MAPPED @ w[0] + b[0])).mean() + alpha / 2 * (w**2).sum()
+    ours = objective.value(np.concatenate([-w, w]) / 2, np.concatenate([-b, b]) / 2)
+    assert_allclose(ours, theirs, rtol=1e-6)  # the same objective, and not only near its minimum
+
+
+@pytest.mark.parametrize(
+    ("loss", "penalty", "n_classes", "expected"),
+    [
+        (
+            "hinge",
+            "l2",
+            3,
+            ["1/K = 1/3", "Crammer-Singer", "C = 1/(2 reg N) = 0.125", "weight_decay = 2 reg = 0.2"],
+        ),
+        (
+            "hinge",
+            "l2",
+            2,
+            ["1/K = 1/2", "C = 1/(reg N) = 0.25", "SGDClassifier(loss='hinge')", "w = W[1] - W[0]"],
+        ),
+        ("squared-hinge", "l1", 3, ["MultiMarginLoss(p=2, margin=1)", "C = 1/(reg N) = 0.25, l1_ratio = 1"]),
+        ("softmax", "elastic-net", 3, ["C = 1/(reg (1 + 2 beta) N)", "l1_ratio = 0.333333", "alpha=0.3"]),
+        ("softmax", "elastic-net", 2, ["C = 1/(reg (1 + beta) N) = 0.125", "l1_ratio = 0.5"]),
+        ("softmax", "none", 3, ["CrossEntropyLoss()", "C=inf", "weight_decay=0"]),
+    ],
+)
+def test_describe_prints_the_constants_of_other_tools(loss, penalty, n_classes, expected):
+    text = make(loss, penalty, y=Y % n_classes, n_classes=n_classes).describe()
+    for part in expected:
+        assert part in text
+    assert text.startswith("L(W, b) = (1/N) sum L_i")
+
+
+def test_describe_counts_weights_in_place_of_images():
+    text = make(sample_weight=WEIGHT).describe()
+    assert f"C = 1/(2 reg sum w) = {1 / (0.2 * WEIGHT.sum()):.6g}" in text
+
+
+@pytest.mark.parametrize("delta", [1.0, 2.5])
+def test_multi_margin_loss_is_ours_divided_by_the_number_of_classes(delta):
+    torch = pytest.importorskip("torch", reason="PyTorch is an optional peer")
+    scores = MAPPED @ W.T + B
+    for p, loss in ((1, MulticlassHinge(delta)), (2, SquaredHinge(delta))):
+        theirs = torch.nn.MultiMarginLoss(p=p, margin=delta)(torch.tensor(scores), torch.tensor(Y))
+        assert_allclose(float(theirs) * K, loss.value(scores, Y).mean(), rtol=1e-12)
+    theirs = torch.nn.CrossEntropyLoss()(torch.tensor(scores), torch.tensor(Y))
+    assert_allclose(float(theirs), SoftmaxCrossEntropy().value(scores, Y).mean(), rtol=1e-12)
+
+
+def centred(G, weight):
+    """G with its weighted columns made to sum to 0; rows inside the simplex stay there if the move is small."""
+    return G - (weight[:, None] * G).sum(axis=0) / weight.sum()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", ["l2", "elastic-net"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_dual_value_lies_below_the_objective_everywhere(loss, penalty, weighted):
+    weight = WEIGHT if weighted else None
+    objective = make(loss, penalty, sample_weight=weight)
+    shares = np.ones(N) if weight is None else weight
+    random = np.random.default_rng(4)
+    finite = 0
+    for _ in range(20):
+        # c (1/K - e_y) / (weight of the class): rows feasible for every loss, columns that sum to 0
+        totals = np.array([shares[label == Y].sum() for label in range(K)])
+        c = random.uniform(0.1, 1.0) * totals.min()
+        G = c * (np.full((K, K), 1.0 / K) - np.eye(K))[Y] / totals[Y][:, None]
+        dual = objective.dual_value(G)
+        finite += np.isfinite(dual)
+        size = 10 ** random.uniform(-3, 1)
+        here = objective.value(size * random.normal(size=(K, D)), size * random.normal(size=K))
+        assert dual <= here
+    assert finite == 20
+
+
+def test_the_dual_value_at_the_gradient_of_the_minimum_is_the_minimum():
+    for weight in (None, WEIGHT):
+        objective = make("softmax", "l2", reg=0.05, sample_weight=weight)
+        best, W_best, b_best = minimum(objective)
+        S = objective.engine.scores(W_best, b_best)
+        G = centred(
+            SoftmaxCrossEntropy().value_and_gradient(S, Y)[1], np.ones(N) if weight is None else weight
+        )
+        dual = objective.dual_value(G)
+        assert dual <= best + 1e-12
+        assert_allclose(dual, best, rtol=1e-9)
+
+
+def test_a_dual_whose_columns_do_not_sum_to_0_bounds_nothing():
+    objective = make()
+    G = SoftmaxCrossEntropy().value_and_gradient(MAPPED @ W.T + B, Y)[1]
+    assert objective.dual_value(G) == -np.inf
+
+
+def test_a_dual_that_is_not_feasible_for_the_loss_bounds_nothing():
+    G = np.zeros((N, K))
+    G[0], G[1] = [0.5, 0.5, -1.0], [-0.5, -0.5, 1.0]
+    assert make(y=np.zeros(N, int)).dual_value(G) == -np.inf
+
+
+def test_an_image_of_weight_zero_may_have_any_dual():
+    weight = np.ones(N)
+    weight[0] = 0.0
+    objective = make(sample_weight=weight)
+    G = np.zeros((N, K))
+    G[0] = 17.0
+    assert objective.dual_value(G) == make(sample_weight=weight).dual_value(np.zeros((N, K))) == 0.0
+
+
+def test_without_a_penalty_only_a_dual_orthogonal_to_the_pixels_bounds_anything():
+    objective = make("softmax", None)
+    assert objective.dual_value(np.zeros((N, K))) == 0.0
+    G = np.zeros((N, K))
+    G[np.flatnonzero(Y == 0)[0]] = [-0.5, 0.5, 0.0]
+    G[np.flatnonzero(Y == 1)[0]] = [0.5, -0.5, 0.0]
+    assert objective.dual_value(G) == -np.inf
+
+
+def test_the_curvature_of_the_features_is_the_top_eigenvalue_of_their_second_moment():
+    for weight in (None, WEIGHT):
+        objective = make(sample_weight=weight)
+        Z = np.column_stack([MAPPED, np.ones(N)])
+        share = np.full(N, 1 / N) if weight is None else weight / weight.sum()
+        moment = (Z * share[:, None]).T @ Z
+        assert_allclose(objective.feature_curvature(), np.linalg.eigvalsh(moment)[-1], rtol=1e-2)
+        assert objective.feature_curvature() <= np.linalg.eigvalsh(moment)[-1] * (1 + 1e-12)
+        assert_allclose(objective.mean_square_norm(), np.trace(moment), rtol=1e-12)
+        assert_allclose(objective.mean_absolute_norm(), (share * np.abs(Z).sum(axis=1)).sum(), rtol=1e-12)
+
+
+def test_the_curvature_of_many_rows_comes_from_a_seeded_sample_of_them():
+    random = np.random.default_rng(5)
+    rows = random.normal(size=(20_000, 3)) * [3.0, 1.0, 0.5]
+    objective = Objective(
+        rows, np.arange(20_000) % 2, loss="softmax", penalty=None, reg=0.0, engine="reference"
+    )
+    assert objective.feature_curvature(0) != objective.feature_curvature(1)
+    assert_allclose(objective.feature_curvature(0), 9.0, rtol=0.1)  # of 4096 rows: sqrt(2 / 4096) is 2 %
+    again = objective.with_engine("reference")
+    assert again.feature_curvature(0) == objective.feature_curvature(0)
+
+
+def test_the_data_loss_curves_no_more_than_loss_curvature_times_feature_curvature():
+    objective = make("squared-hinge", None)
+    bound = SquaredHinge().curvature(K) * objective.feature_curvature() * 1.01
+    random = np.random.default_rng(6)
+    for _ in range(50):
+        W1, W2 = random.normal(size=(2, K, D))
+        b1, b2 = random.normal(size=(2, K))
+        _, dW1, db1 = objective.value_and_gradient(W1, b1)
+        _, dW2, db2 = objective.value_and_gradient(W2, b2)
+        moved = np.sqrt(((dW1 - dW2) ** 2).sum() + ((db1 - db2) ** 2).sum())
+        assert moved <= bound * np.sqrt(((W1 - W2) ** 2).sum() + ((b1 - b2) ** 2).sum())
+
+
+def test_a_user_written_loss_runs_like_one_of_ours():
+    class Twice(Loss):
+        name, smooth = "twice", True
+
+        def value_and_gradient(self, scores, y):
+            value, dscores = SoftmaxCrossEntropy().value_and_gradient(scores, y)
+            return 2 * value, 2 * dscores
+
+    assert_allclose(make(Twice(), None).value(W, B), 2 * make("softmax", None).value(W, B), rtol=1e-14)
+    with pytest.raises(IncompatibleError, match="Twice has no conjugate"):
+        make(Twice()).dual_value(np.zeros((N, K)))
+
+
+def test_weights_that_diverged_are_evaluated_without_a_warning():
+    for penalty in PENALTIES:
+        found = make("softmax", penalty).evaluate(np.full((K, D), np.inf), B)
+        assert not np.isfinite(found.objective)
+        make("softmax", penalty).evaluate(1e200 * W, B)
+
+
+def test_instances_and_names_of_loss_and_penalty_mean_the_same():
+    by_name, by_instance = make("hinge", "l2"), make(MulticlassHinge(), L2())
+    assert by_name.loss == by_instance.loss
+    assert by_name.penalty == by_instance.penalty
+    assert make("hinge", "none").penalty is None
+
+
+def test_labels_alone_tell_the_number_of_classes():
+    assert make(n_classes=None).n_classes == K
+    assert (make().n_images, make().n_features) == (N, D)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"reg": -1.0}, ParameterError, "reg = -1.0; expected a finite number >= 0"),
+        ({"reg": float("nan")}, ParameterError, "reg = nan"),
+        (
+            {"y": np.zeros(N, int), "n_classes": None},
+            ParameterError,
+            "n_classes = 1; a classifier needs at least 2",
+        ),
+        ({"n_classes": 2}, LabelError, "y holds labels 0..2; with 2 classes"),
+        ({"y": Y[:-1]}, ShapeError, r"y has shape \(39,\) but 40 rows of X are used"),
+        ({"loss": "log"}, ParameterError, "loss = 'log'; expected one of"),
+        ({"penalty": "ridge"}, ParameterError, "penalty = 'ridge'; expected one of"),
+        ({"engine": "gpu"}, ParameterError, "engine = 'gpu'"),
+        ({"sample_weight": -WEIGHT}, ParameterError, r"sample_weight\[0\] = -"),
+        ({"sample_weight": 0 * WEIGHT}, ParameterError, "sample_weight is zero for every image"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused_at_the_door(options, error, message):
+    with pytest.raises(error, match=message):
+        make(**options)
+
+
+def test_a_dual_of_the_wrong_shape_is_refused():
+    with pytest.raises(
+        ShapeError, match=r"G has shape \(40, 2\); expected \(n_images, n_classes\) = \(40, 3\)"
+    ):
+        make().dual_value(np.zeros((N, 2)))
