@@ -252,7 +252,7 @@ def test_multi_margin_loss_is_ours_divided_by_the_number_of_classes(delta):
 
 
 def centred(G, weight):
-    """G with its weighted columns made to sum to 0; rows inside the simplex stay there if the move is small."""
+    """G with its weighted columns made to sum to 0; rows well inside the simplex stay there."""
     return G - (weight[:, None] * G).sum(axis=0) / weight.sum()
 
 
