@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
+from inspect import signature
 
 from linprobe.errors import ParameterError
 from linprobe.losses.base import Loss
@@ -12,10 +13,13 @@ from linprobe.losses.squared_hinge import SquaredHinge
 
 __all__ = ["LOSSES", "Loss", "MulticlassHinge", "SoftmaxCrossEntropy", "SquaredHinge", "make_loss"]
 
-LOSSES: dict[str, type[MulticlassHinge] | type[SquaredHinge] | type[SoftmaxCrossEntropy]] = {
-    "hinge": MulticlassHinge,
-    "squared-hinge": SquaredHinge,
-    "softmax": SoftmaxCrossEntropy,
+LOSSES: dict[str, Callable[..., Loss]] = {
+    loss.name: loss
+    for loss in (
+        MulticlassHinge,
+        SquaredHinge,
+        SoftmaxCrossEntropy,
+    )
 }
 """Each loss by its name, for the command line, the classifiers and the model file."""
 
@@ -31,7 +35,7 @@ def make_loss(name: str, **parameters: float) -> Loss:
     """
     if name not in LOSSES:
         raise ParameterError(f"loss = {name!r}; expected one of {', '.join(LOSSES)}.")
-    known = [field.name for field in fields(LOSSES[name])]
+    known = list(signature(LOSSES[name]).parameters)
     for parameter in parameters:
         if parameter not in known:
             raise ParameterError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
+from inspect import signature
 
 from linprobe.errors import ParameterError
 from linprobe.penalties.base import Penalty
@@ -12,10 +13,15 @@ from linprobe.penalties.l2 import L2
 
 __all__ = ["L1", "L2", "PENALTIES", "ElasticNet", "Penalty", "make_penalty"]
 
-PENALTIES: dict[str, type[L2] | type[L1] | type[ElasticNet] | None] = {
-    "l2": L2,
-    "l1": L1,
-    "elastic-net": ElasticNet,
+PENALTIES: dict[str, Callable[..., Penalty] | None] = {
+    **{
+        penalty.name: penalty
+        for penalty in (
+            L2,
+            L1,
+            ElasticNet,
+        )
+    },
     "none": None,
 }
 """Each penalty by its name, for the command line, the classifiers and the model file."""
@@ -33,7 +39,7 @@ def make_penalty(name: str, **parameters: float) -> Penalty | None:
     if name not in PENALTIES:
         raise ParameterError(f"penalty = {name!r}; expected one of {', '.join(PENALTIES)}.")
     kind = PENALTIES[name]
-    known = [] if kind is None else [field.name for field in fields(kind)]
+    known = [] if kind is None else list(signature(kind).parameters)
     for parameter in parameters:
         if parameter not in known:
             raise ParameterError(
