@@ -127,6 +127,13 @@ def test_a_right_gradient_is_right_in_any_unit_of_the_pixels(name, pixels):
     assert result.ok, str(result)
 
 
+def test_a_step_too_small_to_change_a_huge_number_is_made_large_enough():
+    assert check_gradient(L1(), np.array([[1e12, -3e15]])).ok
+    assert check_gradient(MulticlassHinge(), scores=np.array([[1e12, 3e12, 0.0]]), y=np.array([0])).ok
+    b = np.array([1e12, 0.0, 0.0])
+    assert check_gradient(make("hinge", None), np.zeros((3, 8)), b).ok
+
+
 def test_a_pixel_that_is_always_0_is_right_and_not_divided_by():
     dark = X.copy()
     dark[:, 3] = 0

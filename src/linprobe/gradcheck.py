@@ -258,6 +258,7 @@ def _check_objective(objective: Objective, W: Floats | None, b: Floats | None, p
         else:
             part, index, name = 1, (position - K * D,), "b[{}]"
             h = plan.step
+        h = float(_visible(h, (W, b)[part][index]))
         low[part][index] -= h
         high[part][index] += h
         below, above = (_Point(reference, ends[0], ends[1], images) for ends in (low, high))
@@ -278,6 +279,11 @@ def _check_objective(objective: Objective, W: Floats | None, b: Floats | None, p
     problems.extend(_engine_problems(objective, at))
     title = f"{objective.describe().splitlines()[0]}; {len(images)} of the images"
     return plan.result(title, rows, problems, K * D + K)
+
+
+def _visible(step: float, at: Floats) -> Floats:
+    """`step`, or what it takes to change a number as large as `at` at all."""
+    return np.maximum(step, 4.0 * np.spacing(np.abs(at)))
 
 
 def _positions(n_weights: int, n_biases: int, plan: _Plan) -> list[int]:
@@ -400,8 +406,9 @@ def _check_loss(loss: Loss, scores: Floats | None, y: Labels | None, plan: _Plan
     # one row for each coordinate: a loss that mixes its rows, or divides by their number, is found out
     every = np.arange(len(positions))
     low, high, labels = scores[images], scores[images], y[images]
-    low[every, classes] -= plan.step
-    high[every, classes] += plan.step
+    steps = _visible(plan.step, scores[images, classes])
+    low[every, classes] -= steps
+    high[every, classes] += steps
     width, half = high[every, classes] - low[every, classes], high[every, classes] - scores[images, classes]
     below, above = loss.value(low, labels), loss.value(high, labels)
     crossed = np.sign(loss.kinks(low, labels)) != np.sign(loss.kinks(high, labels))
@@ -481,8 +488,9 @@ def _check_penalty(penalty: Penalty, W: Floats | None, plan: _Plan) -> GradientC
     for position in plan.sample(W.size, plan.n_coordinates):
         index = tuple(int(i) for i in np.unravel_index(position, W.shape))
         low, high = W.copy(), W.copy()
-        low[index] -= plan.step
-        high[index] += plan.step
+        h = float(_visible(plan.step, W[index]))
+        low[index] -= h
+        high[index] += h
         width = float(high[index] - low[index])
         crossed = np.argwhere(np.sign(penalty.kinks(low)) != np.sign(penalty.kinks(high)))
         row = plan.judge(
