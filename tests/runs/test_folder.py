@@ -1,0 +1,255 @@
+"""The run folder: files are whole or as they were, progress comes back bit for bit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linprobe.errors import RunError
+from linprobe.optimizers.base import Epoch, State
+from linprobe.runs import folder as folder_module
+from linprobe.runs.folder import TRACE_COLUMNS, RunFolder, new_run_path, trace_row, write_atomically
+
+SETTINGS = {"source": "digits", "reg": 1e-3}
+
+
+def state_after(epoch: int) -> State:
+    """A state whose numbers show any lost bit."""
+    arrays = {
+        "W": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3) * np.float32(1 + epoch),
+        "b": np.array([0.1, np.nextafter(0.1, 1)]),
+    }
+    return State(epoch, arrays, {"learning_rate": 0.1 + 0.2, "best": float("inf"), "step": float(7 * epoch)})
+
+
+def epoch_row(epoch: int, **changed: Any) -> str:
+    """A line of the trace."""
+    numbers = dict.fromkeys(TRACE_COLUMNS, 1.0 / 3.0) | {"epoch": epoch} | changed
+    return trace_row(Epoch(**numbers, state=state_after(epoch)))
+
+
+@pytest.fixture(params=["nameless", "named"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of writing aside: with O_TMPFILE, and as on a system that has none."""
+    if request.param == "named":
+        monkeypatch.setattr(folder_module, "_write_nameless", lambda folder, content: None)
+    return str(request.param)
+
+
+def test_a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it(tmp_path: Path, way: str) -> None:
+    path = tmp_path / "file"
+    for content in (b"first", b"", b"x" * 3_000_000):
+        write_atomically(path, content)
+        assert path.read_bytes() == content
+        assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_gets_the_permissions_that_the_umask_leaves(tmp_path: Path, way: str) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "file", b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_names_the_file_and_leaves_it_as_it_was(
+    tmp_path: Path, way: str, call: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trace.csv"
+    write_atomically(path, b"before")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(RunError, match=r"trace\.csv: the disk is full .* --resume"):
+            write_atomically(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["trace.csv"]
+
+
+def test_a_short_write_is_continued(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:3]))
+    write_atomically(tmp_path / "file", b"0123456789")
+    assert (tmp_path / "file").read_bytes() == b"0123456789"
+
+
+def test_ctrl_c_while_writing_leaves_the_old_file_alone(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"before")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_atomically(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="none/file: cannot be written"):
+        write_atomically(tmp_path / "none" / "file", b"x")
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from linprobe.runs.folder import write_atomically\n"
+        "path = Path(sys.argv[1]); print('ready', flush=True)\n"
+        "for i in range(10**9): write_atomically(path, bytes([i % 256]) * 400_000)\n"
+    )
+    path = tmp_path / "file"
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            time.sleep(float(rng.uniform(0.01, 0.1)))
+            child.send_signal(signal.SIGKILL)
+        content = path.read_bytes()
+        assert len(content) == 400_000
+        assert len(set(content)) == 1
+
+
+def test_progress_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", SETTINGS)
+    trace = [epoch_row(0), epoch_row(1), epoch_row(2)]
+    run.write_progress(trace, state_after(2))
+    found = RunFolder.open(run.path).read_progress()
+    assert found is not None
+    lines, state = found
+    assert lines == trace
+    assert state.epoch == 2
+    assert state.numbers == state_after(2).numbers
+    for name, array in state_after(2).arrays.items():
+        assert state.arrays[name].dtype == array.dtype
+        assert state.arrays[name].tobytes() == array.tobytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(allow_nan=False))
+def test_every_number_of_a_state_survives(number: float) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        run = RunFolder.create(Path(parent) / "run", SETTINGS)
+        run.write_progress([epoch_row(0)], State(0, {"b": np.array([number])}, {"number": number}))
+        found = run.read_progress()
+        run.close()
+    assert found is not None
+    assert np.float64(found[1].numbers["number"]).tobytes() == np.float64(number).tobytes()
+    assert found[1].arrays["b"].tobytes() == np.array([number]).tobytes()
+
+
+def test_rows_written_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", SETTINGS)
+    run.write_progress([epoch_row(0), epoch_row(1)], state_after(1))
+    trace = (run.path / "trace.csv").read_text() + epoch_row(2) + "\n"
+    write_atomically(run.path / "trace.csv", trace.encode())
+    found = run.read_progress()
+    assert found is not None
+    assert found[0] == [epoch_row(0), epoch_row(1)]
+
+
+def test_a_cell_without_a_number_is_empty() -> None:
+    row = epoch_row(
+        3, validation_loss=float("nan"), validation_accuracy=np.float64("nan"), objective=np.float64(0.1)
+    )
+    cells = dict(zip(TRACE_COLUMNS, row.split(","), strict=True))
+    assert cells["epoch"] == "3"
+    assert cells["objective"] == "0.1"
+    assert cells["validation_loss"] == cells["validation_accuracy"] == ""
+
+
+def test_before_the_first_checkpoint_there_is_no_progress(tmp_path: Path) -> None:
+    assert RunFolder.create(tmp_path / "run", SETTINGS).read_progress() is None
+
+
+@pytest.mark.parametrize("broken", [b"", b"\x08\0\0\0\0\0\0\0{}      ", b"not a tensor file at all"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, broken: bytes) -> None:
+    run = RunFolder.create(tmp_path / "run", SETTINGS)
+    run.write_progress([epoch_row(0)], state_after(0))
+    (run.path / "checkpoint.safetensors").write_bytes(broken)
+    with pytest.raises(RunError, match=r"checkpoint\.safetensors: the checkpoint cannot be read"):
+        run.read_progress()
+
+
+def test_a_trace_that_does_not_reach_the_checkpoint_is_named(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", SETTINGS)
+    run.write_progress([epoch_row(0)], state_after(0))
+    run.write_progress([epoch_row(0)], state_after(1))
+    with pytest.raises(RunError, match=r"trace\.csv: expected the header and a row for each epoch 0\.\.1"):
+        run.read_progress()
+
+
+def test_a_new_run_takes_no_folder_that_holds_something(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="it is not empty, or give --out a new or empty folder"):
+        RunFolder.create(tmp_path, SETTINGS)
+    RunFolder.create(tmp_path / "run", SETTINGS)
+    with pytest.raises(RunError, match="a run is there already; continue it with --resume"):
+        RunFolder.create(tmp_path / "run", SETTINGS)
+    with pytest.raises(RunError, match=r"notes\.txt: is a file"):
+        RunFolder.create(tmp_path / "notes.txt", SETTINGS)
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run folder"):
+        RunFolder.open(tmp_path / "none")
+    with pytest.raises(RunError, match=r"not a run folder: it has no settings\.json"):
+        RunFolder.open(tmp_path)
+    (tmp_path / "settings.json").write_text("[1]")
+    with pytest.raises(RunError, match="expected a JSON object, found list"):
+        RunFolder.open(tmp_path)
+    (tmp_path / "settings.json").write_text('{"run_version": 99}')
+    with pytest.raises(RunError, match="run_version is 99, expected 1"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_run_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    first = RunFolder.create(tmp_path / "run", SETTINGS)
+    second = RunFolder.open(tmp_path / "run")
+    with pytest.raises(RunError, match="another process is training this run"):
+        second.lock()
+    first.close()
+    second.lock()
+    second.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("digits", "digits-softmax-1"),
+        ("/data/cifar10.zip", "cifar10-softmax-1"),
+        ("cats and dogs.tar.gz", "cats-and-dogs-softmax-1"),
+        ("planar:three-modes", "planar-three-modes-softmax-1"),
+        ("pictures/", "pictures-softmax-1"),
+        ("..", "run-softmax-1"),
+    ],
+)
+def test_a_run_is_named_after_its_source_and_loss(tmp_path: Path, source: str, name: str) -> None:
+    assert new_run_path(source, "softmax", tmp_path) == tmp_path / name
+
+
+def test_the_next_run_gets_the_next_number(tmp_path: Path) -> None:
+    (tmp_path / "digits-hinge-1").mkdir()
+    assert new_run_path("digits", "hinge", tmp_path).name == "digits-hinge-2"
