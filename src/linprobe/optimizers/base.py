@@ -24,8 +24,14 @@ class Status(Enum):
     COMPLETED = "all epochs were run"
     EARLY_STOPPED = "the validation loss stopped falling; the weights with the lowest one were kept"
     MAX_ITER = "max_iter was reached first: raise max_iter, loosen tol, or increase reg"
-    STALLED = "no step decreased the objective: check the gradient, or the scale of the pixels"
-    DIVERGED = "the objective became NaN or grew without end: lower learning_rate or use learning_rate='auto'; the last good weights were kept"
+    STALLED = (
+        "no step decreased the objective: at the kinks of the hinge use SGD; else check the gradient, "
+        "or the scale of the pixels"
+    )
+    DIVERGED = (
+        "the objective became NaN or grew without end: lower learning_rate or use learning_rate='auto'; "
+        "the last good weights were kept"
+    )
     STOPPED = "the callback asked to stop"
 
 
@@ -56,7 +62,8 @@ class Epoch:
         validation_loss, validation_accuracy: over the validation images; NaN where there are none.
         learning_rate: the last one used.
         passes: passes over the training images so far, those that filled this row included.
-        seconds: of optimisation so far, tracing included, from the start of this call (plus earlier ones on resume).
+        seconds: of optimisation so far, tracing included, from the start of this call, plus earlier ones on
+            resume.
     """
 
     epoch: int
@@ -84,7 +91,7 @@ class Solution:
     Attributes:
         W, b: (K, D) and (K,) float64, the weights to use.
         status: why it ended.
-        history: a row per epoch, the start included; their `state` is dropped (None weights kept once, in `state`).
+        history: a row per epoch, the start included, by the names of `Epoch` but for `state`.
         state: the last state, to go on from.
         passes: passes over the training images.
         seconds: of optimisation.
@@ -118,13 +125,15 @@ class Optimizer(ABC):
 
         Args:
             objective: what to minimise.
-            start: a state of the same optimizer on the same problem, to continue to the same bits; None starts at 0.
+            start: a state of the same optimizer on the same problem, to continue to the same bits; None
+                starts at 0.
             callback: called with an `Epoch` after the start and after each epoch.
-            validation: the same loss over held-out images (its reg is ignored), for early stopping and the trace.
+            validation: the same loss over held-out images (its reg is ignored), for early stopping and the
+                trace.
         """
 
 
 def zeros_state(objective: Objective, dtype: npt.DTypeLike) -> State:
-    """The start: W = 0, b = 0. The objective is convex, so any start will do, and 0 has a loss known in advance."""
+    """The start: W = 0, b = 0. The objective is convex: any start will do."""
     K, D = objective.n_classes, objective.n_features
     return State(0, {"W": np.zeros((K, D), dtype), "b": np.zeros(K, dtype)})

@@ -1,0 +1,22 @@
+"""Optimizers: from an objective to a Solution, with a Status that says in words why the search ended."""
+
+from __future__ import annotations
+
+from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status
+from linprobe.optimizers.gradient_descent import GradientDescent
+from linprobe.optimizers.schedules import SCHEDULES
+from linprobe.optimizers.sgd import SGD
+from linprobe.optimizers.updates import UPDATES
+
+__all__ = [
+    "SCHEDULES",
+    "SGD",
+    "UPDATES",
+    "Callback",
+    "Epoch",
+    "GradientDescent",
+    "Optimizer",
+    "Solution",
+    "State",
+    "Status",
+]

@@ -1,0 +1,147 @@
+"""Full-batch gradient descent, with a fixed step or a backtracking line search; L1 through its prox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import numpy as np
+
+from linprobe.errors import ParameterError
+from linprobe.objective import Objective
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, zeros_state
+from linprobe.optimizers.learning_rate import descent_rate
+from linprobe.optimizers.line_search import Point, backtrack, rounding
+from linprobe.optimizers.trace import Clock, Trace, diverged
+from linprobe.shapes import check_range
+
+__all__ = ["GradientDescent"]
+
+PATIENCE = 10
+"""Iterations in a row without a decrease beyond rounding after which the search has stalled."""
+
+
+@final
+@dataclass(frozen=True)
+class GradientDescent(Optimizer):
+    """Steps along the gradient over all images.
+
+        W <- prox(W - eta dL/dW),   b <- b - eta dL/db
+
+    In float64. With "backtracking" eta is halved until the objective falls by enough, and doubled after each
+    step that fell at the first trial; with "fixed" it stays. The losses should be smooth: at a kink of the
+    hinge the gradient need not point down, and the search stalls there; use SGD for it.
+
+    Args:
+        max_iter: steps at most, >= 0.
+        tol: end with CONVERGED when the norm of the gradient (of the least subgradient with L1), over W and b
+            together, is at most this; >= 0.
+        learning_rate: eta, > 0: the fixed one, or the first trial of the search. "auto" for
+            1 / (bound on the curvature), with which every step decreases a smooth objective.
+        line_search: "backtracking" or "fixed".
+    Raises:
+        ParameterError: an argument outside its range.
+    Example:
+        >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1])
+        >>> objective = Objective(X, y, loss="softmax", penalty="l2", reg=0.1, engine="reference")
+        >>> solution = GradientDescent(tol=1e-6).minimize(objective)
+        >>> solution.status.name, round(objective.value(solution.W, solution.b), 6)
+        ('CONVERGED', 0.400873)
+    """
+
+    max_iter: int = 1000
+    tol: float = 1e-4
+    learning_rate: float | Literal["auto"] = "auto"
+    line_search: Literal["backtracking", "fixed"] = "backtracking"
+    name: ClassVar[str] = "gd"
+
+    def __post_init__(self) -> None:
+        check_range("max_iter", self.max_iter, low=0)
+        check_range("tol", self.tol, low=0.0)
+        if self.line_search not in ("backtracking", "fixed"):
+            raise ParameterError(f"line_search = {self.line_search!r}; expected backtracking or fixed.")
+        if isinstance(self.learning_rate, str):
+            if self.learning_rate != "auto":
+                raise ParameterError(
+                    f"learning_rate = {self.learning_rate!r}; expected a number > 0, or 'auto'."
+                )
+        else:
+            check_range("learning_rate", self.learning_rate, low=0.0, open_low=True)
+
+    def minimize(
+        self,
+        objective: Objective,
+        start: State | None = None,
+        callback: Callback | None = None,
+        validation: Objective | None = None,
+    ) -> Solution:
+        """The weights found; one row of the trace per step."""
+        state = zeros_state(objective, np.float64) if start is None else start
+        numbers = state.numbers
+        if self.learning_rate == "auto":
+            eta, words = descent_rate(objective)
+        else:
+            eta, words = self.learning_rate, f"{self.learning_rate:g}, as given"
+        if self.line_search == "backtracking":
+            words = f"by line search in each step; the first trial: {words}"
+        eta = numbers.get("learning_rate", eta)
+        clock, trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
+        passes, idle = numbers.get("passes", 0.0), int(numbers.get("idle", 0.0))
+        zero = zeros_state(objective, np.float64).arrays
+        at_zero = numbers.get("objective_at_zero") or objective.value(zero["W"], zero["b"])
+        W, b = (state.arrays[name].astype(np.float64) for name in ("W", "b"))
+        point = Point.at(objective, W, b)
+        passes += 0.0 if "passes" in numbers else 1.0  # a resumed run repeats this one, and does not count it
+        taken, k = eta, state.epoch
+
+        while True:
+            seconds = clock()
+            state = State(
+                k,
+                {"W": point.W, "b": point.b},
+                {
+                    "learning_rate": eta,
+                    "passes": passes,
+                    "idle": float(idle),
+                    "objective_at_zero": at_zero,
+                    "seconds": seconds,
+                },
+            )
+            measured = trace.measure(point.W, point.b)
+            stop = trace.add(measured, state, learning_rate=taken, passes=passes, seconds=seconds)
+            status = self._status(k, measured[0].gradient_norm, idle, stop)
+            if status is not None:
+                break
+            following, taken, trials = self._next(objective, point, eta)
+            passes += trials
+            if following is None:
+                status = Status.STALLED
+                break
+            if diverged(following.value, at_zero):
+                status = Status.DIVERGED
+                break
+            clear = following.value < point.value - rounding(objective, point.value)
+            idle = 0 if clear else idle + 1
+            grows = self.line_search == "backtracking" and trials == 1 and clear
+            eta, point, k = (2.0 * taken if grows else taken), following, k + 1
+
+        return Solution(
+            point.W, point.b, status, trace.history, state, passes, clock(), {"learning_rate": words}
+        )
+
+    def _status(self, k: int, gradient_norm: float, idle: int, stop: bool) -> Status | None:
+        """Why to end after step k, or None to go on."""
+        if gradient_norm <= self.tol:
+            return Status.CONVERGED
+        if stop:
+            return Status.STOPPED
+        if self.line_search == "backtracking" and idle >= PATIENCE:
+            return Status.STALLED
+        return Status.MAX_ITER if k >= self.max_iter else None
+
+    def _next(self, objective: Objective, point: Point, eta: float) -> tuple[Point | None, float, int]:
+        """(next point or None, its step size, passes)."""
+        if self.line_search == "backtracking":
+            return backtrack(objective, point, eta)
+        W, b = point.step(objective, eta)
+        return Point.at(objective, W, b), eta, 1

@@ -1,0 +1,90 @@
+"""learning_rate="auto": the step size from the curvature of loss and features, and the reason in words."""
+
+from __future__ import annotations
+
+import math
+
+from linprobe.objective import Objective
+from linprobe.optimizers.updates import UPDATES
+
+__all__ = ["descent_rate", "loss_curvature", "stochastic_rate"]
+
+REACH = {"adagrad": 1.0, "rmsprop": 0.1, "adam": 0.2}
+"""Adaptive updates: by how much the first step may change a score, in units of the margin, at full rate."""
+
+
+def loss_curvature(objective: Objective) -> tuple[float, str]:
+    """(c, words): the bound on the curvature of the loss in the scores, or a stand-in where it has none.
+
+    The hinge bends in a kink. Its stand-in is the curvature of hinges whose kink is rounded over the width of
+    the margin: the sum over the K - 1 wrong classes of (e_j - e_y)(e_j - e_y)ᵀ / delta, at most K / delta.
+    """
+    c = objective.loss.curvature(objective.n_classes)
+    name = objective.loss.name
+    if math.isfinite(c):
+        return c, f"{c:.4g}, the curvature of the loss {name}"
+    c = objective.n_classes / _margin(objective)
+    return c, f"{c:.4g}, a stand-in (K / margin) as the loss {name} has kinks and no bound on its curvature"
+
+
+def descent_rate(objective: Objective) -> tuple[float, str]:
+    """(eta, words) for full-batch gradient descent: eta = 1 / (c lambda_max + curvature of reg R)."""
+    c, words = loss_curvature(objective)
+    largest = objective.feature_curvature()
+    eta = 1.0 / (c * largest + _penalty_curvature(objective))
+    return eta, (
+        f"{eta:.4g} = 1 / (c lambda_max + curvature of the penalty), with c = {words}, and "
+        f"lambda_max = {largest:.4g}, the largest eigenvalue of the second moment of the features"
+    )
+
+
+def stochastic_rate(
+    objective: Objective, update: str, batch_size: int, momentum: float
+) -> tuple[float, str]:
+    """(eta, words) for mini-batch SGD.
+
+    plain, momentum, nesterov:  eta = (1 - mu) / (c (lambda_max + (q - lambda_max) / M) + curvature of reg R)
+
+    with q the mean square norm of a row [x', 1] and mu = 0 for plain. The second moment of a batch of M rows
+    has a larger eigenvalue than that of all of them; the bracket, q for M = 1 and near lambda_max for large
+    M, is the expected smoothness of Gower et al., "SGD: General analysis and improved rates", 2019, with q in
+    place of the largest square norm. Where images have weights,
+    q is times N sum w² / (sum w)², since a heavy image
+    makes a heavy batch. A momentum of mu adds up 1 / (1 - mu) gradients, hence the factor.
+
+    adagrad, rmsprop, adam:  eta = r margin / (mean of ||[x', 1]||_1)
+
+    A first step changes each entry of W by eta whatever the gradient, hence a score by at most
+    eta ||[x', 1]||_1: by r margins (see REACH), for a typical image.
+    """
+    if UPDATES[update].adaptive:
+        size, margin, reach = objective.mean_absolute_norm(), _margin(objective), REACH[update]
+        eta = reach * margin / size
+        return eta, (
+            f"{eta:.4g} = {reach:g} * {margin:g} / {size:.4g}: the first step of {update} then changes the "
+            f"scores by about {reach * margin:g}, as the features of an image sum to {size:.4g} in size"
+        )
+    c, words = loss_curvature(objective)
+    largest, weight = objective.feature_curvature(), objective.examples.sample_weight
+    square = objective.mean_square_norm()
+    if weight is not None:
+        square *= float((weight**2).sum()) * len(weight) / float(weight.sum()) ** 2
+    M = min(batch_size, objective.n_images)
+    batch = largest + max(0.0, square - largest) / M
+    share = 1.0 if update == "plain" else 1.0 - momentum
+    eta = share / (c * batch + _penalty_curvature(objective))
+    return eta, (
+        f"{eta:.4g} = {share:.4g} / (c lambda + curvature of the penalty), with c = {words}, and "
+        f"lambda = {batch:.4g}, the largest eigenvalue of the second moment of the features in a batch "
+        f"of {M} ({largest:.4g} over all images)"
+    )
+
+
+def _margin(objective: Objective) -> float:
+    """The scale of the scores that the loss asks for: its delta; 1 where it has none."""
+    return objective.loss.parameters.get("delta", 1.0)
+
+
+def _penalty_curvature(objective: Objective) -> float:
+    """Of reg times the smooth part of R: 2 reg a for a W²."""
+    return 0.0 if objective.penalty is None else objective.reg * objective.penalty.strong_convexity

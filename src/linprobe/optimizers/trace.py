@@ -1,0 +1,79 @@
+"""The trace: one row per epoch, handed to the callback and kept as the history of the Solution."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import fields
+
+from linprobe.objective import Evaluation, Objective
+from linprobe.optimizers.base import Callback, Epoch, State
+from linprobe.shapes import Floats
+
+__all__ = ["GROWTH", "Clock", "Trace", "diverged"]
+
+GROWTH = 1e3
+"""An objective this many times that at zero weights has grown without end."""
+
+
+def diverged(value: float, start: float) -> bool:
+    """Whether `value` is not finite, or over GROWTH times `start`, the objective of weights all 0."""
+    return not math.isfinite(value) or value > GROWTH * start
+
+
+class Trace:
+    """Measures the weights after each epoch, and tells the callback.
+
+    Attributes:
+        history: the rows so far, by the names of `Epoch` but for `state`.
+    """
+
+    def __init__(self, objective: Objective, validation: Objective | None, callback: Callback | None) -> None:
+        self.objective, self.validation, self.callback = objective, validation, callback
+        self.history: list[dict[str, float]] = []
+
+    def measure(self, W: Floats, b: Floats) -> tuple[Evaluation, Evaluation | None]:
+        """The evaluation over the training images, and over the validation images if there are any."""
+        held_out = None if self.validation is None else self.validation.evaluate(W, b)
+        return self.objective.evaluate(W, b), held_out
+
+    def add(
+        self,
+        measured: tuple[Evaluation, Evaluation | None],
+        state: State,
+        *,
+        learning_rate: float,
+        passes: float,
+        seconds: float,
+    ) -> bool:
+        """Keep a row, and whether the callback asks to stop; it gets a copy of `state`."""
+        training, held_out = measured
+        epoch = Epoch(
+            epoch=state.epoch,
+            objective=training.objective,
+            data_loss=training.data_loss,
+            penalty=training.penalty,
+            gradient_norm=training.gradient_norm,
+            train_accuracy=training.accuracy,
+            validation_loss=math.nan if held_out is None else held_out.data_loss,
+            validation_accuracy=math.nan if held_out is None else held_out.accuracy,
+            learning_rate=learning_rate,
+            passes=passes,
+            seconds=seconds,
+            state=copy.deepcopy(state),
+        )
+        names = [field.name for field in fields(Epoch) if field.name != "state"]
+        self.history.append({name: getattr(epoch, name) for name in names})
+        return self.callback is not None and self.callback(epoch) is True
+
+
+class Clock:
+    """Seconds since it was made, plus those of earlier calls."""
+
+    def __init__(self, earlier: float) -> None:
+        self._start = time.perf_counter() - earlier
+
+    def __call__(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self._start
