@@ -1,0 +1,179 @@
+"""Train, validation and test parts, and folds: stratified, seeded, sharing the pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.data.base import Dataset, LabelledSet
+from linprobe.errors import ParameterError, SplitError
+from linprobe.shapes import Labels
+
+__all__ = ["TEST_SHARE", "Split", "split_dataset", "stratified_folds", "train_validation_test"]
+
+TEST_SHARE = 0.2
+"""Share of the images that a source without a test split gives up for one."""
+
+TEST, VALIDATION, FOLDS = range(3)
+"""Second word of each generator's seed: what is held out for one purpose does not depend on the others."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images to train on, to choose by, and to test on once."""
+
+    train: LabelledSet
+    validation: LabelledSet | None
+    test: LabelledSet
+
+
+def train_validation_test(dataset: Dataset, validation: float = 0.0, seed: int = 0) -> Split:
+    """The parts of `dataset` that one training uses, as `split_dataset` makes them, always with a test part.
+
+    Raises:
+        ParameterError, SplitError: as `split_dataset`.
+    """
+    parts = split_dataset(dataset, validation=validation, seed=seed)
+    assert parts.test is not None  # TEST_SHARE is above 0
+    return Split(parts.train, parts.validation, parts.test)
+
+
+def split_dataset(
+    dataset: Dataset, *, validation: float = 0.0, test: float = TEST_SHARE, seed: int = 0
+) -> Dataset:
+    """`dataset` with the parts it lacks held out of its training images, class by class.
+
+    The test part of a given seed is the same whether or not there is a validation part. Rows stay in their
+    order,
+    and all parts share one array of pixels.
+
+    Args:
+        validation: share of the training images to hold out, 0 <= validation < 1, after the test part is
+            gone;
+            0 for none. A validation split of the source is used as it is.
+        test: share of the training images given up if the source has no test split, 0 <= test < 1; 0 for
+            none.
+        seed: of the choice, >= 0.
+    Raises:
+        ParameterError: a share or the seed is outside its range.
+        SplitError: there is only one class, a class has too few images to be in every part, or a class has no
+            image in a split of the source.
+    """
+    for name, share in (("validation", validation), ("test", test)):
+        if not 0.0 <= share < 1.0:
+            raise ParameterError(
+                f"{name} = {share}; expected the share of the images to hold out, >= 0 and < 1."
+            )
+    _check_seed(seed)
+    _check_classes(dataset)
+    holds_out = {
+        "test": dataset.test is None and test > 0.0,
+        "validation": dataset.validation is None and validation > 0.0,
+    }
+    _check_enough(dataset, [name for name, wanted in holds_out.items() if wanted])
+    train, validated, tested = dataset.train, dataset.validation, dataset.test
+    if holds_out["test"]:
+        # with a validation part still to come, each class keeps two images: one for it, one to train on
+        train, tested = _hold_out(train, test, _generator(seed, TEST), 2 if holds_out["validation"] else 1)
+    if holds_out["validation"]:
+        train, validated = _hold_out(train, validation, _generator(seed, VALIDATION), 1)
+    return replace(dataset, train=train, validation=validated, test=tested)
+
+
+def stratified_folds(y: Labels, k: int, seed: int = 0) -> list[npt.NDArray[np.int64]]:
+    """k arrays of rows, sorted, that together are all rows of `y` (N,), each row once.
+
+    The images of a class, and of all classes together, are spread over the folds as evenly as can be: two
+    folds
+    differ by at most one.
+
+    Raises:
+        ParameterError: `k` is below 2, or the seed below 0.
+        SplitError: there is only one class, or a class has fewer than `k` images.
+    """
+    if k < 2:
+        raise ParameterError(f"k = {k}; expected at least 2 folds.")
+    _check_seed(seed)
+    classes, counts = np.unique(y, return_counts=True)
+    if len(classes) < 2:
+        raise SplitError(f"y has {len(classes)} class; expected at least 2: there is nothing to tell apart.")
+    if counts.min() < k:
+        label, count = classes[counts.argmin()], int(counts.min())
+        raise SplitError(
+            f"class {label} has {count} image{'s' * (count > 1)}; {k} folds need at least {k} of each class. "
+            "Ask for fewer folds, or add images."
+        )
+    random = _generator(seed, FOLDS)
+    # dealt out like cards, one class after the other: the next class goes on where the last one ended
+    dealt = np.concatenate([random.permutation(np.flatnonzero(y == label)) for label in classes])
+    return [np.sort(dealt[fold::k]).astype(np.int64) for fold in range(k)]
+
+
+def _hold_out(
+    images: LabelledSet, share: float, random: np.random.Generator, keep: int
+) -> tuple[LabelledSet, LabelledSet]:
+    """(what stays, what is held out): of each class its share, at least one; at least `keep` stay."""
+    counts = np.bincount(images.y)
+    held = np.floor(share * counts).astype(np.int64)
+    missing = round(share * len(images.y)) - int(held.sum())
+    # largest remainders first, so that the parts come out at the share asked for, to half an image
+    held[np.argsort(held - share * counts, kind="stable")[: max(missing, 0)]] += 1
+    held = np.clip(held, 1, counts - keep)
+    out = np.zeros(len(images.y), dtype=bool)
+    for label, count in enumerate(held):
+        out[random.permutation(np.flatnonzero(images.y == label))[:count]] = True
+    return images.subset(np.flatnonzero(~out)), images.subset(np.flatnonzero(out))
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise ParameterError(f"seed = {seed}; expected an integer >= 0.")
+
+
+def _generator(seed: int, purpose: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([seed, purpose]))
+
+
+def _check_classes(dataset: Dataset) -> None:
+    """Raise unless there are two classes or more, each with an image in every split that is there."""
+    names = dataset.class_names
+    if len(names) < 2:
+        raise SplitError(
+            f"{dataset.source}: found one class only, {', '.join(map(repr, names))}; expected at least 2: "
+            "there is nothing to tell apart. Add images of another class."
+        )
+    for part in ("train", "validation", "test"):
+        images: LabelledSet | None = getattr(dataset, part)
+        if images is None:
+            continue
+        empty = np.flatnonzero(np.bincount(images.y, minlength=len(names)) == 0)
+        if len(empty):
+            raise SplitError(
+                f"{dataset.source}: {_classes(dataset, empty)} no image in the {part} split; expected at "
+                "least 1 "
+                f"image of each of the {len(names)} classes. Add images, or remove the class from every "
+                "split."
+            )
+
+
+def _check_enough(dataset: Dataset, held_out: list[str]) -> None:
+    """Raise unless each class has an image for every part in `held_out`, and one to train on."""
+    needed = 1 + len(held_out)
+    counts = np.bincount(dataset.train.y, minlength=len(dataset.class_names))
+    few = np.flatnonzero(counts < needed)
+    if len(few):
+        parts = " and ".join(["train", *held_out] if len(held_out) < 2 else ["train, test", "validation"])
+        raise SplitError(
+            f"{dataset.source}: {_classes(dataset, few)} fewer than {needed} images to train on; expected "
+            "at least "
+            f"{needed}, one each for {parts}. Add images, or give the source splits of its own."
+        )
+
+
+def _classes(dataset: Dataset, labels: npt.NDArray[np.intp]) -> str:
+    """ "class 'cat' has" or "classes 'cat', 'dog' and 3 more have"."""
+    shown = ", ".join(repr(dataset.class_names[label]) for label in labels[:5])
+    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+    return f"class {shown} has" if len(labels) == 1 else f"classes {shown}{more} have"

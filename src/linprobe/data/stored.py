@@ -1,0 +1,62 @@
+"""What the readers of stored arrays share: labels as positions, fingerprints, fixed sizes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.data.base import ReadOptions
+from linprobe.errors import ImageError
+
+__all__ = ["check_image_size", "fingerprint_of_arrays", "fingerprint_of_files", "number_classes"]
+
+
+def number_classes(
+    labels: Iterable[npt.NDArray[Any]],
+) -> tuple[tuple[str, ...], list[npt.NDArray[np.int64]]]:
+    """(names of the classes in sorted order, each array of `labels` as positions among them).
+
+    Args:
+        labels: one array (N,) for each split, all of integers, all of bools or all of strings.
+    Example:
+        >>> number_classes([np.array([7, 3, 7]), np.array([9])])
+        (('3', '7', '9'), [array([1, 0, 1]), array([2])])
+    """
+    labels = list(labels)
+    classes = np.unique(np.concatenate(labels))
+    return tuple(str(c) for c in classes), [np.searchsorted(classes, y).astype(np.int64) for y in labels]
+
+
+def fingerprint_of_files(paths: Iterable[Path]) -> str:
+    """Hex digest of the names, sizes and times of change of `paths`, in sorted order; no file is read."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        stat = path.stat()
+        digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def fingerprint_of_arrays(*arrays: npt.NDArray[Any]) -> str:
+    """Hex digest of the dtypes, shapes and numbers of `arrays`."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def check_image_size(source: str, image_shape: tuple[int, ...] | None, options: ReadOptions) -> None:
+    """Raise ImageError if `options` ask for a size that the stored pictures do not have."""
+    if options.image_size is None or (image_shape is not None and image_shape[:2] == options.image_size):
+        return
+    height, width = options.image_size
+    found = "holds vectors" if image_shape is None else f"holds pictures of {image_shape[0]}x{image_shape[1]}"
+    raise ImageError(
+        f"{source}: {found}, which are read as they are, but the image size asked for is {height}x{width}. "
+        "Leave the image size out, or save the pictures as files in class folders, which can be resized."
+    )
