@@ -1,0 +1,1 @@
+"""Classifiers: the objective and its optimizers as scikit-learn estimators, and the file that keeps one."""

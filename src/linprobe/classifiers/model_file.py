@@ -1,0 +1,315 @@
+"""The model file: a trained LinearClassifier as safetensors, never a pickle, written whole or not at all.
+
+Tensors, float64: W (K, D) and b (K,) for the mapped input, and scale and shift (D,) of its map,
+x' = scale * x + shift.
+The metadata has one entry, `linprobe`: a JSON object with
+
+    version, linprobe_version    of the file's layout, and of the program that wrote it
+    classes, class_names         labels and their dtype; the labels as text
+    image_shape                  [height, width, channels], or null for vectors
+    settings                     the parameters of LinearClassifier, less n_threads
+    status, n_iter               how the training ended
+    feature_names, extra         column names of a data frame or null; whatever the writer added
+    sha256                       of the tensors' bytes and of all other entries
+
+One entry, since safetensors gives several no fixed order, and equal trainings should give equal files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from linprobe.classifiers.linear import LinearClassifier
+from linprobe.errors import IncompatibleError, LinprobeError, ModelFileError
+from linprobe.features.base import Affine
+from linprobe.losses import LOSSES, Loss
+from linprobe.optimizers.base import Status
+from linprobe.penalties import PENALTIES, Penalty
+
+__all__ = ["MODEL_VERSION", "load_model", "model_bytes", "save"]
+
+MODEL_VERSION = 1
+"""Version of the layout."""
+
+TENSORS = ("W", "b", "scale", "shift")
+LABEL_KINDS = "biufUO"
+"""Kinds of NumPy dtypes that labels may have: flags, whole and real numbers, text, and text as objects."""
+
+
+def save(
+    classifier: LinearClassifier, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None
+) -> None:
+    """Write the trained `classifier` to `path`, which holds the whole model, or is as it was.
+
+    Raises:
+        IncompatibleError: the file cannot hold this classifier (see `model_bytes`).
+        ModelFileError: the file cannot be written.
+    """
+    target = Path(path)
+    content = model_bytes(classifier, extra)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with open(aside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise ModelFileError(
+            f"{target}: the model cannot be written ({error.strerror}); check the folder and the free space."
+        ) from error
+    except BaseException:  # Ctrl-C
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def model_bytes(classifier: LinearClassifier, extra: Mapping[str, Any] | None = None) -> bytes:
+    """The content of the model file; the same bits for the same training, whatever the number of threads.
+
+    Args:
+        classifier: a trained one.
+        extra: JSON values to keep beside it; `load_model` gives them back as `extra_`.
+    Raises:
+        IncompatibleError: it is not trained, its loss or penalty is not one of linprobe's, or its labels are
+            neither numbers nor text.
+    """
+    if not hasattr(classifier, "weights_"):
+        raise IncompatibleError("the classifier is not trained; call fit before saving it.")
+    D = classifier.weights_.shape[1]
+    affine = classifier.affine_ or Affine(np.ones(D), np.zeros(D))
+    tensors = {"W": classifier.weights_, "b": classifier.bias_, "scale": affine.scale, "shift": affine.shift}
+    tensors = {name: np.ascontiguousarray(tensor, dtype=np.float64) for name, tensor in tensors.items()}
+    names = getattr(classifier, "feature_names_in_", None)
+    record = {
+        "version": MODEL_VERSION,
+        "linprobe_version": _linprobe_version(),
+        "classes": _classes_record(classifier.classes_),
+        "class_names": list(classifier.class_names_),
+        "image_shape": None if classifier.image_shape_ is None else list(classifier.image_shape_),
+        "settings": _settings_record(classifier),
+        "status": classifier.status_.name,
+        "n_iter": int(classifier.n_iter_),
+        "feature_names": None if names is None else [str(name) for name in names],
+        "extra": dict(extra or {}),
+    }
+    try:
+        # once there and back, so that the digest is of what a reader will see: tuples become lists
+        record = json.loads(json.dumps(record, default=_plain))
+    except (TypeError, ValueError) as error:
+        raise IncompatibleError(f"the model file holds JSON values only ({error}).") from error
+    record["sha256"] = _digest(tensors, record)
+    content: bytes = save_tensors(tensors, {"linprobe": json.dumps(record, sort_keys=True)})
+    return content
+
+
+def load_model(path: str | os.PathLike[str]) -> LinearClassifier:
+    """The trained classifier in the model file `path`, or in the run folder `path`.
+
+    Raises:
+        ModelFileError: there is none, or it is damaged, incomplete, or of another version.
+    """
+    target = Path(path)
+    if target.is_dir():
+        target = target / "model.safetensors"
+    try:
+        content = target.read_bytes()
+    except OSError as error:
+        raise ModelFileError(
+            f"{target}: the model cannot be read ({error.strerror}); check the path."
+        ) from error
+    try:
+        return _classifier_from(content)
+    except _DamageError as damage:
+        raise ModelFileError(f"{target}: {damage}") from damage.__cause__
+
+
+class _DamageError(Exception):
+    """What is wrong with a model file, in words, without its name."""
+
+
+def _classifier_from(content: bytes) -> LinearClassifier:
+    tensors, record = _parts(content)
+    if record.get("version") != MODEL_VERSION:
+        raise _DamageError(
+            f"the model file has version {record.get('version')!r}, expected {MODEL_VERSION}; "
+            "read it with the linprobe that wrote it, or train again."
+        )
+    missing = [name for name in TENSORS if name not in tensors]
+    if missing:
+        raise _DamageError(f"the model file lacks {', '.join(missing)}; it must hold {', '.join(TENSORS)}.")
+    if record.get("sha256") != _digest(tensors, {k: v for k, v in record.items() if k != "sha256"}):
+        raise _DamageError(
+            "the model file is damaged: its checksum does not fit; copy it again, or train again."
+        )
+    _check_tensors(tensors)
+    try:
+        return _assembled(tensors, record)
+    except (LinprobeError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise _DamageError(
+            f"the metadata of the model file cannot be used ({_one_line(error)}); train again."
+        ) from error
+
+
+def _parts(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Tensors and record of a model file."""
+    try:
+        tensors: dict[str, npt.NDArray[Any]] = load_tensors(content)
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _DamageError(
+            f"not a safetensors file, or a damaged one ({_one_line(error)}); expected a model of linprobe."
+        ) from error
+    text = header.get("__metadata__", {}).get("linprobe")
+    if text is None:
+        raise _DamageError(
+            "a safetensors file, but not a model of linprobe: its metadata has no entry 'linprobe'."
+        )
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _DamageError(f"the metadata of the model file is damaged ({_one_line(error)}).") from error
+    if not isinstance(record, dict):
+        raise _DamageError(
+            f"the metadata of the model file is a {type(record).__name__}, expected a JSON object."
+        )
+    return tensors, record
+
+
+def _check_tensors(tensors: dict[str, npt.NDArray[Any]]) -> None:
+    shape = tensors["W"].shape
+    K, D = shape if len(shape) == 2 else (0, 0)
+    if K < 2 or D < 1:
+        raise _DamageError(f"W has shape {shape}; expected (n_classes, n_features) with at least 2 classes.")
+    for name, expected in (("b", (K,)), ("scale", (D,)), ("shift", (D,))):
+        if tensors[name].shape != expected:
+            raise _DamageError(f"{name} has shape {tensors[name].shape}, but W {shape}; expected {expected}.")
+    for name in TENSORS:
+        if tensors[name].dtype != np.float64:
+            raise _DamageError(f"{name} has dtype {tensors[name].dtype}; expected float64.")
+        if not np.isfinite(tensors[name]).all():
+            raise _DamageError(f"{name} holds NaN or infinity; every number must be finite.")
+
+
+def _assembled(tensors: dict[str, npt.NDArray[Any]], record: dict[str, Any]) -> LinearClassifier:
+    settings = dict(record["settings"])
+    if isinstance(settings.get("class_weight"), list):
+        settings["class_weight"] = dict(settings["class_weight"])
+    for name, known in (("loss", LOSSES), ("penalty", PENALTIES)):
+        if settings.get(name) not in known:
+            raise ValueError(f"{name} is {settings.get(name)!r}, expected one of {', '.join(known)}")
+    classifier = LinearClassifier(**settings)
+    classifier._check_parameters()
+    K, D = tensors["W"].shape
+    classifier.classes_ = _classes_from(record["classes"])
+    if classifier.classes_.shape != (K,):
+        raise ValueError(f"{len(classifier.classes_)} classes but W has {K} rows")
+    shape = record["image_shape"]
+    if shape is not None and (len(shape) != 3 or int(np.prod([int(n) for n in shape])) != D):
+        raise ValueError(f"image_shape is {shape} but W has {D} columns")
+    classifier.image_shape_ = None if shape is None else tuple(int(n) for n in shape)
+    if record["feature_names"] is not None:
+        classifier.feature_names_in_ = np.array(record["feature_names"], dtype=object)
+        if classifier.feature_names_in_.shape != (D,):
+            raise ValueError(f"{len(record['feature_names'])} feature names but W has {D} columns")
+    mapped = (tensors["scale"] != 1.0).any() or tensors["shift"].any()
+    classifier.affine_ = Affine(tensors["scale"], tensors["shift"]) if mapped else None
+    classifier.n_features_in_ = int(D)
+    classifier.n_iter_ = int(record["n_iter"])
+    classifier.status_ = Status[record["status"]]
+    classifier.extra_ = dict(record["extra"])
+    classifier.loss_, classifier.penalty_ = classifier._make_loss(), classifier._make_penalty()
+    classifier._set_weights(tensors["W"], tensors["b"])
+    return classifier
+
+
+def _settings_record(classifier: LinearClassifier) -> dict[str, Any]:
+    """The parameters as JSON values; a loss or penalty of linprobe's by its name and numbers."""
+    settings: dict[str, Any] = classifier.get_params(deep=False)
+    del settings["n_threads"]  # of the machine, not of the model: equal trainings give equal files
+    if not isinstance(settings["random_state"], int | np.integer):
+        settings["random_state"] = None
+    for name, kind in (("loss", Loss), ("penalty", Penalty)):
+        value = settings[name]
+        if isinstance(value, kind):
+            known: Mapping[str, Any] = LOSSES if name == "loss" else PENALTIES
+            if known.get(value.name) is not type(value):
+                raise IncompatibleError(
+                    f"{name} = {value!r} is not one of linprobe's, so that the model file cannot name it; "
+                    f"known are {', '.join(known)}."
+                )
+            settings[name] = value.name
+            settings.update(value.parameters)
+    if isinstance(settings["class_weight"], Mapping):  # JSON has only text as keys
+        settings["class_weight"] = [[label, value] for label, value in settings["class_weight"].items()]
+    return settings
+
+
+def _classes_record(classes: npt.NDArray[Any]) -> dict[str, Any]:
+    values = classes.tolist()
+    if classes.dtype.kind not in LABEL_KINDS or (
+        classes.dtype.kind == "O" and not all(isinstance(value, str) for value in values)
+    ):
+        raise IncompatibleError(
+            f"the labels have dtype {classes.dtype}; the model file holds numbers or text: "
+            "convert y before fit."
+        )
+    return {"dtype": classes.dtype.str, "values": values}
+
+
+def _classes_from(record: Mapping[str, Any]) -> npt.NDArray[Any]:
+    dtype = np.dtype(record["dtype"])
+    if dtype.kind not in LABEL_KINDS:
+        raise ValueError(f"labels of dtype {dtype}")
+    return np.array(record["values"], dtype=dtype)
+
+
+def _digest(tensors: Mapping[str, npt.NDArray[Any]], record: Mapping[str, Any]) -> str:
+    """SHA-256 of names, dtypes, shapes and bytes of the tensors, and of `record` with sorted keys, in hex."""
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """The Python number in a NumPy number, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"found a {type(value).__name__}")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _linprobe_version() -> str:
+    try:
+        return version("linprobe")
+    except PackageNotFoundError:  # run from the source tree
+        return "unknown"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the folder's entries onto the disk, so that the new name outlives a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
