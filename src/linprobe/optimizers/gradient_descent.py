@@ -12,7 +12,7 @@ from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, zeros_state
 from linprobe.optimizers.learning_rate import descent_rate
 from linprobe.optimizers.line_search import Point, backtrack, rounding
-from linprobe.optimizers.trace import Clock, Trace, diverged
+from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
 from linprobe.shapes import check_range
 
 __all__ = ["GradientDescent"]
@@ -87,8 +87,9 @@ class GradientDescent(Optimizer):
         eta = numbers.get("learning_rate", eta)
         clock, trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
         passes, idle = numbers.get("passes", 0.0), int(numbers.get("idle", 0.0))
-        zero = zeros_state(objective, np.float64).arrays
-        at_zero = numbers.get("objective_at_zero") or objective.value(zero["W"], zero["b"])
+        usual = (
+            numbers["usual_objective"] if "usual_objective" in numbers else usual_objective(objective, start)
+        )
         W, b = (state.arrays[name].astype(np.float64) for name in ("W", "b"))
         point = Point.at(objective, W, b)
         passes += 0.0 if "passes" in numbers else 1.0  # a resumed run repeats this one, and does not count it
@@ -103,7 +104,7 @@ class GradientDescent(Optimizer):
                     "learning_rate": eta,
                     "passes": passes,
                     "idle": float(idle),
-                    "objective_at_zero": at_zero,
+                    "usual_objective": usual,
                     "seconds": seconds,
                 },
             )
@@ -117,7 +118,7 @@ class GradientDescent(Optimizer):
             if following is None:
                 status = Status.STALLED
                 break
-            if diverged(following.value, at_zero):
+            if diverged(following.value, usual):
                 status = Status.DIVERGED
                 break
             clear = following.value < point.value - rounding(objective, point.value)

@@ -38,9 +38,7 @@ def descent_rate(objective: Objective) -> tuple[float, str]:
     )
 
 
-def stochastic_rate(
-    objective: Objective, update: str, batch_size: int, momentum: float
-) -> tuple[float, str]:
+def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum: float) -> tuple[float, str]:
     """(eta, words) for mini-batch SGD.
 
     plain, momentum, nesterov:  eta = (1 - mu) / (c (lambda_max + (q - lambda_max) / M) + curvature of reg R)
@@ -48,14 +46,16 @@ def stochastic_rate(
     with q the mean square norm of a row [x', 1] and mu = 0 for plain. The second moment of a batch of M rows
     has a larger eigenvalue than that of all of them; the bracket, q for M = 1 and near lambda_max for large
     M, is the expected smoothness of Gower et al., "SGD: General analysis and improved rates", 2019, with q in
-    place of the largest square norm. Where images have weights,
-    q is times N sum w² / (sum w)², since a heavy image
-    makes a heavy batch. A momentum of mu adds up 1 / (1 - mu) gradients, hence the factor.
+    place of the largest square norm. Where images have weights, q is times N sum w² / (sum w)², since a heavy
+    image makes a heavy batch. A momentum of mu adds up 1 / (1 - mu) gradients, hence the factor.
 
     adagrad, rmsprop, adam:  eta = r margin / (mean of ||[x', 1]||_1)
 
     A first step changes each entry of W by eta whatever the gradient, hence a score by at most
     eta ||[x', 1]||_1: by r margins (see REACH), for a typical image.
+
+    One rate serves W and b, and the bias has the feature 1: features far smaller than 1 learn slowly whatever
+    the rate, and the words say so.
     """
     if UPDATES[update].adaptive:
         size, margin, reach = objective.mean_absolute_norm(), _margin(objective), REACH[update]
@@ -63,6 +63,7 @@ def stochastic_rate(
         return eta, (
             f"{eta:.4g} = {reach:g} * {margin:g} / {size:.4g}: the first step of {update} then changes the "
             f"scores by about {reach * margin:g}, as the features of an image sum to {size:.4g} in size"
+            f"{_warning(size - 1.0)}"
         )
     c, words = loss_curvature(objective)
     largest, weight = objective.feature_curvature(), objective.examples.sample_weight
@@ -76,13 +77,20 @@ def stochastic_rate(
     return eta, (
         f"{eta:.4g} = {share:.4g} / (c lambda + curvature of the penalty), with c = {words}, and "
         f"lambda = {batch:.4g}, the largest eigenvalue of the second moment of the features in a batch "
-        f"of {M} ({largest:.4g} over all images)"
+        f"of {M} ({largest:.4g} over all images){_warning(objective.mean_square_norm() - 1.0)}"
     )
 
 
 def _margin(objective: Objective) -> float:
     """The scale of the scores that the loss asks for: its delta; 1 where it has none."""
     return objective.loss.parameters.get("delta", 1.0)
+
+
+def _warning(size: float) -> str:
+    """Words for features whose norm `size` is far below 1, the feature of the bias; else nothing."""
+    if size >= 0.01:
+        return ""
+    return "; the features are tiny beside the bias, whose feature is 1, and will learn slowly: scale them up"
 
 
 def _penalty_curvature(objective: Objective) -> float:

@@ -15,7 +15,7 @@ from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, zeros_state
 from linprobe.optimizers.learning_rate import stochastic_rate
 from linprobe.optimizers.schedules import rates, schedule_name
-from linprobe.optimizers.trace import Clock, Trace, diverged
+from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
 from linprobe.optimizers.updates import UPDATES, Rates
 from linprobe.shapes import Floats, check_range
 
@@ -134,7 +134,7 @@ class SGD(Optimizer):
         while True:
             W, b = self._weights(state)
             measured = trace.measure(W, b)
-            if diverged(measured[0].objective, state.numbers["objective_at_zero"]):
+            if diverged(measured[0].objective, state.numbers["usual_objective"]):
                 status = Status.DIVERGED
             if status is Status.DIVERGED and trace.history:
                 state = good
@@ -189,8 +189,7 @@ class SGD(Optimizer):
     ) -> tuple[State, float, dict[str, str]]:
         """The state to go on from, with all it needs; the learning rate; and words for what was chosen."""
         dtype = np.float32 if fused and objective.examples.X.dtype != np.float64 else np.float64
-        zero = zeros_state(objective, dtype)
-        given = zero if start is None else start
+        given = zeros_state(objective, dtype) if start is None else start
         arrays = {name: array.astype(dtype) for name, array in given.arrays.items()}
         kept = UPDATES[self.update].arrays
         for name in ("W", "b"):
@@ -199,8 +198,8 @@ class SGD(Optimizer):
             if self.average:
                 arrays.setdefault(f"{name}_avg", arrays[name].copy())
         numbers = {"steps": 0.0, "averaged": 0.0, "seconds": 0.0, **given.numbers}
-        if "objective_at_zero" not in numbers:
-            numbers["objective_at_zero"] = objective.value(zero.arrays["W"], zero.arrays["b"])
+        if "usual_objective" not in numbers:
+            numbers["usual_objective"] = usual_objective(objective, start)
         if self.learning_rate == "auto":
             eta, words = stochastic_rate(objective, self.update, self.batch_size, self.momentum)
         else:

@@ -7,19 +7,28 @@ import math
 import time
 from dataclasses import fields
 
+import numpy as np
+
 from linprobe.objective import Evaluation, Objective
-from linprobe.optimizers.base import Callback, Epoch, State
+from linprobe.optimizers.base import Callback, Epoch, State, zeros_state
 from linprobe.shapes import Floats
 
-__all__ = ["GROWTH", "Clock", "Trace", "diverged"]
+__all__ = ["GROWTH", "Clock", "Trace", "diverged", "usual_objective"]
 
 GROWTH = 1e3
-"""An objective this many times that at zero weights has grown without end."""
+"""An objective this many times that of the start, or of zero weights, has grown without end."""
 
 
 def diverged(value: float, start: float) -> bool:
-    """Whether `value` is not finite, or over GROWTH times `start`, the objective of weights all 0."""
-    return not math.isfinite(value) or value > GROWTH * start
+    """Whether `value` is not finite, or above `start`, a usual objective, by GROWTH times its size (or 1)."""
+    return not math.isfinite(value) or value > start + GROWTH * max(1.0, abs(start))
+
+
+def usual_objective(objective: Objective, start: State | None) -> float:
+    """The larger of the objective at zero weights and at `start`, which `diverged` compares with."""
+    zero = zeros_state(objective, np.float64).arrays
+    value = objective.value(zero["W"], zero["b"])
+    return value if start is None else max(value, objective.value(start.arrays["W"], start.arrays["b"]))
 
 
 class Trace:
