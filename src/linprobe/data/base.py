@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import Field, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.errors import IncompatibleError, ParameterError, SourceError
 from linprobe.shapes import Labels, Pixels
 
-__all__ = ["Dataset", "EmbeddingSet", "ImageSet", "ReadOptions", "Reader", "SkippedImage"]
+__all__ = [
+    "Dataset",
+    "EmbeddingSet",
+    "ImageSet",
+    "LabelledSet",
+    "ProgressCallback",
+    "ReadOptions",
+    "Reader",
+    "SkippedImage",
+    "open_dataset",
+]
+
+
+class _Labelled:
+    """What pictures and vectors share: labels, names, and which rows are used."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    y: Labels
+    rows: npt.NDArray[np.int64] | None
+    names: tuple[str, ...] | None
+
+    @property
+    def n_images(self) -> int:
+        """N."""
+        return len(self.y)
+
+    def subset(self, picked: npt.NDArray[np.int64]) -> Self:
+        """The images at positions `picked` (0..N-1), sharing memory."""
+        return replace(
+            self,
+            y=self.y[picked],
+            rows=picked if self.rows is None else self.rows[picked],
+            names=None if self.names is None else tuple(self.names[i] for i in picked),
+        )
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class ImageSet(_Labelled):
     """Labelled pictures of one size.
 
     Args:
@@ -25,7 +60,7 @@ class ImageSet:
         y: (N,) int64 labels in 0..K-1, one per used row.
         class_names: K names.
         source: where they came from, for messages.
-        rows: (N,) positions in `images` of the pictures of this set, or None for all. A subset shares the pixels.
+        rows: (N,) positions in `images` of the pictures of this set, or None for all; a subset shares them.
         names: the file or entry name of each of the N pictures, where there is one.
     """
 
@@ -38,7 +73,7 @@ class ImageSet:
 
     @property
     def X(self) -> Pixels:
-        """(M, D) view of *all* stored pictures as rows, D = height * width * channels; `rows` picks from it."""
+        """(M, D) view of *all* stored pictures, D = height * width * channels; `rows` picks from it."""
         return self.images.reshape(len(self.images), -1)
 
     @property
@@ -46,23 +81,9 @@ class ImageSet:
         """(height, width, channels)."""
         return self.images.shape[1:]
 
-    @property
-    def n_images(self) -> int:
-        """N."""
-        return len(self.y)
-
-    def subset(self, picked: npt.NDArray[np.int64]) -> ImageSet:
-        """The pictures at positions `picked` (0..N-1), sharing the pixels."""
-        return replace(
-            self,
-            y=self.y[picked],
-            rows=picked if self.rows is None else self.rows[picked],
-            names=None if self.names is None else tuple(self.names[i] for i in picked),
-        )
-
 
 @dataclass(frozen=True)
-class EmbeddingSet:
+class EmbeddingSet(_Labelled):
     """Labelled vectors: embeddings, features, or points in the plane.
 
     Args:
@@ -81,20 +102,6 @@ class EmbeddingSet:
     def image_shape(self) -> tuple[int, ...] | None:
         """None: a vector has no rows and columns."""
         return None
-
-    @property
-    def n_images(self) -> int:
-        """N."""
-        return len(self.y)
-
-    def subset(self, picked: npt.NDArray[np.int64]) -> EmbeddingSet:
-        """The vectors at positions `picked` (0..N-1), sharing memory."""
-        return replace(
-            self,
-            y=self.y[picked],
-            rows=picked if self.rows is None else self.rows[picked],
-            names=None if self.names is None else tuple(self.names[i] for i in picked),
-        )
 
 
 LabelledSet: TypeAlias = ImageSet | EmbeddingSet
@@ -151,6 +158,8 @@ class ReadOptions:
         n_threads: decoding threads; None for one per core.
         seed: for the sources that are drawn at random (planar).
         progress: told how far a long read is.
+    Raises:
+        ParameterError: a size or a number of threads below 1, or another `on_bad_image`.
     """
 
     image_size: tuple[int, int] | None = None
@@ -159,6 +168,18 @@ class ReadOptions:
     n_threads: int | None = None
     seed: int = 0
     progress: ProgressCallback | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what no reader could do."""
+        size = self.image_size
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise ParameterError(f"image_size = {size}; expected (height, width), both at least 1.")
+        if self.on_bad_image not in ("fail", "skip"):
+            raise ParameterError(f"on_bad_image = {self.on_bad_image!r}; expected one of fail, skip.")
+        if self.n_threads is not None and self.n_threads < 1:
+            raise ParameterError(
+                f"n_threads = {self.n_threads}; expected at least 1, or None for one per core."
+            )
 
 
 class Reader(ABC):
@@ -173,3 +194,64 @@ class Reader(ABC):
     @abstractmethod
     def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
         """The data by split. Raises a DataError that names the file, what was found, and the next step."""
+
+
+_READERS = (
+    ("digits", "DigitsReader"),
+    ("planar", "PlanarReader"),
+    ("arrays", "ArraysReader"),
+    ("idx", "IdxReader"),
+    ("cifar", "CifarReader"),
+    ("folder", "FolderReader"),
+    ("archive", "ArchiveReader"),
+)
+"""Module and class of each reader, asked in this order: special formats before folders and archives."""
+
+
+def open_dataset(
+    source: str | Path,
+    options: ReadOptions | None = None,
+    *,
+    image_size: tuple[int, int] | None = None,
+    on_bad_image: Literal["fail", "skip"] = "fail",
+    cache: bool = True,
+    n_threads: int | None = None,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> Dataset:
+    """The labelled data behind `source`, by split, read by the first reader that accepts it.
+
+    Args:
+        source: a path, or the name of an embedded source such as "digits".
+        options: all of the options below as one record, in their place.
+        image_size, on_bad_image, cache, n_threads, seed, progress: as in `ReadOptions`.
+    Raises:
+        SourceError: nothing is there, or no reader knows the format.
+        DataError: the reader found something wrong; the message names the file.
+        IncompatibleError: `options` and separate options are both given.
+    """
+    separate = ReadOptions(image_size, on_bad_image, cache, n_threads, seed, progress)
+    if options is not None and (separate != ReadOptions() or progress is not None):
+        raise IncompatibleError("open_dataset got options and separate options; give one or the other.")
+    name = str(source)
+    path: Path | None = Path(name).expanduser()
+    try:
+        if path is not None and not path.exists():
+            path = None
+    except (OSError, ValueError) as error:  # a name too long, a folder that may not be searched, a NUL
+        raise SourceError(
+            f"{name!r} cannot be looked at ({error}); check the path and its permissions."
+        ) from error
+    for module, reader_name in _READERS:
+        reader: Reader = getattr(importlib.import_module(f"linprobe.data.{module}"), reader_name)()
+        if reader.accepts(name, path):
+            return reader.read(name, path, options or separate)
+    if path is None:
+        raise SourceError(
+            f"{name}: no such file or folder, and no embedded source of that name; expected a folder of "
+            "class folders, an archive of one, a CIFAR, IDX or array file, or digits. Check the spelling."
+        )
+    raise SourceError(
+        f"{name}: a file of no known format; expected a folder of class folders, a .zip or .tar of one, "
+        "or a CIFAR, IDX, .npy or .npz file. Put the pictures into one folder per class."
+    )

@@ -1,0 +1,278 @@
+"""Decoded pixels kept between runs, as memory maps.
+
+An entry is a folder named by a digest of what it was made from:
+
+    pixels.npy     (M, height, width, channels) uint8
+    labels.npy     (M,) int64
+    names.txt      the M names, separated by NUL
+    entry.json     classes, sizes of the splits, skipped files, checksums; written last
+
+It is filled under another name and renamed when it is whole, so that no reader meets half an entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import re
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from linprobe.data.base import SkippedImage
+from linprobe.errors import SourceError
+from linprobe.shapes import Labels, Pixels
+
+__all__ = [
+    "CacheInfo",
+    "Decoded",
+    "Filling",
+    "cache_folder",
+    "cache_info",
+    "cache_key",
+    "clear_cache",
+    "load",
+]
+
+_VERSION = 1
+"""One higher whenever the decoder or the files of an entry change; older entries are then not used."""
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+_ASIDE = ".filling-"
+_ABANDONED = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The pictures of a source, all splits after each other.
+
+    Args:
+        pixels: (M, height, width, channels) uint8.
+        y: (M,) int64.
+        names: M names.
+        class_names: K names.
+        splits: name of each split and the number of its pictures, in the order of the rows.
+        skipped: files left out.
+    """
+
+    pixels: Pixels
+    y: Labels
+    names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    splits: tuple[tuple[str, int], ...]
+    skipped: tuple[SkippedImage, ...]
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """Where the cache is, how many entries it holds, and how many bytes these take."""
+
+    folder: Path
+    n_entries: int
+    n_bytes: int
+
+
+def cache_folder() -> Path:
+    """LINPROBE_CACHE_DIR, or the folder for caches of this user and operating system."""
+    return Path(os.environ.get("LINPROBE_CACHE_DIR") or platformdirs.user_cache_dir("linprobe"))
+
+
+def cache_key(*parts: object) -> str:
+    """Hex digest of `parts`: paths, sizes, times and options."""
+    return hashlib.sha256(repr((_VERSION, *parts)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def cache_info() -> CacheInfo:
+    """What the cache holds now, abandoned halves of entries included in its bytes."""
+    folders = _own_folders()
+    n_bytes = 0
+    for folder in folders:
+        for file in folder.glob("*"):
+            try:
+                n_bytes += file.stat().st_size
+            except OSError:  # cleared by someone else between the two calls
+                continue
+    return CacheInfo(cache_folder(), sum(_KEY.fullmatch(f.name) is not None for f in folders), n_bytes)
+
+
+def clear_cache() -> CacheInfo:
+    """Delete all entries, and nothing else that may lie in the folder; returns what there was.
+
+    Raises:
+        SourceError: an entry cannot be deleted.
+    """
+    before = cache_info()
+    for folder in _own_folders():
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise SourceError(
+                f"{folder}: cannot be deleted ({error.strerror}); check its permissions."
+            ) from error
+    return before
+
+
+def load(key: str) -> Decoded | None:
+    """The entry `key`, its pixels as a read-only memory map; None if there is none or it is damaged."""
+    folder = cache_folder() / key
+    try:
+        record = json.loads((folder / "entry.json").read_bytes())
+        labels, names = (folder / "labels.npy").read_bytes(), (folder / "names.txt").read_bytes()
+        if [zlib.crc32(labels), zlib.crc32(names)] != record["crc32"]:
+            return None
+        stat = (folder / "pixels.npy").stat()
+        if stat.st_size != record["pixel_file_size"]:
+            return None
+        stored = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+        if list(stored.shape) != record["shape"] or stored.dtype != np.uint8:
+            return None
+        # Whoever wrote to the file moved its time; only then are all pixels summed up.
+        if stat.st_mtime_ns != record["pixel_file_time"] and _pixel_crc32(stored) != record["pixel_crc32"]:
+            return None
+        y = np.load(folder / "labels.npy", allow_pickle=False)
+        return Decoded(
+            # A plain view: each slice of the subclass np.memmap costs microseconds.
+            np.asarray(stored)[: len(y)],
+            y,
+            tuple(names.decode("utf-8", "surrogateescape").split("\0")),
+            tuple(record["class_names"]),
+            tuple((name, n) for name, n in record["splits"]),
+            tuple(SkippedImage(**skipped) for skipped in record["skipped"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+
+
+class Filling:
+    """An entry being made, under a name of its own until `finish`."""
+
+    def __init__(self, key: str, aside: Path) -> None:
+        self.key = key
+        self.aside = aside
+
+    @classmethod
+    @contextmanager
+    def start(cls, key: str) -> Iterator[Filling]:
+        """A new entry; whatever happens before `finish`, nothing of it is left.
+
+        Raises:
+            SourceError: the cache folder cannot be written, or the disk is full.
+        """
+        parent = cache_folder()
+        aside = None
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            _sweep(parent)
+            aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=parent))
+            yield cls(key, aside)
+        except OSError as error:
+            raise SourceError(
+                f"{parent}: decoded pixels cannot be kept there ({error.strerror or error}); free some space "
+                "with `linprobe cache clear`, name another folder in LINPROBE_CACHE_DIR, or use --no-cache."
+            ) from error
+        finally:
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
+
+    def allocate(self, shape: tuple[int, int, int, int]) -> Pixels:
+        """A new memory map of that shape, its disk space reserved; a former one is given up."""
+        path = self.aside / "pixels.npy"
+        path.unlink(missing_ok=True)
+        with path.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.flush()
+            # Writing into a map on a full disk would kill the process (SIGBUS), so the space is taken first.
+            _reserve(file.fileno(), file.tell(), int(np.prod(shape, dtype=np.int64)))
+        return np.asarray(np.load(path, mmap_mode="r+", allow_pickle=False))
+
+    def finish(self, decoded: Decoded, stored: Pixels) -> Decoded:
+        """`decoded` as it reads back from the finished entry; `stored` is the array that `allocate` gave."""
+        np.save(self.aside / "labels.npy", decoded.y)
+        names = "\0".join(decoded.names).encode("utf-8", "surrogateescape")
+        (self.aside / "names.txt").write_bytes(names)
+        path = self.aside / "pixels.npy"
+        _flush(stored)
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        now = time.time_ns()
+        os.utime(path, ns=(now, now))
+        stat = path.stat()
+        record = {
+            "class_names": decoded.class_names,
+            "splits": decoded.splits,
+            "skipped": [asdict(skipped) for skipped in decoded.skipped],
+            "shape": stored.shape,
+            "crc32": [zlib.crc32((self.aside / "labels.npy").read_bytes()), zlib.crc32(names)],
+            "pixel_file_size": stat.st_size,
+            "pixel_file_time": stat.st_mtime_ns,
+            "pixel_crc32": _pixel_crc32(stored),
+        }
+        (self.aside / "entry.json").write_text(json.dumps(record))
+        folder = cache_folder() / self.key
+        try:
+            self.aside.rename(folder)
+        except OSError:
+            # A damaged entry is in the way, or another process was faster; the new one is as good or better.
+            shutil.rmtree(folder, ignore_errors=True)
+            self.aside.rename(folder)
+        kept = load(self.key)
+        return decoded if kept is None else kept
+
+
+def _pixel_crc32(stored: Pixels) -> int:
+    """CRC-32 of all pixels, a few megabytes at a time."""
+    crc = 0
+    for start in range(0, len(stored), 1024):
+        crc = zlib.crc32(np.ascontiguousarray(stored[start : start + 1024]).data, crc)
+    return crc
+
+
+def _flush(stored: Pixels) -> None:
+    """Write the pages of the memory map behind `stored` to its file."""
+    base: object = stored
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.flush()
+
+
+def _reserve(descriptor: int, start: int, size: int) -> None:
+    """Take `size` bytes of disk from `start` on. Raises OSError if there are not as many."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, start, max(size, 1))
+        return
+    block = bytes(1 << 20)
+    for at in range(0, size, len(block)):
+        os.pwrite(descriptor, block[: size - at], start + at)
+
+
+def _own_folders() -> list[Path]:
+    """The entries of the cache, whole or abandoned; LINPROBE_CACHE_DIR may hold other things too."""
+    try:
+        found = sorted(cache_folder().iterdir())
+    except OSError:
+        return []
+    return [f for f in found if (_KEY.fullmatch(f.name) or f.name.startswith(_ASIDE)) and f.is_dir()]
+
+
+def _sweep(parent: Path) -> None:
+    """Delete what killed processes left; a day old, so that nobody can still be filling it."""
+    for folder in parent.glob(f"{_ASIDE}*"):
+        try:
+            if time.time() - folder.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(folder)
+        except OSError:  # another process sweeps too
+            continue

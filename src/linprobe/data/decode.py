@@ -1,0 +1,299 @@
+"""From the bytes of picture files to one array of uint8 pixels."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from linprobe.data.base import ReadOptions
+from linprobe.errors import ImageError
+from linprobe.shapes import Pixels
+
+__all__ = ["FILE_LIMIT", "PIXEL_LIMIT", "BrokenImage", "PictureFiles", "decode", "decode_all"]
+
+PIXEL_LIMIT = 89_000_000
+"""Most pixels of one picture, read from its header; just below the number at which Pillow begins to warn."""
+
+FILE_LIMIT = 1 << 29
+"""Most bytes of one picture file or entry."""
+
+_CHUNK = 256
+"""Pictures per task of a thread: tiny ones decode in 20 microseconds, about what handing out a task costs."""
+
+_LISTED = 20
+
+
+class BrokenImage(Exception):
+    """A picture that cannot be decoded; its text is the reason. Never leaves the data room."""
+
+
+class PictureFiles(ABC):
+    """Picture files by number: those of a folder, or of an archive."""
+
+    names: Sequence[str]
+    in_turn: bool = False
+    """Whether they are best read one after the other, in the order of `order`, by one thread."""
+
+    @abstractmethod
+    def read(self, i: int) -> bytes:
+        """The bytes of file `i`. Raises BrokenImage when they cannot be had."""
+
+    def order(self) -> Sequence[int]:
+        """The numbers of all files, in the order in which they lie on the disk."""
+        return range(len(self.names))
+
+
+def decode(data: bytes, image_size: tuple[int, int] | None = None) -> Pixels:
+    """(height, width, 1) pixels of a grey picture, (height, width, 3) of any other.
+
+    Alpha is laid over white, 16 bits are rounded to 8, palettes and CMYK become RGB, and the picture is
+    turned as its EXIF orientation says. Of an animation, the first frame is taken.
+
+    Args:
+        data: the whole file.
+        image_size: (height, width) to resize to, bilinear with antialiasing.
+    Raises:
+        BrokenImage: not a picture, cut short, or of more than `PIXEL_LIMIT` pixels.
+    """
+    pixels = _fast_jpeg(data)
+    if pixels is None:
+        pixels = _any_picture(data)
+    if image_size is not None and pixels.shape[:2] != image_size:
+        flat = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+        resized = Image.fromarray(flat).resize(image_size[::-1], Image.Resampling.BILINEAR)
+        pixels = np.asarray(resized, dtype=np.uint8).reshape(*image_size, pixels.shape[2])
+    return pixels
+
+
+def decode_all(
+    files: PictureFiles,
+    source: str,
+    options: ReadOptions,
+    allocate: Callable[[tuple[int, int, int, int]], Pixels],
+) -> tuple[Pixels, dict[int, str]]:
+    """The (M, height, width, channels) pixels of all `files`, and why some are broken, by number.
+
+    The one channel of grey pictures is kept only if all pictures are grey.
+
+    Args:
+        files: the pictures; row i of the result is file i, and undefined if that is broken.
+        source: for messages.
+        allocate: makes the array to decode into, from its shape. It is called again if a picture with colours
+            is met after grey ones only; the first array is then no longer needed.
+    Raises:
+        ImageError: sizes differ, or pictures are broken with `options.on_bad_image` "fail", or all are.
+    """
+    n_threads = options.n_threads or _n_cores()
+    # Pillow warns of odd EXIF and palettes; a reader of 60,000 files can act on none of it. The filter is set
+    # here, and not in the threads, since it belongs to the whole process.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with ThreadPoolExecutor(n_threads, thread_name_prefix="linprobe-decode") as pool:
+            first, shape = _first_picture(files, source, options)
+            task = _Task(files, options.image_size, allocate((len(files.names), *shape)))
+            try:
+                broken = _run(pool, n_threads, task, source, first, options)
+            except _HasColour:
+                task = _Task(files, options.image_size, allocate((len(files.names), *shape[:2], 3)))
+                broken = _run(pool, n_threads, task, source, first, options)
+    if broken and options.on_bad_image == "fail":
+        raise ImageError(_broken_message(files, source, broken))
+    return task.out, broken
+
+
+class _HasColour(Exception):
+    """A picture with colours, where only grey ones were expected."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Decodes chunks of files into their rows of `out`."""
+
+    files: PictureFiles
+    image_size: tuple[int, int] | None
+    out: Pixels
+
+    def run(self, numbers: Sequence[int], contents: Sequence[bytes | BrokenImage] | None) -> _Outcome:
+        """What happened to the files `numbers`; `contents` are their bytes where these are read already."""
+        outcome = _Outcome(len(numbers), {})
+        for place, i in enumerate(numbers):
+            try:
+                data = self.files.read(i) if contents is None else contents[place]
+                if isinstance(data, BrokenImage):
+                    raise data
+                pixels = decode(data, self.image_size)
+            except BrokenImage as error:
+                outcome.broken[i] = str(error)
+                continue
+            if pixels.shape[:2] != self.out.shape[1:3]:
+                outcome.other_size = (i, pixels.shape[:2])
+                break
+            if pixels.shape[2] > self.out.shape[3]:
+                outcome.has_colour = True
+                break
+            self.out[i] = pixels
+        return outcome
+
+
+@dataclass
+class _Outcome:
+    n_files: int
+    broken: dict[int, str]
+    other_size: tuple[int, tuple[int, ...]] | None = None
+    has_colour: bool = False
+
+
+def _first_picture(
+    files: PictureFiles, source: str, options: ReadOptions
+) -> tuple[int, tuple[int, int, int]]:
+    """The number and shape of the first file that is not broken."""
+    broken: dict[int, str] = {}
+    for i in files.order():
+        try:
+            height, width, channels = decode(files.read(i), options.image_size).shape
+        except BrokenImage as error:
+            broken[i] = str(error)
+        else:
+            return i, (height, width, channels)
+    raise ImageError(_broken_message(files, source, broken))
+
+
+def _run(
+    pool: ThreadPoolExecutor, n_threads: int, task: _Task, source: str, first: int, options: ReadOptions
+) -> dict[int, str]:
+    """Decode all files, a few chunks ahead; outcomes are met in order, so messages never vary."""
+    files, order = task.files, task.files.order()
+    waiting: deque[Future[_Outcome]] = deque()
+    broken: dict[int, str] = {}
+    done = 0
+
+    def meet() -> None:
+        nonlocal done
+        outcome = waiting.popleft().result()
+        broken.update(outcome.broken)
+        if outcome.other_size is not None:
+            i, size = outcome.other_size
+            height, width = task.out.shape[1:3]
+            raise ImageError(
+                f"{source}: pictures of different sizes: {files.names[first]} is {height}x{width} and "
+                f"{files.names[i]} is {size[0]}x{size[1]} (height x width); resize all with "
+                f"--image-size HxW, for example --image-size {height}x{width}."
+            )
+        if outcome.has_colour:
+            raise _HasColour
+        done += outcome.n_files
+        if options.progress is not None:
+            options.progress("decoding pictures", done, len(order))
+
+    try:
+        for start in range(0, len(order), _CHUNK):
+            numbers = order[start : start + _CHUNK]
+            contents = [_content(files, i) for i in numbers] if files.in_turn else None
+            waiting.append(pool.submit(task.run, numbers, contents))
+            if len(waiting) > 2 * n_threads:
+                meet()
+        while waiting:
+            meet()
+    finally:
+        for future in waiting:
+            future.cancel()
+        # None may still write into an array that is about to be given up.
+        for future in waiting:
+            if not future.cancelled():
+                future.exception()
+    return dict(sorted(broken.items()))
+
+
+def _content(files: PictureFiles, i: int) -> bytes | BrokenImage:
+    try:
+        return files.read(i)
+    except BrokenImage as error:
+        return error
+
+
+def _broken_message(files: PictureFiles, source: str, broken: dict[int, str]) -> str:
+    listed = [f"{files.names[i]} ({broken[i]})" for i in sorted(broken)[:_LISTED]]
+    more = f", and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
+    what = "1 picture" if len(broken) == 1 else f"{len(broken)} pictures"
+    if len(broken) == len(files.names):
+        advice = "none is left; replace them."
+    else:
+        advice = "replace them, or leave them out with --on-bad-image skip."
+    return f"{source}: {what} of {len(files.names)} cannot be read: {', '.join(listed)}{more}; {advice}"
+
+
+def _n_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_pixels(height: int, width: int) -> None:
+    if height * width > PIXEL_LIMIT:
+        raise BrokenImage(f"{height}x{width} = {height * width:,} pixels; at most {PIXEL_LIMIT:,} are read")
+
+
+def _fast_jpeg(data: bytes) -> Pixels | None:
+    """The pixels of a plain JPEG, the same as Pillow's but without its overhead; None for anything else.
+
+    What libjpeg complains of is left to Pillow, which decides whether it is broken.
+    """
+    if data[:3] != b"\xff\xd8\xff" or b"Exif\0" in data[:65536]:
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours not in ("YCbCr", "Gray"):
+            return None
+        _check_pixels(height, width)
+        pixels: Pixels = simplejpeg.decode_jpeg(data, "GRAY" if colours == "Gray" else "RGB")
+    except ValueError:
+        return None
+    return pixels
+
+
+def _any_picture(data: bytes) -> Pixels:
+    """The pixels of any picture that Pillow knows."""
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            _check_pixels(opened.height, opened.width)
+            opened.load()
+            return _to_pixels(ImageOps.exif_transpose(opened))
+    except (BrokenImage, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise BrokenImage("an empty file" if not data else "not a picture of a known format") from None
+    except Exception as error:
+        # Pillow's decoders raise almost anything on damaged input: OSError, SyntaxError, struct.error, ...
+        raise BrokenImage(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _to_pixels(picture: Image.Image) -> Pixels:
+    """(height, width, 1 or 3) pixels of a decoded picture of any mode."""
+    mode = picture.mode
+    if mode.startswith("I"):
+        # 16 bits, or 32 of which PNG and TIFF writers fill 16: 65535 becomes 255, and 257 v becomes v.
+        wide = np.clip(np.asarray(picture, dtype=np.int64), 0, 65535)
+        return ((wide + 128) // 257).astype(np.uint8)[:, :, np.newaxis]
+    if mode == "F":
+        raise BrokenImage("floating-point pixels, of no stated range; save it with 8 or 16 bits")
+    may_be_grey = mode in ("1", "L", "LA", "La", "P", "PA")
+    if picture.has_transparency_data:
+        over = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", over.size, (255, 255, 255, 255)), over)
+    elif mode in ("1", "L"):
+        return np.asarray(picture.convert("L"), dtype=np.uint8)[:, :, np.newaxis]
+    pixels = np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    if may_be_grey and (pixels == pixels[:, :, :1]).all():
+        return pixels[:, :, :1]
+    return pixels

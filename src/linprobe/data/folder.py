@@ -1,0 +1,310 @@
+"""A folder of class folders, with or without train, validation and test above them."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions, SkippedImage
+from linprobe.data.cache import Decoded, Filling, cache_key, load
+from linprobe.data.decode import FILE_LIMIT, BrokenImage, PictureFiles, decode_all
+from linprobe.errors import ImageError, LabelError, SourceError, SplitError
+from linprobe.shapes import Pixels
+
+__all__ = ["FolderReader", "Layout", "arrange", "is_hidden", "read_class_folders"]
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""Folder names, in any case, and the split each stands for."""
+
+_PICTURE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+_HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}
+_EXPECTED = (
+    "expected a folder per class with its pictures inside, or train/, val/ and test/ with class folders"
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each picture belongs.
+
+    Args:
+        class_names: K names, sorted.
+        splits: name of each split and the number of its pictures.
+        files: all pictures, split after split, class after class, sorted; numbers into the given names.
+        labels: the class of each of `files`.
+    """
+
+    class_names: tuple[str, ...]
+    splits: tuple[tuple[str, int], ...]
+    files: tuple[int, ...]
+    labels: tuple[int, ...]
+
+
+class FolderReader(Reader):
+    """Reads a folder of class folders. Pictures may lie deeper inside; hidden files are ignored."""
+
+    name: ClassVar[str] = "folder"
+
+    def accepts(self, source: str, path: Path | None) -> bool:
+        """Any folder that no reader before this one took."""
+        return path is not None and path.is_dir()
+
+    def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
+        """The pictures by split. Raises SourceError, LabelError, SplitError or ImageError."""
+        assert path is not None  # as `accepts` demands
+        folders: set[str] = set()
+        found: list[tuple[str, int, int]] = []
+        _walk(path, "", folders, found, (os.path.realpath(path),))
+        found.sort()
+        key = cache_key(self.name, os.path.realpath(path), found, options.image_size, options.on_bad_image)
+
+        def arranged() -> tuple[Layout, PictureFiles]:
+            names = [name for name, _, _ in found]
+            layout = arrange(names, folders, source)
+            return layout, _FolderFiles(path, [names[i] for i in layout.files])
+
+        return read_class_folders(source, self.name, key, options, arranged)
+
+
+@dataclass
+class _FolderFiles(PictureFiles):
+    root: Path
+    names: Sequence[str]
+
+    def read(self, i: int) -> bytes:
+        """The bytes of file `i`."""
+        try:
+            with (self.root / self.names[i]).open("rb", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size > FILE_LIMIT:
+                    raise BrokenImage(f"larger than {FILE_LIMIT:,} bytes")
+                return file.readall()
+        except OSError as error:
+            raise BrokenImage(error.strerror or str(error)) from error
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder name is one that people do not see: .git, __MACOSX, Thumbs.db, ..."""
+    return name.startswith(".") or name.lower() in _HIDDEN
+
+
+def arrange(names: Sequence[str], folders: Iterable[str], source: str) -> Layout:
+    """The split and class of each picture, from nothing but names.
+
+    Args:
+        names: relative paths of all files that are not hidden, with slashes.
+        folders: relative paths of all folders, empty ones included.
+        source: for messages.
+    Raises:
+        SourceError: nothing there, pictures outside the class folders, folders that fit no layout.
+        LabelError: fewer than two classes.
+        SplitError: an empty class folder, or a class that not all splits have.
+    """
+    paths = [name.split("/") for name in names]
+    tree = {tuple(folder.split("/")) for folder in folders} | {
+        tuple(parts[:n]) for parts in paths for n in range(1, len(parts))
+    }
+    if not tree and not names:
+        raise SourceError(f"{source}: empty; {_EXPECTED}.")
+    depth = 0
+    tops = {folder[0] for folder in tree}
+    if len(tops) == 1 and not any(len(parts) == 1 for parts in paths):
+        only = next(iter(tops))
+        if only.lower() not in _SPLITS and any(len(folder) == 2 for folder in tree):
+            depth = 1
+            tops = {folder[1] for folder in tree if len(folder) > 1}
+    split_of = {top: _SPLITS[top.lower()] for top in tops if top.lower() in _SPLITS}
+    parents = {folder[depth] for folder in tree if len(folder) == depth + 2}
+    if not (split_of.keys() & parents):
+        split_of = {}  # a class may be called "test"
+    elif len(split_of) < len(tops):
+        others = ", ".join(sorted(tops - split_of.keys()))
+        raise SourceError(
+            f"{source}: {others} beside {', '.join(sorted(split_of))}; {_EXPECTED}. "
+            "Move the others elsewhere."
+        )
+    _check_splits(split_of, source)
+    class_depth = depth + (1 if split_of else 0)
+    members: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for folder in tree:
+        if len(folder) == class_depth + 1:
+            members[split_of.get(folder[depth], "train"), folder[class_depth]] = []
+    for i, parts in enumerate(paths):
+        if len(parts) > class_depth + 1:
+            members[split_of.get(parts[depth], "train"), parts[class_depth]].append(i)
+        elif os.path.splitext(parts[-1])[1].lower() in _PICTURE_SUFFIXES:
+            raise SourceError(
+                f"{source}: the picture {names[i]} lies in no class folder; {_EXPECTED}. "
+                "Move it into the folder of its class."
+            )
+    return _in_order(members, names, source)
+
+
+def read_class_folders(
+    source: str,
+    format_name: str,
+    key: str,
+    options: ReadOptions,
+    arranged: Callable[[], tuple[Layout, PictureFiles]],
+) -> Dataset:
+    """The pictures of class folders, from the cache or decoded now.
+
+    Args:
+        source, format_name: as in Dataset.
+        key: the name of the entry in the cache; changes whenever the pictures do.
+        arranged: the layout, and the files in its order; called only if the cache has no entry.
+    Raises:
+        DataError: as `decode_all`, `arrange` and `Filling`.
+    """
+    decoded = load(key) if options.cache else None
+    if decoded is None:
+        layout, files = arranged()
+        if options.cache:
+            with Filling.start(key) as filling:
+                decoded, stored = _decode(layout, files, source, options, filling.allocate)
+                decoded = filling.finish(decoded, stored)
+        else:
+            decoded, _ = _decode(layout, files, source, options, lambda shape: _in_memory(source, shape))
+    sets: dict[str, ImageSet] = {}
+    start = 0
+    for split, n_images in decoded.splits:
+        part = slice(start, start + n_images)
+        sets[split] = ImageSet(
+            decoded.pixels[part], decoded.y[part], decoded.class_names, source, names=decoded.names[part]
+        )
+        start += n_images
+    return Dataset(
+        source,
+        format_name,
+        decoded.class_names,
+        sets["train"],
+        sets.get("validation"),
+        sets.get("test"),
+        decoded.skipped,
+        key,
+    )
+
+
+def _walk(
+    root: Path, inside: str, folders: set[str], found: list[tuple[str, int, int]], above: tuple[str, ...]
+) -> None:
+    """Collect folders, and (relative path, size, time) of files; links are followed, but not in circles."""
+    try:
+        with os.scandir(root / inside) as entries:
+            for entry in entries:
+                if is_hidden(entry.name):
+                    continue
+                name = f"{inside}/{entry.name}" if inside else entry.name
+                if entry.is_dir():
+                    folders.add(name)
+                    real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                    if real in above:
+                        raise SourceError(f"{entry.path}: a link to a folder above it; remove the link.")
+                    _walk(root, name, folders, found, (*above, real))
+                else:
+                    # A link to nowhere is a broken picture; its own size and time stand for it.
+                    stat = entry.stat(follow_symlinks=os.path.exists(entry.path))
+                    found.append((name, stat.st_size, stat.st_mtime_ns))
+    except OSError as error:
+        raise SourceError(
+            f"{root / inside}: cannot be listed ({error.strerror}); check its permissions."
+        ) from error
+
+
+def _check_splits(split_of: dict[str, str], source: str) -> None:
+    """Raise SplitError unless there is one folder per split, and one of them is train."""
+    for split in set(split_of.values()):
+        same = sorted(folder for folder, its in split_of.items() if its == split)
+        if len(same) > 1:
+            raise SplitError(f"{source}: {' and '.join(same)} both stand for {split}; keep one of them.")
+    if split_of and "train" not in split_of.values():
+        raise SplitError(
+            f"{source}: found {', '.join(sorted(split_of))} but no train; "
+            "add a folder train with a folder per class."
+        )
+
+
+def _in_order(members: dict[tuple[str, str], list[int]], names: Sequence[str], source: str) -> Layout:
+    """The layout of `members`, the files of each (split, class)."""
+    class_names = tuple(sorted({class_name for _, class_name in members}))
+    splits = [split for split in ("train", "validation", "test") if any(its == split for its, _ in members)]
+    if len(class_names) < 2:
+        found = f"only the class folder {class_names[0]}" if class_names else "no class folder"
+        raise LabelError(f"{source}: found {found}; {_EXPECTED}. A classifier needs at least two classes.")
+    files: list[int] = []
+    labels: list[int] = []
+    sizes: list[tuple[str, int]] = []
+    for split in splits:
+        before = len(files)
+        for k, class_name in enumerate(class_names):
+            if (split, class_name) not in members:
+                having = ", ".join(s for s in splits if (s, class_name) in members)
+                raise SplitError(
+                    f"{source}: the class {class_name} is in {having} but not in {split}; "
+                    f"add its folder with pictures to {split}, or remove the class from all splits."
+                )
+            numbers = sorted(members[split, class_name], key=names.__getitem__)
+            if not numbers:
+                where = f"{class_name} of {split}" if len(splits) > 1 else class_name
+                raise SplitError(
+                    f"{source}: the class folder {where} holds no picture; add pictures or remove it."
+                )
+            files += numbers
+            labels += [k] * len(numbers)
+        sizes.append((split, len(files) - before))
+    return Layout(class_names, tuple(sizes), tuple(files), tuple(labels))
+
+
+def _in_memory(source: str, shape: tuple[int, int, int, int]) -> Pixels:
+    try:
+        return np.empty(shape, dtype=np.uint8)
+    except MemoryError as error:
+        raise SourceError(
+            f"{source}: {shape[0]} pictures of {shape[1]}x{shape[2]} do not fit into memory; "
+            "read them with the cache, or smaller, with --image-size HxW."
+        ) from error
+
+
+def _decode(
+    layout: Layout,
+    files: PictureFiles,
+    source: str,
+    options: ReadOptions,
+    allocate: Callable[[tuple[int, int, int, int]], Pixels],
+) -> tuple[Decoded, Pixels]:
+    """The pictures of `layout` less the broken ones, and the whole array that `allocate` made."""
+    stored, broken = decode_all(files, source, options, allocate)
+    y = np.array(layout.labels, dtype=np.int64)
+    names = tuple(files.names)
+    good = np.ones(len(y), dtype=np.bool_)
+    good[list(broken)] = False
+    split = np.repeat(np.arange(len(layout.splits)), [n for _, n in layout.splits])[good]
+    y = y[good]
+    if broken:
+        keep = np.flatnonzero(good)
+        for start in range(0, len(keep), 1024):  # moves rows forward only, within the one array
+            stored[start : start + 1024][: len(keep) - start] = stored[keep[start : start + 1024]]
+        names = tuple(names[i] for i in keep)
+        for s, (split_name, _) in enumerate(layout.splits):
+            lost = np.flatnonzero(np.bincount(y[split == s], minlength=len(layout.class_names)) == 0)
+            if len(lost):
+                raise ImageError(
+                    f"{source}: all pictures of the class {layout.class_names[lost[0]]} in {split_name} "
+                    f"are broken, {len(broken)} in all; replace them, or remove the class."
+                )
+    sizes = tuple((name, int(np.count_nonzero(split == s))) for s, (name, _) in enumerate(layout.splits))
+    skipped = tuple(SkippedImage(files.names[i], reason) for i, reason in broken.items())
+    return Decoded(stored[: len(y)], y, names, layout.class_names, sizes, skipped), stored

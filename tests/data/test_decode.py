@@ -1,0 +1,142 @@
+"""Pictures of every mode become the pixels that Pillow, or arithmetic on paper, says."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from linprobe.data import decode as module
+from linprobe.data.decode import BrokenImage, decode
+
+
+def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (16, 16), (33, 17)])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_fast_path_for_jpeg_gives_the_pixels_of_pillow(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], subsampling: int, progressive: bool
+) -> None:
+    data = encode(
+        Image.fromarray(noise(*size)), "JPEG", quality=80, subsampling=subsampling, progressive=progressive
+    )
+    with Image.open(io.BytesIO(data)) as opened:
+        expected = np.asarray(opened.convert("RGB"))
+    monkeypatch.setattr(module, "_any_picture", None)  # so that it is the fast path that is tested
+    assert np.array_equal(decode(data), expected)
+
+
+def test_a_grey_jpeg_has_one_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(Image.fromarray(noise(8, 9)[:, :, 0]), "JPEG")
+    with Image.open(io.BytesIO(data)) as opened:
+        expected = np.asarray(opened)[:, :, None]
+    monkeypatch.setattr(module, "_any_picture", None)
+    assert np.array_equal(decode(data), expected)
+
+
+def test_alpha_is_laid_over_white() -> None:
+    rgba = Image.new("RGBA", (1, 1), (100, 0, 200, 51))  # one fifth of the colour, four fifths of 255
+    assert decode(encode(rgba)).tolist() == [[[224, 204, 244]]]
+    grey = Image.new("LA", (1, 1), (100, 51))
+    assert decode(encode(grey)).tolist() == [[[224]]]
+
+
+def test_a_transparent_colour_of_a_palette_becomes_white() -> None:
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    picture.putdata([0, 1])
+    assert decode(encode(picture)).tolist() == [[[10, 20, 30], [40, 50, 60]]]
+    assert decode(encode(picture, transparency=1)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+    picture.putpalette([10, 10, 10, 40, 40, 40])
+    assert decode(encode(picture)).tolist() == [[[10], [40]]]
+
+
+def test_sixteen_bits_are_rounded_to_eight() -> None:
+    values = np.array([[0, 128, 129, 257 * 100, 65535]], dtype=np.uint16)
+    assert decode(encode(Image.fromarray(values)))[:, :, 0].tolist() == [[0, 0, 1, 100, 255]]
+    assert decode(encode(Image.fromarray(values), "TIFF"))[:, :, 0].tolist() == [[0, 0, 1, 100, 255]]
+
+
+def test_one_bit_becomes_black_and_white() -> None:
+    assert decode(encode(Image.fromarray(np.array([[True, False]]))))[:, :, 0].tolist() == [[255, 0]]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_becomes_what_pillow_makes_of_it(kind: str) -> None:
+    data = encode(Image.new("CMYK", (8, 8), (9, 80, 0, 40)), kind)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert np.array_equal(decode(data), np.asarray(opened.convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_exif_orientation_turns_the_picture(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+    stored = np.zeros((8, 16, 3), dtype=np.uint8)
+    stored[:, :8] = 255
+    pixels = decode(encode(Image.fromarray(stored), kind, exif=exif))
+    assert pixels.shape == (16, 8, 3)
+    assert np.array_equal(pixels > 127, np.rot90(stored, -1) > 127)
+
+
+def test_resizing_goes_to_height_and_width_and_averages() -> None:
+    board = np.indices((8, 8)).sum(axis=0) % 2 * 200
+    data = encode(Image.fromarray(board.astype(np.uint8)))
+    small = decode(data, (2, 3))
+    assert small.shape == (2, 3, 1)
+    assert np.abs(small.astype(int) - 100).max() <= 12
+    assert decode(encode(Image.fromarray(noise(5, 4))), (6, 7)).shape == (6, 7, 3)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size, and has no pixels."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    )
+
+
+def test_a_bomb_is_refused_by_its_header() -> None:
+    with pytest.raises(BrokenImage, match=r"9434x9434 = 89,000,356 pixels; at most 89,000,000"):
+        decode(png_header(9434, 9434))
+
+
+def test_a_jpeg_bomb_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIXEL_LIMIT", 63)
+    with pytest.raises(BrokenImage, match="8x8 = 64 pixels; at most 63"):
+        decode(encode(Image.fromarray(noise(8, 8)), "JPEG"))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_a_picture_cut_short_is_broken(kind: str) -> None:
+    data = encode(Image.fromarray(noise(64, 64)), kind)
+    for kept in (4, len(data) // 2):
+        with pytest.raises(BrokenImage, match=r"."):
+            decode(data[:kept])
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"), [(b"", "an empty file"), (b"hello, world", "not a picture of a known format")]
+)
+def test_what_is_no_picture_says_so(data: bytes, reason: str) -> None:
+    with pytest.raises(BrokenImage, match=reason):
+        decode(data)
+
+
+def test_floating_point_pixels_are_refused_since_their_range_is_unknown() -> None:
+    with pytest.raises(BrokenImage, match="floating-point"):
+        decode(encode(Image.fromarray(np.ones((2, 2), dtype=np.float32)), "TIFF"))
