@@ -1,0 +1,167 @@
+"""The native engine: rows read as they are, scores, loss and gradient of a block in one trip through memory."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.engines import _core
+from linprobe.engines.base import Engine, Examples, Sums
+from linprobe.errors import ParameterError
+from linprobe.losses.base import Loss
+from linprobe.shapes import Floats, check_parameters
+
+__all__ = ["ThreadsEngine"]
+
+FUSED = {
+    ("linprobe.losses.softmax", "SoftmaxCrossEntropy"): "softmax",
+    ("linprobe.losses.hinge", "MulticlassHinge"): "hinge",
+    ("linprobe.losses.squared_hinge", "SquaredHinge"): "squared-hinge",
+}
+"""Losses that the core knows, by their type: a loss written elsewhere may bear the same `name` and differ."""
+
+BLOCK = 4096
+"""Rows whose scores are held at once for a loss that the core does not know."""
+
+
+class ThreadsEngine(Engine):
+    """Runs the sums in the native core, on `n_threads` threads (None: one per usable core).
+
+    uint8, float16 and float32 rows are computed in float32, float64 rows in float64; losses and totals are float64.
+    The bits of every result are the same for any number of threads.
+    """
+
+    def __init__(self, examples: Examples, n_threads: int | None = None) -> None:
+        if n_threads is not None and n_threads < 1:
+            raise ParameterError(
+                f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core."
+            )
+        super().__init__(examples, n_threads)
+        self._threads = n_threads or len(os.sched_getaffinity(0))
+        self._y = np.ascontiguousarray(examples.y, dtype=np.int64)
+        weight = examples.sample_weight
+        self._weight = None if weight is None else np.ascontiguousarray(weight, dtype=np.float64)
+        self._picked = None if examples.rows is None else np.ascontiguousarray(examples.rows, dtype=np.int64)
+        affine = examples.affine
+        self._affine = {
+            "scale": None if affine is None else np.ascontiguousarray(affine.scale, dtype=np.float64),
+            "shift": None if affine is None else np.ascontiguousarray(affine.shift, dtype=np.float64),
+        }
+
+    def _positions(self, rows: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:
+        """Rows of X at positions `rows`; None for all of X in order."""
+        if rows is None:
+            return self._picked
+        picked = np.asarray(rows, dtype=np.int64) if self._picked is None else self._picked[rows]
+        return np.ascontiguousarray(picked)
+
+    def _checked(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
+        check_parameters(W, b, self.examples.n_classes, self.examples.n_features)
+        return np.ascontiguousarray(W, dtype=np.float64), np.ascontiguousarray(b, dtype=np.float64)
+
+    def scores(self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None) -> Floats:
+        """Scores (n, K), float64."""
+        W, b = self._checked(W, b)
+        picked = self._positions(rows)
+        S = np.empty((len(self.examples.X) if picked is None else len(picked), len(b)))
+        _core.scores(self.examples.X, picked, **self._affine, W=W, b=b, S=S, threads=self._threads)
+        return S
+
+    def loss_and_gradient(
+        self,
+        W: Floats,
+        b: Floats,
+        loss: Loss,
+        rows: npt.NDArray[np.int64] | None = None,
+        *,
+        need_gradient: bool = True,
+    ) -> Sums:
+        """Loss, gradient and number of hits, summed over the images; without `need_gradient` dW and db are None."""
+        W, b = self._checked(W, b)
+        if not self.runs_sgd(loss):
+            return self._blocks_of_any_loss(W, b, loss, rows, need_gradient)
+        y = self._y if rows is None else self._y[rows]
+        weight = self._weight if rows is None or self._weight is None else self._weight[rows]
+        dW, db = (np.empty_like(W), np.empty_like(b)) if need_gradient else (None, None)
+        total, correct, total_weight = _core.loss_and_gradient(
+            self.examples.X,
+            self._positions(rows),
+            **self._affine,
+            y=y,
+            weight=weight,
+            W=W,
+            b=b,
+            **fused_arguments(loss),
+            dW=dW,
+            db=db,
+            threads=self._threads,
+        )
+        return Sums(total, dW, db, correct, total_weight)
+
+    def _blocks_of_any_loss(
+        self, W: Floats, b: Floats, loss: Loss, rows: npt.NDArray[np.int64] | None, need_gradient: bool
+    ) -> Sums:
+        positions = np.arange(self.examples.n_images) if rows is None else np.asarray(rows)
+        dW, db = (np.zeros_like(W), np.zeros_like(b)) if need_gradient else (None, None)
+        total = correct = total_weight = 0.0
+        for start in range(0, len(positions), BLOCK):
+            block = positions[start : start + BLOCK]
+            S = self.scores(W, b, block)
+            y = self._y[block]
+            weight = np.ones(len(block)) if self._weight is None else self._weight[block]
+            values, dS = loss.value_and_gradient(S, y)
+            total += float(weight @ values)
+            correct += float(weight @ (S.argmax(axis=1) == y))
+            total_weight += float(weight.sum())
+            if dW is not None and db is not None:
+                block_dW, block_db = np.empty_like(W), np.empty_like(b)
+                weighted = np.ascontiguousarray(dS * weight[:, None], dtype=np.float64)
+                _core.gradient_of_scores(
+                    self.examples.X,
+                    self._positions(block),
+                    **self._affine,
+                    dS=weighted,
+                    dW=block_dW,
+                    db=block_db,
+                    threads=self._threads,
+                )
+                dW += block_dW
+                db += block_db
+        return Sums(total, dW, db, correct, total_weight)
+
+    def runs_sgd(self, loss: Loss) -> bool:
+        """Whether the core knows this loss."""
+        return (type(loss).__module__, type(loss).__qualname__) in FUSED
+
+    def sgd_epoch(self, state: dict[str, npt.NDArray[Any]], loss: Loss, **plan: Any) -> float:
+        """One epoch of mini-batch updates of `state`, in place; the mean loss seen, NaN where it was not finite."""
+        order = plan.pop("order")
+        run = _core.sgd_epoch_float64 if self.examples.X.dtype == np.float64 else _core.sgd_epoch_float32
+        mean_loss: float = run(
+            self.examples.X,
+            self._positions(order),
+            **self._affine,
+            y=self._y[order],
+            weight=None if self._weight is None else self._weight[order] / self._weight.mean(),
+            arrays=state,
+            batch=plan.pop("batch_size"),
+            rates=np.ascontiguousarray(plan.pop("rates"), dtype=np.float64),
+            **fused_arguments(loss),
+            **plan,
+            threads=self._threads,
+        )
+        return mean_loss
+
+    def describe(self) -> str:
+        """One line: the engine, its instruction set, its threads and the precision of its sums."""
+        precision = "float64" if self.examples.X.dtype == np.float64 else "float32 products, float64 totals"
+        return f"threads: {_core.instruction_set()}, {self._threads} threads, {precision}"
+
+
+def fused_arguments(loss: Loss) -> dict[str, Any]:
+    """What the core asks of a loss that it knows."""
+    name = FUSED[type(loss).__module__, type(loss).__qualname__]
+    return {"loss": name, "delta": loss.parameters.get("delta", 1.0)}

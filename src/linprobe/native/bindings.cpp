@@ -1,0 +1,253 @@
+// Python to kernels and back: checks dtype, contiguity and shape, releases the GIL, and calls. No mathematics here.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <tuple>
+
+#include "kernels.hpp"
+
+namespace nb = nanobind;
+using namespace linprobe;
+
+namespace {
+
+using AnyArray = nb::ndarray<nb::ro, nb::device::cpu>;
+template <class T, int N>
+using In = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+template <class T, int N>
+using Out = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+template <class T, int N>
+using MaybeIn = std::optional<In<T, N>>;
+template <class T, int N>
+using MaybeOut = std::optional<Out<T, N>>;
+
+void require(bool holds, const char* what) {
+  if (!holds) throw nb::value_error(what);
+}
+
+// The best kernels that this processor runs; LINPROBE_INSTRUCTION_SET names lesser ones, for tests and comparisons.
+const Kernels& kernels() {
+  static const Kernels chosen = [] {
+    const char* wish = std::getenv("LINPROBE_INSTRUCTION_SET");
+    const std::string name = wish != nullptr ? wish : "";
+    if (!name.empty() && name != "plain" && name != "avx2" && name != "avx512")
+      throw nb::value_error("LINPROBE_INSTRUCTION_SET must be plain, avx2 or avx512");
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (avx512 && (name.empty() || name == "avx512")) return kernels_avx512();
+    if (avx2 && name != "plain") return kernels_avx2();
+#endif
+    return kernels_plain();
+  }();
+  return chosen;
+}
+
+bool interrupted() {
+  nb::gil_scoped_acquire gil;
+  return PyErr_CheckSignals() != 0;
+}
+
+Rows rows_of(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+             const MaybeIn<double, 1>& shift) {
+  require(X.ndim() == 2, "X must have two axes");
+  Rows rows{};
+  const auto type = X.dtype();
+  if (type == nb::dtype<uint8_t>()) rows.dtype = Dtype::u8;
+  else if (type.code == static_cast<uint8_t>(nb::dlpack::dtype_code::Float) && type.bits == 16) rows.dtype = Dtype::f16;
+  else if (type == nb::dtype<float>()) rows.dtype = Dtype::f32;
+  else if (type == nb::dtype<double>()) rows.dtype = Dtype::f64;
+  else throw nb::type_error("X must be uint8, float16, float32 or float64");
+  rows.data = X.data();
+  rows.row_stride = X.stride(0);
+  rows.column_stride = X.stride(1);
+  rows.D = static_cast<int64_t>(X.shape(1));
+  rows.n = static_cast<int64_t>(picked ? picked->shape(0) : X.shape(0));
+  if (picked) {
+    rows.picked = picked->data();
+    const auto limit = static_cast<int64_t>(X.shape(0));
+    for (int64_t i = 0; i < rows.n; ++i)
+      require(rows.picked[i] >= 0 && rows.picked[i] < limit, "a row lies outside X");
+  }
+  require(scale.has_value() == shift.has_value(), "scale and shift come together");
+  if (scale) {
+    require(static_cast<int64_t>(scale->shape(0)) == rows.D && static_cast<int64_t>(shift->shape(0)) == rows.D,
+            "scale and shift must be (D,)");
+    rows.scale = scale->data();
+    rows.shift = shift->data();
+  }
+  return rows;
+}
+
+void check_labels(const int64_t* y, int64_t n, int64_t K) {
+  for (int64_t i = 0; i < n; ++i) require(y[i] >= 0 && y[i] < K, "a label lies outside 0..K-1");
+}
+
+LossKind loss_kind(const std::string& name) {
+  if (name == "softmax") return LossKind::softmax;
+  if (name == "hinge") return LossKind::hinge;
+  if (name == "squared-hinge") return LossKind::squared_hinge;
+  throw nb::value_error("unknown loss");
+}
+
+Update update_kind(const std::string& name) {
+  const char* names[] = {"plain", "momentum", "nesterov", "adagrad", "rmsprop", "adam"};
+  for (int i = 0; i < 6; ++i)
+    if (name == names[i]) return static_cast<Update>(i);
+  throw nb::value_error("unknown update");
+}
+
+// Runs `job` without the GIL; a pending KeyboardInterrupt is raised afterwards.
+template <class Job>
+void run(bool (*kernel)(Job&), Job& job) {
+  bool finished;
+  {
+    nb::gil_scoped_release release;
+    finished = kernel(job);
+  }
+  if (!finished) throw nb::python_error();
+}
+
+std::tuple<double, double, double> loss_and_gradient(
+    const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+    const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight, const In<double, 2>& W,
+    const In<double, 1>& b, const std::string& loss, double delta, const MaybeOut<double, 2>& dW,
+    const MaybeOut<double, 1>& db, int threads) {
+  Pass job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  job.K = static_cast<int64_t>(W.shape(0));
+  require(static_cast<int64_t>(W.shape(1)) == job.rows.D && static_cast<int64_t>(b.shape(0)) == job.K, "W must be (K, D) and b (K,)");
+  require(static_cast<int64_t>(y.shape(0)) == job.rows.n, "y must have one label a row");
+  check_labels(y.data(), job.rows.n, job.K);
+  require(!weight || static_cast<int64_t>(weight->shape(0)) == job.rows.n, "weight must have one number a row");
+  require(dW.has_value() == db.has_value(), "dW and db come together");
+  if (dW) {
+    require(dW->shape(0) == W.shape(0) && dW->shape(1) == W.shape(1) && db->shape(0) == W.shape(0), "dW, db have the shapes of W, b");
+    job.dW = dW->data();
+    job.db = db->data();
+  }
+  job.y = y.data();
+  job.weight = weight ? weight->data() : nullptr;
+  job.W = W.data();
+  job.b = b.data();
+  job.loss = loss_kind(loss);
+  job.delta = delta;
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(kernels().pass, job);
+  return {job.sums[0], job.sums[1], job.sums[2]};
+}
+
+void scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+            const MaybeIn<double, 1>& shift, const In<double, 2>& W, const In<double, 1>& b, const Out<double, 2>& S,
+            int threads) {
+  Pass job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  job.K = static_cast<int64_t>(W.shape(0));
+  require(static_cast<int64_t>(W.shape(1)) == job.rows.D && static_cast<int64_t>(b.shape(0)) == job.K, "W must be (K, D) and b (K,)");
+  require(static_cast<int64_t>(S.shape(0)) == job.rows.n && S.shape(1) == W.shape(0), "S must be (n, K)");
+  job.W = W.data();
+  job.b = b.data();
+  job.loss = LossKind::softmax;
+  job.scores = S.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(kernels().pass, job);
+}
+
+void gradient_of_scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+                        const MaybeIn<double, 1>& shift, const In<double, 2>& dS, const Out<double, 2>& dW,
+                        const Out<double, 1>& db, int threads) {
+  Pass job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  job.K = static_cast<int64_t>(dS.shape(1));
+  require(static_cast<int64_t>(dS.shape(0)) == job.rows.n, "dS must be (n, K)");
+  require(dW.shape(0) == dS.shape(1) && static_cast<int64_t>(dW.shape(1)) == job.rows.D && db.shape(0) == dS.shape(1), "dW must be (K, D) and db (K,)");
+  job.loss = LossKind::given;
+  job.given = dS.data();
+  job.dW = dW.data();
+  job.db = db.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(kernels().pass, job);
+}
+
+template <class T>
+double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+                 const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
+                 const nb::dict& arrays, int64_t batch, const In<double, 1>& rates, const std::string& loss,
+                 double delta, const std::string& update, double momentum, double rho, double beta1, double beta2,
+                 double epsilon, double l2, double l1, int64_t step, int64_t averaged, int threads) {
+  Epoch job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  require((job.rows.dtype == Dtype::f64) == (sizeof(T) == 8), "W must be float64 for float64 rows, else float32");
+  const auto W = nb::cast<Out<T, 2>>(arrays["W"]);
+  job.K = static_cast<int64_t>(W.shape(0));
+  require(static_cast<int64_t>(W.shape(1)) == job.rows.D, "W must be (K, D)");
+  auto weights = [&](const char* name) -> void* {
+    if (!arrays.contains(name)) return nullptr;
+    const auto array = nb::cast<Out<T, 2>>(arrays[name]);
+    require(array.shape(0) == W.shape(0) && array.shape(1) == W.shape(1), "every W array must be (K, D)");
+    return array.data();
+  };
+  auto biases = [&](const char* name) -> void* {
+    if (!arrays.contains(name)) return nullptr;
+    const auto array = nb::cast<Out<T, 1>>(arrays[name]);
+    require(array.shape(0) == W.shape(0), "every b array must be (K,)");
+    return array.data();
+  };
+  job.W = weights("W"), job.W_m = weights("W_m"), job.W_v = weights("W_v"), job.W_avg = weights("W_avg");
+  job.b = biases("b"), job.b_m = biases("b_m"), job.b_v = biases("b_v"), job.b_avg = biases("b_avg");
+  job.update = update_kind(update);
+  const bool first = job.update == Update::momentum || job.update == Update::nesterov || job.update == Update::adam;
+  const bool second = job.update == Update::adagrad || job.update == Update::rmsprop || job.update == Update::adam;
+  require(job.b != nullptr && (!first || (job.W_m != nullptr && job.b_m != nullptr)) &&
+              (!second || (job.W_v != nullptr && job.b_v != nullptr)) &&
+              (averaged < 0 || (job.W_avg != nullptr && job.b_avg != nullptr)),
+          "an array that the update needs is missing");
+  require(batch >= 1, "batch must be at least 1");
+  job.batch = std::min(batch, job.rows.n);
+  require(static_cast<int64_t>(rates.shape(0)) >= (job.rows.n + job.batch - 1) / job.batch, "one rate a batch is needed");
+  require(static_cast<int64_t>(y.shape(0)) == job.rows.n, "y must have one label a row");
+  check_labels(y.data(), job.rows.n, job.K);
+  require(!weight || static_cast<int64_t>(weight->shape(0)) == job.rows.n, "weight must have one number a row");
+  job.y = y.data();
+  job.weight = weight ? weight->data() : nullptr;
+  job.rates = rates.data();
+  job.loss = loss_kind(loss);
+  job.delta = delta;
+  job.momentum = momentum, job.rho = rho, job.beta1 = beta1, job.beta2 = beta2, job.epsilon = epsilon;
+  job.l2 = l2, job.l1 = l1, job.step = step, job.averaged = averaged, job.threads = threads;
+  job.interrupted = interrupted;
+  run(kernels().sgd_epoch, job);
+  return std::isfinite(job.loss_sum) ? job.loss_sum / job.weight_sum : std::nan("");
+}
+
+}  // namespace
+
+NB_MODULE(_core, module) {
+  using namespace nb::literals;
+  module.def("instruction_set", [] { return std::string(kernels().name); });
+  module.def("loss_and_gradient", &loss_and_gradient, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
+             "y"_a, "weight"_a.none(), "W"_a, "b"_a, "loss"_a, "delta"_a, "dW"_a.none(), "db"_a.none(), "threads"_a);
+  module.def("scores", &scores, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "W"_a, "b"_a, "S"_a,
+             "threads"_a);
+  module.def("gradient_of_scores", &gradient_of_scores, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
+             "dS"_a, "dW"_a, "db"_a, "threads"_a);
+  const auto define_sgd = [&](const char* name, auto function) {
+    module.def(name, function, "X"_a, "picked"_a, "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(),
+               "arrays"_a, "batch"_a, "rates"_a, "loss"_a, "delta"_a, "update"_a, "momentum"_a, "rho"_a, "beta1"_a,
+               "beta2"_a, "epsilon"_a, "l2"_a, "l1"_a, "step"_a, "averaged"_a, "threads"_a);
+  };
+  define_sgd("sgd_epoch_float32", &sgd_epoch<float>);
+  define_sgd("sgd_epoch_float64", &sgd_epoch<double>);
+}

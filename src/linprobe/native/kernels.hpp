@@ -1,0 +1,79 @@
+// What the bindings ask of the kernels. Plain C++ over pointers and sizes; nothing of Python here.
+//
+// N rows, D features, K classes. Rows are read as they lie in memory (uint8, float16, float32, float64), turned into
+// T = float (float64 rows: T = double) and mapped by scale * x + shift while they are copied, a block at a time, into
+// a scratch that stays in cache; scores, loss and gradient of the block follow from there: one trip through memory.
+//
+// Which sums are what: a score is a sum over D in T; losses and their gradients in the scores are float64; a block's
+// gradient is a sum over its rows in T, added to float64 totals. Blocks belong to groups, and groups are added in their
+// order, both fixed by N, D and K alone: the bits do not depend on the number of threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace linprobe {
+
+enum class Dtype : int { u8, f16, f32, f64 };
+enum class LossKind : int { softmax, hinge, squared_hinge, given };  // given: dS comes from the caller
+enum class Update : int { plain, momentum, nesterov, adagrad, rmsprop, adam };
+
+struct Rows {
+  const void* data;       // first element
+  Dtype dtype;
+  int64_t row_stride;     // in elements
+  int64_t column_stride;  // in elements
+  const int64_t* picked;  // (n) row of each position, or null for 0..n-1
+  int64_t n, D;
+  const double* scale;    // (D) or null
+  const double* shift;    // (D)
+};
+
+struct Pass {
+  Rows rows;
+  const int64_t* y;      // (n) labels; null when only scores are wanted
+  const double* weight;  // (n) or null
+  int64_t K;
+  const double* W;       // (K, D); null with LossKind::given
+  const double* b;       // (K)
+  LossKind loss;
+  double delta;
+  const double* given;   // (n, K) dS with LossKind::given
+  double* scores;        // (n, K) out, or null
+  double* dW;            // (K, D) out, or null
+  double* db;            // (K) out, or null
+  double sums[3];        // out: loss, correct, weight
+  int threads;
+  std::function<bool()> interrupted;  // asked by member 0 now and then
+};
+
+struct Epoch {
+  Rows rows;             // picked: the visiting order, already resolved to rows of X
+  const int64_t* y;      // (n) in visiting order
+  const double* weight;  // (n) in visiting order, mean 1 over the whole set, or null
+  int64_t K, batch;
+  const double* rates;   // (number of batches)
+  LossKind loss;
+  double delta;
+  Update update;
+  double momentum, rho, beta1, beta2, epsilon, l2, l1;
+  int64_t step;          // updates done before this epoch
+  int64_t averaged;      // iterates already in the average, or -1
+  void *W, *b, *W_m, *b_m, *W_v, *b_v, *W_avg, *b_avg;  // (K, D) and (K) of T, updated in place; unused ones null
+  double loss_sum, weight_sum;  // out
+  int threads;
+  std::function<bool()> interrupted;
+};
+
+struct Kernels {
+  const char* name;
+  bool (*pass)(Pass&);       // false: interrupted
+  bool (*sgd_epoch)(Epoch&);
+};
+
+Kernels kernels_plain();
+Kernels kernels_avx2();    // call only where the processor has avx2, fma, f16c
+Kernels kernels_avx512();  // likewise avx512 f, bw, dq, vl
+
+}  // namespace linprobe

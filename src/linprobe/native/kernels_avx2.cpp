@@ -1,0 +1,9 @@
+// The kernels for avx2: vectors of 32 bytes.
+#define LINPROBE_ISA avx2
+#define LINPROBE_ISA_NAME "avx2"
+#define LINPROBE_VECTOR_BYTES 32
+#include "kernels_impl.hpp"
+
+namespace linprobe {
+Kernels kernels_avx2() { return {LINPROBE_ISA_NAME, avx2::pass, avx2::sgd_epoch}; }
+}  // namespace linprobe

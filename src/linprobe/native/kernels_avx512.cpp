@@ -1,0 +1,9 @@
+// The kernels for avx512: vectors of 64 bytes.
+#define LINPROBE_ISA avx512
+#define LINPROBE_ISA_NAME "avx512"
+#define LINPROBE_VECTOR_BYTES 64
+#include "kernels_impl.hpp"
+
+namespace linprobe {
+Kernels kernels_avx512() { return {LINPROBE_ISA_NAME, avx512::pass, avx512::sgd_epoch}; }
+}  // namespace linprobe

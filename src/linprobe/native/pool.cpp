@@ -1,0 +1,94 @@
+#include "pool.hpp"
+
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace linprobe {
+
+namespace {
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+}  // namespace
+
+Barrier::Barrier(int members) : members_(members), arrived_(0), round_(0) {}
+
+void Barrier::wait() {
+  if (members_ == 1) return;
+  const unsigned round = round_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+    round_.notify_all();
+    return;
+  }
+  for (int spin = 0; spin < 4000; ++spin) {
+    if (round_.load(std::memory_order_acquire) != round) return;
+    relax();
+  }
+  while (round_.load(std::memory_order_acquire) == round) round_.wait(round, std::memory_order_acquire);
+}
+
+void Pool::run(int members, const std::function<void(int, int)>& work) {
+  std::unique_lock<std::mutex> one_caller(callers_, std::try_to_lock);
+  if (members <= 1 || !one_caller.owns_lock()) {
+    work(0, 1);
+    return;
+  }
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    while (static_cast<int>(workers_.size()) < members - 1) {
+      const int index = static_cast<int>(workers_.size()) + 1;
+      workers_.emplace_back([this, index, seen = job_] { serve(index, seen); });
+      workers_.back().detach();
+    }
+    work_ = &work;
+    members_ = members;
+    busy_ = members - 1;
+    ++job_;
+  }
+  wake_.notify_all();
+  work(0, members);
+  std::unique_lock<std::mutex> lock(mutex_);
+  done_.wait(lock, [this] { return busy_ == 0; });
+  work_ = nullptr;
+}
+
+void Pool::serve(int index, unsigned long seen) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [&] { return job_ != seen; });
+    seen = job_;
+    if (index >= members_) continue;
+    const auto* work = work_;
+    const int members = members_;
+    lock.unlock();
+    (*work)(index, members);
+    lock.lock();
+    if (--busy_ == 0) done_.notify_one();
+  }
+}
+
+Pool& pool() {
+  static std::atomic<Pool*> instance{nullptr};
+  static std::atomic<pid_t> owner{0};
+  if (owner.load() != getpid()) {  // the first call, or a forked child: it has the object but not its threads
+    static std::atomic_flag making = ATOMIC_FLAG_INIT;
+    while (making.test_and_set()) relax();
+    if (owner.load() != getpid()) {
+      instance.store(new Pool);
+      owner.store(getpid());
+    }
+    making.clear();
+  }
+  return *instance.load();
+}
+
+}  // namespace linprobe

@@ -1,0 +1,49 @@
+// A thread pool that lives as long as the process, and a barrier for its members.
+//
+// Own threads rather than OpenMP: a child forked after an OpenMP region hangs in its next one, and starting threads
+// anew costs more than a mini-batch. After a fork the child makes a pool of its own (see pool()). The bodies are in
+// pool.cpp, compiled for every processor: an inline one could be taken from a file compiled for AVX-512.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace linprobe {
+
+// Spins briefly, then sleeps: on free cores a wait is well below a microsecond, on busy ones nothing is burnt.
+class Barrier {
+ public:
+  explicit Barrier(int members);
+  void wait();
+
+ private:
+  const int members_;
+  std::atomic<int> arrived_;
+  std::atomic<unsigned> round_;
+};
+
+class Pool {
+ public:
+  // Calls work(member, members) once for each member, member 0 on the calling thread. Where the pool already works
+  // for another thread, everything runs on the calling thread alone: results do not depend on the number of members.
+  void run(int members, const std::function<void(int, int)>& work);
+
+ private:
+  void serve(int index, unsigned long seen);
+
+  std::mutex callers_, mutex_;
+  std::condition_variable wake_, done_;
+  std::vector<std::thread> workers_;
+  const std::function<void(int, int)>* work_ = nullptr;
+  int members_ = 0, busy_ = 0;
+  unsigned long job_ = 0;
+};
+
+// The pool of this process; never destroyed, since its threads may outlive main().
+Pool& pool();
+
+}  // namespace linprobe

@@ -1,0 +1,326 @@
+"""The native engine against the reference, over dtypes, losses, odd sizes and layouts; and its own promises."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from linprobe.engines.base import Examples, open_engine
+from linprobe.features.base import Affine
+from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
+from linprobe.losses.base import Loss
+
+LOSSES: list[Loss] = [SoftmaxCrossEntropy(), MulticlassHinge(delta=0.7), SquaredHinge()]
+DTYPES = ["uint8", "float16", "float32", "float64"]
+
+
+class UserHinge(Loss):
+    """A loss that the core does not know, though it borrows a name that it knows."""
+
+    name = "hinge"
+    smooth = False
+
+    def value_and_gradient(self, scores, y):
+        values, dscores = MulticlassHinge().value_and_gradient(scores, y)
+        return 3 * values, 3 * dscores
+
+
+def made_examples(n=70, D=33, K=3, dtype="uint8", *, seed=0, weighted=False, affine=True, rows=None):
+    rng = np.random.default_rng(seed)
+    X = (
+        rng.integers(0, 256, (n, D)).astype(np.uint8)
+        if dtype == "uint8"
+        else rng.normal(size=(n, D)).astype(dtype)
+    )
+    used = n if rows is None else len(rows)
+    scale = rng.uniform(0.5, 1.5, D) / (255 if dtype == "uint8" else 1)
+    return Examples(
+        X,
+        rng.integers(0, K, used),
+        K,
+        rows=rows,
+        sample_weight=rng.uniform(0, 2, used) if weighted else None,
+        affine=Affine(scale, rng.normal(size=D)) if affine or dtype == "uint8" else None,
+    )
+
+
+def made_weights(examples, seed=1):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(examples.n_classes, examples.n_features)), rng.normal(size=examples.n_classes)
+
+
+def assert_engines_agree(examples, loss, n_threads=2):
+    W, b = made_weights(examples)
+    found = open_engine("threads", examples, n_threads).loss_and_gradient(W, b, loss)
+    wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
+    # float32 products: 2^-24 for each of D terms of size |w x|; float64 rows: 2^-53. The hinge's slopes jump, but not here:
+    # no random margin lies within rounding of 0.
+    exact = examples.X.dtype == np.float64
+    scale = np.abs(wanted.dW).max() + np.abs(wanted.db).max() + 1
+    assert_allclose(found.dW, wanted.dW, atol=scale * (1e-12 if exact else 2e-5))
+    assert_allclose(found.db, wanted.db, atol=scale * (1e-12 if exact else 2e-5))
+    assert_allclose(found.loss, wanted.loss, rtol=1e-12 if exact else 1e-5)
+    assert_allclose([found.correct, found.weight], [wanted.correct, wanted.weight], rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, UserHinge()], ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_pass_agrees_with_the_reference(dtype, loss):
+    assert_engines_agree(made_examples(dtype=dtype), loss)
+    assert_engines_agree(made_examples(dtype=dtype, weighted=True, affine=False), loss)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    n=st.integers(1, 200),
+    D=st.integers(1, 70),
+    K=st.integers(2, 24),
+    dtype=st.sampled_from(DTYPES),
+    loss=st.sampled_from(LOSSES),
+    weighted=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_a_pass_agrees_with_the_reference_for_odd_sizes(n, D, K, dtype, loss, weighted, seed):
+    examples = made_examples(n, D, K, dtype, seed=seed, weighted=weighted)
+    if weighted and not examples.sample_weight.any():
+        return
+    W, b = made_weights(examples)
+    found = open_engine("threads", examples, 2).loss_and_gradient(W, b, loss)
+    wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
+    assert_allclose(found.loss, wanted.loss, rtol=1e-4, atol=1e-4)
+    assert found.weight == pytest.approx(wanted.weight)
+
+
+def test_a_pass_agrees_with_the_reference_for_a_thousand_classes():
+    for loss in LOSSES:
+        assert_engines_agree(made_examples(130, 40, 1000, "float32"), loss)
+
+
+def test_rows_are_read_in_any_layout():
+    base = made_examples(80, 40, 4, "float32")
+    W, b = made_weights(base)
+    wanted = open_engine("threads", base, 2).scores(W, b)
+    frozen = base.X.copy()
+    frozen.flags.writeable = False
+    wide = np.zeros((160, 120), np.float32)
+    wide[::2, ::3] = base.X
+    for X in (np.asfortranarray(base.X), frozen, wide[::2, ::3], base.X[::-1][::-1]):
+        other = Examples(X, base.y, 4, affine=base.affine)
+        assert_array_equal(open_engine("threads", other, 2).scores(W, b), wanted)
+
+
+def test_a_memory_map_is_read_as_it_is(tmp_path):
+    base = made_examples(100, 30, 3)
+    np.save(tmp_path / "X.npy", base.X)
+    mapped = Examples(np.load(tmp_path / "X.npy", mmap_mode="r"), base.y, 3, affine=base.affine)
+    W, b = made_weights(base)
+    assert_array_equal(
+        open_engine("threads", mapped, 2).scores(W, b), open_engine("threads", base, 2).scores(W, b)
+    )
+
+
+def test_rows_pick_and_positions_count_among_the_picked():
+    rows = np.array([5, 3, 60, 3, 11])
+    examples = made_examples(70, 20, 3, rows=rows)
+    W, b = made_weights(examples)
+    for name in ("threads", "reference"):
+        engine = open_engine(name, examples)
+        assert_allclose(engine.scores(W, b, np.array([2, 0])), engine.scores(W, b)[[2, 0]], rtol=1e-6)
+    found = open_engine("threads", examples).loss_and_gradient(W, b, LOSSES[0], np.array([4, 1, 1]))
+    wanted = open_engine("reference", examples).loss_and_gradient(W, b, LOSSES[0], np.array([4, 1, 1]))
+    assert_allclose(found.dW, wanted.dW, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_number_of_threads_gives_the_same_bits(dtype):
+    examples = made_examples(1000, 1100, 10, dtype, weighted=True)
+    W, b = made_weights(examples)
+    first = open_engine("threads", examples, 1).loss_and_gradient(W, b, LOSSES[0])
+    for n_threads in (2, 3, 7):
+        again = open_engine("threads", examples, n_threads).loss_and_gradient(W, b, LOSSES[0])
+        assert first.loss == again.loss
+        assert_array_equal(first.dW, again.dW)
+        assert_array_equal(first.db, again.db)
+
+
+def test_scores_that_are_not_finite_give_a_loss_that_is_not_finite():
+    examples = made_examples(5, 4, 3, "float64", affine=False)
+    W, b = made_weights(examples)
+    for bad in (np.nan, np.inf):
+        broken = b.copy()
+        broken[1] = bad
+        for loss in LOSSES:
+            assert not np.isfinite(open_engine("threads", examples).loss_and_gradient(W, broken, loss).loss)
+
+
+def test_softmax_keeps_its_digits_near_zero_and_far_out():
+    examples = Examples(np.array([[40.0], [-1000.0]]), np.array([0, 0]), 2)
+    W, b = np.array([[1.0], [0.0]]), np.zeros(2)
+    found = open_engine("threads", examples).loss_and_gradient(W, b, SoftmaxCrossEntropy(), np.array([0]))
+    assert_allclose(found.loss, np.exp(-40.0), rtol=1e-12)
+    assert_allclose(found.db, [-np.exp(-40.0), np.exp(-40.0)], rtol=1e-12)
+    far = open_engine("threads", examples).loss_and_gradient(W, b, SoftmaxCrossEntropy(), np.array([1]))
+    assert far.loss == 1000.0
+
+
+def sgd_arrays(examples, update, averaging):
+    dtype = np.float64 if examples.X.dtype == np.float64 else np.float32
+    K, D = examples.n_classes, examples.n_features
+    names = ["W"]
+    names += ["W_m"] if update in ("momentum", "nesterov", "adam") else []
+    names += ["W_v"] if update in ("adagrad", "rmsprop", "adam") else []
+    names += ["W_avg"] if averaging else []
+    shapes = {name: (K, D) for name in names} | {name.replace("W", "b"): (K,) for name in names}
+    return {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+
+
+def run_epoch(examples, loss, update, *, n_threads=2, batch_size=7, averaging=False, l1=1e-3, rate=0.01):
+    order = np.random.default_rng(5).permutation(examples.n_images)
+    arrays = sgd_arrays(examples, update, averaging)
+    mean_loss = open_engine("threads", examples, n_threads).sgd_epoch(
+        arrays,
+        loss,
+        order=order,
+        batch_size=batch_size,
+        rates=np.full(-(-examples.n_images // batch_size), rate),
+        update=update,
+        momentum=0.9,
+        rho=0.99,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-8,
+        l2=1e-3,
+        l1=l1,
+        step=0,
+        averaged=0 if averaging else -1,
+    )
+    return mean_loss, arrays
+
+
+def naive_plain_epoch(examples, loss, batch_size, rate, l2, l1):
+    """Mini-batch descent written out once more, in float64, on whole arrays."""
+    X = examples.mapped(slice(None))
+    weight = (
+        np.ones(len(X))
+        if examples.sample_weight is None
+        else examples.sample_weight / examples.sample_weight.mean()
+    )
+    W, b = np.zeros((examples.n_classes, examples.n_features)), np.zeros(examples.n_classes)
+    order = np.random.default_rng(5).permutation(len(X))
+    for start in range(0, len(X), batch_size):
+        batch = order[start : start + batch_size]
+        dS = (
+            loss.value_and_gradient(X[batch] @ W.T + b, examples.y[batch])[1]
+            * weight[batch, None]
+            / len(batch)
+        )
+        stepped = W - rate * (dS.T @ X[batch] + 2 * l2 * W)
+        W = np.sign(stepped) * np.maximum(np.abs(stepped) - rate * l1, 0)
+        b = b - rate * dS.sum(axis=0)
+    return W, b
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 300, 10_000])
+def test_an_sgd_epoch_is_the_plain_loop(dtype, loss, batch_size):
+    examples = made_examples(700, 33, 3, dtype, weighted=True)
+    _, arrays = run_epoch(examples, loss, "plain", batch_size=batch_size, rate=5e-4)
+    W, b = naive_plain_epoch(examples, loss, batch_size, 5e-4, 1e-3, 1e-3)
+    # Hinge slopes are steps: in float32 a margin within rounding of 0 may fall on the other side of one.
+    atol = 1e-12 if dtype == "float64" else 2e-3 if loss.name == "hinge" else 2e-4
+    assert_allclose(arrays["W"], W, atol=atol * max(1, np.abs(W).max()))
+    assert_allclose(arrays["b"], b, atol=atol * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("update", ["plain", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])
+def test_an_sgd_epoch_has_the_same_bits_for_any_number_of_threads(update):
+    examples = made_examples(150, 2100, 10, "uint8")
+    first_loss, first = run_epoch(examples, LOSSES[0], update, n_threads=1, averaging=True, rate=1e-3)
+    for n_threads in (2, 3, 8):
+        loss, arrays = run_epoch(examples, LOSSES[0], update, n_threads=n_threads, averaging=True, rate=1e-3)
+        assert loss == first_loss
+        for name in first:
+            assert_array_equal(arrays[name], first[name])
+
+
+def test_an_sgd_epoch_stops_at_a_loss_that_is_not_finite():
+    examples = made_examples(300, 20, 3, "float32")
+    mean_loss, arrays = run_epoch(examples, SquaredHinge(), "plain", rate=1e20)
+    assert np.isnan(mean_loss)
+    assert not np.isfinite(arrays["W"]).all() or np.abs(arrays["W"]).max() > 1e10
+
+
+def scores_sum(n_threads: int) -> float:
+    examples = made_examples(500, 600, 4)
+    return float(open_engine("threads", examples, n_threads).scores(*made_weights(examples)).sum())
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_works():
+    wanted = scores_sum(2)
+    with multiprocessing.get_context("fork").Pool(2) as children:
+        assert children.map_async(scores_sum, [2, 2, 1]).get(timeout=60) == [wanted] * 3
+
+
+def test_several_python_threads_work_at_once():
+    wanted = scores_sum(1)
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(scores_sum, [2] * 12)) == [wanted] * 12
+    assert threading.active_count() == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX signals")
+def test_an_interrupt_is_answered_while_the_core_works():
+    program = textwrap.dedent("""
+        import numpy as np
+        from linprobe.engines.base import Examples, open_engine
+        from linprobe.losses import SoftmaxCrossEntropy
+        engine = open_engine("threads", Examples(np.zeros((4000, 4000), np.float32), np.zeros(4000, int), 200))
+        W, b = np.zeros((200, 4000)), np.zeros(200)
+        print("ready", flush=True)
+        try:
+            while True:
+                engine.loss_and_gradient(W, b, SoftmaxCrossEntropy())
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    """)
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=30)[0] == "interrupted\n"
+
+
+@pytest.mark.parametrize("instruction_set", ["plain", "avx2", "avx512"])
+def test_every_instruction_set_that_runs_here_agrees(instruction_set):
+    program = textwrap.dedent("""
+        import sys
+        sys.path.insert(0, "tests/engines")
+        from linprobe.engines import _core
+        import test_threads as t
+        print(_core.instruction_set())
+        for dtype in t.DTYPES:
+            for loss in t.LOSSES:
+                t.assert_engines_agree(t.made_examples(130, 61, 11, dtype), loss)
+                t.test_an_sgd_epoch_is_the_plain_loop(dtype, loss, 7)
+    """)
+    environment = os.environ | {"LINPROBE_INSTRUCTION_SET": instruction_set}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    if done.stdout.strip() != instruction_set:
+        pytest.skip(f"this processor has no {instruction_set}; {done.stdout.strip()} ran instead")
