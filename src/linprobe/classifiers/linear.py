@@ -264,7 +264,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             self.image_shape_ = None
             self.affine_ = self._fit_affine(X, None, weight)
         objective = self._objective(X, labels, None, weight)
-        start = None if first else self._stream_state(X.dtype)
+        start = None if first else self._stream_state()
         epochs = 1 if start is None else start.epoch + 1
         optimizer = self._sgd(self._seed(), epochs=epochs, schedule="constant")
         self._keep(optimizer.minimize(objective, start), objective)
@@ -418,19 +418,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         pixels = Pixels(center=kind != "unit", standardize=kind == "standardize")
         return pixels.fit(X, rows, weight).affine
 
-    def _stream_state(self, dtype: npt.DTypeLike) -> State:
-        """Where `partial_fit` goes on: the last state, in the floats that rows of `dtype` are trained in."""
-        floats = np.float64 if dtype == np.float64 else np.float32
+    def _stream_state(self) -> State:
+        """Where `partial_fit` goes on: the last state of SGD, or the weights alone."""
         solution: Solution | None = getattr(self, "solution_", None)
-        if solution is None or (solution.state.arrays.keys() <= {"W", "b"} and self.update != "plain"):
-            # read from a file: the weights are there, the optimizer's own arrays are not
-            return State(0, {"W": self.weights_.astype(floats), "b": self.bias_.astype(floats)})
-        state = solution.state
-        return State(
-            state.epoch,
-            {name: array.astype(floats) for name, array in state.arrays.items()},
-            dict(state.numbers),
-        )
+        if solution is None or "steps" not in solution.state.numbers:
+            # read from a file, or found by gradient descent: SGD's own arrays and numbers are not there
+            return State(0, {"W": self.weights_, "b": self.bias_})
+        kept = dict(solution.state.numbers)
+        if self.learning_rate != "auto":  # a rate that was set since then is the one to use
+            del kept["learning_rate"]
+        return State(solution.state.epoch, solution.state.arrays, kept)
 
     def _seed(self) -> int:
         """`random_state` itself where it is an int, so that a seed means the same everywhere; else a draw."""

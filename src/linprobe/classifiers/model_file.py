@@ -206,11 +206,13 @@ def _check_tensors(tensors: dict[str, npt.NDArray[Any]]) -> None:
 
 
 def _assembled(tensors: dict[str, npt.NDArray[Any]], record: dict[str, Any]) -> LinearClassifier:
+    if not isinstance(record["settings"], dict):
+        raise ValueError(f"settings is {record['settings']!r}, expected an object")
     settings = dict(record["settings"])
     if isinstance(settings.get("class_weight"), list):
         settings["class_weight"] = dict(settings["class_weight"])
     for name, known in (("loss", LOSSES), ("penalty", PENALTIES)):
-        if settings.get(name) not in known:
+        if not isinstance(settings.get(name), str) or settings[name] not in known:
             raise ValueError(f"{name} is {settings.get(name)!r}, expected one of {', '.join(known)}")
     classifier = LinearClassifier(**settings)
     classifier._check_parameters()

@@ -1,0 +1,453 @@
+"""LinearClassifier: what it learns, the identities it keeps, and what it says to bad input."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from linprobe.classifiers import linear as linear_module
+from linprobe.classifiers.linear import LinearClassifier
+from linprobe.data.base import EmbeddingSet, ImageSet
+from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError, SplitError
+from linprobe.losses import Loss, MulticlassHinge
+from linprobe.optimizers.base import Epoch, Status
+
+Digits = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
+
+
+def make(**parameters: Any) -> LinearClassifier:
+    """A classifier with a fixed seed, on the plain engine."""
+    return LinearClassifier(**{"random_state": 0, "engine": "reference", **parameters})
+
+
+def blobs(n: int, n_classes: int, seed: int = 0) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """`n` points around `n_classes` centres in 5-D."""
+    random = np.random.default_rng(seed)
+    y = np.arange(n) % n_classes
+    return random.normal(size=(n_classes, 5))[y] * 2 + random.normal(size=(n, 5)), y
+
+
+def picture_set(digits: Digits, rows: npt.NDArray[np.int64] | None = None) -> ImageSet:
+    """The digits as pictures of 8 x 8 pixels."""
+    X, y = digits
+    names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    whole = ImageSet(X.reshape(-1, 8, 8, 1), y, names, "digits")
+    return whole if rows is None else whole.subset(rows)
+
+
+# what it learns
+
+
+@pytest.mark.parametrize("loss", ["softmax", "hinge", "squared-hinge"])
+def test_digits_held_out_are_told_apart_with_the_defaults(digits: Digits, loss: str) -> None:
+    X, y = digits
+    classifier = make(loss=loss).fit(X[:1200], y[:1200])
+    assert classifier.score(X[1200:], y[1200:]) > 0.88  # logistic regression of scikit-learn: 0.90 to 0.92
+    assert classifier.score(X[:1200], y[:1200]) > 0.95
+    assert classifier.status_ is Status.COMPLETED
+    assert classifier.n_iter_ == 20
+    assert [row["epoch"] for row in classifier.history_] == list(range(21))
+
+
+def test_gradient_descent_reaches_the_minimum_that_scikit_learn_finds() -> None:
+    X, y = blobs(90, 3)
+    reg = 0.05
+    ours = make(optimizer="gd", reg=reg, tol=1e-7, max_iter=5000).fit(X, y)
+    theirs = LogisticRegression(C=1 / (2 * reg * len(X)), tol=1e-10, max_iter=5000).fit(X, y)
+    assert ours.status_ is Status.CONVERGED
+    assert_allclose(ours.coef_, theirs.coef_, atol=1e-5)
+    assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-5)
+
+
+def test_weights_of_two_count_like_rows_given_twice() -> None:
+    X, y = blobs(40, 3)
+    weight = 1.0 + (np.arange(40) % 2)
+    twice = np.repeat(np.arange(40), weight.astype(int))
+    settings: dict[str, Any] = {"optimizer": "gd", "reg": 0.1, "tol": 1e-8, "preprocess": "standardize"}
+    weighted = make(**settings).fit(X, y, weight)
+    repeated = make(**settings).fit(X[twice], y[twice])
+    assert_allclose(weighted.coef_, repeated.coef_, atol=1e-6)
+
+
+def test_class_weights_are_weights_of_the_rows() -> None:
+    X, y = blobs(40, 2)
+    settings: dict[str, Any] = {"optimizer": "gd", "reg": 0.1}
+    by_class = make(**settings, class_weight={0: 3.0}).fit(X, y)
+    by_row = make(**settings).fit(X, y, np.where(y == 0, 3.0, 1.0))
+    assert_array_equal(by_class.coef_, by_row.coef_)
+    rare = np.concatenate([np.flatnonzero(y == 0)[:4], np.flatnonzero(y == 1)])
+    balanced = make(**settings, class_weight="balanced").fit(X[rare], y[rare])
+    factors = np.where(y[rare] == 0, 24 / (2 * 4), 24 / (2 * 20))
+    assert_allclose(balanced.coef_, make(**settings).fit(X[rare], y[rare], factors).coef_, rtol=1e-9)
+
+
+def test_l1_gives_exact_zeros(digits: Digits) -> None:
+    classifier = make(penalty="l1", reg=3e-2, epochs=5).fit(*digits)
+    assert (classifier.weights_ == 0.0).mean() > 0.3
+    assert_array_equal(classifier.weights_ == 0.0, classifier.coef_ == 0.0)
+
+
+@dataclass(frozen=True)
+class SquaredDistance(Loss):
+    """A loss that linprobe does not have: |s - e_y|² / 2."""
+
+    name: ClassVar[str] = "squared-distance"
+    smooth: ClassVar[bool] = True
+
+    def curvature(self, n_classes: int) -> float:
+        return 1.0
+
+    def value_and_gradient(self, scores: Any, y: Any) -> tuple[Any, Any]:
+        residual = scores - np.eye(scores.shape[1])[y]
+        return (residual**2).sum(axis=1) / 2, residual
+
+
+def test_a_loss_of_the_user_is_trained_and_survives_clone() -> None:
+    X, y = blobs(60, 3)
+    classifier = clone(make(loss=SquaredDistance(), optimizer="gd", penalty="none", tol=1e-9)).fit(X, y)
+    Z = np.column_stack([X, np.ones(60)])
+    least_squares = np.linalg.lstsq(Z, np.eye(3)[y], rcond=None)[0]
+    assert_allclose(classifier.coef_, least_squares[:-1].T, atol=1e-6)
+
+
+# the identities it keeps
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("preprocess", ["auto", "none", "unit", "center", "standardize"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_scores_are_those_of_the_folded_weights_on_raw_rows(
+    n_classes: int, preprocess: str, dtype: type
+) -> None:
+    random = np.random.default_rng(1)
+    X = random.integers(0, 256, (40, 6)).astype(dtype)
+    y = np.arange(40) % n_classes
+    classifier = make(preprocess=preprocess, epochs=2).fit(X, y)
+    S = classifier.decision_function(X)
+    by_hand = X.astype(np.float64) @ classifier.coef_.T + classifier.intercept_
+    assert S.shape == ((40,) if n_classes == 2 else (40, n_classes))
+    assert S.dtype == np.float64
+    # the native core sums products of float32 rows in float32: 6 terms of 256
+    assert_allclose(S, by_hand.reshape(S.shape), rtol=1e-4, atol=1e-4 * np.abs(by_hand).max())
+    assert classifier.weights_.shape == (n_classes, 6)
+
+
+def test_two_classes_have_one_row_of_coefficients_and_positive_scores_mean_the_second() -> None:
+    X, y = blobs(40, 2)
+    classifier = make().fit(X, np.where(y == 1, "yes", "no"))
+    assert classifier.coef_.shape == (1, 5)
+    assert classifier.intercept_.shape == (1,)
+    assert_array_equal(classifier.predict(X) == "yes", classifier.decision_function(X) > 0)
+
+
+def test_probabilities_are_the_softmax_of_the_scores(digits: Digits, fitted: LinearClassifier) -> None:
+    X, _ = digits
+    S = fitted.decision_function(X)
+    E = np.exp(S - S.max(axis=1, keepdims=True))
+    assert_allclose(fitted.predict_proba(X), E / E.sum(axis=1, keepdims=True), rtol=1e-12)
+    assert_allclose(np.exp(fitted.predict_log_proba(X)), fitted.predict_proba(X), rtol=1e-12)
+    assert_array_equal(fitted.predict(X), fitted.predict_proba(X).argmax(axis=1))
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared-hinge", MulticlassHinge()])
+def test_hinge_losses_have_no_probabilities(loss: Any) -> None:
+    assert not hasattr(make(loss=loss), "predict_proba")
+    assert not hasattr(make(loss=loss), "predict_log_proba")
+
+
+def test_one_seed_gives_one_result_and_two_seeds_give_two(digits: Digits) -> None:
+    one, same, other = (make(epochs=1, random_state=seed).fit(*digits) for seed in (3, 3, 4))
+    assert_array_equal(one.coef_, same.coef_)
+    assert not np.array_equal(one.coef_, other.coef_)
+
+
+@pytest.mark.parametrize("labels", [["b", "a", "c"], [10, -1, 7], [0.0, 4.0, 2.0]])
+def test_labels_of_any_kind_come_back(labels: list[Any]) -> None:
+    X, y = blobs(60, 3)
+    named = np.array(labels)[y]
+    classifier = make().fit(X, named)
+    assert_array_equal(classifier.classes_, np.sort(labels))
+    assert classifier.score(X, named) > 0.9
+    assert classifier.predict(X).dtype == named.dtype
+
+
+def test_uint8_rows_reach_the_engine_as_they_lie(monkeypatch: pytest.MonkeyPatch, digits: Digits) -> None:
+    seen: list[Any] = []
+
+    class Watched(linear_module.Objective):
+        def __init__(self, X: Any, *arguments: Any, **options: Any) -> None:
+            seen.append(X)
+            super().__init__(X, *arguments, **options)
+
+    monkeypatch.setattr(linear_module, "Objective", Watched)
+    X, y = digits
+    X.flags.writeable = False
+    try:
+        make(epochs=1, validation_fraction=0.2).fit(X, y)
+    finally:
+        X.flags.writeable = True
+    assert len(seen) == 2
+    assert all(np.shares_memory(rows, X) and rows.dtype == np.uint8 for rows in seen)
+
+
+def test_a_fitted_classifier_survives_pickling(digits: Digits, fitted: LinearClassifier) -> None:
+    X, _ = digits
+    again = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(again.decision_function(X), fitted.decision_function(X))
+
+
+# with the tools around it
+
+
+def test_data_frames_are_read_and_their_columns_remembered() -> None:
+    X, y = blobs(40, 2)
+    names = list("abcde")
+    plain = make().fit(X, y)
+    for frame in (pd.DataFrame(X, columns=names), pl.DataFrame(X, schema=names)):
+        classifier = make().fit(frame, y)
+        assert_array_equal(classifier.feature_names_in_, names)
+        assert_array_equal(classifier.predict(frame), plain.predict(X))
+        assert_array_equal(classifier.coef_, plain.coef_)
+    with pytest.raises(ValueError, match="feature names"):
+        make().fit(pd.DataFrame(X, columns=names), y).predict(pd.DataFrame(X, columns=names[::-1]))
+
+
+def test_it_works_in_a_pipeline_under_grid_search() -> None:
+    X, y = blobs(60, 3)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), make(epochs=3)), {"linearclassifier__reg": [1e-3, 10.0]}, cv=3
+    ).fit(X, y)
+    assert search.best_params_ == {"linearclassifier__reg": 1e-3}
+    assert search.best_score_ > 0.85
+
+
+# streams
+
+
+def test_a_stream_is_learnt_part_by_part(digits: Digits) -> None:
+    X, y = digits
+    classifier = make()
+    for _ in range(3):
+        for part in np.array_split(np.arange(1500), 10):
+            classifier.partial_fit(X[part], y[part], classes=np.arange(10))
+    assert classifier.n_iter_ == 30
+    assert classifier.score(X[1500:], y[1500:]) > 0.85
+
+
+def test_a_stream_of_one_part_is_one_epoch_at_a_constant_rate(digits: Digits) -> None:
+    stream = make().partial_fit(*digits, classes=np.arange(10))
+    stream.partial_fit(*digits)
+    whole = make(epochs=2, schedule="constant").fit(*digits)
+    assert_array_equal(stream.coef_, whole.coef_)
+
+
+def test_a_part_may_hold_one_class_or_one_row(digits: Digits) -> None:
+    X, y = digits
+    classifier = make().partial_fit(X[:100], y[:100], classes=np.arange(10))
+    before = classifier.coef_.copy()
+    classifier.partial_fit(X[:1], y[:1])
+    assert not np.array_equal(before, classifier.coef_)
+
+
+def test_training_goes_on_after_fit(digits: Digits) -> None:
+    X, y = digits
+    classifier = make(epochs=3).fit(X, y)
+    accuracy = classifier.score(X, y)
+    classifier.partial_fit(X, y)
+    assert classifier.n_iter_ == 4
+    assert classifier.score(X, y) > accuracy - 0.03
+
+
+def test_a_stream_takes_a_learning_rate_that_is_set_on_the_way(digits: Digits) -> None:
+    classifier = make().partial_fit(*digits, classes=np.arange(10))
+    before = classifier.coef_
+    classifier.set_params(learning_rate=1e-12).partial_fit(*digits)
+    assert_allclose(classifier.coef_, before, atol=1e-8)
+    assert classifier.history_[-1]["learning_rate"] == 1e-12
+
+
+def test_a_stream_goes_on_from_gradient_descent() -> None:
+    X, y = blobs(60, 3)
+    classifier = make(optimizer="gd", reg=0.1).fit(X, y)
+    found = classifier.coef_
+    classifier.set_params(optimizer="sgd").partial_fit(X, y)
+    assert 0 < np.abs(classifier.coef_ - found).max() < 0.5 * np.abs(found).max()
+
+
+def test_a_stream_says_what_it_cannot_take(digits: Digits) -> None:
+    X, y = digits
+    with pytest.raises(ParameterError, match="first call of partial_fit needs all labels"):
+        make().partial_fit(X, y)
+    with pytest.raises(LabelError, match="y holds 9, not among the classes 0, 1"):
+        make().partial_fit(X, y, classes=np.arange(9))
+    with pytest.raises(LabelError, match="fewer than 2 classes"):
+        make().partial_fit(X, y, classes=[0])
+    classifier = make().partial_fit(X, y, classes=np.arange(10))
+    with pytest.raises(ParameterError, match="but training began with 0, 1"):
+        classifier.partial_fit(X, y, classes=np.arange(11))
+    with pytest.raises(ParameterError, match="give a dict"):
+        make(class_weight="balanced").partial_fit(X, y, classes=np.arange(10))
+    with pytest.raises(ParameterError, match="partial_fit holds nothing out"):
+        make(patience=2).partial_fit(X, y, classes=np.arange(10))
+    assert not hasattr(make(optimizer="gd"), "partial_fit")
+
+
+# held-out rows, labelled sets
+
+
+def test_early_stopping_keeps_the_weights_of_the_lowest_validation_loss(digits: Digits) -> None:
+    classifier = make(reg=0.0, epochs=40, schedule="constant", patience=2, validation_fraction=0.2).fit(
+        *digits
+    )
+    losses = [row["validation_loss"] for row in classifier.history_]
+    assert classifier.status_ is Status.EARLY_STOPPED
+    assert classifier.n_iter_ == int(np.argmin(losses)) + 2
+    assert np.isfinite(losses).all()
+
+
+def test_a_set_is_trained_like_its_rows(digits: Digits) -> None:
+    X, y = digits
+    rows = np.arange(0, len(X), 2)
+    of_set = make(epochs=2).fit_sets(picture_set(digits, rows))
+    of_rows = make(epochs=2).fit(X[rows], y[rows])
+    assert_allclose(of_set.coef_, of_rows.coef_, rtol=1e-6, atol=1e-9)
+    assert of_set.image_shape_ == (8, 8, 1)
+    assert of_set.class_names_[:2] == ("zero", "one")
+    assert of_set.predict(X[:1]).tolist() == ["zero"]
+    assert of_rows.image_shape_ is None
+
+
+def test_a_set_of_vectors_is_trained_and_a_class_may_be_absent() -> None:
+    X, y = blobs(40, 2)
+    classifier = make().fit_sets(EmbeddingSet(X, y, ("b", "a", "absent"), "points"))
+    assert classifier.coef_.shape == (3, 5)
+    assert set(classifier.predict(X)) == {"a", "b"}
+    assert classifier.image_shape_ is None
+
+
+def test_validation_images_are_measured_in_each_epoch(digits: Digits) -> None:
+    order = np.arange(len(digits[1]))
+    train, held = picture_set(digits, order[300:]), picture_set(digits, order[:300])
+    classifier = make(epochs=2).fit_sets(train, held)
+    assert classifier.history_[-1]["validation_accuracy"] == pytest.approx(
+        classifier.score(digits[0][:300], np.array(train.class_names)[digits[1][:300]])
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "gd"])
+def test_a_training_continued_from_any_state_comes_to_the_same_bits(digits: Digits, optimizer: str) -> None:
+    states: list[Epoch] = []
+    images = picture_set(digits, np.arange(300))
+    settings: dict[str, Any] = {
+        "optimizer": optimizer,
+        "epochs": 3,
+        "max_iter": 3,
+        "validation_fraction": 0.2,
+    }
+    whole = make(**settings).fit_sets(images, callback=states.append)
+    assert [epoch.epoch for epoch in states] == [0, 1, 2, 3]
+    for epoch in states:
+        again = make(**settings).fit_sets(images, start=epoch.state)
+        assert_array_equal(again.coef_, whole.coef_)
+
+
+def test_a_callback_can_end_the_training(digits: Digits) -> None:
+    classifier = make().fit_sets(picture_set(digits), callback=lambda epoch: epoch.epoch == 1)
+    assert classifier.status_ is Status.STOPPED
+    assert classifier.n_iter_ == 1
+
+
+def test_a_set_of_another_kind_is_refused_for_validation(digits: Digits) -> None:
+    images = picture_set(digits)
+    renamed = ImageSet(images.images, images.y, tuple("abcdefghij"), "renamed")
+    with pytest.raises(IncompatibleError, match="renamed: the validation classes are a, b"):
+        make().fit_sets(images, renamed)
+    turned = ImageSet(images.images.reshape(-1, 4, 16, 1), images.y, images.class_names, "turned")
+    with pytest.raises(IncompatibleError, match=r"turned: .* shape \(4, 16, 1\), but .* \(8, 8, 1\)"):
+        make().fit_sets(images, turned)
+
+
+# what it says to bad input
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"loss": "absolute"}, "loss = 'absolute'; expected one of hinge"),
+    ({"penalty": "l3"}, "penalty = 'l3'; expected one of l2"),
+    ({"reg": -1.0}, "reg = -1.0; expected a finite number >= 0"),
+    ({"reg": "much"}, "reg = 'much'; expected a number"),
+    ({"beta": float("nan"), "penalty": "l2"}, "beta = nan"),
+    ({"delta": 0.0, "loss": "hinge"}, "delta = 0.0"),
+    ({"optimizer": "newton"}, "optimizer = 'newton'; expected one of sgd, gd"),
+    ({"batch_size": 0}, "batch_size = 0; expected an integer >= 1"),
+    ({"epochs": 2.5}, "epochs = 2.5; expected an integer >= 0"),
+    ({"learning_rate": 0.0}, "learning_rate = 0.0"),
+    ({"learning_rate": "fast"}, "learning_rate = 'fast'; expected a number"),
+    ({"schedule": "random"}, "schedule = 'random'"),
+    ({"update": "newton"}, "update = 'newton'"),
+    ({"momentum": 1.0}, "momentum = 1.0"),
+    ({"patience": 0}, "patience = 0; expected an integer >= 1"),
+    ({"patience": 2}, "patience = 2 needs validation rows"),
+    ({"validation_fraction": 1.0}, "validation_fraction = 1"),
+    ({"preprocess": "whiten"}, "preprocess = 'whiten'; expected one of auto, none"),
+    ({"engine": "steam"}, "engine = 'steam'; expected one of"),
+    ({"class_weight": "equal"}, "class_weight = 'equal'; expected one of balanced"),
+    ({"class_weight": {7: 1.0}}, "class_weight names the class 7; the classes are 0, 1, 2"),
+    ({"class_weight": {0: -1.0}}, "class_weight[0] = -1.0"),
+    ({"random_state": -1}, "random_state = -1"),
+    ({"n_threads": 0}, "n_threads = 0; expected an integer >= 1"),
+    ({"max_iter": -1}, "max_iter = -1"),
+    ({"tol": -1.0}, "tol = -1.0"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "message"), BAD, ids=lambda value: str(value)[:40])
+def test_a_bad_parameter_is_named_with_what_was_expected(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        make(**parameters).fit(*blobs(12, 3))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_arrays_are_named() -> None:
+    X, y = blobs(12, 3)
+    with pytest.raises(LabelError, match="only one class, '4'"):
+        make().fit(X, np.full(12, 4))
+    with pytest.raises(ShapeError, match="sample_weight has shape"):
+        make().fit(X, y, np.ones(11))
+    with pytest.raises(ParameterError, match=r"sample_weight\[0\] = -1"):
+        make().fit(X, y, -np.ones(12))
+    with pytest.raises(ShapeError, match="not a list of numbers"):
+        make().fit(X, y, ["heavy"] * 12)
+    with pytest.raises(ValueError, match="contains NaN"):
+        make().fit(np.full((12, 5), np.nan), y)
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
+        make().fit(sparse.csr_matrix(X), y)
+    with pytest.raises(SplitError, match=r"validation_fraction = 0\.1: 12 rows of 3 classes"):
+        make(validation_fraction=0.1).fit(X, y)
+    X[7, 2] = np.inf
+    with pytest.raises(ShapeError, match="points: row 3 holds NaN or infinity"):
+        make().fit_sets(EmbeddingSet(X, y[4:], ("a", "b", "c"), "points", rows=np.arange(4, 12)))
+
+
+def test_an_early_end_is_a_warning_and_a_status() -> None:
+    X, y = blobs(30, 3)
+    with pytest.warns(ConvergenceWarning, match=r"max_iter was reached first.*gradient norm .*tol 1e-05"):
+        assert make(optimizer="gd", max_iter=1).fit(X, y).status_ is Status.MAX_ITER
+    with pytest.warns(ConvergenceWarning, match="lower learning_rate"):
+        classifier = make(learning_rate=1e30, loss="squared-hinge").fit(X, y)
+    assert classifier.status_ is Status.DIVERGED
+    assert np.isfinite(classifier.coef_).all()
