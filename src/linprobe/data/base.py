@@ -234,11 +234,10 @@ def open_dataset(
     if options is not None and (separate != ReadOptions() or progress is not None):
         raise IncompatibleError("open_dataset got options and separate options; give one or the other.")
     name = str(source)
-    path: Path | None = Path(name).expanduser()
     try:
-        if path is not None and not path.exists():
-            path = None
-    except (OSError, ValueError) as error:  # a name too long, a folder that may not be searched, a NUL
+        found = Path(name).expanduser()
+        path = found if found.exists() else None
+    except (OSError, ValueError, RuntimeError) as error:  # too long, not searchable, a NUL, ~nobody
         raise SourceError(
             f"{name!r} cannot be looked at ({error}); check the path and its permissions."
         ) from error
