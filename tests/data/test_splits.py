@@ -1,4 +1,4 @@
-"""Splits: every image in one part, each class in every part, the pixels shared, the same for the same seed."""
+"""Splits: every image in one part, each class in every part, pixels shared, one seed one split."""
 
 from __future__ import annotations
 
@@ -107,9 +107,9 @@ def test_parts_of_a_subset_point_at_the_pictures_they_were_made_from():
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_a_share_outside_0_to_1_is_an_error(share):
-    with pytest.raises(ParameterError, match="validation = .*expected the share"):
+    with pytest.raises(ParameterError, match=r"validation = .*expected the share"):
         split_dataset(dataset((5, 5)), validation=share)
-    with pytest.raises(ParameterError, match="test = .*expected the share"):
+    with pytest.raises(ParameterError, match=r"test = .*expected the share"):
         split_dataset(dataset((5, 5)), test=share)
 
 
@@ -127,7 +127,7 @@ def test_a_source_with_one_class_only_is_an_error():
 
 def test_a_class_with_too_few_images_to_be_in_every_part_is_named():
     assert train_validation_test(dataset((5, 2))).test.n_images == 2
-    with pytest.raises(SplitError, match="class 'dog' has fewer than 2 .* one each for train and test"):
+    with pytest.raises(SplitError, match=r"class 'dog' has fewer than 2 .* one each for train and test"):
         split_dataset(dataset((5, 1)))
     with pytest.raises(SplitError, match="classes 'cat', 'dog' have fewer than 3"):
         split_dataset(dataset((2, 2)), validation=0.5)

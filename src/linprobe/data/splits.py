@@ -85,9 +85,8 @@ def split_dataset(
 def stratified_folds(y: Labels, k: int, seed: int = 0) -> list[npt.NDArray[np.int64]]:
     """k arrays of rows, sorted, that together are all rows of `y` (N,), each row once.
 
-    The images of a class, and of all classes together, are spread over the folds as evenly as can be: two
-    folds
-    differ by at most one.
+    The images of a class, and of all classes together, are spread over the folds as evenly as can be:
+    two folds differ by at most one.
 
     Raises:
         ParameterError: `k` is below 2, or the seed below 0.

@@ -1,0 +1,353 @@
+"""Arrays that NumPy saved: .npz archives and .npy files, never a pickle."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias, final
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, Reader, ReadOptions
+from linprobe.data.stored import check_image_size, fingerprint_of_files, number_classes
+from linprobe.errors import FormatError, LabelError
+
+__all__ = ["ArraysReader"]
+
+Array: TypeAlias = npt.NDArray[Any]
+
+LAYOUTS: tuple[dict[str, tuple[str, str]], ...] = (
+    {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")},
+    {"train": ("x", "y")},
+    {"train": ("images", "labels")},
+)
+"""For each split, the names of its arrays, in lower case: X_train and x_train are the same."""
+
+EXPECTED = "X and y, or images and labels, or x_train, y_train, x_test and y_test"
+
+RENAME = "Save them again under these names."
+
+CLASS_NAMES = "class_names"
+"""An optional array of K strings; the labels must then be integers in 0..K-1."""
+
+BLOCK_NUMBERS = 2**22
+"""Numbers looked at in one go in the search for NaN: their flags take 4 MB."""
+
+UNREADABLE = (
+    ValueError,
+    SyntaxError,
+    OSError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+)
+"""What NumPy and zipfile raise for damaged files."""
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An array, and what messages call it: "digits.npz, array 'X'"."""
+
+    where: str
+    array: Array
+
+
+@final
+class ArraysReader(Reader):
+    """Reads a .npz, a .npy with its labels beside it, or a folder of .npy.
+
+    The labels of NAME.npy are in NAME_labels.npy, or those of X.npy in y.npy.
+    uint8 of (N, height, width[, channels]) are pictures, floats of (N, D) are vectors; labels are integers or
+    strings of any kind. A .npy is memory-mapped, read-only.
+    """
+
+    name: ClassVar[str] = "arrays"
+
+    def accepts(self, source: str, path: Path | None) -> bool:
+        if path is None:
+            return False
+        if path.is_dir():
+            names = {file.stem.lower() for file in path.glob("*.npy")}
+            return any(names >= set(layout["train"]) for layout in LAYOUTS)
+        return path.suffix.lower() in (".npz", ".npy")
+
+    def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
+        assert path is not None
+        if path.is_dir():
+            files = sorted(path.glob("*.npy"))
+            stored = {
+                file.stem: _Stored(str(file), _load_npy(file)) for file in files if _is_known(file.stem)
+            }
+        elif path.suffix.lower() == ".npz":
+            files, stored = [path], _load_npz(path)
+        else:
+            labels_path = _labels_path(path)
+            files = [path, labels_path]
+            stored = {
+                "X": _Stored(str(path), _load_npy(path)),
+                "y": _Stored(str(labels_path), _load_npy(labels_path)),
+            }
+        class_names, parts = _labelled_sets(str(path), stored)
+        check_image_size(source, parts["train"].image_shape, options)
+        return Dataset(
+            source,
+            self.name,
+            class_names,
+            parts["train"],
+            parts.get("validation"),
+            parts.get("test"),
+            fingerprint=fingerprint_of_files(files),
+        )
+
+
+def _is_known(name: str) -> bool:
+    known = {array for layout in LAYOUTS for pair in layout.values() for array in pair}
+    return name.lower() in known | {CLASS_NAMES}
+
+
+def _labels_path(path: Path) -> Path:
+    """The labels beside the array in `path`."""
+    candidates = [path.with_name(f"{path.stem}_labels.npy")]
+    for layout in LAYOUTS:
+        for images, labels in layout.values():
+            if path.stem.lower() == images:
+                candidates.append(path.with_name(f"{labels}.npy"))
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FormatError(
+        f"{path}: there are no labels beside it; expected {' or '.join(c.name for c in candidates)} in "
+        f"{path.parent}. Save the labels there, one for each row of {path.name}."
+    )
+
+
+def _load_npy(path: Path) -> Array:
+    """The array in `path`, memory-mapped."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except UNREADABLE as error:
+        raise _unreadable(str(path), error) from error
+    return np.asarray(array)
+
+
+def _load_npz(path: Path) -> dict[str, _Stored]:
+    """The arrays in `path` whose names mean something here."""
+    stored: dict[str, _Stored] = {}
+    where = str(path)
+    try:
+        with open(path, "rb") as file:  # numpy.load leaves a file open that it opened and could not read
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise FormatError(f"{path}: found a single array, expected an .npz. Rename the file to .npy.")
+            names = [name for name in archive.files if _is_known(name)]
+            if not names:
+                found = ", ".join(archive.files[:8]) or "nothing"
+                raise FormatError(f"{path}: found {found}; expected the arrays {EXPECTED}. {RENAME}")
+            for name in names:
+                where = f"{path}, array {name!r}"
+                stored[name] = _Stored(where, archive[name])
+    except FormatError:
+        raise
+    except UNREADABLE as error:
+        raise _unreadable(where, error) from error
+    return stored
+
+
+def _unreadable(where: str, error: BaseException) -> FormatError:
+    """The error for what NumPy would not load."""
+    if "allow_pickle" in str(error) or "Python objects" in str(error) or "pickle" in str(error):
+        return FormatError(
+            f"{where}: found Python objects (a pickle) or no array at all, expected an array of numbers or "
+            "strings; "
+            "a pickle can run any code and is not read. Save it again with a plain dtype."
+        )
+    return FormatError(
+        f"{where}: found what cannot be read ({type(error).__name__}: {error}), expected an array that "
+        "numpy.save "
+        "or numpy.savez wrote. Save or fetch the file again."
+    )
+
+
+def _labelled_sets(
+    source: str, stored: Mapping[str, _Stored]
+) -> tuple[tuple[str, ...], dict[str, LabelledSet]]:
+    """(class names, the sets by split) of the arrays in `stored`."""
+    by_name = {name.lower(): array for name, array in stored.items()}
+    for layout in LAYOUTS:
+        if set(layout["train"]) <= by_name.keys():
+            break
+    else:
+        raise FormatError(f"{source}: found {', '.join(stored)}; expected the arrays {EXPECTED}. {RENAME}")
+    X, y = {}, {}
+    for part, (images, labels) in layout.items():
+        if images in by_name and labels in by_name:
+            X[part] = _checked_rows(by_name[images])
+            y[part] = _checked_labels(by_name[labels], len(X[part].array), by_name[images].where)
+        elif images in by_name or labels in by_name:
+            there, missing = (images, labels) if images in by_name else (labels, images)
+            raise FormatError(
+                f"{source}: found {there} without {missing}; expected both. Save {missing} too, or leave "
+                f"{there} out."
+            )
+    _check_alike(X, y)
+    if CLASS_NAMES in by_name:
+        class_names = _checked_class_names(by_name[CLASS_NAMES])
+        numbered = [_checked_range(found, len(class_names)) for found in y.values()]
+    else:
+        class_names, numbered = number_classes(found.array for found in y.values())
+    sets: dict[str, LabelledSet] = {}
+    for (part, rows), numbers in zip(X.items(), numbered, strict=True):
+        if rows.array.dtype == np.uint8:
+            sets[part] = ImageSet(rows.array, numbers, class_names, rows.where)
+        else:
+            sets[part] = EmbeddingSet(rows.array, numbers, class_names, rows.where)
+    return class_names, sets
+
+
+def _checked_rows(rows: _Stored) -> _Stored:
+    """Pictures (N, height, width, channels) uint8, or vectors (N, D) of finite floats."""
+    X = rows.array
+    found = f"{X.dtype} of shape {X.shape}"
+    if X.ndim and len(X) == 0:
+        raise FormatError(
+            f"{rows.where}: found {found}, expected at least one row. Save it again with its rows."
+        )
+    if X.dtype == np.uint8 and X.ndim in (3, 4):
+        X = X[..., None] if X.ndim == 3 else X
+        if 0 in X.shape or X.shape[3] > 4:
+            raise FormatError(
+                f"{rows.where}: found {found}, expected (N, height, width, channels) with 1 to 4 channels. "
+                "Put the channels last: X.transpose(0, 2, 3, 1)."
+            )
+        # pictures are read as rows of one piece: in another order of the axes each reading would copy them
+        # all
+        return _Stored(rows.where, np.ascontiguousarray(X))
+    if X.dtype.kind == "f" and X.dtype.itemsize in (2, 4, 8) and X.ndim == 2 and X.shape[1]:
+        _check_finite(rows.where, X)
+        return _Stored(rows.where, X.astype(X.dtype.newbyteorder("="), copy=False))
+    if X.dtype == np.uint8:
+        step = (
+            "Reshape it to (N, height, width, channels), or save it as float32 if the rows are no pictures."
+        )
+    elif X.dtype.kind == "f" and X.ndim in (3, 4):
+        step = "Save pictures as uint8, 0..255, or flatten each row: X.reshape(len(X), -1)."
+    else:
+        step = "Save pictures as uint8, 0..255, and vectors as float32 with one row each."
+    raise FormatError(
+        f"{rows.where}: found {found}, expected pictures, uint8 (N, height, width[, channels]), or vectors, "
+        "float16, "
+        f"float32 or float64 (N, D). {step}"
+    )
+
+
+def _check_finite(where: str, X: Array) -> None:
+    """Raise FormatError that names the first NaN or infinity of `X` (N, D); a block of rows at a time."""
+    size = max(1, BLOCK_NUMBERS // X.shape[1])
+    for start in range(0, len(X), size):
+        finite = np.isfinite(X[start : start + size])
+        if finite.all():
+            continue
+        row, column = (int(i) for i in np.argwhere(~finite)[0])
+        raise FormatError(
+            f"{where}: found {X[start + row, column]} at row {start + row}, column {column}, expected "
+            "finite numbers. "
+            "Leave the row out, or fill it: numpy.nan_to_num."
+        )
+
+
+def _checked_labels(labels: _Stored, n_rows: int, rows_where: str) -> _Stored:
+    """Labels (N,) of integers, bools or strings, one for each of the `n_rows` rows."""
+    y = labels.array
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]  # a column, as Keras keeps them
+    if y.ndim != 1:
+        step = (
+            " Turn one-hot rows into integers: y.argmax(axis=1)."
+            if y.ndim == 2
+            else " Save one label per row."
+        )
+        raise LabelError(f"{labels.where}: found shape {y.shape}, expected ({n_rows},).{step}")
+    if y.dtype.kind not in "iubUS":
+        raise LabelError(
+            f"{labels.where}: found dtype {y.dtype}, expected integers or strings. Save y.astype(int), or "
+            "the names."
+        )
+    if len(y) != n_rows:
+        raise LabelError(
+            f"{labels.where}: found {len(y)} labels, expected {n_rows}, one for each row of {rows_where}. "
+            "Save the two from the same rows."
+        )
+    if y.dtype.kind == "u" and int(y.max()) > np.iinfo(np.int64).max:
+        raise LabelError(
+            f"{labels.where}: found {int(y.max())} at row {int(y.argmax())}, expected integers below 2**63. "
+            "Number the classes from 0."
+        )
+    if y.dtype.kind == "S":
+        try:
+            y = np.char.decode(y, "utf-8")
+        except UnicodeDecodeError as error:
+            raise LabelError(
+                f"{labels.where}: found bytes that are no UTF-8, expected names. Save them as str."
+            ) from error
+    return _Stored(labels.where, y.astype(np.int64) if y.dtype.kind in "iu" else np.asarray(y))
+
+
+def _check_alike(X: Mapping[str, _Stored], y: Mapping[str, _Stored]) -> None:
+    """Raise unless all splits have rows of one dtype and shape, and labels of one kind."""
+    for part in X:
+        train, other = X["train"].array, X[part].array
+        if (train.dtype, train.shape[1:]) != (other.dtype, other.shape[1:]):
+            raise FormatError(
+                f"{X[part].where}: found {other.dtype} rows of shape {other.shape[1:]}, expected "
+                f"{train.dtype} of "
+                f"{train.shape[1:]} as in {X['train'].where}. Save all splits alike."
+            )
+        if y["train"].array.dtype.kind != y[part].array.dtype.kind:
+            raise LabelError(
+                f"{y[part].where}: found labels of dtype {y[part].array.dtype}, expected "
+                f"{y['train'].array.dtype} as "
+                f"in {y['train'].where}. Save all splits alike."
+            )
+
+
+def _checked_class_names(names: _Stored) -> tuple[str, ...]:
+    if names.array.ndim != 1 or names.array.dtype.kind != "U":
+        raise LabelError(
+            f"{names.where}: found {names.array.dtype} of shape {names.array.shape}, expected K strings. "
+            "Save numpy.array([...names...]), or leave it out."
+        )
+    class_names = tuple(str(name) for name in names.array)
+    if len(set(class_names)) < len(class_names):
+        twice = next(name for name in class_names if class_names.count(name) > 1)
+        raise LabelError(f"{names.where}: found {twice!r} twice, expected K different names. Rename one.")
+    return class_names
+
+
+def _checked_range(labels: _Stored, n_classes: int) -> npt.NDArray[np.int64]:
+    """The labels, all in 0..n_classes-1."""
+    y = labels.array
+    if y.dtype.kind != "i":
+        raise LabelError(
+            f"{labels.where}: found dtype {y.dtype} beside {CLASS_NAMES}, expected integers in "
+            f"0..{n_classes - 1}. "
+            f"Save integers, or leave {CLASS_NAMES} out."
+        )
+    outside = np.flatnonzero((y < 0) | (y >= n_classes))
+    if len(outside):
+        row = int(outside[0])
+        raise LabelError(
+            f"{labels.where}: found {int(y[row])} at row {row}, expected 0..{n_classes - 1}, one of the "
+            f"{n_classes} "
+            f"{CLASS_NAMES}. Correct the label, or add the name."
+        )
+    return y.astype(np.int64)

@@ -1,0 +1,420 @@
+"""CIFAR-10 and CIFAR-100, python and binary versions, as a folder or as the tar.gz that is fetched.
+
+Both keep a picture as 3,072 bytes: the red plane of 32 rows of 32, then the green, then the blue. The python
+version is a pickle, and a pickle can run any code: it is read here by an unpickler that knows NumPy arrays
+and
+plain containers, and refuses everything else.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions
+from linprobe.data.stored import check_image_size, fingerprint_of_files
+from linprobe.errors import ArchiveError, FormatError, LabelError
+
+__all__ = ["CifarReader"]
+
+N_BYTES = 3 * 32 * 32
+"""Bytes of a picture."""
+
+MOST_ENTRIES = 32
+"""Files of an archive that are looked at to tell whether it is CIFAR: the real ones hold at most 9."""
+
+MOST_BYTES = 2**30
+"""Size of the largest file of an archive that is read, bytes; the largest real one has 185 million."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """The file names of one version, and where its labels are.
+
+    Args:
+        told_by: names of which one tells the version; `beside` must be there too.
+        names_key, labels_key: keys of the pickles; "" in the binary version.
+        n_label_bytes: bytes before a picture in the binary version, the last of which is the label; 0 for
+            a pickle.
+    """
+
+    title: str
+    train: tuple[str, ...]
+    test: str
+    meta: str
+    told_by: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    names_key: str = ""
+    labels_key: str = ""
+    n_label_bytes: int = 0
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.meta, *self.train, self.test)
+
+
+def _five(ending: str) -> tuple[str, ...]:
+    return tuple(f"data_batch_{i}{ending}" for i in range(1, 6))
+
+
+VERSIONS = (
+    _Version(
+        "CIFAR-10, python version",
+        train=_five(""),
+        test="test_batch",
+        meta="batches.meta",
+        told_by=(*_five(""), "test_batch"),
+        names_key="label_names",
+        labels_key="labels",
+    ),
+    _Version(
+        "CIFAR-10, binary version",
+        train=_five(".bin"),
+        test="test_batch.bin",
+        meta="batches.meta.txt",
+        told_by=(*_five(".bin"), "test_batch.bin"),
+        n_label_bytes=1,
+    ),
+    _Version(
+        "CIFAR-100, python version",
+        train=("train",),
+        test="test",
+        meta="meta",
+        told_by=("train", "test"),
+        beside=("meta",),  # many a folder holds files called train and test
+        names_key="fine_label_names",
+        labels_key="fine_labels",
+    ),
+    _Version(
+        "CIFAR-100, binary version",
+        train=("train.bin",),
+        test="test.bin",
+        meta="fine_label_names.txt",
+        told_by=("train.bin", "test.bin"),
+        n_label_bytes=2,  # the coarse label, then the fine one
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One file: pictures (n, 3072) as stored, labels (n,), and the names of the pictures if it has them."""
+
+    where: str
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    names: tuple[str, ...] | None
+
+
+@final
+class CifarReader(Reader):
+    """Reads CIFAR-10 and CIFAR-100 (with its 100 fine labels), told by the names of the files inside."""
+
+    name: ClassVar[str] = "cifar"
+
+    def accepts(self, source: str, path: Path | None) -> bool:
+        return path is not None and _version(path) is not None
+
+    def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
+        assert path is not None
+        version = _version(path)
+        assert version is not None
+        class_names: tuple[str, ...] = ()
+        batches: dict[str, _Batch] = {}
+        for name, where, content in _contents(path, version):
+            if name == version.meta:
+                class_names = _class_names(where, content, version)
+            elif version.n_label_bytes:
+                batches[name] = _binary_batch(where, content, version)
+            else:
+                batches[name] = _pickled_batch(where, content, version)
+            if options.progress is not None:
+                options.progress("reading CIFAR", len(batches), len(version.files) - 1)
+        missing = [name for name in version.files if name not in batches and name != version.meta]
+        missing += [] if class_names else [version.meta]
+        if missing:
+            raise FormatError(
+                f"{path}: found {version.title} without {', '.join(missing)}; expected the files "
+                f"{', '.join(version.files)}. Fetch it again, and unpack it whole."
+            )
+        check_image_size(source, (32, 32, 3), options)
+        files = [path] if path.is_file() else [path / name for name in version.files]
+        return Dataset(
+            source,
+            self.name,
+            class_names,
+            _images([batches.pop(name) for name in version.train], class_names, str(path)),
+            test=_images([batches.pop(version.test)], class_names, str(path)),
+            fingerprint=fingerprint_of_files(files),
+        )
+
+
+def _version(path: Path) -> _Version | None:
+    """The version whose files are in `path`, a folder or a tar file; None where there is none."""
+    if path.is_dir():
+        names = {file.name for file in path.iterdir() if file.is_file()}
+    elif re.search(r"\.(tar|tgz|tar\.[a-z0-9]+)$", path.name, re.IGNORECASE):
+        names = set()
+        try:
+            with tarfile.open(path) as archive:
+                for entry in archive:
+                    names |= {PurePosixPath(entry.name).name} if entry.isfile() else set()
+                    if len(names) >= MOST_ENTRIES or _told(names):
+                        break  # the rest of a large archive would have to be unpacked to be listed
+        except (tarfile.TarError, OSError, EOFError, zlib.error):
+            pass  # a damaged archive is told by the names before the damage, if at all
+    else:
+        return None
+    return _told(names)
+
+
+def _told(names: set[str]) -> _Version | None:
+    return next((v for v in VERSIONS if names & set(v.told_by) and names >= set(v.beside)), None)
+
+
+def _contents(path: Path, version: _Version) -> Iterator[tuple[str, str, bytes]]:
+    """(name, what messages call it, content) of each file of `version` in `path`, in one pass.
+
+    Raises:
+        ArchiveError: the archive is damaged, or an entry is too large.
+    """
+    if path.is_dir():
+        for name in version.files:
+            if (path / name).is_file():
+                yield name, str(path / name), (path / name).read_bytes()
+        return
+    seen: set[str] = set()
+    try:
+        with tarfile.open(path) as archive:
+            for entry in archive:
+                name = PurePosixPath(entry.name).name
+                if not entry.isfile() or name not in version.files or name in seen:
+                    continue
+                if entry.size > MOST_BYTES:
+                    raise ArchiveError(
+                        f"{path}, entry {entry.name}: found {entry.size} bytes, expected at most "
+                        f"{MOST_BYTES}. "
+                        "This is not the CIFAR that its authors publish: fetch it again."
+                    )
+                seen.add(name)
+                file = archive.extractfile(entry)
+                assert file is not None  # it is a regular file
+                yield name, f"{path}, entry {entry.name}", file.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise ArchiveError(
+            f"{path}: found a damaged archive ({error}), expected {version.title}. Fetch it again."
+        ) from error
+
+
+def _images(batches: list[_Batch], class_names: tuple[str, ...], source: str) -> ImageSet:
+    """The pictures of `batches`, one after the other, planes turned into channels."""
+    images = np.empty((sum(len(batch.labels) for batch in batches), 32, 32, 3), np.uint8)
+    start = 0
+    for batch in batches:
+        outside = np.flatnonzero((batch.labels < 0) | (batch.labels >= len(class_names)))
+        if len(outside):
+            row = int(outside[0])
+            raise LabelError(
+                f"{batch.where}: found label {batch.labels[row]} at row {row}, expected "
+                f"0..{len(class_names) - 1}, "
+                f"one of the {len(class_names)} class names. Fetch the file again."
+            )
+        end = start + len(batch.labels)
+        images[start:end] = batch.pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        start = end
+    names: list[str] | None = []
+    for batch in batches:
+        names = None if names is None or batch.names is None else names + list(batch.names)
+    y = np.concatenate([batch.labels for batch in batches])
+    return ImageSet(images, y, class_names, source, names=None if names is None else tuple(names))
+
+
+def _binary_batch(where: str, content: bytes, version: _Version) -> _Batch:
+    """Records of the label bytes and one picture each."""
+    record = version.n_label_bytes + N_BYTES
+    if not content or len(content) % record:
+        raise FormatError(
+            f"{where}: found {len(content)} bytes, expected a multiple of {record}: {version.n_label_bytes} "
+            "of label "
+            f"and {N_BYTES} of picture in each record. Fetch the file again: it is cut short or damaged."
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, record)
+    labels = records[:, version.n_label_bytes - 1].astype(np.int64)
+    return _Batch(where, records[:, version.n_label_bytes :], labels, None)
+
+
+def _pickled_batch(where: str, content: bytes, version: _Version) -> _Batch:
+    """A dictionary with `data` (n, 3072) uint8, n labels, and perhaps n file names."""
+    batch = _unpickle(where, content)
+    pixels = _value(where, batch, "data")
+    if not (
+        isinstance(pixels, np.ndarray)
+        and pixels.dtype == np.uint8
+        and pixels.ndim == 2
+        and pixels.shape[1] == N_BYTES
+        and len(pixels)
+    ):
+        found = f"{pixels.dtype} of shape {pixels.shape}" if isinstance(pixels, np.ndarray) else _kind(pixels)
+        raise FormatError(f"{where}: found {found} under 'data', expected uint8 of (n, {N_BYTES}). {_AGAIN}")
+    labels = _value(where, batch, version.labels_key)
+    if isinstance(labels, np.ndarray) and labels.ndim == 1:
+        labels = labels.tolist()
+    if not (isinstance(labels, list) and all(type(label) is int and abs(label) < 2**31 for label in labels)):
+        raise FormatError(
+            f"{where}: found {_kind(labels)} under {version.labels_key!r}, expected a list of small "
+            f"integers. {_AGAIN}"
+        )
+    if len(labels) != len(pixels):
+        raise LabelError(
+            f"{where}: found {len(labels)} labels, expected {len(pixels)}, one a picture. {_AGAIN}"
+        )
+    found_names = batch.get("filenames")
+    named = isinstance(found_names, list) and len(found_names) == len(labels)
+    names = tuple(_text(name) for name in found_names or ()) if named else None
+    return _Batch(where, pixels, np.array(labels, np.int64), names)
+
+
+def _class_names(where: str, content: bytes, version: _Version) -> tuple[str, ...]:
+    """The names in the file of the names, in the order of the labels."""
+    if version.n_label_bytes:
+        names = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
+        names = [name for name in names if name]
+    else:
+        found = _value(where, _unpickle(where, content), version.names_key)
+        names = [_text(name) for name in found] if isinstance(found, list) else []
+    if not names or len(set(names)) < len(names):
+        raise FormatError(
+            f"{where}: found {len(names)} class names, expected different names, one a class. {_AGAIN}"
+        )
+    return tuple(names)
+
+
+_AGAIN = "This is not the CIFAR that its authors publish: fetch it again."
+
+
+def _value(where: str, batch: dict[str, Any], key: str) -> Any:
+    if key not in batch:
+        found = ", ".join(map(repr, batch)) or "no keys"
+        raise FormatError(f"{where}: found {found}, expected the key {key!r}. {_AGAIN}")
+    return batch[key]
+
+
+def _kind(value: object) -> str:
+    return f"an object of type {type(value).__name__}"
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _unpickle(where: str, content: bytes) -> dict[str, Any]:
+    """The dictionary in `content`, its keys as str and its arrays as NumPy's.
+
+    Raises:
+        FormatError: it is no pickle, holds anything but arrays and plain containers, or is no dictionary.
+    """
+    try:
+        found = _PlainUnpickler(where, io.BytesIO(content), encoding="bytes").load()
+    except FormatError:
+        raise
+    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
+        raise FormatError(
+            f"{where}: found what cannot be read ({type(error).__name__}: {error}), expected a pickled "
+            f"batch. {_AGAIN}"
+        ) from error
+    if not isinstance(found, dict):
+        raise FormatError(f"{where}: found {_kind(found)}, expected a dictionary. {_AGAIN}")
+    return {_text(key): _plain(where, value) for key, value in found.items()}
+
+
+def _plain(where: str, value: Any) -> Any:
+    """`value`, with the array it stands for if it is a stand-in."""
+    if isinstance(value, _Array):
+        if value.array is None:
+            raise FormatError(f"{where}: found an array without numbers, expected a pickled batch. {_AGAIN}")
+        return value.array
+    return value
+
+
+class _Dtype:
+    """Stands for `numpy.dtype` while unpickling; only plain numbers are let through."""
+
+    def __init__(self, code: str | bytes, *_: object) -> None:
+        text = _text(code)
+        if not re.fullmatch("[biuf][1248]", text):
+            raise ValueError(f"an array of dtype {text!r}, expected numbers")
+        self.dtype = np.dtype(text)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        # (version, byte order, ...): the rest is of dtypes that are not let through
+        if _text(state[1]) == ">":
+            self.dtype = self.dtype.newbyteorder(">")
+
+
+class _Array:
+    """Stands for `numpy.ndarray` while unpickling: NumPy's own __setstate__ trusts the state it is given."""
+
+    def __init__(self, *_: object) -> None:
+        self.array: npt.NDArray[Any] | None = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, in_columns, content = state
+        self.array = _from_buffer(content, dtype, shape, "F" if in_columns else "C").array
+
+    @classmethod
+    def made_of(cls, array: npt.NDArray[Any]) -> _Array:
+        made = cls()
+        made.array = array
+        return made
+
+
+def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    """The array of these bytes; np.frombuffer and reshape check that they fit."""
+    if not isinstance(dtype, _Dtype):
+        raise ValueError("an array without a dtype")
+    array = np.frombuffer(content, dtype.dtype).reshape(shape, order="F" if _text(order) == "F" else "C")
+    return _Array.made_of(array)
+
+
+def _to_bytes(text: str, encoding: str | bytes) -> bytes:
+    """Stands for `_codecs.encode`, which is how Python 3 writes bytes in the old protocols."""
+    if _text(encoding) not in ("latin1", "latin-1"):
+        raise ValueError(f"text in the encoding {encoding!r}")
+    return text.encode("latin-1")
+
+
+_ADMITTED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _to_bytes,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
+}
+"""Every global that a pickle may name, and the stand-in it gets. None can do more than make an array."""
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """An unpickler for which all but `_ADMITTED` is an error."""
+
+    def __init__(self, where: str, file: io.BytesIO, **options: Any) -> None:
+        super().__init__(file, **options)
+        self.where = where
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ADMITTED:
+            raise FormatError(
+                f"{self.where}: found {module}.{name} in the pickle, expected NumPy arrays and plain "
+                "containers "
+                "only. Loading it could run any code, so it was not loaded: fetch the file from its authors."
+            )
+        return _ADMITTED[module, name]

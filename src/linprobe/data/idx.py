@@ -1,0 +1,238 @@
+"""IDX files, plain or gzipped: MNIST and its family.
+
+An IDX file is a magic number (two zero bytes, the type of the numbers, the count of the axes), the length
+of each
+axis as a big-endian 32-bit integer, and the numbers. Images are unsigned bytes (0x08) of 3 axes, or of 4
+with the
+channels last; labels are unsigned bytes of 1 axis.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+import zlib
+from pathlib import Path
+from typing import ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions
+from linprobe.data.stored import check_image_size, fingerprint_of_files, number_classes
+from linprobe.errors import FormatError, LabelError
+from linprobe.shapes import Pixels
+
+__all__ = ["IdxReader"]
+
+MNIST_NAME = re.compile(r"(?P<set>.*-)?(?P<part>train|t10k|test)-images[-.]idx[34]-ubyte(\.gz)?")
+"""An images file of a folder: train-images-idx3-ubyte, emnist-letters-test-images-idx3-ubyte.gz, ..."""
+
+IDX_NAME = re.compile(r".*(idx\d-ubyte|\.idx\d?)(\.gz)?", re.IGNORECASE)
+
+MOST_INFLATED = 1032
+"""Deflate makes at most 1032 bytes of one (zlib's documentation): a header that claims more is wrong."""
+
+
+@final
+class IdxReader(Reader):
+    """Reads a folder with MNIST's file names, or one images file whose labels lie beside it."""
+
+    name: ClassVar[str] = "idx"
+
+    def accepts(self, source: str, path: Path | None) -> bool:
+        if path is None:
+            return False
+        if path.is_dir():
+            return bool(_images_files(path))
+        return bool(IDX_NAME.fullmatch(path.name)) or _begins_like_idx(path)
+
+    def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
+        assert path is not None
+        files = _choose(path) if path.is_dir() else {"train": path}
+        images = {part: _read(file, axes=(3, 4)) for part, file in files.items()}
+        labels_files = {part: _labels_file(file) for part, file in files.items()}
+        labels = {part: _read(file, axes=(1,)) for part, file in labels_files.items()}
+        for part, file in files.items():
+            _check_images(file, images[part], files["train"], images["train"])
+            if len(labels[part]) != len(images[part]):
+                raise LabelError(
+                    f"{labels_files[part]}: found {len(labels[part])} labels, expected {len(images[part])}, "
+                    "one for "
+                    f"each image of {file.name}. Fetch the two files from the same place."
+                )
+        class_names, numbered = number_classes(labels.values())
+        parts = {
+            part: ImageSet(_with_channels(images[part]), y, class_names, str(files[part]))
+            for part, y in zip(files, numbered, strict=True)
+        }
+        check_image_size(source, parts["train"].image_shape, options)
+        return Dataset(
+            source,
+            self.name,
+            class_names,
+            parts["train"],
+            test=parts.get("test"),
+            fingerprint=fingerprint_of_files([*files.values(), *labels_files.values()]),
+        )
+
+
+def _images_files(folder: Path) -> dict[tuple[str, str], Path]:
+    """The images files of `folder` by (name of the set, train or test); a plain one goes before its .gz."""
+    found: dict[tuple[str, str], Path] = {}
+    for file in sorted(folder.iterdir()):
+        match = MNIST_NAME.fullmatch(file.name)
+        if match and file.is_file():
+            found.setdefault((match["set"] or "", "train" if match["part"] == "train" else "test"), file)
+    return found
+
+
+def _choose(folder: Path) -> dict[str, Path]:
+    """The images files of the one set in `folder`, by split."""
+    found = _images_files(folder)
+    sets = sorted({name for name, _ in found})
+    if len(sets) > 1:
+        raise FormatError(
+            f"{folder}: found {len(sets)} sets of IDX files ({', '.join(repr(name) for name in sets)}), "
+            "expected "
+            "one. Give the path of one images file, or move each set to a folder of its own."
+        )
+    files = {part: file for (_, part), file in sorted(found.items(), reverse=True)}  # train before test
+    if "train" not in files:
+        raise FormatError(
+            f"{folder}: found {files['test'].name} but no training images; expected train-images-idx3-ubyte "
+            "beside "
+            "it, plain or .gz. Add it, or give the path of the images file to use it alone."
+        )
+    return files
+
+
+def _labels_file(images: Path) -> Path:
+    """The labels beside `images`: ...-images-idx3-ubyte has ...-labels-idx1-ubyte, plain or .gz."""
+    head, word, tail = images.name.removesuffix(".gz").rpartition("images")
+    if not word:
+        raise FormatError(
+            f"{images}: the name does not say which file holds its labels; expected a name with the word "
+            "'images', "
+            "as in train-images-idx3-ubyte, and the same name with 'labels' beside it. Rename the two files."
+        )
+    name = f"{head}labels{re.sub('idx[34]', 'idx1', tail)}"
+    for candidate in (images.with_name(name), images.with_name(name + ".gz")):
+        if candidate.is_file():
+            return candidate
+    raise FormatError(
+        f"{images}: there are no labels beside it; expected {name} or {name}.gz in {images.parent}. "
+        "Put the labels file there."
+    )
+
+
+def _begins_like_idx(path: Path) -> bool:
+    """Whether the first bytes are an IDX magic of unsigned bytes with 1 to 4 axes."""
+    try:
+        with gzip.open(path) if _is_gzip(path) else open(path, "rb") as file:
+            magic = file.read(4)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return len(magic) == 4 and magic[:3] == b"\0\0\x08" and 1 <= magic[3] <= 4
+
+
+def _is_gzip(path: Path) -> bool:
+    """Whether `path` begins as a gzip file does, whatever its name."""
+    with open(path, "rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """The array in `path`, of one of the counts of `axes`; a plain file is memory-mapped, read-only.
+
+    Raises:
+        FormatError: the magic or the length is wrong, or the gzip data are damaged.
+    """
+    try:
+        packed = _is_gzip(path)
+        stored = path.stat().st_size
+        with gzip.open(path) if packed else open(path, "rb") as file:
+            magic = file.read(4)
+            _check_magic(path, magic, axes)
+            lengths = file.read(4 * magic[3])
+            start = 4 + 4 * magic[3]
+            if len(lengths) < start - 4:
+                raise FormatError(
+                    f"{path}: found {4 + len(lengths)} bytes, expected a header of {start}. {_AGAIN}"
+                )
+            shape = tuple(int(n) for n in np.frombuffer(lengths, ">u4"))
+            expected = math.prod(shape)
+            if not packed:
+                found = stored - start
+            elif expected > MOST_INFLATED * stored:  # and do not ask for so much memory
+                raise FormatError(
+                    f"{path}: the header claims {expected} bytes of data ({_times(shape)}), more than "
+                    f"{stored} bytes "
+                    f"of gzip can hold. {_AGAIN}"
+                )
+            else:
+                data = file.read(expected + 1)  # one more than there should be, to see what is too long
+                found = len(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FormatError(
+            f"{path}: found what cannot be read ({error}), expected an IDX file. {_AGAIN}"
+        ) from error
+    if found != expected:
+        at_least = "at least " if packed and found > expected else ""
+        raise FormatError(
+            f"{path}: found {at_least}{found} bytes of data after the header, expected {expected} "
+            f"({_times(shape)}). "
+            f"{_AGAIN}"
+        )
+    if expected == 0:
+        raise FormatError(
+            f"{path}: found an empty array ({_times(shape)}), expected at least one image. {_AGAIN}"
+        )
+    if packed:
+        return np.frombuffer(data, np.uint8).reshape(shape)
+    return np.memmap(path, np.uint8, mode="r", offset=start, shape=shape)
+
+
+_AGAIN = "Fetch the file again: it is cut short or damaged."
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _check_magic(path: Path, magic: bytes, axes: tuple[int, ...]) -> None:
+    """Raise FormatError unless `magic` stands for unsigned bytes with one of the counts of `axes`."""
+    if len(magic) == 4 and magic[:3] == b"\0\0\x08" and magic[3] in axes:
+        return
+    word = "axis" if axes == (1,) else "axes"
+    expected = f"0x{0x0800 + axes[0]:08x} (unsigned bytes, {axes[0]} {word})"
+    if magic == b"\0\0\x08\x01":
+        hint = "That is the magic of a label file: were the two paths swapped? Give the path of the images."
+    elif magic in (b"\0\0\x08\x03", b"\0\0\x08\x04"):
+        hint = "That is the magic of an image file: were the two paths swapped?"
+    elif len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] != 8 and magic[3] in axes:
+        hint = "The numbers are of another type: convert them to unsigned bytes, 0..255."
+    else:
+        hint = "This is no IDX file of images or labels: fetch it again, or look at its name."
+    found = f"0x{magic.hex()}" if len(magic) == 4 else f"{len(magic)} bytes in all"
+    raise FormatError(f"{path}: expected magic {expected} at byte 0, found {found}. {hint}")
+
+
+def _check_images(path: Path, images: Pixels, train_path: Path, train: Pixels) -> None:
+    """Raise FormatError unless there are 1 to 4 channels, and the shape is that of the training pictures."""
+    if images.ndim == 4 and images.shape[3] > 4:
+        raise FormatError(
+            f"{path}: found {images.shape[3]} channels in {_times(images.shape)}, expected 1 to 4 on the "
+            "last axis. "
+            "Write the images with the channels last."
+        )
+    if images.shape[1:] != train.shape[1:]:
+        raise FormatError(
+            f"{path}: found pictures of {_times(images.shape[1:])}, expected {_times(train.shape[1:])} as in "
+            f"{train_path.name}. Fetch the two files from the same place."
+        )
+
+
+def _with_channels(images: Pixels) -> Pixels:
+    return images[..., None] if images.ndim == 3 else images
