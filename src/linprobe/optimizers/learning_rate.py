@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from linprobe.objective import Objective
+from linprobe.optimizers.base import zeros_state
 from linprobe.optimizers.updates import UPDATES
 
 __all__ = ["descent_rate", "loss_curvature", "stochastic_rate"]
@@ -52,19 +55,14 @@ def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum
     adagrad, rmsprop, adam:  eta = r margin / (mean of ||[x', 1]||_1)
 
     A first step changes each entry of W by eta whatever the gradient, hence a score by at most
-    eta ||[x', 1]||_1: by r margins (see REACH), for a typical image.
+    eta ||[x', 1]||_1: by r margins (see REACH), for a typical image. It is
+    at most mean |dL/dW at 0| / (curvature of reg R), beyond which the penalty would pull back.
 
     One rate serves W and b, and the bias has the feature 1: features far smaller than 1 learn slowly whatever
     the rate, and the words say so.
     """
     if UPDATES[update].adaptive:
-        size, margin, reach = objective.mean_absolute_norm(), _margin(objective), REACH[update]
-        eta = reach * margin / size
-        return eta, (
-            f"{eta:.4g} = {reach:g} * {margin:g} / {size:.4g}: the first step of {update} then changes the "
-            f"scores by about {reach * margin:g}, as the features of an image sum to {size:.4g} in size"
-            f"{_warning(size - 1.0)}"
-        )
+        return _adaptive_rate(objective, update)
     c, words = loss_curvature(objective)
     largest, weight = objective.feature_curvature(), objective.examples.sample_weight
     square = objective.mean_square_norm()
@@ -78,6 +76,25 @@ def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum
         f"{eta:.4g} = {share:.4g} / (c lambda + curvature of the penalty), with c = {words}, and "
         f"lambda = {batch:.4g}, the largest eigenvalue of the second moment of the features in a batch "
         f"of {M} ({largest:.4g} over all images){_warning(objective.mean_square_norm() - 1.0)}"
+    )
+
+
+def _adaptive_rate(objective: Objective, update: str) -> tuple[float, str]:
+    size, margin, reach = objective.mean_absolute_norm(), _margin(objective), REACH[update]
+    eta, curvature = reach * margin / size, _penalty_curvature(objective)
+    if curvature > 0.0:
+        zero = zeros_state(objective, np.float64).arrays
+        typical = float(np.abs(objective.value_and_gradient(zero["W"], zero["b"])[1]).mean())
+        if 0.0 < typical < eta * curvature:
+            eta = typical / curvature
+            return eta, (
+                f"{eta:.4g} = {typical:.4g} / {curvature:.4g}, the typical gradient at zero weights over the "
+                f"curvature of the penalty, which allows no longer first step{_warning(size - 1.0)}"
+            )
+    return eta, (
+        f"{eta:.4g} = {reach:g} * {margin:g} / {size:.4g}: the first step of {update} then changes the "
+        f"scores by about {reach * margin:g}, as the features of an image sum to {size:.4g} in size"
+        f"{_warning(size - 1.0)}"
     )
 
 
