@@ -1,4 +1,4 @@
-"""A classifier on the engine that is there, and the digits."""
+"""The digits, and a classifier of them."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def digits() -> Digits:
 @pytest.fixture
 def fitted(digits: Digits) -> LinearClassifier:
     """A classifier of the digits, trained for three epochs."""
-    settings: dict[str, Any] = {"epochs": 3, "random_state": 0, "engine": "reference"}
+    settings: dict[str, Any] = {"epochs": 3, "random_state": 0}
     return LinearClassifier(**settings).fit(*digits)

@@ -31,8 +31,8 @@ Digits = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 
 def make(**parameters: Any) -> LinearClassifier:
-    """A classifier with a fixed seed, on the plain engine."""
-    return LinearClassifier(**{"random_state": 0, "engine": "reference", **parameters})
+    """A classifier with a fixed seed."""
+    return LinearClassifier(**{"random_state": 0, **parameters})
 
 
 def blobs(n: int, n_classes: int, seed: int = 0) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
@@ -119,10 +119,10 @@ class SquaredDistance(Loss):
 
 def test_a_loss_of_the_user_is_trained_and_survives_clone() -> None:
     X, y = blobs(60, 3)
-    classifier = clone(make(loss=SquaredDistance(), optimizer="gd", penalty="none", tol=1e-9)).fit(X, y)
+    classifier = clone(make(loss=SquaredDistance(), optimizer="gd", penalty="none", tol=1e-7)).fit(X, y)
     Z = np.column_stack([X, np.ones(60)])
     least_squares = np.linalg.lstsq(Z, np.eye(3)[y], rcond=None)[0]
-    assert_allclose(classifier.coef_, least_squares[:-1].T, atol=1e-6)
+    assert_allclose(classifier.coef_, least_squares[:-1].T, atol=1e-5)
 
 
 # the identities it keeps
@@ -445,7 +445,7 @@ def test_bad_arrays_are_named() -> None:
 
 def test_an_early_end_is_a_warning_and_a_status() -> None:
     X, y = blobs(30, 3)
-    with pytest.warns(ConvergenceWarning, match=r"max_iter was reached first.*gradient norm .*tol 1e-05"):
+    with pytest.warns(ConvergenceWarning, match=r"max_iter was reached first.*gradient norm .*tol 0\.0001"):
         assert make(optimizer="gd", max_iter=1).fit(X, y).status_ is Status.MAX_ITER
     with pytest.warns(ConvergenceWarning, match="lower learning_rate"):
         classifier = make(learning_rate=1e30, loss="squared-hinge").fit(X, y)

@@ -31,7 +31,7 @@ Digits = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 def make(**parameters: Any) -> LinearClassifier:
     """A classifier that is trained at once."""
-    return LinearClassifier(**{"random_state": 0, "engine": "reference", "epochs": 2, **parameters})
+    return LinearClassifier(**{"random_state": 0, "epochs": 2, **parameters})
 
 
 def parts(content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:

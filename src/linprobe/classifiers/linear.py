@@ -109,7 +109,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     Example:
         >>> X = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
         >>> y = ["up", "right", "up", "right"]
-        >>> classifier = LinearClassifier(random_state=0, engine="reference").fit(X, y)
+        >>> classifier = LinearClassifier(random_state=0).fit(X, y)
         >>> classifier.predict(np.array([[0.0, 3.0]]))
         array(['up'], dtype='<U5')
     """
@@ -138,7 +138,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         class_weight: Mapping[Any, float] | str | None = None,
         engine: str = "threads",
         max_iter: int = 1000,
-        tol: float = 1e-5,
+        tol: float = 1e-4,
         random_state: int | np.random.RandomState | None = None,
         n_threads: int | None = None,
     ) -> None:
