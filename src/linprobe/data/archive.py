@@ -214,18 +214,23 @@ class _Names:
         self.files: list[str] = []
         self.folders: set[str] = set()
         self._seen: set[str] = set()
+        self._plain: dict[str, tuple[str, bool, bool]] = {}
+        """Of each folder: its name without detours, whether it leaves the archive, whether it is hidden."""
 
     def add(self, given: str, is_folder: bool) -> bool:
         """Whether the entry `given` is a file to read. Raises ArchiveError if it is unsafe."""
-        name = given.replace("\\", "/")
-        if name.startswith("/") or name[1:3] == ":/":
+        folder, _, last = given.replace("\\", "/").rstrip("/").rpartition("/")
+        if given[:1] in ("/", "\\") or given[1:3] in (":/", ":\\"):
             raise _unsafe(self.source, given, "an absolute path")
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        if ".." in parts:
+        if folder not in self._plain:  # entries share few folders, so these are looked at once
+            parts = [part for part in folder.split("/") if part not in ("", ".")]
+            self._plain[folder] = ("/".join(parts), ".." in parts, any(map(is_hidden, parts)))
+        inside, leaves, hidden = self._plain[folder]
+        if leaves or last == "..":
             raise _unsafe(self.source, given, "a path that leaves the archive")
-        if not parts or any(is_hidden(part) for part in parts):
+        if hidden or last in ("", ".") or is_hidden(last):
             return False
-        name = "/".join(parts)
+        name = f"{inside}/{last}" if inside else last
         if is_folder:
             self.folders.add(name)
             return False
