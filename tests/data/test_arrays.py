@@ -221,6 +221,7 @@ def test_labels_beside_class_names_must_be_positions_among_them(tmp_path, y, nam
     [
         ({"a": LABELS, "b": LABELS}, r"found a, b; expected the arrays X and y, or images and labels"),
         ({}, r"found nothing; expected the arrays X and y"),
+        ({"X": PIXELS, "x": PIXELS, "y": LABELS}, r"found X, x, y; expected names that differ by more than"),
         ({"X": PIXELS}, r"found X; expected the arrays X and y"),
         ({"x_train": PIXELS, "y_train": LABELS, "x_test": PIXELS}, r"found x_test without y_test"),
         ({"x_train": PIXELS, "y_train": LABELS, "y_test": LABELS}, r"found y_test without x_test"),

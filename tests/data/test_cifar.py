@@ -328,6 +328,17 @@ def test_stored_pictures_keep_their_size(tmp_path):
         read(path, image_size=(8, 8))
 
 
+def test_a_file_that_may_not_be_read_is_an_error(tmp_path, monkeypatch):
+    path = folder_of(tmp_path, files("cifar10-binary", pictures(1), [0]))
+
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # permissions do not hold for root
+    with pytest.raises(FormatError, match=r"batches\.meta\.txt: cannot be read .*Check its permissions"):
+        read(path)
+
+
 def test_progress_is_told_file_by_file(tmp_path):
     told: list[tuple[str, int, int]] = []
     path = folder_of(tmp_path, files("cifar10-binary", pictures(1), [0]))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, Reader, ReadOptions
-from linprobe.data.stored import check_image_size, fingerprint_of_files, number_classes
+from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, number_classes
 from linprobe.errors import FormatError, LabelError
 
 __all__ = ["ArraysReader"]
@@ -77,17 +77,15 @@ class ArraysReader(Reader):
         if path is None:
             return False
         if path.is_dir():
-            names = {file.stem.lower() for file in path.glob("*.npy")}
+            names = {file.stem.lower() for file in _npy_files(path)}
             return any(names >= set(layout["train"]) for layout in LAYOUTS)
         return path.suffix.lower() in (".npz", ".npy")
 
     def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
         assert path is not None
         if path.is_dir():
-            files = sorted(path.glob("*.npy"))
-            stored = {
-                file.stem: _Stored(str(file), _load_npy(file)) for file in files if _is_known(file.stem)
-            }
+            files = [file for file in _npy_files(path) if _is_known(file.stem)]
+            stored = {file.stem: _Stored(str(file), _load_npy(file)) for file in files}
         elif path.suffix.lower() == ".npz":
             files, stored = [path], _load_npz(path)
         else:
@@ -108,6 +106,10 @@ class ArraysReader(Reader):
             parts.get("test"),
             fingerprint=fingerprint_of_files(files),
         )
+
+
+def _npy_files(folder: Path) -> list[Path]:
+    return [file for file in files_in(folder) if file.suffix.lower() == ".npy"]
 
 
 def _is_known(name: str) -> bool:
@@ -168,13 +170,11 @@ def _unreadable(where: str, error: BaseException) -> FormatError:
     if "allow_pickle" in str(error) or "Python objects" in str(error) or "pickle" in str(error):
         return FormatError(
             f"{where}: found Python objects (a pickle) or no array at all, expected an array of numbers or "
-            "strings; "
-            "a pickle can run any code and is not read. Save it again with a plain dtype."
+            "strings; a pickle can run any code and is not read. Save it again with a plain dtype."
         )
     return FormatError(
         f"{where}: found what cannot be read ({type(error).__name__}: {error}), expected an array that "
-        "numpy.save "
-        "or numpy.savez wrote. Save or fetch the file again."
+        "numpy.save or numpy.savez wrote. Save or fetch the file again."
     )
 
 
@@ -183,6 +183,12 @@ def _labelled_sets(
 ) -> tuple[tuple[str, ...], dict[str, LabelledSet]]:
     """(class names, the sets by split) of the arrays in `stored`."""
     by_name = {name.lower(): array for name, array in stored.items()}
+    if len(by_name) < len(stored):
+        raise FormatError(
+            f"{source}: found {', '.join(stored)}; expected names that differ by more than upper and lower "
+            "case. "
+            "Rename or remove one."
+        )
     for layout in LAYOUTS:
         if set(layout["train"]) <= by_name.keys():
             break
@@ -229,8 +235,7 @@ def _checked_rows(rows: _Stored) -> _Stored:
                 f"{rows.where}: found {found}, expected (N, height, width, channels) with 1 to 4 channels. "
                 "Put the channels last: X.transpose(0, 2, 3, 1)."
             )
-        # pictures are read as rows of one piece: in another order of the axes each reading would copy them
-        # all
+        # pictures are read as rows: in another order of the axes each reading would copy them all
         return _Stored(rows.where, np.ascontiguousarray(X))
     if X.dtype.kind == "f" and X.dtype.itemsize in (2, 4, 8) and X.ndim == 2 and X.shape[1]:
         _check_finite(rows.where, X)
@@ -244,9 +249,8 @@ def _checked_rows(rows: _Stored) -> _Stored:
     else:
         step = "Save pictures as uint8, 0..255, and vectors as float32 with one row each."
     raise FormatError(
-        f"{rows.where}: found {found}, expected pictures, uint8 (N, height, width[, channels]), or vectors, "
-        "float16, "
-        f"float32 or float64 (N, D). {step}"
+        f"{rows.where}: found {found}, expected pictures, uint8 (N, height, width[, channels]), or "
+        f"vectors, float16, float32 or float64 (N, D). {step}"
     )
 
 
@@ -260,8 +264,7 @@ def _check_finite(where: str, X: Array) -> None:
         row, column = (int(i) for i in np.argwhere(~finite)[0])
         raise FormatError(
             f"{where}: found {X[start + row, column]} at row {start + row}, column {column}, expected "
-            "finite numbers. "
-            "Leave the row out, or fill it: numpy.nan_to_num."
+            "finite numbers. Leave the row out, or fill it: numpy.nan_to_num."
         )
 
 
@@ -289,8 +292,8 @@ def _checked_labels(labels: _Stored, n_rows: int, rows_where: str) -> _Stored:
         )
     if y.dtype.kind == "u" and int(y.max()) > np.iinfo(np.int64).max:
         raise LabelError(
-            f"{labels.where}: found {int(y.max())} at row {int(y.argmax())}, expected integers below 2**63. "
-            "Number the classes from 0."
+            f"{labels.where}: found {int(y.max())} at row {int(y.argmax())}, expected integers below "
+            "2**63. Number the classes from 0."
         )
     if y.dtype.kind == "S":
         try:
@@ -309,14 +312,12 @@ def _check_alike(X: Mapping[str, _Stored], y: Mapping[str, _Stored]) -> None:
         if (train.dtype, train.shape[1:]) != (other.dtype, other.shape[1:]):
             raise FormatError(
                 f"{X[part].where}: found {other.dtype} rows of shape {other.shape[1:]}, expected "
-                f"{train.dtype} of "
-                f"{train.shape[1:]} as in {X['train'].where}. Save all splits alike."
+                f"{train.dtype} of {train.shape[1:]} as in {X['train'].where}. Save all splits alike."
             )
         if y["train"].array.dtype.kind != y[part].array.dtype.kind:
             raise LabelError(
                 f"{y[part].where}: found labels of dtype {y[part].array.dtype}, expected "
-                f"{y['train'].array.dtype} as "
-                f"in {y['train'].where}. Save all splits alike."
+                f"{y['train'].array.dtype} as in {y['train'].where}. Save all splits alike."
             )
 
 
@@ -339,15 +340,13 @@ def _checked_range(labels: _Stored, n_classes: int) -> npt.NDArray[np.int64]:
     if y.dtype.kind != "i":
         raise LabelError(
             f"{labels.where}: found dtype {y.dtype} beside {CLASS_NAMES}, expected integers in "
-            f"0..{n_classes - 1}. "
-            f"Save integers, or leave {CLASS_NAMES} out."
+            f"0..{n_classes - 1}. Save integers, or leave {CLASS_NAMES} out."
         )
     outside = np.flatnonzero((y < 0) | (y >= n_classes))
     if len(outside):
         row = int(outside[0])
         raise LabelError(
             f"{labels.where}: found {int(y[row])} at row {row}, expected 0..{n_classes - 1}, one of the "
-            f"{n_classes} "
-            f"{CLASS_NAMES}. Correct the label, or add the name."
+            f"{n_classes} {CLASS_NAMES}. Correct the label, or add the name."
         )
     return y.astype(np.int64)

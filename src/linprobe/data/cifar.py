@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions
-from linprobe.data.stored import check_image_size, fingerprint_of_files
+from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files
 from linprobe.errors import ArchiveError, FormatError, LabelError
 
 __all__ = ["CifarReader"]
@@ -162,7 +162,7 @@ class CifarReader(Reader):
 def _version(path: Path) -> _Version | None:
     """The version whose files are in `path`, a folder or a tar file; None where there is none."""
     if path.is_dir():
-        names = {file.name for file in path.iterdir() if file.is_file()}
+        names = {file.name for file in files_in(path)}
     elif re.search(r"\.(tar|tgz|tar\.[a-z0-9]+)$", path.name, re.IGNORECASE):
         names = set()
         try:
@@ -187,11 +187,20 @@ def _contents(path: Path, version: _Version) -> Iterator[tuple[str, str, bytes]]
 
     Raises:
         ArchiveError: the archive is damaged, or an entry is too large.
+        FormatError: a file of the folder cannot be read.
     """
     if path.is_dir():
         for name in version.files:
-            if (path / name).is_file():
-                yield name, str(path / name), (path / name).read_bytes()
+            if not (path / name).is_file():
+                continue
+            try:
+                content = (path / name).read_bytes()
+            except OSError as error:
+                raise FormatError(
+                    f"{path / name}: cannot be read ({error}); expected a file of {version.title}. "
+                    "Check its permissions."
+                ) from error
+            yield name, str(path / name), content
         return
     seen: set[str] = set()
     try:
@@ -203,8 +212,7 @@ def _contents(path: Path, version: _Version) -> Iterator[tuple[str, str, bytes]]
                 if entry.size > MOST_BYTES:
                     raise ArchiveError(
                         f"{path}, entry {entry.name}: found {entry.size} bytes, expected at most "
-                        f"{MOST_BYTES}. "
-                        "This is not the CIFAR that its authors publish: fetch it again."
+                        f"{MOST_BYTES}. This is not the CIFAR that its authors publish: fetch it again."
                     )
                 seen.add(name)
                 file = archive.extractfile(entry)
@@ -226,8 +234,8 @@ def _images(batches: list[_Batch], class_names: tuple[str, ...], source: str) ->
             row = int(outside[0])
             raise LabelError(
                 f"{batch.where}: found label {batch.labels[row]} at row {row}, expected "
-                f"0..{len(class_names) - 1}, "
-                f"one of the {len(class_names)} class names. Fetch the file again."
+                f"0..{len(class_names) - 1}, one of the {len(class_names)} class names. Fetch the file "
+                "again."
             )
         end = start + len(batch.labels)
         images[start:end] = batch.pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
@@ -244,9 +252,9 @@ def _binary_batch(where: str, content: bytes, version: _Version) -> _Batch:
     record = version.n_label_bytes + N_BYTES
     if not content or len(content) % record:
         raise FormatError(
-            f"{where}: found {len(content)} bytes, expected a multiple of {record}: {version.n_label_bytes} "
-            "of label "
-            f"and {N_BYTES} of picture in each record. Fetch the file again: it is cut short or damaged."
+            f"{where}: found {len(content)} bytes, expected a multiple of {record}: "
+            f"{version.n_label_bytes} of label and {N_BYTES} of picture in each record. Fetch the file "
+            "again: it is cut short or damaged."
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, record)
     labels = records[:, version.n_label_bytes - 1].astype(np.int64)
@@ -414,7 +422,7 @@ class _PlainUnpickler(pickle.Unpickler):
         if (module, name) not in _ADMITTED:
             raise FormatError(
                 f"{self.where}: found {module}.{name} in the pickle, expected NumPy arrays and plain "
-                "containers "
-                "only. Loading it could run any code, so it was not loaded: fetch the file from its authors."
+                "containers only. Loading it could run any code, so it was not loaded: fetch the file "
+                "from its authors."
             )
         return _ADMITTED[module, name]

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions
-from linprobe.data.stored import check_image_size, fingerprint_of_files, number_classes
+from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, number_classes
 from linprobe.errors import FormatError, LabelError
 from linprobe.shapes import Pixels
 
@@ -58,9 +58,9 @@ class IdxReader(Reader):
             _check_images(file, images[part], files["train"], images["train"])
             if len(labels[part]) != len(images[part]):
                 raise LabelError(
-                    f"{labels_files[part]}: found {len(labels[part])} labels, expected {len(images[part])}, "
-                    "one for "
-                    f"each image of {file.name}. Fetch the two files from the same place."
+                    f"{labels_files[part]}: found {len(labels[part])} labels, expected "
+                    f"{len(images[part])}, one for each image of {file.name}. Fetch the two files from the "
+                    "same place."
                 )
         class_names, numbered = number_classes(labels.values())
         parts = {
@@ -81,9 +81,9 @@ class IdxReader(Reader):
 def _images_files(folder: Path) -> dict[tuple[str, str], Path]:
     """The images files of `folder` by (name of the set, train or test); a plain one goes before its .gz."""
     found: dict[tuple[str, str], Path] = {}
-    for file in sorted(folder.iterdir()):
+    for file in files_in(folder):
         match = MNIST_NAME.fullmatch(file.name)
-        if match and file.is_file():
+        if match:
             found.setdefault((match["set"] or "", "train" if match["part"] == "train" else "test"), file)
     return found
 
@@ -95,15 +95,14 @@ def _choose(folder: Path) -> dict[str, Path]:
     if len(sets) > 1:
         raise FormatError(
             f"{folder}: found {len(sets)} sets of IDX files ({', '.join(repr(name) for name in sets)}), "
-            "expected "
-            "one. Give the path of one images file, or move each set to a folder of its own."
+            "expected one. Give the path of one images file, or move each set to a folder of its own."
         )
     files = {part: file for (_, part), file in sorted(found.items(), reverse=True)}  # train before test
     if "train" not in files:
         raise FormatError(
-            f"{folder}: found {files['test'].name} but no training images; expected train-images-idx3-ubyte "
-            "beside "
-            "it, plain or .gz. Add it, or give the path of the images file to use it alone."
+            f"{folder}: found {files['test'].name} but no training images; expected "
+            "train-images-idx3-ubyte beside it, plain or .gz. Add it, or give the path of the images file "
+            "to use it alone."
         )
     return files
 
@@ -114,21 +113,23 @@ def _labels_file(images: Path) -> Path:
     if not word:
         raise FormatError(
             f"{images}: the name does not say which file holds its labels; expected a name with the word "
-            "'images', "
-            "as in train-images-idx3-ubyte, and the same name with 'labels' beside it. Rename the two files."
+            "'images', as in train-images-idx3-ubyte, and the same name with 'labels' beside it. Rename "
+            "the two files."
         )
     name = f"{head}labels{re.sub('idx[34]', 'idx1', tail)}"
     for candidate in (images.with_name(name), images.with_name(name + ".gz")):
         if candidate.is_file():
             return candidate
     raise FormatError(
-        f"{images}: there are no labels beside it; expected {name} or {name}.gz in {images.parent}. "
-        "Put the labels file there."
+        f"{images}: there are no labels beside it; expected {name} or {name}.gz in {images.parent}. Put "
+        "the labels file there."
     )
 
 
 def _begins_like_idx(path: Path) -> bool:
     """Whether the first bytes are an IDX magic of unsigned bytes with 1 to 4 axes."""
+    if not path.is_file():
+        return False  # a pipe would wait for someone to write
     try:
         with gzip.open(path) if _is_gzip(path) else open(path, "rb") as file:
             magic = file.read(4)
@@ -168,8 +169,7 @@ def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
             elif expected > MOST_INFLATED * stored:  # and do not ask for so much memory
                 raise FormatError(
                     f"{path}: the header claims {expected} bytes of data ({_times(shape)}), more than "
-                    f"{stored} bytes "
-                    f"of gzip can hold. {_AGAIN}"
+                    f"{stored} bytes of gzip can hold. {_AGAIN}"
                 )
             else:
                 data = file.read(expected + 1)  # one more than there should be, to see what is too long
@@ -182,8 +182,7 @@ def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         at_least = "at least " if packed and found > expected else ""
         raise FormatError(
             f"{path}: found {at_least}{found} bytes of data after the header, expected {expected} "
-            f"({_times(shape)}). "
-            f"{_AGAIN}"
+            f"({_times(shape)}). {_AGAIN}"
         )
     if expected == 0:
         raise FormatError(
@@ -224,13 +223,12 @@ def _check_images(path: Path, images: Pixels, train_path: Path, train: Pixels) -
     if images.ndim == 4 and images.shape[3] > 4:
         raise FormatError(
             f"{path}: found {images.shape[3]} channels in {_times(images.shape)}, expected 1 to 4 on the "
-            "last axis. "
-            "Write the images with the channels last."
+            "last axis. Write the images with the channels last."
         )
     if images.shape[1:] != train.shape[1:]:
         raise FormatError(
-            f"{path}: found pictures of {_times(images.shape[1:])}, expected {_times(train.shape[1:])} as in "
-            f"{train_path.name}. Fetch the two files from the same place."
+            f"{path}: found pictures of {_times(images.shape[1:])}, expected {_times(train.shape[1:])} as "
+            f"in {train_path.name}. Fetch the two files from the same place."
         )
 
 

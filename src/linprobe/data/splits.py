@@ -46,8 +46,7 @@ def split_dataset(
     """`dataset` with the parts it lacks held out of its training images, class by class.
 
     The test part of a given seed is the same whether or not there is a validation part. Rows stay in their
-    order,
-    and all parts share one array of pixels.
+    order, and all parts share one array of pixels.
 
     Args:
         validation: share of the training images to hold out, 0 <= validation < 1, after the test part is
@@ -101,8 +100,8 @@ def stratified_folds(y: Labels, k: int, seed: int = 0) -> list[npt.NDArray[np.in
     if counts.min() < k:
         label, count = classes[counts.argmin()], int(counts.min())
         raise SplitError(
-            f"class {label} has {count} image{'s' * (count > 1)}; {k} folds need at least {k} of each class. "
-            "Ask for fewer folds, or add images."
+            f"class {label} has {count} image{'s' * (count > 1)}; {k} folds need at least {k} of each "
+            "class. Ask for fewer folds, or add images."
         )
     random = _generator(seed, FOLDS)
     # dealt out like cards, one class after the other: the next class goes on where the last one ended
@@ -151,9 +150,8 @@ def _check_classes(dataset: Dataset) -> None:
         if len(empty):
             raise SplitError(
                 f"{dataset.source}: {_classes(dataset, empty)} no image in the {part} split; expected at "
-                "least 1 "
-                f"image of each of the {len(names)} classes. Add images, or remove the class from every "
-                "split."
+                f"least 1 image of each of the {len(names)} classes. Add images, or remove the class from "
+                "every split."
             )
 
 
@@ -166,8 +164,7 @@ def _check_enough(dataset: Dataset, held_out: list[str]) -> None:
         parts = " and ".join(["train", *held_out] if len(held_out) < 2 else ["train, test", "validation"])
         raise SplitError(
             f"{dataset.source}: {_classes(dataset, few)} fewer than {needed} images to train on; expected "
-            "at least "
-            f"{needed}, one each for {parts}. Add images, or give the source splits of its own."
+            f"at least {needed}, one each for {parts}. Add images, or give the source splits of its own."
         )
 
 

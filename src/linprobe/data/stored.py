@@ -13,7 +13,15 @@ import numpy.typing as npt
 from linprobe.data.base import ReadOptions
 from linprobe.errors import ImageError
 
-__all__ = ["check_image_size", "fingerprint_of_arrays", "fingerprint_of_files", "number_classes"]
+__all__ = ["check_image_size", "files_in", "fingerprint_of_arrays", "fingerprint_of_files", "number_classes"]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files right in `folder`, sorted; none where it may not be listed, which the folder reader reports."""
+    try:
+        return sorted(file for file in folder.iterdir() if file.is_file())
+    except OSError:
+        return []
 
 
 def number_classes(
