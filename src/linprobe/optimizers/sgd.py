@@ -46,7 +46,7 @@ class SGD(Optimizer):
         momentum: mu of momentum and nesterov, 0 <= mu < 1.
         rho, beta1, beta2: of rmsprop and adam, likewise.
         epsilon: of the adaptive updates, > 0.
-        warmup: epochs over which the rate rises from 0 in a straight line, >= 0.
+        warmup: epochs over which the rate rises in a straight line, >= 0.
         final_rate: share of the learning rate at which schedules end, 0 < final_rate <= 1.
         average: whether the result is the mean of the iterates of the second half of the epochs.
         patience: end after this many epochs without a lower validation loss, >= 1; None runs all. With it the
