@@ -17,7 +17,7 @@ __all__ = ["check_image_size", "files_in", "fingerprint_of_arrays", "fingerprint
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files right in `folder`, sorted; none where it may not be listed, which the folder reader reports."""
+    """The files right in `folder`, sorted; none if it may not be listed, which the folder reader reports."""
     try:
         return sorted(file for file in folder.iterdir() if file.is_file())
     except OSError:
