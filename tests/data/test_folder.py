@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -172,3 +173,15 @@ def test_any_number_of_threads_gives_the_same_pixels_and_progress_ends_at_the_to
     assert np.array_equal(one.train.X, many.train.X)
     assert [done for _, done, _ in calls] == [256, 512, 600]
     assert calls[-1] == ("decoding pictures", 600, 600)
+
+
+def test_pipes_and_links_to_nowhere_are_broken_pictures(tmp_path: Path) -> None:
+    for name in "ab":
+        save(tmp_path / name / "0.png")
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    (tmp_path / "b" / "nowhere.png").symlink_to(tmp_path / "missing")
+    dataset = FolderReader().read("s", tmp_path, ReadOptions(on_bad_image="skip"))
+    assert [(s.name, s.reason) for s in dataset.skipped] == [
+        ("a/pipe.png", "not a plain file"),
+        ("b/nowhere.png", "No such file or directory"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -88,9 +89,13 @@ class _FolderFiles(PictureFiles):
     def read(self, i: int) -> bytes:
         """The bytes of file `i`."""
         try:
-            with (self.root / self.names[i]).open("rb", buffering=0) as file:
-                if os.fstat(file.fileno()).st_size > FILE_LIMIT:
-                    raise BrokenImage(f"larger than {FILE_LIMIT:,} bytes")
+            path = os.path.join(self.root, self.names[i])
+            about = os.stat(path)
+            if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
+                raise BrokenImage("not a plain file")
+            if about.st_size > FILE_LIMIT:
+                raise BrokenImage(f"larger than {FILE_LIMIT:,} bytes")
+            with open(path, "rb", buffering=0) as file:
                 return file.readall()
         except OSError as error:
             raise BrokenImage(error.strerror or str(error)) from error
@@ -223,8 +228,8 @@ def _walk(
                     _walk(root, name, folders, found, (*above, real))
                 else:
                     # A link to nowhere is a broken picture; its own size and time stand for it.
-                    stat = entry.stat(follow_symlinks=os.path.exists(entry.path))
-                    found.append((name, stat.st_size, stat.st_mtime_ns))
+                    about = entry.stat(follow_symlinks=os.path.exists(entry.path))
+                    found.append((name, about.st_size, about.st_mtime_ns))
     except OSError as error:
         raise SourceError(
             f"{root / inside}: cannot be listed ({error.strerror}); check its permissions."
