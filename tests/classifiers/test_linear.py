@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -203,6 +204,33 @@ def test_uint8_rows_reach_the_engine_as_they_lie(monkeypatch: pytest.MonkeyPatch
         X.flags.writeable = True
     assert len(seen) == 2
     assert all(np.shares_memory(rows, X) and rows.dtype == np.uint8 for rows in seen)
+
+
+def test_a_memory_map_that_cannot_be_written_is_trained_on(tmp_path: Path, digits: Digits) -> None:
+    X, y = digits
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert_array_equal(make(epochs=1).fit(mapped, y).coef_, make(epochs=1).fit(X, y).coef_)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "gd"])
+def test_the_number_of_threads_changes_no_bit(digits: Digits, optimizer: str) -> None:
+    settings: dict[str, Any] = {"optimizer": optimizer, "epochs": 2, "max_iter": 400}
+    one, two, three = (make(**settings, n_threads=n).fit(*digits) for n in (1, 2, 3))
+    assert_array_equal(one.coef_, two.coef_)
+    assert_array_equal(one.coef_, three.coef_)
+
+
+def test_rows_of_weight_zero_teach_nothing_about_their_class(digits: Digits) -> None:
+    X, y = digits
+    classifier = make().fit(X, y, np.where(y == 3, 0.0, 1.0))
+    assert not (classifier.predict(X) == 3).any()
+
+
+def test_children_of_joblib_come_to_the_same_scores(digits: Digits) -> None:
+    X, y = digits
+    alone, shared = (cross_val_score(make(epochs=2), X, y, cv=3, n_jobs=n) for n in (1, 2))
+    assert_array_equal(alone, shared)
 
 
 def test_a_fitted_classifier_survives_pickling(digits: Digits, fitted: LinearClassifier) -> None:
