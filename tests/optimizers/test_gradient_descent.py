@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from linprobe.errors import ParameterError
+from linprobe.features import Pixels
 from linprobe.losses import Loss, SoftmaxCrossEntropy
+from linprobe.objective import Objective
 from linprobe.optimizers import GradientDescent, State, Status
 
 SMOOTH = [
@@ -83,6 +86,17 @@ def test_a_run_continued_from_a_state_has_the_same_bits(make_objective, line_sea
     assert again.b.tobytes() == whole.b.tobytes()
     assert again.passes == whole.passes
     assert [row["objective"] for row in again.history] == [row["objective"] for row in whole.history[7:]]
+
+
+def test_the_native_engine_converges_on_pixels_too():
+    pixels = load_digits()
+    X = np.round(pixels.data * 255.0 / 16.0).astype(np.uint8)[:300]
+    common = {"loss": "softmax", "penalty": "l2", "reg": 0.01, "affine": Pixels().fit(X).affine}
+    objective = Objective(X, pixels.target[:300], **common, engine="threads", n_threads=1)
+    solution = GradientDescent(max_iter=500, tol=1e-4).minimize(objective)
+    reference = objective.with_engine("reference")
+    assert solution.status is Status.CONVERGED
+    assert reference.evaluate(solution.W, solution.b).gradient_norm <= 1.1e-4
 
 
 def test_the_callback_stops_it(catalogue):

@@ -172,6 +172,31 @@ def test_an_engine_with_a_loop_of_its_own_gets_the_arrays_and_the_plan_of_the_pl
     assert names == {f"{name}{suffix}" for name in "Wb" for suffix in suffixes}
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.uint8, 1e-3), (np.float64, 1e-12)])
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize(("loss", "penalty"), list(itertools.product(LOSSES, ("l2", "elastic-net"))))
+def test_the_loop_of_the_native_engine_ends_where_the_plain_loop_does(
+    digits, loss, penalty, update, dtype, tolerance
+):
+    plain, _ = digits(loss, penalty, None if dtype is np.uint8 else 1.0 / 255.0)
+    native = plain.with_engine("threads", n_threads=2)
+    found, expected = (SGD(epochs=1, update=update, average=True).minimize(each) for each in (native, plain))
+    assert "the engine's own" in found.chosen["loop"]
+    assert "plain NumPy" in expected.chosen["loop"]
+    np.testing.assert_allclose(found.W, expected.W, atol=tolerance * np.abs(expected.W).max(), rtol=0)
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_the_native_engine_has_the_same_bits_for_any_number_of_threads_resumed_or_not(digits, update):
+    reference, _ = digits("softmax", "l1")
+    one, two = (reference.with_engine("threads", n_threads=n) for n in (1, 2))
+    optimizer, states = SGD(epochs=3, update=update), []
+    whole = optimizer.minimize(one, callback=lambda row: states.append(row.state))
+    resumed = optimizer.minimize(two, start=states[1])
+    assert resumed.W.tobytes() == whole.W.tobytes()
+    assert resumed.b.tobytes() == whole.b.tobytes()
+
+
 def test_a_penalty_that_the_engine_does_not_know_goes_through_the_plain_loop(make_objective, monkeypatch):
     class Unknown(Penalty):
         name, smooth = "unknown", True
