@@ -154,6 +154,8 @@ def test_two_classes_have_one_row_of_coefficients_and_positive_scores_mean_the_s
     assert classifier.coef_.shape == (1, 5)
     assert classifier.intercept_.shape == (1,)
     assert_array_equal(classifier.predict(X) == "yes", classifier.decision_function(X) > 0)
+    assert_allclose(classifier.scores(X), X @ classifier.weights_.T + classifier.bias_, rtol=1e-12)
+    assert_array_equal(np.diff(classifier.scores(X))[:, 0], classifier.decision_function(X))
 
 
 def test_probabilities_are_the_softmax_of_the_scores(digits: Digits, fitted: LinearClassifier) -> None:

@@ -273,26 +273,26 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:
         """Scores S = X @ coef_.T + intercept_, (N, K) float64; for two classes S[:, 1] - S[:, 0], (N,)."""
-        S = self._scores(X)
+        S = self.scores(X)
         return S[:, 1] - S[:, 0] if len(self.classes_) == 2 else S
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """(N,) labels with the highest score; of equal scores the first."""
-        S = self._scores(X)
+        S = self.scores(X)
         labels: npt.NDArray[Any] = self.classes_[S.argmax(axis=1)]
         return labels
 
     @available_if(_is_softmax)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """(N, K) probabilities, the softmax of the scores: only with loss="softmax"."""
-        S = self._scores(X)
+        S = self.scores(X)
         probabilities: npt.NDArray[np.float64] = SoftmaxCrossEntropy().probabilities(S).astype(np.float64)
         return probabilities
 
     @available_if(_is_softmax)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """(N, K) logarithms of the probabilities, from the scores: finite where a probability rounds to 0."""
-        S = self._scores(X)
+        S = self.scores(X)
         logarithms: npt.NDArray[np.float64] = SoftmaxCrossEntropy().log_probabilities(S).astype(np.float64)
         return logarithms
 
@@ -301,8 +301,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         """`classes_` as text."""
         return tuple(str(label) for label in self.classes_)
 
-    def _scores(self, X: Any) -> npt.NDArray[np.float64]:
-        """(N, K) float64, from rows as they lie in memory."""
+    def scores(self, X: Any) -> npt.NDArray[np.float64]:
+        """Scores S = W x' + b, (N, K) float64 for two classes too, from rows as they lie in memory."""
         check_is_fitted(self, "weights_")
         X = validate_data(self, X, dtype=list(DTYPES), reset=False)
         examples = Examples(X, np.zeros(len(X), np.int64), len(self.classes_), affine=self.affine_)
