@@ -171,9 +171,7 @@ def test_rows_written_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
 
 
 def test_a_cell_without_a_number_is_empty() -> None:
-    row = epoch_row(
-        3, validation_loss=float("nan"), validation_accuracy=np.float64("nan"), objective=np.float64(0.1)
-    )
+    row = epoch_row(3, validation_loss=float("nan"), validation_accuracy=np.float64("nan"), objective=np.float64(0.1))
     cells = dict(zip(TRACE_COLUMNS, row.split(","), strict=True))
     assert cells["epoch"] == "3"
     assert cells["objective"] == "0.1"
@@ -203,7 +201,7 @@ def test_a_trace_that_does_not_reach_the_checkpoint_is_named(tmp_path: Path) -> 
 
 def test_a_new_run_takes_no_folder_that_holds_something(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="it is not empty, or give --out a new or empty folder"):
+    with pytest.raises(RunError, match="the folder is not empty, but --out needs a new or empty one"):
         RunFolder.create(tmp_path, SETTINGS)
     RunFolder.create(tmp_path / "run", SETTINGS)
     with pytest.raises(RunError, match="a run is there already; continue it with --resume"):

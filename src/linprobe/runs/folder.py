@@ -127,9 +127,7 @@ def _explain(path: Path, error: OSError) -> NoReturn:
             f"{path}: the disk is full ({error.strerror}); the file is as it was before. "
             f"Free some space, then continue with `linprobe train --resume {path.parent}`."
         ) from error
-    raise RunError(
-        f"{path}: cannot be written ({error.strerror}); check the folder and its permissions."
-    ) from error
+    raise RunError(f"{path}: cannot be written ({error.strerror}); check the folder and its permissions.") from error
 
 
 @dataclass
@@ -173,8 +171,7 @@ class RunFolder:
             raise RunError(f"{path}: no such run folder; `linprobe train SOURCE` makes one.")
         if not (path / "settings.json").is_file():
             raise RunError(
-                f"{path}: not a run folder: it has no settings.json. "
-                "Give the folder that `linprobe train` printed."
+                f"{path}: not a run folder: it has no settings.json. Give the folder that `linprobe train` printed."
             )
         run = cls(path)
         found = run.settings().get("run_version")
@@ -267,9 +264,7 @@ class RunFolder:
         try:
             lines = trace_path.read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise RunError(
-                f"{trace_path}: the trace cannot be read ({error}); start the run anew."
-            ) from error
+            raise RunError(f"{trace_path}: the trace cannot be read ({error}); start the run anew.") from error
         trace = lines[1 : state.epoch + 2]  # the header, then a row for epoch 0, 1, ...
         epochs = [line.split(",", 1)[0] for line in trace]
         if lines[:1] != [",".join(TRACE_COLUMNS)] or epochs != [str(e) for e in range(state.epoch + 1)]:
@@ -286,9 +281,7 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{path}: cannot be read ({error}); start the run anew.") from error
         if not isinstance(value, dict):
-            raise RunError(
-                f"{path}: expected a JSON object, found {type(value).__name__}; start the run anew."
-            )
+            raise RunError(f"{path}: expected a JSON object, found {type(value).__name__}; start the run anew.")
         return value
 
     def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
@@ -306,13 +299,10 @@ def check_free(path: Path) -> None:
     """Raise RunError unless a run can be made at `path`: nothing is there, or an empty folder."""
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: is a file, but --out needs a new or empty folder.")
+    if (path / "settings.json").exists():
+        raise RunError(f"{path}: a run is there already; continue it with --resume {path}, or choose another --out.")
     if path.is_dir() and any(path.iterdir()):
-        what = (
-            f"a run is there already; continue it with --resume {path}"
-            if (path / "settings.json").exists()
-            else "it is not empty"
-        )
-        raise RunError(f"{path}: {what}, or give --out a new or empty folder.")
+        raise RunError(f"{path}: the folder is not empty, but --out needs a new or empty one.")
 
 
 def new_run_path(source: str, loss: str, parent: Path) -> Path:

@@ -1,0 +1,124 @@
+"""The command line: one file per command, loaded when it is called.
+
+Exit codes: 0 done; 1 a gradient is wrong, or linprobe itself is; 2 bad input, in one line; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from linprobe.cli.options import debug
+from linprobe.errors import LinprobeError
+
+__all__ = ["main"]
+
+COMMANDS = ("train", "evaluate", "predict", "gradcheck", "info", "cache")
+"""Each is a module of this room that holds a click command of the same name."""
+
+
+class Linprobe(click.Group):
+    """The group of commands, which also turns every exception into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands, in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, its module imported only now: `--help` of one must not pay for the others."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"linprobe.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but an unknown command is answered with the known ones."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no such command {args[0]!r}; expected one of {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; every exception that is not click's own ends here."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except LinprobeError as error:
+            _end(ctx, str(error), 2)
+        except KeyboardInterrupt as stop:
+            _end(ctx, str(stop) or "stopped by Ctrl-C", 130, kind="")
+        except BrokenPipeError:
+            # The reader of our output has left (`| head`): nobody is there to be told.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+        except MemoryError as error:
+            _end(ctx, f"out of memory ({error}); use a smaller --image-size or fewer --threads", 2)
+        except Exception as error:
+            text = str(error).strip().replace("\n", " ")
+            _end(ctx, f"{type(error).__name__}: {text}. This is a bug in linprobe: --debug shows where", 1)
+
+    def main(  # type: ignore[override]  # click's overloads differ between its versions
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
+        """Run and leave with an exit code; an unusable command line is told in one line."""
+        if not extra.pop("standalone_mode", True):
+            return super().main(args, prog_name, standalone_mode=False, **extra)
+        try:
+            code = super().main(args, prog_name, standalone_mode=False, **extra)
+        except click.Abort:
+            click.echo("stopped by Ctrl-C", err=True)
+            code = 130
+        except click.ClickException as error:
+            context = getattr(error, "ctx", None)
+            hint = f"; see {context.command_path} --help" if context else ""
+            click.echo(f"error: {_one_line(error.format_message()).rstrip('.')}{hint}", err=True)
+            code = 2
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _end(ctx: click.Context, message: str, code: int, kind: str = "error: ") -> NoReturn:
+    """Leave with `code` after one line on stderr; with --debug the traceback comes first."""
+    if ctx.meta.get("linprobe.debug"):
+        click.echo(traceback.format_exc(), err=True, nl=False)
+    click.echo(f"{kind}{message}", err=True)
+    ctx.exit(code)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"linprobe {version('linprobe')}")
+        ctx.exit()
+
+
+@click.group(cls=Linprobe, context_settings={"help_option_names": ["-h", "--help"]})
+@debug
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version.",
+)
+def main() -> None:
+    """Train and question a linear image classifier, f(x, W) = Wx + b.
+
+    \b
+    linprobe train pictures/              a folder with one folder of pictures per class
+    linprobe evaluate runs/... pictures/  accuracy, class by class
+    linprobe predict runs/... cat.jpg     the class of one picture
+    """

@@ -1,0 +1,161 @@
+"""Options that several commands share, and the kinds of value they take."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["IMAGE_SIZE", "LEARNING_RATE", "Number", "debug", "json_output", "objective_options", "reading", "threads"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LOSSES = ("softmax", "hinge", "squared-hinge")
+PENALTIES = ("l2", "l1", "elastic-net", "none")
+
+
+class ImageSize(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+    """`HxW` or one number for both, in pixels, as (height, width)."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """(height, width), both at least 1."""
+        found = re.fullmatch(r"(\d+)(?:[xX×](\d+))?", str(value).strip())
+        size = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if min(size) < 1:
+            self.fail(f"{value!r}; expected height x width in pixels, as in 32x32", param, ctx)
+        return size
+
+
+class LearningRate(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+    """A positive number, or `auto`."""
+
+    name = "F|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """The number, or "auto"."""
+        if value == "auto":
+            return "auto"
+        try:
+            rate = float(value)
+        except ValueError:
+            rate = float("nan")
+        if not 0 < rate < float("inf"):
+            self.fail(f"{value!r}; expected a number > 0, or auto", param, ctx)
+        return rate
+
+
+class Number(click.FloatRange):
+    """A number in a range, infinity and NaN left out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r}; expected a finite number", param, ctx)
+        return number
+
+
+IMAGE_SIZE = ImageSize()
+LEARNING_RATE = LearningRate()
+
+
+def _remember_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.meta["linprobe.debug"] = bool(value or ctx.meta.get("linprobe.debug"))
+
+
+debug = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember_debug,
+    help="Show the traceback of an error.",
+)
+json_output = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there."
+)
+threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="T",
+    help="Threads that compute; the result has the same bits for any number.  [default: one per core]",
+)
+
+
+def reading(command: Command) -> Command:
+    """Options on how a source is read, the same for every command that reads one."""
+    for option in (
+        click.option(
+            "--no-cache",
+            "cache",
+            is_flag=True,
+            flag_value=False,
+            default=True,
+            help="Keep no decoded pixels, use none.",
+        ),
+        click.option(
+            "--on-bad-image",
+            type=click.Choice(["fail", "skip"]),
+            default="fail",
+            show_default=True,
+            help="fail: list every broken picture and stop. skip: leave them out and count them.",
+        ),
+        click.option(
+            "--image-size",
+            type=IMAGE_SIZE,
+            help="Resize every picture to this height and width in pixels, as in 32x32.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def objective_options(command: Command) -> Command:
+    """Options that say what is minimised: L(W, b) = (1/N) sum L_i + reg R(W)."""
+    for option in (
+        click.option(
+            "--beta",
+            type=Number(min=0),
+            default=1.0,
+            show_default=True,
+            metavar="F",
+            help="Of the elastic net: R = sum (beta W² + |W|).",
+        ),
+        click.option(
+            "--reg",
+            type=Number(min=0),
+            default=1e-3,
+            show_default=True,
+            metavar="F",
+            help="Weight of the penalty, lambda.",
+        ),
+        click.option(
+            "--penalty",
+            type=click.Choice(PENALTIES),
+            default="l2",
+            show_default=True,
+            help="R(W): l2 = sum W², l1 = sum |W|, elastic-net = sum (beta W² + |W|); the bias is not penalised.",
+        ),
+        click.option(
+            "--delta",
+            type=Number(min=0, min_open=True),
+            default=1.0,
+            show_default=True,
+            metavar="F",
+            help="Margin that the hinge losses ask of the correct class, in the unit of the scores.",
+        ),
+        click.option(
+            "--loss",
+            type=click.Choice(LOSSES),
+            default="softmax",
+            show_default=True,
+            help="L_i: softmax = -log p_y; hinge = sum over j != y of max(0, s_j - s_y + delta); "
+            "squared-hinge = the sum of their squares.",
+        ),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,121 @@
+"""How the commands speak: results on stdout, as a table or as one JSON object; progress on stderr."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from linprobe.data.base import ProgressCallback
+
+__all__ = ["number", "print_facts", "print_json", "print_table", "progress", "say", "share"]
+
+Row: TypeAlias = Sequence[str]
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """One JSON object on stdout; NaN and infinity, which JSON does not have, become null."""
+    click.echo(json.dumps(_jsonable(record), indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy arrays and numbers, without importing NumPy here
+        return _jsonable(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, on stderr."""
+    click.echo(text, err=True)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """`value` for a table; a dash where there is none."""
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+
+
+def share(value: float | None) -> str:
+    """A share 0..1, such as an accuracy, with four decimals; a dash where there is none."""
+    return "-" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """A result on stdout, a line per fact: name, value."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 3))
+    for name, value in facts.items():
+        table.add_row(Text(name, style="cyan"), Text(value))
+    _print(table)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Row], *, numeric: Sequence[str] = (), title: str = "") -> None:
+    """A table on stdout: `numeric` columns are set flush right; `title` above it."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=Text(title) if title else None,
+        title_justify="left",
+        pad_edge=False,
+        header_style="cyan",
+    )
+    for column in columns:
+        table.add_column(Text(column), justify="right" if column in numeric else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    """Put a table on stdout, fitted to the terminal; into a file or a pipe no line is broken and no colour used."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    console = Console(highlight=False, no_color=True, width=1000, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().rstrip().split("\n")))
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[ProgressCallback]:
+    """A callback (what, done, total) that draws a bar on stderr; it does nothing where that is no terminal.
+
+    The bar goes away when it is done: what stays on the screen is the result.
+    """
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda what, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("", total=None, visible=False)
+
+        def report(what: str, done: int, total: int) -> None:
+            bars.update(task, description=what, completed=done, total=total, visible=True)
+
+        yield report

@@ -1,0 +1,194 @@
+"""How a classifier does on labelled images: accuracy, class by class, and who is taken for whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.model_file import load_model
+from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.splits import split_dataset
+from linprobe.errors import IncompatibleError, SplitError
+from linprobe.objective import Objective
+from linprobe.runs.models import model_file_of
+from linprobe.shapes import Labels
+
+__all__ = ["Performance", "SplitName", "evaluate_source", "labels_by_name", "measure"]
+
+SplitName = Literal["train", "validation", "test", "all"]
+
+BLOCK_NUMBERS = 2**22
+"""Scores in a block of images: 32 MB of float64."""
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What a classifier does on a set of labelled images.
+
+    Attributes:
+        n_images: how many there are.
+        accuracy: share of them classified correctly, 0..1.
+        loss: mean of L_i over them, without the penalty.
+        class_names: names of the K classes, in the order of the classifier.
+        confusion: (K, K) int64; entry [i, j] counts the images of class i that are classified as j.
+    """
+
+    n_images: int
+    accuracy: float
+    loss: float
+    class_names: tuple[str, ...]
+    confusion: npt.NDArray[np.int64]
+
+    @property
+    def class_counts(self) -> list[int]:
+        """Images of each class."""
+        return [int(count) for count in self.confusion.sum(axis=1)]
+
+    @property
+    def class_accuracy(self) -> list[float]:
+        """Share of the images of each class classified correctly; NaN for a class without images."""
+        hits = np.diagonal(self.confusion)
+        return [float(h) / count if count else float("nan") for h, count in zip(hits, self.class_counts, strict=True)]
+
+
+def evaluate_source(
+    model: Path,
+    source: str,
+    *,
+    split: SplitName = "test",
+    seed: int | None = None,
+    image_size: tuple[int, int] | None = None,
+    on_bad_image: Literal["fail", "skip"] = "fail",
+    cache: bool = True,
+    n_threads: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Performance:
+    """What the model of a run folder or model file does on one split of `source`.
+
+    Args:
+        model: a run folder, or a model file.
+        split: "all" takes every image of the source, its own splits or not.
+        seed: of the splits that the source does not have itself; None for that of the training, which gives the
+            same images again.
+        image_size: (height, width); None for that of the training.
+        source, on_bad_image, cache, n_threads, progress: as `open_dataset` takes them.
+    Raises:
+        LinprobeError: the model or the source cannot be read, or they do not fit.
+    """
+    classifier = load_model(model_file_of(model))
+    trained_with = classifier.extra_
+    if seed is None:
+        seed = int(trained_with.get("seed", 0))
+    if image_size is None and trained_with.get("image_size") is not None:
+        height, width = trained_with["image_size"]
+        image_size = (int(height), int(width))
+    options = ReadOptions(
+        image_size=image_size,
+        on_bad_image=on_bad_image,
+        cache=cache,
+        n_threads=n_threads,
+        seed=seed,
+        progress=progress,
+    )
+    dataset = open_dataset(source, options)
+    parts = _parts(dataset, split, float(trained_with.get("validation", 0.0)), seed)
+    measured = [measure(classifier, part, n_threads) for part in parts]
+    n = sum(part.n_images for part in measured)
+    return Performance(
+        n,
+        sum(part.accuracy * part.n_images for part in measured) / n,
+        sum(part.loss * part.n_images for part in measured) / n,
+        measured[0].class_names,
+        np.sum([part.confusion for part in measured], axis=0),
+    )
+
+
+def _parts(dataset: Dataset, split: SplitName, validation: float, seed: int) -> list[LabelledSet]:
+    """The images that `split` means; those that training held out are found again by its seed."""
+    if split == "all":
+        return [part for part in (dataset.train, dataset.validation, dataset.test) if part is not None]
+    if split == "test" and dataset.test is not None:
+        return [dataset.test]
+    part: LabelledSet | None = getattr(split_dataset(dataset, validation=validation, seed=seed), split)
+    if part is None:
+        raise SplitError(
+            f"{dataset.source}: it has no {split} split, and the training held none out; "
+            "choose --split train, test or all."
+        )
+    return [part]
+
+
+def measure(classifier: LinearClassifier, images: LabelledSet, n_threads: int | None = None) -> Performance:
+    """What `classifier` does on `images`, read in blocks; the classes are matched by name.
+
+    Raises:
+        IncompatibleError: the images have another shape than those of the training, or a class it does not know.
+    """
+    names = classifier.class_names_
+    y = labels_by_name(images, names)
+    if images.image_shape != classifier.image_shape_ or images.X.shape[1] != classifier.weights_.shape[1]:
+        raise IncompatibleError(
+            f"{images.source}: its images are {_shape(images)}, but the model was trained on "
+            f"{_shape_text(classifier.image_shape_, classifier.weights_.shape[1])}; "
+            "read the source with the --image-size of the training."
+        )
+    K = len(names)
+    objective = Objective(
+        images.X,
+        y,
+        loss=classifier.loss_,
+        penalty=None,
+        reg=0.0,
+        n_classes=K,
+        rows=images.rows,
+        affine=classifier.affine_,
+        n_threads=n_threads,
+    )
+    total, confusion = 0.0, np.zeros((K, K), np.int64)
+    size = max(1, BLOCK_NUMBERS // K)
+    for start in range(0, len(y), size):
+        rows = np.arange(start, min(start + size, len(y)))
+        scores = objective.engine.scores(classifier.weights_, classifier.bias_, rows)
+        total += float(objective.loss.value(scores, y[rows]).sum())
+        np.add.at(confusion, (y[rows], scores.argmax(axis=1)), 1)
+    n = len(y)
+    return Performance(n, float(np.trace(confusion)) / n, total / n, names, confusion)
+
+
+def labels_by_name(images: LabelledSet, class_names: tuple[str, ...]) -> Labels:
+    """The labels of `images` as positions in `class_names`.
+
+    Raises:
+        IncompatibleError: a class of the images is not among them.
+    """
+    if images.class_names == class_names:
+        return images.y
+    present = {int(label) for label in np.unique(images.y)}
+    position = {name: k for k, name in enumerate(class_names)}
+    unknown = [name for k, name in enumerate(images.class_names) if k in present and name not in position]
+    if unknown:
+        raise IncompatibleError(
+            f"{images.source}: the model does not know the class {_few(unknown)}; "
+            f"it knows {_few(list(class_names))}. Rename the classes, or train on this source."
+        )
+    table = np.array([position.get(name, -1) for name in images.class_names], dtype=np.int64)
+    return table[images.y]
+
+
+def _few(names: list[str]) -> str:
+    """At most eight of `names`, and how many more there are."""
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(repr(name) for name in names[:8]) + more
+
+
+def _shape(images: LabelledSet) -> str:
+    return _shape_text(images.image_shape, images.X.shape[1])
+
+
+def _shape_text(shape: tuple[int, ...] | None, n_features: int) -> str:
+    return f"vectors of {n_features} numbers" if shape is None else "x".join(map(str, shape))

@@ -1,0 +1,117 @@
+"""The classes that a trained model gives single pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linprobe.classifiers.model_file import load_model
+from linprobe.data.decode import BrokenImage, decode
+from linprobe.errors import ImageError, IncompatibleError
+from linprobe.losses.softmax import SoftmaxCrossEntropy
+from linprobe.runs.models import model_file_of
+from linprobe.shapes import Floats, Pixels
+
+__all__ = ["Prediction", "predict_pictures"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one picture.
+
+    Attributes:
+        image: its file.
+        class_names: names of the K classes.
+        scores: (K,) s = Wx + b.
+        probabilities: (K,), or None for a loss that gives none.
+    """
+
+    image: Path
+    class_names: tuple[str, ...]
+    scores: Floats
+    probabilities: Floats | None
+
+    @property
+    def figures(self) -> Floats:
+        """The probabilities where there are any, else the scores."""
+        return self.scores if self.probabilities is None else self.probabilities
+
+    def best(self, n: int) -> list[tuple[str, float]]:
+        """Name and figure of the `n` highest classes, the highest first; on ties, the one named first."""
+        order = np.argsort(-self.scores, kind="stable")[:n]
+        return [(self.class_names[k], float(self.figures[k])) for k in order]
+
+    def as_dict(self, n: int) -> dict[str, Any]:
+        """For JSON: the class, all scores by name, and the `n` best."""
+        kind = "score" if self.probabilities is None else "probability"
+        return {
+            "image": str(self.image),
+            "class": self.best(1)[0][0],
+            "best": [{"class": name, kind: figure} for name, figure in self.best(n)],
+            "scores": dict(zip(self.class_names, self.scores.tolist(), strict=True)),
+        }
+
+
+def predict_pictures(
+    model: Path, images: Sequence[Path], *, image_size: tuple[int, int] | None = None
+) -> list[Prediction]:
+    """What the model of a run folder or model file says of each picture, in their order.
+
+    Args:
+        model: a run folder, or a model file.
+        images: picture files.
+        image_size: (height, width) to resize to; None for that of the training, which may be no resizing at all.
+    Raises:
+        ModelFileError, RunError: the model cannot be read.
+        IncompatibleError: the model was not trained on pictures, or a picture has another size.
+        ImageError: files that are missing or no pictures; all of them are named.
+    """
+    classifier = load_model(model_file_of(model))
+    shape = classifier.image_shape_
+    if shape is None:
+        raise IncompatibleError(f"{model}: this model was trained on vectors, not on pictures; use it from Python.")
+    resized = classifier.extra_.get("image_size")
+    if image_size is None and resized is not None:
+        image_size = (int(resized[0]), int(resized[1]))
+    pixels, broken = [], []
+    for image in images:
+        try:
+            pixels.append(_with_channels(decode(image.read_bytes(), image_size), shape[2]))
+        except OSError as error:
+            broken.append(f"{image} ({error.strerror})")
+        except BrokenImage as error:
+            broken.append(f"{image} ({error})")
+    if broken:
+        raise ImageError(f"{len(broken)} of {len(images)} files cannot be read as pictures: {'; '.join(broken)}.")
+    for image, picture in zip(images, pixels, strict=True):
+        if picture.shape != tuple(shape):
+            raise IncompatibleError(
+                f"{image}: {_text(picture.shape[:2])} pixels, but the model was trained on {_text(shape[:2])}; "
+                f"give --image-size {_text(shape[:2])} to resize it."
+            )
+    rows = np.stack(pixels).reshape(len(pixels), -1)
+    scores = classifier.scores(rows)
+    probabilities = SoftmaxCrossEntropy().probabilities(scores) if classifier.loss_.name == "softmax" else None
+    return [
+        Prediction(image, classifier.class_names_, scores[i], None if probabilities is None else probabilities[i])
+        for i, image in enumerate(images)
+    ]
+
+
+def _with_channels(picture: Pixels, channels: int) -> Pixels:
+    """`picture` as grey or RGB, whichever the model reads."""
+    if picture.shape[2] == channels:
+        return picture
+    if channels == 3:
+        return np.repeat(picture, 3, axis=2)
+    # The luma of ITU-R BT.601, as decoders turn colour into grey.
+    luma: Pixels = np.rint(picture @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[:, :, None]
+    return luma
+
+
+def _text(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))

@@ -1,0 +1,277 @@
+"""Training that leaves a run folder behind: `train` begins a run, `resume` goes on with one to the same bits."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.model_file import model_bytes
+from linprobe.data.base import Dataset, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.splits import Split, train_validation_test
+from linprobe.errors import RunError
+from linprobe.optimizers.base import Epoch, State
+from linprobe.runs.evaluation import measure
+from linprobe.runs.folder import RunFolder, check_free, new_run_path, trace_row
+
+__all__ = ["Interrupted", "RunResult", "TrainSettings", "resume", "train"]
+
+CHECKPOINT_SECONDS = 1.0
+"""Least time between two checkpoints: a kill loses no more than this, and short epochs do not wait for the disk."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """All that decides the bits of a run; settings.json holds it.
+
+    Args:
+        source: what `open_dataset` takes.
+        classifier: parameters of LinearClassifier by name, all but random_state and n_threads.
+        seed: of the splits, of the order of the images, and of sources that are drawn at random.
+        validation: share of the training images held out, 0..1; a validation split of the source is used as it is.
+        image_size: (height, width) to which pictures are resized, or None.
+        on_bad_image: "fail" or "skip".
+    """
+
+    source: str
+    classifier: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    validation: float = 0.0
+    image_size: tuple[int, int] | None = None
+    on_bad_image: Literal["fail", "skip"] = "fail"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        path: the run folder.
+        metrics: what metrics.json holds.
+        classifier: the trained classifier.
+    """
+
+    path: Path
+    metrics: dict[str, Any]
+    classifier: LinearClassifier
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run; the message says what was kept and how to go on."""
+
+
+def train(
+    settings: TrainSettings,
+    *,
+    out: Path | None = None,
+    n_threads: int | None = None,
+    cache: bool = True,
+    reading: ProgressCallback | None = None,
+    training: Callable[[Epoch], None] | None = None,
+) -> RunResult:
+    """Train as `settings` say, in a new run folder.
+
+    Args:
+        settings: all that decides the result.
+        out: the folder, new or empty; None for runs/<source>-<loss>-<number>.
+        n_threads: threads that compute and decode; None for one per core. The result does not depend on it.
+        cache: whether decoded pixels are kept, and those that are there are used.
+        reading: told how far reading the source is.
+        training: told of each epoch.
+    Raises:
+        RunError: `out` is not free, or a file cannot be written.
+        LinprobeError: the source or a setting cannot be used.
+        Interrupted: Ctrl-C; the run folder then holds the last epoch.
+    """
+    if out is not None:
+        check_free(out)
+    dataset = _read(settings, n_threads, cache, reading)
+    record = {
+        "linprobe_version": version("linprobe"),
+        **asdict(settings),
+        "source": _absolute(settings.source),
+        "fingerprint": dataset.fingerprint,
+        "format": dataset.format,
+    }
+    path = out or new_run_path(settings.source, str(settings.classifier.get("loss", "softmax")), Path("runs"))
+    run = RunFolder.create(path, record)
+    try:
+        return _Session(run, settings, dataset, n_threads, training).run(None)
+    finally:
+        run.close()
+
+
+def resume(
+    path: Path,
+    *,
+    n_threads: int | None = None,
+    cache: bool = True,
+    reading: ProgressCallback | None = None,
+    training: Callable[[Epoch], None] | None = None,
+) -> RunResult:
+    """Go on with the run at `path` from its checkpoint, to the bits of a run that was never stopped.
+
+    Raises:
+        RunError: there is no run, it is finished, another process trains it, or its data changed.
+        LinprobeError, Interrupted: as for `train`.
+    """
+    run = RunFolder.open(path)
+    run.lock()
+    try:
+        if run.finished:
+            raise RunError(
+                f"{path}: this run is finished; its result is in {path / 'metrics.json'}. "
+                "Start a new run to train longer."
+            )
+        record = run.settings()
+        settings = _settings_from(path, record)
+        progress = run.read_progress()
+        dataset = _read(settings, n_threads, cache, reading)
+        if dataset.fingerprint != record.get("fingerprint"):
+            raise RunError(
+                f"{path}: the data in {settings.source} changed since this run began (fingerprint "
+                f"{dataset.fingerprint[:12]}, expected {str(record.get('fingerprint'))[:12]}); "
+                "bring them back, or start a new run."
+            )
+        return _Session(run, settings, dataset, n_threads, training).run(progress)
+    finally:
+        run.close()
+
+
+class _Session:
+    """One process's share of a run: from its start or a checkpoint to its end, or to Ctrl-C."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        settings: TrainSettings,
+        dataset: Dataset,
+        n_threads: int | None,
+        tell: Callable[[Epoch], None] | None,
+    ) -> None:
+        self.run_folder, self.settings, self.dataset = run, settings, dataset
+        self.n_threads, self.tell = n_threads, tell
+        self.trace: list[str] = []
+        self.last: Epoch | None = None
+        self.written = float("-inf")
+
+    def run(self, progress: tuple[list[str], State] | None) -> RunResult:
+        """Train, test, and write the result."""
+        start: State | None = None
+        if progress is not None:
+            self.trace, start = progress
+        split = train_validation_test(self.dataset, self.settings.validation, self.settings.seed)
+        classifier = LinearClassifier(
+            **self.settings.classifier, random_state=self.settings.seed, n_threads=self.n_threads
+        )
+        try:
+            classifier.fit_sets(split.train, split.validation, start=start, callback=self._record)
+            self._write_progress()
+            made_from = {
+                "image_size": self.settings.image_size,
+                "seed": self.settings.seed,
+                "validation": self.settings.validation,
+            }
+            model = model_bytes(classifier, made_from)
+            metrics = self._metrics(classifier, split)
+        except KeyboardInterrupt as stop:
+            raise self._interrupted() from stop
+        self.run_folder.write_model(model)
+        self.run_folder.write_metrics(metrics)
+        return RunResult(self.run_folder.path, metrics, classifier)
+
+    def _record(self, epoch: Epoch) -> None:
+        """Keep the row of `epoch`, and write trace and checkpoint unless that was done a moment ago."""
+        self.last = epoch
+        if epoch.epoch == len(self.trace):  # the first call after resuming repeats the checkpoint's row
+            self.trace.append(trace_row(epoch))
+        if time.monotonic() - self.written >= CHECKPOINT_SECONDS:
+            self._write_progress()
+        if self.tell is not None:
+            self.tell(epoch)
+
+    def _write_progress(self) -> None:
+        if self.last is not None:
+            self.run_folder.write_progress(self.trace[: self.last.epoch + 1], self.last.state)
+            self.written = time.monotonic()
+
+    def _interrupted(self) -> Interrupted:
+        """The last epoch written down, and the words for it."""
+        path = self.run_folder.path
+        if self.last is None:
+            return Interrupted(f"stopped before the first epoch; go on with: linprobe train --resume {path}")
+        self._write_progress()
+        return Interrupted(f"stopped after epoch {self.last.epoch}; go on with: linprobe train --resume {path}")
+
+    def _metrics(self, classifier: LinearClassifier, split: Split) -> dict[str, Any]:
+        """The result: figures at the weights that were kept, in one fresh pass over each split."""
+        trained = measure(classifier, split.train, self.n_threads)
+        validated = None if split.validation is None else measure(classifier, split.validation, self.n_threads)
+        tested = measure(classifier, split.test, self.n_threads)  # the one time the test split is touched
+        penalty = classifier.penalty_
+        penalised = 0.0 if penalty is None else classifier.reg * penalty.value(classifier.weights_)
+        solution = classifier.solution_
+        return {
+            "run": str(self.run_folder.path),
+            "source": self.settings.source,
+            "loss": classifier.loss,
+            "penalty": classifier.penalty,
+            "reg": classifier.reg,
+            "objective": _finite(trained.loss + penalised),
+            "data_loss": _finite(trained.loss),
+            "train_accuracy": trained.accuracy,
+            "validation_accuracy": None if validated is None else validated.accuracy,
+            "test_accuracy": tested.accuracy,
+            "validation_loss": None if validated is None else _finite(validated.loss),
+            "test_loss": _finite(tested.loss),
+            "seconds": solution.seconds,
+            "passes": solution.passes,
+            "epochs": solution.state.epoch,
+            "status": solution.status.name.lower(),
+            "status_text": solution.status.value,
+            "chosen": solution.chosen,
+            "skipped_images": len(self.dataset.skipped),
+            "n_train": trained.n_images,
+            "n_validation": 0 if validated is None else validated.n_images,
+            "n_test": tested.n_images,
+            "n_classes": len(trained.class_names),
+            "image_shape": None if self.dataset.image_shape is None else list(self.dataset.image_shape),
+        }
+
+
+def _read(settings: TrainSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None) -> Dataset:
+    options = ReadOptions(
+        image_size=settings.image_size,
+        on_bad_image=settings.on_bad_image,
+        cache=cache,
+        n_threads=n_threads,
+        seed=settings.seed,
+        progress=reading,
+    )
+    return open_dataset(settings.source, options)
+
+
+def _absolute(source: str) -> str:
+    """`source`, as an absolute path if it is one, so that a run can be resumed from any folder."""
+    return str(Path(source).resolve()) if Path(source).exists() else source
+
+
+def _settings_from(path: Path, record: dict[str, Any]) -> TrainSettings:
+    """The settings that settings.json holds."""
+    try:
+        settings = TrainSettings(**{column.name: record[column.name] for column in fields(TrainSettings)})
+        size = None if settings.image_size is None else (settings.image_size[0], settings.image_size[1])
+        LinearClassifier(**settings.classifier)
+    except (KeyError, TypeError, IndexError) as error:
+        raise RunError(f"{path / 'settings.json'}: not the settings of a training ({error!r}).") from error
+    return replace(settings, image_size=size)
+
+
+def _finite(value: float) -> float | None:
+    """`value`; None, which JSON can hold, where it is NaN or infinite."""
+    return value if math.isfinite(value) else None

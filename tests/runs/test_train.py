@@ -1,0 +1,267 @@
+"""Runs: killed at any moment, stopped by Ctrl-C, on a full disk, continued to the same bits."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from linprobe.errors import RunError
+from linprobe.optimizers.base import Epoch
+from linprobe.runs import train as train_module
+from linprobe.runs.folder import TRACE_COLUMNS, RunFolder
+from linprobe.runs.train import Interrupted, RunResult, TrainSettings, resume, train
+
+N_EPOCHS = 6
+
+
+def settings(**classifier: Any) -> TrainSettings:
+    """A short run on the digits."""
+    return TrainSettings("digits", {"epochs": N_EPOCHS, **classifier}, validation=0.2)
+
+
+def trace_without_seconds(run: Path) -> list[dict[str, str]]:
+    """The rows of trace.csv, less their only column that may differ."""
+    with open(run / "trace.csv", newline="") as file:
+        return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+def same_result(one: Path, other: Path) -> None:
+    """Assert that two runs came to the same bits."""
+    assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    assert trace_without_seconds(one) == trace_without_seconds(other)
+    metrics = [json.loads((run / "metrics.json").read_text()) for run in (one, other)]
+    for record in metrics:
+        del record["seconds"], record["run"]
+    assert metrics[0] == metrics[1]
+
+
+@pytest.fixture(autouse=True)
+def every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint after each epoch, however short."""
+    monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 0.0)
+
+
+WAYS: list[dict[str, Any]] = [
+    {"update": "plain", "schedule": "constant"},
+    {"update": "adam", "loss": "hinge", "schedule": "cosine", "average": True},
+    {"update": "nesterov", "penalty": "elastic-net", "reg": 1e-2, "schedule": "step"},
+    {"update": "momentum", "loss": "squared-hinge", "patience": 1},
+    {"optimizer": "gd", "loss": "softmax"},
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(str(v) for v in way.values()))
+def test_a_run_stopped_after_any_epoch_goes_on_to_the_same_bits(tmp_path: Path, way: dict[str, Any]) -> None:
+    whole = train(settings(**way), out=tmp_path / "whole")
+    last = len(trace_without_seconds(whole.path)) - 1
+    for stop_at in sorted({0, 1, last // 2, last}):
+
+        def stop(epoch: Epoch, stop_at: int = stop_at) -> None:
+            if epoch.epoch == stop_at:
+                raise KeyboardInterrupt
+
+        out = tmp_path / f"stopped-{stop_at}"
+        with pytest.raises(Interrupted, match=f"stopped after epoch {stop_at}; .*--resume {out}"):
+            train(settings(**way), out=out, training=stop)
+        assert not (out / "metrics.json").exists()
+        resume(out)
+        same_result(whole.path, out)
+
+
+def test_the_number_of_threads_may_change_on_resuming(tmp_path: Path) -> None:
+    whole = train(settings(), out=tmp_path / "whole", n_threads=1)
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        train(settings(), out=tmp_path / "stopped", n_threads=2, training=stop)
+    resume(tmp_path / "stopped", n_threads=3)
+    same_result(whole.path, tmp_path / "stopped")
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from linprobe.runs import train as t
+t.CHECKPOINT_SECONDS = 0.0
+settings = t.TrainSettings("digits", {"epochs": 60, "loss": "hinge"}, validation=0.2)
+out = Path(sys.argv[1])
+t.resume(out) if (out / "settings.json").exists() else t.train(settings, out=out)
+"""
+
+
+def whole_files(run: Path) -> None:
+    """Assert that each file in the folder is complete, and that there are no others."""
+    found = set(os.listdir(run))
+    names = {"settings.json", "trace.csv", "checkpoint.safetensors", "model.safetensors", "metrics.json"}
+    assert found <= names, found - names
+    folder = RunFolder.open(run)
+    folder.read_progress()
+    if "trace.csv" in found:
+        text = (run / "trace.csv").read_text()
+        assert text.endswith("\n")
+        assert all(len(line.split(",")) == len(TRACE_COLUMNS) for line in text.splitlines())
+    if "metrics.json" in found:
+        folder.metrics()
+
+
+def test_a_run_killed_again_and_again_leaves_whole_files_and_ends_at_the_same_bits(tmp_path: Path) -> None:
+    whole = train(TrainSettings("digits", {"epochs": 60, "loss": "hinge"}, validation=0.2), out=tmp_path / "whole")
+    out = tmp_path / "killed"
+    random = np.random.default_rng(0)
+    kills = 0
+    for _ in range(4):
+        with subprocess.Popen([sys.executable, "-c", CHILD, str(out)]) as child:
+            while not (out / "settings.json").exists() and child.poll() is None:
+                time.sleep(0.005)
+            epochs_before = len((out / "trace.csv").read_text().splitlines()) if (out / "trace.csv").exists() else 0
+            deadline = time.monotonic() + 20
+            while child.poll() is None and time.monotonic() < deadline:
+                rows = (out / "trace.csv").read_text().splitlines() if (out / "trace.csv").exists() else []
+                if len(rows) > epochs_before + 3:
+                    break
+            time.sleep(float(random.uniform(0, 0.02)))
+            if child.poll() is None:
+                child.send_signal(signal.SIGKILL)
+                kills += 1
+        whole_files(out)
+        if (out / "metrics.json").exists():
+            break
+    assert kills > 0
+    if not (out / "metrics.json").exists():
+        resume(out)
+    whole_files(out)
+    same_result(whole.path, out)
+
+
+def test_a_kill_before_the_first_checkpoint_starts_from_the_beginning(tmp_path: Path) -> None:
+    whole = train(settings(), out=tmp_path / "whole")
+    out = tmp_path / "early"
+    out.mkdir()
+    (out / "settings.json").write_bytes((whole.path / "settings.json").read_bytes())
+    resume(out)
+    same_result(whole.path, out)
+
+
+def test_a_kill_between_the_model_and_the_metrics_is_mended(tmp_path: Path) -> None:
+    whole = train(settings(), out=tmp_path / "whole")
+    before = {path.name: path.read_bytes() for path in whole.path.iterdir()}
+    out = tmp_path / "late"
+    out.mkdir()
+    for name in before.keys() - {"metrics.json"}:
+        (out / name).write_bytes(before[name])
+    resume(out)
+    same_result(whole.path, out)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> RunResult:
+    """A finished run."""
+    return train(settings(), out=tmp_path / "finished")
+
+
+def test_a_finished_run_is_not_resumed(finished: RunResult) -> None:
+    before = {path.name: path.read_bytes() for path in finished.path.iterdir()}
+    with pytest.raises(RunError, match=r"this run is finished; its result is in .*metrics\.json"):
+        resume(finished.path)
+    assert {path.name: path.read_bytes() for path in finished.path.iterdir()} == before
+
+
+def test_a_run_whose_data_changed_is_not_resumed(tmp_path: Path) -> None:
+    source = tmp_path / "points.npz"
+    X = np.random.default_rng(0).integers(0, 256, (40, 3, 3, 1)).astype(np.uint8)
+    y = np.arange(40) % 2
+    np.savez(source, X=X, y=y)
+    with pytest.raises(Interrupted):
+        train(TrainSettings(str(source)), out=tmp_path / "run", training=_interrupt)
+    np.savez(source, X=255 - X, y=y)
+    with pytest.raises(RunError, match=r"the data in .*points\.npz changed since this run began"):
+        resume(tmp_path / "run")
+
+
+def _interrupt(_: Epoch) -> None:
+    raise KeyboardInterrupt
+
+
+def test_settings_that_are_not_those_of_a_training_are_named(finished: RunResult) -> None:
+    (finished.path / "metrics.json").unlink()
+    path = finished.path / "settings.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "classifier": {"no_such_option": 1}}))
+    with pytest.raises(RunError, match=r"settings\.json: not the settings of a training"):
+        resume(finished.path)
+
+
+def test_an_error_in_the_source_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="no-such-source"):
+        train(TrainSettings(str(tmp_path / "no-such-source")), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_ends_the_run_in_words_and_the_run_can_go_on(tmp_path: Path, finished: RunResult) -> None:
+    # RLIMIT_FSIZE stands for the full disk: the trace (some 200 bytes a row) outgrows it, the checkpoint does not
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from linprobe.runs import train as t\n"
+        "t.CHECKPOINT_SECONDS = 0.0\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"settings = t.TrainSettings('digits', {{'epochs': {N_EPOCHS}}}, validation=0.2)\n"
+        "def tell(epoch):\n"
+        "    if epoch.epoch == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
+        "t.train(settings, out=Path(sys.argv[1]), training=tell)\n"
+    )
+    out = tmp_path / "run"
+    assert resource.RLIMIT_FSIZE is not None
+    ended = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=False)
+    assert "RunError: " in ended.stderr
+    assert f"{out / 'trace.csv'}: the disk is full" in ended.stderr
+    whole_files(out)
+    assert [row["epoch"] for row in trace_without_seconds(out)] == ["0", "1", "2"]
+    resume(out)
+    same_result(finished.path, out)
+
+
+def test_the_metrics_tell_what_came_out(finished: RunResult) -> None:
+    metrics = RunFolder.open(finished.path).metrics()
+    assert metrics == finished.metrics
+    assert metrics["run"] == str(finished.path)
+    assert metrics["n_train"] + metrics["n_validation"] + metrics["n_test"] == 1797
+    assert metrics["objective"] == pytest.approx(float(trace_without_seconds(finished.path)[-1]["objective"]), rel=1e-6)
+    for name in ("train_accuracy", "validation_accuracy", "test_accuracy"):
+        assert 0.8 < metrics[name] <= 1.0
+    assert metrics["skipped_images"] == 0
+
+
+def test_the_trace_has_a_row_for_each_epoch_and_the_start(finished: RunResult) -> None:
+    rows = trace_without_seconds(finished.path)
+    assert [int(row["epoch"]) for row in rows] == list(range(N_EPOCHS + 1))
+    assert float(rows[0]["objective"]) == pytest.approx(np.log(10), rel=1e-6)  # W = 0: all classes are as likely
+    for row in rows:
+        assert float(row["objective"]) == pytest.approx(float(row["data_loss"]) + float(row["penalty"]))
+        assert row["validation_accuracy"] != ""
+
+
+def test_checkpoints_are_written_at_most_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 3600.0)
+    written: list[int] = []
+    real = RunFolder.write_progress
+
+    def spy(self: RunFolder, trace: list[str], state: Any) -> None:
+        written.append(state.epoch)
+        real(self, trace, state)
+
+    monkeypatch.setattr(RunFolder, "write_progress", spy)
+    train(settings(), out=tmp_path / "run")
+    assert written == [0, N_EPOCHS]
