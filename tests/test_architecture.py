@@ -79,9 +79,7 @@ def covers(allowed: set[str], module: str) -> bool:
 
 def in_fresh_python(code: str) -> str:
     """What `code` prints in a new interpreter."""
-    ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -89,9 +87,7 @@ def in_fresh_python(code: str) -> str:
 @pytest.mark.parametrize("module", [name for name in MODULES if name != "__init__"])
 def test_a_room_imports_only_the_rooms_below_it(module: str) -> None:
     room = module.split(".")[0]
-    assert room in MAY_IMPORT, (
-        f"{room} is a new room: give it a line in MAY_IMPORT and in docs/architecture.md"
-    )
+    assert room in MAY_IMPORT, f"{room} is a new room: give it a line in MAY_IMPORT and in docs/architecture.md"
     forbidden = {m for m in imported_modules(MODULES[module]) if not covers(MAY_IMPORT[room] | {room}, m)}
     forbidden -= {"_core"} if room == "engines" else set()  # the compiled core belongs to the engines
     assert not forbidden, f"{module} imports {sorted(forbidden)}, which {room} may not"
@@ -108,15 +104,11 @@ def test_heavy_libraries_are_imported_only_where_they_are_needed(module: str) ->
     for node in imports(MODULES[module]):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
         for library in {name.split(".")[0] for name in names} & HEAVY.keys():
-            assert covers(HEAVY[library], module), (
-                f"{module}, line {node.lineno}: {library} may not be imported here"
-            )
+            assert covers(HEAVY[library], module), f"{module}, line {node.lineno}: {library} may not be imported here"
 
 
 def test_no_room_is_empty_and_every_room_has_its_init() -> None:
-    for folder in (
-        path for path in PACKAGE.rglob("*") if path.is_dir() and path.name not in ("native", "__pycache__")
-    ):
+    for folder in (path for path in PACKAGE.rglob("*") if path.is_dir() and path.name not in ("native", "__pycache__")):
         files = {path.name for path in folder.glob("*.py")}
         assert "__init__.py" in files, f"{folder.name} has no __init__.py"
         assert len(files) > 1, f"{folder.name} holds nothing but __init__.py"
@@ -135,9 +127,7 @@ def test_every_room_with_code_has_tests() -> None:
 
 def test_importing_linprobe_loads_nothing_heavy() -> None:
     code = "import sys, linprobe; print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    assert not {"numpy", "sklearn", "scipy", "torch", "PIL", "rich", "click"} & set(
-        in_fresh_python(code).split()
-    )
+    assert not {"numpy", "sklearn", "scipy", "torch", "PIL", "rich", "click"} & set(in_fresh_python(code).split())
 
 
 def test_objective_and_gradcheck_work_without_scikit_learn() -> None:

@@ -79,9 +79,7 @@ def test_whole_weights_count_like_repetitions(loss):
     weighted = make(loss, sample_weight=WEIGHT)
     copies = make(loss, y=Y[repeated], rows=repeated)
     assert_allclose(weighted.value(W, B), copies.value(W, B), rtol=1e-13)
-    for ours, theirs in zip(
-        weighted.value_and_gradient(W, B)[1:], copies.value_and_gradient(W, B)[1:], strict=True
-    ):
+    for ours, theirs in zip(weighted.value_and_gradient(W, B)[1:], copies.value_and_gradient(W, B)[1:], strict=True):
         assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
     assert_allclose(weighted.evaluate(W, B).accuracy, copies.evaluate(W, B).accuracy, rtol=1e-13)
     assert_allclose(weighted.feature_curvature(), copies.feature_curvature(), rtol=1e-3)
@@ -119,9 +117,7 @@ def test_an_evaluation_takes_one_pass_over_the_images(monkeypatch):
     objective = make()
     passes = []
     plain = objective.engine.loss_and_gradient
-    monkeypatch.setattr(
-        objective.engine, "loss_and_gradient", lambda *a, **k: passes.append(1) or plain(*a, **k)
-    )
+    monkeypatch.setattr(objective.engine, "loss_and_gradient", lambda *a, **k: passes.append(1) or plain(*a, **k))
     objective.evaluate(W, B)
     assert passes == [1]
 
@@ -152,9 +148,7 @@ def minimum(objective):
         return value, np.concatenate([dW.ravel(), db])
 
     start = np.zeros(split + shape[0])
-    found = minimize(
-        function, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "gtol": 1e-9, "ftol": 0}
-    )
+    found = minimize(function, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "gtol": 1e-9, "ftol": 0})
     return found.fun, found.x[:split].reshape(shape), found.x[split:]
 
 
@@ -283,9 +277,7 @@ def test_the_dual_value_at_the_gradient_of_the_minimum_is_the_minimum():
         objective = make("softmax", "l2", reg=0.05, sample_weight=weight)
         best, W_best, b_best = minimum(objective)
         S = objective.engine.scores(W_best, b_best)
-        G = centred(
-            SoftmaxCrossEntropy().value_and_gradient(S, Y)[1], np.ones(N) if weight is None else weight
-        )
+        G = centred(SoftmaxCrossEntropy().value_and_gradient(S, Y)[1], np.ones(N) if weight is None else weight)
         dual = objective.dual_value(G)
         assert dual <= best + 1e-12
         assert_allclose(dual, best, rtol=1e-9)
@@ -336,9 +328,7 @@ def test_the_curvature_of_the_features_is_the_top_eigenvalue_of_their_second_mom
 def test_the_curvature_of_many_rows_comes_from_a_seeded_sample_of_them():
     random = np.random.default_rng(5)
     rows = random.normal(size=(20_000, 3)) * [3.0, 1.0, 0.5]
-    objective = Objective(
-        rows, np.arange(20_000) % 2, loss="softmax", penalty=None, reg=0.0, engine="reference"
-    )
+    objective = Objective(rows, np.arange(20_000) % 2, loss="softmax", penalty=None, reg=0.0, engine="reference")
     assert objective.feature_curvature(0) != objective.feature_curvature(1)
     assert_allclose(objective.feature_curvature(0), 9.0, rtol=0.1)  # of 4096 rows: sqrt(2 / 4096) is 2 %
     again = objective.with_engine("reference")
@@ -415,7 +405,5 @@ def test_arguments_that_do_not_fit_are_refused_at_the_door(options, error, messa
 
 
 def test_a_dual_of_the_wrong_shape_is_refused():
-    with pytest.raises(
-        ShapeError, match=r"G has shape \(40, 2\); expected \(n_images, n_classes\) = \(40, 3\)"
-    ):
+    with pytest.raises(ShapeError, match=r"G has shape \(40, 2\); expected \(n_images, n_classes\) = \(40, 3\)"):
         make().dual_value(np.zeros((N, 2)))

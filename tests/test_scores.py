@@ -30,9 +30,7 @@ def test_pixels_of_any_dtype_count_as_the_numbers_they_are(dtype):
 finite = st.floats(-10.0, 10.0)
 
 
-@given(
-    arrays(np.uint8, (5, 3)), arrays(float, (2, 3), elements=finite), arrays(float, (2, 3), elements=finite)
-)
+@given(arrays(np.uint8, (5, 3)), arrays(float, (2, 3), elements=finite), arrays(float, (2, 3), elements=finite))
 def test_folded_weights_score_raw_rows_as_the_weights_score_mapped_ones(X, W, maps):
     scale, shift = maps
     b = np.array([0.5, -1.0])

@@ -225,9 +225,7 @@ class _Plan:
     def result(
         self, target: str, coordinates: Sequence[CheckedCoordinate], problems: Sequence[str], n_total: int
     ) -> GradientCheck:
-        return GradientCheck(
-            target, tuple(coordinates), tuple(problems), self.step, self.tolerance, self.seed, n_total
-        )
+        return GradientCheck(target, tuple(coordinates), tuple(problems), self.step, self.tolerance, self.seed, n_total)
 
 
 def _check_objective(objective: Objective, W: Floats | None, b: Floats | None, plan: _Plan) -> GradientCheck:
@@ -379,9 +377,7 @@ def _engine_problems(objective: Objective, at: _Point) -> list[str]:
     error = np.sqrt(np.square(dW - expected_dW).sum() + np.square(db - expected_db).sum())
     if error <= 1e-3 * norm:
         return []
-    return [
-        f"the gradient of its engine is off by {error / norm:.1e} of its norm: {objective.engine.describe()}"
-    ]
+    return [f"the gradient of its engine is off by {error / norm:.1e} of its norm: {objective.engine.describe()}"]
 
 
 def _check_loss(loss: Loss, scores: Floats | None, y: Labels | None, plan: _Plan) -> GradientCheck:
@@ -522,9 +518,7 @@ def _penalty_problems(penalty: Penalty, W: Floats) -> list[str]:
         if not (np.abs(residual) <= 1e-10 * (1.0 + np.abs(W) / step)).all():
             problems.append("prox(V, step) is not where (1/2) sum (W - V)² + step kinked(W) is least")
     V = penalty.least_subgradient(W, reg * penalty.gradient(W), reg)
-    expected = float((V * W).sum()) - reg * penalty.value(
-        W
-    )  # Fenchel and Young, equal where V is the gradient
+    expected = float((V * W).sum()) - reg * penalty.value(W)  # Fenchel and Young, equal where V is the gradient
     size = 1.0 + abs(expected) + float(np.abs(V * W).sum())
     if not abs(penalty.conjugate(V, reg) - expected) <= 1e-10 * size:
         problems.append("conjugate(V, reg) is not sum V W - reg R(W) at the gradient V of reg R at W")

@@ -308,9 +308,7 @@ def _loss_equivalents(objective: Objective) -> list[str]:
         lines = [f"  PyTorch: {margin} is this data loss times 1/K = 1/{K}"]
         if K == 2 and loss.delta == 1.0:
             lines.append(f"  scikit-learn: SGDClassifier(loss={name!r}) has this data loss")
-            lines.append(
-                f"  scikit-learn, LIBLINEAR: LinearSVC(loss={name!r}) too, but it penalises the bias"
-            )
+            lines.append(f"  scikit-learn, LIBLINEAR: LinearSVC(loss={name!r}) too, but it penalises the bias")
         if K > 2:
             lines.append(
                 "  scikit-learn, LIBLINEAR: their SVMs are one-vs-rest or Crammer-Singer (the largest "

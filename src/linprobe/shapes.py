@@ -46,8 +46,7 @@ def check_labels(y: Labels, scores: Floats) -> None:
     if n_images and (y.min() < 0 or y.max() >= n_classes):
         row = int(np.flatnonzero((y < 0) | (y >= n_classes))[0])
         raise LabelError(
-            f"y[{row}] = {int(y[row])} but scores has {n_classes} classes; "
-            f"labels must lie in 0..{n_classes - 1}."
+            f"y[{row}] = {int(y[row])} but scores has {n_classes} classes; labels must lie in 0..{n_classes - 1}."
         )
 
 
@@ -66,9 +65,7 @@ def check_parameters(W: Floats, b: Floats, n_classes: int, n_features: int) -> N
 def check_sample_weight(sample_weight: Floats, n_images: int) -> None:
     """Raise unless `sample_weight` (N,) is finite, not negative, and not all zero."""
     if sample_weight.shape != (n_images,):
-        raise ShapeError(
-            f"sample_weight has shape {sample_weight.shape}; expected ({n_images},), one per image."
-        )
+        raise ShapeError(f"sample_weight has shape {sample_weight.shape}; expected ({n_images},), one per image.")
     if not np.isfinite(sample_weight).all():
         row = int(np.flatnonzero(~np.isfinite(sample_weight))[0])
         raise ParameterError(f"sample_weight[{row}] = {sample_weight[row]}; weights must be finite.")
@@ -79,9 +76,7 @@ def check_sample_weight(sample_weight: Floats, n_images: int) -> None:
         raise ParameterError("sample_weight is zero for every image; at least one must be positive.")
 
 
-def check_range(
-    name: str, value: float, *, low: float, high: float = float("inf"), open_low: bool = False
-) -> None:
+def check_range(name: str, value: float, *, low: float, high: float = float("inf"), open_low: bool = False) -> None:
     """Raise ParameterError unless `value` is finite and in [low, high] (]low, high] with `open_low`)."""
     inside = (low < value if open_low else low <= value) and value <= high and value < float("inf")
     if not inside:  # NaN is never inside

@@ -132,9 +132,7 @@ def test_a_loss_of_the_user_is_trained_and_survives_clone() -> None:
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("preprocess", ["auto", "none", "unit", "center", "standardize"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-def test_scores_are_those_of_the_folded_weights_on_raw_rows(
-    n_classes: int, preprocess: str, dtype: type
-) -> None:
+def test_scores_are_those_of_the_folded_weights_on_raw_rows(n_classes: int, preprocess: str, dtype: type) -> None:
     random = np.random.default_rng(1)
     X = random.integers(0, 256, (40, 6)).astype(dtype)
     y = np.arange(40) % n_classes
@@ -341,9 +339,7 @@ def test_a_stream_says_what_it_cannot_take(digits: Digits) -> None:
 
 
 def test_early_stopping_keeps_the_weights_of_the_lowest_validation_loss(digits: Digits) -> None:
-    classifier = make(reg=0.0, epochs=40, schedule="constant", patience=2, validation_fraction=0.2).fit(
-        *digits
-    )
+    classifier = make(reg=0.0, epochs=40, schedule="constant", patience=2, validation_fraction=0.2).fit(*digits)
     losses = [row["validation_loss"] for row in classifier.history_]
     assert classifier.status_ is Status.EARLY_STOPPED
     assert classifier.n_iter_ == int(np.argmin(losses)) + 2

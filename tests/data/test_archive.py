@@ -54,9 +54,7 @@ def read(path: Path, **options: object) -> Dataset:
 
 @pytest.mark.parametrize("around", ["", "pets/"])
 @pytest.mark.parametrize("kind", ["stored", "deflated", "bzip2", "tar", "tar.gz", "tar.xz"])
-def test_every_kind_of_archive_gives_the_pictures_of_its_entries(
-    tmp_path: Path, kind: str, around: str
-) -> None:
+def test_every_kind_of_archive_gives_the_pictures_of_its_entries(tmp_path: Path, kind: str, around: str) -> None:
     # Written backwards: the order of the rows is that of the names, not that of the archive.
     entries = {around + name: data for name, data in reversed(ENTRIES.items())}
     entries |= {"__MACOSX/x.png": b"", around + "train/.hidden": b""}
@@ -71,9 +69,7 @@ def test_every_kind_of_archive_gives_the_pictures_of_its_entries(
     assert dataset.test is not None
     assert dataset.test.X[:, :3].tolist() == [[v, 2 * v, 255 - v] for v in (40, 41, 60, 61)]
     assert dataset.test.y.tolist() == [0, 0, 1, 1]
-    assert dataset.test.names == tuple(
-        f"{around}test/{n}" for n in ("a/0.png", "a/1.png", "b/0.png", "b/1.png")
-    )
+    assert dataset.test.names == tuple(f"{around}test/{n}" for n in ("a/0.png", "a/1.png", "b/0.png", "b/1.png"))
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
 
 
@@ -146,9 +142,7 @@ def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
         read(path)
 
 
-def test_a_cached_archive_is_not_opened_again_until_it_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cached_archive_is_not_opened_again_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_zip(tmp_path / "p.zip", ENTRIES)
     first = read(path)
     with monkeypatch.context() as context:

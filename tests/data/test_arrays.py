@@ -43,9 +43,7 @@ def npz(folder: Path, **stored: object) -> Path:
 )
 def test_what_is_written_comes_back(pixels, channels, dtype, packed, data):
     images = pixels if channels is None else np.repeat(pixels[..., None], channels, axis=3)
-    y = np.array(data.draw(st.lists(st.integers(0, 1), min_size=len(images), max_size=len(images)))).astype(
-        dtype
-    )
+    y = np.array(data.draw(st.lists(st.integers(0, 1), min_size=len(images), max_size=len(images)))).astype(dtype)
     with tempfile.TemporaryDirectory() as folder:
         (np.savez_compressed if packed else np.savez)(f"{folder}/set.npz", X=images, y=y)
         dataset = read(Path(folder) / "set.npz")
@@ -160,9 +158,7 @@ def test_the_first_number_that_is_not_finite_is_named_by_row_and_column(tmp_path
     monkeypatch.setattr(arrays_module, "BLOCK_NUMBERS", 6)  # two rows
     X = VECTORS.copy()
     X[3, 1] = X[3, 2] = bad
-    with pytest.raises(
-        FormatError, match=rf"'X': found {bad} at row 3, column 1, expected finite numbers\. Leave"
-    ):
+    with pytest.raises(FormatError, match=rf"'X': found {bad} at row 3, column 1, expected finite numbers\. Leave"):
         read(npz(tmp_path, X=X, y=LABELS))
 
 
@@ -261,9 +257,7 @@ def test_a_pickle_inside_is_an_error_and_is_not_run(tmp_path, suffix):
     else:
         path = tmp_path / "X.npy"
         path.write_bytes(pickle.dumps(trap)) if suffix == "pickle" else np.save(path, trap)
-    with pytest.raises(
-        FormatError, match=r"found Python objects .*is not read. Save it again with a plain dtype"
-    ):
+    with pytest.raises(FormatError, match=r"found Python objects .*is not read. Save it again with a plain dtype"):
         read(path)
     assert not (tmp_path / "sprung").exists()
 
@@ -294,9 +288,7 @@ def test_damaged_numbers_in_an_archive_are_an_error(tmp_path):
 
 def test_an_array_file_without_labels_beside_it_says_where_they_should_be(tmp_path):
     np.save(tmp_path / "faces.npy", PIXELS)
-    with pytest.raises(
-        FormatError, match=r"faces\.npy: there are no labels beside it; expected faces_labels\.npy in"
-    ):
+    with pytest.raises(FormatError, match=r"faces\.npy: there are no labels beside it; expected faces_labels\.npy in"):
         read(tmp_path / "faces.npy")
 
 

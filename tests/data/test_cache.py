@@ -74,9 +74,7 @@ def test_a_touched_file_another_size_or_another_option_is_another_entry(pictures
 
 @pytest.mark.parametrize("file", ["pixels.npy", "labels.npy", "names.txt", "entry.json"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "changed"])
-def test_a_damaged_entry_is_rebuilt(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch, file: str, damage: str
-) -> None:
+def test_a_damaged_entry_is_rebuilt(pictures: Path, monkeypatch: pytest.MonkeyPatch, file: str, damage: str) -> None:
     read(pictures)
     path = entry() / file
     whole = path.read_bytes()
@@ -93,18 +91,14 @@ def test_a_damaged_entry_is_rebuilt(
     assert read(pictures).train.names == ("a/0.png", "a/1.png", "b/0.png", "b/1.png")
 
 
-def test_a_copied_cache_is_still_used_since_its_pixels_sum_up(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copied_cache_is_still_used_since_its_pixels_sum_up(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read(pictures)
     os.utime(entry() / "pixels.npy", ns=(1, 1))
     no_decoding(monkeypatch)
     assert read(pictures).train.X[:, 0].tolist() == [0, 1, 10, 11]
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_debris(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_one_line_and_leaves_no_debris(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -35,9 +35,7 @@ def planes(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(len(images), 3072)
 
 
-def content(
-    images: np.ndarray, labels: list[int], version: str, protocol: int = 2, keys: type = bytes
-) -> bytes:
+def content(images: np.ndarray, labels: list[int], version: str, protocol: int = 2, keys: type = bytes) -> bytes:
     """One file of pictures."""
     if version.endswith("binary"):
         before = b"" if version.startswith("cifar10-") else b"\x07"  # CIFAR-100 has a coarse label first
@@ -193,9 +191,7 @@ def test_code_in_a_pickle_is_an_error_that_names_it_and_is_not_run(tmp_path, ins
     name = "batches.meta" if inside == "meta" else "data_batch_3"
     contents = files("cifar10-python", pictures(1), [0]) | {name: pickle.dumps(poisoned)}
     path = make(tmp_path / "cifar.tar.gz", contents)
-    with pytest.raises(
-        FormatError, match=rf"{name}: found (_?io)\.open in the pickle, expected NumPy arrays and"
-    ):
+    with pytest.raises(FormatError, match=rf"{name}: found (_?io)\.open in the pickle, expected NumPy arrays and"):
         read(path)
     assert not (tmp_path / "sprung").exists()
 
@@ -261,9 +257,7 @@ def test_no_damaged_pickle_raises_anything_but_a_data_error(data):
     for spot in data.draw(st.lists(spots, min_size=1, max_size=3)):
         damaged[spot] = data.draw(st.integers(0, 255))
     with tempfile.TemporaryDirectory() as name:
-        path = folder_of(
-            Path(name), files("cifar10-python", pictures(1), [0]) | {"test_batch": bytes(damaged)}
-        )
+        path = folder_of(Path(name), files("cifar10-python", pictures(1), [0]) | {"test_batch": bytes(damaged)})
         # most damage is seen; what is not, such as a pixel of another value, leaves one picture to read
         with contextlib.suppress(FormatError, LabelError):
             test = read(path).test
@@ -274,9 +268,7 @@ def test_no_damaged_pickle_raises_anything_but_a_data_error(data):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_label_out_of_range_is_named_by_file_and_row(tmp_path, version):
     path = folder_of(tmp_path, files(version, pictures(3), [0, 1, 3]))
-    with pytest.raises(
-        LabelError, match=r"found label 3 at row 2, expected 0\.\.2, one of the 3 class names"
-    ):
+    with pytest.raises(LabelError, match=r"found label 3 at row 2, expected 0\.\.2, one of the 3 class names"):
         read(path)
 
 
@@ -315,9 +307,7 @@ def test_a_damaged_archive_is_an_error(tmp_path):
 def test_an_entry_too_large_to_be_cifar_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("linprobe.data.cifar.MOST_BYTES", 1000)
     path = tar_of(tmp_path / "cifar.tar.gz", files("cifar10-binary", pictures(1), [0]))
-    with pytest.raises(
-        ArchiveError, match=r"entry cifar/data_batch_1\.bin: found 3073 bytes, expected at most 1000"
-    ):
+    with pytest.raises(ArchiveError, match=r"entry cifar/data_batch_1\.bin: found 3073 bytes, expected at most 1000"):
         read(path)
 
 

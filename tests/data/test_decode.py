@@ -30,9 +30,7 @@ def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarr
 def test_the_fast_path_for_jpeg_gives_the_pixels_of_pillow(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], subsampling: int, progressive: bool
 ) -> None:
-    data = encode(
-        Image.fromarray(noise(*size)), "JPEG", quality=80, subsampling=subsampling, progressive=progressive
-    )
+    data = encode(Image.fromarray(noise(*size)), "JPEG", quality=80, subsampling=subsampling, progressive=progressive)
     with Image.open(io.BytesIO(data)) as opened:
         expected = np.asarray(opened.convert("RGB"))
     monkeypatch.setattr(module, "_any_picture", None)  # so that it is the fast path that is tested
@@ -105,9 +103,7 @@ def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size, and has no pixels."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
 
 
 def test_a_bomb_is_refused_by_its_header() -> None:

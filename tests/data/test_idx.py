@@ -27,9 +27,7 @@ def idx(array: np.ndarray, kind: int = 8) -> bytes:
     return bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
-def write(
-    folder: Path, images: np.ndarray = PIXELS, labels: np.ndarray = LABELS, part: str = "train"
-) -> Path:
+def write(folder: Path, images: np.ndarray = PIXELS, labels: np.ndarray = LABELS, part: str = "train") -> Path:
     """The images file of a pair in `folder`."""
     (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))
     path = folder / f"{part}-images-idx3-ubyte"
@@ -129,9 +127,7 @@ def test_swapped_paths_are_told_by_the_magic(tmp_path):
         read(path)
     write(tmp_path)
     (tmp_path / LABELS_NAME).write_bytes(idx(PIXELS))
-    with pytest.raises(
-        FormatError, match=r"0x00000801 \(unsigned bytes, 1 axis\).*found 0x00000803.*swapped"
-    ):
+    with pytest.raises(FormatError, match=r"0x00000801 \(unsigned bytes, 1 axis\).*found 0x00000803.*swapped"):
         read(path)
 
 
@@ -181,14 +177,10 @@ def test_a_broken_gzip_file_is_an_error_too(tmp_path, content, message):
 
 def test_labels_that_are_missing_or_too_few_are_errors(tmp_path):
     path = write(tmp_path, labels=LABELS[:3])
-    with pytest.raises(
-        LabelError, match=rf"{LABELS_NAME}: found 3 labels, expected 4, one for each image of"
-    ):
+    with pytest.raises(LabelError, match=rf"{LABELS_NAME}: found 3 labels, expected 4, one for each image of"):
         read(path)
     (tmp_path / LABELS_NAME).unlink()
-    with pytest.raises(
-        FormatError, match=rf"no labels beside it; expected {LABELS_NAME} or {LABELS_NAME}.gz in"
-    ):
+    with pytest.raises(FormatError, match=rf"no labels beside it; expected {LABELS_NAME} or {LABELS_NAME}.gz in"):
         read(path)
 
 
@@ -204,9 +196,7 @@ def test_a_folder_with_test_images_only_or_with_two_sets_is_an_error(tmp_path):
     with pytest.raises(FormatError, match="found t10k-images-idx3-ubyte but no training images"):
         read(tmp_path)
     write(tmp_path, part="emnist-letters-train")
-    with pytest.raises(
-        FormatError, match=r"found 2 sets of IDX files \('', 'emnist-letters-'\), expected one"
-    ):
+    with pytest.raises(FormatError, match=r"found 2 sets of IDX files \('', 'emnist-letters-'\), expected one"):
         read(tmp_path)
 
 

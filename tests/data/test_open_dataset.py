@@ -58,9 +58,7 @@ def test_options_are_a_record_or_separate_but_not_both(pictures: Path) -> None:
         ({"n_threads": 0}, "n_threads = 0; expected at least 1"),
     ],
 )
-def test_options_out_of_range_are_refused_before_anything_is_read(
-    options: dict[str, object], message: str
-) -> None:
+def test_options_out_of_range_are_refused_before_anything_is_read(options: dict[str, object], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         open_dataset("missing", **options)  # type: ignore[arg-type]
 

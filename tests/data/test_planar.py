@@ -66,9 +66,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(name):
 @pytest.mark.parametrize("source", ["planar:ring", "planar:", "planar"])
 def test_an_unknown_set_is_an_error_that_lists_the_choices(source):
     assert PlanarReader().accepts(source, None)
-    with pytest.raises(
-        SourceError, match="planar:shell, planar:three-modes, planar:quadrants, planar:spiral"
-    ):
+    with pytest.raises(SourceError, match="planar:shell, planar:three-modes, planar:quadrants, planar:spiral"):
         PlanarReader().read(source, None, ReadOptions())
 
 

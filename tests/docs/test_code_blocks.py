@@ -39,9 +39,7 @@ def run(page: Path, text: str) -> None:
         example = doctest.DocTestParser().get_doctest(code, names, page.name, str(page), line - 1)
         example.globs = names  # the parser copies them, and later blocks would not see this one's
         said: list[str] = []
-        failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(
-            example, out=said.append, clear_globs=False
-        )
+        failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.append, clear_globs=False)
         assert not failed, "".join(said)
 
 

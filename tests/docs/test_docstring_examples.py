@@ -13,8 +13,7 @@ import linprobe
 
 PACKAGE = Path(linprobe.__file__).parent
 MODULES = [
-    "linprobe."
-    + path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+    "linprobe." + path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
     for path in sorted(PACKAGE.rglob("*.py"))
     if ">>> " in path.read_text()
 ]

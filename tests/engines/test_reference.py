@@ -47,9 +47,7 @@ def naive_sums(loss, X, y, weight):
 def test_the_sums_are_those_of_a_naive_loop(name, weighted, mapped, block, monkeypatch):
     monkeypatch.setattr(reference_module, "BLOCK_NUMBERS", block)
     loss = LOSSES[name]()
-    examples = Examples(
-        X, Y, K, sample_weight=WEIGHT if weighted else None, affine=AFFINE if mapped else None
-    )
+    examples = Examples(X, Y, K, sample_weight=WEIGHT if weighted else None, affine=AFFINE if mapped else None)
     sums = ReferenceEngine(examples).loss_and_gradient(W, B, loss)
     rows = AFFINE.apply(X) if mapped else X.astype(float)
     total, dW, db, correct, weight = naive_sums(loss, rows, Y, WEIGHT if weighted else np.ones(N))

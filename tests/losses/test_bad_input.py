@@ -36,9 +36,7 @@ def test_a_margin_that_is_not_a_positive_number_is_refused(loss, delta):
 
 
 def test_an_unknown_loss_lists_the_known_ones():
-    with pytest.raises(
-        ParameterError, match="loss = 'squared_hinge'; expected one of hinge, squared-hinge, softmax"
-    ):
+    with pytest.raises(ParameterError, match="loss = 'squared_hinge'; expected one of hinge, squared-hinge, softmax"):
         make_loss("squared_hinge")
 
 

@@ -56,15 +56,11 @@ def test_extreme_scores_agree_with_50_digit_arithmetic(name, row, label):
 
 def test_a_softmax_loss_near_0_keeps_its_digits():
     # log(1 + e^-40) = 4.248354255291589e-18, which 1 + e^-40 in float64 would turn into 0
-    assert_allclose(
-        SoftmaxCrossEntropy().value(np.array([[40.0, 0.0]]), np.array([0])), 4.248354255291589e-18
-    )
+    assert_allclose(SoftmaxCrossEntropy().value(np.array([[40.0, 0.0]]), np.array([0])), 4.248354255291589e-18)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize(
-    "bad", [[np.nan, 0.0, 1.0], [0.0, np.inf, 1.0], [-np.inf, 0.0, 1.0], [np.inf, np.inf, 0.0]]
-)
+@pytest.mark.parametrize("bad", [[np.nan, 0.0, 1.0], [0.0, np.inf, 1.0], [-np.inf, 0.0, 1.0], [np.inf, np.inf, 0.0]])
 def test_scores_that_are_not_finite_give_a_loss_that_is_not_and_no_warning(name, bad):
     loss = LOSSES[name]().value(np.array([bad]), np.array([0]))
     assert not np.isfinite(loss).any()

@@ -97,10 +97,7 @@ def test_the_curvature_bounds_of_softmax_and_squared_hinge_are_reached(n_classes
         h, y = 1e-4, np.array([0])
         hessian = np.array(
             [
-                (
-                    loss.value_and_gradient(scores + h * e, y)[1]
-                    - loss.value_and_gradient(scores - h * e, y)[1]
-                )[0]
+                (loss.value_and_gradient(scores + h * e, y)[1] - loss.value_and_gradient(scores - h * e, y)[1])[0]
                 / (2 * h)
                 for e in np.eye(n_classes)
             ]

@@ -67,9 +67,7 @@ def test_the_softmax_of_the_cat_scores_has_the_slide_s_digits():
 
 def test_the_softmax_loss_of_the_cat_is_2_04_in_natural_logarithm():
     loss = SoftmaxCrossEntropy().value(SCORES[:1], Y[:1])[0]
-    assert_allclose(
-        loss, 2.0403551528, rtol=1e-10
-    )  # the slide's -log(0.13) is 2.0402208: the same two decimals
+    assert_allclose(loss, 2.0403551528, rtol=1e-10)  # the slide's -log(0.13) is 2.0402208: the same two decimals
     assert f"{loss:.2f}" == f"{-np.log(0.13):.2f}" == "2.04"
 
 

@@ -8,11 +8,7 @@ from linprobe.losses import Loss, SoftmaxCrossEntropy
 from linprobe.objective import Objective
 from linprobe.optimizers import GradientDescent, State, Status
 
-SMOOTH = [
-    (loss, penalty)
-    for loss in ("softmax", "squared-hinge")
-    for penalty in ("none", "l2", "l1", "elastic-net")
-]
+SMOOTH = [(loss, penalty) for loss in ("softmax", "squared-hinge") for penalty in ("none", "l2", "l1", "elastic-net")]
 
 
 @pytest.mark.parametrize("line_search", ["backtracking", "fixed"])
@@ -100,9 +96,7 @@ def test_the_native_engine_converges_on_pixels_too():
 
 
 def test_the_callback_stops_it(catalogue):
-    solution = GradientDescent().minimize(
-        catalogue("softmax", "l2").objective, callback=lambda row: row.epoch == 2
-    )
+    solution = GradientDescent().minimize(catalogue("softmax", "l2").objective, callback=lambda row: row.epoch == 2)
     assert solution.status is Status.STOPPED
     assert solution.state.epoch == 2
 

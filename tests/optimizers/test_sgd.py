@@ -105,15 +105,11 @@ def test_a_run_continued_from_a_state_has_the_same_bits(make_objective, held_out
         assert again.chosen == whole.chosen
         for name, array in whole.state.arrays.items():
             assert again.state.arrays[name].tobytes() == array.tobytes()
-        assert [row["objective"] for row in again.history] == [
-            row["objective"] for row in whole.history[state.epoch :]
-        ]
+        assert [row["objective"] for row in again.history] == [row["objective"] for row in whole.history[state.epoch :]]
 
 
 def test_the_same_seed_has_the_same_bits_and_another_has_others(make_objective):
-    first, same, other = (
-        SGD(epochs=2, seed=s).minimize(make_objective("softmax", "l2")).W for s in (0, 0, 1)
-    )
+    first, same, other = (SGD(epochs=2, seed=s).minimize(make_objective("softmax", "l2")).W for s in (0, 0, 1))
     assert first.tobytes() == same.tobytes()
     assert first.tobytes() != other.tobytes()
 
@@ -175,9 +171,7 @@ def test_an_engine_with_a_loop_of_its_own_gets_the_arrays_and_the_plan_of_the_pl
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.uint8, 1e-3), (np.float64, 1e-12)])
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize(("loss", "penalty"), list(itertools.product(LOSSES, ("l2", "elastic-net"))))
-def test_the_loop_of_the_native_engine_ends_where_the_plain_loop_does(
-    digits, loss, penalty, update, dtype, tolerance
-):
+def test_the_loop_of_the_native_engine_ends_where_the_plain_loop_does(digits, loss, penalty, update, dtype, tolerance):
     plain, _ = digits(loss, penalty, None if dtype is np.uint8 else 1.0 / 255.0)
     native = plain.with_engine("threads", n_threads=2)
     found, expected = (SGD(epochs=1, update=update, average=True).minimize(each) for each in (native, plain))
@@ -234,9 +228,7 @@ def test_the_average_is_the_mean_of_the_iterates_of_the_second_half(make_objecti
 
 def test_one_batch_of_all_images_is_gradient_descent(make_objective):
     problem = make_objective("softmax", "elastic-net")
-    solution = SGD(batch_size=100, epochs=1, update="plain", schedule="constant", learning_rate=0.3).minimize(
-        problem
-    )
+    solution = SGD(batch_size=100, epochs=1, update="plain", schedule="constant", learning_rate=0.3).minimize(problem)
     zero = np.zeros((3, 3))
     _, dW, db = problem.value_and_gradient(zero, np.zeros(3))
     np.testing.assert_allclose(solution.W, problem.prox(zero - 0.3 * dW, 0.3), atol=1e-15)

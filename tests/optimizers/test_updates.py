@@ -84,7 +84,5 @@ def test_an_epoch_is_the_formula_of_the_update(update):
         averaged=-1,
     )
     expected, expected_loss = naive(update, X, y, w, order, 4, rates)
-    np.testing.assert_allclose(
-        np.hstack([arrays["W"], arrays["b"][:, None]]), expected, rtol=1e-10, atol=1e-12
-    )
+    np.testing.assert_allclose(np.hstack([arrays["W"], arrays["b"][:, None]]), expected, rtol=1e-10, atol=1e-12)
     assert loss == pytest.approx(expected_loss, rel=1e-12)

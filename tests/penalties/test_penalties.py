@@ -115,9 +115,7 @@ def test_every_penalty_is_convex_by_its_strong_convexity(here, there, share):
 def test_the_coefficients_give_the_value(W):
     for penalty in EVERY:
         a, c = penalty.coefficients
-        assert_allclose(
-            penalty.value(W), a * np.square(W).sum() + c * np.abs(W).sum(), rtol=1e-12, atol=1e-300
-        )
+        assert_allclose(penalty.value(W), a * np.square(W).sum() + c * np.abs(W).sum(), rtol=1e-12, atol=1e-300)
 
 
 @given(some_weights, some_weights, st.floats(0.01, 20.0))

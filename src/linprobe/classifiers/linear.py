@@ -176,7 +176,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             ParameterError, LabelError, ShapeError, SplitError: a parameter, label or weight cannot be used.
             ValueError, TypeError: scikit-learn's, for an X that is not a finite, dense table.
         """
-        self._check_parameters()
+        self.check_parameters()
         X, y = validate_data(self, X, y, dtype=list(DTYPES))
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -209,7 +209,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             ParameterError, LabelError, ShapeError, SplitError: a parameter or the set cannot be used.
             IncompatibleError: `validation` has other classes or another shape than `train`.
         """
-        self._check_parameters()
+        self.check_parameters()
         if validation is not None:
             _check_alike(train, validation)
         for images in (train, validation):
@@ -245,15 +245,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             ParameterError: the first call has no `classes`, or a later one has others.
             LabelError: a label is not among them.
         """
-        self._check_parameters()
+        self.check_parameters()
         if self.class_weight == "balanced":
             raise ParameterError(
                 "class_weight='balanced' needs all labels at once, but partial_fit sees a part; give a dict."
             )
         if self.validation_fraction or self.patience is not None:
-            raise ParameterError(
-                "partial_fit holds nothing out; set validation_fraction=0 and patience=None."
-            )
+            raise ParameterError("partial_fit holds nothing out; set validation_fraction=0 and patience=None.")
         first = not hasattr(self, "weights_")
         X, y = validate_data(self, X, y, dtype=list(DTYPES), reset=first)
         check_classification_targets(y)
@@ -332,8 +330,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             rows, y, weight = positions[kept], y[kept], None if weight is None else weight[kept]
         if self.patience is not None and held is None:
             raise ParameterError(
-                f"patience = {self.patience} needs validation rows; "
-                "set validation_fraction, or patience=None."
+                f"patience = {self.patience} needs validation rows; set validation_fraction, or patience=None."
             )
         self.affine_ = self._fit_affine(X, rows, weight)
         objective = self._objective(X, y, rows, weight)
@@ -342,9 +339,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             optimizer = self._sgd(seed, epochs=self.epochs, schedule=self.schedule)
         else:
             optimizer = GradientDescent(max_iter=self.max_iter, tol=self.tol)
-        solution = optimizer.minimize(
-            objective, start, callback, None if held is None else self._objective(*held)
-        )
+        solution = optimizer.minimize(objective, start, callback, None if held is None else self._objective(*held))
         self._keep(solution, objective)
 
     def _keep(self, solution: Solution, objective: Objective) -> None:
@@ -488,7 +483,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
                 factors[known[label]] = value
         return factors
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
         """Raise ParameterError for a parameter out of range, before anything is read."""
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("preprocess", self.preprocess, PREPROCESS)
@@ -521,8 +516,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             raise ShapeError("X has no rows; at least one image is needed.")
         if len(present) == 1:
             raise LabelError(
-                f"y holds only one class, {str(self.classes_[present[0]])!r}; "
-                "a classifier needs at least 2 classes."
+                f"y holds only one class, {str(self.classes_[present[0]])!r}; a classifier needs at least 2 classes."
             )
 
     def _check_classes(self, classes: npt.ArrayLike | None, first: bool) -> None:
@@ -538,8 +532,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             self.classes_ = given
         elif not np.array_equal(given, np.sort(self.classes_)):
             raise ParameterError(
-                f"classes = {_few(tuple(map(str, given)))}, "
-                f"but training began with {_few(self.class_names_)}."
+                f"classes = {_few(tuple(map(str, given)))}, but training began with {_few(self.class_names_)}."
             )
 
     def _positions(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -557,9 +550,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         if self.status_ in (Status.MAX_ITER, Status.STALLED, Status.DIVERGED):
             norm = self.history_[-1].get("gradient_norm", math.nan) if self.history_ else math.nan
             aim = f" (gradient norm {norm:.3g}, tol {self.tol:g})" if self.optimizer == "gd" else ""
-            warnings.warn(
-                f"{type(self).__name__}: {self.status_.value}{aim}", ConvergenceWarning, stacklevel=3
-            )
+            warnings.warn(f"{type(self).__name__}: {self.status_.value}{aim}", ConvergenceWarning, stacklevel=3)
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
@@ -588,8 +579,7 @@ def _check_alike(train: LabelledSet, validation: LabelledSet) -> None:
     if validation.image_shape != train.image_shape or validation.X.shape[1] != train.X.shape[1]:
         shapes = [s.image_shape or (s.X.shape[1],) for s in (validation, train)]
         raise IncompatibleError(
-            f"{validation.source}: the validation rows have shape {shapes[0]}, "
-            f"but those of the training {shapes[1]}."
+            f"{validation.source}: the validation rows have shape {shapes[0]}, but those of the training {shapes[1]}."
         )
 
 
@@ -604,9 +594,7 @@ def _check_finite(images: LabelledSet) -> None:
         finite = np.isfinite(X[block] if images.rows is None else X[images.rows[block]]).all(axis=1)
         if not finite.all():
             row = begin + int(np.flatnonzero(~finite)[0])
-            raise ShapeError(
-                f"{images.source}: row {row} holds NaN or infinity; every number must be finite."
-            )
+            raise ShapeError(f"{images.source}: row {row} holds NaN or infinity; every number must be finite.")
 
 
 def _few(names: tuple[str, ...]) -> str:

@@ -48,9 +48,7 @@ LABEL_KINDS = "biufUO"
 """Kinds of NumPy dtypes that labels may have: flags, whole and real numbers, text, and text as objects."""
 
 
-def save(
-    classifier: LinearClassifier, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None
-) -> None:
+def save(classifier: LinearClassifier, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
     """Write the trained `classifier` to `path`, which holds the whole model, or is as it was.
 
     Raises:
@@ -128,9 +126,7 @@ def load_model(path: str | os.PathLike[str]) -> LinearClassifier:
     try:
         content = target.read_bytes()
     except OSError as error:
-        raise ModelFileError(
-            f"{target}: the model cannot be read ({error.strerror}); check the path."
-        ) from error
+        raise ModelFileError(f"{target}: the model cannot be read ({error.strerror}); check the path.") from error
     try:
         return _classifier_from(content)
     except _DamageError as damage:
@@ -152,9 +148,7 @@ def _classifier_from(content: bytes) -> LinearClassifier:
     if missing:
         raise _DamageError(f"the model file lacks {', '.join(missing)}; it must hold {', '.join(TENSORS)}.")
     if record.get("sha256") != _digest(tensors, {k: v for k, v in record.items() if k != "sha256"}):
-        raise _DamageError(
-            "the model file is damaged: its checksum does not fit; copy it again, or train again."
-        )
+        raise _DamageError("the model file is damaged: its checksum does not fit; copy it again, or train again.")
     _check_tensors(tensors)
     try:
         return _assembled(tensors, record)
@@ -176,17 +170,13 @@ def _parts(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
         ) from error
     text = header.get("__metadata__", {}).get("linprobe")
     if text is None:
-        raise _DamageError(
-            "a safetensors file, but not a model of linprobe: its metadata has no entry 'linprobe'."
-        )
+        raise _DamageError("a safetensors file, but not a model of linprobe: its metadata has no entry 'linprobe'.")
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _DamageError(f"the metadata of the model file is damaged ({_one_line(error)}).") from error
     if not isinstance(record, dict):
-        raise _DamageError(
-            f"the metadata of the model file is a {type(record).__name__}, expected a JSON object."
-        )
+        raise _DamageError(f"the metadata of the model file is a {type(record).__name__}, expected a JSON object.")
     return tensors, record
 
 
@@ -215,7 +205,7 @@ def _assembled(tensors: dict[str, npt.NDArray[Any]], record: dict[str, Any]) -> 
         if not isinstance(settings.get(name), str) or settings[name] not in known:
             raise ValueError(f"{name} is {settings.get(name)!r}, expected one of {', '.join(known)}")
     classifier = LinearClassifier(**settings)
-    classifier._check_parameters()
+    classifier.check_parameters()
     K, D = tensors["W"].shape
     classifier.classes_ = _classes_from(record["classes"])
     if classifier.classes_.shape != (K,):
@@ -267,8 +257,7 @@ def _classes_record(classes: npt.NDArray[Any]) -> dict[str, Any]:
         classes.dtype.kind == "O" and not all(isinstance(value, str) for value in values)
     ):
         raise IncompatibleError(
-            f"the labels have dtype {classes.dtype}; the model file holds numbers or text: "
-            "convert y before fit."
+            f"the labels have dtype {classes.dtype}; the model file holds numbers or text: convert y before fit."
         )
     return {"dtype": classes.dtype.str, "values": values}
 

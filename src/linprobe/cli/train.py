@@ -26,31 +26,37 @@ if TYPE_CHECKING:
     from linprobe.optimizers.base import Epoch
     from linprobe.runs.train import RunResult
 
-SCHEDULES = ("constant", "step", "exponential", "cosine", "inverse")
+SCHEDULES = ("constant", "step", "exponential", "cosine", "inverse", "1/t")
 UPDATES = ("plain", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+PREPROCESS = ("auto", "none", "unit", "center", "standardize")
+ENGINES = ("threads", "reference")
 
-CLASSIFIER_OPTIONS = (
-    "loss",
-    "delta",
-    "penalty",
-    "reg",
-    "beta",
-    "optimizer",
-    "batch_size",
-    "epochs",
-    "learning_rate",
-    "schedule",
-    "update",
-)
-"""Options that are parameters of LinearClassifier, under the same name."""
+NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", "out")
+"""Parameters of the command that are no parameters of LinearClassifier; all others have the same name there."""
 
 WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet")
 """Parameters that may be given with --resume: the result does not depend on them."""
+
+WARNED = ("diverged", "stalled", "max_iter")
+"""Ends of a training that ask for something to be changed."""
 
 
 @click.command()
 @click.argument("source", required=False)
 @objective_options
+@click.option(
+    "--class-weight",
+    type=click.Choice(["balanced"]),
+    help="balanced: weigh the images of class k by N / (K n_k), so that all classes count the same.  [default: none]",
+)
+@click.option(
+    "--preprocess",
+    type=click.Choice(PREPROCESS),
+    default="auto",
+    show_default=True,
+    help="unit: pixels / 255; center: the same, minus the mean image; standardize: mean 0, deviation 1; "
+    "auto: center for pixels, none for vectors.",
+)
 @click.option(
     "--optimizer",
     type=click.Choice(["sgd", "gd"]),
@@ -61,10 +67,10 @@ WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
-    default=64,
+    default=32,
     show_default=True,
     metavar="M",
-    help="Images per SGD step.",
+    help="Images per step of sgd.",
 )
 @click.option(
     "--epochs",
@@ -72,23 +78,62 @@ WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet")
     default=20,
     show_default=True,
     metavar="E",
-    help="Passes of SGD over the training images; iterations of gd.",
+    help="Passes of sgd over the training images; for gd, the same as --max-iter.",
 )
 @click.option(
     "--learning-rate",
     type=LEARNING_RATE,
     default="auto",
     show_default=True,
-    help="Step size; auto chooses it from the curvature of loss and pixels, and says what was chosen.",
+    help="Step size of sgd; auto chooses it from the curvature of loss and pixels, and says what was chosen.",
 )
 @click.option(
     "--schedule",
     type=click.Choice(SCHEDULES),
     default="cosine",
     show_default=True,
-    help="How the learning rate falls over the epochs; inverse is 1/t.",
+    help="How the learning rate falls over the epochs; inverse and 1/t are the same.",
 )
-@click.option("--update", type=click.Choice(UPDATES), default="momentum", show_default=True, help="The SGD update.")
+@click.option("--update", type=click.Choice(UPDATES), default="momentum", show_default=True, help="The update of sgd.")
+@click.option(
+    "--momentum",
+    type=Number(min=0, max=1, max_open=True),
+    default=0.9,
+    show_default=True,
+    metavar="F",
+    help="mu of the updates momentum and nesterov: v = mu v + gradient.",
+)
+@click.option("--average", is_flag=True, help="Take the mean of the iterates of the second half of the epochs.")
+@click.option(
+    "--patience",
+    type=click.IntRange(min=1),
+    metavar="E",
+    help="End sgd when the validation loss has not fallen for E epochs, and keep the weights with the lowest; "
+    "needs validation images.  [default: never]",
+)
+@click.option(
+    "--max-iter",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Iterations of gd, at most.",
+)
+@click.option(
+    "--tol",
+    type=Number(min=0),
+    default=1e-4,
+    show_default=True,
+    metavar="F",
+    help="Norm of the gradient of L at which gd has converged.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="threads",
+    show_default=True,
+    help="threads: the native core. reference: plain NumPy in float64, slow.",
+)
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -132,26 +177,31 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     SOURCE is a folder with a folder of pictures per class (with or without train/ val/ test/), the same in a .zip or
     .tar[.gz], CIFAR, IDX (MNIST), .npz or .npy, or one of the built-in sets: digits, planar:shell, ...
     """
-    from linprobe.cli.output import print_json
+    from linprobe.cli.output import print_json, say
 
-    result = _resume(ctx, options) if options["resume"] else _start(options)
+    result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
+    if result.metrics["status"] in WARNED:
+        say(f"warning: {result.metrics['status']}: {result.metrics['status_text']}")
     if options["as_json"]:
         print_json(result.metrics)
     else:
         _show(result)
 
 
-def _start(options: dict[str, Any]) -> RunResult:
+def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
     """Begin a run with the options of the command line."""
     from linprobe.cli.output import progress
     from linprobe.runs.train import TrainSettings
     from linprobe.runs.train import train as begin
 
     if options["source"] is None:
-        raise click.UsageError("missing SOURCE; give one, or --resume RUN", click.get_current_context())
+        raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
+    if options["optimizer"] == "gd" and _given(ctx, "epochs") and not _given(ctx, "max_iter"):
+        options["max_iter"] = options["epochs"]
+    left_out = {*NOT_CLASSIFIER, *WITH_RESUME}
     settings = TrainSettings(
         source=options["source"],
-        classifier={name: options[name] for name in CLASSIFIER_OPTIONS},
+        classifier={name: value for name, value in options.items() if name not in left_out},
         seed=options["seed"],
         validation=options["validation"],
         image_size=options["image_size"],
@@ -164,44 +214,58 @@ def _start(options: dict[str, Any]) -> RunResult:
             n_threads=options["threads"],
             cache=options["cache"],
             reading=report,
-            training=_teller(report, options["epochs"]),
+            training=_teller(report, settings.classifier),
         )
 
 
 def _resume(ctx: click.Context, options: dict[str, Any]) -> RunResult:
-    """Go on with a run; an option that would change its bits is refused."""
+    """Go on with a run; SOURCE and options may be repeated, but not changed."""
     from linprobe.cli.output import progress
     from linprobe.runs.folder import RunFolder
     from linprobe.runs.train import resume
 
-    given = [
-        parameter
-        for parameter in ctx.command.params
-        if parameter.name
-        and parameter.name not in WITH_RESUME
-        and ctx.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
-    ]
-    if given:
-        names = ", ".join(parameter.opts[0] if parameter.opts[0].startswith("-") else "SOURCE" for parameter in given)
-        raise click.UsageError(f"{names} cannot be given with --resume: the run goes on with its own settings", ctx)
-    epochs = RunFolder.open(options["resume"]).settings().get("classifier", {}).get("epochs", 0)
+    settings = RunFolder.open(options["resume"]).settings()
+    _refuse_changes(ctx, options, settings)
     with progress(options["quiet"] or options["as_json"]) as report:
         return resume(
             options["resume"],
             n_threads=options["threads"],
             cache=options["cache"],
             reading=report,
-            training=_teller(report, epochs),
+            training=_teller(report, settings.get("classifier", {})),
         )
 
 
-def _teller(report: ProgressCallback, n_epochs: int) -> Callable[[Epoch], None]:
-    """What draws the progress of the training."""
+def _refuse_changes(ctx: click.Context, options: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Raise UsageError for an option that was given and would give the run other bits."""
+    from linprobe.runs.train import absolute_source
+
+    known = {**settings, **settings.get("classifier", {})}
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if name in WITH_RESUME or not _given(ctx, name):
+            continue
+        asked = absolute_source(options[name]) if name == "source" else options[name]
+        asked = list(asked) if isinstance(asked, tuple) else asked
+        if name not in known or asked != known[name]:
+            label = "SOURCE" if name == "source" else parameter.opts[0]
+            has = f", which has {known[name]}" if name in known else ""
+            raise click.UsageError(f"{label} {asked} cannot be given to a run that is resumed{has}; leave it out", ctx)
+
+
+def _given(ctx: click.Context, name: str) -> bool:
+    """Whether the parameter stands on the command line."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _teller(report: ProgressCallback, classifier: dict[str, Any]) -> Callable[[Epoch], None]:
+    """What draws the progress of a training with these parameters of LinearClassifier."""
+    planned = classifier.get("max_iter" if classifier.get("optimizer") == "gd" else "epochs", 0)
 
     def tell(epoch: Epoch) -> None:
         held_out = "" if math.isnan(epoch.validation_accuracy) else f", validation {epoch.validation_accuracy:.3f}"
         what = f"objective {epoch.objective:.4f}, train accuracy {epoch.train_accuracy:.3f}{held_out}"
-        report(what, epoch.epoch, n_epochs)
+        report(what, epoch.epoch, planned)
 
     return tell
 
@@ -222,7 +286,7 @@ def _show(result: RunResult) -> None:
             "train accuracy": share(metrics["train_accuracy"]),
             "validation accuracy": share(metrics["validation_accuracy"]),
             "test accuracy": f"{share(metrics['test_accuracy'])}  ({metrics['n_test']} images)",
-            "time": f"{metrics['seconds']:.2f} s of optimisation, {metrics['passes']:g} passes over the training images",
+            "time": f"{metrics['seconds']:.2f} s of optimisation, {metrics['passes']:g} passes over the images",
             **{name.replace("_", " "): text for name, text in metrics["chosen"].items()},
             **({"skipped images": str(metrics["skipped_images"])} if metrics["skipped_images"] else {}),
             "status": f"{metrics['status']}: {metrics['status_text']}",

@@ -101,8 +101,7 @@ class _ZipFiles(PictureFiles):
                     raise _unsafe(source, info.filename, "a link or a device")
                 if info.flag_bits & 1:
                     raise ArchiveError(
-                        f"{source}: the entry {info.filename} is encrypted; "
-                        "make an archive without a password."
+                        f"{source}: the entry {info.filename} is encrypted; make an archive without a password."
                     )
                 if names.add(info.filename, info.is_dir()):
                     self._infos.append(info)
@@ -243,8 +242,7 @@ class _Names:
 
 def _unsafe(source: str, entry: str, what: str) -> ArchiveError:
     return ArchiveError(
-        f"{source}: unsafe entry {entry!r}: {what}; expected plain files and folders. "
-        "Make the archive anew without it."
+        f"{source}: unsafe entry {entry!r}: {what}; expected plain files and folders. Make the archive anew without it."
     )
 
 

@@ -178,9 +178,7 @@ def _unreadable(where: str, error: BaseException) -> FormatError:
     )
 
 
-def _labelled_sets(
-    source: str, stored: Mapping[str, _Stored]
-) -> tuple[tuple[str, ...], dict[str, LabelledSet]]:
+def _labelled_sets(source: str, stored: Mapping[str, _Stored]) -> tuple[tuple[str, ...], dict[str, LabelledSet]]:
     """(class names, the sets by split) of the arrays in `stored`."""
     by_name = {name.lower(): array for name, array in stored.items()}
     if len(by_name) < len(stored):
@@ -202,8 +200,7 @@ def _labelled_sets(
         elif images in by_name or labels in by_name:
             there, missing = (images, labels) if images in by_name else (labels, images)
             raise FormatError(
-                f"{source}: found {there} without {missing}; expected both. Save {missing} too, or leave "
-                f"{there} out."
+                f"{source}: found {there} without {missing}; expected both. Save {missing} too, or leave {there} out."
             )
     _check_alike(X, y)
     if CLASS_NAMES in by_name:
@@ -225,9 +222,7 @@ def _checked_rows(rows: _Stored) -> _Stored:
     X = rows.array
     found = f"{X.dtype} of shape {X.shape}"
     if X.ndim and len(X) == 0:
-        raise FormatError(
-            f"{rows.where}: found {found}, expected at least one row. Save it again with its rows."
-        )
+        raise FormatError(f"{rows.where}: found {found}, expected at least one row. Save it again with its rows.")
     if X.dtype == np.uint8 and X.ndim in (3, 4):
         X = X[..., None] if X.ndim == 3 else X
         if 0 in X.shape or X.shape[3] > 4:
@@ -241,9 +236,7 @@ def _checked_rows(rows: _Stored) -> _Stored:
         _check_finite(rows.where, X)
         return _Stored(rows.where, X.astype(X.dtype.newbyteorder("="), copy=False))
     if X.dtype == np.uint8:
-        step = (
-            "Reshape it to (N, height, width, channels), or save it as float32 if the rows are no pictures."
-        )
+        step = "Reshape it to (N, height, width, channels), or save it as float32 if the rows are no pictures."
     elif X.dtype.kind == "f" and X.ndim in (3, 4):
         step = "Save pictures as uint8, 0..255, or flatten each row: X.reshape(len(X), -1)."
     else:
@@ -274,16 +267,11 @@ def _checked_labels(labels: _Stored, n_rows: int, rows_where: str) -> _Stored:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]  # a column, as Keras keeps them
     if y.ndim != 1:
-        step = (
-            " Turn one-hot rows into integers: y.argmax(axis=1)."
-            if y.ndim == 2
-            else " Save one label per row."
-        )
+        step = " Turn one-hot rows into integers: y.argmax(axis=1)." if y.ndim == 2 else " Save one label per row."
         raise LabelError(f"{labels.where}: found shape {y.shape}, expected ({n_rows},).{step}")
     if y.dtype.kind not in "iubUS":
         raise LabelError(
-            f"{labels.where}: found dtype {y.dtype}, expected integers or strings. Save y.astype(int), or "
-            "the names."
+            f"{labels.where}: found dtype {y.dtype}, expected integers or strings. Save y.astype(int), or the names."
         )
     if len(y) != n_rows:
         raise LabelError(

@@ -177,9 +177,7 @@ class ReadOptions:
         if self.on_bad_image not in ("fail", "skip"):
             raise ParameterError(f"on_bad_image = {self.on_bad_image!r}; expected one of fail, skip.")
         if self.n_threads is not None and self.n_threads < 1:
-            raise ParameterError(
-                f"n_threads = {self.n_threads}; expected at least 1, or None for one per core."
-            )
+            raise ParameterError(f"n_threads = {self.n_threads}; expected at least 1, or None for one per core.")
 
 
 class Reader(ABC):
@@ -238,9 +236,7 @@ def open_dataset(
         found = Path(name).expanduser()
         path = found if found.exists() else None
     except (OSError, ValueError, RuntimeError) as error:  # too long, not searchable, a NUL, ~nobody
-        raise SourceError(
-            f"{name!r} cannot be looked at ({error}); check the path and its permissions."
-        ) from error
+        raise SourceError(f"{name!r} cannot be looked at ({error}); check the path and its permissions.") from error
     for module, reader_name in _READERS:
         reader: Reader = getattr(importlib.import_module(f"linprobe.data.{module}"), reader_name)()
         if reader.accepts(name, path):

@@ -118,9 +118,7 @@ def clear_cache() -> CacheInfo:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise SourceError(
-                f"{folder}: cannot be deleted ({error.strerror}); check its permissions."
-            ) from error
+            raise SourceError(f"{folder}: cannot be deleted ({error.strerror}); check its permissions.") from error
     return before
 
 

@@ -279,13 +279,10 @@ def _pickled_batch(where: str, content: bytes, version: _Version) -> _Batch:
         labels = labels.tolist()
     if not (isinstance(labels, list) and all(type(label) is int and abs(label) < 2**31 for label in labels)):
         raise FormatError(
-            f"{where}: found {_kind(labels)} under {version.labels_key!r}, expected a list of small "
-            f"integers. {_AGAIN}"
+            f"{where}: found {_kind(labels)} under {version.labels_key!r}, expected a list of small integers. {_AGAIN}"
         )
     if len(labels) != len(pixels):
-        raise LabelError(
-            f"{where}: found {len(labels)} labels, expected {len(pixels)}, one a picture. {_AGAIN}"
-        )
+        raise LabelError(f"{where}: found {len(labels)} labels, expected {len(pixels)}, one a picture. {_AGAIN}")
     found_names = batch.get("filenames")
     named = isinstance(found_names, list) and len(found_names) == len(labels)
     names = tuple(_text(name) for name in found_names or ()) if named else None
@@ -301,9 +298,7 @@ def _class_names(where: str, content: bytes, version: _Version) -> tuple[str, ..
         found = _value(where, _unpickle(where, content), version.names_key)
         names = [_text(name) for name in found] if isinstance(found, list) else []
     if not names or len(set(names)) < len(names):
-        raise FormatError(
-            f"{where}: found {len(names)} class names, expected different names, one a class. {_AGAIN}"
-        )
+        raise FormatError(f"{where}: found {len(names)} class names, expected different names, one a class. {_AGAIN}")
     return tuple(names)
 
 
@@ -337,8 +332,7 @@ def _unpickle(where: str, content: bytes) -> dict[str, Any]:
         raise
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
         raise FormatError(
-            f"{where}: found what cannot be read ({type(error).__name__}: {error}), expected a pickled "
-            f"batch. {_AGAIN}"
+            f"{where}: found what cannot be read ({type(error).__name__}: {error}), expected a pickled batch. {_AGAIN}"
         ) from error
     if not isinstance(found, dict):
         raise FormatError(f"{where}: found {_kind(found)}, expected a dictionary. {_AGAIN}")

@@ -153,9 +153,7 @@ class _Outcome:
     has_colour: bool = False
 
 
-def _first_picture(
-    files: PictureFiles, source: str, options: ReadOptions
-) -> tuple[int, tuple[int, int, int]]:
+def _first_picture(files: PictureFiles, source: str, options: ReadOptions) -> tuple[int, tuple[int, int, int]]:
     """The number and shape of the first file that is not broken."""
     broken: dict[int, str] = {}
     for i in files.order():

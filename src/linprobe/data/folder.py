@@ -33,9 +33,7 @@ _SPLITS = {
 
 _PICTURE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 _HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}
-_EXPECTED = (
-    "expected a folder per class with its pictures inside, or train/, val/ and test/ with class folders"
-)
+_EXPECTED = "expected a folder per class with its pictures inside, or train/, val/ and test/ with class folders"
 
 
 @dataclass(frozen=True)
@@ -141,8 +139,7 @@ def arrange(names: Sequence[str], folders: Iterable[str], source: str) -> Layout
     elif len(split_of) < len(tops):
         others = ", ".join(sorted(tops - split_of.keys()))
         raise SourceError(
-            f"{source}: {others} beside {', '.join(sorted(split_of))}; {_EXPECTED}. "
-            "Move the others elsewhere."
+            f"{source}: {others} beside {', '.join(sorted(split_of))}; {_EXPECTED}. Move the others elsewhere."
         )
     _check_splits(split_of, source)
     class_depth = depth + (1 if split_of else 0)
@@ -231,9 +228,7 @@ def _walk(
                     about = entry.stat(follow_symlinks=os.path.exists(entry.path))
                     found.append((name, about.st_size, about.st_mtime_ns))
     except OSError as error:
-        raise SourceError(
-            f"{root / inside}: cannot be listed ({error.strerror}); check its permissions."
-        ) from error
+        raise SourceError(f"{root / inside}: cannot be listed ({error.strerror}); check its permissions.") from error
 
 
 def _check_splits(split_of: dict[str, str], source: str) -> None:
@@ -244,8 +239,7 @@ def _check_splits(split_of: dict[str, str], source: str) -> None:
             raise SplitError(f"{source}: {' and '.join(same)} both stand for {split}; keep one of them.")
     if split_of and "train" not in split_of.values():
         raise SplitError(
-            f"{source}: found {', '.join(sorted(split_of))} but no train; "
-            "add a folder train with a folder per class."
+            f"{source}: found {', '.join(sorted(split_of))} but no train; add a folder train with a folder per class."
         )
 
 
@@ -271,9 +265,7 @@ def _in_order(members: dict[tuple[str, str], list[int]], names: Sequence[str], s
             numbers = sorted(members[split, class_name], key=names.__getitem__)
             if not numbers:
                 where = f"{class_name} of {split}" if len(splits) > 1 else class_name
-                raise SplitError(
-                    f"{source}: the class folder {where} holds no picture; add pictures or remove it."
-                )
+                raise SplitError(f"{source}: the class folder {where} holds no picture; add pictures or remove it.")
             files += numbers
             labels += [k] * len(numbers)
         sizes.append((split, len(files) - before))

@@ -159,9 +159,7 @@ def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
             lengths = file.read(4 * magic[3])
             start = 4 + 4 * magic[3]
             if len(lengths) < start - 4:
-                raise FormatError(
-                    f"{path}: found {4 + len(lengths)} bytes, expected a header of {start}. {_AGAIN}"
-                )
+                raise FormatError(f"{path}: found {4 + len(lengths)} bytes, expected a header of {start}. {_AGAIN}")
             shape = tuple(int(n) for n in np.frombuffer(lengths, ">u4"))
             expected = math.prod(shape)
             if not packed:
@@ -175,9 +173,7 @@ def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
                 data = file.read(expected + 1)  # one more than there should be, to see what is too long
                 found = len(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise FormatError(
-            f"{path}: found what cannot be read ({error}), expected an IDX file. {_AGAIN}"
-        ) from error
+        raise FormatError(f"{path}: found what cannot be read ({error}), expected an IDX file. {_AGAIN}") from error
     if found != expected:
         at_least = "at least " if packed and found > expected else ""
         raise FormatError(
@@ -185,9 +181,7 @@ def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
             f"({_times(shape)}). {_AGAIN}"
         )
     if expected == 0:
-        raise FormatError(
-            f"{path}: found an empty array ({_times(shape)}), expected at least one image. {_AGAIN}"
-        )
+        raise FormatError(f"{path}: found an empty array ({_times(shape)}), expected at least one image. {_AGAIN}")
     if packed:
         return np.frombuffer(data, np.uint8).reshape(shape)
     return np.memmap(path, np.uint8, mode="r", offset=start, shape=shape)

@@ -40,9 +40,7 @@ def train_validation_test(dataset: Dataset, validation: float = 0.0, seed: int =
     return Split(parts.train, parts.validation, parts.test)
 
 
-def split_dataset(
-    dataset: Dataset, *, validation: float = 0.0, test: float = TEST_SHARE, seed: int = 0
-) -> Dataset:
+def split_dataset(dataset: Dataset, *, validation: float = 0.0, test: float = TEST_SHARE, seed: int = 0) -> Dataset:
     """`dataset` with the parts it lacks held out of its training images, class by class.
 
     The test part of a given seed is the same whether or not there is a validation part. Rows stay in their
@@ -62,9 +60,7 @@ def split_dataset(
     """
     for name, share in (("validation", validation), ("test", test)):
         if not 0.0 <= share < 1.0:
-            raise ParameterError(
-                f"{name} = {share}; expected the share of the images to hold out, >= 0 and < 1."
-            )
+            raise ParameterError(f"{name} = {share}; expected the share of the images to hold out, >= 0 and < 1.")
     _check_seed(seed)
     _check_classes(dataset)
     holds_out = {

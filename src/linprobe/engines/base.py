@@ -59,15 +59,11 @@ class Examples:
                 f"they must lie in 0..{self.n_classes - 1}."
             )
         if self.rows is not None and (self.rows.min() < 0 or self.rows.max() >= len(self.X)):
-            raise ShapeError(
-                f"rows must lie in 0..{len(self.X) - 1}; found {self.rows.min()}..{self.rows.max()}."
-            )
+            raise ShapeError(f"rows must lie in 0..{len(self.X) - 1}; found {self.rows.min()}..{self.rows.max()}.")
         if self.sample_weight is not None:
             check_sample_weight(self.sample_weight, n)
         if self.affine is not None and len(self.affine.scale) != self.n_features:
-            raise ShapeError(
-                f"the affine map has {len(self.affine.scale)} features but X has {self.n_features}."
-            )
+            raise ShapeError(f"the affine map has {len(self.affine.scale)} features but X has {self.n_features}.")
 
     @property
     def n_images(self) -> int:
@@ -168,7 +164,5 @@ def open_engine(name: str, examples: Examples, n_threads: int | None = None) -> 
     """
     if name not in ENGINES:
         raise ParameterError(f"engine = {name!r}; expected one of {', '.join(sorted(ENGINES))}.")
-    engine: Engine = getattr(importlib.import_module(f"linprobe.engines.{name}"), ENGINES[name])(
-        examples, n_threads
-    )
+    engine: Engine = getattr(importlib.import_module(f"linprobe.engines.{name}"), ENGINES[name])(examples, n_threads)
     return engine

@@ -36,9 +36,7 @@ class ThreadsEngine(Engine):
 
     def __init__(self, examples: Examples, n_threads: int | None = None) -> None:
         if n_threads is not None and n_threads < 1:
-            raise ParameterError(
-                f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core."
-            )
+            raise ParameterError(f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core.")
         super().__init__(examples, n_threads)
         self._threads = n_threads or len(os.sched_getaffinity(0))
         self._y = np.ascontiguousarray(examples.y, dtype=np.int64)

@@ -115,9 +115,7 @@ def one_hot(y: Labels, n_classes: int) -> Floats:
 def _below_the_top(scores: Floats) -> tuple[Floats, Floats, Floats]:
     """s - max s, its exponentials (N, K), and their sum without the top's own 1, (N,)."""
     if scores.ndim != 2 or not np.issubdtype(scores.dtype, np.floating):
-        raise ShapeError(
-            f"scores is {scores.dtype} of shape {scores.shape}; expected floats, (n_images, n_classes)."
-        )
+        raise ShapeError(f"scores is {scores.dtype} of shape {scores.shape}; expected floats, (n_images, n_classes).")
     top = scores.argmax(axis=1)[:, None]
     # infinite scores, of weights that diverged, give an infinite or NaN loss without a warning
     with np.errstate(invalid="ignore", over="ignore"):

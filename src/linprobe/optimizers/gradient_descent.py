@@ -62,9 +62,7 @@ class GradientDescent(Optimizer):
             raise ParameterError(f"line_search = {self.line_search!r}; expected backtracking or fixed.")
         if isinstance(self.learning_rate, str):
             if self.learning_rate != "auto":
-                raise ParameterError(
-                    f"learning_rate = {self.learning_rate!r}; expected a number > 0, or 'auto'."
-                )
+                raise ParameterError(f"learning_rate = {self.learning_rate!r}; expected a number > 0, or 'auto'.")
         else:
             check_range("learning_rate", self.learning_rate, low=0.0, open_low=True)
 
@@ -87,9 +85,7 @@ class GradientDescent(Optimizer):
         eta = numbers.get("learning_rate", eta)
         clock, trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
         passes, idle = numbers.get("passes", 0.0), int(numbers.get("idle", 0.0))
-        usual = (
-            numbers["usual_objective"] if "usual_objective" in numbers else usual_objective(objective, start)
-        )
+        usual = numbers["usual_objective"] if "usual_objective" in numbers else usual_objective(objective, start)
         W, b = (state.arrays[name].astype(np.float64) for name in ("W", "b"))
         point = Point.at(objective, W, b)
         passes += 0.0 if "passes" in numbers else 1.0  # a resumed run repeats this one, and does not count it
@@ -126,9 +122,7 @@ class GradientDescent(Optimizer):
             grows = self.line_search == "backtracking" and trials == 1 and clear
             eta, point, k = (2.0 * taken if grows else taken), following, k + 1
 
-        return Solution(
-            point.W, point.b, status, trace.history, state, passes, clock(), {"learning_rate": words}
-        )
+        return Solution(point.W, point.b, status, trace.history, state, passes, clock(), {"learning_rate": words})
 
     def _status(self, k: int, gradient_norm: float, idle: int, stop: bool) -> Status | None:
         """Why to end after step k, or None to go on."""

@@ -84,9 +84,7 @@ class SGD(Optimizer):
         check_range("epochs", self.epochs, low=0)
         if isinstance(self.learning_rate, str):
             if self.learning_rate != "auto":
-                raise ParameterError(
-                    f"learning_rate = {self.learning_rate!r}; expected a number > 0, or 'auto'."
-                )
+                raise ParameterError(f"learning_rate = {self.learning_rate!r}; expected a number > 0, or 'auto'.")
         else:
             check_range("learning_rate", self.learning_rate, low=0.0, open_low=True)
         schedule_name(self.schedule)
@@ -144,9 +142,7 @@ class SGD(Optimizer):
             good = state
             state.numbers["seconds"] = clock()
             passes = float(state.epoch)
-            stop = trace.add(
-                measured, state, learning_rate=taken, passes=passes, seconds=state.numbers["seconds"]
-            )
+            stop = trace.add(measured, state, learning_rate=taken, passes=passes, seconds=state.numbers["seconds"])
             status = status or self._status(state, stop)
             if status is not None:
                 break
@@ -184,9 +180,7 @@ class SGD(Optimizer):
             chosen,
         )
 
-    def _begin(
-        self, objective: Objective, start: State | None, fused: bool
-    ) -> tuple[State, float, dict[str, str]]:
+    def _begin(self, objective: Objective, start: State | None, fused: bool) -> tuple[State, float, dict[str, str]]:
         """The state to go on from, with all it needs; the learning rate; and words for what was chosen."""
         dtype = np.float32 if fused and objective.examples.X.dtype != np.float64 else np.float64
         given = zeros_state(objective, dtype) if start is None else start
@@ -222,9 +216,7 @@ class SGD(Optimizer):
             return Status.EARLY_STOPPED
         return Status.COMPLETED if state.epoch >= self.epochs else None
 
-    def _run_epoch(
-        self, objective: Objective, state: State, etas: npt.NDArray[np.float64], fused: bool
-    ) -> float:
+    def _run_epoch(self, objective: Objective, state: State, etas: npt.NDArray[np.float64], fused: bool) -> float:
         """Update `state` by one epoch; the mean loss as seen on the way, NaN where it diverged."""
         random = np.random.Generator(np.random.PCG64([self.seed, state.epoch]))
         averages = self.average and state.epoch >= self.epochs // 2

@@ -197,6 +197,11 @@ class RunFolder:
                 f"{self.path}: another process is training this run; wait until it ends, or stop it."
             ) from None
 
+    def remove(self) -> None:
+        """Delete a run in which nothing was trained yet: its settings, and the folder."""
+        (self.path / "settings.json").unlink()
+        self.path.rmdir()
+
     def close(self) -> None:
         """Let go of the lock."""
         if self._lock is not None:

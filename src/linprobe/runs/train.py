@@ -14,12 +14,12 @@ from linprobe.classifiers.linear import LinearClassifier
 from linprobe.classifiers.model_file import model_bytes
 from linprobe.data.base import Dataset, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import Split, train_validation_test
-from linprobe.errors import RunError
+from linprobe.errors import LinprobeError, RunError
 from linprobe.optimizers.base import Epoch, State
 from linprobe.runs.evaluation import measure
 from linprobe.runs.folder import RunFolder, check_free, new_run_path, trace_row
 
-__all__ = ["Interrupted", "RunResult", "TrainSettings", "resume", "train"]
+__all__ = ["Interrupted", "RunResult", "TrainSettings", "absolute_source", "resume", "train"]
 
 CHECKPOINT_SECONDS = 1.0
 """Least time between two checkpoints: a kill loses no more than this, and short epochs do not wait for the disk."""
@@ -90,18 +90,25 @@ def train(
     """
     if out is not None:
         check_free(out)
+    LinearClassifier(**settings.classifier).check_parameters()  # before a source is read that may be large
     dataset = _read(settings, n_threads, cache, reading)
+    settings = replace(settings, source=absolute_source(settings.source))
     record = {
         "linprobe_version": version("linprobe"),
         **asdict(settings),
-        "source": _absolute(settings.source),
         "fingerprint": dataset.fingerprint,
         "format": dataset.format,
     }
+    split = train_validation_test(dataset, settings.validation, settings.seed)
     path = out or new_run_path(settings.source, str(settings.classifier.get("loss", "softmax")), Path("runs"))
     run = RunFolder.create(path, record)
+    session = _Session(run, settings, dataset, split, n_threads, training)
     try:
-        return _Session(run, settings, dataset, n_threads, training).run(None)
+        return session.run(None)
+    except LinprobeError:
+        if session.last is None:  # nothing was trained that could be continued
+            run.remove()
+        raise
     finally:
         run.close()
 
@@ -138,7 +145,8 @@ def resume(
                 f"{dataset.fingerprint[:12]}, expected {str(record.get('fingerprint'))[:12]}); "
                 "bring them back, or start a new run."
             )
-        return _Session(run, settings, dataset, n_threads, training).run(progress)
+        split = train_validation_test(dataset, settings.validation, settings.seed)
+        return _Session(run, settings, dataset, split, n_threads, training).run(progress)
     finally:
         run.close()
 
@@ -151,10 +159,11 @@ class _Session:
         run: RunFolder,
         settings: TrainSettings,
         dataset: Dataset,
+        split: Split,
         n_threads: int | None,
         tell: Callable[[Epoch], None] | None,
     ) -> None:
-        self.run_folder, self.settings, self.dataset = run, settings, dataset
+        self.run_folder, self.settings, self.dataset, self.split = run, settings, dataset, split
         self.n_threads, self.tell = n_threads, tell
         self.trace: list[str] = []
         self.last: Epoch | None = None
@@ -165,7 +174,7 @@ class _Session:
         start: State | None = None
         if progress is not None:
             self.trace, start = progress
-        split = train_validation_test(self.dataset, self.settings.validation, self.settings.seed)
+        split = self.split
         classifier = LinearClassifier(
             **self.settings.classifier, random_state=self.settings.seed, n_threads=self.n_threads
         )
@@ -178,7 +187,7 @@ class _Session:
                 "validation": self.settings.validation,
             }
             model = model_bytes(classifier, made_from)
-            metrics = self._metrics(classifier, split)
+            metrics = self._metrics(classifier)
         except KeyboardInterrupt as stop:
             raise self._interrupted() from stop
         self.run_folder.write_model(model)
@@ -208,8 +217,9 @@ class _Session:
         self._write_progress()
         return Interrupted(f"stopped after epoch {self.last.epoch}; go on with: linprobe train --resume {path}")
 
-    def _metrics(self, classifier: LinearClassifier, split: Split) -> dict[str, Any]:
+    def _metrics(self, classifier: LinearClassifier) -> dict[str, Any]:
         """The result: figures at the weights that were kept, in one fresh pass over each split."""
+        split = self.split
         trained = measure(classifier, split.train, self.n_threads)
         validated = None if split.validation is None else measure(classifier, split.validation, self.n_threads)
         tested = measure(classifier, split.test, self.n_threads)  # the one time the test split is touched
@@ -256,9 +266,10 @@ def _read(settings: TrainSettings, n_threads: int | None, cache: bool, reading: 
     return open_dataset(settings.source, options)
 
 
-def _absolute(source: str) -> str:
+def absolute_source(source: str) -> str:
     """`source`, as an absolute path if it is one, so that a run can be resumed from any folder."""
-    return str(Path(source).resolve()) if Path(source).exists() else source
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else source
 
 
 def _settings_from(path: Path, record: dict[str, Any]) -> TrainSettings:

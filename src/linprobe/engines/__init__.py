@@ -1,0 +1,1 @@
+"""The floor under the rooms: they only run the sums."""
