@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from linprobe.errors import RunError
 from linprobe.optimizers.base import Epoch, State
 from linprobe.runs import folder as folder_module
-from linprobe.runs.folder import TRACE_COLUMNS, RunFolder, new_run_path, trace_row, write_atomically
+from linprobe.runs.folder import TRACE_COLUMNS, RunFolder, make_run_folder, trace_row, write_atomically
 
 SETTINGS = {"source": "digits", "reg": 1e-3}
 
@@ -245,9 +245,17 @@ def test_a_run_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
     ],
 )
 def test_a_run_is_named_after_its_source_and_loss(tmp_path: Path, source: str, name: str) -> None:
-    assert new_run_path(source, "softmax", tmp_path) == tmp_path / name
+    assert make_run_folder(source, "softmax", tmp_path) == tmp_path / name
 
 
 def test_the_next_run_gets_the_next_number(tmp_path: Path) -> None:
-    (tmp_path / "digits-hinge-1").mkdir()
-    assert new_run_path("digits", "hinge", tmp_path).name == "digits-hinge-2"
+    names = [make_run_folder("digits", "hinge", tmp_path / "runs").name for _ in range(3)]
+    assert names == ["digits-hinge-1", "digits-hinge-2", "digits-hinge-3"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(RunError, match=r"digits-hinge-1: the run folder cannot be made .* --out"):
+        make_run_folder("digits", "hinge", tmp_path / "runs")
+    with pytest.raises(RunError, match="runs/mine: the run folder cannot be made"):
+        RunFolder.create(tmp_path / "runs" / "mine", SETTINGS)

@@ -92,7 +92,7 @@ def _end(ctx: click.Context, message: str, code: int, kind: str = "error: ") -> 
     """Leave with `code` after one line on stderr; with --debug the traceback comes first."""
     if ctx.meta.get("linprobe.debug"):
         click.echo(traceback.format_exc(), err=True, nl=False)
-    click.echo(f"{kind}{message}", err=True)
+    click.echo(f"{kind}{message}".replace("\n", " "), err=True)
     ctx.exit(code)
 
 

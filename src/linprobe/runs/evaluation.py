@@ -155,7 +155,7 @@ def measure(classifier: LinearClassifier, images: LabelledSet, n_threads: int | 
         rows = np.arange(start, min(start + size, len(y)))
         scores = objective.engine.scores(classifier.weights_, classifier.bias_, rows)
         total += float(objective.loss.value(scores, y[rows]).sum())
-        np.add.at(confusion, (y[rows], scores.argmax(axis=1)), 1)
+        confusion += np.bincount(y[rows] * K + scores.argmax(axis=1), minlength=K * K).reshape(K, K)
     n = len(y)
     return Performance(n, float(np.trace(confusion)) / n, total / n, names, confusion)
 

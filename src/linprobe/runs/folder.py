@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import json
 import math
 import os
@@ -36,7 +37,7 @@ __all__ = [
     "TRACE_COLUMNS",
     "RunFolder",
     "check_free",
-    "new_run_path",
+    "make_run_folder",
     "trace_row",
     "write_atomically",
 ]
@@ -152,9 +153,7 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(
-                f"{path}: the run folder cannot be made ({error.strerror}); choose another with --out."
-            ) from error
+            raise _cannot_be_made(path, error) from error
         run = cls(path)
         run.lock()
         run._write_json("settings.json", {"run_version": RUN_VERSION, **settings})
@@ -310,14 +309,28 @@ def check_free(path: Path) -> None:
         raise RunError(f"{path}: the folder is not empty, but --out needs a new or empty one.")
 
 
-def new_run_path(source: str, loss: str, parent: Path) -> Path:
-    """`parent`/<source>-<loss>-<number>, with the first number that is free."""
+def make_run_folder(source: str, loss: str, parent: Path) -> Path:
+    """A new, empty folder `parent`/<source>-<loss>-<number>, with the first number that is free.
+
+    Raises:
+        RunError: it cannot be made.
+    """
     stem = re.sub(r"\.(zip|tar|tgz|gz|npz|npy)(?=\.|$)", "", Path(source).name, flags=re.IGNORECASE)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
-    number = 1
-    while (parent / f"{stem}-{loss}-{number}").exists():
-        number += 1
-    return parent / f"{stem}-{loss}-{number}"
+    for number in itertools.count(1):
+        path = parent / f"{stem}-{loss}-{number}"
+        try:
+            path.mkdir(parents=True)  # fails where another process was faster
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise _cannot_be_made(path, error) from error
+        return path
+    raise AssertionError("there is always a next number")
+
+
+def _cannot_be_made(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path}: the run folder cannot be made ({error.strerror}); choose another with --out.")
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
 from linprobe.optimizers.base import Epoch, State
 from linprobe.runs.evaluation import measure
-from linprobe.runs.folder import RunFolder, check_free, new_run_path, trace_row
+from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row
 
 __all__ = ["Interrupted", "RunResult", "TrainSettings", "absolute_source", "resume", "train"]
 
@@ -100,7 +100,7 @@ def train(
         "format": dataset.format,
     }
     split = train_validation_test(dataset, settings.validation, settings.seed)
-    path = out or new_run_path(settings.source, str(settings.classifier.get("loss", "softmax")), Path("runs"))
+    path = out or make_run_folder(settings.source, str(settings.classifier.get("loss", "softmax")), Path("runs"))
     run = RunFolder.create(path, record)
     session = _Session(run, settings, dataset, split, n_threads, training)
     try:
