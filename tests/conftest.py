@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh cache folder for each test: none sees the pixels another decoded, or touches the user's."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("LINPROBE_CACHE_DIR", str(folder))

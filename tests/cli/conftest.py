@@ -52,10 +52,13 @@ def linprobe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     return call
 
 
-def write_pictures(folder: Path, n: int, seed: int, size: tuple[int, int] = (4, 4)) -> None:
-    """A folder with two classes of `n` pictures each, that a line can tell apart: dark ones and light ones."""
+def write_classes(
+    folder: Path, n: int, seed: int, size: tuple[int, int] = (4, 4), names: tuple[str, ...] = ("dark", "light")
+) -> None:
+    """A folder with `n` pictures of each class, which a line can tell apart by how light they are."""
     random = np.random.default_rng(seed)
-    for name, low in (("dark", 0), ("light", 150)):
+    for name in names:
+        low = {"dark": 0, "amber": 80, "light": 150}[name]
         (folder / name).mkdir(parents=True)
         for i in range(n):
             pixels = random.integers(low, low + 100, (*size, 3)).astype(np.uint8)
@@ -65,6 +68,12 @@ def write_pictures(folder: Path, n: int, seed: int, size: tuple[int, int] = (4, 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A folder with train/ and test/, two classes, 4x4 PNG pictures."""
-    write_pictures(tmp_path / "pictures" / "train", 8, 0)
-    write_pictures(tmp_path / "pictures" / "test", 4, 1)
+    write_classes(tmp_path / "pictures" / "train", 8, 0)
+    write_classes(tmp_path / "pictures" / "test", 4, 1)
     return tmp_path / "pictures"
+
+
+@pytest.fixture
+def write_pictures() -> Callable[..., None]:
+    """`write_pictures(folder, n, seed, size, names)`: a folder of class folders."""
+    return write_classes

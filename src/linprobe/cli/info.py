@@ -19,12 +19,14 @@ from linprobe.cli.options import debug, json_output, reading, threads
 def info(what: str, as_json: bool, **options: Any) -> None:
     """What SOURCE_OR_MODEL is: format, image shape, classes and counts; or shapes and settings of a model.
 
-    A model is a run folder or a model.safetensors; anything else is read as a source of images.
+    A model is a model.safetensors or a run folder; anything else is read as a source of images.
     """
-    from linprobe.cli.output import print_facts, print_json, print_table
+    from linprobe.cli.output import print_facts, print_json
 
     path = Path(what)
-    if path.suffix == ".safetensors" or (path / "settings.json").is_file():
+    if (path / "settings.json").is_file():
+        record = _run(path)
+    elif path.suffix == ".safetensors":
         record = _model(path)
     else:
         record = _source(what, as_json, options)
@@ -32,29 +34,44 @@ def info(what: str, as_json: bool, **options: Any) -> None:
         print_json(record)
         return
     tables = {name: value for name, value in record.items() if isinstance(value, dict)}
-    print_facts({name.replace("_", " "): _text(value) for name, value in record.items() if name not in tables})
+    print_facts({_words(name): _text(value) for name, value in record.items() if name not in tables})
     for name, table in tables.items():
-        rows = [(str(key), _text(value)) for key, value in table.items()]
-        print_table((name.replace("_", " "), ""), rows)
+        print_facts({str(key): _text(value) for key, value in table.items()}, title=_words(name))
+
+
+def _run(path: Path) -> dict[str, Any]:
+    """The record of a run folder: of its model too, if it is finished."""
+    from linprobe.runs.folder import RunFolder
+
+    run = RunFolder.open(path)
+    if run.finished:
+        return {**_model(run.model_path), "kind": "run", "run": str(path), "finished": True, "result": run.metrics()}
+    progress = run.read_progress()
+    return {
+        "kind": "run",
+        "run": str(path),
+        "finished": False,
+        "epochs_done": 0 if progress is None else progress[1].epoch,
+        "next": f"linprobe train --resume {path}",
+        "settings": run.settings(),
+    }
 
 
 def _model(path: Path) -> dict[str, Any]:
-    """The record of a model file, or of the model of a run folder."""
+    """The record of a model file."""
     from linprobe.classifiers.model_file import load_model
-    from linprobe.runs.models import model_file_of
 
-    file = model_file_of(path)
-    classifier = load_model(file)
+    classifier = load_model(path)
     return {
         "kind": "model",
-        "model": str(file),
+        "model": str(path),
         "image_shape": classifier.image_shape_,
         "n_features": classifier.weights_.shape[1],
         "n_classes": classifier.weights_.shape[0],
         "n_parameters": classifier.weights_.size + classifier.bias_.size,
         "zero_weights": int((classifier.weights_ == 0).sum()),
+        "class_names": list(classifier.class_names_),
         "status": classifier.status_.value,
-        "classes": dict(enumerate(classifier.class_names_)),
         "settings": {name: value for name, value in classifier.get_params().items() if value is not None},
         "trained_with": classifier.extra_,
     }
@@ -99,10 +116,29 @@ def _source(source: str, quiet: bool, options: dict[str, Any]) -> dict[str, Any]
     }
 
 
+def _words(name: str) -> str:
+    """A key as a person would write it."""
+    return {"n_features": "features", "n_classes": "classes", "n_images": "images", "n_parameters": "parameters"}.get(
+        name, name.replace("_", " ")
+    )
+
+
 def _text(value: Any) -> str:
-    """`value` for a table: shapes as 32x32x3, counts by split as train 10, test 2."""
+    """`value` for a table: shapes as 32x32x3, counts by split as train 10, test 2, lines one below the other."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {item}" for name, item in value.items())
     if isinstance(value, list | tuple):
-        return "x".join(map(str, value))
+        numbers = all(isinstance(item, int) for item in value)
+        return "x".join(map(str, value)) if numbers else _lines([str(item) for item in value])
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return "-" if value is None or value == "" else str(value)
+
+
+def _lines(items: list[str]) -> str:
+    """Short items in one line, the first twenty of them; sentences one below the other."""
+    if any(" " in item for item in items):
+        return "\n".join(items)
+    return ", ".join(items[:20]) + (f" and {len(items) - 20} more" if len(items) > 20 else "")

@@ -55,35 +55,32 @@ def share(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
-def print_facts(facts: Mapping[str, str]) -> None:
-    """A result on stdout, a line per fact: name, value."""
+def print_facts(facts: Mapping[str, str], title: str = "") -> None:
+    """A result on stdout, a line per fact: name, value; a `title` stands above them, and sets them in."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 3))
     for name, value in facts.items():
-        table.add_row(Text(name, style="cyan"), Text(value))
+        table.add_row(Text("  " * bool(title) + name, style="cyan"), Text(value))
+    if title:
+        click.echo(f"\n{title}")
     _print(table)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Row], *, numeric: Sequence[str] = (), title: str = "") -> None:
-    """A table on stdout: `numeric` columns are set flush right; `title` above it."""
+def print_table(columns: Sequence[str], rows: Sequence[Row], *, numeric: Sequence[str] = ()) -> None:
+    """A table on stdout, with an empty line below it; `numeric` columns are set flush right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=Text(title) if title else None,
-        title_justify="left",
-        pad_edge=False,
-        header_style="cyan",
-    )
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="cyan")
     for column in columns:
         table.add_column(Text(column), justify="right" if column in numeric else "left")
     for row in rows:
         table.add_row(*map(Text, row))
     _print(table)
+    click.echo()
 
 
 def _print(table: Table) -> None:
@@ -96,7 +93,7 @@ def _print(table: Table) -> None:
     console = Console(highlight=False, no_color=True, width=1000, file=io.StringIO())
     with console.capture() as captured:
         console.print(table)
-    click.echo("\n".join(line.rstrip() for line in captured.get().rstrip().split("\n")))
+    click.echo("\n".join(line.rstrip() for line in captured.get().split("\n")).strip("\n"))
 
 
 @contextmanager

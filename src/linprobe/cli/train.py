@@ -284,7 +284,7 @@ def _show(result: RunResult) -> None:
             "objective": f"{number(metrics['objective'], 6)} = {metrics['loss']} {number(metrics['data_loss'], 6)}"
             + ("" if metrics["penalty"] == "none" else f" + {metrics['reg']:g} R(W), R = {metrics['penalty']}"),
             "train accuracy": share(metrics["train_accuracy"]),
-            "validation accuracy": share(metrics["validation_accuracy"]),
+            **({"validation accuracy": share(metrics["validation_accuracy"])} if metrics["n_validation"] else {}),
             "test accuracy": f"{share(metrics['test_accuracy'])}  ({metrics['n_test']} images)",
             "time": f"{metrics['seconds']:.2f} s of optimisation, {metrics['passes']:g} passes over the images",
             **{name.replace("_", " "): text for name, text in metrics["chosen"].items()},

@@ -15,6 +15,7 @@ from linprobe.classifiers.model_file import model_bytes
 from linprobe.data.base import Dataset, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
+from linprobe.objective import Objective
 from linprobe.optimizers.base import Epoch, State
 from linprobe.runs.evaluation import measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row
@@ -226,6 +227,17 @@ class _Session:
         penalty = classifier.penalty_
         penalised = 0.0 if penalty is None else classifier.reg * penalty.value(classifier.weights_)
         solution = classifier.solution_
+        objective = Objective(
+            split.train.X,
+            split.train.y,
+            loss=classifier.loss_,
+            penalty=penalty,
+            reg=classifier.reg,
+            n_classes=len(trained.class_names),
+            rows=split.train.rows,
+            affine=classifier.affine_,
+            n_threads=self.n_threads,
+        )
         return {
             "run": str(self.run_folder.path),
             "source": self.settings.source,
@@ -245,6 +257,7 @@ class _Session:
             "status": solution.status.name.lower(),
             "status_text": solution.status.value,
             "chosen": solution.chosen,
+            "equivalents": [line.strip() for line in objective.describe().splitlines()],
             "skipped_images": len(self.dataset.skipped),
             "n_train": trained.n_images,
             "n_validation": 0 if validated is None else validated.n_images,
