@@ -37,8 +37,10 @@ typecheck: .venv/tools  ## mypy, strict
 pytest: .venv/tools  ## the tests alone; `make pytest ARGS="tests/losses -x"` for some of them
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-q -n 2 --dist worksteal)
 
-bench: .venv/benchmarks  ## the timings of docs/benchmarks.md (needs PyTorch; on an idle machine)
-	$(BIN)/python -m benchmarks
+bench: OPENBLAS_NUM_THREADS := $(shell nproc)
+bench: OMP_NUM_THREADS := $(shell nproc)
+bench: .venv/benchmarks  ## the native engine against NumPy and PyTorch, as JSON (on an idle machine)
+	$(BIN)/python -m benchmarks.engine
 
 clean:  ## remove what was built; runs/ and the pixel cache stay
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
