@@ -2,7 +2,6 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin

@@ -5,6 +5,8 @@ Exit codes: 0 done; 1 a gradient is wrong, or linprobe itself is; 2 bad input, i
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -71,6 +73,8 @@ class Linprobe(click.Group):
         """Run and leave with an exit code; an unusable command line is told in one line."""
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
+        # Else the last garbage collections go through all of scikit-learn and take longer than many a command.
+        atexit.register(gc.freeze)
         try:
             code = super().main(args, prog_name, standalone_mode=False, **extra)
         except click.Abort:
