@@ -157,7 +157,7 @@ def test_a_broken_images_file_is_an_error_that_says_what_was_found(tmp_path, con
     [
         (gzip.compress(idx(PIXELS)[:-1], mtime=0), "found 23 bytes of data after the header, expected 24"),
         (
-            gzip.compress(idx(PIXELS) + bytes(9)),
+            gzip.compress(idx(PIXELS) + bytes(9), mtime=0),
             "found at least 25 bytes of data after the header, expected 24",
         ),
         (gzip.compress(idx(PIXELS), mtime=0)[:-9], "found what cannot be read"),
