@@ -98,9 +98,31 @@ def test_a_pass_agrees_with_the_reference_for_odd_sizes(n, D, K, dtype, loss, we
     assert found.weight == pytest.approx(wanted.weight)
 
 
-def test_a_pass_agrees_with_the_reference_for_a_thousand_classes():
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_pass_agrees_with_the_reference_for_a_thousand_classes(dtype):
     for loss in LOSSES:
-        assert_engines_agree(made_examples(130, 40, 1000, "float32"), loss)
+        assert_engines_agree(made_examples(130, 40, 1000, dtype), loss)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("K", [2, 10, 191, 194])
+def test_a_pass_agrees_with_the_reference_over_many_slices_blocks_and_groups(dtype, K):
+    # 1,107 columns: slices, and a few columns over; 2,500 rows: more blocks than groups; 191 and 192 templates:
+    # both sides of the choice between tiles and BLAS
+    n = 2500 if K == 10 else 150
+    assert_engines_agree(made_examples(n, 1107, K, dtype, weighted=True), SoftmaxCrossEntropy())
+
+
+@pytest.mark.parametrize("K", [3, 200])
+def test_a_constant_pixel_in_the_mean_image_has_no_gradient(K):
+    examples = made_examples(90, 40, K)
+    examples.X[:, 7] = 201
+    scale = np.full(40, 1 / 255)
+    shift = -examples.X.mean(axis=0) * scale
+    centred = Examples(examples.X, examples.y, K, affine=Affine(scale, shift))
+    W, b = made_weights(centred)
+    dW = open_engine("threads", centred, 2).loss_and_gradient(W, b, SoftmaxCrossEntropy()).dW
+    assert np.abs(dW[:, 7]).max() < 1e-12
 
 
 def test_rows_are_read_in_any_layout():

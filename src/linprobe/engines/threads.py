@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import cython_blas
+from threadpoolctl import ThreadpoolController
 
 from linprobe.engines import _core
 from linprobe.engines.base import Engine, Examples, Sums
@@ -26,11 +29,43 @@ FUSED = {
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
 
+_core.use_blas(cython_blas.__pyx_capi__["sgemm"], cython_blas.__pyx_capi__["dgemm"])
+
+
+class _OneBlasThread:
+    """While anyone is inside, the BLAS uses one thread a call: the core calls it from threads of its own.
+
+    The limit is one for the whole process: the first to enter sets it, the last to leave takes it back.
+    """
+
+    def __init__(self) -> None:
+        self._controller = ThreadpoolController().select(user_api="blas")
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limit = self._controller.limit(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.restore_original_limits()
+
+
+ONE_BLAS_THREAD = _OneBlasThread()
+os.register_at_fork(after_in_child=lambda: ONE_BLAS_THREAD.__init__())  # type: ignore[misc]
+
 
 class ThreadsEngine(Engine):
     """Runs the sums in the native core, on `n_threads` threads (None: one per usable core).
 
     uint8, float16 and float32 rows are computed in float32, float64 rows in float64; losses and totals are float64.
+    Few classes run in fused tiles of the core, many in products of the BLAS, one thread each, over blocks of rows.
     The bits of every result are the same for any number of threads.
     """
 
@@ -65,7 +100,8 @@ class ThreadsEngine(Engine):
         W, b = self._checked(W, b)
         picked = self._positions(rows)
         S = np.empty((len(self.examples.X) if picked is None else len(picked), len(b)))
-        _core.scores(self.examples.X, picked, **self._affine, W=W, b=b, S=S, threads=self._threads)
+        with ONE_BLAS_THREAD:
+            _core.scores(self.examples.X, picked, **self._affine, W=W, b=b, S=S, threads=self._threads)
         return S
 
     def loss_and_gradient(
@@ -84,19 +120,20 @@ class ThreadsEngine(Engine):
         y = self._y if rows is None else self._y[rows]
         weight = self._weight if rows is None or self._weight is None else self._weight[rows]
         dW, db = (np.empty_like(W), np.empty_like(b)) if need_gradient else (None, None)
-        total, correct, total_weight = _core.loss_and_gradient(
-            self.examples.X,
-            self._positions(rows),
-            **self._affine,
-            y=y,
-            weight=weight,
-            W=W,
-            b=b,
-            **fused_arguments(loss),
-            dW=dW,
-            db=db,
-            threads=self._threads,
-        )
+        with ONE_BLAS_THREAD:
+            total, correct, total_weight = _core.loss_and_gradient(
+                self.examples.X,
+                self._positions(rows),
+                **self._affine,
+                y=y,
+                weight=weight,
+                W=W,
+                b=b,
+                **fused_arguments(loss),
+                dW=dW,
+                db=db,
+                threads=self._threads,
+            )
         return Sums(total, dW, db, correct, total_weight)
 
     def _blocks_of_any_loss(
@@ -117,15 +154,16 @@ class ThreadsEngine(Engine):
             if dW is not None and db is not None:
                 block_dW, block_db = np.empty_like(W), np.empty_like(b)
                 weighted = np.ascontiguousarray(dS * weight[:, None], dtype=np.float64)
-                _core.gradient_of_scores(
-                    self.examples.X,
-                    self._positions(block),
-                    **self._affine,
-                    dS=weighted,
-                    dW=block_dW,
-                    db=block_db,
-                    threads=self._threads,
-                )
+                with ONE_BLAS_THREAD:
+                    _core.gradient_of_scores(
+                        self.examples.X,
+                        self._positions(block),
+                        **self._affine,
+                        dS=weighted,
+                        dW=block_dW,
+                        db=block_db,
+                        threads=self._threads,
+                    )
                 dW += block_dW
                 db += block_db
         return Sums(total, dW, db, correct, total_weight)

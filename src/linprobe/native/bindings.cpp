@@ -52,6 +52,8 @@ const Kernels& kernels() {
   return chosen;
 }
 
+std::tuple<double, double, double> totals(const double* sums) { return {sums[0], sums[1], sums[2]}; }
+
 bool interrupted() {
   nb::gil_scoped_acquire gil;
   return PyErr_CheckSignals() != 0;
@@ -123,6 +125,9 @@ std::tuple<double, double, double> loss_and_gradient(
     const In<double, 1>& b, const std::string& loss, double delta, const MaybeOut<double, 2>& dW,
     const MaybeOut<double, 1>& db, int threads) {
   Pass job{};
+  double sums[3];
+  job.members = 1;
+  job.sums = sums;
   job.rows = rows_of(X, picked, scale, shift);
   job.K = static_cast<int64_t>(W.shape(0));
   require(static_cast<int64_t>(W.shape(1)) == job.rows.D && static_cast<int64_t>(b.shape(0)) == job.K, "W must be (K, D) and b (K,)");
@@ -144,13 +149,16 @@ std::tuple<double, double, double> loss_and_gradient(
   job.threads = threads;
   job.interrupted = interrupted;
   run(kernels().pass, job);
-  return {job.sums[0], job.sums[1], job.sums[2]};
+  return totals(sums);
 }
 
 void scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
             const MaybeIn<double, 1>& shift, const In<double, 2>& W, const In<double, 1>& b, const Out<double, 2>& S,
             int threads) {
   Pass job{};
+  double sums[3];
+  job.members = 1;
+  job.sums = sums;
   job.rows = rows_of(X, picked, scale, shift);
   job.K = static_cast<int64_t>(W.shape(0));
   require(static_cast<int64_t>(W.shape(1)) == job.rows.D && static_cast<int64_t>(b.shape(0)) == job.K, "W must be (K, D) and b (K,)");
@@ -168,6 +176,9 @@ void gradient_of_scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, co
                         const MaybeIn<double, 1>& shift, const In<double, 2>& dS, const Out<double, 2>& dW,
                         const Out<double, 1>& db, int threads) {
   Pass job{};
+  double sums[3];
+  job.members = 1;
+  job.sums = sums;
   job.rows = rows_of(X, picked, scale, shift);
   job.K = static_cast<int64_t>(dS.shape(1));
   require(static_cast<int64_t>(dS.shape(0)) == job.rows.n, "dS must be (n, K)");
@@ -232,10 +243,22 @@ double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<
   return std::isfinite(job.loss_sum) ? job.loss_sum / job.weight_sum : std::nan("");
 }
 
+// The products of the BLAS that SciPy carries, as its capsules hold them; their names are the signatures in C.
+void use_blas(const nb::capsule& sgemm, const nb::capsule& dgemm) {
+  blas().sgemm = reinterpret_cast<decltype(Blas::sgemm)>(sgemm.data());
+  blas().dgemm = reinterpret_cast<decltype(Blas::dgemm)>(dgemm.data());
+}
+
 }  // namespace
+
+Blas& linprobe::blas() {
+  static Blas instance{};
+  return instance;
+}
 
 NB_MODULE(_core, module) {
   using namespace nb::literals;
+  module.def("use_blas", &use_blas, "sgemm"_a, "dgemm"_a);
   module.def("instruction_set", [] { return std::string(kernels().name); });
   module.def("loss_and_gradient", &loss_and_gradient, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
              "y"_a, "weight"_a.none(), "W"_a, "b"_a, "loss"_a, "delta"_a, "dW"_a.none(), "db"_a.none(), "threads"_a);

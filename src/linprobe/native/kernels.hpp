@@ -1,12 +1,12 @@
 // What the bindings ask of the kernels. Plain C++ over pointers and sizes; nothing of Python here.
 //
 // N rows, D features, K classes. Rows are read as they lie in memory (uint8, float16, float32, float64), turned into
-// T = float (float64 rows: T = double) and mapped by scale * x + shift while they are copied, a block at a time, into
-// a scratch that stays in cache; scores, loss and gradient of the block follow from there: one trip through memory.
+// T = float (float64 rows, or `doubles`: T = double) and mapped by scale * x + shift in registers; scores, loss and
+// gradient of a block of rows follow while it is in cache: one trip through memory.
 //
-// Which sums are what: a score is a sum over D in T; losses and their gradients in the scores are float64; a block's
-// gradient is a sum over its rows in T, added to float64 totals. Blocks belong to groups, and groups are added in their
-// order, both fixed by N, D and K alone: the bits do not depend on the number of threads.
+// Which sums are what: a score is a sum over D in T; losses and their gradients in the scores are float64; the
+// gradient of a few blocks is a sum over their rows in T, added to float64 totals. Blocks belong to groups, and groups
+// are added in their order, both fixed by N, D and K alone: the bits do not depend on the number of threads.
 #pragma once
 
 #include <cstddef>
@@ -34,16 +34,17 @@ struct Pass {
   Rows rows;
   const int64_t* y;      // (n) labels; null when only scores are wanted
   const double* weight;  // (n) or null
-  int64_t K;
-  const double* W;       // (K, D); null with LossKind::given
-  const double* b;       // (K)
+  int64_t K, members;    // classes of each classifier, and how many are stacked
+  const double* W;       // (members, K, D); null with LossKind::given
+  const double* b;       // (members, K)
   LossKind loss;
   double delta;
-  const double* given;   // (n, K) dS with LossKind::given
-  double* scores;        // (n, K) out, or null
-  double* dW;            // (K, D) out, or null
-  double* db;            // (K) out, or null
-  double sums[3];        // out: loss, correct, weight
+  bool doubles;          // T = double whatever the rows are
+  const double* given;   // (n, K) dS with LossKind::given, one member
+  double* scores;        // (n, members, K) out, or null
+  double* dW;            // (members, K, D) out, or null
+  double* db;            // (members, K) out, or null
+  double* sums;          // (members, 3) out: loss, correct, weight
   int threads;
   std::function<bool()> interrupted;  // asked by member 0 now and then
 };
@@ -65,6 +66,14 @@ struct Epoch {
   int threads;
   std::function<bool()> interrupted;
 };
+
+// The matrix products of a BLAS, with Fortran's arguments; null pointers until somebody has set them. Every thread of
+// the pool calls them for its own rows: the BLAS must use one thread a call.
+struct Blas {
+  void (*sgemm)(char*, char*, int*, int*, int*, float*, float*, int*, float*, int*, float*, float*, int*);
+  void (*dgemm)(char*, char*, int*, int*, int*, double*, double*, int*, double*, int*, double*, double*, int*);
+};
+Blas& blas();
 
 struct Kernels {
   const char* name;

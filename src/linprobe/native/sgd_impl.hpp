@@ -1,0 +1,212 @@
+// The SGD loop. Included by kernels_impl.hpp.
+#pragma once
+
+constexpr int64_t kSlice = 512;     // columns of a slice of the SGD loop, about
+constexpr int64_t kSubBatch = 256;  // rows of a mini-batch that a slice keeps converted
+
+template <class T>
+inline T soft(T w, T threshold) { return w > threshold ? w - threshold : (w < -threshold ? w + threshold : T(0)); }
+
+// One update of n weights by the batch gradient G; m, v and average may be null. Formulas: optimizers/updates.py.
+template <class T>
+void update_weights(const Epoch& job, T rate, T first_correction, T second_correction, T l2, T l1, T share, int64_t n,
+                    const T* __restrict gradient, T* __restrict w, T* __restrict m, T* __restrict v,
+                    T* __restrict average) {
+  const T mu = static_cast<T>(job.momentum), rho = static_cast<T>(job.rho), beta1 = static_cast<T>(job.beta1),
+          beta2 = static_cast<T>(job.beta2), epsilon = static_cast<T>(job.epsilon);
+  const T two_l2 = 2 * l2;
+  switch (job.update) {
+    case Update::plain:
+      for (int64_t i = 0; i < n; ++i) w[i] = soft(w[i] - rate * (gradient[i] + two_l2 * w[i]), rate * l1);
+      break;
+    case Update::momentum:
+      for (int64_t i = 0; i < n; ++i) {
+        m[i] = mu * m[i] + (gradient[i] + two_l2 * w[i]);
+        w[i] = soft(w[i] - rate * m[i], rate * l1);
+      }
+      break;
+    case Update::nesterov:
+      for (int64_t i = 0; i < n; ++i) {
+        const T g = gradient[i] + two_l2 * w[i];
+        m[i] = mu * m[i] + g;
+        w[i] = soft(w[i] - rate * (g + mu * m[i]), rate * l1);
+      }
+      break;
+    case Update::adagrad:
+      for (int64_t i = 0; i < n; ++i) {
+        const T g = gradient[i] + two_l2 * w[i];
+        v[i] += g * g;
+        const T s = rate / (std::sqrt(v[i]) + epsilon);
+        w[i] = soft(w[i] - s * g, s * l1);
+      }
+      break;
+    case Update::rmsprop:
+      for (int64_t i = 0; i < n; ++i) {
+        const T g = gradient[i] + two_l2 * w[i];
+        v[i] = rho * v[i] + (1 - rho) * g * g;
+        const T s = rate / (std::sqrt(v[i]) + epsilon);
+        w[i] = soft(w[i] - s * g, s * l1);
+      }
+      break;
+    case Update::adam:
+      for (int64_t i = 0; i < n; ++i) {
+        const T g = gradient[i] + two_l2 * w[i];
+        m[i] = beta1 * m[i] + (1 - beta1) * g;
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        const T s = rate / (std::sqrt(v[i] / second_correction) + epsilon);
+        w[i] = soft(w[i] - s * (m[i] / first_correction), s * l1);
+      }
+      break;
+  }
+  if (average != nullptr)
+    for (int64_t i = 0; i < n; ++i) average[i] += (w[i] - average[i]) * share;
+}
+
+// An array of the caller, (K, D) or (K), as a padded copy that goes back at the end.
+template <class T>
+struct Padded {
+  T* const outer_array;
+  const int64_t K, D, ld;
+  Buffer<T> buffer;
+  Padded(void* array, int64_t K_, int64_t D_)
+      : outer_array(static_cast<T*>(array)), K(K_), D(D_), ld(padded(D_)), buffer(array != nullptr ? K_ * padded(D_) : 0) {
+    if (outer_array != nullptr)
+      for (int64_t k = 0; k < K; ++k) std::memcpy(buffer + k * ld, outer_array + k * D, D * sizeof(T));
+  }
+  ~Padded() {
+    if (outer_array != nullptr)
+      for (int64_t k = 0; k < K; ++k) std::memcpy(outer_array + k * D, buffer + k * ld, D * sizeof(T));
+  }
+  T* at(int64_t k, int64_t d) { return outer_array != nullptr ? buffer + k * ld + d : nullptr; }
+};
+
+// The SGD loop. The D columns are cut into slices, fixed by D alone; a member owns whole slices of W and of the rows, so
+// that they stay in its cache. Each batch: (A) a member computes the part of the scores of its slices; (B) after one
+// barrier every member adds all parts in their order, computes the loss of the whole batch for itself, and updates its
+// slices. The parts are kept twice, in turn, so that (A) of the next batch needs no second barrier.
+template <class T>
+bool run_epoch(Epoch& job) {
+  const int64_t n = job.rows.n, D = job.rows.D, K = job.K, M = std::min(job.batch, n);
+  const int64_t n_batches = (n + M - 1) / M;
+  const int64_t n_slices = std::max<int64_t>(1, D / kSlice);
+  const int64_t ld = padded(D);
+  const bool mapped = job.rows.scale != nullptr;
+  Buffer<T> scale(ld), shift(ld);
+  if (mapped)
+    for (int64_t d = 0; d < D; ++d) scale[d] = static_cast<T>(job.rows.scale[d]), shift[d] = static_cast<T>(job.rows.shift[d]);
+  Padded<T> W(job.W, K, D), W_m(job.W_m, K, D), W_v(job.W_v, K, D), W_avg(job.W_avg, K, D);
+  Buffer<T> parts(2 * n_slices * M * K);
+  const int members_wanted = static_cast<int>(std::min<int64_t>(job.threads, n_slices));
+  std::atomic<bool> stop[2] = {false, false};
+  alignas(64) char barrier_memory[sizeof(Barrier)];
+  Barrier* barrier = nullptr;
+  std::atomic<Barrier*> shared_barrier{nullptr};
+  bool finished = true;
+
+  pool().run(members_wanted, [&](int member, int members) {
+    if (member == 0) {
+      barrier = new (barrier_memory) Barrier(members);
+      shared_barrier.store(barrier, std::memory_order_release);
+    }
+    Barrier* meet;
+    while ((meet = shared_barrier.load(std::memory_order_acquire)) == nullptr) {}
+    const int64_t slice_begin = n_slices * member / members, slice_end = n_slices * (member + 1) / members;
+    auto slice_start = [&](int64_t s) { return s == n_slices ? D : s * (D / n_slices) / kLanes * kLanes; };
+    int64_t widest = 0;
+    for (int64_t s = slice_begin; s < slice_end; ++s) widest = std::max(widest, padded(slice_start(s + 1) - slice_start(s)));
+    const int64_t kept_rows = std::min(M, kSubBatch);
+    Buffer<T> X((slice_end - slice_begin) * kept_rows * widest), G(K * widest), dS(M * K);
+    Buffer<T> total(kept_rows * K * Vector<T>::size);
+    Buffer<const T*> row(kept_rows);
+    LossOfBlock loss(job.loss, job.delta, K);
+    // Every member follows the bias by itself; the caller's arrays are written by member 0, at the end.
+    Buffer<T> b(K), b_m(K), b_v(K), b_avg(K), db(K);
+    auto fetch = [&](Buffer<T>& to, void* from) { if (from != nullptr) std::memcpy(to.data, from, K * sizeof(T)); };
+    fetch(b, job.b); fetch(b_m, job.b_m); fetch(b_v, job.b_v); fetch(b_avg, job.b_avg);
+    double loss_sum = 0, weight_sum = 0;
+    auto asked = std::chrono::steady_clock::now();
+    bool ended_early = false;
+
+    for (int64_t t = 0; t < n_batches; ++t) {
+      const int64_t first = t * M, rows = std::min(M, n - first);
+      T* part = parts + (t & 1) * n_slices * M * K;
+      for (int64_t s = slice_begin; s < slice_end; ++s) {
+        const int64_t column = slice_start(s), width = slice_start(s + 1) - column, wide = padded(width);
+        T* x = X + (s - slice_begin) * kept_rows * widest;
+        for (int64_t sub = 0; sub < rows; sub += kSubBatch) {
+          const int64_t count = std::min(kSubBatch, rows - sub);
+          copy_rows<T>(job.rows, mapped ? scale.data : nullptr, shift, first + sub, count, column, width, x, widest);
+          for (int64_t r = 0; r < count; ++r) row[r] = x + r * widest;
+          dot_slice<T, T>(row, nullptr, count, W.at(0, column), ld, K, wide, total, true);
+          for (int64_t i = 0; i < count * K; ++i) part[(s * M + sub) * K + i] = sum<T>(load(total + i * Vector<T>::size));
+        }
+      }
+      if (member == 0) {
+        const auto now = std::chrono::steady_clock::now();
+        bool asks = now - asked > std::chrono::milliseconds(50);
+        if (asks) asked = now;
+        stop[t & 1] = asks && job.interrupted();
+      }
+      meet->wait();
+      if (stop[t & 1]) { ended_early = true; break; }
+
+      double batch_loss = 0, batch_weight = 0;
+      for (int64_t sub = 0; sub < rows; sub += kBlock) {
+        const int64_t count = std::min(kBlock, rows - sub);
+        for (int64_t r = 0; r < count; ++r)
+          for (int64_t k = 0; k < K; ++k) {
+            double score = b[k];
+            for (int64_t s = 0; s < n_slices; ++s) score += part[(s * M + sub + r) * K + k];
+            loss.S[k * kBlock + r] = score;
+          }
+        loss.run(job.y + first + sub, count);
+        for (int64_t r = 0; r < count; ++r) {
+          const double weight = job.weight != nullptr ? job.weight[first + sub + r] : 1.0;
+          batch_loss += weight * loss.loss[r];
+          batch_weight += weight;
+          for (int64_t k = 0; k < K; ++k)
+            dS[(sub + r) * K + k] = static_cast<T>(weight * loss.dS[k * kBlock + r] / static_cast<double>(rows));
+        }
+      }
+      loss_sum += batch_loss;
+      weight_sum += batch_weight;
+      if (!std::isfinite(batch_loss)) break;
+
+      const double count = static_cast<double>(job.step + t + 1);
+      const T rate = static_cast<T>(job.rates[t]);
+      const T first_correction = static_cast<T>(1 - std::pow(job.beta1, count));
+      const T second_correction = static_cast<T>(1 - std::pow(job.beta2, count));
+      const T share = static_cast<T>(1.0 / static_cast<double>(job.averaged + t + 1));
+      for (int64_t s = slice_begin; s < slice_end; ++s) {
+        const int64_t column = slice_start(s), width = slice_start(s + 1) - column, wide = padded(width);
+        T* x = X + (s - slice_begin) * kept_rows * widest;
+        for (int64_t sub = 0; sub < rows; sub += kSubBatch) {
+          const int64_t some = std::min(kSubBatch, rows - sub);
+          if (rows > kSubBatch)
+            copy_rows<T>(job.rows, mapped ? scale.data : nullptr, shift, first + sub, some, column, width, x, widest);
+          if (sub == 0) outer<T, false>(x, widest, some, wide, dS, K, G, widest);
+          else outer<T, true>(x, widest, some, wide, dS + sub * K, K, G, widest);
+        }
+        for (int64_t k = 0; k < K; ++k)
+          update_weights<T>(job, rate, first_correction, second_correction, static_cast<T>(job.l2),
+                            static_cast<T>(job.l1), share, width, G + k * widest, W.at(k, column), W_m.at(k, column),
+                            W_v.at(k, column), job.averaged >= 0 ? W_avg.at(k, column) : nullptr);
+      }
+      for (int64_t k = 0; k < K; ++k) {
+        T total = 0;
+        for (int64_t r = 0; r < rows; ++r) total += dS[r * K + k];
+        db[k] = total;
+      }
+      update_weights<T>(job, rate, first_correction, second_correction, T(0), T(0), share, K, db, b, b_m, b_v,
+                        job.averaged >= 0 ? b_avg.data : nullptr);
+    }
+    if (member == 0) {
+      auto give = [&](const Buffer<T>& from, void* to) { if (to != nullptr) std::memcpy(to, from.data, K * sizeof(T)); };
+      give(b, job.b); give(b_m, job.b_m); give(b_v, job.b_v); give(b_avg, job.b_avg);
+      job.loss_sum = loss_sum;
+      job.weight_sum = weight_sum;
+      finished = !ended_early;
+    }
+  });
+  return finished;
+}

@@ -1,0 +1,182 @@
+// The two products of a block of rows: its scores X Wᵀ, and dSᵀ X. Included by kernels_impl.hpp.
+//
+// Rows are read as they lie, S, and widened to T in registers, on ports that the multiplications leave free. Every
+// score is one chain of vector sums over D, and every weight's gradient one chain over the rows, whatever the tile
+// that computes it: the bits depend on no size but the problem's.
+#pragma once
+
+#if LINPROBE_VECTOR_BYTES == 64
+constexpr int kClasses = 10;  // 2 rows x 10 classes: 20 accumulators, 2 rows, a template: 23 of 32 registers
+#else
+constexpr int kClasses = 5;   // 2 x 5 accumulators: 13 of 16
+#endif
+
+// Classes of the next tile where K are left: never a lone one behind wide ones, if that can be had.
+inline int tile_classes(int64_t K) {
+  if (K >= kClasses + 2 || K == kClasses) return kClasses;
+  return static_cast<int>(K > kClasses ? (K + 1) / 2 : K);
+}
+
+// f(std::integral_constant<int, C>, k) for consecutive tiles of C classes that cover 0..K-1.
+template <class F>
+inline void for_class_tiles(int64_t K, F&& f) {
+  for (int64_t k = 0; k < K;) {
+    const int n = tile_classes(K - k);
+    switch (n) {
+      case 1: f(std::integral_constant<int, 1>(), k); break;
+      case 2: f(std::integral_constant<int, 2>(), k); break;
+      case 3: f(std::integral_constant<int, 3>(), k); break;
+      case 4: f(std::integral_constant<int, 4>(), k); break;
+      case 5: f(std::integral_constant<int, 5>(), k); break;
+#if LINPROBE_VECTOR_BYTES == 64
+      case 6: f(std::integral_constant<int, 6>(), k); break;
+      case 7: f(std::integral_constant<int, 7>(), k); break;
+      case 8: f(std::integral_constant<int, 8>(), k); break;
+      case 9: f(std::integral_constant<int, 9>(), k); break;
+      case 10: f(std::integral_constant<int, 10>(), k); break;
+#endif
+    }
+    k += n;
+  }
+}
+
+// total[r * K + c] (+)= the products of n columns, n a multiple of the vector, of R rows with C classes, lane by lane.
+template <class T, class S, int R, int C>
+inline void dot_tile(const S* const* x, const T* centre, const T* W, int64_t ldw, int64_t n, T* total, int64_t K, bool first) {
+  constexpr int64_t size = Vector<T>::size;
+  V<T> sums[R][C];
+  const S* row[R];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    row[r] = x[r];
+#pragma GCC unroll 16
+    for (int c = 0; c < C; ++c) sums[r][c] = first ? V<T>{} : load(total + (r * K + c) * size);
+  }
+  auto columns = [&](auto centred) {
+    for (int64_t d = 0; d < n; d += size) {
+      V<T> v[R], minus{};
+      if constexpr (centred()) minus = held<T>(load(centre + d));
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        v[r] = Widen<T, S>::run(row[r] + d);
+        if constexpr (centred()) v[r] -= minus;
+        v[r] = held<T>(v[r]);
+      }
+#pragma GCC unroll 16
+      for (int c = 0; c < C; ++c) {
+        const V<T> w = held<T>(load(W + c * ldw + d));
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) sums[r][c] += v[r] * w;
+      }
+    }
+  };
+  if (centre != nullptr) columns(std::true_type());
+  else columns(std::false_type());
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int c = 0; c < C; ++c) store<T>(total + (r * K + c) * size, sums[r][c]);
+}
+
+// One slice of columns: total (rows, K) (+)= the lane-wise products of `rows` rows with K templates.
+template <class T, class S>
+void dot_slice(const S* const* x, const T* centre, int64_t rows, const T* W, int64_t ldw, int64_t K, int64_t n, T* total,
+               bool first) {
+  auto some = [&](auto R, int64_t r) {
+    for_class_tiles(K, [&](auto C, int64_t k) {
+      dot_tile<T, S, R(), C()>(x + r, centre, W + k * ldw, ldw, n, total + (r * K + k) * Vector<T>::size, K, first);
+    });
+  };
+  int64_t r = 0;
+  for (; r + 2 <= rows; r += 2) {
+    if (r + 4 <= rows)
+      for (int64_t d = 0; d < n; d += 64 / static_cast<int64_t>(sizeof(S))) {
+        __builtin_prefetch(x[r + 2] + d, 0, 3);
+        __builtin_prefetch(x[r + 3] + d, 0, 3);
+      }
+    some(std::integral_constant<int, 2>(), r);
+  }
+  if (r < rows) some(std::integral_constant<int, 1>(), r);
+}
+
+// Rows of a scratch, one behind the other.
+template <class T>
+struct Scratch {
+  const T* data;
+  int64_t ld;
+  const T* operator[](int64_t r) const { return data + r * ld; }
+};
+
+// Rows as they lie, from column `column` on.
+template <class S>
+struct Lying {
+  const S* const* row;
+  int64_t column;
+  const S* operator[](int64_t r) const { return row[r] + column; }
+};
+
+// G[c * ldg + d] (+)= sum over rows of dS[r * K + c] x_r[d], x less `minus`, for C classes and U vectors of columns.
+// Keep: the rows are also left, widened and centred, in kept (rows, U vectors), for the tiles of the other classes.
+template <class T, class S, class X, int C, int U, bool Add, bool Keep>
+inline void outer_tile(X x, const T* minus, int64_t rows, const T* dS, int64_t K, T* G, int64_t ldg, T* kept) {
+  constexpr int64_t size = Vector<T>::size;
+  V<T> total[C][U] = {}, m[U];
+  if constexpr (Keep)
+#pragma GCC unroll 16
+    for (int u = 0; u < U; ++u) m[u] = load(minus + u * size);
+  for (int64_t r = 0; r < rows; ++r) {
+    const S* row = x[r];
+    V<T> v[U];
+#pragma GCC unroll 16
+    for (int u = 0; u < U; ++u) {
+      v[u] = Widen<T, S>::run(row + u * size);
+      if constexpr (Keep) {
+        v[u] -= m[u];
+        store<T>(kept + (r * U + u) * size, v[u]);
+      }
+    }
+#pragma GCC unroll 16
+    for (int c = 0; c < C; ++c) {
+      const T g = dS[r * K + c];
+#pragma GCC unroll 16
+      for (int u = 0; u < U; ++u) total[c][u] += g * v[u];
+    }
+  }
+#pragma GCC unroll 16
+  for (int c = 0; c < C; ++c)
+#pragma GCC unroll 16
+    for (int u = 0; u < U; ++u) {
+      T* to = G + c * ldg + u * size;
+      store<T>(to, Add ? load(to) + total[c][u] : total[c][u]);
+    }
+}
+
+// G (K, n) (+)= dSᵀ X over `rows` rows, n a multiple of the vector, dS (rows, K).
+template <class T, bool Add>
+void outer(const T* X, int64_t ldx, int64_t rows, int64_t n, const T* dS, int64_t K, T* G, int64_t ldg) {
+  auto columns = [&](auto U, int64_t d) {
+    for_class_tiles(K, [&](auto C, int64_t k) {
+      outer_tile<T, T, Scratch<T>, C(), U(), Add, false>({X + d, ldx}, nullptr, rows, dS + k, K, G + k * ldg + d, ldg, nullptr);
+    });
+  };
+  constexpr int64_t size = Vector<T>::size;
+  int64_t d = 0;
+  for (; d + 2 * size <= n; d += 2 * size) columns(std::integral_constant<int, 2>(), d);
+  for (; d < n; d += size) columns(std::integral_constant<int, 1>(), d);
+}
+
+// G (K, n) += dSᵀ (X - centre), the rows as they lie; `kept` has room for two vectors a row.
+template <class T, class S>
+void outer_lying(const S* const* row, const T* centre, int64_t rows, int64_t n, const T* dS, int64_t K, T* G, int64_t ldg, T* kept) {
+  constexpr int64_t size = Vector<T>::size;
+  auto columns = [&](auto U, int64_t d) {
+    for_class_tiles(K, [&](auto C, int64_t k) {
+      T* to = G + k * ldg + d;
+      if (k == 0) outer_tile<T, S, Lying<S>, C(), U(), true, true>({row, d}, centre + d, rows, dS, K, to, ldg, kept);
+      else outer_tile<T, T, Scratch<T>, C(), U(), true, false>({kept, U() * size}, nullptr, rows, dS + k, K, to, ldg, nullptr);
+    });
+  };
+  int64_t d = 0;
+  for (; d + 2 * size <= n; d += 2 * size) columns(std::integral_constant<int, 2>(), d);
+  for (; d < n; d += size) columns(std::integral_constant<int, 1>(), d);
+}

@@ -1,0 +1,222 @@
+// Vectors of one instruction set, memory for them, and the reading of rows of any dtype. Included by kernels_impl.hpp.
+#pragma once
+
+constexpr int64_t kLanes = 16;  // every row of a scratch is padded with zeros to a multiple of this
+
+template <class T>
+struct Vector {
+  typedef T type __attribute__((vector_size(LINPROBE_VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+  static constexpr int64_t size = LINPROBE_VECTOR_BYTES / sizeof(T);
+};
+template <class T>
+using V = typename Vector<T>::type;
+
+template <class T>
+inline V<T> load(const T* p) { return *reinterpret_cast<const V<T>*>(p); }
+template <class T>
+inline void store(T* p, V<T> v) { *reinterpret_cast<V<T>*>(p) = v; }
+
+// Loads `v` once: GCC would put the load into every multiplication that uses it, and run out of load ports.
+template <class T>
+inline V<T> held(V<T> v) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(v));
+#elif defined(__x86_64__)
+  asm("" : "+x"(v));
+#endif
+  return v;
+}
+
+template <class T>
+inline T sum(V<T> v) {
+  T total = 0;
+  for (int64_t i = 0; i < Vector<T>::size; ++i) total += v[i];
+  return total;
+}
+
+// Memory of cache-line alignment, zeroed.
+template <class T>
+struct Buffer {
+  T* data = nullptr;
+  explicit Buffer(int64_t n) {
+    const size_t bytes = (static_cast<size_t>(n > 0 ? n : 1) * sizeof(T) + 63) / 64 * 64;
+    data = static_cast<T*>(std::aligned_alloc(64, bytes));
+    if (data != nullptr) std::memset(data, 0, bytes);
+  }
+  Buffer(Buffer&& other) noexcept : data(other.data) { other.data = nullptr; }
+  Buffer(const Buffer&) = delete;
+  ~Buffer() { std::free(data); }
+  operator T*() const { return data; }
+};
+
+inline int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+struct Half { uint16_t bits; };  // IEEE 754 binary16
+
+inline float half_to_float(Half half) {
+  const uint16_t h = half.bits;
+#if defined(__F16C__)
+  return _cvtsh_ss(h);
+#else
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16, magnitude = h & 0x7fffu;
+  uint32_t bits;
+  if (magnitude >= 0x7c00u) bits = sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13);
+  else {  // scaling by 2^112 also puts subnormal numbers right
+    const uint32_t shifted = magnitude << 13;
+    float value;
+    std::memcpy(&value, &shifted, 4);
+    value *= 0x1p112f;
+    std::memcpy(&bits, &value, 4);
+    bits |= sign;
+  }
+  float result;
+  std::memcpy(&result, &bits, 4);
+  return result;
+#endif
+}
+
+template <class T, class S>
+inline T convert(S x) { return static_cast<T>(x); }
+template <class T>
+inline T convert(Half x) { return static_cast<T>(half_to_float(x)); }
+
+// A vector of T from as many numbers of S: the plain loop, and below it what the instruction set has for it.
+template <class T, class S>
+struct Widen {
+  static inline V<T> run(const S* p) {
+    V<T> v;
+    for (int64_t i = 0; i < Vector<T>::size; ++i) v[i] = convert<T>(p[i]);
+    return v;
+  }
+};
+template <class T>
+struct Widen<T, T> {
+  static inline V<T> run(const T* p) { return load(p); }
+};
+#if LINPROBE_VECTOR_BYTES == 32
+template <>
+struct Widen<float, uint8_t> {
+  static inline V<float> run(const uint8_t* p) {
+    return (V<float>)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+};
+template <>
+struct Widen<float, Half> {
+  static inline V<float> run(const Half* p) {
+    return (V<float>)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+};
+template <>
+struct Widen<double, uint8_t> {
+  static inline V<double> run(const uint8_t* p) {
+    int32_t four;
+    std::memcpy(&four, p, 4);
+    return (V<double>)_mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(four)));
+  }
+};
+template <>
+struct Widen<double, Half> {
+  static inline V<double> run(const Half* p) {
+    return (V<double>)_mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+};
+template <>
+struct Widen<double, float> {
+  static inline V<double> run(const float* p) { return (V<double>)_mm256_cvtps_pd(_mm_loadu_ps(p)); }
+};
+#elif LINPROBE_VECTOR_BYTES == 64
+template <>
+struct Widen<float, uint8_t> {
+  static inline V<float> run(const uint8_t* p) {
+    return (V<float>)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
+};
+template <>
+struct Widen<float, Half> {
+  static inline V<float> run(const Half* p) {
+    return (V<float>)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+};
+template <>
+struct Widen<double, uint8_t> {
+  static inline V<double> run(const uint8_t* p) {
+    return (V<double>)_mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+};
+template <>
+struct Widen<double, Half> {
+  static inline V<double> run(const Half* p) {
+    return (V<double>)_mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
+};
+template <>
+struct Widen<double, float> {
+  static inline V<double> run(const float* p) { return (V<double>)_mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+};
+#endif
+
+// Calls f(static_cast<const S*>(nullptr)) with S the type of the numbers of `rows`.
+template <class F>
+void with_type(Dtype dtype, F&& f) {
+  switch (dtype) {
+    case Dtype::u8: f(static_cast<const uint8_t*>(nullptr)); break;
+    case Dtype::f16: f(static_cast<const Half*>(nullptr)); break;
+    case Dtype::f32: f(static_cast<const float*>(nullptr)); break;
+    case Dtype::f64: f(static_cast<const double*>(nullptr)); break;
+  }
+}
+
+// The map x -> scale * x + shift of the rows, as scale * (x - centre) + rest: subtracting before the products keeps the
+// digits of a difference, and costs no multiplication; scale and rest go into W, b and the gradient.
+template <class T>
+struct Map {
+  bool centred = false;
+  Buffer<T> centre;
+  Buffer<double> scale, shift, rest;
+
+  explicit Map(const Rows& rows) : centre(padded(rows.D)), scale(rows.D), shift(rows.D), rest(rows.D) {
+    for (int64_t d = 0; d < rows.D; ++d) {
+      scale[d] = rows.scale != nullptr ? rows.scale[d] : 1.0;
+      shift[d] = rows.scale != nullptr ? rows.shift[d] : 0.0;
+      const T c = static_cast<T>(-shift[d] / scale[d]);
+      centre[d] = scale[d] != 0.0 && std::isfinite(c) ? c : T(0);
+      rest[d] = shift[d] + scale[d] * static_cast<double>(centre[d]);
+      if (centre[d] != T(0)) centred = true;
+    }
+  }
+};
+
+// out = scale * source + shift; a null scale is 1 and a null shift 0.
+template <class T, class S>
+void copy_row(const S* source, int64_t stride, int64_t n, const T* scale, const T* shift, T* out) {
+  int64_t d = 0;
+  auto vectors = [&](auto map) {
+    for (; d + Vector<T>::size <= n; d += Vector<T>::size) store<T>(out + d, map(Widen<T, S>::run(source + d)));
+  };
+  if (stride == 1) {
+    if (scale != nullptr && shift != nullptr) vectors([&](V<T> x) { return x * load(scale + d) + load(shift + d); });
+    else if (shift != nullptr) vectors([&](V<T> x) { return x + load(shift + d); });
+    else if (scale == nullptr) vectors([](V<T> x) { return x; });
+  }
+  for (; d < n; ++d) {
+    const T x = convert<T>(source[d * stride]);
+    out[d] = (scale != nullptr ? x * scale[d] : x) + (shift != nullptr ? shift[d] : T(0));
+  }
+}
+
+inline int64_t row_of(const Rows& rows, int64_t i) { return rows.picked != nullptr ? rows.picked[i] : i; }
+
+// Rows `first`..`first + n - 1`, columns `column`..`column + width - 1`, mapped, into out (n, ld); the columns from
+// `width` to `ld` keep their zeros. scale and shift (D) in T, or null.
+template <class T>
+void copy_rows(const Rows& rows, const T* scale, const T* shift, int64_t first, int64_t n, int64_t column,
+               int64_t width, T* out, int64_t ld) {
+  const T *a = scale != nullptr ? scale + column : nullptr, *c = shift != nullptr ? shift + column : nullptr;
+  with_type(rows.dtype, [&](auto* type) {
+    using S = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
+    for (int64_t i = 0; i < n; ++i) {
+      const S* from = static_cast<const S*>(rows.data) + row_of(rows, first + i) * rows.row_stride;
+      copy_row<T, S>(from + column * rows.column_stride, rows.column_stride, width, a, c, out + i * ld);
+    }
+  });
+}
