@@ -91,6 +91,9 @@ class Linprobe(click.Group):
             code = 1 if isinstance(error, BrokenPipeError) else 2
             if code == 2:
                 click.echo(f"error: {_unwritable(error)}", err=True)
+        except click.exceptions.NoArgsIsHelpError as error:  # a group alone: its help, as it is set
+            click.echo(error.format_message(), err=True)
+            code = 2
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
             hint = f"; see {context.command_path} --help" if context else ""
