@@ -186,7 +186,7 @@ double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<
                  const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
                  const nb::dict& arrays, int64_t batch, const In<double, 1>& rates, const std::string& loss,
                  double delta, const std::string& update, double momentum, double rho, double beta1, double beta2,
-                 double epsilon, double l2, double l1, int64_t step, int64_t averaged, int threads) {
+                 double epsilon, double l2, double l1, int64_t step, int64_t averaged, int threads, double bias_rate) {
   Epoch job{};
   job.rows = rows_of(X, picked, scale, shift);
   require((job.rows.dtype == Dtype::f64) == (sizeof(T) == 8), "W must be float64 for float64 rows, else float32");
@@ -223,6 +223,7 @@ double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<
   job.y = y.data();
   job.weight = weight ? weight->data() : nullptr;
   job.rates = rates.data();
+  job.bias_rate = bias_rate;
   job.loss = loss_kind(loss);
   job.delta = delta;
   job.momentum = momentum, job.rho = rho, job.beta1 = beta1, job.beta2 = beta2, job.epsilon = epsilon;
@@ -246,7 +247,7 @@ NB_MODULE(_core, module) {
   const auto define_sgd = [&](const char* name, auto function) {
     module.def(name, function, "X"_a, "picked"_a, "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(),
                "arrays"_a, "batch"_a, "rates"_a, "loss"_a, "delta"_a, "update"_a, "momentum"_a, "rho"_a, "beta1"_a,
-               "beta2"_a, "epsilon"_a, "l2"_a, "l1"_a, "step"_a, "averaged"_a, "threads"_a);
+               "beta2"_a, "epsilon"_a, "l2"_a, "l1"_a, "step"_a, "averaged"_a, "threads"_a, "bias_rate"_a = 1.0);
   };
   define_sgd("sgd_epoch_float32", &sgd_epoch<float>);
   define_sgd("sgd_epoch_float64", &sgd_epoch<double>);

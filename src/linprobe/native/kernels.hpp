@@ -54,6 +54,7 @@ struct Epoch {
   const double* weight;  // (n) in visiting order, mean 1 over the whole set, or null
   int64_t K, batch;
   const double* rates;   // (number of batches)
+  double bias_rate;      // of b, in units of the rate of W
   LossKind loss;
   double delta;
   Update update;
