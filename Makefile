@@ -52,10 +52,12 @@ clean:  ## remove what was built; runs/ and the pixel cache stay
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python $(BUILT_FROM)
+	@echo "Installing into .venv, the C++ core included: this takes a minute or two ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 .venv/tools: .venv/bin/python $(BUILT_FROM)
+	@echo "Installing into .venv, the test tools included: this takes some minutes ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch .venv/installed $@
 

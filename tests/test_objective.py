@@ -322,7 +322,20 @@ def test_the_curvature_of_the_features_is_the_top_eigenvalue_of_their_second_mom
         assert_allclose(objective.feature_curvature(), np.linalg.eigvalsh(moment)[-1], rtol=1e-2)
         assert objective.feature_curvature() <= np.linalg.eigvalsh(moment)[-1] * (1 + 1e-12)
         assert_allclose(objective.mean_square_norm(), np.trace(moment), rtol=1e-12)
+        balanced, square = objective.balanced_curvature()
+        variances = share @ np.square(MAPPED - share @ MAPPED)
+        assert_allclose(square, max(1.0, variances.mean()), rtol=1e-9)
+        Z[:, -1] = np.sqrt(square)
+        assert_allclose(balanced, np.linalg.eigvalsh((Z * share[:, None]).T @ Z)[-1], rtol=1e-2)
         assert_allclose(objective.mean_absolute_norm(), (share * np.abs(Z).sum(axis=1)).sum(), rtol=1e-12)
+
+
+def test_the_bias_is_as_large_as_features_that_vary_by_more_than_1_wherever_they_lie():
+    random = np.random.default_rng(5)
+    for factor, mean, expected in ((20.0, 0.0, 400.0), (20.0, 1e3, 400.0), (0.1, 0.0, 1.0), (0.1, 50.0, 1.0)):
+        rows = factor * random.standard_normal((3000, 4)) + mean
+        objective = Objective(rows, np.arange(3000) % 2, loss="softmax", penalty=None, reg=0.0, engine="reference")
+        assert_allclose(objective.balanced_curvature()[1], expected, rtol=0.1)  # sqrt(2 / 12000) is 1.3 %
 
 
 def test_the_curvature_of_many_rows_comes_from_a_seeded_sample_of_them():

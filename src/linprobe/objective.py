@@ -119,7 +119,7 @@ class Objective:
         self.engine = open_engine(engine, examples, n_threads)
         self.n_images, self.n_features, self.n_classes = examples.n_images, examples.n_features, n_classes
         self._total_weight = examples.total_weight
-        self._moments: dict[int, tuple[float, float, float]] = {}
+        self._moments: dict[int, tuple[float, float, float, float, float]] = {}
 
     @property
     def examples(self) -> Examples:
@@ -217,6 +217,10 @@ class Objective:
         """
         return self._feature_moments(seed)[0]
 
+    def balanced_curvature(self, seed: int = 0) -> tuple[float, float]:
+        """(largest eigenvalue of the second moment of [x', s], s²), with s² = max(1, mean variance of x')."""
+        return self._feature_moments(seed)[3:]
+
     def mean_square_norm(self, seed: int = 0) -> float:
         """Mean of ||[x', 1]||² over the same sample: the trace of that second moment."""
         return self._feature_moments(seed)[1]
@@ -252,8 +256,8 @@ class Objective:
         with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
             return self.reg * self.penalty.value(W)
 
-    def _feature_moments(self, seed: int) -> tuple[float, float, float]:
-        """(largest eigenvalue, mean square norm, mean absolute norm), computed once per seed."""
+    def _feature_moments(self, seed: int) -> tuple[float, float, float, float, float]:
+        """(largest eigenvalue, mean square norm, mean absolute norm, and `balanced_curvature`), once per seed."""
         if seed not in self._moments:
             self._moments[seed] = _feature_moments(self.examples, seed)
         return self._moments[seed]
@@ -264,7 +268,7 @@ def _blocks(n_rows: int, n_numbers: int) -> list[slice]:
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
-def _feature_moments(examples: Examples, seed: int) -> tuple[float, float, float]:
+def _feature_moments(examples: Examples, seed: int) -> tuple[float, float, float, float, float]:
     n_wanted = min(SAMPLE_ROWS, max(SAMPLE_FEWEST, SAMPLE_NUMBERS // (examples.n_features + 1)))
     usable = np.arange(examples.n_images)
     if examples.sample_weight is not None:
@@ -280,7 +284,17 @@ def _feature_moments(examples: Examples, seed: int) -> tuple[float, float, float
     mean_absolute = float((share * np.abs(Z).sum(axis=1)).sum())
     mean_square = float((share * np.square(Z).sum(axis=1)).sum())
     v = random.standard_normal(Z.shape[1])
-    v /= np.sqrt(np.square(v).sum())
+    largest = _largest_eigenvalue(Z, share, v)
+    variance = (mean_square - float(np.square(share @ Z).sum())) / max(1, examples.n_features)
+    square = max(1.0, variance)
+    Z[:, -1] = np.sqrt(square)
+    balanced = largest if square == 1.0 else _largest_eigenvalue(Z, share, v)
+    return largest, mean_square, mean_absolute, balanced, square
+
+
+def _largest_eigenvalue(Z: Floats, share: Floats, v: Floats) -> float:
+    """Of Zᵀ diag(share) Z, by power iteration from `v`."""
+    v = v / np.sqrt(np.square(v).sum())
     largest = 0.0
     with threadpool_limits(1):  # BLAS sums must not depend on its threads: the learning rate comes from them
         for _ in range(200):
@@ -289,7 +303,7 @@ def _feature_moments(examples: Examples, seed: int) -> tuple[float, float, float
             v = u / largest
             if largest - before <= 1e-4 * largest:
                 break
-    return largest, mean_square, mean_absolute
+    return largest
 
 
 def _equivalents(objective: Objective) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -13,8 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save as save_tensors
 
-from linprobe.classifiers.model_file import load_model
+from linprobe.classifiers.model_file import _digest, _parts, load_model
+
+CALL = "from linprobe.cli import main; main(prog_name='linprobe')"
+"""The installed program, to be run by the Python of the tests."""
 
 
 def png(width: int, height: int) -> bytes:
@@ -139,6 +146,62 @@ def labels_of_one_class(folder: Path) -> str:
     return save_arrays(folder, np.ones((6, 2)), np.zeros(6, np.int64))
 
 
+def labels_out_of_range(folder: Path) -> str:
+    np.savez(folder / "arrays.npz", X=np.ones((6, 2)), y=[0, 1, 2, 0, 1, 0], class_names=["cat", "dog"])
+    return "arrays.npz"
+
+
+def numbers_whose_squares_overflow(folder: Path) -> str:
+    return save_arrays(folder, np.full((6, 2), -1e200), np.arange(6) % 2)
+
+
+def other_names(folder: Path) -> str:
+    np.savez(folder / "arrays.npz", pixels=np.ones((6, 2)), y=np.arange(6) % 2)
+    return "arrays.npz"
+
+
+def array_without_labels(folder: Path) -> str:
+    np.save(folder / "faces.npy", np.ones((6, 2)))
+    return "faces.npy"
+
+
+def empty_class_folder(folder: Path) -> str:
+    (folder / "pictures" / "train" / "medium").mkdir()
+    (folder / "pictures" / "test" / "medium").mkdir()
+    return "pictures"
+
+
+def many_broken_pictures(folder: Path) -> str:
+    for i in range(30):
+        (folder / "pictures" / "train" / "dark" / f"broken{i:02}.jpg").write_bytes(b"")
+    return "pictures"
+
+
+def only_broken_pictures(folder: Path) -> str:
+    for path in (folder / "pictures").rglob("*.png"):
+        path.write_bytes(b"")
+    return "pictures"
+
+
+def archive_without_entries(folder: Path) -> str:
+    write_zip(folder / "none.zip")
+    return "none.zip"
+
+
+def archive_of_no_bytes(folder: Path) -> str:
+    (folder / "none.zip").write_bytes(b"")
+    return "none.zip"
+
+
+def pipe(folder: Path) -> str:
+    os.mkfifo(folder / "pipe")
+    return "pipe"
+
+
+def no_name(folder: Path) -> str:
+    return ""
+
+
 def sizes_that_differ(folder: Path) -> str:
     from PIL import Image
 
@@ -152,7 +215,14 @@ CASES: list[tuple[Callable[[Path], str], list[str]]] = [
     (one_class, ["dark", "at least two classes"]),
     (class_missing_in_a_split, ["light", "test"]),
     (broken_pictures, ["train/dark/cut.png", "test/light/text.jpg", "--on-bad-image skip"]),
-    (bomb, ["bomb.png"]),
+    (many_broken_pictures, [f"broken{i:02}.jpg (an empty file)" for i in range(30)]),
+    (only_broken_pictures, ["24 pictures of 24", "none is left"]),
+    (bomb, ["bomb.png (3,600,000,000 pixels; at most 89,000,000 are read)"]),
+    (archive_without_entries, ["empty; expected a folder per class"]),
+    (archive_of_no_bytes, ["not a readable archive"]),
+    (pipe, ["a file of no known format"]),
+    (no_name, ["the source is an empty text"]),
+    (empty_class_folder, ["class folder medium of train holds no picture"]),
     (zip_with_dots, ["a/../../dog/1.png"]),
     (zip_with_absolute_path, ["/cat/1.png"]),
     (idx_with_wrong_magic, ["train-images-idx3-ubyte", "0x00000803", "0x00000801"]),
@@ -162,6 +232,10 @@ CASES: list[tuple[Callable[[Path], str], list[str]]] = [
     (infinity, ["inf", "row 4"]),
     (labels_of_wrong_length, ["5", "6"]),
     (labels_of_one_class, ["class"]),
+    (labels_out_of_range, ["found 2 at row 2, expected 0..1"]),
+    (numbers_whose_squares_overflow, ["array 'X'", "found -1e+200 at row 0, column 0", "numbers up to 1e+100"]),
+    (other_names, ["found y; expected the arrays X and y"]),
+    (array_without_labels, ["expected faces_labels.npy. Save"]),
     (sizes_that_differ, ["large.png", "6x5", "4x4", "--image-size"]),
 ]
 
@@ -181,6 +255,101 @@ def test_a_source_that_cannot_be_used_is_told_in_one_line(
         assert word in answer.err
     assert not Path("run").exists()
     assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "info", "gradcheck"])
+@pytest.mark.parametrize(("make", "words"), CASES, ids=lambda value: getattr(value, "__name__", ""))
+def test_the_other_commands_tell_it_as_train_does(
+    linprobe: Any, pictures: Path, tmp_path: Path, make: Callable[[Path], str], words: list[str], command: str
+) -> None:
+    if make is labels_of_one_class and command == "info":
+        pytest.skip("what such a source holds may be asked")
+    linprobe("train", pictures, "--epochs", 0, "--out", "run")
+    source = make(tmp_path)
+    answer = linprobe(command, "run", source) if command == "evaluate" else linprobe(command, source)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: ")
+    assert answer.err.count("\n") == 1
+    for word in words:
+        assert word in answer.err
+
+
+def test_broken_pictures_are_left_out_and_counted_when_asked(linprobe: Any, pictures: Path, tmp_path: Path) -> None:
+    source = many_broken_pictures(tmp_path)
+    answer = linprobe("train", source, "--epochs", 1, "--on-bad-image", "skip", "--json")
+    assert answer.code == 0
+    assert answer.record["skipped_images"] == 30
+    assert answer.record["n_train"] == 16
+
+
+def test_the_traceback_is_shown_when_asked(linprobe: Any) -> None:
+    answer = linprobe("train", "nowhere", "--debug")
+    assert answer.code == 2
+    assert answer.err.startswith("Traceback")
+    assert answer.err.splitlines()[-1].startswith("error: nowhere: ")
+
+
+def test_pictures_that_do_not_fit_the_model_are_told_with_the_way_out(
+    linprobe: Any, pictures: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    linprobe("train", pictures, "--epochs", 1, "--out", "run")
+    answer = linprobe("evaluate", "run", pictures, "--image-size", "5x3")
+    assert answer.code == 2
+    assert "resize them with --image-size 4x4" in answer.err
+    for path in pictures.rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    answer = linprobe("evaluate", "run", pictures)
+    assert answer.code == 2
+    assert "are 4x4x1, but the model was trained on 4x4x3; save them as RGB pictures" in answer.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("arguments", [["info", "digits"], ["info", "digits", "--json"], ["--help"]])
+def test_a_full_disk_behind_stdout_is_told_in_one_line(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", CALL, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the output cannot be written (No space left on device); free some space, or send it elsewhere\n"
+    )
+
+
+def test_a_pipe_in_place_of_a_model_or_picture_is_not_waited_for(linprobe: Any, pictures: Path, tmp_path: Path) -> None:
+    linprobe("train", pictures, "--epochs", 1, "--out", "run")
+    pipe(tmp_path)
+    answer = linprobe("predict", "run", "pipe", "run")
+    assert answer.code == 2
+    assert "2 of 2 files cannot be read as pictures: pipe (not a plain file); run (a folder); " in answer.err
+    answer = linprobe("evaluate", "pipe", pictures)
+    assert answer.code == 2
+    assert answer.err == "error: pipe: not a plain file; expected a model.safetensors, or a run folder.\n"
+
+
+def signed_again(model: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+    """Change tensors and record of a model file, and give it the checksum that fits."""
+    tensors, record = _parts(model.read_bytes())
+    del record["sha256"]
+    change(tensors, record)
+    record["sha256"] = _digest(tensors, record)
+    model.write_bytes(save_tensors(tensors, {"linprobe": json.dumps(record)}))
+
+
+def wrong_shape(model: Path) -> None:
+    signed_again(model, lambda tensors, _: tensors.update(b=np.zeros(3)))
+
+
+def missing_tensor(model: Path) -> None:
+    signed_again(model, lambda tensors, _: tensors.pop("shift"))
+
+
+def weight_that_is_nan(model: Path) -> None:
+    signed_again(model, lambda tensors, _: tensors.update(b=np.full(2, np.nan)))
+
+
+def notes_that_are_no_numbers(model: Path) -> None:
+    signed_again(model, lambda _, record: record["extra"].update(image_size=["a", "b"]))
 
 
 def wrong_version(model: Path) -> None:
@@ -211,6 +380,10 @@ def gone(model: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
+        (wrong_shape, "b has shape (3,), but W (2, 48); expected (2,); copy the file again, or train again"),
+        (missing_tensor, "the model file lacks shift; it must hold W, b, scale, shift; copy the file again"),
+        (weight_that_is_nan, "b holds NaN or infinity; every number must be finite; copy the file again"),
+        (notes_that_are_no_numbers, "its notes on how the source was read cannot be used"),
         (wrong_version, "has version 9, expected 1"),
         (cut_short, "not a safetensors file, or a damaged one"),
         (other_file, "not a safetensors file, or a damaged one"),
@@ -232,3 +405,17 @@ def test_a_damaged_model_is_told_in_one_line(
         assert answer.err.startswith("error: ")
         assert answer.err.count("\n") == 1
         assert words in answer.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_disk_that_is_full_while_a_run_is_written_is_told_with_the_way_on(pictures: Path, tmp_path: Path) -> None:
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); {CALL}"
+    arguments = ["train", "pictures", "--no-cache", "--epochs", "2", "--out", "run"]
+    done = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: run/checkpoint.safetensors: the disk is full ")
+    assert done.stderr.endswith("Free some space, then continue with `linprobe train --resume run`.\n")
+    assert done.stderr.count("\n") == 1
+    again = [sys.executable, "-c", CALL, "train", "--resume", "run"]
+    assert subprocess.run(again, capture_output=True, cwd=tmp_path).returncode == 0

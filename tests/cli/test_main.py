@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import click
@@ -51,9 +53,26 @@ def test_every_command_and_option_has_a_help_text() -> None:
                 assert isinstance(parameter, click.Argument) or parameter.help, f"{name} {parameter.name}"
 
 
-def test_no_command_prints_the_help(linprobe: Any) -> None:
-    answer = linprobe()
-    assert "Commands:" in answer.out + answer.err
+@pytest.mark.parametrize("arguments", [[], ["cache"]])
+def test_no_command_prints_the_help_as_it_is_set(linprobe: Any, arguments: list[str]) -> None:
+    answer = linprobe(*arguments)
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err.startswith("Usage: linprobe")
+    assert "\nCommands:\n" in answer.err
+
+
+def test_the_list_of_commands_cuts_no_sentence_short(linprobe: Any) -> None:
+    for arguments in ([], ["cache"]):
+        assert "..." not in linprobe(*arguments, "--help").out.split("Commands:")[1]
+
+
+def test_the_page_on_the_command_line_has_every_key_of_the_record(linprobe: Any) -> None:
+    record = linprobe("train", "digits", "--epochs", 1, "--json").record
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    rows = page.split("## `train --json`")[1].split("\n## ")[0]
+    keys = [key for row in re.findall(r"^\|([^|]+)\|", rows, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)]
+    assert sorted(keys) == sorted(record)
 
 
 def test_the_version_is_that_of_the_package(linprobe: Any) -> None:

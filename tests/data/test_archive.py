@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+import mmap
 import stat
+import struct
 import tarfile
+import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from linprobe.data.archive import ArchiveReader
+from linprobe.data.archive import ArchiveReader, _plain_directory
 from linprobe.data.base import Dataset, ReadOptions
-from linprobe.errors import ArchiveError, ImageError
+from linprobe.errors import ArchiveError, DataError, ImageError, SourceError
 
 
 def picture(value: int, kind: str = "PNG") -> bytes:
@@ -162,3 +168,152 @@ def test_other_files_are_left_to_other_readers(tmp_path: Path) -> None:
     assert not ArchiveReader().accepts("missing.zip", None)
     nameless = write_zip(tmp_path / "nameless", ENTRIES)
     assert ArchiveReader().accepts("nameless", nameless)
+
+
+def plain(path: Path) -> list[tuple[object, ...]] | None:
+    """What the plain reader of zip directories finds, as tuples."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as archive:
+        return _plain_directory(archive)  # type: ignore[return-value]
+
+
+def listed(path: Path) -> list[tuple[object, ...]] | None:
+    """The same as zipfile tells it; None where it raises."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [
+                (
+                    *(i.filename, i.external_attr >> 16, i.flag_bits, i.compress_type),
+                    *(i.CRC, i.compress_size, i.file_size, i.header_offset),
+                )
+                for i in archive.infolist()
+            ]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError):
+        return None
+
+
+ENTRY = st.tuples(
+    st.text(st.sampled_from("ab/\\. \u00e9\u4e2d\0"), max_size=12),
+    st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]),
+    st.integers(0, 0xFFFF),  # Unix mode
+    st.sampled_from([b"", b"", b"\x55\x54\5\0\3abcd", b"\1\0\4\0abcd", b"\x75\x70\1\0x", b"\x55\x54\xff\0", b"abc"]),
+    st.sampled_from([b"", b"", b"a comment", b"PK\5\6" + bytes(18)]),
+    st.binary(max_size=40),
+)
+
+
+@given(
+    entries=st.lists(ENTRY, max_size=5),
+    comment=st.sampled_from([b"", b"", b"", b"PK\5\6"]),
+    front=st.sampled_from([b"", b"", b"", b"#!/bin/sh\n"]),
+    changes=st.lists(st.tuples(st.integers(0, 250), st.integers(0, 255)), max_size=3),
+    cut=st.sampled_from([0, 0, 0, 1, 30]),
+)
+@settings(max_examples=300, deadline=None)
+def test_the_plain_reader_of_a_directory_agrees_with_zipfile_or_declines(
+    entries: list[tuple[str, int, int, bytes, bytes, bytes]],
+    comment: bytes,
+    front: bytes,
+    changes: list[tuple[int, int]],
+    cut: int,
+) -> None:
+    out = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w") as archive:
+        warnings.simplefilter("ignore")  # of names that come twice
+        archive.comment = comment
+        for name, method, mode, extra, entry_comment, data in entries:
+            info = zipfile.ZipInfo()
+            info.filename = name or "x"  # set here, a NUL stays in it
+            info.compress_type, info.external_attr, info.comment = method, mode << 16, entry_comment
+            info.extra = extra
+            archive.writestr(info, data)
+    raw = bytearray(front + out.getvalue())
+    for place, value in changes:  # counted from the end, where the directory is
+        raw[-1 - place % len(raw)] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "p.zip"
+        path.write_bytes(raw[: len(raw) - cut])
+        found, expected = plain(path), listed(path)
+    assert found is None or found == expected
+    if not (comment or front or changes or cut):
+        declined = any(
+            method not in (0, 8)
+            or not name.isascii()
+            or "\0" in name
+            or extra[:2] in (b"\1\0", b"up")
+            or extra.endswith(b"\xff\0")
+            for name, method, _, extra, _, _ in entries
+        )
+        assert (found is None) == declined
+
+
+def test_the_zips_of_common_programs_are_plain(tmp_path: Path) -> None:
+    assert plain(write_zip(tmp_path / "stored.zip", ENTRIES)) is not None
+    assert plain(write_zip(tmp_path / "deflated.zip", ENTRIES, zipfile.ZIP_DEFLATED)) is not None
+    assert plain(write_zip(tmp_path / "empty.zip", {})) == []
+    info = zipfile.ZipInfo("a/0.png")
+    info.extra = b"UT\5\0\3abcdux\x0b\0\1\4abcd\4abcd"  # as Info-ZIP writes times and owners
+    with zipfile.ZipFile(tmp_path / "info.zip", "w") as out:
+        out.writestr(info, b"")
+    assert plain(tmp_path / "info.zip") is not None
+
+
+def test_an_empty_zip_is_told_as_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"empty\.zip: empty; expected a folder per class"):
+        read(write_zip(tmp_path / "empty.zip", {}))
+
+
+def test_a_64_bit_directory_hidden_in_a_comment_is_left_to_zipfile(tmp_path: Path) -> None:
+    # zipfile looks for the 64-bit records in front of the end wherever they come from; so the two could differ.
+    info = zipfile.ZipInfo("a/0.png")
+    locator = b"PK\6\7" + struct.pack("<IQI", 0, 0, 1)
+    info.comment = b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 20, 20, 0, 0, 0, 0, 0, 0) + locator
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as out:
+        out.writestr(info, b"")
+    assert plain(tmp_path / "p.zip") is None
+    assert listed(tmp_path / "p.zip") == []
+
+
+def test_a_zip_with_bytes_in_front_of_it_is_read(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "p.zip", ENTRIES)
+    path.write_bytes(b"#!/bin/sh\n" + path.read_bytes())
+    assert plain(path) is None
+    assert read(path).train.X[:, 0].tolist() == [0, 1, 20, 21]
+
+
+@pytest.mark.parametrize("field", ["start", "packed size", "size"])
+def test_an_entry_that_points_outside_the_archive_is_a_broken_picture(tmp_path: Path, field: str) -> None:
+    path = write_zip(tmp_path / "p.zip", ENTRIES)
+    raw = bytearray(path.read_bytes())
+    first = raw.index(b"PK\1\2")
+    struct.pack_into("<I", raw, first + {"start": 42, "packed size": 20, "size": 24}[field], 0xFFFFFFF0)
+    path.write_bytes(raw)
+    assert plain(path) is not None
+    with pytest.raises(ImageError, match=r"1 picture of 8 cannot be read: train/a/0\.png \("):
+        read(path, cache=False)
+
+
+def test_names_are_read_as_other_programs_write_them(tmp_path: Path) -> None:
+    # Backslashes from Windows, folders among the entries, names in UTF-8.
+    entries = {"p\\": b"", "p\\caf\u00e9\\": b"", "p\\caf\u00e9\\old\\": b"", "p\\b\\sub\\": b""}
+    entries |= {f"p\\{name}\\{i}.png": picture(i) for name in ("caf\u00e9", "b") for i in range(2)}
+    dataset = read(write_zip(tmp_path / "p.zip", entries))
+    assert dataset.class_names == ("b", "caf\u00e9")
+    assert dataset.train.names is not None
+    assert dataset.train.names[-1] == "p/caf\u00e9/1.png"
+
+
+def test_damage_inside_a_compressed_archive_is_told(tmp_path: Path) -> None:
+    for suffix in ("gz", "bz2", "xz"):
+        path = write_tar(tmp_path / f"p.tar.{suffix}", ENTRIES, f"w:{suffix}")
+        raw = bytearray(path.read_bytes())
+        raw[len(raw) // 2 : len(raw) // 2 + 8] = bytes(8)
+        path.write_bytes(raw)
+        with pytest.raises(DataError) as caught:
+            read(path, cache=False)
+        assert path.name in str(caught.value)
+    path = write_zip(tmp_path / "p.zip", ENTRIES, zipfile.ZIP_LZMA)
+    raw = bytearray(path.read_bytes())
+    raw[60:90] = bytes(30)
+    path.write_bytes(raw)
+    with pytest.raises(ImageError, match=r"train/a/0\.png \("):
+        read(path, cache=False)

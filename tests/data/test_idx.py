@@ -180,7 +180,7 @@ def test_labels_that_are_missing_or_too_few_are_errors(tmp_path):
     with pytest.raises(LabelError, match=rf"{LABELS_NAME}: found 3 labels, expected 4, one for each image of"):
         read(path)
     (tmp_path / LABELS_NAME).unlink()
-    with pytest.raises(FormatError, match=rf"no labels beside it; expected {LABELS_NAME} or {LABELS_NAME}.gz in"):
+    with pytest.raises(FormatError, match=rf"no labels beside it; expected {LABELS_NAME} or {LABELS_NAME}.gz\. Put"):
         read(path)
 
 

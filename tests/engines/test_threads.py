@@ -201,7 +201,7 @@ def sgd_arrays(examples, update, averaging):
     return {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
 
 
-def run_epoch(examples, loss, update, *, n_threads=2, batch_size=7, averaging=False, l1=1e-3, rate=0.01):
+def run_epoch(examples, loss, update, *, n_threads=2, batch_size=7, averaging=False, l1=1e-3, rate=0.01, bias_rate=1.0):
     order = np.random.default_rng(5).permutation(examples.n_images)
     arrays = sgd_arrays(examples, update, averaging)
     mean_loss = open_engine("threads", examples, n_threads).sgd_epoch(
@@ -220,11 +220,12 @@ def run_epoch(examples, loss, update, *, n_threads=2, batch_size=7, averaging=Fa
         l1=l1,
         step=0,
         averaged=0 if averaging else -1,
+        bias_rate=bias_rate,
     )
     return mean_loss, arrays
 
 
-def naive_plain_epoch(examples, loss, batch_size, rate, l2, l1):
+def naive_plain_epoch(examples, loss, batch_size, rate, l2, l1, bias_rate):
     """Mini-batch descent written out once more, in float64, on whole arrays."""
     X = examples.mapped(slice(None))
     weight = (
@@ -237,7 +238,7 @@ def naive_plain_epoch(examples, loss, batch_size, rate, l2, l1):
         dS = loss.value_and_gradient(X[batch] @ W.T + b, examples.y[batch])[1] * weight[batch, None] / len(batch)
         stepped = W - rate * (dS.T @ X[batch] + 2 * l2 * W)
         W = np.sign(stepped) * np.maximum(np.abs(stepped) - rate * l1, 0)
-        b = b - rate * dS.sum(axis=0)
+        b = b - bias_rate * rate * dS.sum(axis=0)
     return W, b
 
 
@@ -246,8 +247,8 @@ def naive_plain_epoch(examples, loss, batch_size, rate, l2, l1):
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 300, 10_000])
 def test_an_sgd_epoch_is_the_plain_loop(dtype, loss, batch_size):
     examples = made_examples(700, 33, 3, dtype, weighted=True)
-    _, arrays = run_epoch(examples, loss, "plain", batch_size=batch_size, rate=5e-4)
-    W, b = naive_plain_epoch(examples, loss, batch_size, 5e-4, 1e-3, 1e-3)
+    _, arrays = run_epoch(examples, loss, "plain", batch_size=batch_size, rate=5e-4, bias_rate=3.0)
+    W, b = naive_plain_epoch(examples, loss, batch_size, 5e-4, 1e-3, 1e-3, 3.0)
     # Hinge slopes are steps: in float32 a margin within rounding of 0 may fall on the other side of one.
     atol = 1e-12 if dtype == "float64" else 2e-3 if loss.name == "hinge" else 2e-4
     assert_allclose(arrays["W"], W, atol=atol * max(1, np.abs(W).max()))

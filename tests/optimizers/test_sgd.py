@@ -330,3 +330,31 @@ def test_the_words_say_that_the_hinge_has_a_stand_in(make_objective):
 def test_arguments_outside_their_range_are_named(wrong):
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         SGD(**wrong)
+
+
+def shifted(seed=0):
+    """Two classes of 60 rows of deviation 20; that they differ in number is all that there is to learn."""
+    X = 20.0 * np.random.default_rng(seed).standard_normal((60, 2))
+    return Objective(
+        X, (np.arange(60) % 10 == 0).astype(int), loss="softmax", penalty="l2", reg=1e-3, engine="reference"
+    )
+
+
+@pytest.mark.parametrize("update", ["plain", "momentum", "nesterov"])
+def test_the_bias_learns_beside_features_that_are_far_larger_than_1(update):
+    objective = shifted()
+    solution = SGD(update=update, epochs=20).minimize(objective)
+    assert solution.b[0] - solution.b[1] > 0.8 * np.log(9)  # of the odds 54 to 6
+    assert "times as much for the bias" in solution.chosen["learning_rate"]
+    given = SGD(update=update, epochs=20, learning_rate=solution.state.numbers["learning_rate"]).minimize(objective)
+    assert given.b[0] - given.b[1] < 0.2 * np.log(9)  # a rate that is given is that of the bias too
+
+
+def test_a_checkpoint_without_a_rate_of_the_bias_goes_on_as_it_began():
+    objective = shifted()
+    rate = SGD(epochs=4).minimize(objective).state.numbers["learning_rate"]
+    states = []
+    SGD(epochs=4, learning_rate=rate).minimize(objective, callback=lambda epoch: states.append(epoch.state))
+    old = State(states[2].epoch, states[2].arrays, {k: v for k, v in states[2].numbers.items() if k != "bias_rate"})
+    found = SGD(epochs=4).minimize(objective, start=old)
+    assert found.W.tobytes() == SGD(epochs=4, learning_rate=rate).minimize(objective).W.tobytes()

@@ -11,6 +11,7 @@ from linprobe.optimizers.sgd import plain_epoch
 
 MU, RHO, B1, B2, EPS = 0.8, 0.7, 0.6, 0.9, 1e-3
 REG, BETA = 0.1, 1.0  # elastic net: R = sum W² + |W|
+BIAS = 2.5  # the learning rate of the bias, in units of that of W
 
 
 def naive(update, X, y, w, order, batch, rates):
@@ -51,6 +52,7 @@ def naive(update, X, y, w, order, batch, rates):
                     v[k][d] = B2 * v[k][d] + (1 - B2) * G * G
                     step = eta / (math.sqrt(v[k][d] / (1 - B2**t)) + EPS)
                     direction = m[k][d] / (1 - B1**t)
+                step *= 1.0 if d < D else BIAS
                 moved = w[k][d] - step * direction
                 if d < D:
                     moved = math.copysign(max(0.0, abs(moved) - REG * step * h), moved)
@@ -82,6 +84,7 @@ def test_an_epoch_is_the_formula_of_the_update(update):
         epsilon=EPS,
         step=0,
         averaged=-1,
+        bias_rate=BIAS,
     )
     expected, expected_loss = naive(update, X, y, w, order, 4, rates)
     np.testing.assert_allclose(np.hstack([arrays["W"], arrays["b"][:, None]]), expected, rtol=1e-10, atol=1e-12)

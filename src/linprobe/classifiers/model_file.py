@@ -44,6 +44,7 @@ MODEL_VERSION = 1
 """Version of the layout."""
 
 TENSORS = ("W", "b", "scale", "shift")
+AGAIN = "copy the file again, or train again"
 LABEL_KINDS = "biufUO"
 """Kinds of NumPy dtypes that labels may have: flags, whole and real numbers, text, and text as objects."""
 
@@ -124,6 +125,8 @@ def load_model(path: str | os.PathLike[str]) -> LinearClassifier:
     if target.is_dir():
         target = target / "model.safetensors"
     try:
+        if target.exists() and not target.is_file():  # opening a pipe would wait for ever
+            raise ModelFileError(f"{target}: not a plain file; expected a model.safetensors, or a run folder.")
         content = target.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{target}: the model cannot be read ({error.strerror}); check the path.") from error
@@ -146,9 +149,9 @@ def _classifier_from(content: bytes) -> LinearClassifier:
         )
     missing = [name for name in TENSORS if name not in tensors]
     if missing:
-        raise _DamageError(f"the model file lacks {', '.join(missing)}; it must hold {', '.join(TENSORS)}.")
+        raise _DamageError(f"the model file lacks {', '.join(missing)}; it must hold {', '.join(TENSORS)}; {AGAIN}.")
     if record.get("sha256") != _digest(tensors, {k: v for k, v in record.items() if k != "sha256"}):
-        raise _DamageError("the model file is damaged: its checksum does not fit; copy it again, or train again.")
+        raise _DamageError(f"the model file is damaged: its checksum does not fit; {AGAIN}.")
     _check_tensors(tensors)
     try:
         return _assembled(tensors, record)
@@ -166,17 +169,23 @@ def _parts(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
         header = json.loads(content[8 : 8 + length])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _DamageError(
-            f"not a safetensors file, or a damaged one ({_one_line(error)}); expected a model of linprobe."
+            f"not a safetensors file, or a damaged one ({_one_line(error)}); expected a model of linprobe. "
+            "Give a run folder, or its model.safetensors."
         ) from error
     text = header.get("__metadata__", {}).get("linprobe")
     if text is None:
-        raise _DamageError("a safetensors file, but not a model of linprobe: its metadata has no entry 'linprobe'.")
+        raise _DamageError(
+            "a safetensors file, but not a model of linprobe: its metadata has no entry 'linprobe'. "
+            "Give a run folder, or its model.safetensors."
+        )
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _DamageError(f"the metadata of the model file is damaged ({_one_line(error)}).") from error
+        raise _DamageError(f"the metadata of the model file is damaged ({_one_line(error)}); {AGAIN}.") from error
     if not isinstance(record, dict):
-        raise _DamageError(f"the metadata of the model file is a {type(record).__name__}, expected a JSON object.")
+        raise _DamageError(
+            f"the metadata of the model file is a {type(record).__name__}, expected a JSON object; {AGAIN}."
+        )
     return tensors, record
 
 
@@ -184,15 +193,15 @@ def _check_tensors(tensors: dict[str, npt.NDArray[Any]]) -> None:
     shape = tensors["W"].shape
     K, D = shape if len(shape) == 2 else (0, 0)
     if K < 2 or D < 1:
-        raise _DamageError(f"W has shape {shape}; expected (n_classes, n_features) with at least 2 classes.")
+        raise _DamageError(f"W has shape {shape}; expected (n_classes, n_features) with at least 2 classes; {AGAIN}.")
     for name, expected in (("b", (K,)), ("scale", (D,)), ("shift", (D,))):
         if tensors[name].shape != expected:
-            raise _DamageError(f"{name} has shape {tensors[name].shape}, but W {shape}; expected {expected}.")
+            raise _DamageError(f"{name} has shape {tensors[name].shape}, but W {shape}; expected {expected}; {AGAIN}.")
     for name in TENSORS:
         if tensors[name].dtype != np.float64:
-            raise _DamageError(f"{name} has dtype {tensors[name].dtype}; expected float64.")
+            raise _DamageError(f"{name} has dtype {tensors[name].dtype}; expected float64; {AGAIN}.")
         if not np.isfinite(tensors[name]).all():
-            raise _DamageError(f"{name} holds NaN or infinity; every number must be finite.")
+            raise _DamageError(f"{name} holds NaN or infinity; every number must be finite; {AGAIN}.")
 
 
 def _assembled(tensors: dict[str, npt.NDArray[Any]], record: dict[str, Any]) -> LinearClassifier:

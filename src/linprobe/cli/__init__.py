@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a gradient is wrong, or linprobe itself is; 2 bad input, i
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import importlib
 import os
@@ -59,13 +60,18 @@ class Linprobe(click.Group):
             _end(ctx, str(stop) or "stopped by Ctrl-C", 130, kind="")
         except BrokenPipeError:
             # The reader of our output has left (`| head`): nobody is there to be told.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             ctx.exit(1)
+        except OSError as error:
+            # The rooms turn what happens to their files into errors of their own: this is our output.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO) or error.filename is not None:
+                _end(ctx, _bug(error), 1)
+            _drop_output()
+            _end(ctx, _unwritable(error), 2)
         except MemoryError as error:
             _end(ctx, f"out of memory ({error}); use a smaller --image-size or fewer --threads", 2)
         except Exception as error:
-            text = str(error).strip().replace("\n", " ")
-            _end(ctx, f"{type(error).__name__}: {text}. This is a bug in linprobe: --debug shows where", 1)
+            _end(ctx, _bug(error), 1)
 
     def main(  # type: ignore[override]  # click's overloads differ between its versions
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
@@ -80,12 +86,33 @@ class Linprobe(click.Group):
         except click.Abort:
             click.echo("stopped by Ctrl-C", err=True)
             code = 130
+        except OSError as error:  # a --help that nobody reads, or that the disk has no room for
+            _drop_output()
+            code = 1 if isinstance(error, BrokenPipeError) else 2
+            if code == 2:
+                click.echo(f"error: {_unwritable(error)}", err=True)
+        except click.exceptions.NoArgsIsHelpError as error:  # a group alone: its help, as it is set
+            click.echo(error.format_message(), err=True)
+            code = 2
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
             hint = f"; see {context.command_path} --help" if context else ""
             click.echo(f"error: {_one_line(error.format_message()).rstrip('.')}{hint}", err=True)
             code = 2
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _bug(error: Exception) -> str:
+    return f"{type(error).__name__}: {_one_line(str(error))}. This is a bug in linprobe: --debug shows where"
+
+
+def _unwritable(error: OSError) -> str:
+    return f"the output cannot be written ({error.strerror}); free some space, or send it elsewhere"
+
+
+def _drop_output() -> None:
+    """Send what stdout still holds, and would write at exit, to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(text: str) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from linprobe.data.cache import CacheInfo
 
 
-@click.group()
+@click.group(short_help="The decoded pixels kept between runs.")
 def cache() -> None:
     """The decoded pixels kept under the user's cache folder, so that a second run starts at once.
 

@@ -16,7 +16,7 @@ SHOWN_CLASSES = 20
 """A confusion table of more classes than this would not fit a terminal; --json has it all."""
 
 
-@click.command()
+@click.command(short_help="Accuracy, class by class, and the confusions.")
 @click.argument("model", metavar="RUN_OR_MODEL", type=click.Path(path_type=Path))
 @click.argument("source")
 @click.option(

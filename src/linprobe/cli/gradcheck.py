@@ -9,7 +9,7 @@ import click
 from linprobe.cli.options import Number, debug, json_output, objective_options, reading, threads
 
 
-@click.command()
+@click.command(short_help="The analytic gradient against differences.")
 @click.argument("source")
 @objective_options
 @click.option(

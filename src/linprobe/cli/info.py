@@ -10,7 +10,7 @@ import click
 from linprobe.cli.options import debug, json_output, reading, threads
 
 
-@click.command()
+@click.command(short_help="What a source or a model holds.")
 @click.argument("what", metavar="SOURCE_OR_MODEL")
 @reading
 @threads

@@ -107,6 +107,7 @@ def reading(command: Command) -> Command:
         click.option(
             "--image-size",
             type=IMAGE_SIZE,
+            metavar="HxW",
             help="Resize every picture to this height and width in pixels, as in 32x32.",
         ),
     ):

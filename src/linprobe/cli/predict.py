@@ -9,7 +9,7 @@ import click
 from linprobe.cli.options import IMAGE_SIZE, debug, json_output
 
 
-@click.command()
+@click.command(short_help="The classes of single pictures, the best first.")
 @click.argument("model", metavar="RUN_OR_MODEL", type=click.Path(path_type=Path))
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -23,6 +23,7 @@ from linprobe.cli.options import IMAGE_SIZE, debug, json_output
 @click.option(
     "--image-size",
     type=IMAGE_SIZE,
+    metavar="HxW",
     help="Resize every picture to this height and width.  [default: as in the training, which may be not at all]",
 )
 @json_output

@@ -41,7 +41,7 @@ WARNED = ("diverged", "stalled", "max_iter")
 """Ends of a training that ask for something to be changed."""
 
 
-@click.command()
+@click.command(short_help="Train on the images of a source, leave a run folder.")
 @click.argument("source", required=False)
 @objective_options
 @click.option(

@@ -35,6 +35,9 @@ RENAME = "Save them again under these names."
 CLASS_NAMES = "class_names"
 """An optional array of K strings; the labels must then be integers in 0..K-1."""
 
+LARGEST = 1e100
+"""Largest size of a number in a vector: its square, times any number of features and rows, is finite in float64."""
+
 BLOCK_NUMBERS = 2**22
 """Numbers looked at in one go in the search for NaN: their flags take 4 MB."""
 
@@ -128,8 +131,8 @@ def _labels_path(path: Path) -> Path:
         if candidate.is_file():
             return candidate
     raise FormatError(
-        f"{path}: there are no labels beside it; expected {' or '.join(c.name for c in candidates)} in "
-        f"{path.parent}. Save the labels there, one for each row of {path.name}."
+        f"{path}: there are no labels beside it; expected {' or '.join(c.name for c in candidates)}. "
+        f"Save the labels there, one for each row of {path.name}."
     )
 
 
@@ -233,7 +236,7 @@ def _checked_rows(rows: _Stored) -> _Stored:
         # pictures are read as rows: in another order of the axes each reading would copy them all
         return _Stored(rows.where, np.ascontiguousarray(X))
     if X.dtype.kind == "f" and X.dtype.itemsize in (2, 4, 8) and X.ndim == 2 and X.shape[1]:
-        _check_finite(rows.where, X)
+        _check_numbers(rows.where, X)
         return _Stored(rows.where, X.astype(X.dtype.newbyteorder("="), copy=False))
     if X.dtype == np.uint8:
         step = "Reshape it to (N, height, width, channels), or save it as float32 if the rows are no pictures."
@@ -247,18 +250,21 @@ def _checked_rows(rows: _Stored) -> _Stored:
     )
 
 
-def _check_finite(where: str, X: Array) -> None:
-    """Raise FormatError that names the first NaN or infinity of `X` (N, D); a block of rows at a time."""
+def _check_numbers(where: str, X: Array) -> None:
+    """Raise FormatError that names the first NaN, infinity or giant of `X` (N, D); a block of rows at a time."""
     size = max(1, BLOCK_NUMBERS // X.shape[1])
     for start in range(0, len(X), size):
-        finite = np.isfinite(X[start : start + size])
-        if finite.all():
+        block = X[start : start + size]
+        good = np.abs(block) <= LARGEST if X.dtype.itemsize == 8 else np.isfinite(block)
+        if good.all():
             continue
-        row, column = (int(i) for i in np.argwhere(~finite)[0])
-        raise FormatError(
-            f"{where}: found {X[start + row, column]} at row {start + row}, column {column}, expected "
-            "finite numbers. Leave the row out, or fill it: numpy.nan_to_num."
-        )
+        row, column = (int(i) for i in np.argwhere(~good)[0])
+        found = X[start + row, column]
+        if np.isfinite(found):
+            expected = f"numbers up to {LARGEST:g} in size, since sums of their squares are needed. Divide them"
+        else:
+            expected = "finite numbers. Leave the row out, or fill it: numpy.nan_to_num"
+        raise FormatError(f"{where}: found {found} at row {start + row}, column {column}, expected {expected}.")
 
 
 def _checked_labels(labels: _Stored, n_rows: int, rows_where: str) -> _Stored:

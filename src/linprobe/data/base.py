@@ -232,6 +232,8 @@ def open_dataset(
     if options is not None and (separate != ReadOptions() or progress is not None):
         raise IncompatibleError("open_dataset got options and separate options; give one or the other.")
     name = str(source)
+    if not name:  # else the current folder, when a variable of the shell was empty
+        raise SourceError("the source is an empty text; expected a path, or the name of a built-in set such as digits.")
     try:
         found = Path(name).expanduser()
         path = found if found.exists() else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import stat
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
@@ -19,7 +21,7 @@ from linprobe.data.base import ReadOptions
 from linprobe.errors import ImageError
 from linprobe.shapes import Pixels
 
-__all__ = ["FILE_LIMIT", "PIXEL_LIMIT", "BrokenImage", "PictureFiles", "decode", "decode_all"]
+__all__ = ["FILE_LIMIT", "PIXEL_LIMIT", "BrokenImage", "PictureFiles", "decode", "decode_all", "read_file"]
 
 PIXEL_LIMIT = 89_000_000
 """Most pixels of one picture, read from its header; just below the number at which Pillow begins to warn."""
@@ -29,8 +31,6 @@ FILE_LIMIT = 1 << 29
 
 _CHUNK = 256
 """Pictures per task of a thread: tiny ones decode in 20 microseconds, about what handing out a task costs."""
-
-_LISTED = 20
 
 
 class BrokenImage(Exception):
@@ -51,6 +51,22 @@ class PictureFiles(ABC):
     def order(self) -> Sequence[int]:
         """The numbers of all files, in the order in which they lie on the disk."""
         return range(len(self.names))
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of the picture file `path`. Raises BrokenImage when they cannot be had."""
+    try:
+        about = os.stat(path)
+        if stat.S_ISDIR(about.st_mode):
+            raise BrokenImage("a folder")
+        if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
+            raise BrokenImage("not a plain file")
+        if about.st_size > FILE_LIMIT:
+            raise BrokenImage(f"larger than {FILE_LIMIT:,} bytes")
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
+    except OSError as error:
+        raise BrokenImage(error.strerror or str(error)) from error
 
 
 def decode(data: bytes, image_size: tuple[int, int] | None = None) -> Pixels:
@@ -220,14 +236,13 @@ def _content(files: PictureFiles, i: int) -> bytes | BrokenImage:
 
 
 def _broken_message(files: PictureFiles, source: str, broken: dict[int, str]) -> str:
-    listed = [f"{files.names[i]} ({broken[i]})" for i in sorted(broken)[:_LISTED]]
-    more = f", and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
+    listed = [f"{files.names[i]} ({broken[i]})" for i in sorted(broken)]
     what = "1 picture" if len(broken) == 1 else f"{len(broken)} pictures"
     if len(broken) == len(files.names):
         advice = "none is left; replace them."
     else:
         advice = "replace them, or leave them out with --on-bad-image skip."
-    return f"{source}: {what} of {len(files.names)} cannot be read: {', '.join(listed)}{more}; {advice}"
+    return f"{source}: {what} of {len(files.names)} cannot be read: {', '.join(listed)}; {advice}"
 
 
 def _n_cores() -> int:
@@ -269,6 +284,10 @@ def _any_picture(data: bytes) -> Pixels:
             return _to_pixels(ImageOps.exif_transpose(opened))
     except (BrokenImage, MemoryError):
         raise
+    except Image.DecompressionBombError as error:  # beyond twice its own limit, Pillow does not even open it
+        found = re.search(r"\d+", str(error))
+        many = f"{int(found[0]):,}" if found else "far too many"
+        raise BrokenImage(f"{many} pixels; at most {PIXEL_LIMIT:,} are read") from error
     except UnidentifiedImageError:
         raise BrokenImage("an empty file" if not data else "not a picture of a known format") from None
     except Exception as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions, SkippedImage
 from linprobe.data.cache import Decoded, Filling, cache_key, load
-from linprobe.data.decode import FILE_LIMIT, BrokenImage, PictureFiles, decode_all
+from linprobe.data.decode import PictureFiles, decode_all, read_file
 from linprobe.errors import ImageError, LabelError, SourceError, SplitError
 from linprobe.shapes import Pixels
 
@@ -69,7 +68,9 @@ class FolderReader(Reader):
         found: list[tuple[str, int, int]] = []
         _walk(path, "", folders, found, (os.path.realpath(path),))
         found.sort()
-        key = cache_key(self.name, os.path.realpath(path), found, options.image_size, options.on_bad_image)
+        # Folders as well: an empty one added later is a class without pictures, which the cache must not hide.
+        parts = (os.path.realpath(path), found, sorted(folders), options.image_size, options.on_bad_image)
+        key = cache_key(self.name, *parts)
 
         def arranged() -> tuple[Layout, PictureFiles]:
             names = [name for name, _, _ in found]
@@ -86,17 +87,7 @@ class _FolderFiles(PictureFiles):
 
     def read(self, i: int) -> bytes:
         """The bytes of file `i`."""
-        try:
-            path = os.path.join(self.root, self.names[i])
-            about = os.stat(path)
-            if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
-                raise BrokenImage("not a plain file")
-            if about.st_size > FILE_LIMIT:
-                raise BrokenImage(f"larger than {FILE_LIMIT:,} bytes")
-            with open(path, "rb", buffering=0) as file:
-                return file.readall()
-        except OSError as error:
-            raise BrokenImage(error.strerror or str(error)) from error
+        return read_file(os.path.join(self.root, self.names[i]))
 
 
 def is_hidden(name: str) -> bool:

@@ -121,8 +121,7 @@ def _labels_file(images: Path) -> Path:
         if candidate.is_file():
             return candidate
     raise FormatError(
-        f"{images}: there are no labels beside it; expected {name} or {name}.gz in {images.parent}. Put "
-        "the labels file there."
+        f"{images}: there are no labels beside it; expected {name} or {name}.gz. Put the labels file there."
     )
 
 

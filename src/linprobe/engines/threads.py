@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cython_blas
-from threadpoolctl import ThreadpoolController
 
 from linprobe.engines import _core
 from linprobe.engines.base import Engine, Examples, Sums
@@ -29,23 +28,28 @@ FUSED = {
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
 
-_core.use_blas(cython_blas.__pyx_capi__["sgemm"], cython_blas.__pyx_capi__["dgemm"])
-
 
 class _OneBlasThread:
-    """While anyone is inside, the BLAS uses one thread a call: the core calls it from threads of its own.
+    """Gives the core the BLAS that SciPy carries, with one thread a call as long as anyone is inside.
 
-    The limit is one for the whole process: the first to enter sets it, the last to leave takes it back.
+    The core calls it from threads of its own. The limit is one for the whole process: the first to enter sets
+    it, the last to leave takes it back. SciPy is imported when it is first needed.
     """
 
     def __init__(self) -> None:
-        self._controller = ThreadpoolController().select(user_api="blas")
+        self._controller: Any = None
         self._lock = threading.Lock()
         self._inside = 0
         self._limit: Any = None
 
     def __enter__(self) -> None:
         with self._lock:
+            if self._controller is None:
+                from scipy.linalg import cython_blas
+                from threadpoolctl import ThreadpoolController
+
+                _core.use_blas(cython_blas.__pyx_capi__["sgemm"], cython_blas.__pyx_capi__["dgemm"])
+                self._controller = ThreadpoolController().select(user_api="blas")
             if self._inside == 0:
                 self._limit = self._controller.limit(limits=1)
             self._inside += 1
@@ -57,8 +61,13 @@ class _OneBlasThread:
                 self._limit.restore_original_limits()
 
 
-ONE_BLAS_THREAD = _OneBlasThread()
-os.register_at_fork(after_in_child=lambda: ONE_BLAS_THREAD.__init__())  # type: ignore[misc]
+_ONE_BLAS_THREAD = _OneBlasThread()
+os.register_at_fork(after_in_child=_ONE_BLAS_THREAD.__init__)  # type: ignore[misc]
+
+
+def _products(n_templates: int) -> AbstractContextManager[None]:
+    """Within, the core may multiply rows with that many templates."""
+    return nullcontext() if n_templates < _core.FUSED_TEMPLATES else _ONE_BLAS_THREAD
 
 
 class ThreadsEngine(Engine):
@@ -100,7 +109,7 @@ class ThreadsEngine(Engine):
         W, b = self._checked(W, b)
         picked = self._positions(rows)
         S = np.empty((len(self.examples.X) if picked is None else len(picked), len(b)))
-        with ONE_BLAS_THREAD:
+        with _products(len(b)):
             _core.scores(self.examples.X, picked, **self._affine, W=W, b=b, S=S, threads=self._threads)
         return S
 
@@ -120,7 +129,7 @@ class ThreadsEngine(Engine):
         y = self._y if rows is None else self._y[rows]
         weight = self._weight if rows is None or self._weight is None else self._weight[rows]
         dW, db = (np.empty_like(W), np.empty_like(b)) if need_gradient else (None, None)
-        with ONE_BLAS_THREAD:
+        with _products(len(b)):
             total, correct, total_weight = _core.loss_and_gradient(
                 self.examples.X,
                 self._positions(rows),
@@ -154,7 +163,7 @@ class ThreadsEngine(Engine):
             if dW is not None and db is not None:
                 block_dW, block_db = np.empty_like(W), np.empty_like(b)
                 weighted = np.ascontiguousarray(dS * weight[:, None], dtype=np.float64)
-                with ONE_BLAS_THREAD:
+                with _products(len(b)):
                     _core.gradient_of_scores(
                         self.examples.X,
                         self._positions(block),

@@ -148,6 +148,7 @@ std::tuple<double, double, double> loss_and_gradient(
   job.delta = delta;
   job.threads = threads;
   job.interrupted = interrupted;
+  require(job.K * job.members < kFusedTemplates || blas().sgemm != nullptr, "use_blas was not called");
   run(kernels().pass, job);
   return totals(sums);
 }
@@ -169,6 +170,7 @@ void scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<
   job.scores = S.data();
   job.threads = threads;
   job.interrupted = interrupted;
+  require(job.K * job.members < kFusedTemplates || blas().sgemm != nullptr, "use_blas was not called");
   run(kernels().pass, job);
 }
 
@@ -189,6 +191,7 @@ void gradient_of_scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, co
   job.db = db.data();
   job.threads = threads;
   job.interrupted = interrupted;
+  require(job.K * job.members < kFusedTemplates || blas().sgemm != nullptr, "use_blas was not called");
   run(kernels().pass, job);
 }
 
@@ -197,7 +200,7 @@ double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<
                  const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
                  const nb::dict& arrays, int64_t batch, const In<double, 1>& rates, const std::string& loss,
                  double delta, const std::string& update, double momentum, double rho, double beta1, double beta2,
-                 double epsilon, double l2, double l1, int64_t step, int64_t averaged, int threads) {
+                 double epsilon, double l2, double l1, int64_t step, int64_t averaged, int threads, double bias_rate) {
   Epoch job{};
   job.rows = rows_of(X, picked, scale, shift);
   require((job.rows.dtype == Dtype::f64) == (sizeof(T) == 8), "W must be float64 for float64 rows, else float32");
@@ -234,6 +237,7 @@ double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<
   job.y = y.data();
   job.weight = weight ? weight->data() : nullptr;
   job.rates = rates.data();
+  job.bias_rate = bias_rate;
   job.loss = loss_kind(loss);
   job.delta = delta;
   job.momentum = momentum, job.rho = rho, job.beta1 = beta1, job.beta2 = beta2, job.epsilon = epsilon;
@@ -258,6 +262,7 @@ Blas& linprobe::blas() {
 
 NB_MODULE(_core, module) {
   using namespace nb::literals;
+  module.attr("FUSED_TEMPLATES") = kFusedTemplates;
   module.def("use_blas", &use_blas, "sgemm"_a, "dgemm"_a);
   module.def("instruction_set", [] { return std::string(kernels().name); });
   module.def("loss_and_gradient", &loss_and_gradient, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
@@ -269,7 +274,7 @@ NB_MODULE(_core, module) {
   const auto define_sgd = [&](const char* name, auto function) {
     module.def(name, function, "X"_a, "picked"_a, "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(),
                "arrays"_a, "batch"_a, "rates"_a, "loss"_a, "delta"_a, "update"_a, "momentum"_a, "rho"_a, "beta1"_a,
-               "beta2"_a, "epsilon"_a, "l2"_a, "l1"_a, "step"_a, "averaged"_a, "threads"_a);
+               "beta2"_a, "epsilon"_a, "l2"_a, "l1"_a, "step"_a, "averaged"_a, "threads"_a, "bias_rate"_a = 1.0);
   };
   define_sgd("sgd_epoch_float32", &sgd_epoch<float>);
   define_sgd("sgd_epoch_float64", &sgd_epoch<double>);

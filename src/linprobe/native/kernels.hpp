@@ -55,6 +55,7 @@ struct Epoch {
   const double* weight;  // (n) in visiting order, mean 1 over the whole set, or null
   int64_t K, batch;
   const double* rates;   // (number of batches)
+  double bias_rate;      // of b, in units of the rate of W
   LossKind loss;
   double delta;
   Update update;
@@ -67,8 +68,11 @@ struct Epoch {
   std::function<bool()> interrupted;
 };
 
-// The matrix products of a BLAS, with Fortran's arguments; null pointers until somebody has set them. Every thread of
-// the pool calls them for its own rows: the BLAS must use one thread a call.
+// Templates from which on the BLAS is faster than the fused tiles; measured by benchmarks/engine.py.
+constexpr int64_t kFusedTemplates = 192;
+
+// The matrix products of a BLAS, with Fortran's arguments; to be set before a pass with kFusedTemplates or more. Every
+// thread of the pool calls them for its own rows: the BLAS must use one thread a call.
 struct Blas {
   void (*sgemm)(char*, char*, int*, int*, int*, float*, float*, int*, float*, int*, float*, float*, int*);
   void (*dgemm)(char*, char*, int*, int*, int*, double*, double*, int*, double*, int*, double*, double*, int*);

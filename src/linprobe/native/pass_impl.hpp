@@ -12,7 +12,6 @@ constexpr int64_t kRows = 64;       // rows of a block: of pixels, they stay in 
 constexpr int64_t kColumns = 2048;  // bytes of a template's slice, so that the slices of 10 stay in the first level
 constexpr int64_t kFlush = 16;      // blocks whose gradient is summed in T before it is added to the float64 totals
 constexpr int64_t kGroups = 32;     // groups of blocks, added in their order: what the threads share out
-constexpr int64_t kFused = 192;      // templates from which on the BLAS is faster; measured by benchmarks/engine.py
 
 // What the fused tiles keep for a block of rows; S is the type of the numbers of the rows.
 template <class T, class S>
@@ -234,7 +233,7 @@ bool run_blocks(Pass& job, int64_t size, const T* W, const double* b, double* dW
 template <class T>
 bool run_pass(Pass& job) {
   const int64_t D = job.rows.D, K = job.K, L = job.members, own = templates(job), M = L * own, ld = padded(D);
-  const bool gradient = job.dW != nullptr, fused = M < kFused || blas().sgemm == nullptr;
+  const bool gradient = job.dW != nullptr, fused = M < kFusedTemplates;
   Buffer<T> W(M * ld);
   Buffer<double> b(L * K), dW(gradient ? M * ld : 0);
   double* const to = gradient ? dW.data : nullptr;

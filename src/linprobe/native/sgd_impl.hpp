@@ -197,8 +197,8 @@ bool run_epoch(Epoch& job) {
         for (int64_t r = 0; r < rows; ++r) total += dS[r * K + k];
         db[k] = total;
       }
-      update_weights<T>(job, rate, first_correction, second_correction, T(0), T(0), share, K, db, b, b_m, b_v,
-                        job.averaged >= 0 ? b_avg.data : nullptr);
+      update_weights<T>(job, static_cast<T>(job.rates[t] * job.bias_rate), first_correction, second_correction, T(0),
+                        T(0), share, K, db, b, b_m, b_v, job.averaged >= 0 ? b_avg.data : nullptr);
     }
     if (member == 0) {
       auto give = [&](const Buffer<T>& from, void* to) { if (to != nullptr) std::memcpy(to, from.data, K * sizeof(T)); };

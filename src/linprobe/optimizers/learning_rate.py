@@ -41,17 +41,23 @@ def descent_rate(objective: Objective) -> tuple[float, str]:
     )
 
 
-def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum: float) -> tuple[float, str]:
-    """(eta, words) for mini-batch SGD.
+def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum: float) -> tuple[float, float, str]:
+    """(eta, rate of the bias in units of eta, words) for mini-batch SGD.
 
     plain, momentum, nesterov:  eta = h / (c (lambda_max + (q - lambda_max) / M) + curvature of reg R)
 
-    with q the mean square norm of a row [x', 1]. The second moment of a batch of M rows has a larger
-    eigenvalue than that of all of them; the bracket, q for M = 1 and near lambda_max for large M, is the
-    expected smoothness of Gower et al., "SGD: General analysis and improved rates", 2019, with q in place of
-    the largest square norm. Where images have weights, q is times N sum w² / (sum w)², since a heavy image
-    makes a heavy batch. For plain h = 1; for momentum and nesterov h = min(1, 2 (1 - mu)): the velocity adds
-    up 1 / (1 - mu) gradients, yet, unlike a plain step twice as long, stays stable on any quadratic.
+    with q the mean square norm of a row [x', s], and lambda_max the largest eigenvalue of its second moment.
+    The bias takes steps of s² eta: the same as if its feature were not 1 but s, no smaller than the deviation of
+    a typical feature, s² = max(1, mean variance of x'). With s = 1 the bias beside features of deviation 20
+    would learn 400 times as slowly as W. For centred features lambda_max is the same for any such s; for others
+    it grows by s² at most.
+
+    The second moment of a batch of M rows has a larger eigenvalue than that of all of them; the bracket, q for
+    M = 1 and near lambda_max for large M, is the expected smoothness of Gower et al., "SGD: General analysis
+    and improved rates", 2019, with q in place of the largest square norm. Where images have weights, q is
+    times N sum w² / (sum w)², since a heavy image makes a heavy batch. For plain h = 1; for momentum and
+    nesterov h = min(1, 2 (1 - mu)): the velocity adds up 1 / (1 - mu) gradients, yet, unlike a plain step
+    twice as long, stays stable on any quadratic.
 
     adagrad, rmsprop, adam:  eta = r margin / (mean of ||[x', 1]||_1)
 
@@ -59,24 +65,30 @@ def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum
     eta ||[x', 1]||_1: by r margins (see REACH), for a typical image. It is
     at most mean |dL/dW at 0| / (curvature of reg R), beyond which the penalty would pull back.
 
-    One rate serves W and b, and the bias has the feature 1: features far smaller than 1 learn slowly whatever
-    the rate, and the words say so.
+    There the bias takes the same steps as W. Features far smaller than 1, the feature of the bias, learn slowly
+    whatever the rate, and the words say so.
     """
     if UPDATES[update].adaptive:
-        return _adaptive_rate(objective, update)
+        eta, words = _adaptive_rate(objective, update)
+        return eta, 1.0, words
     c, words = loss_curvature(objective)
-    largest, weight = objective.feature_curvature(), objective.examples.sample_weight
-    square = objective.mean_square_norm()
+    largest, bias_rate = objective.balanced_curvature()
+    weight, square = objective.examples.sample_weight, objective.mean_square_norm() - 1.0 + bias_rate
     if weight is not None:
         square *= float((weight**2).sum()) * len(weight) / float(weight.sum()) ** 2
     M = min(batch_size, objective.n_images)
     batch = largest + max(0.0, square - largest) / M
     share = 1.0 if update == "plain" else min(1.0, 2.0 * (1.0 - momentum))
     eta = share / (c * batch + _penalty_curvature(objective))
-    return eta, (
-        f"{eta:.4g} = {share:.4g} / (c lambda + curvature of the penalty), with c = {words}, and "
-        f"lambda = {batch:.4g}, the largest eigenvalue of the second moment of the features in a batch "
-        f"of {M} ({largest:.4g} over all images){_warning(objective.mean_square_norm() - 1.0)}"
+    bias = "" if bias_rate == 1.0 else f"; {bias_rate:.4g} times as much for the bias, whose feature is 1"
+    return (
+        eta,
+        bias_rate,
+        (
+            f"{eta:.4g} = {share:.4g} / (c lambda + curvature of the penalty), with c = {words}, and "
+            f"lambda = {batch:.4g}, the largest eigenvalue of the second moment of the features in a batch "
+            f"of {M} ({largest:.4g} over all images){bias}{_warning(objective.mean_square_norm() - 1.0)}"
+        ),
     )
 
 

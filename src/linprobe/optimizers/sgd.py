@@ -195,9 +195,11 @@ class SGD(Optimizer):
         if "usual_objective" not in numbers:
             numbers["usual_objective"] = usual_objective(objective, start)
         if self.learning_rate == "auto":
-            eta, words = stochastic_rate(objective, self.update, self.batch_size, self.momentum)
+            eta, bias_rate, words = stochastic_rate(objective, self.update, self.batch_size, self.momentum)
         else:
-            eta, words = self.learning_rate, f"{self.learning_rate:g}, as given"
+            eta, bias_rate, words = self.learning_rate, 1.0, f"{self.learning_rate:g}, as given"
+        if "learning_rate" not in numbers:  # else it goes on, perhaps from a time when b had the rate of W
+            numbers["bias_rate"] = bias_rate
         eta = numbers.setdefault("learning_rate", float(eta))
         loop = "the engine's own" if fused else "plain NumPy"
         chosen = {"learning_rate": words, "loop": f"{loop}, {np.dtype(dtype).name}"}
@@ -225,6 +227,7 @@ class SGD(Optimizer):
             "order": random.permutation(objective.n_images),
             "batch_size": int(self.batch_size),
             "rates": etas,
+            "bias_rate": float(numbers.get("bias_rate", 1.0)),
             "update": self.update,
             "momentum": float(self.momentum),
             "rho": float(self.rho),
@@ -270,6 +273,7 @@ def plain_epoch(
     epsilon: float,
     step: int,
     averaged: int,
+    bias_rate: float = 1.0,
 ) -> float:
     """One epoch of updates of `arrays`, in place: any loss, any penalty; the oracle of the engines' loops.
 
@@ -280,6 +284,7 @@ def plain_epoch(
         rates: (n_batches,) learning rate of each step.
         step: updates done before this epoch.
         averaged: iterates that are already in the average; -1 for no averaging.
+        bias_rate: the learning rate of b, in units of that of W.
     Returns:
         sum w_i L_i / sum w_i, each L_i as it was when its batch was visited; NaN where a batch had a
         loss that is not finite, at which it ends.
@@ -300,7 +305,8 @@ def plain_epoch(
                 gradient["W"] += objective.reg * objective.penalty.gradient(arrays["W"])
             for name, G in gradient.items():
                 m, v = arrays.get(f"{name}_m"), arrays.get(f"{name}_v")
-                d, s = kind.direction(G, m, v, float(eta), step + index + 1, numbers)
+                rate = float(eta) * (bias_rate if name == "b" else 1.0)
+                d, s = kind.direction(G, m, v, rate, step + index + 1, numbers)
                 moved = arrays[name] - s * d
                 arrays[name][...] = objective.prox(moved, s * share) if name == "W" else moved
         if averaged >= 0:

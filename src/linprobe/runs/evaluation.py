@@ -15,7 +15,7 @@ from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptio
 from linprobe.data.splits import split_dataset
 from linprobe.errors import IncompatibleError, SplitError
 from linprobe.objective import Objective
-from linprobe.runs.models import model_file_of
+from linprobe.runs.models import model_file_of, reading_of
 from linprobe.shapes import Labels
 
 __all__ = ["Performance", "SplitName", "evaluate_source", "labels_by_name", "measure"]
@@ -81,12 +81,11 @@ def evaluate_source(
         LinprobeError: the model or the source cannot be read, or they do not fit.
     """
     classifier = load_model(model_file_of(model))
-    trained_with = classifier.extra_
+    trained_with = reading_of(classifier, model)
     if seed is None:
-        seed = int(trained_with.get("seed", 0))
-    if image_size is None and trained_with.get("image_size") is not None:
-        height, width = trained_with["image_size"]
-        image_size = (int(height), int(width))
+        seed = trained_with.seed
+    if image_size is None:
+        image_size = trained_with.image_size
     options = ReadOptions(
         image_size=image_size,
         on_bad_image=on_bad_image,
@@ -96,7 +95,7 @@ def evaluate_source(
         progress=progress,
     )
     dataset = open_dataset(source, options)
-    parts = _parts(dataset, split, float(trained_with.get("validation", 0.0)), seed)
+    parts = _parts(dataset, split, trained_with.validation, seed)
     measured = [measure(classifier, part, n_threads) for part in parts]
     n = sum(part.n_images for part in measured)
     return Performance(
@@ -135,7 +134,7 @@ def measure(classifier: LinearClassifier, images: LabelledSet, n_threads: int | 
         raise IncompatibleError(
             f"{images.source}: its images are {_shape(images)}, but the model was trained on "
             f"{_shape_text(classifier.image_shape_, classifier.weights_.shape[1])}; "
-            "read the source with the --image-size of the training."
+            f"{_remedy(images.image_shape, classifier.image_shape_)}."
         )
     K = len(names)
     objective = Objective(
@@ -184,6 +183,16 @@ def _few(names: list[str]) -> str:
     """At most eight of `names`, and how many more there are."""
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(repr(name) for name in names[:8]) + more
+
+
+def _remedy(found: tuple[int, ...] | None, expected: tuple[int, ...] | None) -> str:
+    """What to do about images of the shape `found`."""
+    if found is None or expected is None:
+        return "give a source of the same kind, or train on this one"
+    if found[:2] != expected[:2]:
+        return f"resize them with --image-size {expected[0]}x{expected[1]}"
+    kind = {1: "grey", 3: "RGB"}.get(expected[2], f"{expected[2]}-channel")
+    return f"save them as {kind} pictures, or train on this source"
 
 
 def _shape(images: LabelledSet) -> str:

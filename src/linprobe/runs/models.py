@@ -1,13 +1,49 @@
-"""Finding the model that a path means: a model file, or the one in a run folder."""
+"""Finding the model that a path means, a model file or the one in a run folder, and how its source was read."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from linprobe.errors import RunError
+from linprobe.classifiers.linear import LinearClassifier
+from linprobe.errors import ModelFileError, RunError
 from linprobe.runs.folder import RunFolder
 
-__all__ = ["model_file_of"]
+__all__ = ["Reading", "model_file_of", "reading_of"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the source of a training was read and split: what reading it again needs.
+
+    Attributes:
+        seed: of the splits.
+        validation: share of the training images that was held out, 0..1.
+        image_size: (height, width) that pictures were resized to; None if they were not.
+    """
+
+    seed: int
+    validation: float
+    image_size: tuple[int, int] | None
+
+
+def reading_of(classifier: LinearClassifier, path: Path) -> Reading:
+    """How the training of `classifier` read its source; what is not written in its file `path` is the default.
+
+    Raises:
+        ModelFileError: it holds something else than numbers there.
+    """
+    extra = classifier.extra_
+    try:
+        size = extra.get("image_size")
+        if size is not None:
+            height, width = size
+            size = (int(height), int(width))
+        return Reading(int(extra.get("seed", 0)), float(extra.get("validation", 0.0)), size)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ModelFileError(
+            f"{path}: its notes on how the source was read cannot be used ({error}); train again."
+        ) from error
 
 
 def model_file_of(path: Path) -> Path:

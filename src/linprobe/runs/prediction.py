@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from linprobe.classifiers.model_file import load_model
-from linprobe.data.decode import BrokenImage, decode
+from linprobe.data.decode import BrokenImage, decode, read_file
 from linprobe.errors import ImageError, IncompatibleError
 from linprobe.losses.softmax import SoftmaxCrossEntropy
-from linprobe.runs.models import model_file_of
+from linprobe.runs.models import model_file_of, reading_of
 from linprobe.shapes import Floats, Pixels
 
 __all__ = ["Prediction", "predict_pictures"]
@@ -74,19 +74,19 @@ def predict_pictures(
     shape = classifier.image_shape_
     if shape is None:
         raise IncompatibleError(f"{model}: this model was trained on vectors, not on pictures; use it from Python.")
-    resized = classifier.extra_.get("image_size")
-    if image_size is None and resized is not None:
-        image_size = (int(resized[0]), int(resized[1]))
+    if image_size is None:
+        image_size = reading_of(classifier, model).image_size
     pixels, broken = [], []
     for image in images:
         try:
-            pixels.append(_with_channels(decode(image.read_bytes(), image_size), shape[2]))
-        except OSError as error:
-            broken.append(f"{image} ({error.strerror})")
+            pixels.append(_with_channels(decode(read_file(image), image_size), shape[2]))
         except BrokenImage as error:
             broken.append(f"{image} ({error})")
     if broken:
-        raise ImageError(f"{len(broken)} of {len(images)} files cannot be read as pictures: {'; '.join(broken)}.")
+        raise ImageError(
+            f"{len(broken)} of {len(images)} files cannot be read as pictures: {'; '.join(broken)}; "
+            "correct their paths, or leave them out."
+        )
     for image, picture in zip(images, pixels, strict=True):
         if picture.shape != tuple(shape):
             raise IncompatibleError(
