@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 HEAVY = {
     "sklearn": {"classifiers.linear", "data.digits"},
-    "scipy": {"classifiers.linear"},
+    "scipy": {"classifiers.linear", "engines.threads"},
     "torch": set(),
     "pandas": set(),
     "polars": set(),

@@ -164,3 +164,15 @@ def test_folds_that_cannot_be_made_are_errors():
         stratified_folds(np.zeros(9, int), 3)
     with pytest.raises(SplitError, match="class 1 has 2 images; 3 folds need at least 3"):
         stratified_folds(np.array([0, 0, 0, 1, 1]), 3)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 9))
+def test_what_is_held_out_is_spread_over_the_order_of_the_source(seed, tenths):
+    y = np.repeat([0, 1], 100)
+    whole = Dataset("pets", "folder", NAMES[:2], images(y, NAMES[:2]))
+    split = split_dataset(whole, test=tenths / 10, seed=seed)
+    for label in (0, 1):
+        rows = split.test.rows[split.test.y == label] - 100 * label
+        assert len(rows) == 10 * tenths
+        # as many in each tenth of the class as in any other, to one image
+        assert set(np.abs(np.bincount(rows // 10, minlength=10) - tenths)) <= {0, 1}
