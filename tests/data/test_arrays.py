@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,18 @@ def test_vectors_come_back_in_their_dtype_and_the_byte_order_of_the_machine(dtyp
         del train
 
 
-@pytest.mark.parametrize("names", [("X", "y"), ("x", "Y"), ("images", "labels"), ("X_train", "y_train")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("X", "y"),
+        ("x", "Y"),
+        ("images", "labels"),
+        ("embeddings", "labels"),
+        ("features", "labels"),
+        ("X_train", "y_train"),
+        ("train_embeddings", "train_labels"),
+    ],
+)
 def test_arrays_are_found_under_each_of_their_names(tmp_path, names):
     train = read(npz(tmp_path, **{names[0]: PIXELS, names[1]: LABELS, "other": LABELS})).train
     assert train.image_shape == (2, 3, 1)
@@ -141,6 +153,88 @@ def is_mapped(array: np.ndarray) -> bool:
     return False
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("validation", ["val", "valid", "validation"])
+@pytest.mark.parametrize("form", ["{0}_{1}", "{1}_{0}"])
+def test_a_folder_of_embeddings_by_split_is_mapped_in_its_own_dtype(tmp_path, dtype, validation, form):
+    names = {"train": ["owl", "cat", "owl", "cat"], validation: ["owl"], "test": ["cat", "owl"]}
+    for word, labels in names.items():
+        np.save(tmp_path / f"{form.format('embeddings', word)}.npy", VECTORS[: len(labels)].astype(dtype))
+        np.save(tmp_path / f"{form.format('labels', word)}.npy", labels)
+    dataset = read(tmp_path)
+    assert dataset.class_names == ("cat", "owl")
+    for part, labels in zip((dataset.train, dataset.validation, dataset.test), names.values(), strict=True):
+        assert isinstance(part, EmbeddingSet)
+        assert part.X.dtype == dtype
+        assert np.array_equal(part.X, VECTORS[: len(labels)].astype(dtype))
+        assert is_mapped(part.X)
+        assert [dataset.class_names[k] for k in part.y] == labels
+
+
+def test_a_folder_may_hold_one_npz_for_each_split_or_one_for_all(tmp_path):
+    for name, n in (("train", 4), ("valid", 2), ("test", 3)):
+        (tmp_path / "parts").mkdir(exist_ok=True)
+        np.savez(tmp_path / "parts" / f"{name}.npz", Embeddings=VECTORS[:n], labels=LABELS[:n])
+    dataset = read(tmp_path / "parts")
+    assert [part and part.n_images for part in (dataset.train, dataset.validation, dataset.test)] == [4, 2, 3]
+    (tmp_path / "whole").mkdir()
+    np.savez(tmp_path / "whole" / "faces.npz", X_train=VECTORS, y_train=LABELS, X_test=VECTORS, y_test=LABELS)
+    assert read(tmp_path / "whole").test is not None
+    (tmp_path / "named").mkdir()
+    np.savez(tmp_path / "named" / "train.npz", X=VECTORS, y=LABELS, class_names=["cat", "owl"])
+    assert read(tmp_path / "named").class_names == ("cat", "owl")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["X.npy"], r"found X; expected the arrays X and y"),
+        (["y.npy"], r"found y; expected the arrays X and y"),
+        (["vectors.npy", "y_.npy"], r"found vectors\.npy, y_\.npy; expected the files X\.npy and y\.npy, or"),
+        (["test.npz", "val.npz"], r"found test\.npz, val\.npz; expected the files .* or train\.npz, val\.npz"),
+        (["train.npz", "more.npz"], r"found more\.npz, train\.npz; expected"),
+        (["val.npz", "valid.npz", "train.npz"], r"found train\.npz, val\.npz, valid\.npz; expected"),
+        (["X_train.npy", "y_train.npy", "X_test.npy"], r"found x_test without y_test; expected both"),
+        (
+            ["X_train.npy", "y_train.npy", "X_val.npy", "y_val.npy", "X_valid.npy", "y_valid.npy"],
+            r"found x_valid and .*X_val\.npy, both for validation; expected one",
+        ),
+    ],
+)
+def test_a_folder_of_nothing_but_arrays_says_which_files_are_missing(tmp_path, files, message):
+    for file in files:
+        if file.endswith(".npz"):
+            np.savez(tmp_path / file, X=VECTORS, y=LABELS)
+        else:
+            np.save(tmp_path / file, VECTORS if file[0] in "vX" else LABELS)
+    with pytest.raises(FormatError, match=message):
+        read(tmp_path)
+
+
+def test_the_file_of_a_split_without_rows_and_labels_is_named(tmp_path):
+    np.savez(tmp_path / "train.npz", X=VECTORS, y=LABELS)
+    np.savez(tmp_path / "test.npz", X=VECTORS, target=LABELS)
+    with pytest.raises(FormatError, match=r"test\.npz: found X; expected the arrays X and y, or embeddings and labels"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_reading_vectors_takes_a_block_of_memory_and_no_copy_of_them(tmp_path, dtype, monkeypatch):
+    monkeypatch.setattr(arrays_module, "BLOCK_NUMBERS", 2**14)
+    X = np.ones((4000, 256), dtype)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", np.arange(len(X)) % 2)
+    read(tmp_path)  # what is imported on the way
+    tracemalloc.start()
+    try:
+        dataset = read(tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(dataset.train.X, X)
+    assert peak < X.nbytes / 4  # of which labels, their sorted copy and their numbers take 0.1 MB
+
+
 def test_the_fingerprint_changes_with_the_file(tmp_path):
     before = read(npz(tmp_path, X=PIXELS, y=LABELS)).fingerprint
     assert before == read(tmp_path / "set.npz").fingerprint
@@ -148,7 +242,8 @@ def test_the_fingerprint_changes_with_the_file(tmp_path):
 
 
 def test_folders_and_files_of_other_formats_are_not_accepted(tmp_path):
-    np.save(tmp_path / "X.npy", PIXELS)  # without y.npy
+    (tmp_path / "cat").mkdir()  # a folder of class folders, with something beside them
+    np.save(tmp_path / "X.npy", PIXELS)
     for path in (None, tmp_path, tmp_path / "set.zip"):
         assert not ArraysReader().accepts("source", path)
 

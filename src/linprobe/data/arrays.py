@@ -13,22 +13,32 @@ from typing import Any, ClassVar, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, Reader, ReadOptions
-from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, number_classes
+from linprobe.data.base import SPLITS, Dataset, EmbeddingSet, ImageSet, LabelledSet, Reader, ReadOptions
+from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, has_folders, number_classes
 from linprobe.errors import FormatError, LabelError
 
 __all__ = ["ArraysReader"]
 
 Array: TypeAlias = npt.NDArray[Any]
+Layout: TypeAlias = dict[str, list[tuple[str, str]]]
 
-LAYOUTS: tuple[dict[str, tuple[str, str]], ...] = (
-    {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")},
-    {"train": ("x", "y")},
-    {"train": ("images", "labels")},
+PAIRS = (("x", "y"), ("images", "labels"), ("embeddings", "labels"), ("features", "labels"))
+"""Names of rows and of their labels, in lower case: X and x are the same."""
+
+
+def _layout(rows: str, labels: str, form: str) -> Layout:
+    return {part: [(form.format(rows, word), form.format(labels, word)) for word in WORDS[part]] for part in WORDS}
+
+
+WORDS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+
+LAYOUTS: tuple[Layout, ...] = (
+    *(_layout(rows, labels, form) for rows, labels in PAIRS for form in ("{0}_{1}", "{1}_{0}")),
+    *({"train": [pair]} for pair in PAIRS),
 )
-"""For each split, the names of its arrays, in lower case: X_train and x_train are the same."""
+"""For each split, the names its arrays may have: x_train and y_train, train_embeddings and train_labels, x and y."""
 
-EXPECTED = "X and y, or images and labels, or x_train, y_train, x_test and y_test"
+EXPECTED = "X and y, or images and labels, or embeddings and labels, or x_train, y_train, x_test and y_test"
 
 RENAME = "Save them again under these names."
 
@@ -67,11 +77,11 @@ class _Stored:
 
 @final
 class ArraysReader(Reader):
-    """Reads a .npz, a .npy with its labels beside it, or a folder of .npy.
+    """Reads a .npz, a .npy with its labels beside it, or a folder of .npy, or of one .npz for each split.
 
     The labels of NAME.npy are in NAME_labels.npy, or those of X.npy in y.npy.
     uint8 of (N, height, width[, channels]) are pictures, floats of (N, D) are vectors; labels are integers or
-    strings of any kind. A .npy is memory-mapped, read-only.
+    strings of any kind. A .npy is memory-mapped, read-only; no array is copied that is as an engine reads it.
     """
 
     name: ClassVar[str] = "arrays"
@@ -79,16 +89,21 @@ class ArraysReader(Reader):
     def accepts(self, source: str, path: Path | None) -> bool:
         if path is None:
             return False
-        if path.is_dir():
-            names = {file.stem.lower() for file in _npy_files(path)}
-            return any(names >= set(layout["train"]) for layout in LAYOUTS)
-        return path.suffix.lower() in (".npz", ".npy")
+        if not path.is_dir():
+            return path.suffix.lower() in (".npz", ".npy")
+        names = {file.stem.lower() for file in _files(path, ".npy")}
+        if any(set(pair) <= names for layout in LAYOUTS for pair in layout["train"]):
+            return True
+        # nothing but arrays, if not those that belong together: this reader knows what is missing
+        return bool(names or _files(path, ".npz")) and not has_folders(path)
 
     def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
         assert path is not None
         if path.is_dir():
-            files = [file for file in _npy_files(path) if _is_known(file.stem)]
+            files = [file for file in _files(path, ".npy") if _is_known(file.stem)]
             stored = {file.stem: _Stored(str(file), _load_npy(file)) for file in files}
+            if not files:
+                files, stored = _load_folder_of_npz(path)
         elif path.suffix.lower() == ".npz":
             files, stored = [path], _load_npz(path)
         else:
@@ -111,20 +126,49 @@ class ArraysReader(Reader):
         )
 
 
-def _npy_files(folder: Path) -> list[Path]:
-    return [file for file in files_in(folder) if file.suffix.lower() == ".npy"]
+def _files(folder: Path, suffix: str) -> list[Path]:
+    return [file for file in files_in(folder) if file.suffix.lower() == suffix and not file.name.startswith(".")]
 
 
 def _is_known(name: str) -> bool:
-    known = {array for layout in LAYOUTS for pair in layout.values() for array in pair}
+    known = {array for layout in LAYOUTS for pairs in layout.values() for pair in pairs for array in pair}
     return name.lower() in known | {CLASS_NAMES}
+
+
+def _load_folder_of_npz(folder: Path) -> tuple[list[Path], dict[str, _Stored]]:
+    """(the files, the arrays by name) of a folder with one .npz, or with train.npz and others named by their split."""
+    files = _files(folder, ".npz")
+    parts = [SPLITS.get(file.stem.lower(), "") for file in files]
+    if len(files) == 1 and parts != ["train"]:
+        return files, _load_npz(files[0])
+    if "train" not in parts or "" in parts or len(set(parts)) < len(parts):
+        found = ", ".join(file.name for file in files or _files(folder, ".npy"))
+        raise FormatError(
+            f"{folder}: found {found}; expected the files X.npy and y.npy, or X_train.npy, y_train.npy, X_test.npy and "
+            "y_test.npy, or one .npz, or train.npz, val.npz and test.npz. Rename the files."
+        )
+    stored = {}
+    for file, part in zip(files, parts, strict=True):
+        arrays = _load_npz(file)
+        by_name = {name.lower(): array for name, array in arrays.items()}
+        pair = next((pair for pair in PAIRS if set(pair) <= by_name.keys()), None)
+        if pair is None:
+            raise FormatError(
+                f"{file}: found {', '.join(arrays)}; expected the arrays X and y, or embeddings and labels, of this "
+                f"split. {RENAME}"
+            )
+        for name, role in zip(pair, PAIRS[0], strict=True):
+            stored[f"{role}_{WORDS[part][0]}"] = by_name[name]
+        if CLASS_NAMES in by_name and part == "train":
+            stored[CLASS_NAMES] = by_name[CLASS_NAMES]
+    return files, stored
 
 
 def _labels_path(path: Path) -> Path:
     """The labels beside the array in `path`."""
     candidates = [path.with_name(f"{path.stem}_labels.npy")]
     for layout in LAYOUTS:
-        for images, labels in layout.values():
+        for images, labels in (pair for pairs in layout.values() for pair in pairs):
             if path.stem.lower() == images:
                 candidates.append(path.with_name(f"{labels}.npy"))
     for candidate in candidates:
@@ -191,13 +235,18 @@ def _labelled_sets(source: str, stored: Mapping[str, _Stored]) -> tuple[tuple[st
             "Rename or remove one."
         )
     for layout in LAYOUTS:
-        if set(layout["train"]) <= by_name.keys():
+        if any(set(pair) <= by_name.keys() for pair in layout["train"]):
             break
     else:
         raise FormatError(f"{source}: found {', '.join(stored)}; expected the arrays {EXPECTED}. {RENAME}")
-    X, y = {}, {}
-    for part, (images, labels) in layout.items():
+    X: dict[str, _Stored] = {}
+    y: dict[str, _Stored] = {}
+    for part, (images, labels) in ((part, pair) for part, pairs in layout.items() for pair in pairs):
         if images in by_name and labels in by_name:
+            if part in X:
+                raise FormatError(
+                    f"{source}: found {images} and {X[part].where}, both for {part}; expected one. Remove the other."
+                )
             X[part] = _checked_rows(by_name[images])
             y[part] = _checked_labels(by_name[labels], len(X[part].array), by_name[images].where)
         elif images in by_name or labels in by_name:

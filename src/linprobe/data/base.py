@@ -16,6 +16,7 @@ from linprobe.errors import IncompatibleError, ParameterError, SourceError
 from linprobe.shapes import Labels, Pixels
 
 __all__ = [
+    "SPLITS",
     "Dataset",
     "EmbeddingSet",
     "ImageSet",
@@ -26,6 +27,18 @@ __all__ = [
     "SkippedImage",
     "open_dataset",
 ]
+
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""Names of folders and files, in any case, and the split each stands for."""
 
 
 class _Labelled:

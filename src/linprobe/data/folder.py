@@ -11,24 +11,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions, SkippedImage
+from linprobe.data.base import SPLITS, Dataset, ImageSet, Reader, ReadOptions, SkippedImage
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.data.decode import PictureFiles, decode_all, read_file
 from linprobe.errors import ImageError, LabelError, SourceError, SplitError
 from linprobe.shapes import Pixels
 
 __all__ = ["FolderReader", "Layout", "arrange", "is_hidden", "read_class_folders"]
-
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""Folder names, in any case, and the split each stands for."""
 
 _PICTURE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 _HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}
@@ -120,10 +109,10 @@ def arrange(names: Sequence[str], folders: Iterable[str], source: str) -> Layout
     tops = {folder[0] for folder in tree}
     if len(tops) == 1 and not loose:
         only = next(iter(tops))
-        if only.lower() not in _SPLITS and any(len(folder) == 2 for folder in tree):
+        if only.lower() not in SPLITS and any(len(folder) == 2 for folder in tree):
             depth = 1
             tops = {folder[1] for folder in tree if len(folder) > 1}
-    split_of = {top: _SPLITS[top.lower()] for top in tops if top.lower() in _SPLITS}
+    split_of = {top: SPLITS[top.lower()] for top in tops if top.lower() in SPLITS}
     parents = {folder[depth] for folder in tree if len(folder) == depth + 2}
     if not (split_of.keys() & parents):
         split_of = {}  # a class may be called "test"

@@ -13,7 +13,14 @@ import numpy.typing as npt
 from linprobe.data.base import ReadOptions
 from linprobe.errors import ImageError
 
-__all__ = ["check_image_size", "files_in", "fingerprint_of_arrays", "fingerprint_of_files", "number_classes"]
+__all__ = [
+    "check_image_size",
+    "files_in",
+    "fingerprint_of_arrays",
+    "fingerprint_of_files",
+    "has_folders",
+    "number_classes",
+]
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -22,6 +29,14 @@ def files_in(folder: Path) -> list[Path]:
         return sorted(file for file in folder.iterdir() if file.is_file())
     except OSError:
         return []
+
+
+def has_folders(folder: Path) -> bool:
+    """Whether a folder that is not hidden lies in `folder`."""
+    try:
+        return any(inside.is_dir() and not inside.name.startswith((".", "__")) for inside in folder.iterdir())
+    except OSError:
+        return False
 
 
 def number_classes(
