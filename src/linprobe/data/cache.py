@@ -1,10 +1,10 @@
-"""Decoded pixels kept between runs, as memory maps.
+"""Decoded pixels and vectors kept between runs, as memory maps.
 
 An entry is a folder named by a digest of what it was made from:
 
-    pixels.npy     (M, height, width, channels) uint8
+    pixels.npy     (M, height, width, channels) uint8, or vectors (M, D) float16 or float32
     labels.npy     (M,) int64
-    names.txt      the M names, separated by NUL
+    names.txt      the M names, separated by NUL; empty for vectors
     entry.json     classes, sizes of the splits, skipped files, checksums; written last
 
 It is filled under another name and renamed when it is whole, so that no reader meets half an entry.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import mmap
 import os
 import re
@@ -25,13 +26,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import platformdirs
 
 from linprobe.data.base import SkippedImage
 from linprobe.errors import SourceError
-from linprobe.shapes import Labels, Pixels
+from linprobe.shapes import Labels
 
 __all__ = [
     "CacheInfo",
@@ -54,18 +57,18 @@ _ABANDONED = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Decoded:
-    """The pictures of a source, all splits after each other.
+    """The pictures or vectors of a source, all splits after each other.
 
     Args:
-        pixels: (M, height, width, channels) uint8.
+        pixels: (M, height, width, channels) uint8, or vectors (M, D) float16 or float32.
         y: (M,) int64.
-        names: M names.
+        names: M names; none for vectors.
         class_names: K names.
         splits: name of each split and the number of its pictures, in the order of the rows.
         skipped: files left out.
     """
 
-    pixels: Pixels
+    pixels: npt.NDArray[Any]
     y: Labels
     names: tuple[str, ...]
     class_names: tuple[str, ...]
@@ -134,7 +137,7 @@ def load(key: str) -> Decoded | None:
         if stat.st_size != record["pixel_file_size"]:
             return None
         stored = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
-        if list(stored.shape) != record["shape"] or stored.dtype != np.uint8:
+        if list(stored.shape) != record["shape"] or stored.dtype != record.get("dtype", "uint8"):
             return None
         # Whoever wrote to the file moved its time; only then are all pixels summed up.
         if stat.st_mtime_ns != record["pixel_file_time"] and _pixel_crc32(stored) != record["pixel_crc32"]:
@@ -144,7 +147,7 @@ def load(key: str) -> Decoded | None:
             # A plain view: each slice of the subclass np.memmap costs microseconds.
             np.asarray(stored)[: len(y)],
             y,
-            tuple(names.decode("utf-8", "surrogateescape").split("\0")),
+            tuple(names.decode("utf-8", "surrogateescape").split("\0")) if names else (),
             tuple(record["class_names"]),
             tuple((name, n) for name, n in record["splits"]),
             tuple(SkippedImage(**skipped) for skipped in record["skipped"]),
@@ -177,26 +180,27 @@ class Filling:
             yield cls(key, aside)
         except OSError as error:
             raise SourceError(
-                f"{parent}: decoded pixels cannot be kept there ({error.strerror or error}); free some space "
+                f"{parent}: what was decoded cannot be kept there ({error.strerror or error}); free some space "
                 "with `linprobe cache clear`, name another folder in LINPROBE_CACHE_DIR, or use --no-cache."
             ) from error
         finally:
             if aside is not None:
                 shutil.rmtree(aside, ignore_errors=True)
 
-    def allocate(self, shape: tuple[int, int, int, int]) -> Pixels:
+    def allocate(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> npt.NDArray[Any]:
         """A new memory map of that shape, its disk space reserved; a former one is given up."""
+        dtype = np.dtype(dtype)
         path = self.aside / "pixels.npy"
         path.unlink(missing_ok=True)
         with path.open("wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             file.flush()
             # Writing into a map on a full disk would kill the process (SIGBUS), so the space is taken first.
-            _reserve(file.fileno(), file.tell(), int(np.prod(shape, dtype=np.int64)))
+            _reserve(file.fileno(), file.tell(), math.prod(shape) * dtype.itemsize)
         return np.asarray(np.load(path, mmap_mode="r+", allow_pickle=False))
 
-    def finish(self, decoded: Decoded, stored: Pixels) -> Decoded:
+    def finish(self, decoded: Decoded, stored: npt.NDArray[Any]) -> Decoded:
         """`decoded` as it reads back from the finished entry; `stored` is the array that `allocate` gave."""
         np.save(self.aside / "labels.npy", decoded.y)
         names = "\0".join(decoded.names).encode("utf-8", "surrogateescape")
@@ -213,6 +217,7 @@ class Filling:
             "splits": decoded.splits,
             "skipped": [asdict(skipped) for skipped in decoded.skipped],
             "shape": stored.shape,
+            "dtype": stored.dtype.name,
             "crc32": [zlib.crc32((self.aside / "labels.npy").read_bytes()), zlib.crc32(names)],
             "pixel_file_size": stat.st_size,
             "pixel_file_time": stat.st_mtime_ns,
@@ -230,7 +235,7 @@ class Filling:
         return decoded if kept is None else kept
 
 
-def _pixel_crc32(stored: Pixels) -> int:
+def _pixel_crc32(stored: npt.NDArray[Any]) -> int:
     """CRC-32 of all pixels, a few megabytes at a time."""
     crc = 0
     for start in range(0, len(stored), 1024):
@@ -238,7 +243,7 @@ def _pixel_crc32(stored: Pixels) -> int:
     return crc
 
 
-def _flush(stored: Pixels) -> None:
+def _flush(stored: npt.NDArray[Any]) -> None:
     """Write the pages of the memory map behind `stored` to its file."""
     base: object = stored
     while isinstance(base, np.ndarray):
