@@ -45,7 +45,7 @@ HEAVY = {
     "pandas": set(),
     "polars": set(),
     "matplotlib": set(),
-    "pyarrow": set(),
+    "pyarrow": {"data.parquet"},
     "PIL": {"data"},
     "simplejpeg": {"data"},
     "click": {"cli"},

@@ -134,7 +134,7 @@ class Dataset:
 
     Args:
         source: as given by the user.
-        format: the reader's name (digits, planar, folder, archive, cifar, idx, arrays).
+        format: the reader's name (digits, planar, folder, archive, cifar, idx, arrays, parquet).
         train: the training images.
         validation, test: None where the source has no such split.
         skipped: files left out (only with on_bad_image="skip").
@@ -167,7 +167,7 @@ class ReadOptions:
     Args:
         image_size: (height, width) to which every picture is resized; None demands that all have one size.
         on_bad_image: "fail" lists every broken picture and stops; "skip" leaves them out and counts them.
-        cache: keep decoded pixels under the user's cache folder, and use those that are there.
+        cache: keep decoded pixels and vectors under the user's cache folder, and use those that are there.
         n_threads: decoding threads; None for one per core.
         seed: for the sources that are drawn at random (planar).
         progress: told how far a long read is.
@@ -211,6 +211,7 @@ _READERS = (
     ("digits", "DigitsReader"),
     ("planar", "PlanarReader"),
     ("arrays", "ArraysReader"),
+    ("parquet", "ParquetReader"),
     ("idx", "IdxReader"),
     ("cifar", "CifarReader"),
     ("folder", "FolderReader"),
@@ -259,9 +260,9 @@ def open_dataset(
     if path is None:
         raise SourceError(
             f"{name}: no such file or folder, and no embedded source of that name; expected a folder of "
-            "class folders, an archive of one, a CIFAR, IDX or array file, or digits. Check the spelling."
+            "class folders, an archive of one, a CIFAR, IDX, array or Parquet file, or digits. Check the spelling."
         )
     raise SourceError(
         f"{name}: a file of no known format; expected a folder of class folders, a .zip or .tar of one, "
-        "or a CIFAR, IDX, .npy or .npz file. Put the pictures into one folder per class."
+        "or a CIFAR, IDX, .npy, .npz or .parquet file. Put the pictures into one folder per class."
     )
