@@ -165,6 +165,47 @@ def array_without_labels(folder: Path) -> str:
     return "faces.npy"
 
 
+def rows_without_labels(folder: Path) -> str:
+    (folder / "embeddings").mkdir()
+    np.save(folder / "embeddings" / "X_train.npy", np.ones((6, 2), np.float16))
+    return "embeddings"
+
+
+def splits_of_different_width(folder: Path) -> str:
+    (folder / "embeddings").mkdir()
+    for word, width in (("train", 2), ("test", 3)):
+        np.save(folder / "embeddings" / f"X_{word}.npy", np.ones((6, width), np.float16))
+        np.save(folder / "embeddings" / f"y_{word}.npy", np.arange(6) % 2)
+    return "embeddings"
+
+
+def write_parquet(path: Path, **columns: Any) -> str:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path.parent.name
+
+
+def parquet_with_ragged_vectors(folder: Path) -> str:
+    return write_parquet(folder / "embeddings" / "0.parquet", x=[[1.0, 2.0], [1.0], [2.0, 3.0]], y=[0, 1, 0])
+
+
+def parquet_with_a_null(folder: Path) -> str:
+    return write_parquet(folder / "embeddings" / "0.parquet", x=[[1.0, 2.0]] * 3, y=["a", None, "b"])
+
+
+def parquet_without_labels(folder: Path) -> str:
+    return write_parquet(folder / "embeddings" / "0.parquet", x=[[1.0, 2.0]] * 3, price=[1.5, 2.5, 3.5])
+
+
+def parquet_cut_short(folder: Path) -> str:
+    source = write_parquet(folder / "embeddings" / "0.parquet", x=[[1.0, 2.0]] * 3, y=[0, 1, 0])
+    whole = (folder / source / "0.parquet").read_bytes()
+    (folder / source / "1.parquet").write_bytes(whole[: len(whole) // 2])
+    return source
+
+
 def empty_class_folder(folder: Path) -> str:
     (folder / "pictures" / "train" / "medium").mkdir()
     (folder / "pictures" / "test" / "medium").mkdir()
@@ -235,6 +276,12 @@ CASES: list[tuple[Callable[[Path], str], list[str]]] = [
     (labels_out_of_range, ["found 2 at row 2, expected 0..1"]),
     (numbers_whose_squares_overflow, ["array 'X'", "found -1e+200 at row 0, column 0", "numbers up to 1e+100"]),
     (other_names, ["found y; expected the arrays X and y"]),
+    (rows_without_labels, ["found X_train; expected the arrays X and y"]),
+    (splits_of_different_width, ["X_test.npy: found float16 rows of shape (3,), expected float16 of (2,)"]),
+    (parquet_with_ragged_vectors, ["0.parquet, column 'x': found 1 numbers at row 1, expected 2"]),
+    (parquet_with_a_null, ["0.parquet: found null at row 1 of column 'y'"]),
+    (parquet_without_labels, ["'price' (double); expected a column of labels"]),
+    (parquet_cut_short, ["1.parquet: found what cannot be read", "Write or fetch the file again"]),
     (array_without_labels, ["expected faces_labels.npy. Save"]),
     (sizes_that_differ, ["large.png", "6x5", "4x4", "--image-size"]),
 ]

@@ -86,4 +86,4 @@ def test_a_model_of_vectors_is_refused(linprobe: Any, pictures: Path) -> None:
     linprobe("train", "planar:shell", "--epochs", 1, "--out", "run")
     answer = linprobe("predict", "run", pictures / "test" / "dark" / "0.png")
     assert answer.code == 2
-    assert "this model was trained on vectors, not on pictures" in answer.err
+    assert "this model was trained on vectors of 2 numbers, not on pictures" in answer.err

@@ -86,7 +86,7 @@ def gradcheck(ctx: click.Context, /, source: str, **options: Any) -> None:
         reg=options["reg"],
         n_classes=len(dataset.class_names),
         rows=train.rows,
-        affine=None if train.image_shape is None else Pixels().fit(train.X, train.rows).affine,
+        affine=Pixels().fit(train.X, train.rows).affine,
         n_threads=options["threads"],
     )
     found = check_gradient(

@@ -55,7 +55,7 @@ WARNED = ("diverged", "stalled", "max_iter")
     default="auto",
     show_default=True,
     help="unit: pixels / 255; center: the same, minus the mean image; standardize: mean 0, deviation 1; "
-    "auto: center for pixels, none for vectors.",
+    "auto: center. Vectors are not divided by 255.",
 )
 @click.option(
     "--optimizer",
@@ -172,10 +172,11 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     """Train a linear classifier on the images of SOURCE.
 
     Minimises L(W, b) = (1/N) sum L_i + reg R(W) over the training split, of pixels scaled to 0..1 and centred on
-    their mean image. The test split is touched once, at the end.
+    their mean image, or of vectors centred on their mean. The test split is touched once, at the end.
 
     SOURCE is a folder with a folder of pictures per class (with or without train/ val/ test/), the same in a .zip or
-    .tar[.gz], CIFAR, IDX (MNIST), .npz or .npy, or one of the built-in sets: digits, planar:shell, ...
+    .tar[.gz], CIFAR, IDX (MNIST), embeddings in .npz, .npy or .parquet files, or one of the built-in sets: digits,
+    planar:shell, ...
     """
     from linprobe.cli.output import print_json, say
 

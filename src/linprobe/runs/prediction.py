@@ -73,7 +73,10 @@ def predict_pictures(
     classifier = load_model(model_file_of(model))
     shape = classifier.image_shape_
     if shape is None:
-        raise IncompatibleError(f"{model}: this model was trained on vectors, not on pictures; use it from Python.")
+        raise IncompatibleError(
+            f"{model}: this model was trained on vectors of {classifier.weights_.shape[1]} numbers, not on pictures; "
+            f"for labelled vectors there is `linprobe evaluate`, for others load_model and predict in Python."
+        )
     if image_size is None:
         image_size = reading_of(classifier, model).image_size
     pixels, broken = [], []

@@ -32,7 +32,8 @@ class TrainSettings:
 
     Args:
         source: what `open_dataset` takes.
-        classifier: parameters of LinearClassifier by name, all but random_state and n_threads.
+        classifier: parameters of LinearClassifier by name, all but random_state and n_threads. Here preprocess
+            "auto" centres vectors, too.
         seed: of the splits, of the order of the images, and of sources that are drawn at random.
         validation: share of the training images held out, 0..1; a validation split of the source is used as it is.
         image_size: (height, width) to which pictures are resized, or None.
@@ -176,9 +177,11 @@ class _Session:
         if progress is not None:
             self.trace, start = progress
         split = self.split
-        classifier = LinearClassifier(
-            **self.settings.classifier, random_state=self.settings.seed, n_threads=self.n_threads
-        )
+        parameters = dict(self.settings.classifier)
+        if self.dataset.image_shape is None and parameters.get("preprocess", "auto") == "auto":
+            # a network's vectors share a large mean: left in, it is the one direction that sets the learning rate
+            parameters["preprocess"] = "center"
+        classifier = LinearClassifier(**parameters, random_state=self.settings.seed, n_threads=self.n_threads)
         try:
             classifier.fit_sets(split.train, split.validation, start=start, callback=self._record)
             self._write_progress()
