@@ -35,7 +35,7 @@ LABEL_ROWS = 2**16
 """Labels decoded at once."""
 
 READ_BUFFER = 2**20
-"""Bytes of a column read at once; without a buffer Arrow reads all that one row group has of it."""
+"""Bytes of a column read at once; without a buffer, or with pre_buffer, Arrow reads all of it in a row group."""
 
 Allocate: TypeAlias = Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
 
@@ -232,7 +232,7 @@ def _batches(path: Path, names: Sequence[str], n_rows: int, use_threads: bool) -
     """(number of the first row, the columns `names`) of each batch of at most `n_rows` rows."""
     _, pq = _import_pyarrow(path)
     start = 0
-    with _readable(path), pq.ParquetFile(path, buffer_size=READ_BUFFER) as opened:
+    with _readable(path), pq.ParquetFile(path, buffer_size=READ_BUFFER, pre_buffer=False) as opened:
         for batch in opened.iter_batches(n_rows, columns=list(names), use_threads=use_threads):
             yield start, [batch.column(name) for name in names]
             start += batch.num_rows
