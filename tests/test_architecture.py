@@ -19,7 +19,7 @@ MODULES = {
 
 BASE = {"errors", "shapes"}
 SUMS = BASE | {"losses", "penalties", "features", "scores", "engines.base", "objective"}
-FITTED = SUMS | {"data", "gradcheck", "optimizers", "classifiers", "engines"}
+FITTED = SUMS | {"data", "gradcheck", "certificate", "optimizers", "classifiers", "engines"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "shapes": {"errors"},
@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engines": BASE | {"losses.base", "features.base"},
     "objective": BASE | {"losses", "penalties", "scores", "features.base", "engines.base"},
     "gradcheck": BASE | {"objective", "losses.base", "penalties.base"},
-    "optimizers": BASE | {"objective"},
+    "certificate": BASE | {"objective"},
+    "optimizers": BASE | {"objective", "certificate"},
     "classifiers": FITTED,
     "runs": FITTED,
     "cli": FITTED | {"runs"},
@@ -40,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 HEAVY = {
     "sklearn": {"classifiers.linear", "data.digits"},
-    "scipy": {"classifiers.linear", "engines.threads"},
+    "scipy": {"classifiers.linear", "engines.threads", "optimizers.preconditioner"},
     "torch": set(),
     "pandas": set(),
     "polars": set(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from linprobe.losses import Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredH
 from linprobe.penalties import L1, L2, ElasticNet, Penalty, make_penalty
 from linprobe.shapes import Floats, Labels, check_range
 
-__all__ = ["Evaluation", "Objective"]
+__all__ = ["DataGradient", "Evaluation", "Objective"]
 
 SAMPLE_ROWS = 4096
 """Rows, at most, from which the curvature of the features is estimated."""
@@ -49,6 +50,15 @@ class Evaluation:
     penalty: float
     accuracy: float
     gradient_norm: float
+
+
+@dataclass(frozen=True)
+class DataGradient:
+    """The data loss at one (W, b), its gradient dW (K, D) and db (K,), and no penalty."""
+
+    loss: float
+    dW: Floats
+    db: Floats
 
 
 class Objective:
@@ -120,11 +130,23 @@ class Objective:
         self.n_images, self.n_features, self.n_classes = examples.n_images, examples.n_features, n_classes
         self._total_weight = examples.total_weight
         self._moments: dict[int, tuple[float, float, float, float, float]] = {}
+        self._class_means: tuple[Floats, Floats] | None = None
 
     @property
     def examples(self) -> Examples:
         """The images the engine runs over."""
         return self.engine.examples
+
+    @property
+    def squares(self) -> float:
+        """reg times the coefficient of sum W² in the penalty; 0 where it has none."""
+        coefficients = None if self.penalty is None else self.penalty.coefficients
+        return 0.0 if coefficients is None else self.reg * coefficients[0]
+
+    @property
+    def penalised(self) -> bool:
+        """Whether a penalty of weight above 0 is there."""
+        return self.penalty is not None and self.reg > 0.0
 
     def with_engine(self, engine: str, n_threads: int | None = None) -> Objective:
         """The same objective over the same memory, run by another engine."""
@@ -164,14 +186,38 @@ class Objective:
 
     def evaluate(self, W: Floats, b: Floats) -> Evaluation:
         """Objective, its parts, accuracy and gradient norm, in one pass over the images."""
-        sums = self.engine.loss_and_gradient(W, b, self.loss)
+        return self.evaluate_with_gradient(W, b)[0]
+
+    def evaluate_with_gradient(
+        self, W: Floats, b: Floats, *, precise: bool = False
+    ) -> tuple[Evaluation, Floats, Floats]:
+        """(evaluation, and the gradient (K, D) and (K,) of the smooth part), in one pass over the images.
+
+        With `precise` all of it is computed in float64, whatever the rows are.
+        """
+        return self._evaluation(self.engine.loss_and_gradient(W, b, self.loss, precise=precise), W)
+
+    def data_gradient(self, W: Floats, b: Floats) -> DataGradient:
+        """The data loss and its gradient, without the penalty, all computed in float64."""
+        sums = self.engine.loss_and_gradient(W, b, self.loss, precise=True)
+        if sums.dW is None or sums.db is None:
+            raise TypeError(f"{type(self.engine).__name__} gave no gradient though it was asked for one")
+        return DataGradient(sums.loss / self._total_weight, sums.dW / self._total_weight, sums.db / self._total_weight)
+
+    def with_reg(self, reg: float) -> Objective:
+        """The same objective with another weight of the penalty, on the same engine."""
+        check_range("reg", reg, low=0.0)
+        other = copy.copy(self)
+        other.reg = float(reg)
+        return other
+
+    def _evaluation(self, sums: Sums, W: Floats) -> tuple[Evaluation, Floats, Floats]:
         dW, db = self._smooth_gradient(sums, self._total_weight, W)
         with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
-            if self.penalty is not None:
-                dW = self.penalty.least_subgradient(W, dW, self.reg)
-            norm = float(np.sqrt(np.square(dW).sum() + np.square(db).sum()))
+            least = dW if self.penalty is None else self.penalty.least_subgradient(W, dW, self.reg)
+            norm = float(np.sqrt(np.square(least).sum() + np.square(db).sum()))
         data_loss, penalty = sums.loss / self._total_weight, self._penalty_value(W)
-        return Evaluation(data_loss + penalty, data_loss, penalty, sums.accuracy, norm)
+        return Evaluation(data_loss + penalty, data_loss, penalty, sums.accuracy, norm), dW, db
 
     def prox(self, W: Floats, step: Floats | float) -> Floats:
         """argmin over V of (1/2) sum (V - W)² + step reg kinked(V), (K, D); W where nothing is kinked."""
@@ -208,6 +254,29 @@ class Objective:
         if self.penalty is not None:
             return -data - self.penalty.conjugate(V, self.reg)
         return -data if not V.any() else float("-inf")
+
+    def shares(self) -> Floats:
+        """a_i = w_i / sum w, (N,): the weight of each image in the data loss."""
+        weight = self.examples.sample_weight
+        return (np.ones(self.n_images) if weight is None else weight) / self._total_weight
+
+    def class_means(self) -> tuple[Floats, Floats]:
+        """(share of each class (K,), sum over its images of a_i x'_i (K, D)), computed once, in float64."""
+        if self._class_means is None:
+            S = np.zeros((self.n_images, self.n_classes))
+            S[np.arange(self.n_images), self.examples.y] = self.shares()
+            sums, shares = self.engine.gradient_of_scores(S, precise=True)
+            self._class_means = shares, sums
+        return self._class_means
+
+    def sample(self, n_rows: int, seed: int = 0) -> npt.NDArray[np.int64]:
+        """Positions (n,) in ascending order, n <= n_rows, of a seeded sample of the images of weight above 0."""
+        weight = self.examples.sample_weight
+        usable = np.arange(self.n_images) if weight is None else np.flatnonzero(weight > 0)
+        if len(usable) <= n_rows:
+            return usable
+        random = np.random.Generator(np.random.PCG64(seed))
+        return np.sort(random.choice(usable, n_rows, replace=False))
 
     def feature_curvature(self, seed: int = 0) -> float:
         """Largest eigenvalue of the weighted second moment of the rows [x', 1], from a seeded sample.

@@ -331,3 +331,53 @@ def test_every_instruction_set_that_runs_here_agrees(instruction_set):
     assert done.returncode == 0, done.stderr
     if done.stdout.strip() != instruction_set:
         pytest.skip(f"this processor has no {instruction_set}; {done.stdout.strip()} ran instead")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_precise_pass_is_that_of_the_reference_to_rounding(dtype):
+    for loss in [*LOSSES, UserHinge()]:
+        examples = made_examples(150, 90, 5, dtype, weighted=True)
+        W, b = made_weights(examples)
+        found = open_engine("threads", examples, 2).loss_and_gradient(W, b, loss, precise=True)
+        wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
+        scale = np.abs(wanted.dW).max()
+        assert_allclose(found.dW, wanted.dW, atol=1e-12 * scale)
+        assert_allclose(found.db, wanted.db, atol=1e-12 * scale)
+        assert found.loss == pytest.approx(wanted.loss, rel=1e-12)
+    S = open_engine("threads", examples, 2).scores(W, b, precise=True)
+    assert_allclose(S, open_engine("reference", examples).scores(W, b), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("members", [1, 3, 70])
+def test_stacked_classifiers_share_a_pass_and_keep_their_sums(members):
+    examples = made_examples(150, 90, 5, weighted=True)  # 70 members: 280 templates, through the BLAS
+    random = np.random.default_rng(0)
+    W, b = random.normal(size=(members, 5, 90)), random.normal(size=(members, 5))
+    engine = open_engine("threads", examples, 2)
+    for found, *member in zip(engine.stacked_loss_and_gradient(W, b, SoftmaxCrossEntropy()), W, b, strict=True):
+        wanted = open_engine("reference", examples).loss_and_gradient(*member, SoftmaxCrossEntropy())
+        assert_allclose(found.dW, wanted.dW, atol=2e-5 * np.abs(wanted.dW).max())
+        assert found.loss == pytest.approx(wanted.loss, rel=1e-5)
+        assert found.correct == pytest.approx(wanted.correct, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_second_moment_is_that_of_the_reference_for_any_number_of_threads(dtype):
+    examples = made_examples(5000 if dtype == "uint8" else 700, 300, 3, dtype, weighted=True)
+    wanted = open_engine("reference", examples).second_moment()
+    found = [open_engine("threads", examples, threads).second_moment() for threads in (1, 2, 3)]
+    assert_allclose(found[0], wanted, atol=3e-6 * np.abs(wanted).max())
+    assert_array_equal(found[0], found[1])
+    assert_array_equal(found[0], found[2])
+    some = np.array([5, 3, 600, 3])
+    wanted = open_engine("reference", examples).second_moment(some)
+    found_some = open_engine("threads", examples, 2).second_moment(some)
+    assert_allclose(found_some, wanted, atol=3e-6 * np.abs(wanted).max())
+
+
+def test_the_gradient_of_given_scores_is_that_of_the_reference():
+    examples = made_examples(150, 90, 5)
+    dS = np.random.default_rng(0).normal(size=(150, 5))
+    found = open_engine("threads", examples, 2).gradient_of_scores(dS, precise=True)
+    for one, other in zip(found, open_engine("reference", examples).gradient_of_scores(dS), strict=True):
+        assert_allclose(one, other, atol=1e-11 * np.abs(other).max())

@@ -128,8 +128,10 @@ class Engine(ABC):
         self.n_threads = n_threads
 
     @abstractmethod
-    def scores(self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None) -> Floats:
-        """Scores (n, K), float64."""
+    def scores(
+        self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
+    ) -> Floats:
+        """Scores (n, K), float64; with `precise` they are also computed in float64."""
 
     @abstractmethod
     def loss_and_gradient(
@@ -140,8 +142,24 @@ class Engine(ABC):
         rows: npt.NDArray[np.int64] | None = None,
         *,
         need_gradient: bool = True,
+        precise: bool = False,
     ) -> Sums:
-        """Loss, gradient and number of hits, summed over the images; without `need_gradient` dW and db are None."""
+        """Loss, gradient and number of hits, summed over the images; without `need_gradient` dW and db are None.
+
+        With `precise` all is computed in float64, whatever the rows are: for certificates.
+        """
+
+    def stacked_loss_and_gradient(self, W: Floats, b: Floats, loss: Loss) -> list[Sums]:
+        """The sums of each of L classifiers, W (L, K, D) and b (L, K), over all images; shared passes if it can."""
+        return [self.loss_and_gradient(*member, loss) for member in zip(W, b, strict=True)]
+
+    @abstractmethod
+    def gradient_of_scores(self, dS: Floats, *, precise: bool = False) -> tuple[Floats, Floats]:
+        """(dSᵀ X' (K, D), the sums of the columns of dS (K,)) over all images, for dS (N, K) float64; no weights."""
+
+    @abstractmethod
+    def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:
+        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D) float64, symmetric."""
 
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether `sgd_epoch` can run this loss; if not, the optimizer loops over `loss_and_gradient`."""

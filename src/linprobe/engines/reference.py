@@ -27,7 +27,9 @@ class ReferenceEngine(Engine):
     that are not finite, without a warning. `n_threads` is not used: the BLAS under NumPy has its own setting.
     """
 
-    def scores(self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None) -> Floats:
+    def scores(
+        self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
+    ) -> Floats:
         """Scores (n, K), float64."""
         W, b = self._parameters(W, b)
         with np.errstate(all="ignore"):
@@ -42,6 +44,7 @@ class ReferenceEngine(Engine):
         rows: npt.NDArray[np.int64] | None = None,
         *,
         need_gradient: bool = True,
+        precise: bool = False,
     ) -> Sums:
         """Loss, gradient and hits, summed over the images."""
         W, b = self._parameters(W, b)
@@ -68,6 +71,22 @@ class ReferenceEngine(Engine):
             correct += float(hits.sum() if weight is None else weight[hits].sum())
             seen += float(len(y) if weight is None else weight.sum())
         return Sums(total, dW, db, correct, seen)
+
+    def gradient_of_scores(self, dS: Floats, *, precise: bool = False) -> tuple[Floats, Floats]:
+        """(dSᵀ X', the sums of the columns of dS)."""
+        dW = np.zeros((dS.shape[1], self.examples.n_features))
+        for block in self._blocks(None):
+            dW += dS[block].T @ self.examples.mapped(block)
+        return dW, dS.sum(axis=0)
+
+    def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:
+        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D)."""
+        total = np.zeros((self.examples.n_features, self.examples.n_features))
+        for picked in self._blocks(rows):
+            X = self.examples.mapped(picked)
+            weight = self.examples.sample_weight
+            total += X.T @ (X if weight is None else X * weight[picked][:, None])
+        return total
 
     def describe(self) -> str:
         """One line: the engine and the precision of its sums."""

@@ -104,13 +104,15 @@ class ThreadsEngine(Engine):
         check_parameters(W, b, self.examples.n_classes, self.examples.n_features)
         return np.ascontiguousarray(W, dtype=np.float64), np.ascontiguousarray(b, dtype=np.float64)
 
-    def scores(self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None) -> Floats:
-        """Scores (n, K), float64."""
+    def scores(
+        self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
+    ) -> Floats:
+        """Scores (n, K), float64; with `precise` they are also computed in float64."""
         W, b = self._checked(W, b)
         picked = self._positions(rows)
         S = np.empty((len(self.examples.X) if picked is None else len(picked), len(b)))
         with _products(len(b)):
-            _core.scores(self.examples.X, picked, **self._affine, W=W, b=b, S=S, threads=self._threads)
+            _core.scores(self.examples.X, picked, **self._affine, W=W, b=b, doubles=precise, S=S, threads=self._threads)
         return S
 
     def loss_and_gradient(
@@ -121,39 +123,92 @@ class ThreadsEngine(Engine):
         rows: npt.NDArray[np.int64] | None = None,
         *,
         need_gradient: bool = True,
+        precise: bool = False,
     ) -> Sums:
         """Loss, gradient and number of hits, summed over the images; without `need_gradient` dW and db are None."""
         W, b = self._checked(W, b)
         if not self.runs_sgd(loss):
-            return self._blocks_of_any_loss(W, b, loss, rows, need_gradient)
-        y = self._y if rows is None else self._y[rows]
-        weight = self._weight if rows is None or self._weight is None else self._weight[rows]
+            return self._blocks_of_any_loss(W, b, loss, rows, need_gradient, precise)
+        return self._run(W[None], b[None], loss, rows, need_gradient, precise)[0]
+
+    def stacked_loss_and_gradient(self, W: Floats, b: Floats, loss: Loss) -> list[Sums]:
+        """The sums of each of L classifiers, W (L, K, D) and b (L, K), in one pass over the images."""
+        if not self.runs_sgd(loss):
+            return super().stacked_loss_and_gradient(W, b, loss)
+        for member in zip(W, b, strict=True):
+            check_parameters(*member, self.examples.n_classes, self.examples.n_features)
+        W, b = (np.ascontiguousarray(array, dtype=np.float64) for array in (W, b))
+        return self._run(W, b, loss, None, True, False)
+
+    def _run(
+        self,
+        W: Floats,
+        b: Floats,
+        loss: Loss,
+        rows: npt.NDArray[np.int64] | None,
+        need_gradient: bool,
+        precise: bool,
+    ) -> list[Sums]:
         dW, db = (np.empty_like(W), np.empty_like(b)) if need_gradient else (None, None)
-        with _products(len(b)):
-            total, correct, total_weight = _core.loss_and_gradient(
+        sums = np.empty((len(W), 3))
+        with _products(b.size):
+            _core.loss_and_gradient(
                 self.examples.X,
                 self._positions(rows),
                 **self._affine,
-                y=y,
-                weight=weight,
+                y=self._y if rows is None else self._y[rows],
+                weight=self._weight if rows is None or self._weight is None else self._weight[rows],
                 W=W,
                 b=b,
                 **fused_arguments(loss),
+                doubles=precise,
+                sums=sums,
                 dW=dW,
                 db=db,
                 threads=self._threads,
             )
-        return Sums(total, dW, db, correct, total_weight)
+        return [
+            Sums(float(total), None if dW is None else dW[i], None if db is None else db[i], float(hits), float(weight))
+            for i, (total, hits, weight) in enumerate(sums)
+        ]
+
+    def gradient_of_scores(self, dS: Floats, *, precise: bool = False) -> tuple[Floats, Floats]:
+        """(dSᵀ X', the sums of the columns of dS)."""
+        return self._gradient_of_scores(dS, None, precise)
+
+    def _gradient_of_scores(
+        self, dS: Floats, rows: npt.NDArray[np.int64] | None, precise: bool
+    ) -> tuple[Floats, Floats]:
+        n_classes = dS.shape[1]
+        dW, db = np.empty((n_classes, self.examples.n_features)), np.empty(n_classes)
+        with _products(n_classes):
+            _core.gradient_of_scores(
+                self.examples.X,
+                self._positions(rows),
+                **self._affine,
+                dS=np.ascontiguousarray(dS, dtype=np.float64),
+                doubles=precise,
+                dW=dW,
+                db=db,
+                threads=self._threads,
+            )
+        return dW, db
 
     def _blocks_of_any_loss(
-        self, W: Floats, b: Floats, loss: Loss, rows: npt.NDArray[np.int64] | None, need_gradient: bool
+        self,
+        W: Floats,
+        b: Floats,
+        loss: Loss,
+        rows: npt.NDArray[np.int64] | None,
+        need_gradient: bool,
+        precise: bool,
     ) -> Sums:
         positions = np.arange(self.examples.n_images) if rows is None else np.asarray(rows)
         dW, db = (np.zeros_like(W), np.zeros_like(b)) if need_gradient else (None, None)
         total = correct = total_weight = 0.0
         for start in range(0, len(positions), BLOCK):
             block = positions[start : start + BLOCK]
-            S = self.scores(W, b, block)
+            S = self.scores(W, b, block, precise=precise)
             y = self._y[block]
             weight = np.ones(len(block)) if self._weight is None else self._weight[block]
             values, dS = loss.value_and_gradient(S, y)
@@ -161,21 +216,28 @@ class ThreadsEngine(Engine):
             correct += float(weight @ (S.argmax(axis=1) == y))
             total_weight += float(weight.sum())
             if dW is not None and db is not None:
-                block_dW, block_db = np.empty_like(W), np.empty_like(b)
-                weighted = np.ascontiguousarray(dS * weight[:, None], dtype=np.float64)
-                with _products(len(b)):
-                    _core.gradient_of_scores(
-                        self.examples.X,
-                        self._positions(block),
-                        **self._affine,
-                        dS=weighted,
-                        dW=block_dW,
-                        db=block_db,
-                        threads=self._threads,
-                    )
+                block_dW, block_db = self._gradient_of_scores(dS * weight[:, None], block, precise)
                 dW += block_dW
                 db += block_db
         return Sums(total, dW, db, correct, total_weight)
+
+    def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:
+        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D) float64: float32 products, float64 totals."""
+        D = self.examples.n_features
+        out = np.zeros((D, D))
+        weight = self._weight if rows is None or self._weight is None else self._weight[rows]
+        with _ONE_BLAS_THREAD:
+            _core.moment(
+                self.examples.X,
+                self._positions(rows),
+                **self._affine,
+                root=None if weight is None else np.sqrt(weight),
+                out=out,
+                threads=self._threads,
+            )
+        out = np.tril(out)
+        out += np.tril(out, -1).T
+        return out
 
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether the core knows this loss."""

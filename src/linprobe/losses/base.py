@@ -10,7 +10,7 @@ import numpy as np
 from linprobe.errors import IncompatibleError
 from linprobe.shapes import Floats, Labels
 
-__all__ = ["Loss", "rounding_slack"]
+__all__ = ["Loss", "balanced_flows", "rounding_slack"]
 
 
 def rounding_slack(gradient: Floats) -> Floats:
@@ -79,3 +79,42 @@ class Loss(ABC):
         raise IncompatibleError(
             f"{type(self).__name__} has no conjugate; write one to get a lower bound on its objective."
         )
+
+    def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
+        """(t, Q): the least t in 0..1, nearly, for which mixing in Q evens out the columns of a dual point.
+
+        A dual point G (N, K) whose rows are dual feasible has the weighted column sums `columns` (K,), where
+        an unpenalised bias asks for 0. Row c of Q (K, K) is dual feasible for label c, and with every image of
+        that label given it, (1 - t) columns + t sharesᵀ Q = 0: the mixture (1 - t) G + t Q is feasible, and by
+        convexity its conjugate is no more than the mixture of the conjugates.
+
+        Args:
+            shares: (K,) weighted share of each label, sum 1; 0 for a label that does not occur.
+            columns: (K,) sum_i a_i G_i, with a_i the weight of image i, sum 1.
+        Raises:
+            IncompatibleError: the loss does not give this.
+        """
+        raise IncompatibleError(f"{type(self).__name__} has no balanced dual point; write one to get a lower bound.")
+
+
+def balanced_flows(shares: Floats, columns: Floats) -> tuple[float, Floats]:
+    """`Loss.balanced` where rows are feasible with g_j in 0..1 off the label, and minus their sum on it.
+
+    What the images of class c put on class j is a flow f_cj = shares_c Q_cj from c to j, 0 <= f_cj <=
+    shares_c, and a column sum is inflow less outflow. f_cj = max(0, tau_j - tau_c) / K gives every column
+    its tau_j, where sum tau = 0.
+    """
+    present = shares > 0
+    n_present = int(present.sum())
+    least = float(shares[present].min())
+    absent = float(np.abs(columns[~present]).sum())
+    spread = float(columns[present].max() - columns[present].min())
+    ratio = spread / (n_present * least)
+    t = 1.0 if absent > 0.0 else min(1.0, ratio / (1.0 + ratio) * (1.0 + 1e-9))
+    if t == 0.0:
+        return 0.0, np.zeros((len(shares), len(shares)))
+    tau = np.zeros_like(columns) if t == 1.0 else -(1.0 - t) / t * columns
+    flows = np.where(present[:, None] & present, np.maximum(tau - tau[:, None], 0.0) / n_present, 0.0)
+    Q = flows / np.where(present, shares, 1.0)[:, None]
+    np.fill_diagonal(Q, -Q.sum(axis=1))
+    return t, Q

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from linprobe.losses.base import Loss, rounding_slack
+from linprobe.losses.base import Loss, balanced_flows, rounding_slack
 from linprobe.shapes import Floats, Labels, check_labels, check_range
 
 __all__ = ["MulticlassHinge"]
@@ -79,3 +79,7 @@ class MulticlassHinge(Loss):
             & (others.max(axis=1) <= 1.0 + slack)
         )
         return np.where(feasible, -self.delta * others.sum(axis=1), np.inf)
+
+    def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
+        """The flows between the classes of `balanced_flows`."""
+        return balanced_flows(shares, columns)

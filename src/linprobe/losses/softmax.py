@@ -64,6 +64,16 @@ class SoftmaxCrossEntropy(Loss):
         feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (p.min(axis=1) >= -slack)
         return np.where(feasible, -entropy(np.maximum(p, 0.0)), np.inf)
 
+    def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
+        """One distribution r for every image: r_k = shares_k - ((1 - t) / t) columns_k, the least t with r >= 0."""
+        over = np.maximum(columns, 0.0)
+        t = float(np.max(over / np.where(over > 0, shares + over, 1.0)))
+        t = min(1.0, t * (1.0 + 1e-9)) if columns.any() else 0.0
+        if t == 0.0:
+            return 0.0, np.zeros((len(shares), len(shares)))
+        r = np.maximum(shares - (1.0 - t) / t * columns, 0.0)
+        return t, r / r.sum() - np.eye(len(shares))
+
     def log_probabilities(self, scores: Floats) -> Floats:
         """log P(Y = k | x_i) = s_k - log sum_j e^{s_j}, (N, K); finite for finite scores."""
         shifted, _, rest = _below_the_top(scores)

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from linprobe.losses.base import Loss, rounding_slack
+from linprobe.losses.base import Loss, balanced_flows, rounding_slack
 from linprobe.shapes import Floats, Labels, check_labels, check_range
 
 __all__ = ["SquaredHinge"]
@@ -84,3 +84,7 @@ class SquaredHinge(Loss):
         others[np.arange(len(y)), y] = 0.0
         feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (others.min(axis=1) >= -slack)
         return np.where(feasible, (np.square(others) / 4.0 - self.delta * others).sum(axis=1), np.inf)
+
+    def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
+        """The flows between the classes of `balanced_flows`."""
+        return balanced_flows(shares, columns)

@@ -3,13 +3,11 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
 
 #include <cmath>
 #include <cstdlib>
 #include <optional>
 #include <string>
-#include <tuple>
 
 #include "kernels.hpp"
 
@@ -51,8 +49,6 @@ const Kernels& kernels() {
   }();
   return chosen;
 }
-
-std::tuple<double, double, double> totals(const double* sums) { return {sums[0], sums[1], sums[2]}; }
 
 bool interrupted() {
   nb::gil_scoped_acquire gil;
@@ -119,24 +115,34 @@ void run(bool (*kernel)(Job&), Job& job) {
   if (!finished) throw nb::python_error();
 }
 
-std::tuple<double, double, double> loss_and_gradient(
-    const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
-    const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight, const In<double, 2>& W,
-    const In<double, 1>& b, const std::string& loss, double delta, const MaybeOut<double, 2>& dW,
-    const MaybeOut<double, 1>& db, int threads) {
+void run_pass(Pass& job, int threads) {
+  job.threads = threads;
+  job.interrupted = interrupted;
+  require(job.K * job.members < kFusedTemplates || blas().sgemm != nullptr, "use_blas was not called");
+  run(kernels().pass, job);
+}
+
+// W (members, K, D), b (members, K), and dW, db alike; sums (members, 3) receives loss, correct, weight.
+void loss_and_gradient(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+                       const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
+                       const In<double, 3>& W, const In<double, 2>& b, const std::string& loss, double delta,
+                       bool doubles, const Out<double, 2>& sums, const MaybeOut<double, 3>& dW,
+                       const MaybeOut<double, 2>& db, int threads) {
   Pass job{};
-  double sums[3];
-  job.members = 1;
-  job.sums = sums;
   job.rows = rows_of(X, picked, scale, shift);
-  job.K = static_cast<int64_t>(W.shape(0));
-  require(static_cast<int64_t>(W.shape(1)) == job.rows.D && static_cast<int64_t>(b.shape(0)) == job.K, "W must be (K, D) and b (K,)");
+  job.members = static_cast<int64_t>(W.shape(0));
+  job.K = static_cast<int64_t>(W.shape(1));
+  require(static_cast<int64_t>(W.shape(2)) == job.rows.D && b.shape(0) == W.shape(0) && b.shape(1) == W.shape(1),
+          "W must be (members, K, D) and b (members, K)");
+  require(sums.shape(0) == W.shape(0) && sums.shape(1) == 3, "sums must be (members, 3)");
   require(static_cast<int64_t>(y.shape(0)) == job.rows.n, "y must have one label a row");
   check_labels(y.data(), job.rows.n, job.K);
   require(!weight || static_cast<int64_t>(weight->shape(0)) == job.rows.n, "weight must have one number a row");
   require(dW.has_value() == db.has_value(), "dW and db come together");
   if (dW) {
-    require(dW->shape(0) == W.shape(0) && dW->shape(1) == W.shape(1) && db->shape(0) == W.shape(0), "dW, db have the shapes of W, b");
+    require(dW->shape(0) == W.shape(0) && dW->shape(1) == W.shape(1) && dW->shape(2) == W.shape(2) &&
+                db->shape(0) == b.shape(0) && db->shape(1) == b.shape(1),
+            "dW, db have the shapes of W, b");
     job.dW = dW->data();
     job.db = db->data();
   }
@@ -146,16 +152,14 @@ std::tuple<double, double, double> loss_and_gradient(
   job.b = b.data();
   job.loss = loss_kind(loss);
   job.delta = delta;
-  job.threads = threads;
-  job.interrupted = interrupted;
-  require(job.K * job.members < kFusedTemplates || blas().sgemm != nullptr, "use_blas was not called");
-  run(kernels().pass, job);
-  return totals(sums);
+  job.doubles = doubles;
+  job.sums = sums.data();
+  run_pass(job, threads);
 }
 
 void scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
-            const MaybeIn<double, 1>& shift, const In<double, 2>& W, const In<double, 1>& b, const Out<double, 2>& S,
-            int threads) {
+            const MaybeIn<double, 1>& shift, const In<double, 2>& W, const In<double, 1>& b, bool doubles,
+            const Out<double, 2>& S, int threads) {
   Pass job{};
   double sums[3];
   job.members = 1;
@@ -168,15 +172,13 @@ void scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<
   job.b = b.data();
   job.loss = LossKind::softmax;
   job.scores = S.data();
-  job.threads = threads;
-  job.interrupted = interrupted;
-  require(job.K * job.members < kFusedTemplates || blas().sgemm != nullptr, "use_blas was not called");
-  run(kernels().pass, job);
+  job.doubles = doubles;
+  run_pass(job, threads);
 }
 
 void gradient_of_scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
-                        const MaybeIn<double, 1>& shift, const In<double, 2>& dS, const Out<double, 2>& dW,
-                        const Out<double, 1>& db, int threads) {
+                        const MaybeIn<double, 1>& shift, const In<double, 2>& dS, bool doubles,
+                        const Out<double, 2>& dW, const Out<double, 1>& db, int threads) {
   Pass job{};
   double sums[3];
   job.members = 1;
@@ -189,10 +191,22 @@ void gradient_of_scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, co
   job.given = dS.data();
   job.dW = dW.data();
   job.db = db.data();
+  job.doubles = doubles;
+  run_pass(job, threads);
+}
+
+void moment(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+            const MaybeIn<double, 1>& shift, const MaybeIn<double, 1>& root, const Out<double, 2>& out, int threads) {
+  Moment job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  require(!root || static_cast<int64_t>(root->shape(0)) == job.rows.n, "root must have one number a row");
+  require(static_cast<int64_t>(out.shape(0)) == job.rows.D && out.shape(1) == out.shape(0), "out must be (D, D)");
+  require(blas().sgemm != nullptr, "use_blas was not called");
+  job.root = root ? root->data() : nullptr;
+  job.out = out.data();
   job.threads = threads;
   job.interrupted = interrupted;
-  require(job.K * job.members < kFusedTemplates || blas().sgemm != nullptr, "use_blas was not called");
-  run(kernels().pass, job);
+  run(kernels().moment, job);
 }
 
 template <class T>
@@ -266,11 +280,14 @@ NB_MODULE(_core, module) {
   module.def("use_blas", &use_blas, "sgemm"_a, "dgemm"_a);
   module.def("instruction_set", [] { return std::string(kernels().name); });
   module.def("loss_and_gradient", &loss_and_gradient, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
-             "y"_a, "weight"_a.none(), "W"_a, "b"_a, "loss"_a, "delta"_a, "dW"_a.none(), "db"_a.none(), "threads"_a);
-  module.def("scores", &scores, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "W"_a, "b"_a, "S"_a,
-             "threads"_a);
+             "y"_a, "weight"_a.none(), "W"_a, "b"_a, "loss"_a, "delta"_a, "doubles"_a, "sums"_a, "dW"_a.none(),
+             "db"_a.none(), "threads"_a);
+  module.def("scores", &scores, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "W"_a, "b"_a,
+             "doubles"_a, "S"_a, "threads"_a);
   module.def("gradient_of_scores", &gradient_of_scores, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
-             "dS"_a, "dW"_a, "db"_a, "threads"_a);
+             "dS"_a, "doubles"_a, "dW"_a, "db"_a, "threads"_a);
+  module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a,
+             "threads"_a);
   const auto define_sgd = [&](const char* name, auto function) {
     module.def(name, function, "X"_a, "picked"_a, "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(),
                "arrays"_a, "batch"_a, "rates"_a, "loss"_a, "delta"_a, "update"_a, "momentum"_a, "rho"_a, "beta1"_a,

@@ -49,6 +49,14 @@ struct Pass {
   std::function<bool()> interrupted;  // asked by member 0 now and then
 };
 
+struct Moment {
+  Rows rows;
+  const double* root;  // (n) root of the weight of each row, or null
+  double* out;         // (D, D), zeros: its lower triangle is filled
+  int threads;
+  std::function<bool()> interrupted;
+};
+
 struct Epoch {
   Rows rows;             // picked: the visiting order, already resolved to rows of X
   const int64_t* y;      // (n) in visiting order
@@ -71,7 +79,7 @@ struct Epoch {
 // Templates from which on the BLAS is faster than the fused tiles; measured by benchmarks/engine.py.
 constexpr int64_t kFusedTemplates = 192;
 
-// The matrix products of a BLAS, with Fortran's arguments; to be set before a pass with kFusedTemplates or more. Every
+// The matrix products of a BLAS, with Fortran's arguments; to be set before a moment, or a pass with kFusedTemplates or more. Every
 // thread of the pool calls them for its own rows: the BLAS must use one thread a call.
 struct Blas {
   void (*sgemm)(char*, char*, int*, int*, int*, float*, float*, int*, float*, int*, float*, float*, int*);
@@ -83,6 +91,7 @@ struct Kernels {
   const char* name;
   bool (*pass)(Pass&);       // false: interrupted
   bool (*sgd_epoch)(Epoch&);
+  bool (*moment)(Moment&);
 };
 
 Kernels kernels_plain();

@@ -26,6 +26,7 @@ namespace {
 #include "loss_block.hpp"
 #include "pass_impl.hpp"
 #include "sgd_impl.hpp"
+#include "moment_impl.hpp"
 
 }  // namespace
 
@@ -34,5 +35,6 @@ bool pass(Pass& job) {
   return doubles ? run_pass<double>(job) : run_pass<float>(job);
 }
 bool sgd_epoch(Epoch& job) { return job.rows.dtype == Dtype::f64 ? run_epoch<double>(job) : run_epoch<float>(job); }
+bool moment(Moment& job) { return run_moment(job); }
 
 }  // namespace linprobe::LINPROBE_ISA

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status
 from linprobe.optimizers.gradient_descent import GradientDescent
+from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.schedules import SCHEDULES
 from linprobe.optimizers.sgd import SGD
 from linprobe.optimizers.updates import UPDATES
 
 __all__ = [
+    "LBFGS",
     "SCHEDULES",
     "SGD",
     "UPDATES",

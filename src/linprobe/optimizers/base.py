@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.certificate import Certificate
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
 
@@ -20,6 +21,7 @@ __all__ = ["Callback", "Epoch", "Optimizer", "Solution", "State", "Status"]
 class Status(Enum):
     """Why an optimizer ended. The value is the sentence a user reads."""
 
+    CERTIFIED = "the relative duality gap is at most tol"
     CONVERGED = "the gradient norm is below tol"
     COMPLETED = "all epochs were run"
     EARLY_STOPPED = "the validation loss stopped falling; the weights with the lowest one were kept"
@@ -31,6 +33,10 @@ class Status(Enum):
     DIVERGED = (
         "the objective became NaN or grew without end: lower learning_rate or use learning_rate='auto'; "
         "the last good weights were kept"
+    )
+    SEPARABLE = (
+        "the classes are separable: without a penalty no finite weights are best, and the loss falls for ever as they "
+        "grow; use reg > 0"
     )
     STOPPED = "the callback asked to stop"
 
@@ -96,6 +102,7 @@ class Solution:
         passes: passes over the training images.
         seconds: of optimisation.
         chosen: what was chosen from the data, in words by name (e.g. learning_rate).
+        certificate: what is proved of (W, b); None from optimizers that prove nothing.
     """
 
     W: Floats
@@ -106,6 +113,7 @@ class Solution:
     passes: float
     seconds: float
     chosen: dict[str, str] = field(default_factory=dict)
+    certificate: Certificate | None = None
 
 
 class Optimizer(ABC):

@@ -83,6 +83,10 @@ class Penalty(ABC):
     def conjugate(self, V: Floats, reg: float) -> float:
         """(reg R)*(V) = max over W of sum V * W - reg R(W); +inf where it is unbounded."""
 
+    def dual_scale(self, V: Floats, reg: float) -> float:
+        """The largest t <= 1, nearly, for which (reg R)*(t V) is finite: 1 unless R is L1 alone."""
+        return 1.0
+
     def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
         """The smallest element (K, D) of gradient + reg * (subgradients of the kinked part of R at W).
 

@@ -77,6 +77,11 @@ class ElasticNet(Penalty):
             return float("inf")
         return float(np.square(over).sum()) / (4.0 * reg * self.beta)
 
+    def dual_scale(self, V: Floats, reg: float) -> float:
+        """1; with beta = 0, that of L1."""
+        largest = float(np.abs(V).max(initial=0.0))
+        return reg / largest if self.beta == 0.0 and largest > reg else 1.0
+
     def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
         """gradient + reg sign(W) where W is not 0; where it is, what of `gradient` reg cannot cancel."""
         return np.where(W == 0.0, soft_threshold(gradient, reg), gradient + reg * np.sign(W))

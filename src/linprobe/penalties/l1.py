@@ -53,6 +53,11 @@ class L1(Penalty):
         """0 where max |V| <= reg, up to rounding (`excess`); else +inf."""
         return float("inf") if excess(V, reg).any() else 0.0
 
+    def dual_scale(self, V: Floats, reg: float) -> float:
+        """reg / max |V|, at most 1."""
+        largest = float(np.abs(V).max(initial=0.0))
+        return 1.0 if largest <= reg else reg / largest
+
     def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
         """gradient + reg sign(W) where W is not 0; where it is, what of `gradient` reg cannot cancel."""
         return np.where(W == 0.0, soft_threshold(gradient, reg), gradient + reg * np.sign(W))

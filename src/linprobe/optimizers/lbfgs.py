@@ -1,0 +1,329 @@
+"""L-BFGS in the metric of the features: the exact optimum of a smooth objective, with a certificate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from linprobe.certificate import Certificate, certify
+from linprobe.errors import IncompatibleError
+from linprobe.objective import Evaluation, Objective
+from linprobe.optimizers.balance import balance
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, zeros_state
+from linprobe.optimizers.preconditioner import Preconditioner, SecondMoment, second_moment
+from linprobe.optimizers.trace import Clock, Trace
+from linprobe.shapes import Floats, check_range
+
+__all__ = ["LBFGS"]
+
+MEMORY = 10
+"""Pairs of steps and changes of the gradient that are kept."""
+
+SUFFICIENT, CURVATURE = 1e-4, 0.9
+"""Of the search along a step: decrease of the objective and of the slope, as shares of the slope at its start."""
+
+NOISE = 1e-6
+"""Relative rounding of an objective whose scores are float32: below it, slopes decide and not values."""
+
+NOISE_PRECISE = 1e-13
+"""The same of float64."""
+
+REVIEW, FAR = 10, 3.0
+"""Iterations between two looks at the curvature that the metric assumes, and the factor that is too far off."""
+
+TRIALS = 20
+"""Steps tried along one direction."""
+
+
+@final
+@dataclass(frozen=True)
+class LBFGS(Optimizer):
+    """Quasi-Newton steps from the last ten changes of the gradient, preconditioned by the features' second moment.
+
+        (W, b) <- (W, b) - step * H ∇L,   H from the pairs, H_0 = gamma (c X'ᵀX'/N + 2 reg I)⁻¹
+
+    The pixels of photographs are so alike that plain L-BFGS crawls; in this metric a dozen passes do, nearly
+    whatever reg is. Ends when the relative duality gap, proved in float64, is at most `tol`.
+
+    Args:
+        tol: relative duality gap to reach, >= 0. Without a penalty there is no finite dual bound, and the
+            norm of the gradient, relative to its norm at W = 0, is to be at most tol.
+        max_iter: iterations at most, >= 0.
+    Raises:
+        ParameterError: an argument outside its range.
+    Source:
+        Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989; the conditions
+        near rounding are Hager and Zhang's, 2005.
+    Example:
+        >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1])
+        >>> objective = Objective(X, y, loss="softmax", penalty="l2", reg=0.1, engine="reference")
+        >>> solution = LBFGS(tol=1e-6).minimize(objective)
+        >>> solution.status.name, round(solution.certificate.objective, 6)
+        ('CERTIFIED', 0.400873)
+    """
+
+    tol: float = 1e-4
+    max_iter: int = 1000
+    name: ClassVar[str] = "lbfgs"
+
+    def __post_init__(self) -> None:
+        check_range("tol", self.tol, low=0.0)
+        check_range("max_iter", self.max_iter, low=0)
+
+    def minimize(
+        self,
+        objective: Objective,
+        start: State | None = None,
+        callback: Callback | None = None,
+        validation: Objective | None = None,
+        moment: SecondMoment | None = None,
+    ) -> Solution:
+        """The weights found, with their certificate; one row of the trace per iteration.
+
+        Args:
+            moment: of the features, if it is there already.
+        Raises:
+            IncompatibleError: the loss or the penalty has kinks.
+        """
+        _check_smooth(objective)
+        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+            return self._minimize(objective, start, callback, validation, moment)
+
+    def _minimize(
+        self,
+        objective: Objective,
+        start: State | None,
+        callback: Callback | None,
+        validation: Objective | None,
+        moment: SecondMoment | None,
+    ) -> Solution:
+        numbers = {} if start is None else start.numbers
+        clock, trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
+        moment = moment or second_moment(objective)
+        curvature = numbers.get("curvature", _typical_curvature(objective))
+        precise = bool(numbers.get("precise", 0.0))
+        pairs = _Pairs(objective, moment, curvature, None if start is None else start.arrays)
+        arrays = zeros_state(objective, np.float64).arrays if start is None else start.arrays
+        passes = numbers.get("passes", 0.0)
+        point = _Point.at(objective, arrays["W"], arrays["b"], precise)
+        passes += 1.0 if start is None else 0.0
+        first_norm = numbers.get("first_norm", point.evaluation.gradient_norm)
+        wanted = numbers.get("wanted", self.tol)
+        k, step_taken = 0 if start is None else start.epoch, 0.0
+        best: tuple[Certificate, Floats, Floats] | None = None
+
+        while True:
+            seconds = clock()
+            known = {
+                "seconds": seconds,
+                "passes": passes,
+                "first_norm": first_norm,
+                "wanted": wanted,
+                "curvature": pairs.curvature,
+                "precise": float(precise),
+            }
+            state = State(k, {"W": point.W, "b": point.b, **pairs.arrays()}, known)
+            held_out = None if validation is None else validation.evaluate(point.W, point.b)
+            stop = trace.add(
+                (point.evaluation, held_out), state, learning_rate=step_taken, passes=passes, seconds=seconds
+            )
+            status: Status | None = None
+            if _separable(objective, point):
+                status = Status.SEPARABLE
+            elif stop:
+                status = Status.STOPPED
+            elif k >= self.max_iter:
+                status = Status.MAX_ITER
+            elif point.promises(objective, wanted, first_norm):
+                best, passes = _certified(objective, point.W, point.b, self.tol, passes, clock)
+                if self._met(objective, best[0], first_norm):
+                    status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
+                wanted *= 0.25
+            if status is not None:
+                break
+            following, step_taken, trials = _search(objective, point, pairs.direction(point), precise)
+            passes += trials
+            spent = best is not None or following is None  # float32 has no more to give
+            if spent and not precise:
+                precise = True
+                point, passes = _Point.at(objective, point.W, point.b, precise), passes + 1.0
+                pairs.clear()
+                continue
+            if following is None and pairs.count:
+                pairs.clear()  # rounding may have spoilt them; the metric alone is always a descent
+                continue
+            if following is None:
+                status = Status.STALLED
+                break
+            pairs.add(point, following)
+            point, k = following, k + 1
+            if k % REVIEW == 0:
+                pairs.review()
+
+        if best is None or best[0].objective > point.evaluation.objective or status is Status.STOPPED:
+            best, passes = _certified(objective, point.W, point.b, self.tol, passes, clock)
+        certificate, W, b = best
+        if status is Status.STALLED and self._met(objective, certificate, first_norm):
+            status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
+        words = {"metric": "second moment of the features, from a sample of rows"}
+        return Solution(W, b, status, trace.history, state, passes, clock(), words, certificate)
+
+    def _met(self, objective: Objective, certificate: Certificate, first_norm: float) -> bool:
+        if not objective.penalised:
+            return certificate.gradient_norm <= self.tol * first_norm
+        return certificate.relative_gap <= self.tol
+
+
+@dataclass(frozen=True)
+class _Point:
+    """(W, b), with what a pass tells of it."""
+
+    W: Floats
+    b: Floats
+    evaluation: Evaluation
+    dW: Floats
+    db: Floats
+
+    @staticmethod
+    def at(objective: Objective, W: Floats, b: Floats, precise: bool) -> _Point:
+        return _Point(W, b, *objective.evaluate_with_gradient(W, b, precise=precise))
+
+    def promises(self, objective: Objective, tol: float, first_norm: float) -> bool:
+        """Whether the gap that this gradient leaves, and a balanced bias with it, is likely to be within tol."""
+        if not objective.penalised:
+            return self.evaluation.gradient_norm <= tol * first_norm
+        squares = objective.squares
+        gap = float(np.square(self.dW).sum()) / (4.0 * squares)
+        # the bias is balanced before the certificate; until it is nearly so, W follows it
+        slight = float(np.square(self.db).sum()) * objective.n_classes
+        return gap + slight <= tol * self.evaluation.objective
+
+
+class _Pairs:
+    """The last steps s and changes of the gradient y, W and b side by side, and the direction they give."""
+
+    def __init__(
+        self, objective: Objective, moment: SecondMoment, curvature: float, arrays: dict[str, Floats] | None
+    ) -> None:
+        self._ridge, self._moment, self.curvature = 2.0 * objective.squares, moment, curvature
+        self._metric = Preconditioner(moment, curvature, self._ridge)
+        self._s: list[Floats] = []
+        self._y: list[Floats] = []
+        if arrays is not None and "s" in arrays:
+            self._s, self._y = list(arrays["s"]), list(arrays["y"])
+
+    @property
+    def count(self) -> int:
+        return len(self._s)
+
+    def clear(self) -> None:
+        self._s, self._y = [], []
+
+    def review(self) -> None:
+        """Adopt the curvature of the loss that the last steps met, where it is far from the one in use.
+
+        At the end of a search most images are far from their margins, and bend the objective much less than at
+        its start; what matters is the ratio to the ridge, which does not change.
+        """
+        bends, lengths = 0.0, 0.0
+        for s, y in zip(self._s, self._y, strict=True):
+            W = s[:, :-1]
+            bends += float((s * y).sum()) - self._ridge * float(np.square(W).sum())
+            lengths += self._moment.along(W) + float(np.square(s[:, -1] + W @ self._moment.mean).sum())
+        if not (bends > 0.0 and lengths > 0.0):
+            return
+        found = bends / lengths
+        if not 1.0 / FAR < found / self.curvature < FAR:
+            self.curvature = found
+            self._metric = Preconditioner(self._moment, found, self._ridge)
+
+    def arrays(self) -> dict[str, Floats]:
+        return {"s": np.array(self._s), "y": np.array(self._y)} if self._s else {}
+
+    def add(self, point: _Point, following: _Point) -> None:
+        s = _joined(following.W - point.W, following.b - point.b)
+        y = _joined(following.dW - point.dW, following.db - point.db)
+        if float((s * y).sum()) > 1e-12 * float(np.sqrt(np.square(s).sum() * np.square(y).sum())):
+            self._s, self._y = [*self._s, s][-MEMORY:], [*self._y, y][-MEMORY:]
+
+    def direction(self, point: _Point) -> Floats:
+        """-H ∇L, (K, D + 1)."""
+        q = _joined(point.dW, point.db)
+        weights = []
+        for s, y in zip(reversed(self._s), reversed(self._y), strict=True):
+            weights.append(float((s * q).sum() / (s * y).sum()))
+            q -= weights[-1] * y
+        r = self._solve(q)
+        if self._s:
+            s, y = self._s[-1], self._y[-1]
+            r *= float((s * y).sum() / (y * self._solve(y)).sum())
+        for s, y, weight in zip(self._s, self._y, reversed(weights), strict=True):
+            r += s * (weight - float((y * r).sum() / (s * y).sum()))
+        return -r
+
+    def _solve(self, q: Floats) -> Floats:
+        return _joined(*self._metric.solve(q[:, :-1], q[:, -1]))
+
+
+def _joined(W: Floats, b: Floats) -> Floats:
+    return np.concatenate([W, b[:, None]], axis=1)
+
+
+def _search(objective: Objective, point: _Point, direction: Floats, precise: bool) -> tuple[_Point | None, float, int]:
+    """(a point along the direction that meets Wolfe's conditions, or None; its step; passes)."""
+    dW, db = direction[:, :-1], direction[:, -1]
+    slope = float((point.dW * dW).sum() + point.db @ db)
+    if not slope < 0.0:
+        return None, 0.0, 0
+    value = point.evaluation.objective
+    noise = (NOISE_PRECISE if precise else NOISE) * abs(value)
+    low, high, step = 0.0, math.inf, 1.0
+    for trial in range(1, TRIALS + 1):
+        following = _Point.at(objective, point.W + step * dW, point.b + step * db, precise)
+        found = following.evaluation.objective
+        new_slope = float((following.dW * dW).sum() + following.db @ db)
+        falls = found <= value + SUFFICIENT * step * slope
+        # where the decrease drowns in rounding, a slope that shrinks tells of it as well
+        near = found <= value + noise and (2.0 * SUFFICIENT - 1.0) * slope >= new_slope
+        if not (falls or near):  # NaN included
+            high = step
+        elif new_slope < CURVATURE * slope:
+            low = step
+        else:
+            return following, step, trial
+        step = 0.5 * (low + high) if math.isfinite(high) else 2.0 * step
+    return None, 0.0, TRIALS
+
+
+def _certified(
+    objective: Objective, W: Floats, b: Floats, tol: float, passes: float, clock: Clock
+) -> tuple[tuple[Certificate, Floats, Floats], float]:
+    """((certificate, W, b with its bias balanced), passes)."""
+    b, gradient, used = balance(objective, W, b, tol)
+    certificate = certify(objective, W, b, gradient=gradient, passes=passes + used, seconds=clock())
+    return (certificate, W, b), certificate.passes
+
+
+def _typical_curvature(objective: Objective) -> float:
+    """Of the loss along scores, at the start: 0.1 for softmax, p (1 - p) over ten classes; 2 for a squared margin."""
+    bound = objective.loss.curvature(objective.n_classes)
+    return 0.2 * bound if bound <= 0.5 else min(bound, 2.0)
+
+
+def _check_smooth(objective: Objective) -> None:
+    for part in (objective.loss, objective.penalty):
+        if part is not None and not part.smooth:
+            raise IncompatibleError(
+                f"LBFGS needs a smooth objective and {type(part).__name__} has kinks. "
+                "Use optimizer='exact', which takes ADMM for it, or optimizer='sgd'."
+            )
+
+
+def _separable(objective: Objective, point: _Point) -> bool:
+    """Whether the weights show that no minimum exists: no penalty, softmax, and every image classified correctly."""
+    evaluation = point.evaluation
+    return not objective.penalised and objective.loss.name == "softmax" and evaluation.accuracy == 1.0

@@ -1,0 +1,131 @@
+"""The second moment of the features as a preconditioner: what makes pixels, all alike, easy to fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+
+from linprobe.objective import Objective
+from linprobe.shapes import Floats
+
+__all__ = ["Preconditioner", "SecondMoment", "second_moment"]
+
+ROWS_PER_FEATURE = 3
+"""Rows of the sample per feature: the moment of a sample of 3 D rows serves like that of all, to a pass or two."""
+
+FEWEST_ROWS = 2048
+"""Rows of the sample, at least, if there are so many."""
+
+DENSE_FEATURES = 6144
+"""Features up to which the moment is kept as a matrix; beyond, its sample of rows is (`Preconditioner`)."""
+
+SKETCH_ROWS = 4096
+"""Rows of the sample beyond DENSE_FEATURES: a sketch of the moment of that rank."""
+
+RIDGE = 1e-6
+"""Share of the mean eigenvalue that is added where no penalty keeps the matrix away from singular."""
+
+
+@dataclass(frozen=True)
+class SecondMoment:
+    """sum_i a_i x'_i x'_iᵀ over a seeded sample of the images, float32.
+
+    Attributes:
+        mean: (D,) the mean of the sampled rows, taken out of the moment: the bias has it.
+        matrix: (D, D) moment about the mean; None where there are fewer rows than features, or very many.
+        rows: (n, D) centred rows, each times the root of its share, when `matrix` is None.
+        trace: of the moment about the mean.
+    """
+
+    mean: Floats
+    matrix: Floats | None
+    rows: Floats | None
+    trace: float
+
+    def along(self, W: Floats) -> float:
+        """sum_k w_kᵀ (moment) w_k, for W (K, D)."""
+        V = W.astype(np.float32)
+        if self.matrix is not None:
+            return float(((V @ self.matrix) * V).sum(dtype=np.float64))
+        assert self.rows is not None
+        return float(np.square(V @ self.rows.T, dtype=np.float64).sum())
+
+
+def second_moment(objective: Objective, seed: int = 0) -> SecondMoment:
+    """The moment of a sample of 3 D rows, read block by block: exact for fewer images than that."""
+    D = objective.n_features
+    n_wanted = SKETCH_ROWS if D > DENSE_FEATURES else max(FEWEST_ROWS, ROWS_PER_FEATURE * D)
+    positions = objective.sample(n_wanted, seed)
+    shares = objective.shares()[positions]
+    shares = shares / shares.sum()
+    if D <= DENSE_FEATURES and len(positions) >= D:
+        scale = objective.shares()[positions].sum() * objective.examples.total_weight
+        matrix = objective.engine.second_moment(positions) / scale
+        mean = _mean(objective, positions, shares)
+        matrix -= mean[:, None] * mean
+        return SecondMoment(mean, matrix.astype(np.float32), None, float(np.trace(matrix)))
+    rows, roots = np.empty((len(positions), D), np.float32), np.sqrt(shares)
+    mean = np.zeros(D)
+    for block in _blocks(len(positions), D):
+        X = objective.examples.mapped(positions[block])
+        mean += shares[block] @ X
+        rows[block] = X * roots[block, None]
+    rows -= (roots[:, None] * mean).astype(np.float32)
+    return SecondMoment(mean, None, rows, float(np.square(rows, dtype=np.float64).sum()))
+
+
+def _mean(objective: Objective, positions: npt.NDArray[np.int64], shares: Floats) -> Floats:
+    mean = np.zeros(objective.n_features)
+    for block in _blocks(len(positions), objective.n_features):
+        mean += shares[block] @ objective.examples.mapped(positions[block])
+    return mean
+
+
+def _blocks(n_rows: int, n_features: int) -> list[slice]:
+    size = max(1, 2**21 // max(1, n_features))
+    return [slice(start, start + size) for start in range(0, n_rows, size)]
+
+
+class Preconditioner:
+    """Solves with M = curvature * moment + ridge * I for W, and with `curvature` for the bias about the mean.
+
+    In float32, by a Cholesky factor of M, or, from n < D sampled rows R, by Woodbury's identity with one of the
+    (n, n) matrix R Rᵀ.
+
+    Args:
+        moment: of the features.
+        curvature: of the loss along scores, typical rather than worst.
+        ridge: 2 * reg * (coefficient of W² in the penalty), >= 0.
+    """
+
+    def __init__(self, moment: SecondMoment, curvature: float, ridge: float) -> None:
+        self._moment, self._curvature = moment, curvature
+        D = len(moment.mean)
+        least = RIDGE * curvature * moment.trace / max(1, D)
+        self._ridge = max(ridge, least, float(np.finfo(np.float32).tiny) * 1e8)
+        if moment.matrix is not None:
+            M = np.array(moment.matrix * np.float32(curvature), order="F")
+            M[np.diag_indices(D)] += np.float32(self._ridge)
+        else:
+            assert moment.rows is not None
+            M = np.asfortranarray(moment.rows @ moment.rows.T)
+            M[np.diag_indices(len(M))] += np.float32(self._ridge / curvature)
+        self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
+
+    def solve(self, dW: Floats, db: Floats) -> tuple[Floats, Floats]:
+        """M⁻¹ applied to a gradient (K, D) and (K,), float64: a step in the metric of the features."""
+        # In the variables (W, b + W·mean) the moment about the mean and the bias do not see each other.
+        mean = self._moment.mean
+        centred = (dW - db[:, None] * mean).T.astype(np.float32)
+        if self._moment.matrix is not None:
+            step = scipy.linalg.cho_solve(self._factor, centred, overwrite_b=True, check_finite=False)
+        else:
+            rows = self._moment.rows
+            assert rows is not None
+            inner = scipy.linalg.cho_solve(self._factor, rows @ centred, overwrite_b=True, check_finite=False)
+            step = (centred - rows.T @ inner) / np.float32(self._ridge)
+        step_W = np.ascontiguousarray(step.T).astype(np.float64)
+        return step_W, db / self._curvature - step_W @ mean

@@ -1,0 +1,101 @@
+"""L-BFGS in the metric of the features: exact, certified, the same bits, and a word where there is no minimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.datasets import load_digits
+
+from linprobe.errors import IncompatibleError
+from linprobe.features import Pixels
+from linprobe.objective import Objective
+from linprobe.optimizers import LBFGS, Status
+
+
+def digits(reg=1e-3, **options):
+    X, y = load_digits(return_X_y=True)
+    X = (X * 15).astype(np.uint8)
+    affine = Pixels().fit(X).affine
+    return Objective(X, y, **{"loss": "softmax", "penalty": "l2", "reg": reg, "affine": affine, **options})
+
+
+@pytest.mark.parametrize("loss", ["softmax", "squared-hinge"])
+def test_it_finds_the_minimum_that_scipy_finds_and_proves_it(catalogue, loss):
+    problem = catalogue(loss, "l2")
+    solution = LBFGS(tol=1e-7).minimize(problem.objective)
+    assert solution.status is Status.CERTIFIED
+    certificate = solution.certificate
+    assert certificate.relative_gap <= 1e-7
+    # SciPy's own minimum is good to about 1e-10
+    assert certificate.lower_bound <= problem.minimum + 1e-9
+    assert problem.minimum <= certificate.objective + 1e-9
+
+
+def test_without_a_penalty_the_gradient_is_the_test(catalogue):
+    problem = catalogue("softmax", "none")
+    solution = LBFGS(tol=1e-7).minimize(problem.objective)
+    assert solution.status is Status.CONVERGED
+    assert solution.certificate.objective == pytest.approx(problem.minimum, abs=1e-9)
+    assert solution.certificate.lower_bound <= problem.minimum
+
+
+def test_separable_classes_without_a_penalty_are_named():
+    X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0, 0, 1, 1])
+    objective = Objective(X, y, loss="softmax", penalty=None, reg=0.0, engine="reference")
+    assert LBFGS().minimize(objective).status is Status.SEPARABLE
+
+
+@pytest.mark.parametrize("reg", [1e-5, 1e-3, 1e-1])
+@pytest.mark.parametrize("loss", ["softmax", "squared-hinge"])
+def test_a_few_passes_certify_the_digits_whatever_reg_is(loss, reg):
+    objective = digits(reg, loss=loss)
+    solution = LBFGS(tol=1e-4).minimize(objective)
+    assert solution.status is Status.CERTIFIED
+    assert solution.passes < 1000
+    reference = LBFGS(tol=1e-6).minimize(digits(reg, loss=loss, engine="reference"))
+    assert solution.certificate.lower_bound <= reference.certificate.objective
+    assert reference.certificate.lower_bound <= solution.certificate.objective
+
+
+def test_the_same_bits_for_any_number_of_threads():
+    solutions = [LBFGS().minimize(digits(n_threads=threads)) for threads in (1, 2, 3)]
+    for solution in solutions[1:]:
+        assert_array_equal(solution.W, solutions[0].W)
+        assert solution.certificate.lower_bound == solutions[0].certificate.lower_bound
+
+
+def test_a_search_goes_on_from_its_state_to_the_same_bits():
+    kept = []
+    whole = LBFGS().minimize(digits(), callback=lambda epoch: kept.append(epoch.state))
+    rest = LBFGS().minimize(digits(), start=kept[4])
+    assert_array_equal(rest.W, whole.W)
+    assert rest.passes == whole.passes
+    assert len(rest.history) == len(whole.history) - 4
+
+
+def test_fewer_rows_than_features_take_the_gram_of_the_rows():
+    random = np.random.default_rng(0)
+    X, y = random.standard_normal((30, 200)), np.arange(30) % 3
+    for reg in (1e-4, 1e-1):
+        objective = Objective(X, y, loss="softmax", penalty="l2", reg=reg)
+        assert LBFGS(tol=1e-6).minimize(objective).status is Status.CERTIFIED
+
+
+def test_too_few_iterations_end_with_max_iter_and_an_honest_gap():
+    solution = LBFGS(tol=1e-6, max_iter=2).minimize(digits())
+    assert solution.status is Status.MAX_ITER
+    assert solution.certificate.relative_gap > 1e-6
+    assert solution.certificate.lower_bound <= LBFGS().minimize(digits()).certificate.objective
+
+
+def test_kinks_are_refused_by_name(make_objective):
+    for loss, penalty, name in (("hinge", "l2", "MulticlassHinge"), ("softmax", "l1", "L1")):
+        with pytest.raises(IncompatibleError, match=name):
+            LBFGS().minimize(make_objective(loss, penalty))
+
+
+def test_the_callback_stops_it_and_the_point_it_had_is_certified():
+    solution = LBFGS(tol=1e-9).minimize(digits(), callback=lambda epoch: epoch.epoch == 3)
+    assert solution.status is Status.STOPPED
+    assert np.isfinite(solution.certificate.lower_bound)

@@ -1,0 +1,114 @@
+"""The certificate: a bound that no weights go below, on any data, and tight at the minimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linprobe.certificate import certify
+from linprobe.errors import ShapeError
+from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
+from linprobe.objective import Objective
+from linprobe.penalties import L1, L2, ElasticNet
+
+LOSSES = [SoftmaxCrossEntropy(), MulticlassHinge(delta=0.7), SquaredHinge()]
+PENALTIES = [L2(), L1(), ElasticNet(beta=0.3)]
+
+
+def made(seed, n, D, K, loss, penalty, reg, weighted=False, scale=1.0):
+    random = np.random.default_rng(seed)
+    y = np.concatenate([np.arange(K), random.integers(0, K, max(0, n - K))])[: max(n, K)]
+    X = scale * random.standard_normal((len(y), D))
+    weight = random.uniform(0.1, 3.0, len(y)) if weighted else None
+    return Objective(X, y, loss=loss, penalty=penalty, reg=reg, n_classes=K, sample_weight=weight, engine="reference")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    n=st.integers(2, 40),
+    D=st.integers(1, 12),
+    K=st.integers(2, 5),
+    loss=st.sampled_from(LOSSES),
+    penalty=st.sampled_from(PENALTIES),
+    reg=st.sampled_from([1e-4, 1e-2, 1.0]),
+    weighted=st.booleans(),
+    scale=st.sampled_from([1e-3, 1.0, 1e3]),
+)
+def test_no_weights_go_below_the_bound_of_any_other(seed, n, D, K, loss, penalty, reg, weighted, scale):
+    objective = made(seed, n, D, K, loss, penalty, reg, weighted, scale)
+    random = np.random.default_rng(seed + 1)
+    certificates = []
+    for size in (0.0, 0.1, 1.0):
+        W, b = size * random.standard_normal((K, D)), size * random.standard_normal(K)
+        certificates.append(certify(objective, W, b))
+    highest = max(c.lower_bound for c in certificates)
+    assert all(highest <= c.objective for c in certificates)
+    assert all(c.gap >= 0.0 for c in certificates)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_any_dual_point_gives_a_valid_bound(loss, penalty):
+    objective = made(3, 25, 6, 3, loss, penalty, 0.05)
+    random = np.random.default_rng(0)
+    S = random.standard_normal((25, 3))
+    G = loss.value_and_gradient(S, objective.examples.y)[1]
+    W, b = np.zeros((3, 6)), np.zeros(3)
+    certificate = certify(objective, W, b, G)
+    for _ in range(50):
+        other = objective.value(0.3 * random.standard_normal((3, 6)), random.standard_normal(3))
+        assert certificate.lower_bound <= other
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_mixing_evens_out_the_columns_with_a_feasible_point(loss):
+    random = np.random.default_rng(1)
+    for K in (2, 3, 7):
+        for _ in range(50):
+            shares = random.dirichlet(np.ones(K))
+            S = random.standard_normal((K, K))
+            G = loss.value_and_gradient(S, np.arange(K))[1]  # row c: of every image of class c
+            columns = shares @ G
+            t, Q = loss.balanced(shares, columns)
+            assert 0.0 <= t <= 1.0
+            assert np.isfinite(loss.conjugate(Q, np.arange(K))).all()
+            assert np.abs((1 - t) * columns + t * (shares @ Q)).max() < 1e-12
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_a_class_that_no_image_has_leaves_a_valid_if_loose_bound(loss):
+    random = np.random.default_rng(2)
+    X, y = random.standard_normal((12, 3)), np.arange(12) % 2
+    objective = Objective(X, y, loss=loss, penalty="l2", reg=0.1, n_classes=3, engine="reference")
+    certificate = certify(objective, np.zeros((3, 3)), np.zeros(3))
+    assert 0.0 <= certificate.lower_bound <= objective.value(np.zeros((3, 3)), np.array([0.0, 0.0, -50.0]))
+
+
+def test_the_gap_of_a_smooth_loss_is_the_norm_of_its_gradient_squared():
+    objective = made(4, 30, 5, 3, SoftmaxCrossEntropy(), L2(), 0.1)
+    W, b = np.zeros((3, 5)), np.zeros(3)
+    # at W = 0 and b = log shares the bias is balanced, so that nothing is mixed in
+    b = np.log(np.bincount(objective.examples.y) / 30)
+    evaluation, dW, _ = objective.evaluate_with_gradient(W, b)
+    certificate = certify(objective, W, b)
+    assert certificate.gap == pytest.approx(np.square(dW).sum() / (4 * 0.1), rel=1e-9)
+    assert certificate.objective == pytest.approx(evaluation.objective)
+    assert certificate.gradient_norm == pytest.approx(evaluation.gradient_norm)
+
+
+def test_the_native_engine_proves_what_the_reference_proves():
+    for loss in LOSSES:
+        objective = made(5, 200, 20, 4, loss, L2(), 0.01, weighted=True)
+        W, b = np.random.default_rng(0).standard_normal((4, 20)) * 0.1, np.zeros(4)
+        one, other = certify(objective, W, b), certify(objective.with_engine("threads"), W, b)
+        assert one.objective == pytest.approx(other.objective, rel=1e-12)
+        assert one.lower_bound == pytest.approx(other.lower_bound, rel=1e-9)
+
+
+def test_a_dual_point_of_another_shape_is_refused():
+    objective = made(0, 10, 3, 2, SoftmaxCrossEntropy(), L2(), 0.1)
+    with pytest.raises(ShapeError, match="expected"):
+        certify(objective, np.zeros((2, 3)), np.zeros(2), np.zeros((10, 3)))
