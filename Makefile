@@ -12,6 +12,9 @@ export OMP_NUM_THREADS := 1
 # What an installed copy is made from. The installation is an editable one: Python files are used where they are.
 BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 
+# Set to suit another machine, these two would make NumPy slower than it is.
+BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
+
 .PHONY: help demo test lint format typecheck pytest bench clean
 
 help:  ## this list
@@ -38,8 +41,12 @@ pytest: .venv/tools  ## the tests alone; `make pytest ARGS="tests/losses -x"` fo
 
 bench: OPENBLAS_NUM_THREADS := $(shell nproc)
 bench: OMP_NUM_THREADS := $(shell nproc)
-bench: .venv/benchmarks  ## the native engine against NumPy and PyTorch, as JSON (on an idle machine)
-	$(BIN)/python -m benchmarks.engine
+bench: .venv/benchmarks  ## time and memory beside NumPy, PyTorch and Pillow, into docs/benchmarks.md (on an idle machine)
+	$(BENCHMARK).engine --out benchmarks/results/engine.json
+	$(BENCHMARK).reading --out benchmarks/results/reading.json
+	$(BENCHMARK).memory --out benchmarks/results/memory.json
+	$(BENCHMARK).accuracy --out benchmarks/results/accuracy.json
+	$(BENCHMARK).page
 
 clean:  ## remove what was built; runs/ and the pixel cache stay
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

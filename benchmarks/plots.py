@@ -1,0 +1,156 @@
+"""The plots of docs/benchmarks.md: horizontal bars of medians, their spread as a line, drawn without a display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.record import digits
+
+Record = dict[str, Any]
+
+NAMES = {"linprobe": "linprobe", "numpy": "NumPy", "torch": "PyTorch"}
+
+READING = {
+    "pillow": "zipfile and Pillow, one thread",
+    "linprobe": "linprobe, first run, writes its cache",
+    "linprobe x1": "the same with one thread",
+    "linprobe uncached": "linprobe without a cache",
+}
+"""What the page calls each way of reading."""
+
+COLOURS = {"numpy": "#7b93c4", "torch": "#f0855a", "linprobe": "#1b7f5c", "files": "#a4ccbe", "quiet": "#b8b8b8"}
+ABOVE = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False, "borderaxespad": 0.2}
+"""Place of a legend: between the title and the bars, over none of them."""
+
+
+def plural(count: int, what: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def pass_plot(record: Record) -> bytes:
+    """Ratios of the softmax, all rows and threads."""
+    cases = [case for case in record["pass"] if case["loss"] == "softmax"]
+    labels = [f"{case['shape']}, {case['rows']}, {plural(case['threads'], 'thread')}" for case in cases]
+    return ratio_plot("Loss and gradient, softmax: speed of linprobe against others (longer is better)", labels, cases)
+
+
+def sgd_plot(record: Record) -> bytes:
+    """Ratios of the SGD epochs."""
+    cases = record["sgd_epoch"]
+    labels = [f"{case['loss']}, {plural(case['threads'], 'thread')}" for case in cases]
+    size = cases[0]["batch_size"]
+    title = f"SGD epoch, batches of {size}: speed of linprobe against PyTorch (longer is better)"
+    return ratio_plot(title, labels, cases)
+
+
+def ratio_plot(title: str, labels: Sequence[str], cases: Sequence[Record]) -> bytes:
+    """Bars of the median ratio against each peer, and a line where both are as fast."""
+    peers = [peer for peer in ("numpy", "torch") if all(peer in case["ratios"] for case in cases)]
+    thick = 0.8 / len(peers)
+    with canvas(1.2 + len(cases) * (0.25 + 0.2 * len(peers))) as (figure, axes):
+        for k, peer in enumerate(peers):
+            places = [i + (k - (len(peers) - 1) / 2) * thick for i in range(len(cases))]
+            spreads = [case["ratios"][peer] for case in cases]
+            draw_bars(axes, places, spreads, thick * 0.94, COLOURS[peer], f"against {NAMES[peer]}")
+        axes.axvline(1, color="#333333", linewidth=1, linestyle=(0, (4, 3)), label="equal")
+        axes.set_yticks(range(len(cases)), labels)
+        axes.set_xlabel("time of the other / time of linprobe: median, and range of the pairs")
+        axes.set_xlim(0, 1.1 * max(1, *(case["ratios"][peer]["max"] for case in cases for peer in peers)))
+        axes.legend(**ABOVE, ncols=len(peers) + 1)
+        return png(figure, title)
+
+
+def reading_plot(record: Record) -> bytes:
+    """Seconds of each way of reading."""
+    found = {READING[name]: about for name, about in record["seconds"].items()}
+    found["linprobe from its warm cache"] = record["warm_seconds"]
+    colours = [COLOURS["quiet"] if label == READING["pillow"] else COLOURS["linprobe"] for label in found]
+    with canvas(1.0 + 0.42 * len(found)) as (figure, axes):
+        draw_bars(axes, range(len(found)), list(found.values()), 0.7, colours)
+        axes.set_yticks(range(len(found)), list(found))
+        axes.set_xlabel("seconds: median, and range of the repetitions")
+        axes.set_xlim(0, 1.12 * max(about["max"] for about in found.values()))
+        return png(figure, f"Reading {record['n_images']:,} JPEGs from a zip (shorter is better)")
+
+
+def memory_plot(record: Record) -> bytes:
+    """The peak of each run, and the limit."""
+    runs = record["runs"]
+    peaks = [run["peak_resident"] / 1e6 for run in runs]
+    anonymous = [run["RssAnon"] / 1e6 for run in runs]
+    with canvas(1.4 + 0.42 * (len(runs) + 1)) as (figure, axes):
+        places = range(len(runs))
+        axes.barh(places, peaks, 0.7, color=COLOURS["files"], label="all resident pages")
+        axes.barh(places, anonymous, 0.7, color=COLOURS["linprobe"], label="anonymous memory")
+        for i, (peak, own) in enumerate(zip(peaks, anonymous, strict=True)):
+            axes.text(own, i, f"{own:.0f} ", va="center", ha="right", color="white")
+            axes.text(peak, i, f"{peak:.0f} ", va="center", ha="right")
+        pixels = record["training_pixels"] / 1e6
+        axes.barh(len(runs), pixels, 0.7, color=COLOURS["quiet"])
+        axes.text(pixels, len(runs), f" {pixels:.0f}", va="center", ha="left")
+        limit = record["limit"] / 1e6
+        axes.axvline(limit, color="#b3261e", linewidth=1.5, label=f"limit: pixels + 250 = {limit:.0f}")
+        axes.set_yticks(range(len(runs) + 1), [*(f"training, seed {run['seed']}" for run in runs), "the pixels alone"])
+        axes.set_xlim(0, 1.05 * max(limit, *peaks))
+        axes.set_xlabel("peak, MB (1,000,000 bytes)")
+        axes.legend(**ABOVE, ncols=3)
+        return png(figure, "Memory of linprobe train, from the warm cache (shorter is better)")
+
+
+def draw_bars(
+    axes: Any, places: Sequence[float], spreads: Sequence[Record], thick: float, colour: Any, label: str = ""
+) -> None:
+    """Bars of the medians, their range as a line, and the median as a number behind it."""
+    middles = [about["median"] for about in spreads]
+    ranges = [
+        [about["median"] - about["min"] for about in spreads],
+        [about["max"] - about["median"] for about in spreads],
+    ]
+    line = {"elinewidth": 1.2, "ecolor": "#333333", "capsize": 2.5}
+    axes.barh(places, middles, thick, xerr=ranges, color=colour, label=label, error_kw=line)
+    for place, about in zip(places, spreads, strict=True):
+        axes.annotate(
+            digits(about["median"]),
+            (about["max"], place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},
+        )
+
+
+@contextmanager
+def canvas(height: float) -> Iterator[tuple[Any, Any]]:
+    """A figure of that many inches in height with one plain pair of axes, the first bar on top."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # the defaults, whatever the user's matplotlibrc says
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "font.family": "DejaVu Sans", "font.size": 9.5}):
+        figure = Figure(figsize=(8, height), dpi=110, layout="constrained")
+        axes = figure.add_subplot()
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color="#e4e4e4", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.margins(y=0.02)
+        axes.invert_yaxis()
+        yield figure, axes
+
+
+def png(figure: Any, title: str) -> bytes:
+    """The bytes of the figure, in 64 colours: a quarter of the size, and no difference to be seen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    drawn = FigureCanvasAgg(figure)
+    drawn.draw()
+    picture = Image.frombytes("RGBA", drawn.get_width_height(), bytes(drawn.buffer_rgba())).convert("RGB")
+    out = io.BytesIO()
+    picture.quantize(64, dither=Image.Dither.NONE).save(out, format="png", optimize=True)
+    return out.getvalue()
