@@ -42,8 +42,8 @@ from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
 from linprobe.losses.base import Loss
 
 BATCH, RATE, REG = 32, 1e-3, 1e-3
-PAUSE = 0.05
-"""Seconds between two contestants: OpenMP threads spin for some milliseconds after their last work."""
+PAUSE = 0.3
+"""Seconds between two contestants: OpenMP threads may spin for 200 ms after their last work."""
 
 LOSSES: dict[str, Loss] = {
     "softmax": SoftmaxCrossEntropy(),

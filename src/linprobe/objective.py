@@ -350,8 +350,10 @@ def _feature_moments(examples: Examples, seed: int) -> tuple[float, float, float
     Z = np.ones((len(usable), examples.n_features + 1))
     for block in _blocks(len(usable), examples.n_features):
         Z[block, :-1] = examples.mapped(usable[block])
-    mean_absolute = float((share * np.abs(Z).sum(axis=1)).sum())
-    mean_square = float((share * np.square(Z).sum(axis=1)).sum())
+    mean_absolute = mean_square = 0.0
+    for block in _blocks(len(usable), examples.n_features):  # no temporary as large as Z
+        mean_absolute += float(share[block] @ np.abs(Z[block]).sum(axis=1))
+        mean_square += float(share[block] @ np.square(Z[block]).sum(axis=1))
     v = random.standard_normal(Z.shape[1])
     largest = _largest_eigenvalue(Z, share, v)
     variance = (mean_square - float(np.square(share @ Z).sum())) / max(1, examples.n_features)

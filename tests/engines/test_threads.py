@@ -381,3 +381,28 @@ def test_the_gradient_of_given_scores_is_that_of_the_reference():
     found = open_engine("threads", examples, 2).gradient_of_scores(dS, precise=True)
     for one, other in zip(found, open_engine("reference", examples).gradient_of_scores(dS), strict=True):
         assert_allclose(one, other, atol=1e-11 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_a_split_step_is_that_of_the_reference_and_its_dual_point_feasible(dtype, loss):
+    examples = made_examples(150, 90, 5, dtype, weighted=True)
+    W, b = made_weights(examples)
+    results = []
+    for engine in ("reference", "threads"):
+        random = np.random.default_rng(0)
+        z = random.normal(size=(150, 5)).astype(np.float32)
+        g = loss.value_and_gradient(z.astype(np.float64), examples.y)[1].astype(np.float32)
+        run = open_engine(engine, examples, 2).split_step
+        sums = run(W, b, loss, z, g, rho=0.8, relax=1.6, need_dual=True)
+        results.append((sums, z, g))
+    (wanted, z_wanted, g_wanted), (found, z, g) = results
+    size = np.abs(z_wanted).max()
+    assert_allclose(z, z_wanted, atol=2e-4 * size)
+    assert_allclose(g, g_wanted, atol=2e-4 * max(1.0, np.abs(g_wanted).max()))
+    assert np.abs(g.sum(axis=1)).max() <= 1e-5 * max(1.0, np.abs(g).max())
+    for name in ("aim", "aim_columns", "dual", "dual_columns"):
+        one, other = getattr(found, name), getattr(wanted, name)
+        assert_allclose(one, other, atol=5e-4 * np.abs(other).max(), err_msg=name)
+    for name in ("loss", "correct", "weight", "conjugate"):
+        assert getattr(found, name) == pytest.approx(getattr(wanted, name), rel=2e-4)

@@ -137,3 +137,16 @@ def test_the_conjugates_of_simple_duals_are_those_worked_out_by_hand():
 def test_the_registry_holds_each_loss_under_its_own_name():
     assert {name: loss.name for name, loss in LOSSES.items()} == {name: name for name in LOSSES}
     assert set(LOSSES) == {"hinge", "squared-hinge", "softmax"}
+
+
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), MulticlassHinge(delta=0.7), SquaredHinge()], ids=repr)
+@pytest.mark.parametrize("rho", [0.05, 1.0, 30.0])
+def test_the_gradient_of_the_prox_meets_fenchel_and_young_at_its_point(loss, rho):
+    random = np.random.default_rng(0)
+    for scale in (0.1, 3.0, 100.0):
+        V, y = scale * random.standard_normal((40, 5)), random.integers(0, 5, 40)
+        g = loss.prox_gradient(V, y, rho)
+        z = V - g / rho
+        # g is a subgradient at z exactly where L(z) + L*(g) = g·z
+        missing = loss.value(z, y) + loss.conjugate(g, y) - (g * z).sum(axis=1)
+        assert np.abs(missing).max() <= 1e-8 * (1.0 + scale)

@@ -15,7 +15,7 @@ from linprobe.features.base import Affine
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, Labels, check_sample_weight
 
-__all__ = ["ENGINES", "Engine", "Examples", "Sums", "open_engine"]
+__all__ = ["ENGINES", "Engine", "Examples", "SplitSums", "Sums", "open_engine"]
 
 ENGINES = {"reference": "ReferenceEngine", "threads": "ThreadsEngine"}
 """Name of each engine, which is also its module in this room, and its class."""
@@ -115,6 +115,29 @@ class Sums:
         return self.correct / self.weight if self.weight else float("nan")
 
 
+@dataclass(frozen=True)
+class SplitSums:
+    """What one step of the alternating direction method gives, all sums weighted by weight_i.
+
+    Attributes:
+        loss, correct, weight: at the scores of (W, b), as in `Sums`.
+        conjugate: sum of L*_i(g_i).
+        aim: (K, D), sum of (z_i - g_i / rho) x'_iᵀ: what W is fitted to next.
+        aim_columns: (K,), the same without x'.
+        dual: (K, D), sum of g_i x'_iᵀ; None when not asked for.
+        dual_columns: (K,), sum of g_i; None likewise.
+    """
+
+    loss: float
+    correct: float
+    weight: float
+    conjugate: float
+    aim: Floats
+    aim_columns: Floats
+    dual: Floats | None
+    dual_columns: Floats | None
+
+
 class Engine(ABC):
     """Runs the sums over the images of one `Examples`.
 
@@ -156,6 +179,26 @@ class Engine(ABC):
     @abstractmethod
     def gradient_of_scores(self, dS: Floats, *, precise: bool = False) -> tuple[Floats, Floats]:
         """(dSᵀ X' (K, D), the sums of the columns of dS (K,)) over all images, for dS (N, K) float64; no weights."""
+
+    @abstractmethod
+    def split_step(
+        self,
+        W: Floats,
+        b: Floats,
+        loss: Loss,
+        z: npt.NDArray[np.float32],
+        g: npt.NDArray[np.float32],
+        *,
+        rho: float,
+        relax: float,
+        need_dual: bool,
+    ) -> SplitSums:
+        """One step of ADMM in the scores; `z` and `g` (N, K) are changed in place.
+
+            v = z + g / rho + relax (s - z),   z <- argmin L_i(z) + (rho / 2) |z - v|²,   g <- rho (v - z)
+
+        with s = W x' + b. g is a subgradient of the loss at z: a dual point.
+        """
 
     @abstractmethod
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.engines.base import Engine, Sums
+from linprobe.engines.base import Engine, SplitSums, Sums
 from linprobe.errors import ShapeError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, check_parameters
@@ -78,6 +78,41 @@ class ReferenceEngine(Engine):
         for block in self._blocks(None):
             dW += dS[block].T @ self.examples.mapped(block)
         return dW, dS.sum(axis=0)
+
+    def split_step(
+        self,
+        W: Floats,
+        b: Floats,
+        loss: Loss,
+        z: npt.NDArray[np.float32],
+        g: npt.NDArray[np.float32],
+        *,
+        rho: float,
+        relax: float,
+        need_dual: bool,
+    ) -> SplitSums:
+        """One step of ADMM in the scores, block by block."""
+        W, b = self._parameters(W, b)
+        K = len(b)
+        totals = np.zeros(4)
+        back, columns = np.zeros((2 * K, W.shape[1])), np.zeros(2 * K)
+        for block in self._blocks(None):
+            y, X = self.examples.y[block], self.examples.mapped(block)
+            weight = np.ones(len(y)) if self.examples.sample_weight is None else self.examples.sample_weight[block]
+            S = X @ W.T + b
+            at = z[block].astype(np.float64)
+            V = at + g[block] / rho + relax * (S - at)
+            gradient = loss.prox_gradient(V, y, rho)
+            point = V - gradient / rho
+            z[block], g[block] = point, gradient
+            hits = S.argmax(axis=1) == y
+            totals += [weight @ loss.value(S, y), weight @ hits, weight.sum(), weight @ loss.conjugate(gradient, y)]
+            both = weight[:, None] * np.concatenate([point - gradient / rho, gradient], axis=1)
+            back += both.T @ X
+            columns += both.sum(axis=0)
+        dual = (back[K:], columns[K:]) if need_dual else (None, None)
+        loss_sum, correct, seen, conjugate = totals.tolist()
+        return SplitSums(loss_sum, correct, seen, conjugate, back[:K], columns[:K], *dual)
 
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:
         """sum_i weight_i x'_i x'_iᵀ over the images, (D, D)."""

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.engines import _core
-from linprobe.engines.base import Engine, Examples, Sums
-from linprobe.errors import ParameterError
+from linprobe.engines.base import Engine, Examples, SplitSums, Sums
+from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, check_parameters
 
@@ -220,6 +220,47 @@ class ThreadsEngine(Engine):
                 dW += block_dW
                 db += block_db
         return Sums(total, dW, db, correct, total_weight)
+
+    def split_step(
+        self,
+        W: Floats,
+        b: Floats,
+        loss: Loss,
+        z: npt.NDArray[np.float32],
+        g: npt.NDArray[np.float32],
+        *,
+        rho: float,
+        relax: float,
+        need_dual: bool,
+    ) -> SplitSums:
+        """One step of ADMM in the scores: products in float32, prox and totals in float64."""
+        W, b = self._checked(W, b)
+        K, D = W.shape
+        if not self.runs_sgd(loss):
+            raise IncompatibleError(
+                f"the threads engine has no prox of {type(loss).__name__}; use engine='reference' or optimizer='sgd'."
+            )
+        back, columns = np.empty(((1 + need_dual) * K, D)), np.empty((1 + need_dual) * K)
+        with _products(K):
+            totals = _core.split(
+                self.examples.X,
+                self._picked,
+                **self._affine,
+                y=self._y,
+                weight=self._weight,
+                W=W,
+                b=b,
+                **fused_arguments(loss),
+                rho=rho,
+                relax=relax,
+                z=z,
+                g=g,
+                back=back,
+                columns=columns,
+                threads=self._threads,
+            )
+        dual = (back[K:], columns[K:]) if need_dual else (None, None)
+        return SplitSums(*totals, back[:K], columns[:K], *dual)
 
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:
         """sum_i weight_i x'_i x'_iᵀ over the images, (D, D) float64: float32 products, float64 totals."""

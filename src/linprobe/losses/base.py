@@ -10,7 +10,10 @@ import numpy as np
 from linprobe.errors import IncompatibleError
 from linprobe.shapes import Floats, Labels
 
-__all__ = ["Loss", "balanced_flows", "rounding_slack"]
+__all__ = ["Loss", "balanced_flows", "margin_root", "rounding_slack"]
+
+ROOT_STEPS = 100
+"""Steps, at most, for the scalar root of a row."""
 
 
 def rounding_slack(gradient: Floats) -> Floats:
@@ -80,6 +83,18 @@ class Loss(ABC):
             f"{type(self).__name__} has no conjugate; write one to get a lower bound on its objective."
         )
 
+    def prox_gradient(self, V: Floats, y: Labels, rho: float) -> Floats:
+        """g = rho (V - z) for z = argmin over s of L_i(s, y) + (rho / 2) |s - v|², row by row, (N, K).
+
+        g is a subgradient of L_i at z, and so dual feasible: proximal methods find their dual point here.
+
+        Raises:
+            IncompatibleError: the loss gives no prox.
+        """
+        raise IncompatibleError(
+            f"{type(self).__name__} has no prox_gradient; write one for optimizer='exact', or use optimizer='sgd'."
+        )
+
     def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
         """(t, Q): the least t in 0..1, nearly, for which mixing in Q evens out the columns of a dual point.
 
@@ -95,6 +110,37 @@ class Loss(ABC):
             IncompatibleError: the loss does not give this.
         """
         raise IncompatibleError(f"{type(self).__name__} has no balanced dual point; write one to get a lower bound.")
+
+
+def margin_root(V: Floats, y: Labels, delta: float, rho: float, factor: float, most: float) -> Floats:
+    """g (N, K) of the hinges' prox: g_j = clip(factor (v_j - t + delta), 0, most) off the label, minus their sum on it.
+
+    t, the new score of the label, is the root of t - v_y - sum_j g_j / rho, which rises in t: Newton's method
+    inside a bracket.
+    """
+    rows = np.arange(len(y))
+    own = V[rows, y].astype(np.float64)
+    others = V.astype(np.float64)
+    others[rows, y] = -np.inf
+    low, high = own.copy(), np.maximum(own, others.max(axis=1) + delta)
+    t = own.copy()
+    for _ in range(ROOT_STEPS):
+        m = factor * (others - t[:, None] + delta)
+        g = np.clip(m, 0.0, most)
+        miss = t - own - g.sum(axis=1) / rho
+        high, low = np.where(miss > 0, np.minimum(high, t), high), np.where(miss > 0, low, np.maximum(low, t))
+        moved = t - miss / (1.0 + factor * ((m > 0) & (m < most)).sum(axis=1) / rho)
+        # a step to an end of the bracket, where it was before, would go round in a circle
+        inside = ((moved > low) & (moved < high)) | (moved == t)
+        moved = np.where(inside, moved, 0.5 * (low + high))
+        settled = np.abs(moved - t) <= 1e-15 * (np.abs(moved) + np.abs(own) + delta)
+        t = moved
+        if settled.all():
+            break
+    g = np.clip(factor * (others - t[:, None] + delta), 0.0, most)
+    g[rows, y] = 0.0
+    g[rows, y] = -g.sum(axis=1)
+    return g
 
 
 def balanced_flows(shares: Floats, columns: Floats) -> tuple[float, Floats]:

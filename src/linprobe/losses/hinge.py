@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from linprobe.losses.base import Loss, balanced_flows, rounding_slack
+from linprobe.losses.base import Loss, balanced_flows, margin_root, rounding_slack
 from linprobe.shapes import Floats, Labels, check_labels, check_range
 
 __all__ = ["MulticlassHinge"]
@@ -79,6 +79,11 @@ class MulticlassHinge(Loss):
             & (others.max(axis=1) <= 1.0 + slack)
         )
         return np.where(feasible, -self.delta * others.sum(axis=1), np.inf)
+
+    def prox_gradient(self, V: Floats, y: Labels, rho: float) -> Floats:
+        """By the root of `margin_root`."""
+        check_labels(y, V)
+        return margin_root(V, y, self.delta, rho, rho, 1.0)
 
     def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
         """The flows between the classes of `balanced_flows`."""

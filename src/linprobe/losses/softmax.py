@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from linprobe.errors import ParameterError, ShapeError
-from linprobe.losses.base import Loss, rounding_slack
+from linprobe.losses.base import ROOT_STEPS, Loss, rounding_slack
 from linprobe.shapes import Floats, Labels, check_labels
 
 __all__ = ["SoftmaxCrossEntropy", "entropy", "one_hot"]
@@ -63,6 +63,34 @@ class SoftmaxCrossEntropy(Loss):
         p[np.arange(len(y)), y] += 1.0
         feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (p.min(axis=1) >= -slack)
         return np.where(feasible, -entropy(np.maximum(p, 0.0)), np.inf)
+
+    def prox_gradient(self, V: Floats, y: Labels, rho: float) -> Floats:
+        """p - e_y with log p_j + p_j / rho = v_j + [j = y] / rho - lambda and sum p = 1.
+
+        Newton's method in log p and lambda together, from the softmax of a milder slope.
+        """
+        check_labels(y, V)
+        rows = np.arange(len(y))
+        q = V.astype(np.float64)
+        q[rows, y] += 1.0 / rho
+        top = q.max(axis=1, keepdims=True)
+        logs = self.log_probabilities((q - top) * (rho / (1.0 + rho)))
+        shift = top
+        for _ in range(ROOT_STEPS):
+            p = np.exp(logs)
+            h = p * rho / (rho + p)
+            miss = logs + p / rho + shift - q
+            turn = -(1.0 - p.sum(axis=1, keepdims=True) + (miss * h).sum(axis=1, keepdims=True))
+            turn /= h.sum(axis=1, keepdims=True)
+            change = np.minimum(-(miss + turn) * rho / (rho + p), 2.0)
+            logs, shift = np.minimum(logs + change, 0.0), shift + turn
+            if float((np.abs(change) * (p + 1e-12)).max(initial=0.0)) < 1e-14:
+                break
+        p = np.exp(logs)
+        p /= p.sum(axis=1, keepdims=True)
+        p[rows, y] = 0.0
+        p[rows, y] = -p.sum(axis=1)
+        return p
 
     def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
         """One distribution r for every image: r_k = shares_k - ((1 - t) / t) columns_k, the least t with r >= 0."""

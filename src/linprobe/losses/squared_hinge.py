@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from linprobe.losses.base import Loss, balanced_flows, rounding_slack
+from linprobe.losses.base import Loss, balanced_flows, margin_root, rounding_slack
 from linprobe.shapes import Floats, Labels, check_labels, check_range
 
 __all__ = ["SquaredHinge"]
@@ -84,6 +84,11 @@ class SquaredHinge(Loss):
         others[np.arange(len(y)), y] = 0.0
         feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (others.min(axis=1) >= -slack)
         return np.where(feasible, (np.square(others) / 4.0 - self.delta * others).sum(axis=1), np.inf)
+
+    def prox_gradient(self, V: Floats, y: Labels, rho: float) -> Floats:
+        """By the root of `margin_root`."""
+        check_labels(y, V)
+        return margin_root(V, y, self.delta, rho, 2.0 * rho / (rho + 2.0), np.inf)
 
     def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
         """The flows between the classes of `balanced_flows`."""

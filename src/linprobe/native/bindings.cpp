@@ -3,11 +3,13 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 
 #include <cmath>
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "kernels.hpp"
 
@@ -195,6 +197,39 @@ void gradient_of_scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, co
   run_pass(job, threads);
 }
 
+// z and g (n, K) are changed; back (K or 2 K, D) and columns alike receive the sums. Returns loss, correct, weight, conjugate.
+std::tuple<double, double, double, double> split(
+    const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale, const MaybeIn<double, 1>& shift,
+    const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight, const In<double, 2>& W, const In<double, 1>& b,
+    const std::string& loss, double delta, double rho, double relax, const Out<float, 2>& z, const Out<float, 2>& g,
+    const Out<double, 2>& back, const Out<double, 1>& columns, int threads) {
+  Split job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  job.K = static_cast<int64_t>(W.shape(0));
+  require(static_cast<int64_t>(W.shape(1)) == job.rows.D && b.shape(0) == W.shape(0), "W must be (K, D) and b (K,)");
+  require(static_cast<int64_t>(y.shape(0)) == job.rows.n, "y must have one label a row");
+  check_labels(y.data(), job.rows.n, job.K);
+  require(!weight || static_cast<int64_t>(weight->shape(0)) == job.rows.n, "weight must have one number a row");
+  for (const auto* array : {&z, &g})
+    require(static_cast<int64_t>(array->shape(0)) == job.rows.n && array->shape(1) == W.shape(0), "z and g must be (n, K)");
+  job.dual = back.shape(0) == 2 * W.shape(0);
+  require((job.dual || back.shape(0) == W.shape(0)) && back.shape(1) == W.shape(1) && columns.shape(0) == back.shape(0),
+          "back must be (K, D) or (2 K, D), and columns as long");
+  require(rho > 0, "rho must be above 0");
+  require(job.K < kFusedTemplates || blas().sgemm != nullptr, "use_blas was not called");
+  job.y = y.data();
+  job.weight = weight ? weight->data() : nullptr;
+  job.W = W.data(), job.b = b.data();
+  job.loss = loss_kind(loss);
+  job.delta = delta, job.rho = rho, job.relax = relax;
+  job.z = z.data(), job.g = g.data();
+  job.back = back.data(), job.columns = columns.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(kernels().split, job);
+  return {job.sums[0], job.sums[1], job.sums[2], job.sums[3]};
+}
+
 void moment(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
             const MaybeIn<double, 1>& shift, const MaybeIn<double, 1>& root, const Out<double, 2>& out, int threads) {
   Moment job{};
@@ -286,6 +321,8 @@ NB_MODULE(_core, module) {
              "doubles"_a, "S"_a, "threads"_a);
   module.def("gradient_of_scores", &gradient_of_scores, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
              "dS"_a, "doubles"_a, "dW"_a, "db"_a, "threads"_a);
+  module.def("split", &split, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(), "W"_a,
+             "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
   module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a,
              "threads"_a);
   const auto define_sgd = [&](const char* name, auto function) {

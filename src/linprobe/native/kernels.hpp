@@ -49,6 +49,24 @@ struct Pass {
   std::function<bool()> interrupted;  // asked by member 0 now and then
 };
 
+struct Split {
+  Rows rows;
+  const int64_t* y;      // (n)
+  const double* weight;  // (n) or null
+  int64_t K;
+  const double* W;       // (K, D)
+  const double* b;       // (K)
+  LossKind loss;
+  double delta, rho, relax;
+  float *z, *g;          // (n, K), in and out
+  bool dual;             // also sums of g
+  double* back;          // (K, D) out: sum of weight (z - g / rho) x'; with dual (2 K, D), then of weight g x'
+  double* columns;       // (K) or (2 K) out: the same without x'
+  double sums[4];        // out: loss at s, correct, weight, conjugate at g
+  int threads;
+  std::function<bool()> interrupted;
+};
+
 struct Moment {
   Rows rows;
   const double* root;  // (n) root of the weight of each row, or null
@@ -92,6 +110,7 @@ struct Kernels {
   bool (*pass)(Pass&);       // false: interrupted
   bool (*sgd_epoch)(Epoch&);
   bool (*moment)(Moment&);
+  bool (*split)(Split&);
 };
 
 Kernels kernels_plain();

@@ -27,6 +27,7 @@ namespace {
 #include "pass_impl.hpp"
 #include "sgd_impl.hpp"
 #include "moment_impl.hpp"
+#include "split_impl.hpp"
 
 }  // namespace
 
@@ -36,5 +37,6 @@ bool pass(Pass& job) {
 }
 bool sgd_epoch(Epoch& job) { return job.rows.dtype == Dtype::f64 ? run_epoch<double>(job) : run_epoch<float>(job); }
 bool moment(Moment& job) { return run_moment(job); }
+bool split(Split& job) { return run_split(job); }
 
 }  // namespace linprobe::LINPROBE_ISA

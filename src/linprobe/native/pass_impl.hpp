@@ -89,10 +89,10 @@ struct FusedBlock {
     }
   }
 
-  // G (M, ld) += dSᵀ X for the rows that are open.
-  void gradient(int64_t n, const T* dS, T* G) {
-    outer_lying<T, S>(row, centre != nullptr ? centre : zeros.data, n, whole, dS, M, G, ld, kept);
-    if (whole < D) outer<T, true>(centred_tail, lanes, n, lanes, dS, M, G + whole, ld);
+  // G (columns, ld) += dSᵀ X for the rows that are open, dS (n, columns).
+  void gradient(int64_t n, const T* dS, int64_t columns, T* G) {
+    outer_lying<T, S>(row, centre != nullptr ? centre : zeros.data, n, whole, dS, columns, G, ld, kept);
+    if (whole < D) outer<T, true>(centred_tail, lanes, n, lanes, dS, columns, G + whole, ld);
   }
 };
 
@@ -140,7 +140,7 @@ struct BlasBlock {
 
   void open(int64_t first, int64_t n) { copy_rows<T>(rows, nullptr, shift, first, n, 0, D, X, ld); }
   void scores(int64_t, int64_t n, int64_t, const T* W, T* out) { product<T>(X, ld, W, ld, n, M, D, out, M); }
-  void gradient(int64_t n, const T* dS, T* G) { add_outer_product<T>(dS, M, X, ld, M, D, n, G, ld); }
+  void gradient(int64_t n, const T* dS, int64_t columns, T* G) { add_outer_product<T>(dS, columns, X, ld, columns, D, n, G, ld); }
 };
 
 // Templates of a member.
@@ -148,132 +148,186 @@ inline int64_t templates(const Pass& job) {
   return job.scores != nullptr || job.loss == LossKind::given ? job.K : job.K - 1;
 }
 
-// The pass over blocks of `size` rows, each opened by a `Block` that `make()` gives every thread. W, in the layout of
-// that block, and b (members, K) act on the numbers that it holds; dW (M, ld) comes back in the same space.
-template <class T, class Make>
-bool run_blocks(Pass& job, int64_t size, const T* W, const double* b, double* dW, Make&& make) {
-  const int64_t n = job.rows.n, K = job.K, L = job.members, own = templates(job), M = L * own, ld = padded(job.rows.D);
+// What a pass over blocks of rows is to do. W (scores, ...), in the layout of the block, gives the scores of a block;
+// dW (gradients, ld), in the space of what the block holds, receives dSᵀ X of the dS (rows, gradients) that the stage
+// makes of them, and sums (n_sums) what it adds up besides.
+template <class T>
+struct Plan {
+  const Rows& rows;
+  int threads;
+  const std::function<bool()>& interrupted;
+  int64_t size;       // rows of a block
+  const T* W;         // or null: no scores are needed
+  int64_t scores;
+  double* dW;         // or null
+  int64_t gradients;
+  double* sums;
+  int64_t n_sums;
+};
+
+// Blocks are opened by what `make()` gives every thread, and worked on by what `make_stage()` gives it:
+// stage(first row, rows, S, dS, sums).
+template <class T, class Make, class MakeStage>
+bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
+  const int64_t n = plan.rows.n, size = plan.size, numbers = plan.gradients * padded(plan.rows.D);
   const int64_t n_blocks = (n + size - 1) / size, n_groups = std::min(n_blocks, kGroups);
-  const bool gradient = dW != nullptr, given = job.loss == LossKind::given;
+  const bool gradient = plan.dW != nullptr;
   std::atomic<int64_t> next{0}, turn{0};
   std::atomic<bool> stop{false};
-  for (int64_t i = 0; i < 3 * L; ++i) job.sums[i] = 0;
-  for (int64_t i = 0; gradient && i < L * K; ++i) job.db[i] = 0;
+  std::fill_n(plan.sums, plan.n_sums, 0.0);
 
-  pool().run(job.threads, [&](int member, int) {
+  pool().run(plan.threads, [&](int member, int) {
     auto block = make();
-    Buffer<T> S(size * M), dS(gradient ? size * M : 0), G(gradient ? M * ld : 0);
-    Buffer<double> dW_part(gradient ? M * ld : 0), db_part(L * K), sums(3 * L);
-    LossOfBlock loss(job.loss, job.delta, K);
+    auto stage = make_stage();
+    Buffer<T> S(plan.W != nullptr ? size * plan.scores : 0), dS(gradient ? size * plan.gradients : 0), G(gradient ? numbers : 0);
+    Buffer<double> dW(gradient ? numbers : 0), sums(plan.n_sums);
     auto asked = std::chrono::steady_clock::now();
     for (int64_t group; !stop && (group = next.fetch_add(1)) < n_groups;) {
-      if (gradient) std::memset(dW_part, 0, M * ld * sizeof(double));
-      std::memset(db_part, 0, L * K * sizeof(double));
-      std::memset(sums, 0, 3 * L * sizeof(double));
+      if (gradient) std::memset(dW, 0, numbers * sizeof(double));
+      std::memset(sums, 0, plan.n_sums * sizeof(double));
       const int64_t begin = n_blocks * group / n_groups, end = n_blocks * (group + 1) / n_groups;
       for (int64_t at = begin; at < end && !stop; ++at) {
         const int64_t first = at * size, rows = std::min(size, n - first);
         block.open(first, rows);
-        if (!given) block.scores(first, rows, std::min(end * size, n), W, S);
-        for (int64_t l = 0; l < L; ++l)
-          for (int64_t sub = 0; sub < rows; sub += kBlock) {
-            const int64_t count = std::min(kBlock, rows - sub), row = first + sub;
-            if (!given) {
-              for (int64_t r = 0; r < count; ++r)
-                for (int64_t k = 0; k < K; ++k)
-                  loss.S[k * kBlock + r] = (k < own ? static_cast<double>(S[(sub + r) * M + l * own + k]) : 0.0) + b[l * K + k];
-              if (job.scores != nullptr)
-                for (int64_t r = 0; r < count; ++r)
-                  for (int64_t k = 0; k < K; ++k) job.scores[((row + r) * L + l) * K + k] = loss.S[k * kBlock + r];
-              if (job.y == nullptr) continue;
-              loss.run(job.y + row, count);
-              for (int64_t r = 0; r < count; ++r) {
-                const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
-                sums[3 * l] += weight * loss.loss[r];
-                sums[3 * l + 1] += loss.argmax[r] == job.y[row + r] ? weight : 0.0;
-                sums[3 * l + 2] += weight;
-              }
-            }
-            if (gradient)
-              for (int64_t r = 0; r < count; ++r) {
-                const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
-                for (int64_t k = 0; k < K; ++k) {
-                  const double g = given ? job.given[(row + r) * K + k] : weight * loss.dS[k * kBlock + r];
-                  if (k < own) dS[(sub + r) * M + l * own + k] = static_cast<T>(g);
-                  db_part[l * K + k] += g;
-                }
-              }
-          }
+        if (plan.W != nullptr) block.scores(first, rows, std::min(end * size, n), plan.W, S);
+        stage(first, rows, S.data, dS.data, sums.data);
         if (gradient) {
-          block.gradient(rows, dS, G);
+          block.gradient(rows, dS, plan.gradients, G);
           if ((at - begin) % kFlush == kFlush - 1 || at == end - 1)
-            for (int64_t i = 0; i < M * ld; ++i) dW_part[i] += G[i], G[i] = 0;
+            for (int64_t i = 0; i < numbers; ++i) dW[i] += G[i], G[i] = 0;
         }
         if (member == 0) {
           const auto now = std::chrono::steady_clock::now();
           if (now - asked > std::chrono::milliseconds(50)) {
             asked = now;
-            if (job.interrupted()) stop = true;
+            if (plan.interrupted()) stop = true;
           }
         }
       }
       // Groups are handed out in order, so whoever has the turn is at work: nobody waits for long, or for ever.
       while (turn.load(std::memory_order_acquire) != group) std::this_thread::yield();
-      if (gradient)
-        for (int64_t i = 0; i < M * ld; ++i) dW[i] += dW_part[i];
-      if (gradient)
-        for (int64_t i = 0; i < L * K; ++i) job.db[i] += db_part[i];
-      for (int64_t i = 0; i < 3 * L; ++i) job.sums[i] += sums[i];
+      for (int64_t i = 0; gradient && i < numbers; ++i) plan.dW[i] += dW[i];
+      for (int64_t i = 0; i < plan.n_sums; ++i) plan.sums[i] += sums[i];
       turn.store(group + 1, std::memory_order_release);
     }
   });
   return !stop;
 }
 
+// W (M, D) float64 for mapped rows, made into what the blocks take, and back. `fused`: tiles, else the BLAS.
+template <class T>
+struct Folded {
+  const Rows& rows;
+  const bool fused, raw;
+  const Map<T> map;
+  const int64_t D, ld;
+
+  Folded(const Rows& rows_, bool fused_)
+      : rows(rows_), fused(fused_), raw(fused_ && rows_.dtype == Dtype::u8), map(rows_), D(rows_.D), ld(padded(D)) {}
+
+  // Row m of `to` from w(d); returns what the map adds to every score.
+  template <class Weight>
+  double fold(Weight&& w, T* to) const {
+    double shifted = 0;
+    for (int64_t d = 0; d < D; ++d) {
+      to[d] = static_cast<T>(w(d) * map.scale[d]);
+      shifted += w(d) * (raw ? map.shift[d] : map.rest[d]);  // raw: as FusedBlock::scores_centre
+    }
+    return shifted;
+  }
+
+  // A gradient (M, ld) in place, with the column sums c(m) of its dS.
+  template <class Sum>
+  void unfold(double* dW, int64_t M, Sum&& c) const {
+    for (int64_t m = 0; m < M; ++m)
+      for (int64_t d = 0; d < D; ++d) dW[m * ld + d] = map.scale[d] * dW[m * ld + d] + c(m) * map.rest[d];
+  }
+
+  // Rows of a block: tiles take few; for the BLAS 2 to 8 MB a scratch, enough to run at its rate.
+  int64_t size(int64_t M) const {
+    if (fused) return kRows;
+    return std::clamp<int64_t>((int64_t{8} << 20) / static_cast<int64_t>(sizeof(T)) / (ld + M) / kBlock, 1, 16) * kBlock;
+  }
+
+  // run_blocks with the right blocks for W (plan.scores, ld), or null.
+  template <class MakeStage>
+  bool run(Plan<T> plan, MakeStage&& make_stage) const {
+    const int64_t M = std::max(plan.scores, plan.gradients);
+    plan.size = size(M);
+    if (!fused) {
+      Buffer<T> shift(ld);
+      for (int64_t d = 0; d < D; ++d) shift[d] = -map.centre[d];
+      return run_blocks<T>(plan, [&] { return BlasBlock<T>(rows, plan.scores, plan.size, map.centred ? shift.data : nullptr); }, make_stage);
+    }
+    bool finished = true;
+    with_type(rows.dtype, [&](auto* type) {
+      using S = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
+      Buffer<T> packed(0);
+      Plan<T> packed_plan = plan;
+      if (plan.W != nullptr) {
+        packed = FusedBlock<T, S>::pack(plan.W, plan.scores, D);
+        packed_plan.W = packed;
+      }
+      finished = run_blocks<T>(packed_plan, [&] { return FusedBlock<T, S>(rows, plan.scores, map.centred ? map.centre.data : nullptr); }, make_stage);
+    });
+    return finished;
+  }
+};
+
 template <class T>
 bool run_pass(Pass& job) {
   const int64_t D = job.rows.D, K = job.K, L = job.members, own = templates(job), M = L * own, ld = padded(D);
-  const bool gradient = job.dW != nullptr, fused = M < kFusedTemplates;
-  Buffer<T> W(M * ld);
-  Buffer<double> b(L * K), dW(gradient ? M * ld : 0);
-  double* const to = gradient ? dW.data : nullptr;
-  // W (l, k, d) and b (l, k), less those of the last class where differences are enough.
-  auto weight = [&](int64_t l, int64_t k, int64_t d) {
-    return own == K ? job.W[(l * K + k) * D + d] : job.W[(l * K + k) * D + d] - job.W[(l * K + K - 1) * D + d];
-  };
-  if (job.b != nullptr)
-    for (int64_t l = 0; l < L; ++l)
-      for (int64_t k = 0; k < K; ++k) b[l * K + k] = job.b[l * K + k] - (own == K ? 0.0 : job.b[l * K + K - 1]);
-  const Map<T> map(job.rows);
-  const bool raw = fused && job.rows.dtype == Dtype::u8;  // as FusedBlock::scores_centre
-  for (int64_t m = 0; job.W != nullptr && m < M; ++m) {
-    double shifted = 0;
-    for (int64_t d = 0; d < D; ++d) {
-      const double w = weight(m / own, m % own, d);
-      W[m * ld + d] = static_cast<T>(w * map.scale[d]);
-      shifted += w * (raw ? map.shift[d] : map.rest[d]);
-    }
-    b[m / own * K + m % own] += shifted;
+  const bool gradient = job.dW != nullptr, given = job.loss == LossKind::given;
+  const Folded<T> folded(job.rows, M < kFusedTemplates);
+  Buffer<T> W(given ? 0 : M * ld);
+  Buffer<double> b(L * K), dW(gradient ? M * ld : 0), sums(L * (3 + K));
+  for (int64_t m = 0; !given && m < L * K; ++m) {
+    const int64_t l = m / K, k = m % K, last = l * K + K - 1;
+    b[m] = job.b[m] - (own == K ? 0.0 : job.b[last]);
+    if (k < own)  // less the last class, where differences are enough
+      b[m] += folded.fold([&](int64_t d) { return own == K ? job.W[m * D + d] : job.W[m * D + d] - job.W[last * D + d]; }, W + (l * own + k) * ld);
   }
-  bool finished = true;
-  if (fused) {
-    with_type(job.rows.dtype, [&](auto* type) {
-      using S = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
-      const Buffer<T> packed = FusedBlock<T, S>::pack(W, M, D);
-      finished = run_blocks<T>(job, kRows, packed, b, to,
-                               [&] { return FusedBlock<T, S>(job.rows, M, map.centred ? map.centre.data : nullptr); });
-    });
-  } else {
-    Buffer<T> shift(ld);
-    for (int64_t d = 0; d < D; ++d) shift[d] = -map.centre[d];
-    // 2 to 8 MB a scratch: enough rows for the BLAS to run at its rate, few enough for many threads.
-    const int64_t size = std::clamp<int64_t>((int64_t{8} << 20) / static_cast<int64_t>(sizeof(T)) / (ld + M) / kBlock, 1, 16) * kBlock;
-    finished = run_blocks<T>(job, size, W, b, to, [&] { return BlasBlock<T>(job.rows, M, size, map.centred ? shift.data : nullptr); });
+  const Plan<T> plan{job.rows, job.threads, job.interrupted, 0, given ? nullptr : W.data, M, gradient ? dW.data : nullptr, M, sums, L * (3 + K)};
+  const bool finished = folded.run(plan, [&] {
+    return [&job, &b, K, L, own, M, gradient, given, loss = LossOfBlock(job.loss, job.delta, K)](
+               int64_t first, int64_t rows, const T* S, T* dS, double* sum) mutable {
+      for (int64_t l = 0; l < L; ++l)
+        for (int64_t sub = 0; sub < rows; sub += kBlock) {
+          const int64_t count = std::min(kBlock, rows - sub), row = first + sub;
+          double *three = sum + l * (3 + K), *db = three + 3;
+          if (!given) {
+            for (int64_t r = 0; r < count; ++r)
+              for (int64_t k = 0; k < K; ++k)
+                loss.S[k * kBlock + r] = (k < own ? static_cast<double>(S[(sub + r) * M + l * own + k]) : 0.0) + b[l * K + k];
+            for (int64_t r = 0; job.scores != nullptr && r < count; ++r)
+              for (int64_t k = 0; k < K; ++k) job.scores[((row + r) * L + l) * K + k] = loss.S[k * kBlock + r];
+            if (job.y == nullptr) continue;
+            loss.run(job.y + row, count);
+            for (int64_t r = 0; r < count; ++r) {
+              const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
+              three[0] += weight * loss.loss[r];
+              three[1] += loss.argmax[r] == job.y[row + r] ? weight : 0.0;
+              three[2] += weight;
+            }
+          }
+          for (int64_t r = 0; gradient && r < count; ++r) {
+            const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
+            for (int64_t k = 0; k < K; ++k) {
+              const double g = given ? job.given[(row + r) * K + k] : weight * loss.dS[k * kBlock + r];
+              if (k < own) dS[(sub + r) * M + l * own + k] = static_cast<T>(g);
+              db[k] += g;
+            }
+          }
+        }
+    };
+  });
+  for (int64_t l = 0; l < L; ++l) {
+    std::copy_n(sums + l * (3 + K), 3, job.sums + 3 * l);
+    if (gradient) std::copy_n(sums + l * (3 + K) + 3, K, job.db + l * K);
   }
-  for (int64_t m = 0; gradient && m < M; ++m)
-    for (int64_t d = 0; d < D; ++d)
-      dW[m * ld + d] = map.scale[d] * dW[m * ld + d] + job.db[m / own * K + m % own] * map.rest[d];
-  for (int64_t l = 0; gradient && l < L; ++l)
+  if (!gradient) return finished;
+  folded.unfold(dW, M, [&](int64_t m) { return job.db[m / own * K + m % own]; });
+  for (int64_t l = 0; l < L; ++l)
     for (int64_t d = 0; d < D; ++d) {
       double rest = 0;
       for (int64_t k = 0; k < own; ++k) {

@@ -44,6 +44,10 @@ struct Buffer {
     if (data != nullptr) std::memset(data, 0, bytes);
   }
   Buffer(Buffer&& other) noexcept : data(other.data) { other.data = nullptr; }
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(data, other.data);
+    return *this;
+  }
   Buffer(const Buffer&) = delete;
   ~Buffer() { std::free(data); }
   operator T*() const { return data; }
