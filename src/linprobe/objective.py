@@ -22,8 +22,8 @@ __all__ = ["DataGradient", "Evaluation", "Objective"]
 SAMPLE_ROWS = 4096
 """Rows, at most, from which the curvature of the features is estimated."""
 
-SAMPLE_NUMBERS = 2**22
-"""Numbers, at most, in that sample (but see SAMPLE_FEWEST): 32 MB of float64."""
+SAMPLE_NUMBERS = 2**21
+"""Numbers, at most, in that sample (but see SAMPLE_FEWEST): 16 MB of float64."""
 
 SAMPLE_FEWEST = 64
 """Rows, at least, in that sample, however many features there are."""
