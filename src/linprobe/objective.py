@@ -241,8 +241,7 @@ class Objective:
         if G.shape != (self.n_images, self.n_classes):
             expected = (self.n_images, self.n_classes)
             raise ShapeError(f"G has shape {G.shape}; expected (n_images, n_classes) = {expected}.")
-        share = np.full(self.n_images, 1.0) if examples.sample_weight is None else examples.sample_weight
-        share = share / self._total_weight
+        share = self.shares()
         columns, sizes = (share[:, None] * G).sum(axis=0), (share[:, None] * np.abs(G)).sum(axis=0)
         if (np.abs(columns) > 64.0 * float(np.finfo(G.dtype).eps) * sizes).any():
             return float("-inf")
