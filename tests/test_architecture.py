@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 HEAVY = {
     "sklearn": {"classifiers.linear", "data.digits"},
-    "scipy": {"classifiers.linear", "engines.threads", "optimizers.preconditioner"},
+    "scipy": {"classifiers.linear", "engines.threads", "optimizers.preconditioner", "optimizers.normal_equations"},
     "torch": set(),
     "pandas": set(),
     "polars": set(),

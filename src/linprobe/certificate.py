@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from linprobe.errors import ShapeError
-from linprobe.objective import DataGradient, Objective
+from linprobe.objective import DataGradient, DualPoint, Objective
 from linprobe.shapes import Floats
 
-__all__ = ["Certificate", "certify"]
+__all__ = ["Certificate", "certify", "lower_bound_from"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -70,21 +70,6 @@ class Certificate:
         )
 
 
-@dataclass(frozen=True)
-class _DualPoint:
-    """A dual-feasible point, but for its column sums: all that the bound needs of its G.
-
-    Attributes:
-        value: -sum_i a_i L*_i(G_i).
-        A: (K, D), sum_i a_i G_i x'_iᵀ.
-        c: (K,), sum_i a_i G_i.
-    """
-
-    value: float
-    A: Floats
-    c: Floats
-
-
 def certify(
     objective: Objective,
     W: Floats,
@@ -118,21 +103,22 @@ def certify(
     norm = float(np.sqrt(np.square(least).sum() + np.square(c).sum()))
     value = data_loss + penalised
     # G = dL_i/ds meets Fenchel and Young with equality: L*_i(G_i) = G_i·s_i - L_i
-    points = [_DualPoint(data_loss - float((A * W).sum()) - float(c @ b), A, c)]
+    points = [DualPoint(data_loss - float((A * W).sum()) - float(c @ b), A, c)]
     if G is not None:
         points.append(_point_of(objective, G))
         passes += 1.0
-    bounds = [0.0, *(lower_bound_from(objective, point.value, point.A, point.c, value) for point in points)]
+    bounds = [0.0, *(lower_bound_from(objective, point, value) for point in points)]
     return Certificate(value, min(value, max(bounds)), norm, passes, seconds)
 
 
-def lower_bound_from(objective: Objective, value: float, A: Floats, c: Floats, upper: float) -> float:
+def lower_bound_from(objective: Objective, point: DualPoint, upper: float) -> float:
     """The bound that a dual point proves, made feasible in bias and penalty; -inf where it proves nothing.
 
     Args:
-        value, A, c: as in `_DualPoint`.
+        point: any.
         upper: L at some (W, b), an upper bound on the minimum.
     """
+    value, A, c = point.value, point.A, point.c
     if not (math.isfinite(value) and np.isfinite(A).all() and math.isfinite(upper)):
         return -math.inf
     shares, sums = objective.class_means()
@@ -185,7 +171,7 @@ def _bias_spread(objective: Objective, upper: float) -> float:
     return float((max(upper, 0.0) + 1.0 + product) / least)
 
 
-def _point_of(objective: Objective, G: Floats) -> _DualPoint:
+def _point_of(objective: Objective, G: Floats) -> DualPoint:
     """The dual point G (N, K) in one pass; its conjugates in blocks of rows."""
     expected = (objective.n_images, objective.n_classes)
     if G.shape != expected:
@@ -194,4 +180,4 @@ def _point_of(objective: Objective, G: Floats) -> _DualPoint:
     counted = shares > 0  # an image of weight 0 bounds nothing
     conjugates = objective.loss.conjugate(G[counted], objective.examples.y[counted])
     A, c = objective.engine.gradient_of_scores(shares[:, None] * G, precise=True)
-    return _DualPoint(-float(shares[counted] @ conjugates), A, c)
+    return DualPoint(-float(shares[counted] @ conjugates), A, c)

@@ -17,7 +17,7 @@ from linprobe.losses import Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredH
 from linprobe.penalties import L1, L2, ElasticNet, Penalty, make_penalty
 from linprobe.shapes import Floats, Labels, check_range
 
-__all__ = ["DataGradient", "Evaluation", "Objective"]
+__all__ = ["DataGradient", "DualPoint", "Evaluation", "Objective", "Split"]
 
 SAMPLE_ROWS = 4096
 """Rows, at most, from which the curvature of the features is estimated."""
@@ -59,6 +59,39 @@ class DataGradient:
     loss: float
     dW: Floats
     db: Floats
+
+
+@dataclass(frozen=True)
+class DualPoint:
+    """A point of the dual problem, G (N, K) with feasible rows: all that a lower bound needs of it.
+
+    Attributes:
+        value: -sum_i a_i L*_i(G_i), with a_i = w_i / sum w.
+        A: (K, D), sum_i a_i G_i x'_iᵀ.
+        c: (K,), sum_i a_i G_i; an unpenalised bias asks for 0.
+    """
+
+    value: float
+    A: Floats
+    c: Floats
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a step of the alternating direction method gives, as means over the images.
+
+    Attributes:
+        data_loss, accuracy: at the scores s of (W, b).
+        miss: (K, D), mean of (z_i - g_i / rho - s_i) x'_iᵀ: how far s is from what it is fitted to next.
+        miss_columns: (K,), the same without x'.
+        dual: that of the new g; None when not asked for.
+    """
+
+    data_loss: float
+    accuracy: float
+    miss: Floats
+    miss_columns: Floats
+    dual: DualPoint | None
 
 
 class Objective:
@@ -144,6 +177,12 @@ class Objective:
         return 0.0 if coefficients is None else self.reg * coefficients[0]
 
     @property
+    def sizes(self) -> float:
+        """reg times the coefficient of sum |W| in the penalty; 0 where it has none."""
+        coefficients = None if self.penalty is None else self.penalty.coefficients
+        return 0.0 if coefficients is None else self.reg * coefficients[1]
+
+    @property
     def penalised(self) -> bool:
         """Whether a penalty of weight above 0 is there."""
         return self.penalty is not None and self.reg > 0.0
@@ -168,7 +207,7 @@ class Objective:
     def value(self, W: Floats, b: Floats) -> float:
         """L(W, b)."""
         sums = self.engine.loss_and_gradient(W, b, self.loss, need_gradient=False)
-        return sums.loss / self._total_weight + self._penalty_value(W)
+        return sums.loss / self._total_weight + self.penalty_value(W)
 
     def value_and_gradient(
         self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None
@@ -182,7 +221,7 @@ class Objective:
         sums = self.engine.loss_and_gradient(W, b, self.loss, rows)
         divisor = self._total_weight if rows is None else len(rows) * self._total_weight / self.n_images
         dW, db = self._smooth_gradient(sums, divisor, W)
-        return sums.loss / divisor + self._penalty_value(W), dW, db
+        return sums.loss / divisor + self.penalty_value(W), dW, db
 
     def evaluate(self, W: Floats, b: Floats) -> Evaluation:
         """Objective, its parts, accuracy and gradient norm, in one pass over the images."""
@@ -204,6 +243,24 @@ class Objective:
             raise TypeError(f"{type(self.engine).__name__} gave no gradient though it was asked for one")
         return DataGradient(sums.loss / self._total_weight, sums.dW / self._total_weight, sums.db / self._total_weight)
 
+    def split_step(
+        self,
+        W: Floats,
+        b: Floats,
+        z: npt.NDArray[np.float32],
+        g: npt.NDArray[np.float32],
+        *,
+        rho: float,
+        relax: float,
+        need_dual: bool,
+    ) -> Split:
+        """One step of ADMM in the scores, `z` and `g` (N, K) changed in place; see `Engine.split_step`."""
+        sums = self.engine.split_step(W, b, self.loss, z, g, rho=rho, relax=relax, need_dual=need_dual)
+        total, dual = self._total_weight, None
+        if sums.dual is not None and sums.dual_columns is not None:
+            dual = DualPoint(-sums.conjugate / total, sums.dual / total, sums.dual_columns / total)
+        return Split(sums.loss / total, sums.correct / sums.weight, sums.miss / total, sums.miss_columns / total, dual)
+
     def with_reg(self, reg: float) -> Objective:
         """The same objective with another weight of the penalty, on the same engine."""
         check_range("reg", reg, low=0.0)
@@ -216,8 +273,26 @@ class Objective:
         with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
             least = dW if self.penalty is None else self.penalty.least_subgradient(W, dW, self.reg)
             norm = float(np.sqrt(np.square(least).sum() + np.square(db).sum()))
-        data_loss, penalty = sums.loss / self._total_weight, self._penalty_value(W)
+        data_loss, penalty = sums.loss / self._total_weight, self.penalty_value(W)
         return Evaluation(data_loss + penalty, data_loss, penalty, sums.accuracy, norm), dW, db
+
+    def penalty_value(self, W: Floats) -> float:
+        """reg R(W)."""
+        if self.penalty is None:
+            return 0.0
+        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
+            return self.reg * self.penalty.value(W)
+
+    def least_norm(self, W: Floats, dW: Floats, db: Floats) -> float:
+        """Norm, over W and b together, of the least of dW + reg (subgradients of R at W), and of db.
+
+        dW (K, D) and db (K,) are a subgradient of the data loss; the norm is 0 where they show a minimum.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
+            least = dW
+            if self.penalty is not None:
+                least = self.penalty.least_subgradient(W, dW + self.reg * self.penalty.gradient(W), self.reg)
+            return float(np.sqrt(np.square(least).sum() + np.square(db).sum()))
 
     def prox(self, W: Floats, step: Floats | float) -> Floats:
         """argmin over V of (1/2) sum (V - W)² + step reg kinked(V), (K, D); W where nothing is kinked."""
@@ -317,12 +392,6 @@ class Objective:
             if self.penalty is not None:
                 dW += self.reg * self.penalty.gradient(W)
         return dW, db
-
-    def _penalty_value(self, W: Floats) -> float:
-        if self.penalty is None:
-            return 0.0
-        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
-            return self.reg * self.penalty.value(W)
 
     def _feature_moments(self, seed: int) -> tuple[float, float, float, float, float]:
         """(largest eigenvalue, mean square norm, mean absolute norm, and `balanced_curvature`), once per seed."""

@@ -401,7 +401,7 @@ def test_a_split_step_is_that_of_the_reference_and_its_dual_point_feasible(dtype
     assert_allclose(z, z_wanted, atol=2e-4 * size)
     assert_allclose(g, g_wanted, atol=2e-4 * max(1.0, np.abs(g_wanted).max()))
     assert np.abs(g.sum(axis=1)).max() <= 1e-5 * max(1.0, np.abs(g).max())
-    for name in ("aim", "aim_columns", "dual", "dual_columns"):
+    for name in ("miss", "miss_columns", "dual", "dual_columns"):
         one, other = getattr(found, name), getattr(wanted, name)
         assert_allclose(one, other, atol=5e-4 * np.abs(other).max(), err_msg=name)
     for name in ("loss", "correct", "weight", "conjugate"):

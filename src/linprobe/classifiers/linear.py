@@ -26,19 +26,23 @@ from linprobe.features.pixels import Pixels
 from linprobe.losses import Loss, SoftmaxCrossEntropy, make_loss
 from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status
+from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.sgd import SGD
 from linprobe.penalties import Penalty, make_penalty
 from linprobe.scores import fold
 from linprobe.shapes import Floats, Labels, check_range, check_sample_weight
 
-__all__ = ["OPTIMIZERS", "PREPROCESS", "LinearClassifier"]
+__all__ = ["BAD_ENDS", "OPTIMIZERS", "PREPROCESS", "LinearClassifier"]
 
-OPTIMIZERS = ("sgd", "gd")
+OPTIMIZERS = ("exact", "sgd", "gd")
 PREPROCESS = ("auto", "none", "unit", "center", "standardize")
 
 DTYPES = (np.float64, np.float32, np.float16, np.uint8)
 """What an engine reads as it is; anything else is converted to the first."""
+
+BAD_ENDS = (Status.MAX_ITER, Status.STALLED, Status.DIVERGED, Status.SEPARABLE, Status.INTERRUPTED)
+"""Ends of a training that ask for something to be changed."""
 
 BLOCK_NUMBERS = 2**20
 """Numbers in a block of rows that is looked through for NaN."""
@@ -75,7 +79,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         penalty: "l2" = sum W², "l1" = sum |W|, "elastic-net" = sum (beta W² + |W|), "none", or a Penalty.
         reg: weight of the penalty, lambda, >= 0.
         beta: of the elastic net, >= 0.
-        optimizer: "sgd" (mini-batches) or "gd" (gradient descent on all rows, with a line search).
+        optimizer: "exact" (the optimum, with a certificate: `Exact`), "sgd" (mini-batches) or "gd" (gradient
+            descent on all rows, with a line search).
         delta: margin asked of the correct class by the two hinge losses, > 0.
         batch_size, epochs, learning_rate, schedule, update, momentum, average: of SGD, as in `SGD`.
         patience: end SGD when the validation loss has not fallen for this many epochs, and keep the weights
@@ -88,8 +93,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             "none"; features of a scale far from 1 train faster with "standardize".
         class_weight: dict from label to weight, "balanced" (N / (K n_k)), or None.
         engine: "threads" (native code) or "reference" (NumPy).
-        max_iter, tol: of gradient descent: iterations at most, and the gradient norm to reach.
-        random_state: seed of the order of the rows and of the held-out rows; one int gives the same bits.
+        max_iter: iterations at most, of "exact" and "gd".
+        tol: relative duality gap to reach with "exact", gradient norm with "gd".
+        random_state: seed of the order of the rows and of the held-out rows; one int gives the same bits. "exact"
+            has no use for it but for held-out rows.
         n_threads: threads that compute; None for one per core. The result does not depend on it.
     Attributes:
         classes_: (K,) the labels, sorted (class names in their own order after `fit_sets`).
@@ -99,7 +106,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         affine_: the map of the input, or None for none.
         image_shape_: (height, width, channels) after `fit_sets` on images, else None.
         loss_, penalty_: the Loss and the Penalty (None for "none").
-        n_features_in_, n_iter_: D, and the epochs or iterations done.
+        n_features_in_, n_iter_: D, and the epochs or iterations done (of ADMM, tens of them).
+        certificate_: what is proved of weights_ and bias_: objective, lower_bound, gap, relative_gap, gradient_norm,
+            passes, seconds; None after "sgd" and "gd", which prove nothing.
         status_: why the optimizer ended; its value is a sentence.
         history_: a dict per epoch, the start included.
         chosen_: what was chosen from the data, in words by name.
@@ -122,7 +131,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         penalty: str | Penalty = "l2",
         reg: float = 1e-3,
         beta: float = 1.0,
-        optimizer: str = "sgd",
+        optimizer: str = "exact",
         *,
         delta: float = 1.0,
         batch_size: int = 32,
@@ -328,6 +337,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             positions = np.arange(len(X)) if rows is None else rows
             held = (X, y[out], positions[out], None if weight is None else weight[out])
             rows, y, weight = positions[kept], y[kept], None if weight is None else weight[kept]
+        if self.patience is not None and self.optimizer != "sgd":
+            raise ParameterError(f"patience = {self.patience} is of optimizer='sgd'; found {self.optimizer!r}.")
         if self.patience is not None and held is None:
             raise ParameterError(
                 f"patience = {self.patience} needs validation rows; set validation_fraction, or patience=None."
@@ -337,6 +348,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         optimizer: Optimizer
         if self.optimizer == "sgd":
             optimizer = self._sgd(seed, epochs=self.epochs, schedule=self.schedule)
+        elif self.optimizer == "exact":
+            optimizer = Exact(max_iter=self.max_iter, tol=self.tol)
         else:
             optimizer = GradientDescent(max_iter=self.max_iter, tol=self.tol)
         solution = optimizer.minimize(objective, start, callback, None if held is None else self._objective(*held))
@@ -345,9 +358,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     def _keep(self, solution: Solution, objective: Objective) -> None:
         """Set the attributes that come from a solution."""
         self.loss_, self.penalty_ = objective.loss, objective.penalty
-        self.solution_ = solution
+        self.solution_, self.certificate_ = solution, solution.certificate
         self.status_, self.history_, self.chosen_ = solution.status, solution.history, solution.chosen
-        self.n_iter_ = solution.state.epoch
+        self.n_iter_ = max(1, solution.state.epoch) if self.optimizer == "exact" else solution.state.epoch
         self._set_weights(solution.W, solution.b)
 
     def _set_weights(self, W: Floats, b: Floats) -> None:
@@ -547,10 +560,17 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         return positions
 
     def _warn_unless_good(self) -> None:
-        if self.status_ in (Status.MAX_ITER, Status.STALLED, Status.DIVERGED):
+        """One warning that says how far off the weights are, and what to turn."""
+        if self.status_ not in BAD_ENDS:
+            return
+        aim = ""
+        if self.certificate_ is not None and self.status_ is not Status.SEPARABLE:
+            gap = f"relative duality gap {self.certificate_.relative_gap:.1e}, tol {self.tol:g}"
+            aim = f" ({gap}; {self.certificate_.describe()})"
+        elif self.optimizer == "gd":
             norm = self.history_[-1].get("gradient_norm", math.nan) if self.history_ else math.nan
-            aim = f" (gradient norm {norm:.3g}, tol {self.tol:g})" if self.optimizer == "gd" else ""
-            warnings.warn(f"{type(self).__name__}: {self.status_.value}{aim}", ConvergenceWarning, stacklevel=3)
+            aim = f" (gradient norm {norm:.3g}, tol {self.tol:g})"
+        warnings.warn(f"{type(self).__name__}: {self.status_.value}{aim}", ConvergenceWarning, stacklevel=3)
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

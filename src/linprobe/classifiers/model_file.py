@@ -9,6 +9,7 @@ The metadata has one entry, `linprobe`: a JSON object with
     image_shape                  [height, width, channels], or null for vectors
     settings                     the parameters of LinearClassifier, less n_threads
     status, n_iter               how the training ended
+    certificate                  what is proved of W and b, less the seconds; null after SGD
     feature_names, extra         column names of a data frame or null; whatever the writer added
     sha256                       of the tensors' bytes and of all other entries
 
@@ -19,8 +20,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from linprobe.certificate import Certificate
 from linprobe.classifiers.linear import LinearClassifier
 from linprobe.errors import IncompatibleError, LinprobeError, ModelFileError
 from linprobe.features.base import Affine
@@ -102,6 +106,7 @@ def model_bytes(classifier: LinearClassifier, extra: Mapping[str, Any] | None = 
         "settings": _settings_record(classifier),
         "status": classifier.status_.name,
         "n_iter": int(classifier.n_iter_),
+        "certificate": _certificate_record(classifier.certificate_),
         "feature_names": None if names is None else [str(name) for name in names],
         "extra": dict(extra or {}),
     }
@@ -232,6 +237,8 @@ def _assembled(tensors: dict[str, npt.NDArray[Any]], record: dict[str, Any]) -> 
     classifier.n_features_in_ = int(D)
     classifier.n_iter_ = int(record["n_iter"])
     classifier.status_ = Status[record["status"]]
+    certificate = record.get("certificate")
+    classifier.certificate_ = None if certificate is None else Certificate(**certificate, seconds=math.nan)
     classifier.extra_ = dict(record["extra"])
     classifier.loss_, classifier.penalty_ = classifier._make_loss(), classifier._make_penalty()
     classifier._set_weights(tensors["W"], tensors["b"])
@@ -258,6 +265,13 @@ def _settings_record(classifier: LinearClassifier) -> dict[str, Any]:
     if isinstance(settings["class_weight"], Mapping):  # JSON has only text as keys
         settings["class_weight"] = [[label, value] for label, value in settings["class_weight"].items()]
     return settings
+
+
+def _certificate_record(certificate: Certificate | None) -> dict[str, float] | None:
+    """All but the seconds, which differ from training to training; equal trainings give equal files."""
+    if certificate is None:
+        return None
+    return {name: value for name, value in asdict(certificate).items() if name != "seconds"}
 
 
 def _classes_record(classes: npt.NDArray[Any]) -> dict[str, Any]:

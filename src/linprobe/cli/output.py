@@ -113,6 +113,6 @@ def progress(quiet: bool = False) -> Iterator[ProgressCallback]:
         task = bars.add_task("", total=None, visible=False)
 
         def report(what: str, done: int, total: int) -> None:
-            bars.update(task, description=what, completed=done, total=total, visible=True)
+            bars.update(task, description=what, completed=done, total=total or None, visible=True)  # 0: not known
 
         yield report

@@ -37,7 +37,10 @@ NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", 
 WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet")
 """Parameters that may be given with --resume: the result does not depend on them."""
 
-WARNED = ("diverged", "stalled", "max_iter")
+ONLY_SGD = ("batch_size", "epochs", "learning_rate", "schedule", "update", "momentum", "average", "patience")
+"""Options of one optimizer."""
+
+WARNED = ("diverged", "stalled", "max_iter", "separable")
 """Ends of a training that ask for something to be changed."""
 
 
@@ -59,10 +62,11 @@ WARNED = ("diverged", "stalled", "max_iter")
 )
 @click.option(
     "--optimizer",
-    type=click.Choice(["sgd", "gd"]),
-    default="sgd",
+    type=click.Choice(["exact", "sgd", "gd"]),
+    default="exact",
     show_default=True,
-    help="sgd: mini-batches, sampled without replacement. gd: gradient descent on all images with a line search.",
+    help="exact: the optimum, with a proof of how close it is. sgd: mini-batches, sampled without replacement. "
+    "gd: gradient descent on all images with a line search.",
 )
 @click.option(
     "--batch-size",
@@ -117,7 +121,7 @@ WARNED = ("diverged", "stalled", "max_iter")
     default=1000,
     show_default=True,
     metavar="N",
-    help="Iterations of gd, at most.",
+    help="Iterations of exact and gd, at most.",
 )
 @click.option(
     "--tol",
@@ -125,7 +129,8 @@ WARNED = ("diverged", "stalled", "max_iter")
     default=1e-4,
     show_default=True,
     metavar="F",
-    help="Norm of the gradient of L at which gd has converged.",
+    help="What exact proves: the objective is above the least possible one by this share of it at most; for gd, "
+    "the norm of the gradient at which it has converged.",
 )
 @click.option(
     "--engine",
@@ -182,7 +187,7 @@ def train(ctx: click.Context, /, **options: Any) -> None:
 
     result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
     if result.metrics["status"] in WARNED:
-        say(f"warning: {result.metrics['status']}: {result.metrics['status_text']}")
+        say(f"warning: {result.metrics['status']}: {result.metrics['status_text']}{_how_far(result.metrics)}")
     if options["as_json"]:
         print_json(result.metrics)
     else:
@@ -199,6 +204,13 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
         raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
     if options["optimizer"] == "gd" and _given(ctx, "epochs") and not _given(ctx, "max_iter"):
         options["max_iter"] = options["epochs"]
+    for name in ONLY_SGD:
+        if options["optimizer"] != "sgd" and _given(ctx, name) and (name, options["optimizer"]) != ("epochs", "gd"):
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(
+                f"{option} is of --optimizer sgd, not of {options['optimizer']}; add --optimizer sgd, or leave it out",
+                ctx,
+            )
     left_out = {*NOT_CLASSIFIER, *WITH_RESUME}
     settings = TrainSettings(
         source=options["source"],
@@ -261,7 +273,8 @@ def _given(ctx: click.Context, name: str) -> bool:
 
 def _teller(report: ProgressCallback, classifier: dict[str, Any]) -> Callable[[Epoch], None]:
     """What draws the progress of a training with these parameters of LinearClassifier."""
-    planned = classifier.get("max_iter" if classifier.get("optimizer") == "gd" else "epochs", 0)
+    optimizer = classifier.get("optimizer")
+    planned = {"sgd": classifier.get("epochs", 0), "gd": classifier.get("max_iter", 0)}.get(str(optimizer), 0)
 
     def tell(epoch: Epoch) -> None:
         held_out = "" if math.isnan(epoch.validation_accuracy) else f", validation {epoch.validation_accuracy:.3f}"
@@ -269,6 +282,24 @@ def _teller(report: ProgressCallback, classifier: dict[str, Any]) -> Callable[[E
         report(what, epoch.epoch, planned)
 
     return tell
+
+
+def _bounded(metrics: dict[str, Any]) -> bool:
+    """Whether the certificate says more than that no loss is below 0: without a penalty it has no bound."""
+    return metrics["certificate"] is not None and metrics["penalty"] != "none" and metrics["reg"] > 0.0
+
+
+def _how_far(metrics: dict[str, Any]) -> str:
+    """The gap that was reached, in brackets."""
+    return f" (relative gap {metrics['certificate']['relative_gap']:.1e})" if _bounded(metrics) else ""
+
+
+def _certificate(metrics: dict[str, Any]) -> dict[str, str]:
+    """The certificate in one line of the table."""
+    if not _bounded(metrics):
+        return {}
+    bound, gap = (metrics["certificate"][name] for name in ("lower_bound", "relative_gap"))
+    return {"certificate": f"no weights go below {bound:.6g}: at most {gap:.1e} of the objective is left to gain"}
 
 
 def _show(result: RunResult) -> None:
@@ -284,6 +315,7 @@ def _show(result: RunResult) -> None:
             + f", {metrics['n_classes']} classes",
             "objective": f"{number(metrics['objective'], 6)} = {metrics['loss']} {number(metrics['data_loss'], 6)}"
             + ("" if metrics["penalty"] == "none" else f" + {metrics['reg']:g} R(W), R = {metrics['penalty']}"),
+            **_certificate(metrics),
             "train accuracy": share(metrics["train_accuracy"]),
             **({"validation accuracy": share(metrics["validation_accuracy"])} if metrics["n_validation"] else {}),
             "test accuracy": f"{share(metrics['test_accuracy'])}  ({metrics['n_test']} images)",

@@ -122,8 +122,9 @@ class SplitSums:
     Attributes:
         loss, correct, weight: at the scores of (W, b), as in `Sums`.
         conjugate: sum of L*_i(g_i).
-        aim: (K, D), sum of (z_i - g_i / rho) x'_iᵀ: what W is fitted to next.
-        aim_columns: (K,), the same without x'.
+        miss: (K, D), sum of (z_i - g_i / rho - s_i) x'_iᵀ, with the new z and g: how far the scores s of (W, b) are
+            from what they are fitted to next.
+        miss_columns: (K,), the same without x'.
         dual: (K, D), sum of g_i x'_iᵀ; None when not asked for.
         dual_columns: (K,), sum of g_i; None likewise.
     """
@@ -132,8 +133,8 @@ class SplitSums:
     correct: float
     weight: float
     conjugate: float
-    aim: Floats
-    aim_columns: Floats
+    miss: Floats
+    miss_columns: Floats
     dual: Floats | None
     dual_columns: Floats | None
 

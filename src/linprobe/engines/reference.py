@@ -107,7 +107,7 @@ class ReferenceEngine(Engine):
             z[block], g[block] = point, gradient
             hits = S.argmax(axis=1) == y
             totals += [weight @ loss.value(S, y), weight @ hits, weight.sum(), weight @ loss.conjugate(gradient, y)]
-            both = weight[:, None] * np.concatenate([point - gradient / rho, gradient], axis=1)
+            both = weight[:, None] * np.concatenate([point - gradient / rho - S, gradient], axis=1)
             back += both.T @ X
             columns += both.sum(axis=0)
         dual = (back[K:], columns[K:]) if need_dual else (None, None)

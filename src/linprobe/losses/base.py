@@ -10,7 +10,7 @@ import numpy as np
 from linprobe.errors import IncompatibleError
 from linprobe.shapes import Floats, Labels
 
-__all__ = ["Loss", "balanced_flows", "margin_root", "rounding_slack"]
+__all__ = ["Loss", "balanced_flows", "margin_root", "margin_slope", "rounding_slack"]
 
 ROOT_STEPS = 100
 """Steps, at most, for the scalar root of a row."""
@@ -95,6 +95,20 @@ class Loss(ABC):
             f"{type(self).__name__} has no prox_gradient; write one for optimizer='exact', or use optimizer='sgd'."
         )
 
+    def prox_slope(self, V: Floats, y: Labels, rho: float, weight: Floats) -> Floats:
+        """sum_i weight_i dg_i/dv_i, (K, K) symmetric, of g = prox_gradient(v): for Newton steps in a common shift.
+
+        By central differences, unless the loss knows better.
+        """
+        K, step = V.shape[1], 1e-4
+        slope = np.empty((K, K))
+        for k in range(K):
+            moved = np.zeros(K)
+            moved[k] = step
+            ahead, behind = self.prox_gradient(V + moved, y, rho), self.prox_gradient(V - moved, y, rho)
+            slope[k] = weight @ (ahead - behind) / (2.0 * step)
+        return 0.5 * (slope + slope.T)
+
     def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
         """(t, Q): the least t in 0..1, nearly, for which mixing in Q evens out the columns of a dual point.
 
@@ -141,6 +155,24 @@ def margin_root(V: Floats, y: Labels, delta: float, rho: float, factor: float, m
     g[rows, y] = 0.0
     g[rows, y] = -g.sum(axis=1)
     return g
+
+
+def margin_slope(V: Floats, y: Labels, delta: float, rho: float, factor: float, most: float, weight: Floats) -> Floats:
+    """`Loss.prox_slope` of the hinges: sum over the images of w (f diag(a) + rho e eᵀ - rho u uᵀ / (1 + n f / rho)).
+
+    With f = factor, e the unit vector of the label, a marking the n classes whose g_j is inside its bounds, and
+    u = (f / rho) a + e.
+    """
+    g = margin_root(V, y, delta, rho, factor, most)
+    rows = np.arange(len(y))
+    u = ((g > 0.0) & (g < most)).astype(np.float64)
+    u[rows, y] = 0.0
+    n = u.sum(axis=1)
+    diagonal = factor * (weight @ u) + rho * np.bincount(y, weights=weight, minlength=V.shape[1])
+    u *= factor / rho
+    u[rows, y] = 1.0
+    slope: Floats = np.diag(diagonal) - rho * (u.T @ (u * (weight / (1.0 + n * factor / rho))[:, None]))
+    return slope
 
 
 def balanced_flows(shares: Floats, columns: Floats) -> tuple[float, Floats]:

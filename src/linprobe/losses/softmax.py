@@ -92,6 +92,15 @@ class SoftmaxCrossEntropy(Loss):
         p[rows, y] = -p.sum(axis=1)
         return p
 
+    def prox_slope(self, V: Floats, y: Labels, rho: float, weight: Floats) -> Floats:
+        """sum_i w_i (diag(q) - q qᵀ / sum q), with q_j = rho p_j / (rho + p_j)."""
+        p = self.prox_gradient(V, y, rho)
+        p[np.arange(len(y)), y] += 1.0
+        p = np.maximum(p, 0.0)
+        q = rho * p / (rho + p)
+        slope: Floats = np.diag(weight @ q) - q.T @ (q * (weight / q.sum(axis=1))[:, None])
+        return slope
+
     def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
         """One distribution r for every image: r_k = shares_k - ((1 - t) / t) columns_k, the least t with r >= 0."""
         over = np.maximum(columns, 0.0)

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from linprobe.losses.base import Loss, balanced_flows, margin_root, rounding_slack
+from linprobe.losses.base import Loss, balanced_flows, margin_root, margin_slope, rounding_slack
 from linprobe.shapes import Floats, Labels, check_labels, check_range
 
 __all__ = ["SquaredHinge"]
@@ -89,6 +89,11 @@ class SquaredHinge(Loss):
         """By the root of `margin_root`."""
         check_labels(y, V)
         return margin_root(V, y, self.delta, rho, 2.0 * rho / (rho + 2.0), np.inf)
+
+    def prox_slope(self, V: Floats, y: Labels, rho: float, weight: Floats) -> Floats:
+        """By `margin_slope`."""
+        check_labels(y, V)
+        return margin_slope(V, y, self.delta, rho, 2.0 * rho / (rho + 2.0), np.inf, weight)
 
     def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
         """The flows between the classes of `balanced_flows`."""

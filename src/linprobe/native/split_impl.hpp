@@ -135,7 +135,7 @@ struct ProxOfBlock {
 
 bool run_split(Split& job) {
   const int64_t D = job.rows.D, K = job.K, ld = padded(D);
-  const int64_t columns = job.dual ? 2 * K : K;  // of z - u, and of g
+  const int64_t columns = job.dual ? 2 * K : K;  // of z - g / rho - s, and of g
   const Folded<float> folded(job.rows, K < kFusedTemplates);
   Buffer<float> W(K * ld);
   Buffer<double> b(K), back(columns * ld), sums(4 + columns);
@@ -167,9 +167,10 @@ bool run_split(Split& job) {
             const double gradient = prox.G[k * kBlock + r], point = prox.V[k * kBlock + r] - gradient / job.rho;
             z[r * K + k] = static_cast<float>(point);
             g[r * K + k] = static_cast<float>(gradient);
-            const double aim = weight * (point - gradient / job.rho);
-            dS[(sub + r) * columns + k] = static_cast<float>(aim);
-            sum[4 + k] += aim;
+            const double score = static_cast<double>(S[(sub + r) * K + k]) + b[k];
+            const double miss = weight * (point - gradient / job.rho - score);
+            dS[(sub + r) * columns + k] = static_cast<float>(miss);
+            sum[4 + k] += miss;
             if (job.dual) {
               dS[(sub + r) * columns + K + k] = static_cast<float>(weight * gradient);
               sum[4 + K + k] += weight * gradient;

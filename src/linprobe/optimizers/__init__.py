@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status
+from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.schedules import SCHEDULES
@@ -10,12 +12,14 @@ from linprobe.optimizers.sgd import SGD
 from linprobe.optimizers.updates import UPDATES
 
 __all__ = [
+    "ADMM",
     "LBFGS",
     "SCHEDULES",
     "SGD",
     "UPDATES",
     "Callback",
     "Epoch",
+    "Exact",
     "GradientDescent",
     "Optimizer",
     "Solution",

@@ -39,6 +39,7 @@ class Status(Enum):
         "grow; use reg > 0"
     )
     STOPPED = "the callback asked to stop"
+    INTERRUPTED = "stopped by Ctrl-C; the best weights so far were kept, with their certificate"
 
 
 @dataclass

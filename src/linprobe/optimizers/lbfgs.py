@@ -116,55 +116,60 @@ class LBFGS(Optimizer):
         k, step_taken = 0 if start is None else start.epoch, 0.0
         best: tuple[Certificate, Floats, Floats] | None = None
 
-        while True:
-            seconds = clock()
-            known = {
-                "seconds": seconds,
-                "passes": passes,
-                "first_norm": first_norm,
-                "wanted": wanted,
-                "curvature": pairs.curvature,
-                "precise": float(precise),
-            }
-            state = State(k, {"W": point.W, "b": point.b, **pairs.arrays()}, known)
-            held_out = None if validation is None else validation.evaluate(point.W, point.b)
-            stop = trace.add(
-                (point.evaluation, held_out), state, learning_rate=step_taken, passes=passes, seconds=seconds
-            )
-            status: Status | None = None
-            if _separable(objective, point):
-                status = Status.SEPARABLE
-            elif stop:
-                status = Status.STOPPED
-            elif k >= self.max_iter:
-                status = Status.MAX_ITER
-            elif point.promises(objective, wanted, first_norm):
-                best, passes = _certified(objective, point.W, point.b, self.tol, passes, clock)
-                if self._met(objective, best[0], first_norm):
-                    status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
-                wanted *= 0.25
-            if status is not None:
-                break
-            following, step_taken, trials = _search(objective, point, pairs.direction(point), precise)
-            passes += trials
-            spent = best is not None or following is None  # float32 has no more to give
-            if spent and not precise:
-                precise = True
-                point, passes = _Point.at(objective, point.W, point.b, precise), passes + 1.0
-                pairs.clear()
-                continue
-            if following is None and pairs.count:
-                pairs.clear()  # rounding may have spoilt them; the metric alone is always a descent
-                continue
-            if following is None:
-                status = Status.STALLED
-                break
-            pairs.add(point, following)
-            point, k = following, k + 1
-            if k % REVIEW == 0:
-                pairs.review()
+        state = State(k, arrays)
+        status: Status | None = None
+        try:
+            while True:
+                seconds = clock()
+                known = {
+                    "seconds": seconds,
+                    "passes": passes,
+                    "first_norm": first_norm,
+                    "wanted": wanted,
+                    "curvature": pairs.curvature,
+                    "precise": float(precise),
+                }
+                state = State(k, {"W": point.W, "b": point.b, **pairs.arrays()}, known)
+                held_out = None if validation is None else validation.evaluate(point.W, point.b)
+                stop = trace.add(
+                    (point.evaluation, held_out), state, learning_rate=step_taken, passes=passes, seconds=seconds
+                )
+                if _separable(objective, point):
+                    status = Status.SEPARABLE
+                elif stop:
+                    status = Status.STOPPED
+                elif k >= self.max_iter:
+                    status = Status.MAX_ITER
+                elif point.promises(objective, wanted, first_norm):
+                    best, passes = _certified(objective, point.W, point.b, self.tol, passes, clock)
+                    if self._met(objective, best[0], first_norm):
+                        status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
+                    wanted *= 0.25
+                if status is not None:
+                    break
+                following, step_taken, trials = _search(objective, point, pairs.direction(point), precise)
+                passes += trials
+                spent = best is not None or following is None  # float32 has no more to give
+                if spent and not precise:
+                    precise = True
+                    point, passes = _Point.at(objective, point.W, point.b, precise), passes + 1.0
+                    pairs.clear()
+                    continue
+                if following is None and pairs.count:
+                    pairs.clear()  # rounding may have spoilt them; the metric alone is always a descent
+                    continue
+                if following is None:
+                    status = Status.STALLED
+                    break
+                pairs.add(point, following)
+                point, k = following, k + 1
+                if k % REVIEW == 0:
+                    pairs.review()
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
 
-        if best is None or best[0].objective > point.evaluation.objective or status is Status.STOPPED:
+        stopped = status in (Status.STOPPED, Status.INTERRUPTED)
+        if best is None or best[0].objective > point.evaluation.objective or stopped:
             best, passes = _certified(objective, point.W, point.b, self.tol, passes, clock)
         certificate, W, b = best
         if status is Status.STALLED and self._met(objective, certificate, first_norm):
@@ -315,7 +320,7 @@ def _typical_curvature(objective: Objective) -> float:
 
 
 def _check_smooth(objective: Objective) -> None:
-    for part in (objective.loss, objective.penalty):
+    for part in (objective.loss, objective.penalty if objective.penalised else None):
         if part is not None and not part.smooth:
             raise IncompatibleError(
                 f"LBFGS needs a smooth objective and {type(part).__name__} has kinks. "

@@ -10,17 +10,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from linprobe.certificate import Certificate
 from linprobe.classifiers.linear import LinearClassifier
 from linprobe.classifiers.model_file import model_bytes
 from linprobe.data.base import Dataset, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
 from linprobe.objective import Objective
-from linprobe.optimizers.base import Epoch, State
+from linprobe.optimizers.base import Epoch, State, Status
 from linprobe.runs.evaluation import measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row
 
-__all__ = ["Interrupted", "RunResult", "TrainSettings", "absolute_source", "resume", "train"]
+__all__ = ["Interrupted", "RunResult", "TrainSettings", "absolute_source", "certificate_record", "resume", "train"]
 
 CHECKPOINT_SECONDS = 1.0
 """Least time between two checkpoints: a kill loses no more than this, and short epochs do not wait for the disk."""
@@ -191,7 +192,12 @@ class _Session:
                 "validation": self.settings.validation,
             }
             model = model_bytes(classifier, made_from)
+            if classifier.status_ is Status.INTERRUPTED:
+                self.run_folder.write_model(model)
+                raise self._interrupted(classifier.certificate_)
             metrics = self._metrics(classifier)
+        except Interrupted:
+            raise
         except KeyboardInterrupt as stop:
             raise self._interrupted() from stop
         self.run_folder.write_model(model)
@@ -213,13 +219,16 @@ class _Session:
             self.run_folder.write_progress(self.trace[: self.last.epoch + 1], self.last.state)
             self.written = time.monotonic()
 
-    def _interrupted(self) -> Interrupted:
-        """The last epoch written down, and the words for it."""
+    def _interrupted(self, certificate: Certificate | None = None) -> Interrupted:
+        """The last epoch written down, and the words for it; the model file is there if there is a certificate."""
         path = self.run_folder.path
+        go_on = f"go on with: linprobe train --resume {path}"
         if self.last is None:
-            return Interrupted(f"stopped before the first epoch; go on with: linprobe train --resume {path}")
+            return Interrupted(f"stopped before the first epoch; {go_on}")
         self._write_progress()
-        return Interrupted(f"stopped after epoch {self.last.epoch}; go on with: linprobe train --resume {path}")
+        if certificate is None:
+            return Interrupted(f"stopped after epoch {self.last.epoch}; {go_on}")
+        return Interrupted(f"stopped, the best model so far was kept: {certificate.describe()}; {go_on}")
 
     def _metrics(self, classifier: LinearClassifier) -> dict[str, Any]:
         """The result: figures at the weights that were kept, in one fresh pass over each split."""
@@ -259,6 +268,7 @@ class _Session:
             "epochs": solution.state.epoch,
             "status": solution.status.name.lower(),
             "status_text": solution.status.value,
+            "certificate": certificate_record(classifier.certificate_),
             "chosen": solution.chosen,
             "equivalents": [line.strip() for line in objective.describe().splitlines()],
             "skipped_images": len(self.dataset.skipped),
@@ -297,6 +307,13 @@ def _settings_from(path: Path, record: dict[str, Any]) -> TrainSettings:
     except (KeyError, TypeError, IndexError) as error:
         raise RunError(f"{path / 'settings.json'}: not the settings of a training ({error!r}).") from error
     return replace(settings, image_size=size)
+
+
+def certificate_record(certificate: Certificate | None) -> dict[str, float] | None:
+    """The certificate as JSON, with what follows from it; None for None."""
+    if certificate is None:
+        return None
+    return {**asdict(certificate), "gap": certificate.gap, "relative_gap": certificate.relative_gap}
 
 
 def _finite(value: float) -> float | None:

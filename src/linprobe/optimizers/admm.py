@@ -1,0 +1,322 @@
+"""The alternating direction method: the exact optimum where the loss or the penalty has kinks, with a certificate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from linprobe.certificate import Certificate, certify, lower_bound_from
+from linprobe.objective import DualPoint, Evaluation, Objective, Split
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, zeros_state
+from linprobe.optimizers.normal_equations import ExactMoment, NormalEquations, exact_moment
+from linprobe.optimizers.trace import Clock, Trace
+from linprobe.shapes import Floats, check_range
+
+__all__ = ["ADMM"]
+
+ROUND = 10
+"""Steps between two looks at the gap; a round is an epoch of the trace."""
+
+RELAX, RELAX_KINKED = 1.9, 1.6
+"""Over-relaxation, below 2: with a quadratic penalty, and without, where the iterates go round in spirals."""
+
+INNER = 3
+"""Alternations between the weights and that copy for each pass over the images."""
+
+TIE = 0.3
+"""Strength of the tie between weights and copy, in units of rho times the mean variance of the features."""
+
+MOST_SLACK, DECAY = 0.1, 0.7
+"""Share of reg that L1 is first made weaker by, and the least factor of that share from round to round."""
+
+SHIFTS = 3
+"""Newton steps, at most, that even out the columns of the dual point before a certificate; each takes a pass."""
+
+SAMPLE_NUMBERS = 2**17
+"""Scores from which the slope of those steps is taken."""
+
+
+@final
+@dataclass(frozen=True)
+class ADMM(Optimizer):
+    """Alternates between the losses, image by image, and one least squares fit of W to all scores.
+
+        z_i <- argmin L_i(z) + (rho / 2) |z - v_i|²,   v_i = z_i + g_i / rho + relax (W x'_i + b - z_i)
+        g_i <- rho (v_i - z_i)
+        W, b <- argmin (rho / 2) mean |W x' + b - (z - g / rho)|² + reg R(W)
+
+    The g_i are dual feasible at every step, and give the lower bound. The fit is solved exactly with one factor of
+    the second moment of all images; |W| enters it through a copy of W with exact zeros, which is what is returned.
+    Two numbers in float32 are kept for each score.
+
+    Args:
+        tol: relative duality gap to reach, >= 0. Without a penalty there is no finite dual bound, and the norm of
+            the least subgradient, relative to its norm at W = 0, is to be at most tol.
+        max_iter: steps at most, >= 0; ten steps are an epoch of the trace.
+    Raises:
+        ParameterError: an argument outside its range.
+    Source:
+        Boyd, Parikh, Chu, Peleato and Eckstein, "Distributed optimization and statistical learning via the
+        alternating direction method of multipliers", 2011, sections 3.4 and 8.2.
+    Example:
+        >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1])
+        >>> objective = Objective(X, y, loss="hinge", penalty="l1", reg=0.1, engine="reference")
+        >>> solution = ADMM(tol=1e-4).minimize(objective)
+        >>> solution.status.name, round(solution.certificate.objective, 3)
+        ('CERTIFIED', 0.2)
+    """
+
+    tol: float = 1e-4
+    max_iter: int = 2000
+    name: ClassVar[str] = "admm"
+
+    def __post_init__(self) -> None:
+        check_range("tol", self.tol, low=0.0)
+        check_range("max_iter", self.max_iter, low=0)
+
+    def minimize(
+        self,
+        objective: Objective,
+        start: State | None = None,
+        callback: Callback | None = None,
+        validation: Objective | None = None,
+        moment: ExactMoment | None = None,
+    ) -> Solution:
+        """The weights found, with their certificate; one row of the trace per ten steps.
+
+        Args:
+            moment: of the features, if it is there already.
+        Raises:
+            IncompatibleError: the loss has no prox, or the penalty no coefficients; too many images and features.
+        """
+        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+            return _Search(self, objective, start, callback, validation, moment).run()
+
+
+class _Search:
+    """One minimisation: the iterates, and what is known of them."""
+
+    def __init__(
+        self,
+        settings: ADMM,
+        objective: Objective,
+        start: State | None,
+        callback: Callback | None,
+        validation: Objective | None,
+        moment: ExactMoment | None,
+    ) -> None:
+        self.settings, self.objective, self.validation = settings, objective, validation
+        numbers, arrays = (
+            ({}, zeros_state(objective, np.float64).arrays) if start is None else (start.numbers, start.arrays)
+        )
+        self.clock, self.trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
+        self.rho = _steepness(objective)
+        self.relax = RELAX if objective.sizes == 0.0 and objective.penalised else RELAX_KINKED
+        self.moment = moment or exact_moment(objective)
+        mean_variance = self.moment.trace / max(1, objective.n_features)
+        self.tie = TIE * self.rho * mean_variance if objective.sizes > 0.0 else 0.0
+        self.equations = NormalEquations(objective, self.moment, self.rho, 2.0 * objective.squares + self.tie)
+        self.W, self.b = arrays["W"].astype(np.float64), arrays["b"].astype(np.float64)
+        self.copy = arrays["copy"].copy() if "copy" in arrays else self.W.copy()
+        self.price = arrays["price"].copy() if "price" in arrays else np.zeros_like(self.W)
+        scores = (objective.n_images, objective.n_classes)
+        self.z: npt.NDArray[np.float32] = arrays["z"].copy() if "z" in arrays else np.zeros(scores, np.float32)
+        self.g: npt.NDArray[np.float32] = arrays["g"].copy() if "g" in arrays else np.zeros(scores, np.float32)
+        self.miss = (arrays["miss"], arrays["miss_columns"]) if "miss" in arrays else None
+        self.rounds = 0 if start is None else start.epoch
+        self.passes = numbers.get("passes", 0.0)
+        self.first_norm = numbers.get("first_norm", math.nan)
+        self.wanted = numbers.get("wanted", settings.tol)
+        alone = objective.sizes > 0.0 and objective.squares == 0.0
+        self.slack = numbers.get("slack", MOST_SLACK if alone else 0.0)
+        self.least = math.inf  # the lowest objective of a candidate
+        self.candidate = self._candidate()
+
+    def run(self) -> Solution:
+        """Rounds until the gap is small enough, or the budget is spent."""
+        certificate: Certificate | None = None
+        status: Status | None = None
+        try:
+            if math.isnan(self.first_norm):
+                evaluation = self.objective.evaluate(self.W, self.b)
+                self.passes += 1.0
+                self.first_norm = evaluation.gradient_norm
+                status = Status.STOPPED if self._report(evaluation) else None
+            while status is None:
+                if self.rounds * ROUND >= self.settings.max_iter:
+                    status = Status.MAX_ITER
+                    break
+                split = self._round()
+                evaluation, promises = self._measure(split)
+                if self._report(evaluation):
+                    status = Status.STOPPED
+                elif promises:
+                    certificate = self._certify(split.dual)
+                    if self._met(certificate):
+                        status = Status.CERTIFIED if self.objective.penalised else Status.CONVERGED
+                    self.wanted *= 0.5
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        if certificate is None or status not in (Status.CERTIFIED, Status.CONVERGED):
+            certificate = self._certify(None)
+        words = {"metric": "second moment of the features, exact", "rho": f"{self.rho:g}"}
+        W, b = self.candidate
+        return Solution(W, b, status, self.trace.history, self.state, self.passes, self.clock(), words, certificate)
+
+    def _round(self) -> Split:
+        """Ten steps, each a fit to the scores of the last and a pass over the images."""
+        for step in range(ROUND):
+            if self.miss is not None:
+                self._fit(*self.miss)
+            need_dual = step == ROUND - 1
+            split = self.objective.split_step(
+                self.W, self.b, self.z, self.g, rho=self.rho, relax=self.relax, need_dual=need_dual
+            )
+            self.miss = split.miss, split.miss_columns
+            self.passes += 1.0
+        self.rounds += 1
+        return split
+
+    def _fit(self, miss: Floats, columns: Floats) -> None:
+        """W and b, and the copy of W with exact zeros, fitted to the scores that missed them by so much."""
+        W, mean, squares = self.W, self.moment.mean, self.objective.squares
+        toward = self.rho * (miss - columns[:, None] * mean) - 2.0 * squares * W
+        if self.tie == 0.0:
+            self.W = W + self.equations.solve(toward)
+        else:
+            for _ in range(INNER):
+                self.W = W + self.equations.solve(toward + self.tie * (self.copy - self.price - W))
+                relaxed = RELAX_KINKED * self.W + (1.0 - RELAX_KINKED) * self.copy
+                self.copy = self.objective.prox(relaxed + self.price, (1.0 - self.slack) / self.tie)
+                self.price = self.price + relaxed - self.copy
+        self.b = self.b + columns - (self.W - W) @ mean
+
+    def _candidate(self) -> tuple[Floats, Floats]:
+        """The weights to use: with a kinked penalty the copy, and the bias that leaves the mean scores as they are."""
+        if self.tie == 0.0:
+            return self.W, self.b
+        return self.copy, self.b + (self.W - self.copy) @ self.moment.mean
+
+    def _measure(self, split: Split) -> tuple[Evaluation, bool]:
+        """(the candidate's evaluation; whether the dual point, its columns evened out, may bound it closely)."""
+        objective, dual = self.objective, _of(split)
+        W, b = self._candidate()
+        if self.tie == 0.0:
+            data_loss, penalty, accuracy = split.data_loss, objective.penalty_value(W), split.accuracy
+        else:
+            at = objective.evaluate(W, b)
+            self.passes += 1.0
+            data_loss, penalty, accuracy = at.data_loss, at.penalty, at.accuracy
+        if self.slack > 0.0:
+            self._loosen(dual, penalty / max(data_loss + penalty, 1e-300))
+        value, norm = data_loss + penalty, objective.least_norm(W, dual.A, dual.c)
+        evaluation = Evaluation(value, data_loss, penalty, accuracy, norm)
+        if value < self.least:
+            self.least, self.candidate = value, (W, b)
+        if objective.penalised:
+            even = DualPoint(dual.value, dual.A, np.zeros_like(dual.c))
+            bound = max(0.0, lower_bound_from(objective, even, value))
+            return evaluation, value - bound <= self.wanted * value
+        near = abs(value - dual.value) <= self.wanted * value
+        return evaluation, value == 0.0 or (norm <= self.wanted * self.first_norm and near)
+
+    def _loosen(self, dual: DualPoint, penalised: float) -> None:
+        """Choose by how much L1 is weaker in the steps than in the objective, for the next round.
+
+        A dual point whose |A| exceeds reg is scaled down to it, and its bound with it. Steps with a reg that is
+        smaller by a share have their |A| within reg as soon as it errs by less than that share, and the bound then
+        loses the same share of the penalty alone, `penalised` of the objective. The share follows the error down.
+        """
+        excess = float(np.abs(dual.A).max()) / ((1.0 - self.slack) * self.objective.sizes) - 1.0
+        least = min(MOST_SLACK, 0.5 * self.settings.tol / max(penalised, 1e-300))
+        self.slack = max(least, min(self.slack, max(excess, DECAY * self.slack)))
+
+    def _certify(self, dual: DualPoint | None) -> Certificate:
+        """The certificate of the candidate; `dual` is that of g, None where the last step was not finished."""
+        W, b = self.candidate
+        g = self.g if dual is None else self._balanced(dual)
+        G = g.astype(np.float64)
+        rows, y = np.arange(len(G)), self.objective.examples.y
+        G[rows, y] = 0.0
+        G[rows, y] = -G.sum(axis=1)  # as float32 they sum to zero but for rounding
+        return certify(self.objective, W, b, G, passes=self.passes, seconds=self.clock())
+
+    def _balanced(self, dual: DualPoint) -> npt.NDArray[np.float32]:
+        """The dual point g at v = z + g / rho, or that at v + shift, one shift for all images, with smaller columns.
+
+        An unpenalised bias asks each column of the dual point to sum to 0.
+        """
+        objective = self.objective
+        best, bound = self.g, lower_bound_from(objective, dual, self.least)
+        z, g = self.z.copy(), self.g.copy()
+        zeros = zeros_state(objective, np.float64).arrays
+        for _ in range(SHIFTS):
+            if not objective.penalised or self.least - bound <= 0.5 * self.settings.tol * self.least:
+                break
+            positions = objective.sample(max(64, SAMPLE_NUMBERS // objective.n_classes))
+            share = objective.shares()[positions]
+            v = z[positions].astype(np.float64) + g[positions] / self.rho
+            slope = objective.loss.prox_slope(v, objective.examples.y[positions], self.rho, share / share.sum())
+            shift = -np.linalg.pinv(slope, rcond=1e-9, hermitian=True) @ dual.c
+            z += g / np.float32(self.rho) + shift.astype(np.float32)
+            g[:] = 0.0
+            split = objective.split_step(zeros["W"], zeros["b"], z, g, rho=self.rho, relax=0.0, need_dual=True)
+            self.passes += 1.0
+            dual = _of(split)
+            found = lower_bound_from(objective, dual, self.least)
+            if not found > bound:
+                break
+            best, bound = g.copy(), found
+        return best
+
+    def _met(self, certificate: Certificate) -> bool:
+        if self.objective.penalised or certificate.objective == 0.0:
+            return certificate.relative_gap <= self.settings.tol
+        return True  # the gradient of the loss at (W, b), which the certificate has, does not vanish at a kink
+
+    def _report(self, evaluation: Evaluation) -> bool:
+        """Tell the trace; whether the callback asks to stop."""
+        held_out = None if self.validation is None else self.validation.evaluate(*self._candidate())
+        seconds = self.clock()
+        return self.trace.add(
+            (evaluation, held_out), self._state(seconds), learning_rate=0.0, passes=self.passes, seconds=seconds
+        )
+
+    @property
+    def state(self) -> State:
+        """All that is needed to go on."""
+        return self._state(self.clock())
+
+    def _state(self, seconds: float) -> State:
+        arrays: dict[str, npt.NDArray[np.floating]] = {"W": self.W, "b": self.b, "z": self.z, "g": self.g}
+        if self.tie > 0.0:
+            arrays |= {"copy": self.copy, "price": self.price}
+        if self.miss is not None:
+            arrays |= {"miss": self.miss[0], "miss_columns": self.miss[1]}
+        numbers = {
+            "seconds": seconds,
+            "passes": self.passes,
+            "first_norm": self.first_norm,
+            "wanted": self.wanted,
+            "slack": self.slack,
+        }
+        return State(self.rounds, arrays, numbers)
+
+
+def _of(split: Split) -> DualPoint:
+    if split.dual is None:
+        raise TypeError("the engine gave no dual point though it was asked for one")
+    return split.dual
+
+
+def _steepness(objective: Objective) -> float:
+    """rho: of the order of the slopes and curvatures of the loss, by measurement on pixels (benchmarks/optimum.py)."""
+    bound = objective.loss.curvature(objective.n_classes)
+    if math.isinf(bound):
+        return (0.5 if objective.sizes > 0.0 else 2.0) / objective.loss.parameters.get("delta", 1.0)
+    return 0.06 * bound if bound <= 0.5 else 0.3

@@ -1,0 +1,112 @@
+"""The normal equations of a least squares fit to the scores: exact, factored once, for any number of right sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from linprobe.errors import IncompatibleError
+from linprobe.objective import Objective
+from linprobe.shapes import Floats
+
+__all__ = ["ExactMoment", "NormalEquations", "exact_moment"]
+
+MOST_ROWS = 16_384
+"""Rows of the largest matrix that is factored: 2 GB of float64, and minutes."""
+
+FLOOR = 1e-10
+"""Share of the trace that is the least ridge: below it rounding could make the matrix indefinite."""
+
+
+@dataclass(frozen=True)
+class ExactMoment:
+    """sum_i a_i (x'_i - mean)(x'_i - mean)ᵀ over all images, a_i their shares of the weight.
+
+    Attributes:
+        mean: (D,), sum_i a_i x'_i.
+        matrix: (D, D), or, where there are fewer images than features, the matrix (N, N) of the products
+            sqrt(a_i a_j) (x'_i - mean)·(x'_j - mean), which has the same eigenvalues but for zeros.
+        of_features: whether it is the first.
+    """
+
+    mean: Floats
+    matrix: Floats
+    of_features: bool
+
+    @property
+    def trace(self) -> float:
+        """Total variance of the features."""
+        return float(np.trace(self.matrix))
+
+
+def exact_moment(objective: Objective) -> ExactMoment:
+    """The moment of all images, by one pass of D / 2 multiplications a number.
+
+    Raises:
+        IncompatibleError: there are more than 16,384 images and as many features.
+    """
+    N, D = objective.n_images, objective.n_features
+    if min(N, D) > MOST_ROWS:
+        raise IncompatibleError(
+            f"optimizer='exact' with a kinked loss or penalty factors a matrix of min(N, D) = {min(N, D)} rows, and "
+            f"{MOST_ROWS} at most; use fewer features (image_size), or a smooth loss with penalty='l2', "
+            "or optimizer='sgd'."
+        )
+    shares = objective.shares()
+    mean = objective.engine.gradient_of_scores(shares[:, None], precise=True)[0][0]
+    if D <= N:
+        matrix = objective.engine.second_moment() / objective.examples.total_weight
+        matrix -= mean[:, None] * mean
+        return ExactMoment(mean, matrix, True)
+    roots = np.sqrt(shares)
+    gram = np.zeros((N, N))
+    size = max(1, 2**23 // D)
+    blocks = [slice(start, min(start + size, N)) for start in range(0, N, size)]
+    for i, block in enumerate(blocks):
+        left = (objective.examples.mapped(block) - mean) * roots[block, None]
+        for other in blocks[: i + 1]:
+            right = left if other == block else (objective.examples.mapped(other) - mean) * roots[other, None]
+            gram[block, other] = left @ right.T
+            gram[other, block] = gram[block, other].T
+    return ExactMoment(mean, gram, False)
+
+
+class NormalEquations:
+    """Solves V (rho M + ridge I) = R for V (K, D), with M the moment about the mean, in float64.
+
+    By a Cholesky factor of the (D, D) matrix; or, with fewer images than features, by Woodbury's identity with one
+    of the (N, N) matrix, the rows being read anew.
+
+    Args:
+        objective: whose images they are.
+        moment: of them.
+        rho: > 0.
+        ridge: >= 0; raised to `FLOOR` times the trace where it is less (`ridge` holds what is used).
+    """
+
+    def __init__(self, objective: Objective, moment: ExactMoment, rho: float, ridge: float) -> None:
+        self._objective, self._moment, self._rho = objective, moment, rho
+        self.ridge = max(ridge, FLOOR * rho * moment.trace) or 1.0
+        n = len(moment.matrix)
+        while True:
+            M = np.array(moment.matrix, order="F")
+            M *= rho
+            M[np.diag_indices(n)] += self.ridge
+            try:
+                self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
+                return
+            except scipy.linalg.LinAlgError:  # the moment's own rounding, of a float32 product, was larger
+                self.ridge *= 10.0
+
+    def solve(self, R: Floats) -> Floats:
+        """V (K, D)."""
+        moment = self._moment
+        if moment.of_features:
+            return np.ascontiguousarray(scipy.linalg.cho_solve(self._factor, R.T, check_finite=False).T)
+        engine, roots = self._objective.engine, np.sqrt(self._objective.shares())[:, None]
+        across = roots * engine.scores(R, -R @ moment.mean, precise=True)
+        inner = roots * scipy.linalg.cho_solve(self._factor, across, check_finite=False)
+        back, columns = engine.gradient_of_scores(inner, precise=True)
+        return (R - self._rho * (back - columns[:, None] * moment.mean)) / self.ridge

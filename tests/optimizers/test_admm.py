@@ -1,0 +1,175 @@
+"""ADMM and Exact: the optimum of every loss with every penalty, proved; the same bits; Ctrl-C and odd problems."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from linprobe.engines.base import open_engine
+from linprobe.errors import IncompatibleError
+from linprobe.losses import MulticlassHinge
+from linprobe.objective import Objective
+from linprobe.optimizers import ADMM, LBFGS, Exact, Status
+from linprobe.optimizers import normal_equations as equations
+from linprobe.penalties import L2
+
+LOSSES = ("softmax", "squared-hinge", "hinge")
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elastic-net"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_it_finds_the_minimum_of_the_catalogue_and_proves_it(catalogue, loss, penalty):
+    problem = catalogue(loss, penalty)
+    for optimizer in (ADMM(tol=1e-4), Exact(tol=1e-4)):
+        solution = optimizer.minimize(problem.objective)
+        assert solution.status is Status.CERTIFIED
+        certificate = solution.certificate
+        assert certificate.relative_gap <= 1e-4
+        # SciPy's own minimum is good to about 1e-9
+        assert certificate.lower_bound <= problem.minimum + 1e-8
+        assert problem.minimum <= certificate.objective + 1e-8
+        assert certificate.objective == pytest.approx(problem.objective.value(solution.W, solution.b), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_without_a_penalty_the_minimum_is_found_too(catalogue, loss):
+    problem = catalogue(loss, "none")
+    solution = Exact(tol=1e-5).minimize(problem.objective)
+    assert solution.status is Status.CONVERGED
+    assert solution.certificate.objective == pytest.approx(problem.minimum, rel=1e-4)
+    assert solution.certificate.lower_bound == 0.0
+
+
+def test_a_smooth_objective_goes_to_lbfgs_and_a_kinked_one_to_admm(make_objective):
+    methods = {
+        (loss, penalty): type(Exact().method(make_objective(loss, penalty)))
+        for loss in LOSSES
+        for penalty in ("none", "l2", "l1", "elastic-net")
+    }
+    for (loss, penalty), method in methods.items():
+        assert method is (ADMM if loss == "hinge" or penalty in ("l1", "elastic-net") else LBFGS)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elastic-net"])
+def test_weights_that_do_not_help_are_exactly_zero(make_objective, penalty):
+    solution = Exact().minimize(make_objective("softmax", penalty))
+    assert solution.status is Status.CERTIFIED
+    assert 0 < (solution.W == 0.0).sum() < solution.W.size
+
+
+@pytest.mark.parametrize(("loss", "penalty"), [("hinge", "l2"), ("softmax", "l1"), ("squared-hinge", "elastic-net")])
+def test_any_number_of_threads_and_a_resumed_search_give_the_same_bits(loss, penalty):
+    random = np.random.default_rng(0)
+    X, y = random.integers(0, 256, (700, 40)).astype(np.uint8), random.integers(0, 4, 700)
+    rows = [
+        Objective(X, y, loss=loss, penalty=penalty, reg=1e-3, n_threads=threads, sample_weight=random.random(700))
+        if threads == 0
+        else Objective(X, y, loss=loss, penalty=penalty, reg=1e-3, n_threads=threads)
+        for threads in (1, 2, 3)
+    ]
+    states = []
+    optimizer = ADMM(tol=1e-3, max_iter=60)
+    solutions = [optimizer.minimize(rows[0], callback=lambda epoch: states.append(epoch.state))]
+    solutions += [optimizer.minimize(objective) for objective in rows[1:]]
+    solutions.append(optimizer.minimize(rows[1], start=states[2]))
+    for solution in solutions[1:]:
+        assert_array_equal(solution.W, solutions[0].W)
+        assert_array_equal(solution.b, solutions[0].b)
+        assert solution.passes == solutions[0].passes
+        assert solution.certificate.lower_bound == solutions[0].certificate.lower_bound
+    assert len(states) == len(solutions[0].history)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "softmax"])
+def test_fewer_images_than_features_are_solved_in_their_own_space(loss, monkeypatch):
+    random = np.random.default_rng(1)
+    X, y = random.normal(size=(12, 50)), np.arange(12) % 3
+    objective = Objective(X, y, loss=loss, penalty="elastic-net", reg=0.02, sample_weight=random.random(12))
+    moment = equations.exact_moment(objective)
+    assert not moment.of_features
+    assert moment.matrix.shape == (12, 12)
+    # the same system in the space of the features
+    shares = objective.shares()
+    mean = shares @ X
+    M = 0.7 * ((X - mean).T * shares) @ (X - mean) + 0.3 * np.eye(50)
+    R = random.normal(size=(3, 50))
+    found = equations.NormalEquations(objective, moment, 0.7, 0.3).solve(R)
+    np.testing.assert_allclose(found, np.linalg.solve(M, R.T).T, atol=1e-12 * np.abs(found).max())
+    assert ADMM(tol=1e-4).minimize(objective).status is Status.CERTIFIED
+
+
+def test_a_matrix_too_large_to_factor_is_refused_with_what_to_do(monkeypatch, make_objective):
+    monkeypatch.setattr(equations, "MOST_ROWS", 2)
+    with pytest.raises(IncompatibleError, match=r"min\(N, D\) = 3 rows, and 2 at most; use fewer features"):
+        ADMM().minimize(make_objective("hinge", "l2"))
+
+
+def test_a_budget_that_is_too_small_gives_the_honest_gap(make_objective):
+    solution = Exact(tol=1e-9, max_iter=10).minimize(make_objective("hinge", "l2"))
+    assert solution.status is Status.MAX_ITER
+    assert solution.certificate.relative_gap > 1e-9
+    nothing = Exact(max_iter=0).minimize(make_objective("hinge", "l2"))
+    assert nothing.status is Status.MAX_ITER
+    assert not nothing.W.any()
+    assert nothing.certificate.lower_bound == 0.0
+
+
+@pytest.mark.parametrize("loss", ["softmax", "hinge"])
+def test_ctrl_c_gives_the_best_weights_so_far_with_their_certificate(make_objective, loss):
+    objective = make_objective(loss, "l2")
+
+    def press(epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    solution = Exact(tol=1e-12).minimize(objective, callback=press)
+    assert solution.status is Status.INTERRUPTED
+    assert solution.W.any()
+    assert solution.certificate.objective == pytest.approx(objective.value(solution.W, solution.b))
+    assert 0.0 < solution.certificate.lower_bound <= solution.certificate.objective
+
+
+def test_a_constant_feature_and_a_class_without_images_do_no_harm():
+    random = np.random.default_rng(2)
+    X = np.concatenate([random.normal(size=(60, 4)), np.ones((60, 2)), np.zeros((60, 1))], axis=1)
+    y = np.where(random.random(60) < 0.5, 0, 2)
+    for penalty in ("l2", "l1"):
+        objective = Objective(X, y, loss="hinge", penalty=penalty, reg=0.05, n_classes=4)
+        solution = Exact().minimize(objective)
+        assert solution.status is Status.CERTIFIED
+        assert np.abs(solution.W[:, 4:]).max() <= 1e-6
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_slope_of_the_prox_is_that_of_differences(loss, make_objective):
+    random = np.random.default_rng(3)
+    loss = make_objective(loss, "l2").loss
+    V, y, weight = random.normal(size=(50, 4)), random.integers(0, 4, 50), random.random(50)
+    wanted = super(type(loss), loss).prox_slope(V, y, 0.7, weight)
+    np.testing.assert_allclose(loss.prox_slope(V, y, 0.7, weight), wanted, atol=2e-3 * np.abs(wanted).max())
+
+
+def test_a_loss_from_elsewhere_runs_on_the_reference_engine():
+    class Mine(MulticlassHinge.__mro__[1]):
+        name, smooth = "mine", False
+
+        def value_and_gradient(self, scores, y):
+            return MulticlassHinge().value_and_gradient(scores, y)
+
+        def conjugate(self, gradient, y):
+            return MulticlassHinge().conjugate(gradient, y)
+
+        def prox_gradient(self, V, y, rho):
+            return MulticlassHinge().prox_gradient(V, y, rho)
+
+        def balanced(self, shares, columns):
+            return MulticlassHinge().balanced(shares, columns)
+
+    random = np.random.default_rng(4)
+    X, y = random.normal(size=(30, 2)), np.arange(30) % 3
+    solution = Exact().minimize(Objective(X, y, loss=Mine(), penalty=L2(), reg=0.1, engine="reference"))
+    assert solution.status is Status.CERTIFIED
+    with pytest.raises(IncompatibleError, match="no prox of Mine"):
+        Exact().minimize(Objective(X, y, loss=Mine(), penalty=L2(), reg=0.1))
+    assert "threads" in open_engine("threads", Objective(X, y, loss=Mine(), penalty=None, reg=0.0).examples).describe()
