@@ -54,11 +54,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class DataGradient:
-    """The data loss at one (W, b), its gradient dW (K, D) and db (K,), and no penalty."""
+    """The data loss at one (W, b), its gradient dW (K, D) and db (K,), without a penalty; the accuracy, 0..1."""
 
     loss: float
     dW: Floats
     db: Floats
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -225,23 +226,26 @@ class Objective:
 
     def evaluate(self, W: Floats, b: Floats) -> Evaluation:
         """Objective, its parts, accuracy and gradient norm, in one pass over the images."""
-        return self.evaluate_with_gradient(W, b)[0]
+        return self.with_penalty(self.data_gradient(W, b, precise=False), W)[0]
 
-    def evaluate_with_gradient(
-        self, W: Floats, b: Floats, *, precise: bool = False
-    ) -> tuple[Evaluation, Floats, Floats]:
-        """(evaluation, and the gradient (K, D) and (K,) of the smooth part), in one pass over the images.
+    def data_gradient(self, W: Floats, b: Floats, *, precise: bool = True) -> DataGradient:
+        """The data loss and its gradient, without the penalty; with `precise` all computed in float64."""
+        return self._data_gradient(self.engine.loss_and_gradient(W, b, self.loss, precise=precise))
 
-        With `precise` all of it is computed in float64, whatever the rows are.
-        """
-        return self._evaluation(self.engine.loss_and_gradient(W, b, self.loss, precise=precise), W)
+    def data_gradients(self, W: Floats, b: Floats, *, precise: bool) -> list[DataGradient]:
+        """That of each of L classifiers, W (L, K, D) and b (L, K), in one pass over the images if the engine can."""
+        return [
+            self._data_gradient(sums)
+            for sums in self.engine.stacked_loss_and_gradient(W, b, self.loss, precise=precise)
+        ]
 
-    def data_gradient(self, W: Floats, b: Floats) -> DataGradient:
-        """The data loss and its gradient, without the penalty, all computed in float64."""
-        sums = self.engine.loss_and_gradient(W, b, self.loss, precise=True)
-        if sums.dW is None or sums.db is None:
-            raise TypeError(f"{type(self.engine).__name__} gave no gradient though it was asked for one")
-        return DataGradient(sums.loss / self._total_weight, sums.dW / self._total_weight, sums.db / self._total_weight)
+    def with_penalty(self, gradient: DataGradient, W: Floats) -> tuple[Evaluation, Floats, Floats]:
+        """(evaluation, and the gradient (K, D) and (K,) of the smooth part) at the W of a data gradient."""
+        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
+            dW = gradient.dW if self.penalty is None else gradient.dW + self.reg * self.penalty.gradient(W)
+        norm, penalty = self.least_norm(W, gradient.dW, gradient.db), self.penalty_value(W)
+        evaluation = Evaluation(gradient.loss + penalty, gradient.loss, penalty, gradient.accuracy, norm)
+        return evaluation, dW, gradient.db
 
     def split_step(
         self,
@@ -267,14 +271,6 @@ class Objective:
         other = copy.copy(self)
         other.reg = float(reg)
         return other
-
-    def _evaluation(self, sums: Sums, W: Floats) -> tuple[Evaluation, Floats, Floats]:
-        dW, db = self._smooth_gradient(sums, self._total_weight, W)
-        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
-            least = dW if self.penalty is None else self.penalty.least_subgradient(W, dW, self.reg)
-            norm = float(np.sqrt(np.square(least).sum() + np.square(db).sum()))
-        data_loss, penalty = sums.loss / self._total_weight, self.penalty_value(W)
-        return Evaluation(data_loss + penalty, data_loss, penalty, sums.accuracy, norm), dW, db
 
     def penalty_value(self, W: Floats) -> float:
         """reg R(W)."""
@@ -383,6 +379,13 @@ class Objective:
             f"L(W, b) = {weights}{penalty}, L_i = {self.loss!r}; "
             f"N = {self.n_images}, D = {self.n_features}, K = {self.n_classes}"
         )
+
+    def _data_gradient(self, sums: Sums) -> DataGradient:
+        if sums.dW is None or sums.db is None:
+            raise TypeError(f"{type(self.engine).__name__} gave no gradient though it was asked for one")
+        total = self._total_weight
+        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
+            return DataGradient(sums.loss / total, sums.dW / total, sums.db / total, sums.accuracy)
 
     def _smooth_gradient(self, sums: Sums, divisor: float, W: Floats) -> tuple[Floats, Floats]:
         if sums.dW is None or sums.db is None:

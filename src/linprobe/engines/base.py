@@ -173,9 +173,9 @@ class Engine(ABC):
         With `precise` all is computed in float64, whatever the rows are: for certificates.
         """
 
-    def stacked_loss_and_gradient(self, W: Floats, b: Floats, loss: Loss) -> list[Sums]:
+    def stacked_loss_and_gradient(self, W: Floats, b: Floats, loss: Loss, *, precise: bool = False) -> list[Sums]:
         """The sums of each of L classifiers, W (L, K, D) and b (L, K), over all images; shared passes if it can."""
-        return [self.loss_and_gradient(*member, loss) for member in zip(W, b, strict=True)]
+        return [self.loss_and_gradient(*member, loss, precise=precise) for member in zip(W, b, strict=True)]
 
     @abstractmethod
     def gradient_of_scores(self, dS: Floats, *, precise: bool = False) -> tuple[Floats, Floats]:

@@ -131,14 +131,14 @@ class ThreadsEngine(Engine):
             return self._blocks_of_any_loss(W, b, loss, rows, need_gradient, precise)
         return self._run(W[None], b[None], loss, rows, need_gradient, precise)[0]
 
-    def stacked_loss_and_gradient(self, W: Floats, b: Floats, loss: Loss) -> list[Sums]:
+    def stacked_loss_and_gradient(self, W: Floats, b: Floats, loss: Loss, *, precise: bool = False) -> list[Sums]:
         """The sums of each of L classifiers, W (L, K, D) and b (L, K), in one pass over the images."""
         if not self.runs_sgd(loss):
-            return super().stacked_loss_and_gradient(W, b, loss)
+            return super().stacked_loss_and_gradient(W, b, loss, precise=precise)
         for member in zip(W, b, strict=True):
             check_parameters(*member, self.examples.n_classes, self.examples.n_features)
         W, b = (np.ascontiguousarray(array, dtype=np.float64) for array in (W, b))
-        return self._run(W, b, loss, None, True, False)
+        return self._run(W, b, loss, None, True, precise)
 
     def _run(
         self,

@@ -7,6 +7,7 @@ from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.lbfgs import LBFGS
+from linprobe.optimizers.path import Path, reg_grid, solve_path
 from linprobe.optimizers.schedules import SCHEDULES
 from linprobe.optimizers.sgd import SGD
 from linprobe.optimizers.updates import UPDATES
@@ -22,7 +23,10 @@ __all__ = [
     "Exact",
     "GradientDescent",
     "Optimizer",
+    "Path",
     "Solution",
     "State",
     "Status",
+    "reg_grid",
+    "solve_path",
 ]

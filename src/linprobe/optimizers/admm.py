@@ -34,6 +34,9 @@ TIE = 0.3
 MOST_SLACK, DECAY = 0.1, 0.7
 """Share of reg that L1 is first made weaker by, and the least factor of that share from round to round."""
 
+FAR, MOST_CHANGE = 3.0, 30.0
+"""Factor by which rho may be off before it is changed, and the largest change at once."""
+
 SHIFTS = 3
 """Newton steps, at most, that even out the columns of the dual point before a certificate; each takes a pass."""
 
@@ -115,12 +118,9 @@ class _Search:
             ({}, zeros_state(objective, np.float64).arrays) if start is None else (start.numbers, start.arrays)
         )
         self.clock, self.trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
-        self.rho = _steepness(objective)
         self.relax = RELAX if objective.sizes == 0.0 and objective.penalised else RELAX_KINKED
         self.moment = moment or exact_moment(objective)
-        mean_variance = self.moment.trace / max(1, objective.n_features)
-        self.tie = TIE * self.rho * mean_variance if objective.sizes > 0.0 else 0.0
-        self.equations = NormalEquations(objective, self.moment, self.rho, 2.0 * objective.squares + self.tie)
+        self._stiffen(numbers.get("rho", _steepness(objective)))
         self.W, self.b = arrays["W"].astype(np.float64), arrays["b"].astype(np.float64)
         self.copy = arrays["copy"].copy() if "copy" in arrays else self.W.copy()
         self.price = arrays["price"].copy() if "price" in arrays else np.zeros_like(self.W)
@@ -170,17 +170,49 @@ class _Search:
 
     def _round(self) -> Split:
         """Ten steps, each a fit to the scores of the last and a pass over the images."""
+        z, g = self.z, self.g
         for step in range(ROUND):
             if self.miss is not None:
                 self._fit(*self.miss)
             need_dual = step == ROUND - 1
+            if need_dual:
+                z, g = self.z.copy(), self.g.copy()
             split = self.objective.split_step(
                 self.W, self.b, self.z, self.g, rho=self.rho, relax=self.relax, need_dual=need_dual
             )
             self.miss = split.miss, split.miss_columns
             self.passes += 1.0
         self.rounds += 1
+        if self.rounds & (self.rounds - 1) == 0:  # the 1st, 2nd, 4th, ...
+            self._review(z, g)
         return split
+
+    def _stiffen(self, rho: float) -> None:
+        """Take this rho: the factor, and the strength of the tie between weights and copy, follow it."""
+        objective = self.objective
+        mean_variance = self.moment.trace / max(1, objective.n_features) or 1.0
+        self.rho = rho
+        self.tie = TIE * rho * mean_variance if objective.sizes > 0.0 else 0.0
+        self.equations = NormalEquations(objective, self.moment, rho, 2.0 * objective.squares + self.tie)
+
+    def _review(self, z: npt.NDArray[np.float32], g: npt.NDArray[np.float32]) -> None:
+        """Balance how far scores and dual point still are from rest, if rho is far from it; z and g are a step old.
+
+        Data that are nearly separable have scores far above the margins, and tiny g: a rho made for pixels that
+        are not holds them back.
+        """
+        dz, dg = _size(self.z - z), _size(self.g - g)
+        primal = _size((self.z - z) + (self.g - g) / np.float32(self.rho)) / self.relax / max(_size(self.z), 1e-30)
+        dual = self.rho * dz / max(_size(self.g), 1e-30)
+        if not (primal > 0.0 and dual > 0.0 and dg > 0.0):
+            return
+        factor = math.sqrt(primal / dual)
+        if not 1.0 / FAR < factor < FAR:
+            tie = self.tie
+            self._stiffen(self.rho * min(max(factor, 1.0 / MOST_CHANGE), MOST_CHANGE))
+            if tie > 0.0:
+                self.price = self.price * (tie / self.tie)
+            self.miss = None  # it was measured with the other rho; the next step measures it again
 
     def _fit(self, miss: Floats, columns: Floats) -> None:
         """W and b, and the copy of W with exact zeros, fitted to the scores that missed them by so much."""
@@ -304,8 +336,13 @@ class _Search:
             "first_norm": self.first_norm,
             "wanted": self.wanted,
             "slack": self.slack,
+            "rho": self.rho,
         }
         return State(self.rounds, arrays, numbers)
+
+
+def _size(array: npt.NDArray[np.float32]) -> float:
+    return math.sqrt(float(np.square(array, dtype=np.float64).sum()))
 
 
 def _of(split: Split) -> DualPoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from linprobe.objective import DataGradient, Objective
+from linprobe.optimizers.asking import Ask, Asking
 from linprobe.shapes import Floats
 
 __all__ = ["balance"]
@@ -19,7 +20,7 @@ SHARE = 0.05
 """Share of tol that an unbalanced bias may cost."""
 
 
-def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> tuple[Floats, DataGradient, int]:
+def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tuple[Floats, DataGradient, int]]:
     """(b for which sum_i a_i dL_i/ds is nearly 0, W as it is; the data gradient there; passes), for a smooth loss.
 
     A dual point whose columns do not sum to 0 is mixed with another one (`Loss.balanced`), by a share t that is
@@ -29,14 +30,14 @@ def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> tuple[Flo
     inverse: Floats | None = None
     shares, _ = objective.class_means()
     shares = np.maximum(shares, 0.0) / np.maximum(shares, 0.0).sum()
-    found = objective.data_gradient(W, b)
+    found = yield Ask(W, b, precise=True)
     for passes in range(1, STEPS + 1):
         if objective.loss.balanced(shares, found.db)[0] <= SHARE * tol:
             break
         if inverse is None:
             inverse = _inverse_curvature(objective, W, b)
         moved = b - inverse @ found.db
-        following = objective.data_gradient(W, moved)
+        following = yield Ask(W, moved, precise=True)
         if not np.abs(following.db).sum() < 0.5 * np.abs(found.db).sum():
             return b, found, passes + 1
         b, found = moved, following

@@ -12,13 +12,14 @@ from threadpoolctl import threadpool_limits
 from linprobe.certificate import Certificate, certify
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
+from linprobe.optimizers.asking import Ask, Asking, answer
 from linprobe.optimizers.balance import balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, zeros_state
-from linprobe.optimizers.preconditioner import Preconditioner, SecondMoment, second_moment
+from linprobe.optimizers.preconditioner import Preconditioners, second_moment
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
-__all__ = ["LBFGS"]
+__all__ = ["LBFGS", "carried"]
 
 MEMORY = 10
 """Pairs of steps and changes of the gradient that are kept."""
@@ -80,45 +81,62 @@ class LBFGS(Optimizer):
         start: State | None = None,
         callback: Callback | None = None,
         validation: Objective | None = None,
-        moment: SecondMoment | None = None,
     ) -> Solution:
         """The weights found, with their certificate; one row of the trace per iteration.
 
+        Raises:
+            IncompatibleError: the loss or the penalty has kinks.
+        """
+        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+            metrics = Preconditioners(second_moment(objective))
+            return answer(objective, self.search(objective, metrics, start, callback, validation))
+
+    def search(
+        self,
+        objective: Objective,
+        metrics: Preconditioners,
+        start: State | None = None,
+        callback: Callback | None = None,
+        validation: Objective | None = None,
+    ) -> Asking[Solution]:
+        """`minimize` as a search that asks for the gradients it needs: for many that share their passes.
+
         Args:
-            moment: of the features, if it is there already.
+            metrics: of the features.
+            start: a state to continue to the same bits, or weights alone, with pairs of another reg or none
+                (`carried`), to begin from.
         Raises:
             IncompatibleError: the loss or the penalty has kinks.
         """
         _check_smooth(objective)
-        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
-            return self._minimize(objective, start, callback, validation, moment)
+        return self._search(objective, metrics, start, callback, validation)
 
-    def _minimize(
+    def _search(
         self,
         objective: Objective,
+        metrics: Preconditioners,
         start: State | None,
         callback: Callback | None,
         validation: Objective | None,
-        moment: SecondMoment | None,
-    ) -> Solution:
-        numbers = {} if start is None else start.numbers
+    ) -> Asking[Solution]:
+        arrays, numbers = (
+            (zeros_state(objective, np.float64).arrays, {}) if start is None else (start.arrays, start.numbers)
+        )
         clock, trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
-        moment = moment or second_moment(objective)
-        curvature = numbers.get("curvature", _typical_curvature(objective))
         precise = bool(numbers.get("precise", 0.0))
-        pairs = _Pairs(objective, moment, curvature, None if start is None else start.arrays)
-        arrays = zeros_state(objective, np.float64).arrays if start is None else start.arrays
-        passes = numbers.get("passes", 0.0)
-        point = _Point.at(objective, arrays["W"], arrays["b"], precise)
-        passes += 1.0 if start is None else 0.0
-        first_norm = numbers.get("first_norm", point.evaluation.gradient_norm)
-        wanted = numbers.get("wanted", self.tol)
+        pairs = _Pairs(objective, metrics, numbers.get("curvature", _typical_curvature(objective)), arrays)
+        passes, wanted = numbers.get("passes", 0.0), numbers.get("wanted", self.tol)
         k, step_taken = 0 if start is None else start.epoch, 0.0
         best: tuple[Certificate, Floats, Floats] | None = None
-
-        state = State(k, arrays)
+        state = State(k, {"W": arrays["W"], "b": arrays["b"]}, numbers)
+        point: _Point | None = None
+        first_norm = numbers.get("first_norm", math.nan)
         status: Status | None = None
         try:
+            point = yield from _at(objective, arrays["W"], arrays["b"], precise)
+            if math.isnan(first_norm):
+                first_norm = point.evaluation.gradient_norm
+                passes += 1.0  # a resumed search repeats this one, and does not count it
             while True:
                 seconds = clock()
                 known = {
@@ -141,18 +159,18 @@ class LBFGS(Optimizer):
                 elif k >= self.max_iter:
                     status = Status.MAX_ITER
                 elif point.promises(objective, wanted, first_norm):
-                    best, passes = _certified(objective, point.W, point.b, self.tol, passes, clock)
+                    best, passes = yield from _certified(objective, point.W, point.b, self.tol, passes, clock)
                     if self._met(objective, best[0], first_norm):
                         status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
                     wanted *= 0.25
                 if status is not None:
                     break
-                following, step_taken, trials = _search(objective, point, pairs.direction(point), precise)
+                following, step_taken, trials = yield from _along(objective, point, pairs.direction(point), precise)
                 passes += trials
                 spent = best is not None or following is None  # float32 has no more to give
                 if spent and not precise:
                     precise = True
-                    point, passes = _Point.at(objective, point.W, point.b, precise), passes + 1.0
+                    point, passes = (yield from _at(objective, point.W, point.b, precise)), passes + 1.0
                     pairs.clear()
                     continue
                 if following is None and pairs.count:
@@ -168,9 +186,11 @@ class LBFGS(Optimizer):
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
 
-        stopped = status in (Status.STOPPED, Status.INTERRUPTED)
-        if best is None or best[0].objective > point.evaluation.objective or stopped:
-            best, passes = _certified(objective, point.W, point.b, self.tol, passes, clock)
+        W, b, value = arrays["W"], arrays["b"], -math.inf
+        if point is not None:
+            W, b, value = point.W, point.b, point.evaluation.objective
+        if best is None or status in (Status.STOPPED, Status.INTERRUPTED) or best[0].objective > value:
+            best, passes = yield from _certified(objective, W, b, self.tol, passes, clock)
         certificate, W, b = best
         if status is Status.STALLED and self._met(objective, certificate, first_norm):
             status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
@@ -183,6 +203,23 @@ class LBFGS(Optimizer):
         return certificate.relative_gap <= self.tol
 
 
+def carried(state: State, squares: float, W: Floats, b: Floats) -> State:
+    """(W, b) as a start, with what `state`, of an objective with another reg, knows of the curvature.
+
+    Args:
+        state: of a search of `LBFGS`.
+        squares: `Objective.squares` now, less that of the other objective: the change of its y is 2 squares s.
+        W, b: where to start.
+    """
+    arrays = {"W": W, "b": b}
+    if "s" in state.arrays:
+        s, y = state.arrays["s"], state.arrays["y"].copy()
+        y[:, :, :-1] += 2.0 * squares * s[:, :, :-1]
+        arrays |= {"s": s, "y": y}
+    numbers = {name: state.numbers[name] for name in ("curvature",) if name in state.numbers}
+    return State(0, arrays, numbers)
+
+
 @dataclass(frozen=True)
 class _Point:
     """(W, b), with what a pass tells of it."""
@@ -192,10 +229,6 @@ class _Point:
     evaluation: Evaluation
     dW: Floats
     db: Floats
-
-    @staticmethod
-    def at(objective: Objective, W: Floats, b: Floats, precise: bool) -> _Point:
-        return _Point(W, b, *objective.evaluate_with_gradient(W, b, precise=precise))
 
     def promises(self, objective: Objective, tol: float, first_norm: float) -> bool:
         """Whether the gap that this gradient leaves, and a balanced bias with it, is likely to be within tol."""
@@ -208,17 +241,22 @@ class _Point:
         return gap + slight <= tol * self.evaluation.objective
 
 
+def _at(objective: Objective, W: Floats, b: Floats, precise: bool) -> Asking[_Point]:
+    gradient = yield Ask(W, b, precise)
+    return _Point(W, b, *objective.with_penalty(gradient, W))
+
+
 class _Pairs:
     """The last steps s and changes of the gradient y, W and b side by side, and the direction they give."""
 
     def __init__(
-        self, objective: Objective, moment: SecondMoment, curvature: float, arrays: dict[str, Floats] | None
+        self, objective: Objective, metrics: Preconditioners, curvature: float, arrays: dict[str, Floats]
     ) -> None:
-        self._ridge, self._moment, self.curvature = 2.0 * objective.squares, moment, curvature
-        self._metric = Preconditioner(moment, curvature, self._ridge)
+        self._ridge, self._metrics, self.curvature = 2.0 * objective.squares, metrics, curvature
+        self._metric = metrics.of(self._ridge / curvature)
         self._s: list[Floats] = []
         self._y: list[Floats] = []
-        if arrays is not None and "s" in arrays:
+        if "s" in arrays:
             self._s, self._y = list(arrays["s"]), list(arrays["y"])
 
     @property
@@ -238,13 +276,14 @@ class _Pairs:
         for s, y in zip(self._s, self._y, strict=True):
             W = s[:, :-1]
             bends += float((s * y).sum()) - self._ridge * float(np.square(W).sum())
-            lengths += self._moment.along(W) + float(np.square(s[:, -1] + W @ self._moment.mean).sum())
+            moment = self._metrics.moment
+            lengths += moment.along(W) + float(np.square(s[:, -1] + W @ moment.mean).sum())
         if not (bends > 0.0 and lengths > 0.0):
             return
         found = bends / lengths
         if not 1.0 / FAR < found / self.curvature < FAR:
             self.curvature = found
-            self._metric = Preconditioner(self._moment, found, self._ridge)
+            self._metric = self._metrics.of(self._ridge / found)
 
     def arrays(self) -> dict[str, Floats]:
         return {"s": np.array(self._s), "y": np.array(self._y)} if self._s else {}
@@ -271,14 +310,16 @@ class _Pairs:
         return -r
 
     def _solve(self, q: Floats) -> Floats:
-        return _joined(*self._metric.solve(q[:, :-1], q[:, -1]))
+        return _joined(*self._metric.solve(q[:, :-1], q[:, -1])) / self.curvature
 
 
 def _joined(W: Floats, b: Floats) -> Floats:
     return np.concatenate([W, b[:, None]], axis=1)
 
 
-def _search(objective: Objective, point: _Point, direction: Floats, precise: bool) -> tuple[_Point | None, float, int]:
+def _along(
+    objective: Objective, point: _Point, direction: Floats, precise: bool
+) -> Asking[tuple[_Point | None, float, int]]:
     """(a point along the direction that meets Wolfe's conditions, or None; its step; passes)."""
     dW, db = direction[:, :-1], direction[:, -1]
     slope = float((point.dW * dW).sum() + point.db @ db)
@@ -288,7 +329,7 @@ def _search(objective: Objective, point: _Point, direction: Floats, precise: boo
     noise = (NOISE_PRECISE if precise else NOISE) * abs(value)
     low, high, step = 0.0, math.inf, 1.0
     for trial in range(1, TRIALS + 1):
-        following = _Point.at(objective, point.W + step * dW, point.b + step * db, precise)
+        following = yield from _at(objective, point.W + step * dW, point.b + step * db, precise)
         found = following.evaluation.objective
         new_slope = float((following.dW * dW).sum() + following.db @ db)
         falls = found <= value + SUFFICIENT * step * slope
@@ -306,9 +347,9 @@ def _search(objective: Objective, point: _Point, direction: Floats, precise: boo
 
 def _certified(
     objective: Objective, W: Floats, b: Floats, tol: float, passes: float, clock: Clock
-) -> tuple[tuple[Certificate, Floats, Floats], float]:
+) -> Asking[tuple[tuple[Certificate, Floats, Floats], float]]:
     """((certificate, W, b with its bias balanced), passes)."""
-    b, gradient, used = balance(objective, W, b, tol)
+    b, gradient, used = yield from balance(objective, W, b, tol)
     certificate = certify(objective, W, b, gradient=gradient, passes=passes + used, seconds=clock())
     return (certificate, W, b), certificate.passes
 

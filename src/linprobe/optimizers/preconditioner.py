@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.linalg
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
 
-__all__ = ["Preconditioner", "SecondMoment", "second_moment"]
+__all__ = ["Preconditioner", "Preconditioners", "SecondMoment", "second_moment"]
 
 ROWS_PER_FEATURE = 3
 """Rows of the sample per feature: the moment of a sample of 3 D rows serves like that of all, to a pass or two."""
@@ -90,29 +91,29 @@ def _blocks(n_rows: int, n_features: int) -> list[slice]:
 
 
 class Preconditioner:
-    """Solves with M = curvature * moment + ridge * I for W, and with `curvature` for the bias about the mean.
+    """Solves with M = moment + ratio * I for W, and with 1 for the bias about the mean.
 
     In float32, by a Cholesky factor of M, or, from n < D sampled rows R, by Woodbury's identity with one of the
     (n, n) matrix R Rᵀ.
 
     Args:
         moment: of the features.
-        curvature: of the loss along scores, typical rather than worst.
-        ridge: 2 * reg * (coefficient of W² in the penalty), >= 0.
+        ratio: of the ridge, 2 * reg * (coefficient of W² in the penalty), to the curvature of the loss along
+            scores, typical rather than worst; >= 0.
     """
 
-    def __init__(self, moment: SecondMoment, curvature: float, ridge: float) -> None:
-        self._moment, self._curvature = moment, curvature
+    def __init__(self, moment: SecondMoment, ratio: float) -> None:
+        self._moment = moment
         D = len(moment.mean)
-        least = RIDGE * curvature * moment.trace / max(1, D)
-        self._ridge = max(ridge, least, float(np.finfo(np.float32).tiny) * 1e8)
+        least = RIDGE * moment.trace / max(1, D)
+        self._ratio = max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8)
         if moment.matrix is not None:
-            M = np.array(moment.matrix * np.float32(curvature), order="F")
-            M[np.diag_indices(D)] += np.float32(self._ridge)
+            M = np.array(moment.matrix, order="F")
+            M[np.diag_indices(D)] += np.float32(self._ratio)
         else:
             assert moment.rows is not None
             M = np.asfortranarray(moment.rows @ moment.rows.T)
-            M[np.diag_indices(len(M))] += np.float32(self._ridge / curvature)
+            M[np.diag_indices(len(M))] += np.float32(self._ratio)
         self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
 
     def solve(self, dW: Floats, db: Floats) -> tuple[Floats, Floats]:
@@ -126,6 +127,29 @@ class Preconditioner:
             rows = self._moment.rows
             assert rows is not None
             inner = scipy.linalg.cho_solve(self._factor, rows @ centred, overwrite_b=True, check_finite=False)
-            step = (centred - rows.T @ inner) / np.float32(self._ridge)
+            step = (centred - rows.T @ inner) / np.float32(self._ratio)
         step_W = np.ascontiguousarray(step.T).astype(np.float64)
-        return step_W, db / self._curvature - step_W @ mean
+        return step_W, db - step_W @ mean
+
+
+class Preconditioners:
+    """The preconditioners of one moment, each factored once.
+
+    Args:
+        moment: of the features.
+        coarse: whether ratios within a factor of 2 share a factor: a metric that is off by so much costs a pass
+            or two, a factor more than that.
+    """
+
+    def __init__(self, moment: SecondMoment, *, coarse: bool = False) -> None:
+        self.moment = moment
+        self._coarse = coarse
+        self._known: dict[float, Preconditioner] = {}
+
+    def of(self, ratio: float) -> Preconditioner:
+        """The one of this ratio, or of a near one."""
+        if self._coarse and ratio > 0.0:
+            ratio = 4.0 ** round(math.log(ratio, 4.0))
+        if ratio not in self._known:
+            self._known[ratio] = Preconditioner(self.moment, ratio)
+        return self._known[ratio]

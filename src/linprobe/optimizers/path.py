@@ -1,0 +1,237 @@
+"""A path of reg values: every optimum of a grid, with its certificate, for little more than one costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from linprobe.errors import ParameterError
+from linprobe.objective import Objective
+from linprobe.optimizers.admm import ADMM
+from linprobe.optimizers.asking import answer_together
+from linprobe.optimizers.base import Epoch, Solution, State, Status
+from linprobe.optimizers.exact import Exact
+from linprobe.optimizers.lbfgs import LBFGS, carried
+from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
+from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment, second_moment
+from linprobe.optimizers.trace import Clock
+from linprobe.shapes import Floats, check_range
+
+__all__ = ["Path", "Progress", "reg_grid", "solve_path"]
+
+ANCHORS = 4
+"""Every so many reg values one is solved from zero weights; those between begin from a curve through the anchors."""
+
+POINTS = 4
+"""Anchors that the curve goes through, at most: a cubic in log reg."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """The optima of a grid of reg values.
+
+    Attributes:
+        regs: as they were asked for.
+        solutions: one for each, with its certificate.
+        passes: passes over the images, a shared one counted once.
+        seconds: of all of it.
+    """
+
+    regs: tuple[float, ...]
+    solutions: tuple[Solution, ...]
+    passes: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a path is.
+
+    Attributes:
+        reg: of the member that made this step.
+        epoch: its row of the trace, as in `Epoch`.
+        n_done: members whose search has ended.
+        n_members: all of them.
+    """
+
+    reg: float
+    epoch: Epoch
+    n_done: int
+    n_members: int
+
+
+def reg_grid(text: str) -> tuple[float, ...]:
+    """The reg values of `LOW:HIGH:COUNT`, evenly spaced in their logarithm, or of a list `A,B,...`.
+
+    Raises:
+        ParameterError: it is neither, or holds a value that is no weight of a penalty.
+    Example:
+        >>> reg_grid("1e-2:1:3")
+        (0.01, 0.1, 1.0)
+    """
+    expected = "expected LOW:HIGH:COUNT, as in 1e-6:1e0:20, or values with commas between them"
+    try:
+        if ":" in text:
+            low, high, count = text.split(":")
+            n = int(count)
+            if not (0.0 < float(low) <= float(high) < math.inf and n >= 1) or (n == 1 and float(low) != float(high)):
+                raise ValueError
+            values = np.geomspace(float(low), float(high), n).tolist()
+        else:
+            values = [float(value) for value in text.split(",")]
+    except ValueError:
+        raise ParameterError(f"reg grid {text!r}; {expected}.") from None
+    return check_regs(values)
+
+
+def check_regs(regs: Sequence[float]) -> tuple[float, ...]:
+    """`regs` as floats, without repeats, in ascending order.
+
+    Raises:
+        ParameterError: there is none, or one is negative or not finite.
+    """
+    if len(regs) == 0:
+        raise ParameterError("the reg grid is empty; give at least one value.")
+    for reg in regs:
+        check_range("reg", reg, low=0.0)
+    return tuple(sorted({float(reg) for reg in regs}))
+
+
+def solve_path(
+    objective: Objective,
+    regs: Sequence[float],
+    *,
+    tol: float = 1e-4,
+    max_iter: int = 1000,
+    callback: Callable[[Progress], None] | None = None,
+    moment: SecondMoment | ExactMoment | None = None,
+) -> Path:
+    """The optimum for each reg value, all other things as in `objective` (whose own reg is not looked at).
+
+    Smooth objectives are solved jointly: every pass over the images serves all members that are not certified yet,
+    their weights stacked. Every fourth reg value begins at zero weights, the others on a cubic through these in
+    log reg, with the curvature that the nearest of them met; reg values within a factor of 4 share one factor of
+    the second moment. Objectives with kinks are solved one after the other, from the largest reg down, each from
+    the weights and the dual point of the one before, with one second moment for all.
+
+    Args:
+        regs: each >= 0.
+        tol, max_iter: as in `Exact`.
+        callback: told of each step of each member.
+        moment: of the features, if it is there already: what `path_moment` gives.
+    Raises:
+        ParameterError: a reg value, tol or max_iter out of range.
+        IncompatibleError: as for `Exact`.
+    """
+    regs = check_regs(regs)
+    check_range("tol", tol, low=0.0)
+    method = Exact(tol, max_iter).method(objective.with_reg(max(regs)))
+    clock = Clock(0.0)
+    with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+        if moment is None:
+            moment = path_moment(objective, regs)
+        if isinstance(method, LBFGS):
+            if not isinstance(moment, SecondMoment):
+                raise TypeError("a smooth objective takes a SecondMoment")
+            solutions, passes = _jointly(method, objective, regs, moment, callback)
+        else:
+            if not isinstance(moment, ExactMoment):
+                raise TypeError("an objective with kinks takes an ExactMoment")
+            solutions, passes = _in_turn(method, objective, regs, moment, callback)
+    return Path(regs, tuple(solutions), passes, clock())
+
+
+def path_moment(objective: Objective, regs: Sequence[float]) -> SecondMoment | ExactMoment:
+    """The second moment that `solve_path` needs: of a sample for a smooth objective, else of all images."""
+    method = Exact().method(objective.with_reg(max(regs)))
+    return second_moment(objective) if isinstance(method, LBFGS) else exact_moment(objective)
+
+
+class _Teller:
+    """Hands the rows of each member's trace on."""
+
+    def __init__(self, callback: Callable[[Progress], None] | None, n_members: int) -> None:
+        self.callback, self.n_members, self.n_done = callback, n_members, 0
+
+    def of(self, reg: float) -> Callable[[Epoch], None] | None:
+        """The callback of a member."""
+        callback = self.callback
+        if callback is None:
+            return None
+        return lambda epoch: callback(Progress(reg, epoch, self.n_done, self.n_members))
+
+
+def _jointly(
+    method: LBFGS,
+    objective: Objective,
+    regs: tuple[float, ...],
+    moment: SecondMoment,
+    callback: Callable[[Progress], None] | None,
+) -> tuple[list[Solution], float]:
+    metrics, teller = Preconditioners(moment, coarse=True), _Teller(callback, len(regs))
+    members = [objective.with_reg(reg) for reg in regs]
+    # without a penalty there is no curve to follow, and the first gradient norm is a measure of the last
+    free = [i for i, reg in enumerate(regs) if reg > 0.0]
+    chosen = {*free[::-ANCHORS], *free[:1], *(i for i, reg in enumerate(regs) if reg == 0.0)}
+    anchors = sorted(chosen)
+    searches = [method.search(members[i], metrics, callback=teller.of(regs[i])) for i in anchors]
+    found, passes = answer_together(objective, searches)
+    solutions = dict(zip(anchors, found, strict=True))
+    teller.n_done = len(anchors)
+    between = [i for i in range(len(regs)) if i not in chosen]
+    known = [i for i in anchors if regs[i] > 0.0]
+    stopped = any(solution.status is Status.INTERRUPTED for solution in found)
+    if stopped:  # the others are certified where they would have begun
+        method = replace(method, max_iter=0)
+    searches = []
+    for i in between:
+        W, b = _interpolated([regs[j] for j in known], [solutions[j] for j in known], regs[i])
+        nearest = min(known, key=lambda j: abs(math.log(regs[j] / regs[i])))
+        start = carried(solutions[nearest].state, members[i].squares - members[nearest].squares, W, b)
+        searches.append(method.search(members[i], metrics, start, teller.of(regs[i])))
+    rest, more = answer_together(objective, searches)
+    solutions |= {i: _ended(solution, stopped) for i, solution in zip(between, rest, strict=True)}
+    return [solutions[i] for i in range(len(regs))], passes + more
+
+
+def _ended(solution: Solution, stopped: bool) -> Solution:
+    """The solution; if Ctrl-C stopped the path, marked so unless it is certified all the same."""
+    return replace(solution, status=Status.INTERRUPTED) if stopped and solution.status is Status.MAX_ITER else solution
+
+
+def _interpolated(regs: list[float], solutions: list[Solution], reg: float) -> tuple[Floats, Floats]:
+    """W and b at `reg`, on the polynomial in log reg through the nearest solutions."""
+    order = sorted(range(len(regs)), key=lambda j: abs(math.log(regs[j] / reg)))[:POINTS]
+    t = [math.log(regs[j] / reg) for j in order]
+    W, b = np.zeros_like(solutions[0].W), np.zeros_like(solutions[0].b)
+    for n, j in enumerate(order):
+        weight = math.prod(t[m] / (t[m] - t[n]) for m in range(len(order)) if m != n)
+        W += weight * solutions[j].W
+        b += weight * solutions[j].b
+    return W, b
+
+
+def _in_turn(
+    method: ADMM,
+    objective: Objective,
+    regs: tuple[float, ...],
+    moment: ExactMoment,
+    callback: Callable[[Progress], None] | None,
+) -> tuple[list[Solution], float]:
+    teller = _Teller(callback, len(regs))
+    solutions: list[Solution] = []
+    start: State | None = None
+    for reg in reversed(regs):
+        stopped = any(solution.status is Status.INTERRUPTED for solution in solutions)
+        if stopped:
+            method = replace(method, max_iter=0)
+        solution = method.minimize(objective.with_reg(reg), start, teller.of(reg), moment=moment)
+        solutions.append(_ended(solution, stopped))
+        teller.n_done += 1
+        kept = {name: array for name, array in solution.state.arrays.items() if not name.startswith("miss")}
+        start = State(0, kept)
+    return solutions[::-1], sum(solution.passes for solution in solutions)
