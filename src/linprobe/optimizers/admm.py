@@ -134,8 +134,8 @@ class _Search:
         self.wanted = numbers.get("wanted", settings.tol)
         alone = objective.sizes > 0.0 and objective.squares == 0.0
         self.slack = numbers.get("slack", MOST_SLACK if alone else 0.0)
-        self.least = math.inf  # the lowest objective of a candidate
-        self.candidate = self._candidate()
+        self.least = numbers.get("least", math.inf)  # the lowest objective of a candidate
+        self.candidate = (arrays["best_W"], arrays["best_b"]) if "best_W" in arrays else self._candidate()
 
     def run(self) -> Solution:
         """Rounds until the gap is small enough, or the budget is spent."""
@@ -330,6 +330,8 @@ class _Search:
             arrays |= {"copy": self.copy, "price": self.price}
         if self.miss is not None:
             arrays |= {"miss": self.miss[0], "miss_columns": self.miss[1]}
+        if math.isfinite(self.least):
+            arrays |= {"best_W": self.candidate[0], "best_b": self.candidate[1]}
         numbers = {
             "seconds": seconds,
             "passes": self.passes,
@@ -337,6 +339,7 @@ class _Search:
             "wanted": self.wanted,
             "slack": self.slack,
             "rho": self.rho,
+            "least": self.least,
         }
         return State(self.rounds, arrays, numbers)
 

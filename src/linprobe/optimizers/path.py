@@ -26,6 +26,9 @@ __all__ = ["Path", "Progress", "reg_grid", "solve_path"]
 ANCHORS = 4
 """Every so many reg values one is solved from zero weights; those between begin from a curve through the anchors."""
 
+KEPT = ("W", "b", "copy", "price", "z", "g")
+"""What of the state of ADMM serves the next reg value too."""
+
 POINTS = 4
 """Anchors that the curve goes through, at most: a cubic in log reg."""
 
@@ -232,6 +235,6 @@ def _in_turn(
         solution = method.minimize(objective.with_reg(reg), start, teller.of(reg), moment=moment)
         solutions.append(_ended(solution, stopped))
         teller.n_done += 1
-        kept = {name: array for name, array in solution.state.arrays.items() if not name.startswith("miss")}
+        kept = {name: solution.state.arrays[name] for name in KEPT if name in solution.state.arrays}
         start = State(0, kept)
     return solutions[::-1], sum(solution.passes for solution in solutions)
