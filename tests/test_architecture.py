@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 """A room, and what it may import: rooms, or single modules of a room. Each room may import itself."""
 
 HEAVY = {
-    "sklearn": {"classifiers.linear", "data.digits"},
+    "sklearn": {"classifiers", "data.digits"},
     "scipy": {"classifiers.linear", "engines.threads", "optimizers.preconditioner", "optimizers.normal_equations"},
     "torch": set(),
     "pandas": set(),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from linprobe import data, errors, gradcheck, losses, optimizers, penalties
     from linprobe.classifiers.linear import LinearClassifier
+    from linprobe.classifiers.linear_cv import LinearClassifierCV
     from linprobe.classifiers.model_file import load_model
     from linprobe.data.base import open_dataset
     from linprobe.errors import LinprobeError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LinearClassifier",
+    "LinearClassifierCV",
     "LinprobeError",
     "Objective",
     "Status",
@@ -45,6 +47,7 @@ __all__ = [
 _ROOMS = ("data", "errors", "gradcheck", "losses", "optimizers", "penalties")
 _HOMES = {
     "LinearClassifier": "linprobe.classifiers.linear",
+    "LinearClassifierCV": "linprobe.classifiers.linear_cv",
     "LinprobeError": "linprobe.errors",
     "Objective": "linprobe.objective",
     "Status": "linprobe.optimizers.base",

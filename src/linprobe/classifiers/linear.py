@@ -124,6 +124,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     """
 
     image_shape_: tuple[int, ...] | None
+    feature_names_in_: npt.NDArray[Any]
 
     def __init__(
         self,
@@ -186,15 +187,26 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             ValueError, TypeError: scikit-learn's, for an X that is not a finite, dense table.
         """
         self.check_parameters()
-        X, y = validate_data(self, X, y, dtype=list(DTYPES))
+        X, labels, weight = self.checked(self, X, y, sample_weight)
+        self._train(X, labels, None, weight, None, None, None)
+        self._warn_unless_good()
+        return self
+
+    def checked(
+        self, estimator: BaseEstimator, X: Any, y: Any, sample_weight: npt.ArrayLike | None
+    ) -> tuple[npt.NDArray[Any], Labels, Floats | None]:
+        """(X as it will be read, labels 0..K-1, row weights or None) of what was given to `fit`; sets `classes_`.
+
+        Args:
+            estimator: whose attributes `n_features_in_` and `feature_names_in_` are set: itself, or what wraps it.
+        """
+        X, y = validate_data(estimator, X, y, dtype=list(DTYPES))
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         self._check_two_classes(labels)
         weight = self._row_weights(sample_weight, labels)
         self.image_shape_ = None
-        self._train(X, labels.astype(np.int64), None, weight, None, None, None)
-        self._warn_unless_good()
-        return self
+        return X, labels.astype(np.int64), weight
 
     def fit_sets(
         self: Fitted,
@@ -270,11 +282,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         if first:
             self.image_shape_ = None
             self.affine_ = self._fit_affine(X, None, weight)
-        objective = self._objective(X, labels, None, weight)
+        objective = self.objective_of(X, labels, None, weight)
         start = None if first else self._stream_state()
         epochs = 1 if start is None else start.epoch + 1
         optimizer = self._sgd(self._seed(), epochs=epochs, schedule="constant")
-        self._keep(optimizer.minimize(objective, start), objective)
+        self.keep(optimizer.minimize(objective, start), objective)
         self._warn_unless_good()
         return self
 
@@ -344,7 +356,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
                 f"patience = {self.patience} needs validation rows; set validation_fraction, or patience=None."
             )
         self.affine_ = self._fit_affine(X, rows, weight)
-        objective = self._objective(X, y, rows, weight)
+        objective = self.objective_of(X, y, rows, weight)
         optimizer: Optimizer
         if self.optimizer == "sgd":
             optimizer = self._sgd(seed, epochs=self.epochs, schedule=self.schedule)
@@ -352,10 +364,23 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             optimizer = Exact(max_iter=self.max_iter, tol=self.tol)
         else:
             optimizer = GradientDescent(max_iter=self.max_iter, tol=self.tol)
-        solution = optimizer.minimize(objective, start, callback, None if held is None else self._objective(*held))
-        self._keep(solution, objective)
+        solution = optimizer.minimize(objective, start, callback, None if held is None else self.objective_of(*held))
+        self.keep(solution, objective)
 
-    def _keep(self, solution: Solution, objective: Objective) -> None:
+    def begin(
+        self,
+        other: LinearClassifier,
+        X: npt.NDArray[Any],
+        rows: npt.NDArray[np.int64] | None,
+        weight: Floats | None,
+    ) -> None:
+        """Take the classes of `other`, and learn the map of the input from these rows of X: before `objective_of`."""
+        self.classes_, self.image_shape_, self.n_features_in_ = other.classes_, other.image_shape_, int(X.shape[1])
+        if hasattr(other, "feature_names_in_"):
+            self.feature_names_in_ = other.feature_names_in_
+        self.affine_ = self._fit_affine(X, rows, weight)
+
+    def keep(self, solution: Solution, objective: Objective) -> None:
         """Set the attributes that come from a solution."""
         self.loss_, self.penalty_ = objective.loss, objective.penalty
         self.solution_, self.certificate_ = solution, solution.certificate
@@ -373,9 +398,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             W, b = fold(W, b, self.affine_.scale, self.affine_.shift)
         self.coef_, self.intercept_ = W.copy(), b.copy()
 
-    def _objective(
+    def objective_of(
         self, X: npt.NDArray[Any], y: Labels, rows: npt.NDArray[np.int64] | None, weight: Floats | None
     ) -> Objective:
+        """The objective over these rows of X, mapped as `begin` learnt it."""
         return Objective(
             X,
             y,

@@ -29,16 +29,32 @@ class ExactMoment:
         matrix: (D, D), or, where there are fewer images than features, the matrix (N, N) of the products
             sqrt(a_i a_j) (x'_i - mean)·(x'_j - mean), which has the same eigenvalues but for zeros.
         of_features: whether it is the first.
+        weight: total weight of the images.
     """
 
     mean: Floats
     matrix: Floats
     of_features: bool
+    weight: float
 
     @property
     def trace(self) -> float:
         """Total variance of the features."""
         return float(np.trace(self.matrix))
+
+    def without(self, part: ExactMoment) -> ExactMoment:
+        """That of the other images, when `part` is of some of them: folds share one reading of the images.
+
+        w_a C_a = w C - w_b C_b - (w_a w_b / w) (m_a - m_b)(m_a - m_b)ᵀ, for the moments about the means m.
+        """
+        if not (self.of_features and part.of_features):
+            raise ValueError("only moments of the features can be taken from one another")
+        left = self.weight - part.weight
+        mean = (self.weight * self.mean - part.weight * part.mean) / left
+        apart = mean - part.mean
+        matrix = (self.weight / left) * self.matrix - (part.weight / left) * part.matrix
+        matrix -= (part.weight / self.weight) * apart[:, None] * apart
+        return ExactMoment(mean, matrix, True, left)
 
 
 def exact_moment(objective: Objective) -> ExactMoment:
@@ -59,7 +75,7 @@ def exact_moment(objective: Objective) -> ExactMoment:
     if D <= N:
         matrix = objective.engine.second_moment() / objective.examples.total_weight
         matrix -= mean[:, None] * mean
-        return ExactMoment(mean, matrix, True)
+        return ExactMoment(mean, matrix, True, objective.examples.total_weight)
     roots = np.sqrt(shares)
     gram = np.zeros((N, N))
     size = max(1, 2**23 // D)
@@ -70,7 +86,7 @@ def exact_moment(objective: Objective) -> ExactMoment:
             right = left if other == block else (objective.examples.mapped(other) - mean) * roots[other, None]
             gram[block, other] = left @ right.T
             gram[other, block] = gram[block, other].T
-    return ExactMoment(mean, gram, False)
+    return ExactMoment(mean, gram, False, objective.examples.total_weight)
 
 
 class NormalEquations:

@@ -1,0 +1,174 @@
+"""Choosing reg: the whole grid solved on each part of the images, and judged by the images that the part leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+
+from linprobe.certificate import Certificate
+from linprobe.classifiers.linear import LinearClassifier
+from linprobe.objective import Objective
+from linprobe.optimizers.base import Status
+from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
+from linprobe.optimizers.path import Path, Progress, path_moment, solve_path
+from linprobe.optimizers.preconditioner import SecondMoment
+from linprobe.shapes import Floats, Labels
+
+__all__ = ["Choice", "PartScores", "Rows", "Selector"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled rows of one array.
+
+    Attributes:
+        X: (M, D), as it lies in memory.
+        y: (N,) integers, one for each used row.
+        rows: (N,) positions in X, or None for all.
+        weight: (N,), or None for all ones.
+    """
+
+    X: npt.NDArray[np.generic]
+    y: Labels
+    rows: npt.NDArray[np.int64] | None = None
+    weight: Floats | None = None
+
+    def at(self, positions: npt.NDArray[np.int64]) -> Rows:
+        """Some of them, by position 0..N-1."""
+        rows = positions if self.rows is None else self.rows[positions]
+        return Rows(self.X, self.y[positions], rows, None if self.weight is None else self.weight[positions])
+
+
+@dataclass(frozen=True)
+class PartScores:
+    """A grid solved on one part of the images.
+
+    Attributes:
+        accuracies, losses: (L,) on the images left out: share classified correctly, mean of L_i.
+        certificates, statuses: of the L members, on the images they were trained on.
+        passes, seconds: of all of them together.
+    """
+
+    accuracies: tuple[float, ...]
+    losses: tuple[float, ...]
+    certificates: tuple[Certificate, ...]
+    statuses: tuple[Status, ...]
+    passes: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The reg value with the highest accuracy on images left out, on average; of equal ones the largest.
+
+    Attributes:
+        regs: (L,) ascending.
+        parts: the scores of each part.
+    """
+
+    regs: tuple[float, ...]
+    parts: tuple[PartScores, ...]
+
+    @property
+    def accuracies(self) -> npt.NDArray[np.float64]:
+        """(L,) mean over the parts."""
+        mean: npt.NDArray[np.float64] = np.mean([part.accuracies for part in self.parts], axis=0)
+        return mean
+
+    @property
+    def losses(self) -> npt.NDArray[np.float64]:
+        """(L,) mean over the parts."""
+        mean: npt.NDArray[np.float64] = np.mean([part.losses for part in self.parts], axis=0)
+        return mean
+
+    @property
+    def best(self) -> int:
+        """Position of the chosen value."""
+        accuracies = self.accuracies
+        return int(np.flatnonzero(accuracies == accuracies.max())[-1])
+
+
+class Selector:
+    """Solves the grid on parts of the images, and the chosen member on all of them.
+
+    The second moment of all images is computed once, and that of a part is it less that of the images left out;
+    smooth objectives share one sample of it, which is a preconditioner and need not be exact.
+
+    Args:
+        classifier: its parameters, but for reg, are those of every member; `classes_` is set, nothing is fitted.
+        images: all that may be trained on.
+        regs: the grid.
+        callback: told of each step of each member.
+    """
+
+    def __init__(
+        self,
+        classifier: LinearClassifier,
+        images: Rows,
+        regs: Sequence[float],
+        callback: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.classifier, self.images, self.regs, self.callback = classifier, images, tuple(regs), callback
+        self._moment: SecondMoment | ExactMoment | None = None
+
+    def part(self, train: npt.NDArray[np.int64] | None, held_out: Rows, left_out: bool = True) -> PartScores:
+        """The grid solved on the images at positions `train` (None: all), judged by others.
+
+        Args:
+            left_out: whether `held_out` are exactly the images that are not in `train`.
+        """
+        images = self.images if train is None else self.images.at(train)
+        member, objective = self._objective(images)
+        moment = self._moment_of(objective, held_out if train is not None and left_out else None)
+        path = self._solve(objective, self.regs, moment)
+        held = member.objective_of(held_out.X, held_out.y, held_out.rows, held_out.weight)
+        # one by one: a stack of thousands of templates would be copied for each thread
+        judged = [held.evaluate(solution.W, solution.b) for solution in path.solutions]
+        return PartScores(
+            tuple(evaluation.accuracy for evaluation in judged),
+            tuple(evaluation.data_loss for evaluation in judged),
+            tuple(_certificate(solution.certificate) for solution in path.solutions),
+            tuple(solution.status for solution in path.solutions),
+            path.passes,
+            path.seconds,
+        )
+
+    def refit(self, reg: float) -> LinearClassifier:
+        """The classifier fitted to all images with this reg."""
+        member, objective = self._objective(self.images)
+        member.set_params(reg=reg)
+        objective = objective.with_reg(reg)
+        path = self._solve(objective, [reg], self._moment_of(objective, None))
+        member.keep(path.solutions[0], objective)
+        return member
+
+    def _solve(self, objective: Objective, regs: Sequence[float], moment: SecondMoment | ExactMoment | None) -> Path:
+        tol, max_iter = self.classifier.tol, self.classifier.max_iter
+        return solve_path(objective, regs, tol=tol, max_iter=max_iter, callback=self.callback, moment=moment)
+
+    def _objective(self, images: Rows) -> tuple[LinearClassifier, Objective]:
+        member: LinearClassifier = clone(self.classifier)
+        member.set_params(reg=max(self.regs))
+        member.begin(self.classifier, images.X, images.rows, images.weight)
+        return member, member.objective_of(images.X, images.y, images.rows, images.weight)
+
+    def _moment_of(self, objective: Objective, left_out: Rows | None) -> SecondMoment | ExactMoment | None:
+        if self._moment is None:
+            self._moment = path_moment(self._objective(self.images)[1], self.regs)
+        total = self._moment
+        if isinstance(total, SecondMoment) or left_out is None:
+            return total if isinstance(total, SecondMoment) or objective.n_images == len(self.images.y) else None
+        if not total.of_features or objective.n_images < objective.n_features:
+            return None
+        member, _ = self._objective(self.images)
+        part = member.objective_of(left_out.X, left_out.y, left_out.rows, left_out.weight)
+        return total.without(exact_moment(part)) if part.n_images >= part.n_features else None
+
+
+def _certificate(certificate: Certificate | None) -> Certificate:
+    assert certificate is not None  # the exact optimizers give one
+    return certificate
