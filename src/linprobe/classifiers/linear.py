@@ -204,7 +204,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         self._check_two_classes(labels)
-        weight = self._row_weights(sample_weight, labels)
+        weight = self.row_weights(sample_weight, labels)
         self.image_shape_ = None
         return X, labels.astype(np.int64), weight
 
@@ -242,7 +242,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self._check_two_classes(train.y)
         self.n_features_in_ = int(train.X.shape[1])
         self.image_shape_ = train.image_shape
-        weight = self._row_weights(None, train.y)
+        weight = self.row_weights(None, train.y)
         self._train(train.X, train.y, train.rows, weight, validation, callback, start)
         return self
 
@@ -278,7 +278,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         check_classification_targets(y)
         self._check_classes(classes, first)
         labels = self._positions(y)
-        weight = self._row_weights(sample_weight, labels)
+        weight = self.row_weights(sample_weight, labels)
         if first:
             self.image_shape_ = None
             self.affine_ = self._fit_affine(X, None, weight)
@@ -342,7 +342,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         seed = self._seed()
         held: tuple[npt.NDArray[Any], Labels, npt.NDArray[np.int64] | None, Floats | None] | None = None
         if validation is not None:
-            weight_held = self._row_weights(None, validation.y)
+            weight_held = self.row_weights(None, validation.y)
             held = (validation.X, validation.y, validation.rows, weight_held)
         elif self.validation_fraction:
             kept, out = self._hold_out(y, seed)
@@ -482,7 +482,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             ) from error
         return np.sort(kept), np.sort(out)
 
-    def _row_weights(self, sample_weight: npt.ArrayLike | None, y: Labels) -> Floats | None:
+    def row_weights(self, sample_weight: npt.ArrayLike | None, y: Labels) -> Floats | None:
         """Sample weight times class weight, (N,) float64; None where both are."""
         weight: Floats | None = None
         if sample_weight is not None:

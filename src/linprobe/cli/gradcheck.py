@@ -11,7 +11,7 @@ from linprobe.cli.options import Number, debug, json_output, objective_options, 
 
 @click.command(short_help="The analytic gradient against differences.")
 @click.argument("source")
-@objective_options
+@objective_options()
 @click.option(
     "--coordinates",
     type=click.IntRange(min=1),

@@ -8,13 +8,29 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-__all__ = ["IMAGE_SIZE", "LEARNING_RATE", "Number", "debug", "json_output", "objective_options", "reading", "threads"]
+__all__ = [
+    "IMAGE_SIZE",
+    "LEARNING_RATE",
+    "Grid",
+    "Number",
+    "classifier_options",
+    "debug",
+    "given",
+    "json_output",
+    "objective_options",
+    "reading",
+    "refuse_changes",
+    "threads",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LOSSES = ("softmax", "hinge", "squared-hinge")
 PENALTIES = ("l2", "l1", "elastic-net", "none")
+PREPROCESS = ("auto", "none", "unit", "center", "standardize")
+ENGINES = ("threads", "reference")
 
 
 class ImageSize(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
@@ -47,6 +63,24 @@ class LearningRate(click.ParamType):  # type: ignore[type-arg]  # generic only s
         if not 0 < rate < float("inf"):
             self.fail(f"{value!r}; expected a number > 0, or auto", param, ctx)
         return rate
+
+
+class Grid(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+    """reg values: `LOW:HIGH:COUNT` or `A,B,...`."""
+
+    name = "LOW:HIGH:COUNT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """The values, ascending."""
+        if isinstance(value, tuple):
+            return value
+        from linprobe.errors import ParameterError
+        from linprobe.optimizers.path import reg_grid
+
+        try:
+            return reg_grid(str(value))
+        except ParameterError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Number(click.FloatRange):
@@ -115,48 +149,131 @@ def reading(command: Command) -> Command:
     return command
 
 
-def objective_options(command: Command) -> Command:
-    """Options that say what is minimised: L(W, b) = (1/N) sum L_i + reg R(W)."""
+def classifier_options(command: Command) -> Command:
+    """Options of every exact fit, the same for every command that makes one."""
     for option in (
         click.option(
-            "--beta",
+            "--engine",
+            type=click.Choice(ENGINES),
+            default="threads",
+            show_default=True,
+            help="threads: the native core. reference: plain NumPy in float64, slow.",
+        ),
+        click.option(
+            "--tol",
             type=Number(min=0),
-            default=1.0,
+            default=1e-4,
             show_default=True,
             metavar="F",
-            help="Of the elastic net: R = sum (beta W² + |W|).",
+            help="What exact proves: the objective is above the least possible one by this share of it at most; "
+            "for gd, the norm of the gradient at which it has converged.",
         ),
         click.option(
-            "--reg",
-            type=Number(min=0),
-            default=1e-3,
+            "--max-iter",
+            type=click.IntRange(min=0),
+            default=1000,
             show_default=True,
-            metavar="F",
-            help="Weight of the penalty, lambda.",
+            metavar="N",
+            help="Iterations of exact and gd, at most.",
         ),
         click.option(
-            "--penalty",
-            type=click.Choice(PENALTIES),
-            default="l2",
+            "--preprocess",
+            type=click.Choice(PREPROCESS),
+            default="auto",
             show_default=True,
-            help="R(W): l2 = sum W², l1 = sum |W|, elastic-net = sum (beta W² + |W|); the bias is not penalised.",
+            help="unit: pixels / 255; center: the same, minus the mean image; standardize: mean 0, deviation 1; "
+            "auto: center. Vectors are not divided by 255.",
         ),
         click.option(
-            "--delta",
-            type=Number(min=0, min_open=True),
-            default=1.0,
-            show_default=True,
-            metavar="F",
-            help="Margin that the hinge losses ask of the correct class, in the unit of the scores.",
-        ),
-        click.option(
-            "--loss",
-            type=click.Choice(LOSSES),
-            default="softmax",
-            show_default=True,
-            help="L_i: softmax = -log p_y; hinge = sum over j != y of max(0, s_j - s_y + delta); "
-            "squared-hinge = the sum of their squares.",
+            "--class-weight",
+            type=click.Choice(["balanced"]),
+            help="balanced: weigh the images of class k by N / (K n_k), so that all classes count the same.  "
+            "[default: none]",
         ),
     ):
         command = option(command)
     return command
+
+
+def objective_options(*, with_reg: bool = True) -> Callable[[Command], Command]:
+    """Options that say what is minimised: L(W, b) = (1/N) sum L_i + reg R(W)."""
+
+    def add(command: Command) -> Command:
+        for option in OBJECTIVE_OPTIONS if with_reg else (OBJECTIVE_OPTIONS[0], *OBJECTIVE_OPTIONS[2:]):
+            command = option(command)
+        return command
+
+    return add
+
+
+def given(ctx: click.Context, name: str) -> bool:
+    """Whether the parameter stands on the command line."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def refuse_changes(
+    ctx: click.Context, options: dict[str, Any], settings: dict[str, Any], free: tuple[str, ...]
+) -> None:
+    """Raise UsageError for an option that was given and would give a resumed run other bits.
+
+    Args:
+        settings: of the run.
+        free: parameters on which the result does not depend.
+    """
+    from linprobe.runs.train import absolute_source
+
+    known = {**settings, **settings.get("classifier", {})}
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if name in free or not given(ctx, name):
+            continue
+        asked = absolute_source(options[name]) if name == "source" else options[name]
+        asked = list(asked) if isinstance(asked, tuple) else asked
+        if name not in known or asked != known[name]:
+            label = "SOURCE" if name == "source" else parameter.opts[0]
+            has = f", which has {known[name]}" if name in known else ""
+            raise click.UsageError(f"{label} {asked} cannot be given to a run that is resumed{has}; leave it out", ctx)
+
+
+OBJECTIVE_OPTIONS = (
+    click.option(
+        "--beta",
+        type=Number(min=0),
+        default=1.0,
+        show_default=True,
+        metavar="F",
+        help="Of the elastic net: R = sum (beta W² + |W|).",
+    ),
+    click.option(
+        "--reg",
+        type=Number(min=0),
+        default=1e-3,
+        show_default=True,
+        metavar="F",
+        help="Weight of the penalty, lambda.",
+    ),
+    click.option(
+        "--penalty",
+        type=click.Choice(PENALTIES),
+        default="l2",
+        show_default=True,
+        help="R(W): l2 = sum W², l1 = sum |W|, elastic-net = sum (beta W² + |W|); the bias is not penalised.",
+    ),
+    click.option(
+        "--delta",
+        type=Number(min=0, min_open=True),
+        default=1.0,
+        show_default=True,
+        metavar="F",
+        help="Margin that the hinge losses ask of the correct class, in the unit of the scores.",
+    ),
+    click.option(
+        "--loss",
+        type=click.Choice(LOSSES),
+        default="softmax",
+        show_default=True,
+        help="L_i: softmax = -log p_y; hinge = sum over j != y of max(0, s_j - s_y + delta); "
+        "squared-hinge = the sum of their squares.",
+    ),
+)
+"""From the last to the first, as decorators are applied; reg is the second."""

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from linprobe.cli.options import (
     LEARNING_RATE,
     Number,
+    classifier_options,
     debug,
+    given,
     json_output,
     objective_options,
     reading,
+    refuse_changes,
     threads,
 )
 
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
 SCHEDULES = ("constant", "step", "exponential", "cosine", "inverse", "1/t")
 UPDATES = ("plain", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
-PREPROCESS = ("auto", "none", "unit", "center", "standardize")
-ENGINES = ("threads", "reference")
 
 NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", "out")
 """Parameters of the command that are no parameters of LinearClassifier; all others have the same name there."""
@@ -46,20 +46,7 @@ WARNED = ("diverged", "stalled", "max_iter", "separable")
 
 @click.command(short_help="Train on the images of a source, leave a run folder.")
 @click.argument("source", required=False)
-@objective_options
-@click.option(
-    "--class-weight",
-    type=click.Choice(["balanced"]),
-    help="balanced: weigh the images of class k by N / (K n_k), so that all classes count the same.  [default: none]",
-)
-@click.option(
-    "--preprocess",
-    type=click.Choice(PREPROCESS),
-    default="auto",
-    show_default=True,
-    help="unit: pixels / 255; center: the same, minus the mean image; standardize: mean 0, deviation 1; "
-    "auto: center. Vectors are not divided by 255.",
-)
+@objective_options()
 @click.option(
     "--optimizer",
     type=click.Choice(["exact", "sgd", "gd"]),
@@ -115,30 +102,7 @@ WARNED = ("diverged", "stalled", "max_iter", "separable")
     help="End sgd when the validation loss has not fallen for E epochs, and keep the weights with the lowest; "
     "needs validation images.  [default: never]",
 )
-@click.option(
-    "--max-iter",
-    type=click.IntRange(min=0),
-    default=1000,
-    show_default=True,
-    metavar="N",
-    help="Iterations of exact and gd, at most.",
-)
-@click.option(
-    "--tol",
-    type=Number(min=0),
-    default=1e-4,
-    show_default=True,
-    metavar="F",
-    help="What exact proves: the objective is above the least possible one by this share of it at most; for gd, "
-    "the norm of the gradient at which it has converged.",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(ENGINES),
-    default="threads",
-    show_default=True,
-    help="threads: the native core. reference: plain NumPy in float64, slow.",
-)
+@classifier_options
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -202,10 +166,10 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
 
     if options["source"] is None:
         raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
-    if options["optimizer"] == "gd" and _given(ctx, "epochs") and not _given(ctx, "max_iter"):
+    if options["optimizer"] == "gd" and given(ctx, "epochs") and not given(ctx, "max_iter"):
         options["max_iter"] = options["epochs"]
     for name in ONLY_SGD:
-        if options["optimizer"] != "sgd" and _given(ctx, name) and (name, options["optimizer"]) != ("epochs", "gd"):
+        if options["optimizer"] != "sgd" and given(ctx, name) and (name, options["optimizer"]) != ("epochs", "gd"):
             option = "--" + name.replace("_", "-")
             raise click.UsageError(
                 f"{option} is of --optimizer sgd, not of {options['optimizer']}; add --optimizer sgd, or leave it out",
@@ -238,7 +202,7 @@ def _resume(ctx: click.Context, options: dict[str, Any]) -> RunResult:
     from linprobe.runs.train import resume
 
     settings = RunFolder.open(options["resume"]).settings()
-    _refuse_changes(ctx, options, settings)
+    refuse_changes(ctx, options, settings, WITH_RESUME)
     with progress(options["quiet"] or options["as_json"]) as report:
         return resume(
             options["resume"],
@@ -247,28 +211,6 @@ def _resume(ctx: click.Context, options: dict[str, Any]) -> RunResult:
             reading=report,
             training=_teller(report, settings.get("classifier", {})),
         )
-
-
-def _refuse_changes(ctx: click.Context, options: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Raise UsageError for an option that was given and would give the run other bits."""
-    from linprobe.runs.train import absolute_source
-
-    known = {**settings, **settings.get("classifier", {})}
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        if name in WITH_RESUME or not _given(ctx, name):
-            continue
-        asked = absolute_source(options[name]) if name == "source" else options[name]
-        asked = list(asked) if isinstance(asked, tuple) else asked
-        if name not in known or asked != known[name]:
-            label = "SOURCE" if name == "source" else parameter.opts[0]
-            has = f", which has {known[name]}" if name in known else ""
-            raise click.UsageError(f"{label} {asked} cannot be given to a run that is resumed{has}; leave it out", ctx)
-
-
-def _given(ctx: click.Context, name: str) -> bool:
-    """Whether the parameter stands on the command line."""
-    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _teller(report: ProgressCallback, classifier: dict[str, Any]) -> Callable[[Epoch], None]:

@@ -5,6 +5,7 @@
     checkpoint.safetensors   the optimizer's state, to go on from
     model.safetensors        the trained classifier
     metrics.json             the result, written last: a run that has it is finished
+    part-1.json, ...         of a sweep, in place of trace and checkpoint: what each part of it gave
 
 The trace is always written before the checkpoint, so that it holds at least the checkpoint's epochs; on
 resuming, the rows beyond are dropped, because those epochs will be run again (to the same bits).
@@ -228,6 +229,15 @@ class RunFolder:
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write the result; from now on the run is finished."""
         self._write_json("metrics.json", metrics)
+
+    def write_part(self, number: int, record: Mapping[str, Any]) -> None:
+        """Write what part `number` (1, 2, ...) of a sweep gave."""
+        self._write_json(f"part-{number}.json", record)
+
+    def read_parts(self) -> list[dict[str, Any]]:
+        """What the parts of a sweep gave that are done, in order."""
+        numbers = itertools.takewhile(lambda n: (self.path / f"part-{n}.json").is_file(), itertools.count(1))
+        return [self._read_json(f"part-{n}.json") for n in numbers]
 
     def write_model(self, content: bytes) -> None:
         """Write the bytes of a model file."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from linprobe.certificate import Certificate
 from linprobe.classifiers.linear import LinearClassifier
@@ -21,7 +21,16 @@ from linprobe.optimizers.base import Epoch, State, Status
 from linprobe.runs.evaluation import measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row
 
-__all__ = ["Interrupted", "RunResult", "TrainSettings", "absolute_source", "certificate_record", "resume", "train"]
+__all__ = [
+    "Interrupted",
+    "RunResult",
+    "TrainSettings",
+    "absolute_source",
+    "certificate_record",
+    "read_source",
+    "resume",
+    "train",
+]
 
 CHECKPOINT_SECONDS = 1.0
 """Least time between two checkpoints: a kill loses no more than this, and short epochs do not wait for the disk."""
@@ -94,7 +103,7 @@ def train(
     if out is not None:
         check_free(out)
     LinearClassifier(**settings.classifier).check_parameters()  # before a source is read that may be large
-    dataset = _read(settings, n_threads, cache, reading)
+    dataset = read_source(settings, n_threads, cache, reading)
     settings = replace(settings, source=absolute_source(settings.source))
     record = {
         "linprobe_version": version("linprobe"),
@@ -141,7 +150,7 @@ def resume(
         record = run.settings()
         settings = _settings_from(path, record)
         progress = run.read_progress()
-        dataset = _read(settings, n_threads, cache, reading)
+        dataset = read_source(settings, n_threads, cache, reading)
         if dataset.fingerprint != record.get("fingerprint"):
             raise RunError(
                 f"{path}: the data in {settings.source} changed since this run began (fingerprint "
@@ -280,7 +289,21 @@ class _Session:
         }
 
 
-def _read(settings: TrainSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None) -> Dataset:
+class Readable(Protocol):
+    """Settings that say how a source is read."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def image_size(self) -> tuple[int, int] | None: ...
+    @property
+    def on_bad_image(self) -> Literal["fail", "skip"]: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def read_source(settings: Readable, n_threads: int | None, cache: bool, reading: ProgressCallback | None) -> Dataset:
+    """The dataset that the settings name, read as they say."""
     options = ReadOptions(
         image_size=settings.image_size,
         on_bad_image=settings.on_bad_image,

@@ -1,0 +1,223 @@
+"""`linprobe sweep SOURCE`: a whole grid of reg values, the best one chosen on held-out images and tested once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from linprobe.cli.options import (
+    Grid,
+    Number,
+    classifier_options,
+    debug,
+    given,
+    json_output,
+    objective_options,
+    reading,
+    refuse_changes,
+    threads,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from linprobe.data.base import ProgressCallback
+    from linprobe.optimizers.path import Progress
+    from linprobe.runs.train import RunResult
+
+NOT_CLASSIFIER = ("source", "reg_grid", "folds", "validation", "seed", "image_size", "on_bad_image", "out")
+"""Parameters of the command that are no parameters of LinearClassifier; all others have the same name there."""
+
+WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet")
+"""Parameters that may be given with --resume: the result does not depend on them."""
+
+
+@click.command(short_help="Choose reg from a grid, every member solved and certified.")
+@click.argument("source", required=False)
+@click.option(
+    "--reg-grid",
+    type=Grid(),
+    default="1e-6:1e0:20",
+    show_default=True,
+    metavar="LOW:HIGH:COUNT",
+    help="The reg values, evenly spaced in the logarithm; or a list A,B,...",
+)
+@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Choose by K-fold cross-validation.")
+@click.option(
+    "--validation",
+    type=Number(min=0, max=1, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    metavar="F",
+    help="Without --folds: share of the training images held out to choose by, class by class; a val/ folder is "
+    "used as it is.",
+)
+@objective_options(with_reg=False)
+@classifier_options
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="S",
+    help="Of the splits and folds: same seed, same bits.",
+)
+@threads
+@reading
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="The run folder, new or empty.  [default: runs/...]",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Continue a sweep that was stopped or killed, with its own settings, to the same bits.",
+)
+@json_output
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@debug
+@click.pass_context
+def sweep(ctx: click.Context, /, **options: Any) -> None:
+    """Solve a whole grid of reg values on the images of SOURCE, and keep the best.
+
+    All values are solved together in shared passes over the images, each to a proven gap. The one that does best
+    on held-out images is fitted to all training images, and the test split is touched once, at the end.
+    """
+    from linprobe.cli.output import print_json, say
+
+    result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
+    for line in _warnings(result.metrics):
+        say(f"warning: {line}")
+    if options["as_json"]:
+        print_json(result.metrics)
+    else:
+        _show(result)
+
+
+def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
+    """Begin a sweep with the options of the command line."""
+    from linprobe.cli.output import progress
+    from linprobe.runs.sweep import SweepSettings
+    from linprobe.runs.sweep import sweep as begin
+
+    if options["source"] is None:
+        raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
+    if options["folds"] is not None and given(ctx, "validation"):
+        raise click.UsageError("--folds and --validation are two ways to choose reg; give one of them", ctx)
+    left_out = {*NOT_CLASSIFIER, *WITH_RESUME}
+    settings = SweepSettings(
+        source=options["source"],
+        regs=options["reg_grid"],
+        classifier={name: value for name, value in options.items() if name not in left_out},
+        folds=options["folds"],
+        validation=options["validation"],
+        seed=options["seed"],
+        image_size=options["image_size"],
+        on_bad_image=options["on_bad_image"],
+    )
+    with progress(options["quiet"] or options["as_json"]) as report:
+        return begin(
+            settings,
+            out=options["out"],
+            n_threads=options["threads"],
+            cache=options["cache"],
+            reading=report,
+            solving=_teller(report),
+        )
+
+
+def _resume(ctx: click.Context, options: dict[str, Any]) -> RunResult:
+    """Go on with a sweep; SOURCE and options may be repeated, but not changed."""
+    from linprobe.cli.output import progress
+    from linprobe.runs.folder import RunFolder
+    from linprobe.runs.sweep import resume_sweep
+
+    settings = RunFolder.open(options["resume"]).settings()
+    refuse_changes(ctx, options, {**settings, "reg_grid": settings.get("regs")}, WITH_RESUME)
+    with progress(options["quiet"] or options["as_json"]) as report:
+        return resume_sweep(
+            options["resume"],
+            n_threads=options["threads"],
+            cache=options["cache"],
+            reading=report,
+            solving=_teller(report),
+        )
+
+
+def _teller(report: ProgressCallback) -> Callable[[str, Progress], None]:
+    """What draws the progress of a sweep."""
+
+    def tell(part: str, progress: Progress) -> None:
+        what = f"{part}, reg {progress.reg:.3g}: objective {progress.epoch.objective:.4f}"
+        report(what, progress.n_done, progress.n_members)
+
+    return tell
+
+
+def _warnings(metrics: dict[str, Any]) -> list[str]:
+    """A line for members that are not certified, and one for the model."""
+    lines = []
+    early = [
+        (row["reg"], max(record["relative_gap"] for record in row["certificates"]))
+        for row in metrics["grid"]
+        if not set(row["statuses"]) <= {"certified", "converged"}
+    ]
+    if early:
+        reg, gap = max(early, key=lambda pair: pair[1])
+        lines.append(
+            f"{len(early)} of {len(metrics['grid'])} reg values ended before tol (the worst: reg {reg:.3g}, relative "
+            f"gap {gap:.1e}): raise --max-iter, loosen --tol, or leave the smallest values out"
+        )
+    if metrics["status"] not in ("certified", "converged"):
+        lines.append(f"{metrics['status']}: {metrics['status_text']}")
+    ends = [metrics["grid"][0]["reg"], metrics["grid"][-1]["reg"]]
+    if len(metrics["grid"]) > 1 and metrics["reg"] in ends:
+        lines.append(f"the best reg, {metrics['reg']:.3g}, is at the end of the grid: widen --reg-grid")
+    return lines
+
+
+def _show(result: RunResult) -> None:
+    """The grid as a table, and the result below it."""
+    from linprobe.cli.output import number, print_facts, print_table, share
+
+    metrics = result.metrics
+    rows = []
+    for row in metrics["grid"]:
+        gap = max(record["relative_gap"] for record in row["certificates"])
+        statuses = sorted(set(row["statuses"]))
+        loss = row["validation_loss"]
+        rows.append(
+            (
+                f"{row['reg']:.3g}",
+                share(row["validation_accuracy"]),
+                "-" if loss is None else number(loss, 4),
+                f"{gap:.1e}",
+                ", ".join(statuses),
+                "<- chosen" if row["reg"] == metrics["reg"] else "",
+            )
+        )
+    columns = ("reg", "validation accuracy", "validation loss", "relative gap", "status", "")
+    print_table(columns, rows, numeric=columns[:4])
+    shape = metrics["image_shape"]
+    certificate = metrics["certificate"]
+    print_facts(
+        {
+            "source": f"{metrics['source']}: {metrics['n_train']} training images"
+            + (f" of {'x'.join(map(str, shape))}" if shape else "")
+            + f", {metrics['n_classes']} classes",
+            "reg": f"{metrics['reg']:.6g}, chosen by {metrics['chosen_by']}",
+            "objective": f"{number(metrics['objective'], 6)}, and no weights go below "
+            f"{certificate['lower_bound']:.6g}: at most {certificate['relative_gap']:.1e} of it is left to gain",
+            "train accuracy": share(metrics["train_accuracy"]),
+            "test accuracy": f"{share(metrics['test_accuracy'])}  ({metrics['n_test']} images)",
+            "time": f"{metrics['seconds']:.2f} s, {metrics['passes']:g} passes over the images",
+            "the same elsewhere": "\n".join(metrics["equivalents"][1:]),
+            "status": f"{metrics['status']}: {metrics['status_text']}",
+            "run": metrics["run"],
+        }
+    )

@@ -1,0 +1,343 @@
+"""A sweep over reg that leaves a run folder: the grid solved jointly, reg chosen on validation, the winner tested once.
+
+Besides the files of a training, the folder holds part-1.json, part-2.json, ...: the scores and certificates of each
+part (a fold, or the one validation split), written when it is done. A sweep that was stopped goes on with the next.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from linprobe.certificate import Certificate
+from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.model_file import model_bytes
+from linprobe.classifiers.selection import Choice, PartScores, Rows, Selector
+from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
+from linprobe.data.splits import split_dataset, stratified_folds
+from linprobe.errors import LinprobeError, ParameterError, RunError
+from linprobe.optimizers.base import Status
+from linprobe.optimizers.path import Progress, check_regs
+from linprobe.runs.evaluation import measure
+from linprobe.runs.folder import RunFolder, check_free, make_run_folder
+from linprobe.runs.train import Interrupted, RunResult, absolute_source, certificate_record, read_source
+
+__all__ = ["SweepSettings", "resume_sweep", "sweep"]
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """All that decides the bits of a sweep; settings.json holds it.
+
+    Args:
+        source: what `open_dataset` takes.
+        regs: the grid, each >= 0.
+        classifier: parameters of LinearClassifier by name, without reg, optimizer, random_state and n_threads.
+        folds: how many; None for one validation split.
+        validation: share of the training images held out to choose reg by, 0..1, when there are no folds; a
+            validation split of the source is used as it is.
+        seed: of the splits and folds, and of sources that are drawn at random.
+        image_size: (height, width) to which pictures are resized, or None.
+        on_bad_image: "fail" or "skip".
+    """
+
+    source: str
+    regs: tuple[float, ...]
+    classifier: dict[str, Any] = field(default_factory=dict)
+    folds: int | None = None
+    validation: float = 0.1
+    seed: int = 0
+    image_size: tuple[int, int] | None = None
+    on_bad_image: Literal["fail", "skip"] = "fail"
+
+    def __post_init__(self) -> None:
+        check_regs(self.regs)
+        if self.classifier.get("penalty") == "none":
+            raise ParameterError("penalty = 'none'; a sweep over reg needs a penalty: l2, l1 or elastic-net.")
+        if self.folds is not None and self.folds < 2:
+            raise ParameterError(f"folds = {self.folds}; expected at least 2.")
+        if self.folds is None and not 0.0 < self.validation < 1.0:
+            raise ParameterError(
+                f"validation = {self.validation}; a sweep chooses reg on held-out images: expected a share > 0 and < 1."
+            )
+
+
+def sweep(
+    settings: SweepSettings,
+    *,
+    out: Path | None = None,
+    n_threads: int | None = None,
+    cache: bool = True,
+    reading: ProgressCallback | None = None,
+    solving: Callable[[str, Progress], None] | None = None,
+) -> RunResult:
+    """Sweep as `settings` say, in a new run folder.
+
+    The winner is fitted to all training images, those held out included.
+
+    Args:
+        settings: all that decides the result.
+        out: the folder, new or empty; None for runs/<source>-sweep-<loss>-<number>.
+        n_threads: threads that compute and decode; None for one per core. The result does not depend on it.
+        cache: whether decoded pixels are kept, and those that are there are used.
+        reading: told how far reading the source is.
+        solving: told of each step of each member, with the name of the part ("fold 2 of 5", "all images").
+    Raises:
+        RunError: `out` is not free, or a file cannot be written.
+        LinprobeError: the source or a setting cannot be used.
+        Interrupted: Ctrl-C; the run folder then holds the parts that are done.
+    """
+    if out is not None:
+        check_free(out)
+    LinearClassifier(**settings.classifier).check_parameters()  # before a source is read that may be large
+    dataset = read_source(settings, n_threads, cache, reading)
+    settings = replace(settings, source=absolute_source(settings.source))
+    record = {
+        "kind": "sweep",
+        "linprobe_version": version("linprobe"),
+        **asdict(settings),
+        "fingerprint": dataset.fingerprint,
+        "format": dataset.format,
+    }
+    session = _Session(settings, dataset, n_threads, solving)  # splits, so that what cannot be split leaves no folder
+    loss = str(settings.classifier.get("loss", "softmax"))
+    run = RunFolder.create(out or make_run_folder(settings.source, f"sweep-{loss}", Path("runs")), record)
+    try:
+        return session.run(run)
+    except LinprobeError:
+        if not run.read_parts():
+            run.remove()
+        raise
+    finally:
+        run.close()
+
+
+def resume_sweep(
+    path: Path,
+    *,
+    n_threads: int | None = None,
+    cache: bool = True,
+    reading: ProgressCallback | None = None,
+    solving: Callable[[str, Progress], None] | None = None,
+) -> RunResult:
+    """Go on with the sweep at `path` after the parts that are done, to the bits of one that was never stopped.
+
+    Raises:
+        RunError: there is no sweep, it is finished, another process works on it, or its data changed.
+        LinprobeError, Interrupted: as for `sweep`.
+    """
+    run = RunFolder.open(path)
+    run.lock()
+    try:
+        if run.finished:
+            raise RunError(
+                f"{path}: this sweep is finished; its result is in {path / 'metrics.json'}. Start a new one."
+            )
+        record = run.settings()
+        settings = _settings_from(path, record)
+        dataset = read_source(settings, n_threads, cache, reading)
+        if dataset.fingerprint != record.get("fingerprint"):
+            raise RunError(
+                f"{path}: the data in {settings.source} changed since this sweep began (fingerprint "
+                f"{dataset.fingerprint[:12]}, expected {str(record.get('fingerprint'))[:12]}); "
+                "bring them back, or start a new sweep."
+            )
+        return _Session(settings, dataset, n_threads, solving).run(run)
+    finally:
+        run.close()
+
+
+class _Session:
+    """One process's share of a sweep."""
+
+    def __init__(
+        self,
+        settings: SweepSettings,
+        dataset: Dataset,
+        n_threads: int | None,
+        solving: Callable[[str, Progress], None] | None,
+    ) -> None:
+        self.settings, self.dataset, self.n_threads, self.solving = settings, dataset, n_threads, solving
+        self.part_name = ""
+        share = 0.0 if settings.folds else settings.validation
+        parts = split_dataset(dataset, validation=share, seed=settings.seed)
+        assert parts.test is not None
+        self.test = parts.test
+        # with folds, a validation split of the source is not looked at
+        self.train, self.validation = parts.train, None if settings.folds else parts.validation
+        self.own_validation = dataset.validation is not None and not settings.folds
+        if settings.folds:
+            self.folds = stratified_folds(self.train.y, settings.folds, settings.seed)
+        parameters = dict(settings.classifier)
+        if dataset.image_shape is None and parameters.get("preprocess", "auto") == "auto":
+            parameters["preprocess"] = "center"  # as `train` does
+        self.classifier = LinearClassifier(**parameters, random_state=settings.seed, n_threads=n_threads)
+        self.classifier.classes_ = np.array(dataset.class_names)
+        self.classifier.image_shape_ = dataset.image_shape
+
+    def run(self, run: RunFolder) -> RunResult:
+        """Solve the parts that are not done, choose, fit to all, test, and write the result."""
+        begun = time.perf_counter()
+        done = [_scores_from(run.path, record) for record in run.read_parts()]
+        try:
+            regs = check_regs(self.settings.regs)
+            selector = Selector(self.classifier, _rows(self.classifier, self.train), regs, self._tell)
+            for number, (name, solve) in enumerate(self._parts(selector), start=1):
+                if number <= len(done):
+                    continue
+                self.part_name = name
+                scores = solve()
+                if Status.INTERRUPTED in scores.statuses:
+                    raise KeyboardInterrupt
+                run.write_part(number, _record(scores))
+                done.append(scores)
+            choice = Choice(regs, tuple(done))
+            self.part_name = "all training images"
+            classifier = self._refit(regs[choice.best])
+            if classifier.status_ is Status.INTERRUPTED:
+                raise KeyboardInterrupt
+            made_from = {
+                "image_size": self.settings.image_size,
+                "seed": self.settings.seed,
+                "validation": 0.0,
+            }
+            model = model_bytes(classifier, made_from)
+            metrics = self._metrics(run, classifier, choice, time.perf_counter() - begun)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(
+                f"stopped after {len(done)} of {self._n_parts} parts; go on with: linprobe sweep --resume {run.path}"
+            ) from stop
+        run.write_model(model)
+        run.write_metrics(metrics)
+        return RunResult(run.path, metrics, classifier)
+
+    @property
+    def _n_parts(self) -> int:
+        return self.settings.folds or 1
+
+    def _parts(self, selector: Selector) -> Sequence[tuple[str, Callable[[], PartScores]]]:
+        """(name, what solves it) of each part."""
+        if self.settings.folds:
+            every = np.arange(len(self.train.y))
+
+            def of(fold: Any) -> Callable[[], PartScores]:
+                return lambda: selector.part(np.setdiff1d(every, fold), selector.images.at(fold))
+
+            return [(f"fold {i} of {len(self.folds)}", of(fold)) for i, fold in enumerate(self.folds, start=1)]
+        assert self.validation is not None
+        held_out = _rows(self.classifier, self.validation)
+        return [("validation", lambda: selector.part(None, held_out))]
+
+    def _refit(self, reg: float) -> LinearClassifier:
+        """The winner on all training images: with those that were held out of them, but not a val/ folder."""
+        images = self.train
+        if self.validation is not None and not self.own_validation:
+            assert self.train.rows is not None
+            assert self.validation.rows is not None
+            whole = self.dataset.train
+            kept = np.union1d(self.train.rows, self.validation.rows)
+            rows = np.arange(len(whole.X)) if whole.rows is None else whole.rows
+            images = whole.subset(np.flatnonzero(np.isin(rows, kept)))
+        self.train = images
+        return Selector(self.classifier, _rows(self.classifier, images), [reg], self._tell).refit(reg)
+
+    def _tell(self, progress: Progress) -> None:
+        if self.solving is not None:
+            self.solving(self.part_name, progress)
+
+    def _metrics(self, run: RunFolder, classifier: LinearClassifier, choice: Choice, seconds: float) -> dict[str, Any]:
+        trained = measure(classifier, self.train, self.n_threads)
+        tested = measure(classifier, self.test, self.n_threads)  # the one time the test split is touched
+        certificate = classifier.certificate_
+        assert certificate is not None
+        objective = classifier.objective_of(self.train.X, self.train.y, self.train.rows, None)
+        accuracies, losses = choice.accuracies, choice.losses
+        return {
+            "kind": "sweep",
+            "run": str(run.path),
+            "source": self.settings.source,
+            "loss": self.settings.classifier.get("loss", "softmax"),
+            "penalty": self.settings.classifier.get("penalty", "l2"),
+            "reg": classifier.reg,
+            "grid": [
+                {
+                    "reg": reg,
+                    "validation_accuracy": float(accuracies[i]),
+                    "validation_loss": _finite(float(losses[i])),
+                    "accuracies": [part.accuracies[i] for part in choice.parts],
+                    "certificates": [certificate_record(part.certificates[i]) for part in choice.parts],
+                    "statuses": [part.statuses[i].name.lower() for part in choice.parts],
+                }
+                for i, reg in enumerate(choice.regs)
+            ],
+            "chosen_by": f"{self.settings.folds} folds" if self.settings.folds else "validation images",
+            "objective": certificate.objective,
+            "certificate": certificate_record(certificate),
+            "train_accuracy": trained.accuracy,
+            "validation_accuracy": float(accuracies[choice.best]),
+            "test_accuracy": tested.accuracy,
+            "test_loss": _finite(tested.loss),
+            "seconds": seconds,
+            "passes": sum(part.passes for part in choice.parts) + classifier.solution_.passes,
+            "status": classifier.status_.name.lower(),
+            "status_text": classifier.status_.value,
+            "equivalents": [line.strip() for line in objective.describe().splitlines()],
+            "skipped_images": len(self.dataset.skipped),
+            "n_train": trained.n_images,
+            "n_validation": len(self.train.y) if self.validation is None else self.validation.n_images,
+            "n_test": tested.n_images,
+            "n_classes": len(trained.class_names),
+            "image_shape": None if self.dataset.image_shape is None else list(self.dataset.image_shape),
+        }
+
+
+def _rows(classifier: LinearClassifier, images: LabelledSet) -> Rows:
+    return Rows(images.X, images.y, images.rows, classifier.row_weights(None, images.y))
+
+
+def _record(scores: PartScores) -> dict[str, Any]:
+    """The scores of a part as JSON."""
+    return {
+        **{name: getattr(scores, name) for name in ("accuracies", "losses", "passes", "seconds")},
+        "certificates": [asdict(certificate) for certificate in scores.certificates],
+        "statuses": [status.name for status in scores.statuses],
+    }
+
+
+def _scores_from(path: Path, record: dict[str, Any]) -> PartScores:
+    try:
+        return PartScores(
+            tuple(record["accuracies"]),
+            tuple(record["losses"]),
+            tuple(Certificate(**certificate) for certificate in record["certificates"]),
+            tuple(Status[name] for name in record["statuses"]),
+            record["passes"],
+            record["seconds"],
+        )
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path}: a part-N.json is not one of a sweep ({error!r}); start a new sweep.") from error
+
+
+def _settings_from(path: Path, record: dict[str, Any]) -> SweepSettings:
+    """The settings that settings.json holds."""
+    try:
+        if record.get("kind") != "sweep":
+            raise KeyError("kind: a training; go on with `linprobe train --resume`")
+        settings = SweepSettings(**{column.name: record[column.name] for column in fields(SweepSettings)})
+        size = None if settings.image_size is None else (settings.image_size[0], settings.image_size[1])
+        LinearClassifier(**settings.classifier)
+    except (KeyError, TypeError, IndexError) as error:
+        raise RunError(f"{path / 'settings.json'}: not the settings of a sweep ({error!r}).") from error
+    return replace(settings, image_size=size, regs=tuple(settings.regs))
+
+
+def _finite(value: float) -> float | None:
+    """`value`; None, which JSON can hold, where it is NaN or infinite."""
+    return value if math.isfinite(value) else None
