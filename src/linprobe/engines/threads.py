@@ -263,7 +263,10 @@ class ThreadsEngine(Engine):
         return SplitSums(*totals, back[:K], columns[:K], *dual)
 
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:
-        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D) float64: float32 products, float64 totals."""
+        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D) float64.
+
+        Of uint8 rows without weights in whole numbers, exact but for the map; else float32 products, float64 totals.
+        """
         D = self.examples.n_features
         out = np.zeros((D, D))
         weight = self._weight if rows is None or self._weight is None else self._weight[rows]
