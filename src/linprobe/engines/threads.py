@@ -25,6 +25,9 @@ FUSED = {
 }
 """Losses that the core knows, by their type: a loss written elsewhere may bear the same `name` and differ."""
 
+SQUARE = 256
+"""Side of the squares in which a symmetric matrix is completed."""
+
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
 
@@ -279,8 +282,11 @@ class ThreadsEngine(Engine):
                 out=out,
                 threads=self._threads,
             )
-        out = np.tril(out)
-        out += np.tril(out, -1).T
+        for start in range(0, D, SQUARE):  # in place: another D² numbers would be the largest array of a training
+            stop = min(start + SQUARE, D)
+            below = np.tril(out[start:stop, start:stop], -1)
+            out[start:stop, start:stop] = np.tril(out[start:stop, start:stop]) + below.T
+            out[start:stop, stop:] = out[stop:, start:stop].T
         return out
 
     def runs_sgd(self, loss: Loss) -> bool:
