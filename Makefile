@@ -41,11 +41,14 @@ pytest: .venv/tools  ## the tests alone; `make pytest ARGS="tests/losses -x"` fo
 
 bench: OPENBLAS_NUM_THREADS := $(shell nproc)
 bench: OMP_NUM_THREADS := $(shell nproc)
-bench: .venv/benchmarks  ## time and memory beside NumPy, PyTorch and Pillow, into docs/benchmarks.md (on an idle machine)
+bench: .venv/benchmarks  ## time and memory beside other tools, into docs/benchmarks.md (hours, on an idle machine)
 	$(BENCHMARK).engine --out benchmarks/results/engine.json
 	$(BENCHMARK).reading --out benchmarks/results/reading.json
 	$(BENCHMARK).memory --out benchmarks/results/memory.json
 	$(BENCHMARK).accuracy --out benchmarks/results/accuracy.json
+	$(BENCHMARK).path --out benchmarks/results/path.json
+	$(BENCHMARK).scale --out benchmarks/results/scale.json
+	$(BENCHMARK).optimum --out benchmarks/results/optimum.json
 	$(BENCHMARK).page
 
 clean:  ## remove what was built; runs/ and the pixel cache stay

@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plots import NAMES, READING, memory_plot, pass_plot, plural, reading_plot, sgd_plot
+from benchmarks.optimum_page import optimum_block, path_block, plot_name, scale_block
+from benchmarks.plots import NAMES, READING, convergence_plot, memory_plot, pass_plot, plural, reading_plot, sgd_plot
 from benchmarks.record import RESULTS, ROOT, digits, say, spoken, write_aside
 
 Record = dict[str, Any]
 
-BENCHMARKS = ("engine", "reading", "memory", "accuracy")
+BENCHMARKS = ("engine", "reading", "memory", "accuracy", "optimum", "path", "scale")
 PAGE = ROOT / "docs" / "benchmarks.md"
 BLOCK = re.compile(r"(?P<open><!-- begin (?P<name>[a-z]+) -->\n).*?(?P<close><!-- end (?P=name) -->)", re.DOTALL)
 
@@ -60,7 +61,12 @@ def blocks(records: dict[str, Record]) -> dict[str, str]:
         "accuracy": ("accuracy", accuracy_block),
     }
     texts = {name: missing(records.get(of)) or make(records[of]) for name, (of, make) in made.items()}
-    return {**texts, "machine": machine_block(records)}
+    sections = {
+        "optimum": optimum_block(records.get("optimum")),
+        "path": path_block(records.get("path")),
+        "scale": scale_block(records.get("scale")),
+    }
+    return {**texts, **sections, "machine": machine_block(records)}
 
 
 def missing(record: Record | None) -> str | None:
@@ -262,7 +268,10 @@ def plots(records: dict[str, Record]) -> dict[str, bytes]:
         "benchmarks-reading.png": ("reading", reading_plot),
         "benchmarks-memory.png": ("memory", memory_plot),
     }
-    return {name: make(records[of]) for name, (of, make) in made.items() if missing(records.get(of)) is None}
+    drawn = {name: make(records[of]) for name, (of, make) in made.items() if missing(records.get(of)) is None}
+    raced = records.get("optimum", {})
+    drawn |= {plot_name(about): convergence_plot(about, raced["targets"]) for about in raced.get("problems", [])}
+    return drawn
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The plots of docs/benchmarks.md: horizontal bars of medians, their spread as a line, drawn without a display."""
+"""The plots of docs/benchmarks.md, drawn without a display: bars of medians, their spread as a line; lines of gaps."""
 
 from __future__ import annotations
 
@@ -22,6 +22,24 @@ READING = {
 """What the page calls each way of reading."""
 
 COLOURS = {"numpy": "#7b93c4", "torch": "#f0855a", "linprobe": "#1b7f5c", "files": "#a4ccbe", "quiet": "#b8b8b8"}
+
+LINES = {
+    "linprobe": ("#1b7f5c", "o", "-"),
+    "PyTorch L-BFGS": ("#d55e00", "s", "-"),
+    "PyTorch SGD": ("#d55e00", "v", ":"),
+    "Cyanure": ("#e69f00", "D", "-"),
+    "scikit-learn lbfgs": ("#0072b2", "^", "-"),
+    "scikit-learn lbfgs float32": ("#0072b2", "x", "--"),
+    "scikit-learn newton-cg": ("#cc79a7", "P", "-"),
+    "scikit-learn newton-cholesky": ("#cc79a7", "X", "--"),
+    "scikit-learn saga": ("#56b4e9", "<", "-"),
+    "LIBLINEAR one-vs-rest": ("#777777", "+", ":"),
+}
+"""Colour (of Okabe and Ito's, which the colour-blind can tell apart), marker and line of each solver."""
+
+LEAST_GAP = 1e-9
+"""Gaps below it are drawn there: it is beyond what the minimum is known to."""
+
 ABOVE = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False, "borderaxespad": 0.2}
 """Place of a legend: between the title and the bars, over none of them."""
 
@@ -101,6 +119,46 @@ def memory_plot(record: Record) -> bytes:
         return png(figure, "Memory of linprobe train, from the warm cache (shorter is better)")
 
 
+def convergence_plot(about: Record, targets: Sequence[float]) -> bytes:
+    """The least gap so far of each solver on one problem, against seconds and against passes."""
+    with panels(2, 4.6) as (figure, (by_seconds, by_passes)):
+        value = about["minimum"]["value"]
+        for line in about["results"]:
+            colour, marker, dashes = LINES[line["solver"]]
+            ours = line["solver"] == "linprobe"
+            style = {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 4, "label": line["solver"]}
+            style |= {"linewidth": 2.4 if ours else 1.4, "zorder": 3 if ours else 2}
+            seconds, gaps = falling([(point[0], point[2]) for point in line["points"]], value)
+            by_seconds.plot(seconds, gaps, **style)
+            passes, gaps = falling([(p[1], p[2]) for p in line["points"] if p[1] is not None and p[1] > 0], value)
+            by_passes.plot(passes, gaps, **style)
+            proof = line.get("certified")
+            if proof:
+                found = (proof["seconds"]["median"], proof["passes"])
+                for axes, place in zip((by_seconds, by_passes), found, strict=True):
+                    gap = max(proof["relative_gap"], LEAST_GAP)
+                    axes.plot([place], [gap], "*", color=colour, markersize=13, markeredgecolor="white", zorder=4)
+        for axes, label in ((by_seconds, "seconds"), (by_passes, "passes over the images")):
+            for target in targets:
+                axes.axhline(target, color="#333333", linewidth=1, linestyle=(0, (4, 3)))
+            axes.set(xscale="log", yscale="log", xlabel=label)
+            axes.set_ylim(bottom=0.5 * LEAST_GAP)
+        by_seconds.set_ylabel("relative gap to the minimum, so far")
+        handles, labels = by_seconds.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False)
+        return png(figure, f"{about['problem']}: lower and further left is better; ★ proved by linprobe")
+
+
+def falling(points: Sequence[tuple[float, float]], value: float) -> tuple[list[float], list[float]]:
+    """(places, least relative gaps so far), in the order of the places."""
+    places, gaps, least = [], [], float("inf")
+    for place, objective in sorted(points):
+        least = min(least, max((objective - value) / value, LEAST_GAP))
+        places.append(place)
+        gaps.append(least)
+    return places, gaps
+
+
 def draw_bars(
     axes: Any, places: Sequence[float], spreads: Sequence[Record], thick: float, colour: Any, label: str = ""
 ) -> None:
@@ -124,14 +182,32 @@ def draw_bars(
 
 
 @contextmanager
-def canvas(height: float) -> Iterator[tuple[Any, Any]]:
-    """A figure of that many inches in height with one plain pair of axes, the first bar on top."""
+def drawing(height: float) -> Iterator[Any]:
+    """An empty figure of that many inches in height."""
     import matplotlib
     from matplotlib.figure import Figure
 
     # the defaults, whatever the user's matplotlibrc says
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, "font.family": "DejaVu Sans", "font.size": 9.5}):
-        figure = Figure(figsize=(8, height), dpi=110, layout="constrained")
+        yield Figure(figsize=(8, height), dpi=110, layout="constrained")
+
+
+@contextmanager
+def panels(count: int, height: float) -> Iterator[tuple[Any, Any]]:
+    """A figure with axes side by side, of one common y."""
+    with drawing(height) as figure:
+        side_by_side = figure.subplots(1, count, sharey=True)
+        for axes in side_by_side:
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(color="#e4e4e4", linewidth=0.8)
+            axes.set_axisbelow(True)
+        yield figure, side_by_side
+
+
+@contextmanager
+def canvas(height: float) -> Iterator[tuple[Any, Any]]:
+    """A figure of that many inches in height with one plain pair of axes, the first bar on top."""
+    with drawing(height) as figure:
         axes = figure.add_subplot()
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)

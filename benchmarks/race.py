@@ -189,8 +189,9 @@ class Race:
     def ladder(self, first: int = 1, step: int = 1) -> Iterator[int]:
         """In runs that cannot be watched: how many iterations each is to take, all from the start.
 
-        Doubled until a target is met; then, by the slope of the log of the gap between the last run that missed it
-        and the first that met it, two runs nearer to it. `done` is to be called after each.
+        Doubled until the targets are met, or as far as the budget allows; then, by the slope of the log of the gap
+        between the last run that missed a target and the first that met it, two runs nearer to it. `done` is to be
+        called after each.
 
         Args:
             first: iterations of the first run.
@@ -204,12 +205,13 @@ class Race:
             yield amount
             known[amount] = self.gap(self.points[-1][2])
             rate = self.ran[-1][1] / amount
-            if not self.open or self.spent + 2.0 * amount * rate > self.budget:
-                break
             stuck = amount // 2 in known and abs(known[amount // 2] - known[amount]) <= 1e-9 * abs(known[amount])
-            if stuck and amount >= 8 * first:
-                break  # converged, to something else or to its own precision
-            amount *= 2
+            if not self.open or (stuck and amount >= 8 * first):
+                break  # met; or converged, to something else or to its own precision
+            fits = step * int((self.budget - self.spent) / rate / step)
+            if fits < 1.25 * amount:
+                break
+            amount = min(2 * amount, fits)
         for target in self.targets:
             for _ in range(2):
                 met = [n for n in known if known[n] <= target]
