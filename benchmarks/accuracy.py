@@ -53,7 +53,7 @@ def main() -> None:
             say(f"accuracy on CIFAR-10: skipped: {reason}")
         else:
             archive = str(given.archive.resolve())
-            train(archive, "--epochs", "0", cache=cache)
+            train(archive, "--max-iter", "0", cache=cache)
             lines += [measure(given.archive.name, archive, loss, 1, cache) for loss in LOSSES]
         lines += [measure("digits", "digits", loss, given.seeds, cache) for loss in LOSSES]
     rows = [

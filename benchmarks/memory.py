@@ -34,7 +34,7 @@ ALLOWANCE = 250_000_000
 
 def measure(source: str, repeats: int, cache: Path) -> dict[str, Any]:
     """The record, all but the facts of the machine."""
-    train(source, "--epochs", "0", cache=cache)
+    train(source, "--max-iter", "0", cache=cache)
     runs = [train(source, "--seed", str(seed), cache=cache) for seed in range(repeats)]
     metrics = runs[0]["metrics"]
     pixels = metrics["n_train"] * math.prod(metrics["image_shape"])

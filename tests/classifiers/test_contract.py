@@ -16,26 +16,42 @@ ORDER = (
 """Why mini-batch SGD treats weights as repetitions in its objective only."""
 
 
+SEVEN_DIGITS = (
+    "the check wants scores to 1e-7 of themselves, and ADMM keeps its scores in float32: "
+    "test_weights_of_two_count_like_rows_given_twice has it to six digits"
+)
+"""Why the check is no measure of the exact optimum where loss or penalty have kinks."""
+
+EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
+"""Weights 0, 1, 2, ... against rows left out and repeated."""
+
+
 def expected_failures(classifier: LinearClassifier) -> dict[str, str]:
     """The checks that an estimator may fail, each with its reason."""
-    if classifier.optimizer != "sgd":
-        return {}
-    return {"check_sample_weight_equivalence_on_dense_data": ORDER}
+    if classifier.optimizer == "sgd":
+        return {EQUIVALENCE: ORDER}
+    kinked = classifier.loss == "hinge" or classifier.penalty in ("l1", "elastic-net")
+    return {EQUIVALENCE: SEVEN_DIGITS} if kinked and classifier.optimizer == "exact" else {}
 
 
 ESTIMATORS = [
     LinearClassifier(),
+    LinearClassifier(loss="squared-hinge", engine="reference", preprocess="standardize"),
     LinearClassifier(loss="hinge", penalty="elastic-net", preprocess="standardize"),
+    LinearClassifier(optimizer="sgd"),
+    LinearClassifier(optimizer="sgd", loss="hinge", penalty="elastic-net", preprocess="standardize"),
+    LinearClassifier(optimizer="sgd", engine="reference", preprocess="standardize"),
     LinearClassifier(optimizer="gd", loss="squared-hinge"),
-    LinearClassifier(engine="reference", preprocess="standardize"),
 ]
 
 
-# gradient descent gets max_iter=5 from the checks, and says that it is not enough
+# tol = 0 cannot be reached; classes that a check leaves without weight, or gd's steps on raw numbers, take too long
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_the_classifier_keeps_the_contract_of_scikit_learn(
     estimator: LinearClassifier, check: Callable[[LinearClassifier], None]
 ) -> None:
+    if estimator.optimizer == "exact" and EQUIVALENCE in str(check):
+        estimator.set_params(tol=0.0)  # two optima agree to as many digits as were asked for
     check(estimator)

@@ -54,15 +54,21 @@ def picture_set(digits: Digits, rows: npt.NDArray[np.int64] | None = None) -> Im
 # what it learns
 
 
+@pytest.mark.parametrize("optimizer", ["exact", "sgd"])
 @pytest.mark.parametrize("loss", ["softmax", "hinge", "squared-hinge"])
-def test_digits_held_out_are_told_apart_with_the_defaults(digits: Digits, loss: str) -> None:
+def test_digits_held_out_are_told_apart_with_the_defaults(digits: Digits, loss: str, optimizer: str) -> None:
     X, y = digits
-    classifier = make(loss=loss).fit(X[:1200], y[:1200])
+    classifier = make(loss=loss, optimizer=optimizer).fit(X[:1200], y[:1200])
     assert classifier.score(X[1200:], y[1200:]) > 0.88  # logistic regression of scikit-learn: 0.90 to 0.92
     assert classifier.score(X[:1200], y[:1200]) > 0.95
-    assert classifier.status_ is Status.COMPLETED
-    assert classifier.n_iter_ == 20
-    assert [row["epoch"] for row in classifier.history_] == list(range(21))
+    assert classifier.status_ is (Status.CERTIFIED if optimizer == "exact" else Status.COMPLETED)
+    if optimizer == "sgd":
+        assert classifier.n_iter_ == 20
+    assert [row["epoch"] for row in classifier.history_] == list(range(classifier.n_iter_ + 1))
+
+
+def test_the_exact_optimum_is_the_default() -> None:
+    assert LinearClassifier().optimizer == "exact"
 
 
 def test_gradient_descent_reaches_the_minimum_that_scikit_learn_finds() -> None:
@@ -75,11 +81,22 @@ def test_gradient_descent_reaches_the_minimum_that_scikit_learn_finds() -> None:
     assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-5)
 
 
-def test_weights_of_two_count_like_rows_given_twice() -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "gd", "tol": 1e-8},
+        {"optimizer": "exact", "tol": 1e-9},
+        {"optimizer": "exact", "tol": 1e-9, "loss": "squared-hinge"},
+        {"optimizer": "exact", "tol": 1e-7, "loss": "hinge"},
+        {"optimizer": "exact", "tol": 1e-8, "penalty": "elastic-net"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_weights_of_two_count_like_rows_given_twice(settings: dict[str, Any]) -> None:
     X, y = blobs(40, 3)
     weight = 1.0 + (np.arange(40) % 2)
     twice = np.repeat(np.arange(40), weight.astype(int))
-    settings: dict[str, Any] = {"optimizer": "gd", "reg": 0.1, "tol": 1e-8, "preprocess": "standardize"}
+    settings = {**settings, "reg": 0.1, "preprocess": "standardize"}
     weighted = make(**settings).fit(X, y, weight)
     repeated = make(**settings).fit(X[twice], y[twice])
     assert_allclose(weighted.coef_, repeated.coef_, atol=1e-6)
@@ -97,8 +114,9 @@ def test_class_weights_are_weights_of_the_rows() -> None:
     assert_allclose(balanced.coef_, make(**settings).fit(X[rare], y[rare], factors).coef_, rtol=1e-9)
 
 
-def test_l1_gives_exact_zeros(digits: Digits) -> None:
-    classifier = make(penalty="l1", reg=3e-2, epochs=5).fit(*digits)
+@pytest.mark.parametrize("optimizer", ["exact", "sgd"])
+def test_l1_gives_exact_zeros(digits: Digits, optimizer: str) -> None:
+    classifier = make(penalty="l1", reg=3e-2, optimizer=optimizer, epochs=5).fit(*digits)
     assert (classifier.weights_ == 0.0).mean() > 0.3
     assert_array_equal(classifier.weights_ == 0.0, classifier.coef_ == 0.0)
 
@@ -136,7 +154,7 @@ def test_scores_are_those_of_the_folded_weights_on_raw_rows(n_classes: int, prep
     random = np.random.default_rng(1)
     X = random.integers(0, 256, (40, 6)).astype(dtype)
     y = np.arange(40) % n_classes
-    classifier = make(preprocess=preprocess, epochs=2).fit(X, y)
+    classifier = make(preprocess=preprocess).fit(X, y)
     S = classifier.decision_function(X)
     by_hand = X.astype(np.float64) @ classifier.coef_.T + classifier.intercept_
     assert S.shape == ((40,) if n_classes == 2 else (40, n_classes))
@@ -172,9 +190,11 @@ def test_hinge_losses_have_no_probabilities(loss: Any) -> None:
 
 
 def test_one_seed_gives_one_result_and_two_seeds_give_two(digits: Digits) -> None:
-    one, same, other = (make(epochs=1, random_state=seed).fit(*digits) for seed in (3, 3, 4))
+    one, same, other = (make(optimizer="sgd", epochs=1, random_state=seed).fit(*digits) for seed in (3, 3, 4))
     assert_array_equal(one.coef_, same.coef_)
     assert not np.array_equal(one.coef_, other.coef_)
+    exact = [make(random_state=seed).fit(*digits).coef_ for seed in (3, 4)]
+    assert_array_equal(*exact)  # nothing is drawn
 
 
 @pytest.mark.parametrize("labels", [["b", "a", "c"], [10, -1, 7], [0.0, 4.0, 2.0]])
@@ -199,7 +219,7 @@ def test_uint8_rows_reach_the_engine_as_they_lie(monkeypatch: pytest.MonkeyPatch
     X, y = digits
     X.flags.writeable = False
     try:
-        make(epochs=1, validation_fraction=0.2).fit(X, y)
+        make(validation_fraction=0.2).fit(X, y)
     finally:
         X.flags.writeable = True
     assert len(seen) == 2
@@ -210,26 +230,48 @@ def test_a_memory_map_that_cannot_be_written_is_trained_on(tmp_path: Path, digit
     X, y = digits
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    assert_array_equal(make(epochs=1).fit(mapped, y).coef_, make(epochs=1).fit(X, y).coef_)
+    assert_array_equal(make().fit(mapped, y).coef_, make().fit(X, y).coef_)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "gd"])
-def test_the_number_of_threads_changes_no_bit(digits: Digits, optimizer: str) -> None:
-    settings: dict[str, Any] = {"optimizer": optimizer, "epochs": 2, "max_iter": 400}
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "squared-hinge"},
+        {"loss": "hinge", "reg": 1e-2},
+        {"penalty": "l1", "reg": 1e-2},
+        {"optimizer": "sgd", "epochs": 2},
+        {"optimizer": "gd", "max_iter": 400},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_the_number_of_threads_changes_no_bit(digits: Digits, settings: dict[str, Any]) -> None:
     one, two, three = (make(**settings, n_threads=n).fit(*digits) for n in (1, 2, 3))
     assert_array_equal(one.coef_, two.coef_)
     assert_array_equal(one.coef_, three.coef_)
 
 
-def test_rows_of_weight_zero_teach_nothing_about_their_class(digits: Digits) -> None:
+ENDLESS = pytest.mark.xfail(strict=True, reason="softmax presses the bias of a class without images down for ever")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, marks=ENDLESS),
+        {"loss": "hinge", "reg": 1e-2},
+        {"loss": "squared-hinge"},
+        {"optimizer": "sgd"},
+    ],
+    ids=["softmax", "hinge", "squared-hinge", "sgd"],
+)
+def test_rows_of_weight_zero_teach_nothing_about_their_class(digits: Digits, settings: dict[str, Any]) -> None:
     X, y = digits
-    classifier = make().fit(X, y, np.where(y == 3, 0.0, 1.0))
+    classifier = make(**settings).fit(X, y, np.where(y == 3, 0.0, 1.0))
     assert not (classifier.predict(X) == 3).any()
 
 
 def test_children_of_joblib_come_to_the_same_scores(digits: Digits) -> None:
     X, y = digits
-    alone, shared = (cross_val_score(make(epochs=2), X, y, cv=3, n_jobs=n) for n in (1, 2))
+    alone, shared = (cross_val_score(make(), X, y, cv=3, n_jobs=n) for n in (1, 2))
     assert_array_equal(alone, shared)
 
 
@@ -257,9 +299,9 @@ def test_data_frames_are_read_and_their_columns_remembered() -> None:
 
 def test_it_works_in_a_pipeline_under_grid_search() -> None:
     X, y = blobs(60, 3)
-    search = GridSearchCV(
-        make_pipeline(StandardScaler(), make(epochs=3)), {"linearclassifier__reg": [1e-3, 10.0]}, cv=3
-    ).fit(X, y)
+    search = GridSearchCV(make_pipeline(StandardScaler(), make()), {"linearclassifier__reg": [1e-3, 10.0]}, cv=3).fit(
+        X, y
+    )
     assert search.best_params_ == {"linearclassifier__reg": 1e-3}
     assert search.best_score_ > 0.85
 
@@ -269,7 +311,7 @@ def test_it_works_in_a_pipeline_under_grid_search() -> None:
 
 def test_a_stream_is_learnt_part_by_part(digits: Digits) -> None:
     X, y = digits
-    classifier = make()
+    classifier = make(optimizer="sgd")
     for _ in range(3):
         for part in np.array_split(np.arange(1500), 10):
             classifier.partial_fit(X[part], y[part], classes=np.arange(10))
@@ -278,15 +320,15 @@ def test_a_stream_is_learnt_part_by_part(digits: Digits) -> None:
 
 
 def test_a_stream_of_one_part_is_one_epoch_at_a_constant_rate(digits: Digits) -> None:
-    stream = make().partial_fit(*digits, classes=np.arange(10))
+    stream = make(optimizer="sgd").partial_fit(*digits, classes=np.arange(10))
     stream.partial_fit(*digits)
-    whole = make(epochs=2, schedule="constant").fit(*digits)
+    whole = make(optimizer="sgd", epochs=2, schedule="constant").fit(*digits)
     assert_array_equal(stream.coef_, whole.coef_)
 
 
 def test_a_part_may_hold_one_class_or_one_row(digits: Digits) -> None:
     X, y = digits
-    classifier = make().partial_fit(X[:100], y[:100], classes=np.arange(10))
+    classifier = make(optimizer="sgd").partial_fit(X[:100], y[:100], classes=np.arange(10))
     before = classifier.coef_.copy()
     classifier.partial_fit(X[:1], y[:1])
     assert not np.array_equal(before, classifier.coef_)
@@ -294,7 +336,7 @@ def test_a_part_may_hold_one_class_or_one_row(digits: Digits) -> None:
 
 def test_training_goes_on_after_fit(digits: Digits) -> None:
     X, y = digits
-    classifier = make(epochs=3).fit(X, y)
+    classifier = make(optimizer="sgd", epochs=3).fit(X, y)
     accuracy = classifier.score(X, y)
     classifier.partial_fit(X, y)
     assert classifier.n_iter_ == 4
@@ -302,44 +344,48 @@ def test_training_goes_on_after_fit(digits: Digits) -> None:
 
 
 def test_a_stream_takes_a_learning_rate_that_is_set_on_the_way(digits: Digits) -> None:
-    classifier = make().partial_fit(*digits, classes=np.arange(10))
+    classifier = make(optimizer="sgd").partial_fit(*digits, classes=np.arange(10))
     before = classifier.coef_
     classifier.set_params(learning_rate=1e-12).partial_fit(*digits)
     assert_allclose(classifier.coef_, before, atol=1e-8)
     assert classifier.history_[-1]["learning_rate"] == 1e-12
 
 
-def test_a_stream_goes_on_from_gradient_descent() -> None:
+@pytest.mark.parametrize("optimizer", ["exact", "gd"])
+def test_a_stream_goes_on_from_another_optimizer(optimizer: str) -> None:
     X, y = blobs(60, 3)
-    classifier = make(optimizer="gd", reg=0.1).fit(X, y)
+    classifier = make(optimizer=optimizer, reg=0.1).fit(X, y)
     found = classifier.coef_
     classifier.set_params(optimizer="sgd").partial_fit(X, y)
+    assert classifier.certificate_ is None  # it was one of other weights
     assert 0 < np.abs(classifier.coef_ - found).max() < 0.5 * np.abs(found).max()
 
 
 def test_a_stream_says_what_it_cannot_take(digits: Digits) -> None:
     X, y = digits
     with pytest.raises(ParameterError, match="first call of partial_fit needs all labels"):
-        make().partial_fit(X, y)
+        make(optimizer="sgd").partial_fit(X, y)
     with pytest.raises(LabelError, match="y holds 9, not among the classes 0, 1"):
-        make().partial_fit(X, y, classes=np.arange(9))
+        make(optimizer="sgd").partial_fit(X, y, classes=np.arange(9))
     with pytest.raises(LabelError, match="fewer than 2 classes"):
-        make().partial_fit(X, y, classes=[0])
-    classifier = make().partial_fit(X, y, classes=np.arange(10))
+        make(optimizer="sgd").partial_fit(X, y, classes=[0])
+    classifier = make(optimizer="sgd").partial_fit(X, y, classes=np.arange(10))
     with pytest.raises(ParameterError, match="but training began with 0, 1"):
         classifier.partial_fit(X, y, classes=np.arange(11))
     with pytest.raises(ParameterError, match="give a dict"):
-        make(class_weight="balanced").partial_fit(X, y, classes=np.arange(10))
+        make(optimizer="sgd", class_weight="balanced").partial_fit(X, y, classes=np.arange(10))
     with pytest.raises(ParameterError, match="partial_fit holds nothing out"):
-        make(patience=2).partial_fit(X, y, classes=np.arange(10))
+        make(optimizer="sgd", patience=2).partial_fit(X, y, classes=np.arange(10))
     assert not hasattr(make(optimizer="gd"), "partial_fit")
+    assert not hasattr(make(), "partial_fit")
 
 
 # held-out rows, labelled sets
 
 
 def test_early_stopping_keeps_the_weights_of_the_lowest_validation_loss(digits: Digits) -> None:
-    classifier = make(reg=0.0, epochs=40, schedule="constant", patience=2, validation_fraction=0.2).fit(*digits)
+    settings: dict[str, Any] = {"optimizer": "sgd", "epochs": 40, "schedule": "constant", "patience": 2}
+    classifier = make(reg=0.0, validation_fraction=0.2, **settings).fit(*digits)
     losses = [row["validation_loss"] for row in classifier.history_]
     assert classifier.status_ is Status.EARLY_STOPPED
     assert classifier.n_iter_ == int(np.argmin(losses)) + 2
@@ -349,8 +395,8 @@ def test_early_stopping_keeps_the_weights_of_the_lowest_validation_loss(digits: 
 def test_a_set_is_trained_like_its_rows(digits: Digits) -> None:
     X, y = digits
     rows = np.arange(0, len(X), 2)
-    of_set = make(epochs=2).fit_sets(picture_set(digits, rows))
-    of_rows = make(epochs=2).fit(X[rows], y[rows])
+    of_set = make().fit_sets(picture_set(digits, rows))
+    of_rows = make().fit(X[rows], y[rows])
     assert_allclose(of_set.coef_, of_rows.coef_, rtol=1e-6, atol=1e-9)
     assert of_set.image_shape_ == (8, 8, 1)
     assert of_set.class_names_[:2] == ("zero", "one")
@@ -366,25 +412,31 @@ def test_a_set_of_vectors_is_trained_and_a_class_may_be_absent() -> None:
     assert classifier.image_shape_ is None
 
 
-def test_validation_images_are_measured_in_each_epoch(digits: Digits) -> None:
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "sgd", "epochs": 2}], ids=["exact", "sgd"])
+def test_validation_images_are_measured_in_each_epoch(digits: Digits, settings: dict[str, Any]) -> None:
     order = np.arange(len(digits[1]))
     train, held = picture_set(digits, order[300:]), picture_set(digits, order[:300])
-    classifier = make(epochs=2).fit_sets(train, held)
+    classifier = make(**settings).fit_sets(train, held)
     assert classifier.history_[-1]["validation_accuracy"] == pytest.approx(
         classifier.score(digits[0][:300], np.array(train.class_names)[digits[1][:300]])
     )
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "gd"])
-def test_a_training_continued_from_any_state_comes_to_the_same_bits(digits: Digits, optimizer: str) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "exact", "max_iter": 3},
+        {"optimizer": "exact", "loss": "hinge", "max_iter": 30},
+        {"optimizer": "exact", "penalty": "elastic-net", "max_iter": 30, "tol": 0.0},
+        {"optimizer": "sgd", "epochs": 3},
+        {"optimizer": "gd", "max_iter": 3},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_a_training_continued_from_any_state_comes_to_the_same_bits(digits: Digits, settings: dict[str, Any]) -> None:
     states: list[Epoch] = []
     images = picture_set(digits, np.arange(300))
-    settings: dict[str, Any] = {
-        "optimizer": optimizer,
-        "epochs": 3,
-        "max_iter": 3,
-        "validation_fraction": 0.2,
-    }
+    settings = {**settings, "validation_fraction": 0.2}
     whole = make(**settings).fit_sets(images, callback=states.append)
     assert [epoch.epoch for epoch in states] == [0, 1, 2, 3]
     for epoch in states:
@@ -392,8 +444,9 @@ def test_a_training_continued_from_any_state_comes_to_the_same_bits(digits: Digi
         assert_array_equal(again.coef_, whole.coef_)
 
 
-def test_a_callback_can_end_the_training(digits: Digits) -> None:
-    classifier = make().fit_sets(picture_set(digits), callback=lambda epoch: epoch.epoch == 1)
+@pytest.mark.parametrize("settings", [{}, {"loss": "hinge"}, {"optimizer": "sgd"}], ids=["lbfgs", "admm", "sgd"])
+def test_a_callback_can_end_the_training(digits: Digits, settings: dict[str, Any]) -> None:
+    classifier = make(**settings).fit_sets(picture_set(digits), callback=lambda epoch: epoch.epoch == 1)
     assert classifier.status_ is Status.STOPPED
     assert classifier.n_iter_ == 1
 
@@ -417,7 +470,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"reg": "much"}, "reg = 'much'; expected a number"),
     ({"beta": float("nan"), "penalty": "l2"}, "beta = nan"),
     ({"delta": 0.0, "loss": "hinge"}, "delta = 0.0"),
-    ({"optimizer": "newton"}, "optimizer = 'newton'; expected one of sgd, gd"),
+    ({"optimizer": "newton"}, "optimizer = 'newton'; expected one of exact, sgd, gd"),
     ({"batch_size": 0}, "batch_size = 0; expected an integer >= 1"),
     ({"epochs": 2.5}, "epochs = 2.5; expected an integer >= 0"),
     ({"learning_rate": 0.0}, "learning_rate = 0.0"),
@@ -426,7 +479,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"update": "newton"}, "update = 'newton'"),
     ({"momentum": 1.0}, "momentum = 1.0"),
     ({"patience": 0}, "patience = 0; expected an integer >= 1"),
-    ({"patience": 2}, "patience = 2 needs validation rows"),
+    ({"patience": 2, "optimizer": "sgd"}, "patience = 2 needs validation rows"),
+    ({"patience": 2, "validation_fraction": 0.5}, "patience = 2 is of optimizer='sgd'; found 'exact'"),
     ({"validation_fraction": 1.0}, "validation_fraction = 1"),
     ({"preprocess": "whiten"}, "preprocess = 'whiten'; expected one of auto, none"),
     ({"engine": "steam"}, "engine = 'steam'; expected one of"),
@@ -474,6 +528,6 @@ def test_an_early_end_is_a_warning_and_a_status() -> None:
     with pytest.warns(ConvergenceWarning, match=r"max_iter was reached first.*gradient norm .*tol 0\.0001"):
         assert make(optimizer="gd", max_iter=1).fit(X, y).status_ is Status.MAX_ITER
     with pytest.warns(ConvergenceWarning, match="lower learning_rate"):
-        classifier = make(learning_rate=1e30, loss="squared-hinge").fit(X, y)
+        classifier = make(optimizer="sgd", learning_rate=1e30, loss="squared-hinge").fit(X, y)
     assert classifier.status_ is Status.DIVERGED
     assert np.isfinite(classifier.coef_).all()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +32,7 @@ Digits = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 def make(**parameters: Any) -> LinearClassifier:
     """A classifier that is trained at once."""
-    return LinearClassifier(**{"random_state": 0, "epochs": 2, **parameters})
+    return LinearClassifier(**{"random_state": 0, **parameters})
 
 
 def parts(content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -54,12 +55,20 @@ def put_together(tensors: dict[str, Any], record: dict[str, Any]) -> bytes:
     "parameters",
     [
         {},
-        {"loss": "hinge", "delta": 2.0, "penalty": "elastic-net", "beta": 0.25, "reg": 1e-4},
+        {"loss": "hinge", "delta": 2.0, "penalty": "elastic-net", "beta": 0.25, "reg": 1e-2},
         {"loss": MulticlassHinge(3.0), "penalty": ElasticNet(0.5), "preprocess": "standardize"},
-        {"loss": SoftmaxCrossEntropy(), "penalty": "none", "preprocess": "none", "class_weight": {3: 2.0}},
+        {"loss": "squared-hinge", "penalty": "none", "preprocess": "none", "class_weight": {3: 2.0}},
+        {"loss": SoftmaxCrossEntropy(), "optimizer": "sgd", "epochs": 2, "momentum": 0.5},
         {"optimizer": "gd", "loss": "squared-hinge", "tol": 1e9, "random_state": np.random.RandomState(0)},
     ],
-    ids=["defaults", "names", "objects", "none", "gd"],  # the same in every worker: a RandomState prints its address
+    ids=[
+        "defaults",
+        "names",
+        "objects",
+        "none",
+        "sgd",
+        "gd",
+    ],  # the same in every worker: a RandomState prints its address
 )
 def test_a_model_reads_back_to_the_same_bits(tmp_path: Path, digits: Digits, parameters: dict[str, Any]) -> None:
     X, y = digits
@@ -112,18 +121,55 @@ def test_a_run_folder_stands_for_its_model(tmp_path: Path, fitted: LinearClassif
 
 
 def test_equal_trainings_give_equal_files_whatever_the_threads(digits: Digits) -> None:
-    contents = {model_bytes(make(n_threads=n).fit(*digits)) for n in (1, 2, None)}
-    assert len(contents) == 1
+    for settings in ({}, {"penalty": "l1", "reg": 1e-2}, {"optimizer": "sgd", "epochs": 2}):
+        contents = {model_bytes(make(**settings, n_threads=n).fit(*digits)) for n in (1, 2, None)}
+        assert len(contents) == 1
+
+
+@pytest.mark.parametrize("loss", ["softmax", "hinge"])
+def test_the_certificate_reads_back_but_for_its_seconds(tmp_path: Path, digits: Digits, loss: str) -> None:
+    classifier = make(loss=loss, reg=1e-2).fit(*digits)
+    save(classifier, tmp_path / "model")
+    found, again = classifier.certificate_, load_model(tmp_path / "model").certificate_
+    assert found.seconds > 0.0
+    assert math.isnan(again.seconds)
+    assert replace(again, seconds=found.seconds) == found
+    assert (again.gap, again.relative_gap) == (found.gap, found.relative_gap)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "gd"])
+def test_a_model_without_a_certificate_reads_back_without_one(tmp_path: Path, digits: Digits, optimizer: str) -> None:
+    classifier = make(optimizer=optimizer, epochs=1, tol=1e9).fit(*digits)
+    assert classifier.certificate_ is None
+    save(classifier, tmp_path / "model")
+    assert load_model(tmp_path / "model").certificate_ is None
+    # so do the files of a linprobe that knew no certificates
+    tensors, record = parts((tmp_path / "model").read_bytes())
+    del record["certificate"]
+    (tmp_path / "model").write_bytes(put_together(tensors, record))
+    assert load_model(tmp_path / "model").certificate_ is None
 
 
 def test_a_model_that_was_read_can_be_written_again_and_trained_on(tmp_path: Path, digits: Digits) -> None:
     X, y = digits
-    content = model_bytes(make().fit(X, y), {"image_size": None})
+    content = model_bytes(make(optimizer="sgd", epochs=2).fit(X, y), {"image_size": None})
     (tmp_path / "model").write_bytes(content)
     again = load_model(tmp_path / "model")
     assert model_bytes(again, again.extra_) == content
     before = again.score(X, y)
     assert again.partial_fit(X, y).score(X, y) > before - 0.02
+
+
+def test_an_exact_model_that_was_read_can_be_written_again_and_goes_on_as_a_stream(
+    tmp_path: Path, digits: Digits
+) -> None:
+    X, y = digits
+    content = model_bytes(make().fit(X, y))
+    (tmp_path / "model").write_bytes(content)
+    again = load_model(tmp_path / "model")
+    assert model_bytes(again) == content
+    before = again.score(X, y)
+    assert again.set_params(optimizer="sgd").partial_fit(X, y).score(X, y) > before - 0.02
 
 
 # what cannot be written
@@ -145,7 +191,7 @@ def test_what_a_file_cannot_hold_is_refused(digits: Digits, fitted: LinearClassi
     with pytest.raises(IncompatibleError, match="is not trained; call fit"):
         model_bytes(make())
     with pytest.raises(IncompatibleError, match=r"loss = OwnHinge\(\) is not one of linprobe's"):
-        model_bytes(make(loss=OwnHinge()).fit(X, y))
+        model_bytes(make(loss=OwnHinge(), optimizer="sgd", epochs=1).fit(X, y))
     with pytest.raises(IncompatibleError, match=r"JSON values only .*Path"):
         model_bytes(fitted, {"path": Path()})
 
@@ -258,6 +304,9 @@ FAULTS: list[tuple[str, Change]] = [
     ("FINISHED", lambda t, r: r.update(status="FINISHED")),
     ("cannot be used", lambda t, r: r.update(n_iter="many")),
     ("cannot be used", lambda t, r: r.update(extra=3)),
+    ("cannot be used", lambda t, r: r.update(certificate=3)),
+    ("no_such", lambda t, r: r["certificate"].update(no_such=1.0)),
+    ("'lower_bound'", lambda t, r: r["certificate"].pop("lower_bound")),
 ]
 
 
@@ -265,6 +314,6 @@ FAULTS: list[tuple[str, Change]] = [
 def test_a_model_that_does_not_fit_together_is_refused(
     tmp_path: Path, digits: Digits, message: str, change: Change
 ) -> None:
-    tensors, record = parts(model_bytes(make(epochs=0).fit(*digits)))
+    tensors, record = parts(model_bytes(make().fit(*digits)))
     change(tensors, record)
     assert message in refuse(tmp_path / "model", put_together(tensors, record))

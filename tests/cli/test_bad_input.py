@@ -311,7 +311,7 @@ def test_the_other_commands_tell_it_as_train_does(
 ) -> None:
     if make is labels_of_one_class and command == "info":
         pytest.skip("what such a source holds may be asked")
-    linprobe("train", pictures, "--epochs", 0, "--out", "run")
+    linprobe("train", pictures, "--optimizer", "sgd", "--epochs", 0, "--out", "run")
     source = make(tmp_path)
     answer = linprobe(command, "run", source) if command == "evaluate" else linprobe(command, source)
     assert (answer.code, answer.out) == (2, "")
@@ -323,7 +323,7 @@ def test_the_other_commands_tell_it_as_train_does(
 
 def test_broken_pictures_are_left_out_and_counted_when_asked(linprobe: Any, pictures: Path, tmp_path: Path) -> None:
     source = many_broken_pictures(tmp_path)
-    answer = linprobe("train", source, "--epochs", 1, "--on-bad-image", "skip", "--json")
+    answer = linprobe("train", source, "--optimizer", "sgd", "--epochs", 1, "--on-bad-image", "skip", "--json")
     assert answer.code == 0
     assert answer.record["skipped_images"] == 30
     assert answer.record["n_train"] == 16
@@ -341,7 +341,7 @@ def test_pictures_that_do_not_fit_the_model_are_told_with_the_way_out(
 ) -> None:
     from PIL import Image
 
-    linprobe("train", pictures, "--epochs", 1, "--out", "run")
+    linprobe("train", pictures, "--optimizer", "sgd", "--epochs", 1, "--out", "run")
     answer = linprobe("evaluate", "run", pictures, "--image-size", "5x3")
     assert answer.code == 2
     assert "resize them with --image-size 4x4" in answer.err
@@ -364,7 +364,7 @@ def test_a_full_disk_behind_stdout_is_told_in_one_line(arguments: list[str]) -> 
 
 
 def test_a_pipe_in_place_of_a_model_or_picture_is_not_waited_for(linprobe: Any, pictures: Path, tmp_path: Path) -> None:
-    linprobe("train", pictures, "--epochs", 1, "--out", "run")
+    linprobe("train", pictures, "--optimizer", "sgd", "--epochs", 1, "--out", "run")
     pipe(tmp_path)
     answer = linprobe("predict", "run", "pipe", "run")
     assert answer.code == 2
@@ -442,7 +442,7 @@ def gone(model: Path) -> None:
 def test_a_damaged_model_is_told_in_one_line(
     linprobe: Any, pictures: Path, damage: Callable[[Path], None], words: str
 ) -> None:
-    linprobe("train", pictures, "--epochs", 1, "--out", "run")
+    linprobe("train", pictures, "--optimizer", "sgd", "--epochs", 1, "--out", "run")
     load_model("run")
     damage(Path("run") / "model.safetensors")
     picture = pictures / "test" / "dark" / "0.png"
@@ -457,7 +457,7 @@ def test_a_damaged_model_is_told_in_one_line(
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
 def test_a_disk_that_is_full_while_a_run_is_written_is_told_with_the_way_on(pictures: Path, tmp_path: Path) -> None:
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); {CALL}"
-    arguments = ["train", "pictures", "--no-cache", "--epochs", "2", "--out", "run"]
+    arguments = ["train", "pictures", "--no-cache", "--optimizer", "sgd", "--epochs", "2", "--out", "run"]
     done = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""

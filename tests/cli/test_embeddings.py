@@ -59,7 +59,7 @@ def test_embeddings_are_trained_on_evaluated_described_and_checked(
 ) -> None:
     (tmp_path / "embeddings").mkdir()
     write(tmp_path / "embeddings", dtype)
-    metrics = linprobe("train", "embeddings/", "--epochs", 10, "--out", "run", "--json").record
+    metrics = linprobe("train", "embeddings/", "--optimizer", "sgd", "--epochs", 10, "--out", "run", "--json").record
     assert [metrics[f"n_{part}"] for part in ("train", "validation", "test")] == list(SPLITS.values())
     assert metrics["image_shape"] is None
     assert metrics["test_accuracy"] == 1.0
@@ -80,14 +80,18 @@ def test_the_same_vectors_give_the_same_run_in_every_format(linprobe: Any, tmp_p
     for write in WRITERS:
         (tmp_path / write.__name__).mkdir()
         write(tmp_path / write.__name__, "float16")
-        objectives.add(linprobe("train", write.__name__, "--epochs", 3, "--json").record["objective"])
+        objectives.add(
+            linprobe("train", write.__name__, "--optimizer", "sgd", "--epochs", 3, "--json").record["objective"]
+        )
     assert len(objectives) == 1
 
 
 def test_vectors_are_centred_unless_another_map_is_asked_for(linprobe: Any, tmp_path: Path) -> None:
     write_npy(tmp_path, "float32")
     found = {
-        kind: linprobe("train", ".", "--epochs", 10, "--preprocess", kind, "--out", kind, "--json").record["objective"]
+        kind: linprobe(
+            "train", ".", "--optimizer", "sgd", "--epochs", 10, "--preprocess", kind, "--out", kind, "--json"
+        ).record["objective"]
         for kind in ("auto", "center", "none")
     }
     assert found["auto"] == found["center"]
@@ -102,7 +106,7 @@ def test_a_run_on_embeddings_goes_on_to_the_same_bits(
 
     (tmp_path / "embeddings").mkdir()
     write(tmp_path / "embeddings", "float16")
-    whole = linprobe("train", "embeddings", "--epochs", 4, "--out", "whole", "--json").record
+    whole = linprobe("train", "embeddings", "--optimizer", "sgd", "--epochs", 4, "--out", "whole", "--json").record
 
     def stop(self: Any, epoch: Any) -> None:
         record(self, epoch)
@@ -112,7 +116,7 @@ def test_a_run_on_embeddings_goes_on_to_the_same_bits(
     record = runs._Session._record
     with monkeypatch.context() as patch:
         patch.setattr(runs._Session, "_record", stop)
-        assert linprobe("train", "embeddings", "--epochs", 4, "--out", "stopped").code == 130
+        assert linprobe("train", "embeddings", "--optimizer", "sgd", "--epochs", 4, "--out", "stopped").code == 130
     resumed = linprobe("train", "--resume", "stopped", "--json").record
     assert resumed["objective"] == whole["objective"]
     assert resumed["epochs"] == 4
@@ -123,7 +127,7 @@ def test_a_run_on_embeddings_goes_on_to_the_same_bits(
 def test_a_model_of_embeddings_does_not_guess_at_pictures(linprobe: Any, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "embeddings").mkdir()
     write_npy(tmp_path / "embeddings", "float16")
-    linprobe("train", "embeddings", "--epochs", 1, "--out", "run")
+    linprobe("train", "embeddings", "--optimizer", "sgd", "--epochs", 1, "--out", "run")
     answer = linprobe("predict", "run", pictures / "test" / "dark" / "0.png")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("error: run: this model was trained on vectors of 8 numbers, not on pictures; ")
@@ -141,7 +145,7 @@ def test_training_makes_no_float64_copy_of_the_vectors(linprobe: Any, tmp_path: 
     linprobe("info", "digits")  # what is imported on the way
     tracemalloc.start()
     try:
-        answer = linprobe("train", ".", "--epochs", 1, "--batch-size", 256, "--json")
+        answer = linprobe("train", ".", "--optimizer", "sgd", "--epochs", 1, "--batch-size", 256, "--json")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -21,7 +21,7 @@ Write = Callable[..., None]
 def run(linprobe: Any) -> dict[str, Any]:
     """A run on the digits, with its result."""
     record: dict[str, Any] = linprobe(
-        "train", "digits", "--epochs", 3, "--validation", 0.2, "--seed", 5, "--json"
+        "train", "digits", "--optimizer", "sgd", "--epochs", 3, "--validation", 0.2, "--seed", 5, "--json"
     ).record
     return record
 
@@ -68,7 +68,7 @@ def test_the_tables_hold_the_figures(linprobe: Any, run: dict[str, Any]) -> None
 
 
 def test_a_split_that_the_training_did_not_hold_out_is_refused(linprobe: Any, pictures: Path) -> None:
-    linprobe("train", pictures, "--epochs", 1, "--out", "run")
+    linprobe("train", pictures, "--optimizer", "sgd", "--epochs", 1, "--out", "run")
     answer = linprobe("evaluate", "run", pictures, "--split", "validation")
     assert answer.code == 2
     assert "it has no validation split" in answer.err
@@ -76,7 +76,7 @@ def test_a_split_that_the_training_did_not_hold_out_is_refused(linprobe: Any, pi
 
 def test_classes_are_matched_by_name(linprobe: Any, tmp_path: Path, write_pictures: Write) -> None:
     write_pictures(tmp_path / "three", 20, 0, names=("amber", "dark", "light"))
-    linprobe("train", "three", "--epochs", 100, "--out", "run")
+    linprobe("train", "three", "--optimizer", "sgd", "--epochs", 100, "--out", "run")
     write_pictures(tmp_path / "two", 5, 2)  # there dark is class 0, for the model it is class 1
     record = linprobe("evaluate", "run", "two", "--split", "all", "--json").record
     assert record["accuracy"] > 0.5

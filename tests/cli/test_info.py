@@ -23,7 +23,7 @@ def test_vectors_are_described(linprobe: Any) -> None:
 
 
 def test_a_finished_run_is_described_with_its_result(linprobe: Any) -> None:
-    result = linprobe("train", "digits", "--epochs", 1, "--reg", 0.5, "--json").record
+    result = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 1, "--reg", 0.5, "--json").record
     record = linprobe("info", result["run"], "--json").record
     assert (record["kind"], record["finished"]) == ("run", True)
     assert record["result"] == result
@@ -34,7 +34,7 @@ def test_a_finished_run_is_described_with_its_result(linprobe: Any) -> None:
 
 
 def test_a_model_file_is_described(linprobe: Any) -> None:
-    run = linprobe("train", "digits", "--epochs", 1, "--json").record["run"]
+    run = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 1, "--json").record["run"]
     record = linprobe("info", Path(run) / "model.safetensors", "--json").record
     assert (record["kind"], record["n_parameters"]) == ("model", 650)
     assert record["image_shape"] == [8, 8, 1]

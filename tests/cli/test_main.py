@@ -68,7 +68,7 @@ def test_the_list_of_commands_cuts_no_sentence_short(linprobe: Any) -> None:
 
 
 def test_the_page_on_the_command_line_has_every_key_of_the_record(linprobe: Any) -> None:
-    record = linprobe("train", "digits", "--epochs", 1, "--json").record
+    record = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 1, "--json").record
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
     rows = page.split("## `train --json`")[1].split("\n## ")[0]
     keys = [key for row in re.findall(r"^\|([^|]+)\|", rows, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)]
@@ -82,7 +82,7 @@ def test_the_version_is_that_of_the_package(linprobe: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["frobnicate"], "no such command 'frobnicate'; expected one of train, evaluate, predict"),
+        (["frobnicate"], "no such command 'frobnicate'; expected one of train, sweep, evaluate, predict"),
         (["--frobnicate"], "No such option"),
         (["train"], "missing SOURCE"),
         (["train", "digits", "--loss", "squared"], "'squared' is not one of 'softmax', 'hinge', 'squared-hinge'"),

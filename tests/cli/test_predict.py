@@ -83,7 +83,7 @@ def test_files_that_are_no_pictures_are_all_named(linprobe: Any, model: Path, pi
 
 
 def test_a_model_of_vectors_is_refused(linprobe: Any, pictures: Path) -> None:
-    linprobe("train", "planar:shell", "--epochs", 1, "--out", "run")
+    linprobe("train", "planar:shell", "--optimizer", "sgd", "--epochs", 1, "--out", "run")
     answer = linprobe("predict", "run", pictures / "test" / "dark" / "0.png")
     assert answer.code == 2
     assert "this model was trained on vectors of 2 numbers, not on pictures" in answer.err

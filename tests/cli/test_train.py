@@ -42,7 +42,7 @@ FILES = {"settings.json", "trace.csv", "checkpoint.safetensors", "model.safetens
 
 
 def test_the_result_comes_as_one_json_object(linprobe: Any) -> None:
-    answer = linprobe("train", "digits", "--epochs", 3, "--json")
+    answer = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 3, "--json")
     assert answer.code == 0
     assert answer.err == ""
     record = answer.record
@@ -55,14 +55,18 @@ def test_the_result_comes_as_one_json_object(linprobe: Any) -> None:
 
 
 def test_the_run_folder_is_named_and_holds_five_files(linprobe: Any) -> None:
-    record = linprobe("train", "digits", "--loss", "hinge", "--epochs", 1, "--json").record
+    record = linprobe("train", "digits", "--loss", "hinge", "--optimizer", "sgd", "--epochs", 1, "--json").record
     assert record["run"] == str(Path("runs") / "digits-hinge-1")
     assert set(os.listdir(record["run"])) == FILES
-    assert linprobe("train", "digits", "--loss", "hinge", "--epochs", 1, "--json").record["run"].endswith("-2")
+    assert (
+        linprobe("train", "digits", "--loss", "hinge", "--optimizer", "sgd", "--epochs", 1, "--json")
+        .record["run"]
+        .endswith("-2")
+    )
 
 
 def test_the_result_comes_as_a_table_that_a_pipe_can_read(linprobe: Any) -> None:
-    answer = linprobe("train", "digits", "--epochs", 2, "--validation", 0.1)
+    answer = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 2, "--validation", 0.1)
     assert answer.code == 0
     lines = dict(re.split(r"\s{3,}", line, maxsplit=1) for line in answer.out.splitlines())
     assert re.fullmatch(r"0\.\d{4}  \(359 images\)", lines["test accuracy"])
@@ -95,7 +99,7 @@ def test_pictures_in_folders_are_trained_on(linprobe: Any, pictures: Path) -> No
     ids=" ".join,
 )
 def test_every_option_is_taken(linprobe: Any, options: list[str]) -> None:
-    record = linprobe("train", "digits", "--epochs", 3, *options, "--json").record
+    record = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 3, *options, "--json").record
     assert record["test_accuracy"] > 0.6
     settings = json.loads((Path(record["run"]) / "settings.json").read_text())
     known = {**settings, **settings["classifier"]}
@@ -136,13 +140,17 @@ def test_the_choices_are_those_of_the_classifier(name: str, choices: Any) -> Non
 def test_the_same_seed_gives_the_same_model_for_any_number_of_threads(linprobe: Any) -> None:
     models = []
     for threads in (1, 3):
-        run = linprobe("train", "digits", "--epochs", 2, "--threads", threads, "--json").record["run"]
+        run = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 2, "--threads", threads, "--json").record[
+            "run"
+        ]
         models.append((Path(run) / "model.safetensors").read_bytes())
     assert models[0] == models[1]
 
 
 def test_divergence_is_a_status_and_a_warning(linprobe: Any) -> None:
-    answer = linprobe("train", "digits", "--loss", "squared-hinge", "--learning-rate", 1e6, "--json")
+    answer = linprobe(
+        "train", "digits", "--loss", "squared-hinge", "--optimizer", "sgd", "--learning-rate", 1e6, "--json"
+    )
     assert answer.code == 0
     assert answer.record["status"] == "diverged"
     assert "lower learning_rate" in answer.record["status_text"]
@@ -167,7 +175,7 @@ def test_pictures_of_different_sizes_need_image_size(linprobe: Any, pictures: Pa
 
 
 def test_early_stopping_without_validation_images_is_refused_and_leaves_no_folder(linprobe: Any) -> None:
-    answer = linprobe("train", "digits", "--patience", 2, "--out", "run")
+    answer = linprobe("train", "digits", "--optimizer", "sgd", "--patience", 2, "--out", "run")
     assert answer.code == 2
     assert answer.err.startswith("error: patience = 2 needs validation")
     assert not Path("run").exists()
@@ -177,14 +185,14 @@ def test_a_folder_that_holds_something_is_not_written_to(linprobe: Any, pictures
     answer = linprobe("train", "digits", "--out", pictures)
     assert answer.code == 2
     assert "the folder is not empty" in answer.err
-    linprobe("train", "digits", "--epochs", 1, "--out", "run")
+    linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 1, "--out", "run")
     assert "a run is there already; continue it with --resume run" in linprobe("train", "digits", "--out", "run").err
 
 
 def test_what_cannot_be_resumed_is_named(linprobe: Any, pictures: Path) -> None:
     assert "none: no such run folder" in linprobe("train", "--resume", "none").err
     assert "not a run folder" in linprobe("train", "--resume", pictures).err
-    linprobe("train", "digits", "--epochs", 1, "--out", "run")
+    linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 1, "--out", "run")
     answer = linprobe("train", "--resume", "run")
     assert answer.code == 2
     assert "this run is finished" in answer.err
@@ -222,7 +230,7 @@ def wait_for(path: Path, child: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize("engine", ["threads", "reference"])
 def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(tmp_path: Path, linprobe: Any, engine: str) -> None:
-    options = ["--epochs", "4000", "--engine", engine, "--seed", "3"]
+    options = ["--optimizer", "sgd", "--epochs", "4000", "--engine", engine, "--seed", "3"]
     child = start("train", "digits", *options, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     run = tmp_path / "runs" / "digits-softmax-1"
     wait_for(run / "trace.csv", child)
@@ -256,7 +264,16 @@ def test_a_bar_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
     def on_terminal(*options: str) -> str:
         ours, theirs = pty.openpty()
         child = start(
-            "train", "digits", "--epochs", "5", *options, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs
+            "train",
+            "digits",
+            "--optimizer",
+            "sgd",
+            "--epochs",
+            "5",
+            *options,
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
         )
         os.close(theirs)
         seen = b""

@@ -375,6 +375,20 @@ def test_the_second_moment_is_that_of_the_reference_for_any_number_of_threads(dt
     assert_allclose(found_some, wanted, atol=3e-6 * np.abs(wanted).max())
 
 
+@pytest.mark.parametrize(("n", "D"), [(1, 1), (5, 3), (513, 25), (1024, 24), (17_000, 49)])
+def test_the_second_moment_of_bytes_is_exact(n, D):
+    random = np.random.default_rng(0)
+    X = random.integers(0, 256, (n, D)).astype(np.uint8)
+    X[:, 0] = 255  # the sums that are the first to overflow
+    rows, labels = random.permutation(n), np.zeros(n, np.int64)
+    for threads in (1, 2, 3):
+        engine = open_engine("threads", Examples(X, labels, 2, rows), threads)
+        assert_array_equal(engine.second_moment(), X.T.astype(float) @ X.astype(float))
+    mapped = Examples(X[:, ::-1], labels, 2, affine=Affine(random.random(D) + 0.1, random.normal(size=D)))
+    wanted = open_engine("reference", mapped).second_moment()
+    assert_allclose(open_engine("threads", mapped, 2).second_moment(), wanted, atol=1e-11 * np.abs(wanted).max())
+
+
 def test_the_gradient_of_given_scores_is_that_of_the_reference():
     examples = made_examples(150, 90, 5)
     dS = np.random.default_rng(0).normal(size=(150, 5))

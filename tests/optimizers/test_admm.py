@@ -117,6 +117,16 @@ def test_a_budget_that_is_too_small_gives_the_honest_gap(make_objective):
     assert nothing.certificate.lower_bound == 0.0
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+def test_a_gap_within_tol_is_certified_whatever_the_budget(make_objective, loss, penalty):
+    objective = make_objective(loss, penalty)
+    for max_iter in (0, 1, 2, 4, 7, *range(10, 160, 10)):
+        solution = Exact(tol=1e-3, max_iter=max_iter).minimize(objective)
+        proved = solution.certificate.relative_gap <= 1e-3
+        assert solution.status is (Status.CERTIFIED if proved else Status.MAX_ITER)
+
+
 @pytest.mark.parametrize("loss", ["softmax", "hinge"])
 def test_ctrl_c_gives_the_best_weights_so_far_with_their_certificate(make_objective, loss):
     objective = make_objective(loss, "l2")

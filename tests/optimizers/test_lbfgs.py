@@ -74,6 +74,19 @@ def test_a_search_goes_on_from_its_state_to_the_same_bits():
     assert len(rest.history) == len(whole.history) - 4
 
 
+def test_the_history_has_one_row_for_each_iteration():
+    solution = LBFGS(tol=1e-9).minimize(digits())  # float32 first, then float64 from the same iteration on
+    assert [row["epoch"] for row in solution.history] == list(range(solution.state.epoch + 1))
+
+
+def test_weight_on_one_class_alone_leaves_an_objective_of_zero_and_no_division_by_it():
+    X, y = np.random.default_rng(0).uniform(size=(10, 10)), np.arange(10) % 2
+    objective = Objective(X, y, loss="squared-hinge", penalty="l2", reg=1e-3, sample_weight=y.astype(float))
+    solution = LBFGS().minimize(objective)
+    assert solution.certificate.objective <= 1e-20
+    assert np.isfinite(solution.W).all()
+
+
 def test_fewer_rows_than_features_take_the_gram_of_the_rows():
     random = np.random.default_rng(0)
     X, y = random.standard_normal((30, 200)), np.arange(30) % 3

@@ -27,7 +27,7 @@ N_EPOCHS = 6
 
 def settings(**classifier: Any) -> TrainSettings:
     """A short run on the digits."""
-    return TrainSettings("digits", {"epochs": N_EPOCHS, **classifier}, validation=0.2)
+    return TrainSettings("digits", {"optimizer": "sgd", "epochs": N_EPOCHS, **classifier}, validation=0.2)
 
 
 def trace_without_seconds(run: Path) -> list[dict[str, str]]:
@@ -97,7 +97,7 @@ import sys
 from pathlib import Path
 from linprobe.runs import train as t
 t.CHECKPOINT_SECONDS = 0.0
-settings = t.TrainSettings("digits", {"epochs": 60, "loss": "hinge"}, validation=0.2)
+settings = t.TrainSettings("digits", {"optimizer": "sgd", "epochs": 60, "loss": "hinge"}, validation=0.2)
 out = Path(sys.argv[1])
 t.resume(out) if (out / "settings.json").exists() else t.train(settings, out=out)
 """
@@ -119,7 +119,10 @@ def whole_files(run: Path) -> None:
 
 
 def test_a_run_killed_again_and_again_leaves_whole_files_and_ends_at_the_same_bits(tmp_path: Path) -> None:
-    whole = train(TrainSettings("digits", {"epochs": 60, "loss": "hinge"}, validation=0.2), out=tmp_path / "whole")
+    whole = train(
+        TrainSettings("digits", {"optimizer": "sgd", "epochs": 60, "loss": "hinge"}, validation=0.2),
+        out=tmp_path / "whole",
+    )
     out = tmp_path / "killed"
     random = np.random.default_rng(0)
     kills = 0
@@ -217,7 +220,7 @@ def test_a_full_disk_ends_the_run_in_words_and_the_run_can_go_on(tmp_path: Path,
         "import resource, signal, sys; from pathlib import Path; from linprobe.runs import train as t\n"
         "t.CHECKPOINT_SECONDS = 0.0\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"settings = t.TrainSettings('digits', {{'epochs': {N_EPOCHS}}}, validation=0.2)\n"
+        f"settings = t.TrainSettings('digits', {{'optimizer': 'sgd', 'epochs': {N_EPOCHS}}}, validation=0.2)\n"
         "def tell(epoch):\n"
         "    if epoch.epoch == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
         "t.train(settings, out=Path(sys.argv[1]), training=tell)\n"

@@ -25,6 +25,9 @@ FUSED = {
 }
 """Losses that the core knows, by their type: a loss written elsewhere may bear the same `name` and differ."""
 
+SQUARE = 256
+"""Side of the squares in which a symmetric matrix is completed."""
+
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
 
@@ -263,7 +266,10 @@ class ThreadsEngine(Engine):
         return SplitSums(*totals, back[:K], columns[:K], *dual)
 
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:
-        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D) float64: float32 products, float64 totals."""
+        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D) float64.
+
+        Of uint8 rows without weights in whole numbers, exact but for the map; else float32 products, float64 totals.
+        """
         D = self.examples.n_features
         out = np.zeros((D, D))
         weight = self._weight if rows is None or self._weight is None else self._weight[rows]
@@ -276,8 +282,11 @@ class ThreadsEngine(Engine):
                 out=out,
                 threads=self._threads,
             )
-        out = np.tril(out)
-        out += np.tril(out, -1).T
+        for start in range(0, D, SQUARE):  # in place: another D² numbers would be the largest array of a training
+            stop = min(start + SQUARE, D)
+            below = np.tril(out[start:stop, start:stop], -1)
+            out[start:stop, start:stop] = np.tril(out[start:stop, start:stop]) + below.T
+            out[start:stop, stop:] = out[stop:, start:stop].T
         return out
 
     def runs_sgd(self, loss: Loss) -> bool:

@@ -60,7 +60,7 @@ struct Split {
   double delta, rho, relax;
   float *z, *g;          // (n, K), in and out
   bool dual;             // also sums of g
-  double* back;          // (K, D) out: sum of weight (z - g / rho) x'; with dual (2 K, D), then of weight g x'
+  double* back;          // (K, D) out: sum of weight (z - g / rho - s) x'; with dual (2 K, D), then of weight g x'
   double* columns;       // (K) or (2 K) out: the same without x'
   double sums[4];        // out: loss at s, correct, weight, conjugate at g
   int threads;
@@ -70,7 +70,7 @@ struct Split {
 struct Moment {
   Rows rows;
   const double* root;  // (n) root of the weight of each row, or null
-  double* out;         // (D, D), zeros: its lower triangle is filled
+  double* out;         // (D, D), zeros: its lower triangle is filled; exact for uint8 without weights, but for the map
   int threads;
   std::function<bool()> interrupted;
 };

@@ -1,5 +1,107 @@
-// The second moment of the rows, sum_i w_i x'_i x'_iᵀ, as products of the BLAS. Included by kernels_impl.hpp.
+// The second moment of the rows, sum_i w_i x'_i x'_iᵀ: of bytes in whole numbers, else as products of the BLAS. Included
+// by kernels_impl.hpp.
 #pragma once
+
+constexpr int64_t kByteRows = 512;    // rows of bytes interleaved at once
+constexpr int64_t kByteFlush = 32;    // blocks of them that int32 holds: 16,384 * 255² < 2^31
+constexpr int64_t kByteVectors = 3;   // vectors of int32 that one row of a panel fills
+constexpr int64_t kByteHeight = 4;    // columns multiplied with a panel at once, in registers
+constexpr int64_t kByteWidth = kByteVectors * Vector<int32_t>::size;  // columns of a panel, a multiple of kByteHeight
+
+// sum of two products each: a holds one pair of int16 in every lane, b a pair for each column.
+inline V<int32_t> products_of_pairs(V<int32_t> a, V<int32_t> b) {
+#if LINPROBE_VECTOR_BYTES == 64
+  return (V<int32_t>)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+#elif LINPROBE_VECTOR_BYTES == 32
+  return (V<int32_t>)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#else
+  return (a & 0xffff) * (b & 0xffff) + (a >> 16) * (b >> 16);  // bytes: no sign to mind
+#endif
+}
+
+// to (kByteHeight, ld) += the products of `pairs` pairs of rows: columns at a with the whole panel b, both laid out as
+// pairs[p][column of the panel].
+inline void add_products_of_pairs(const int32_t* a, const int32_t* b, int64_t pairs, int32_t* to, int64_t ld) {
+  V<int32_t> sums[kByteHeight][kByteVectors];
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < kByteHeight; ++i)
+#pragma GCC unroll 3
+    for (int64_t v = 0; v < kByteVectors; ++v) sums[i][v] = load(to + i * ld + v * Vector<int32_t>::size);
+  for (int64_t p = 0; p < pairs; ++p, a += kByteWidth, b += kByteWidth) {
+    V<int32_t> row[kByteVectors];
+#pragma GCC unroll 3
+    for (int64_t v = 0; v < kByteVectors; ++v) row[v] = load(b + v * Vector<int32_t>::size);
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < kByteHeight; ++i) {
+      const V<int32_t> one = V<int32_t>{} + a[i];
+#pragma GCC unroll 3
+      for (int64_t v = 0; v < kByteVectors; ++v) sums[i][v] += products_of_pairs(one, row[v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < kByteHeight; ++i)
+#pragma GCC unroll 3
+    for (int64_t v = 0; v < kByteVectors; ++v) store<int32_t>(to + i * ld + v * Vector<int32_t>::size, sums[i][v]);
+}
+
+// Lower triangle of out (D, D) for rows of bytes without weights: sums of products of whole numbers, exact; then mapped.
+bool run_moment_of_bytes(Moment& job) {
+  const int64_t n = job.rows.n, D = job.rows.D, panels = (D + kByteWidth - 1) / kByteWidth, ld = panels * kByteWidth;
+  constexpr int64_t most_pairs = kByteRows / 2;
+  Buffer<int32_t> packed(panels * most_pairs * kByteWidth), part(ld * ld);
+  Buffer<int64_t> sums(ld);
+  const int64_t n_blocks = (n + kByteRows - 1) / kByteRows;
+  bool stopped = false;
+  for (int64_t block = 0; block < n_blocks && !stopped; ++block) {
+    const int64_t first = block * kByteRows, rows = std::min(kByteRows, n - first), pairs = (rows + 1) / 2;
+    const bool flush = block % kByteFlush == kByteFlush - 1 || block == n_blocks - 1;
+    std::atomic<int64_t> next{0};
+    pool().run(job.threads, [&](int, int) {
+      for (int64_t panel; (panel = next.fetch_add(1)) < panels;) {
+        const int64_t begin = panel * kByteWidth, width = std::min(kByteWidth, D - begin);
+        int32_t* to = packed + panel * most_pairs * kByteWidth;
+        for (int64_t p = 0; p < pairs; ++p, to += kByteWidth) {
+          const bool both = 2 * p + 1 < rows;
+          const auto* data = static_cast<const uint8_t*>(job.rows.data) + begin * job.rows.column_stride;
+          const uint8_t* one = data + row_of(job.rows, first + 2 * p) * job.rows.row_stride;
+          const uint8_t* two = data + row_of(job.rows, first + 2 * p + both) * job.rows.row_stride;
+          for (int64_t c = 0; c < width; ++c) {
+            const int32_t low = one[c * job.rows.column_stride], high = both ? two[c * job.rows.column_stride] : 0;
+            to[c] = low | high << 16;
+            sums[begin + c] += low + high;
+          }
+        }
+      }
+    });
+    next = 0;
+    pool().run(job.threads, [&](int, int) {
+      for (int64_t t; (t = next.fetch_add(1)) < panels * (panels + 1) / 2;) {
+        int64_t i = 0, j = t;
+        while (j > i) j -= ++i;
+        const int32_t *a = packed + i * most_pairs * kByteWidth, *b = packed + j * most_pairs * kByteWidth;
+        int32_t* to = part + i * kByteWidth * ld + j * kByteWidth;
+        for (int64_t c = 0; c < kByteWidth; c += kByteHeight) add_products_of_pairs(a + c, b, pairs, to + c * ld, ld);
+        if (!flush) continue;
+        for (int64_t r = i * kByteWidth; r < std::min(D, (i + 1) * kByteWidth); ++r)
+          for (int64_t c = j * kByteWidth; c < std::min(D, (j + 1) * kByteWidth); ++c) {
+            job.out[r * D + c] += part[r * ld + c];
+            part[r * ld + c] = 0;
+          }
+      }
+    });
+    stopped = job.interrupted();
+  }
+  if (job.rows.scale != nullptr && !stopped)
+    pool().run(job.threads, [&](int member, int members) {
+      const double *s = job.rows.scale, *t = job.rows.shift;
+      for (int64_t r = member; r < D; r += members)
+        for (int64_t c = 0; c <= r; ++c) {
+          const double x = static_cast<double>(sums[r]), y = static_cast<double>(sums[c]);
+          job.out[r * D + c] = s[r] * s[c] * job.out[r * D + c] + s[r] * x * t[c] + t[r] * s[c] * y + n * t[r] * t[c];
+        }
+    });
+  return !stopped;
+}
 
 constexpr int64_t kMomentRows = 512;   // rows widened at once: what one product sums in float32
 constexpr int64_t kMomentTile = 256;   // columns of a tile; a tile is one thread's, whatever their number
@@ -7,6 +109,7 @@ constexpr int64_t kMomentFlush = 8;    // blocks summed in float32 before they a
 
 // Lower triangle of out (D, D), float64; products and sums of up to 4,096 rows in float32, then float64.
 bool run_moment(Moment& job) {
+  if (job.rows.dtype == Dtype::u8 && job.root == nullptr) return run_moment_of_bytes(job);
   const int64_t n = job.rows.n, D = job.rows.D, ld = padded(D);
   const bool mapped = job.rows.scale != nullptr;
   Buffer<float> X(kMomentRows * ld), part(D * D), scale(mapped ? ld : 0), shift(mapped ? ld : 0);

@@ -164,6 +164,8 @@ class _Search:
             status = Status.INTERRUPTED
         if certificate is None or status not in (Status.CERTIFIED, Status.CONVERGED):
             certificate = self._certify(None)
+            if status is Status.MAX_ITER and self.objective.penalised and self._met(certificate):
+                status = Status.CERTIFIED
         words = {"metric": "second moment of the features, exact", "rho": f"{self.rho:g}"}
         W, b = self.candidate
         return Solution(W, b, status, self.trace.history, self.state, self.passes, self.clock(), words, certificate)

@@ -192,7 +192,7 @@ class LBFGS(Optimizer):
         if best is None or status in (Status.STOPPED, Status.INTERRUPTED) or best[0].objective > value:
             best, passes = yield from _certified(objective, W, b, self.tol, passes, clock)
         certificate, W, b = best
-        if status is Status.STALLED and self._met(objective, certificate, first_norm):
+        if status in (Status.STALLED, Status.MAX_ITER) and self._met(objective, certificate, first_norm):
             status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
         words = {"metric": "second moment of the features, from a sample of rows"}
         return Solution(W, b, status, trace.history, state, passes, clock(), words, certificate)
@@ -304,7 +304,8 @@ class _Pairs:
         r = self._solve(q)
         if self._s:
             s, y = self._s[-1], self._y[-1]
-            r *= float((s * y).sum() / (y * self._solve(y)).sum())
+            bend = float((y * self._solve(y)).sum())
+            r *= float((s * y).sum()) / bend if bend > 0.0 else 1.0  # y may be too small for float32
         for s, y, weight in zip(self._s, self._y, reversed(weights), strict=True):
             r += s * (weight - float((y * r).sum() / (s * y).sum()))
         return -r

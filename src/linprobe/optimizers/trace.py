@@ -56,7 +56,10 @@ class Trace:
         passes: float,
         seconds: float,
     ) -> bool:
-        """Keep a row, and whether the callback asks to stop; it gets a copy of `state`."""
+        """Keep a row, and whether the callback asks to stop; it gets a copy of `state`.
+
+        An epoch that is measured again, more precisely, takes the place of its row.
+        """
         training, held_out = measured
         epoch = Epoch(
             epoch=state.epoch,
@@ -73,6 +76,8 @@ class Trace:
             state=copy.deepcopy(state),
         )
         names = [field.name for field in fields(Epoch) if field.name != "state"]
+        if self.history and self.history[-1]["epoch"] == epoch.epoch:
+            self.history.pop()
         self.history.append({name: getattr(epoch, name) for name in names})
         return self.callback is not None and self.callback(epoch) is True
 
