@@ -26,10 +26,7 @@ __all__ = ["Certificate", "certify", "lower_bound_from"]
 EPS = float(np.finfo(np.float64).eps)
 
 SLACK = 64.0
-"""Roundings that a float64 sum over the images is given: sums are made in blocks, whose errors do not add up."""
-
-SAMPLE_ROWS = 256
-"""Rows from which the size of the features is taken, for the roundings."""
+"""Roundings that a float64 sum of few terms is given."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +93,8 @@ def certify(
     if gradient is None:
         gradient, passes = objective.data_gradient(W, b), passes + 1.0
     data_loss, A, c = gradient.loss, gradient.dW, gradient.db
-    penalty = objective.penalty
-    penalised = 0.0 if penalty is None else objective.reg * penalty.value(W)
-    smooth = A if penalty is None else A + objective.reg * penalty.gradient(W)
-    least = smooth if penalty is None else penalty.least_subgradient(W, smooth, objective.reg)
-    norm = float(np.sqrt(np.square(least).sum() + np.square(c).sum()))
-    value = data_loss + penalised
-    # G = dL_i/ds meets Fenchel and Young with equality: L*_i(G_i) = G_i·s_i - L_i
-    points = [DualPoint(data_loss - float((A * W).sum()) - float(c @ b), A, c)]
+    norm, value = objective.least_norm(W, A, c), data_loss + objective.penalty_value(W)
+    points = [_point_at(objective, gradient, W, b)]
     if G is not None:
         points.append(_point_of(objective, G))
         passes += 1.0
@@ -123,39 +114,66 @@ def lower_bound_from(objective: Objective, point: DualPoint, upper: float) -> fl
         return -math.inf
     shares, sums = objective.class_means()
     shares = np.where(shares > 0, shares, 0.0)
-    size = abs(upper) + abs(value)
+    terms = max(abs(value), point.terms)
     t, Q = objective.loss.balanced(shares / shares.sum(), c)
     if t > 0.0:
         present = shares > 0
         conjugates = objective.loss.conjugate(Q, np.arange(len(shares)))[present]
+        terms += t * float(shares[present] @ np.abs(conjugates))
         value = (1.0 - t) * value - t * float(shares[present] @ conjugates)
         A = (1.0 - t) * A + t * (Q.T @ sums)
     penalty, reg = objective.penalty, objective.reg
     if penalty is None or reg == 0.0:
         return -math.inf  # A = 0 is needed, which rounding never leaves
-    scale = penalty.dual_scale(A, reg)
-    conjugate = penalty.conjugate(-scale * A, reg)
-    slack = SLACK * EPS * (size + conjugate + _rounding_of_products(objective, upper))
-    return scale * value - conjugate - slack - SLACK * EPS * _bias_spread(objective, upper)
+    with np.errstate(over="ignore"):  # an infinite conjugate proves nothing, unwarned
+        scale = penalty.dual_scale(A, reg)
+        conjugate = penalty.conjugate(-scale * A, reg)
+    if not (math.isfinite(value) and math.isfinite(conjugate)):
+        return -math.inf
+    return scale * value - conjugate - _rounding(objective, value, terms + conjugate, upper)
 
 
-def _rounding_of_products(objective: Objective, upper: float) -> float:
-    """What one rounding of A moves the bound by: |dA|·|W| at the minimum, with |dA| of the size of 2 |x'|."""
-    rows = objective.examples.mapped(objective.sample(SAMPLE_ROWS))
-    typical = float(np.sqrt(np.square(rows).sum(axis=1).mean()))
-    return 2.0 * typical * (_norm_bound(objective, upper) + 1.0)
+def _rounding(objective: Objective, value: float, terms: float, upper: float) -> float:
+    """What rounding may have added to a bound.
+
+    Each of its terms is off by some roundings of itself. A and c are off by some roundings of
+    sum_i a_i |G_i| |x'_i| and sum_i a_i |G_i|, and rows of G miss being feasible by a few of 1 + |G_i|
+    (`rounding_slack`): the bound, which holds for the true ones, moves by these errors times the W and b of the
+    minimum. The rounding of a map counts by the numbers it adds up, which may be far larger than x'.
+    """
+    mass = objective.loss.dual_size(value, objective.n_classes)
+    # all losses here have no other unit of the scores than delta
+    terms += abs(upper) + 2.0 * objective.loss.parameters.get("delta", 1.0) * mass
+    reach = 2.0 * _score_bound(objective, upper) + _bias_spread(objective, upper)
+    return _roundings(objective) * EPS * (terms + (1.0 + mass) * reach)
 
 
-def _norm_bound(objective: Objective, upper: float) -> float:
-    """A bound on the Euclidean norm of every W that reaches `upper`, reg R(W) <= L <= upper."""
-    coefficients = None if objective.penalty is None else objective.penalty.coefficients
-    squares, sizes = (0.0, 0.0) if coefficients is None else coefficients
-    bounds = []
-    if objective.reg * squares > 0.0:
-        bounds.append(math.sqrt(max(upper, 0.0) / (objective.reg * squares)))
-    if objective.reg * sizes > 0.0:
-        bounds.append(max(upper, 0.0) / (objective.reg * sizes))
-    return min(bounds) if bounds else 0.0
+def _roundings(objective: Objective) -> float:
+    """Roundings that a float64 sum over the images is given; errors of both signs add up like the root of N."""
+    return SLACK + 4.0 * objective.n_classes + math.sqrt(objective.n_images)
+
+
+def _coefficients(objective: Objective) -> tuple[float, float]:
+    known = None if objective.penalty is None else objective.penalty.coefficients
+    return (0.0, 0.0) if known is None else (objective.reg * known[0], objective.reg * known[1])
+
+
+def _norm_bounds(objective: Objective, upper: float) -> tuple[float, float]:
+    """Bounds on sqrt(sum W²) and sum |W| of every W that reaches `upper`, reg R(W) <= L <= upper; inf for none."""
+    squares, sizes = _coefficients(objective)
+    total = max(upper, 0.0) / sizes if sizes > 0.0 else math.inf
+    norm = math.sqrt(max(upper, 0.0) / squares) if squares > 0.0 else math.inf
+    return min(norm, total), total
+
+
+def _score_bound(objective: Objective, upper: float) -> float:
+    """A bound on |w_k|·(|scale x| + |shift|) for every image and every W that reaches `upper`."""
+    norm, total = _norm_bounds(objective, upper)
+    sizes = objective.feature_sizes()
+    largest = float(sizes.max(initial=0.0))
+    if largest == 0.0:
+        return 0.0
+    return largest * min(float(np.sqrt(np.square(sizes / largest).sum())) * norm, total)
 
 
 def _bias_spread(objective: Objective, upper: float) -> float:
@@ -167,12 +185,27 @@ def _bias_spread(objective: Objective, upper: float) -> float:
     shares, sums = objective.class_means()
     present = shares > 0
     least = shares[present].min()
-    product = 2.0 * _norm_bound(objective, upper) * float(np.sqrt(np.square(sums[present]).sum(axis=1)).max())
+    norm, _ = _norm_bounds(objective, upper)
+    product = 2.0 * norm * float(np.sqrt(np.square(sums[present]).sum(axis=1)).max())
     return float((max(upper, 0.0) + 1.0 + product) / least)
+
+
+def _point_at(objective: Objective, gradient: DataGradient, W: Floats, b: Floats) -> DualPoint:
+    """The gradient of the losses at (W, b): it meets Fenchel and Young with equality, L*_i(G_i) = G_i·s_i - L_i.
+
+    G_i·s_i is a sum of products that may cancel: with opposite weights for features that are alike, far from the
+    minimum, they are much larger than the loss.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, which prove nothing
+        value = gradient.loss - float((gradient.dW * W).sum()) - float(gradient.db @ b)
+        mass = objective.loss.dual_size(value, objective.n_classes)
+        products = float((np.abs(W) @ objective.feature_sizes() + np.abs(b)).max())
+        return DualPoint(value, gradient.dW, gradient.db, gradient.loss + mass * products)
 
 
 def _point_of(objective: Objective, G: Floats) -> DualPoint:
     """The dual point G (N, K) in one pass; its conjugates in blocks of rows."""
+    G = G.astype(np.float64, copy=False)  # what a float32 G misses of being feasible, float64 must see
     expected = (objective.n_images, objective.n_classes)
     if G.shape != expected:
         raise ShapeError(f"G has shape {G.shape}; expected (n_images, n_classes) = {expected}.")

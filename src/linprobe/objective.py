@@ -70,11 +70,13 @@ class DualPoint:
         value: -sum_i a_i L*_i(G_i), with a_i = w_i / sum w.
         A: (K, D), sum_i a_i G_i x'_iᵀ.
         c: (K,), sum_i a_i G_i; an unpenalised bias asks for 0.
+        terms: size of what `value` was summed from, where that is more than `value` itself.
     """
 
     value: float
     A: Floats
     c: Floats
+    terms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class Objective:
         self._total_weight = examples.total_weight
         self._moments: dict[int, tuple[float, float, float, float, float]] = {}
         self._class_means: tuple[Floats, Floats] | None = None
+        self._feature_sizes: list[Floats] = []  # a list, so that `with_reg` shares it
 
     @property
     def examples(self) -> Examples:
@@ -338,6 +341,22 @@ class Objective:
             sums, shares = self.engine.gradient_of_scores(S, precise=True)
             self._class_means = shares, sums
         return self._class_means
+
+    def feature_sizes(self) -> Floats:
+        """(D,) bounds on |scale x| + |shift| over the used rows, float64: the numbers that rounding acts on.
+
+        Read once, from all rows; pixels of 8 bits are at most 255 without looking.
+        """
+        if not self._feature_sizes:
+            examples, D = self.examples, self.n_features
+            sizes = np.full(D, 255.0 if examples.X.dtype == np.uint8 else 0.0)
+            for block in [] if examples.X.dtype == np.uint8 else _blocks(self.n_images, D):
+                rows = examples.X[block if examples.rows is None else examples.rows[block]]
+                sizes = np.maximum(sizes, np.maximum(rows.max(axis=0), -rows.min(axis=0)).astype(np.float64))
+            if examples.affine is not None:
+                sizes = np.abs(examples.affine.scale) * sizes + np.abs(examples.affine.shift)
+            self._feature_sizes.append(sizes)
+        return self._feature_sizes[0]
 
     def sample(self, n_rows: int, seed: int = 0) -> npt.NDArray[np.int64]:
         """Positions (n,) in ascending order, n <= n_rows, of a seeded sample of the images of weight above 0."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -172,6 +172,12 @@ class Engine(ABC):
 
         With `precise` all is computed in float64, whatever the rows are: for certificates.
         """
+
+    def about(self, centre: Floats) -> Engine:
+        """An engine over the same memory whose rows are x' - centre, (D,)."""
+        affine = self.examples.affine
+        scale, shift = (np.ones_like(centre), 0.0) if affine is None else (affine.scale, affine.shift)
+        return type(self)(replace(self.examples, affine=Affine(scale, shift - centre)), self.n_threads)
 
     def stacked_loss_and_gradient(self, W: Floats, b: Floats, loss: Loss, *, precise: bool = False) -> list[Sums]:
         """The sums of each of L classifiers, W (L, K, D) and b (L, K), over all images; shared passes if it can."""

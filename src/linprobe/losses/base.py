@@ -83,6 +83,13 @@ class Loss(ABC):
             f"{type(self).__name__} has no conjugate; write one to get a lower bound on its objective."
         )
 
+    def dual_size(self, value: float, n_classes: int) -> float:
+        """A bound on the mean of sum_j |g_j| over the rows g of a dual point whose mean of -L*_i(g_i) is `value`.
+
+        For the rounding of what is summed from them. Here that of slopes within 0..1 off the label.
+        """
+        return 2.0 * (n_classes - 1)
+
     def prox_gradient(self, V: Floats, y: Labels, rho: float) -> Floats:
         """g = rho (V - z) for z = argmin over s of L_i(s, y) + (rho / 2) |s - v|², row by row, (N, K).
 

@@ -85,6 +85,12 @@ class SquaredHinge(Loss):
         feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (others.min(axis=1) >= -slack)
         return np.where(feasible, (np.square(others) / 4.0 - self.delta * others).sum(axis=1), np.inf)
 
+    def dual_size(self, value: float, n_classes: int) -> float:
+        """2 sqrt(K - 1) r, with r² the mean of sum g_j² off the label: r² / 4 - delta sqrt(K - 1) r <= -value."""
+        root = float(np.sqrt(n_classes - 1.0))
+        r = 2.0 * (self.delta * root + float(np.sqrt(self.delta**2 * root**2 + max(0.0, -value))))
+        return 2.0 * root * r
+
     def prox_gradient(self, V: Floats, y: Labels, rho: float) -> Floats:
         """By the root of `margin_root`."""
         check_labels(y, V)

@@ -296,6 +296,8 @@ class _Search:
             share = objective.shares()[positions]
             v = z[positions].astype(np.float64) + g[positions] / self.rho
             slope = objective.loss.prox_slope(v, objective.examples.y[positions], self.rho, share / share.sum())
+            if not np.isfinite(slope).all():
+                break  # scores of a search that diverged
             shift = -np.linalg.pinv(slope, rcond=1e-9, hermitian=True) @ dual.c
             z += g / np.float32(self.rho) + shift.astype(np.float32)
             g[:] = 0.0

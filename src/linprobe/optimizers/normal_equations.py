@@ -19,6 +19,9 @@ MOST_ROWS = 16_384
 FLOOR = 1e-10
 """Share of the trace that is the least ridge: below it rounding could make the matrix indefinite."""
 
+NOISE = 4.0 * float(np.finfo(np.float32).eps)
+"""Spread of the features, relative to their mean, below which a moment from float32 products is rounding."""
+
 
 @dataclass(frozen=True)
 class ExactMoment:
@@ -40,7 +43,7 @@ class ExactMoment:
     @property
     def trace(self) -> float:
         """Total variance of the features."""
-        return float(np.trace(self.matrix))
+        return max(0.0, float(np.trace(self.matrix)))  # `without` may leave a rounding below 0
 
     def without(self, part: ExactMoment) -> ExactMoment:
         """That of the other images, when `part` is of some of them: folds share one reading of the images.
@@ -61,7 +64,7 @@ def exact_moment(objective: Objective) -> ExactMoment:
     """The moment of all images, by one pass of D / 2 multiplications a number.
 
     Raises:
-        IncompatibleError: there are more than 16,384 images and as many features.
+        IncompatibleError: there are more than 16,384 images and as many features; or features too large to square.
     """
     N, D = objective.n_images, objective.n_features
     if min(N, D) > MOST_ROWS:
@@ -73,9 +76,9 @@ def exact_moment(objective: Objective) -> ExactMoment:
     shares = objective.shares()
     mean = objective.engine.gradient_of_scores(shares[:, None], precise=True)[0][0]
     if D <= N:
-        matrix = objective.engine.second_moment() / objective.examples.total_weight
-        matrix -= mean[:, None] * mean
-        return ExactMoment(mean, matrix, True, objective.examples.total_weight)
+        # Taken about 0 the float32 products would lose a variance that is small beside the squared mean.
+        matrix = objective.engine.about(mean).second_moment() / objective.examples.total_weight
+        return ExactMoment(mean, _cleaned(matrix, mean), True, objective.examples.total_weight)
     roots = np.sqrt(shares)
     gram = np.zeros((N, N))
     size = max(1, 2**23 // D)
@@ -86,7 +89,21 @@ def exact_moment(objective: Objective) -> ExactMoment:
             right = left if other == block else (objective.examples.mapped(other) - mean) * roots[other, None]
             gram[block, other] = left @ right.T
             gram[other, block] = gram[block, other].T
-    return ExactMoment(mean, gram, False, objective.examples.total_weight)
+    return ExactMoment(mean, _cleaned(gram, mean), False, objective.examples.total_weight)
+
+
+def _cleaned(matrix: Floats, mean: Floats) -> Floats:
+    """`matrix`, whose squares must not have overflowed; all zeros where it holds nothing but rounding.
+
+    No ridge makes an infinite matrix positive definite. Features that are all constant leave the rounding of their
+    mean: weights fitted to it grow without end, and the bias that must cancel them with it.
+    """
+    if not np.isfinite(matrix).all():
+        raise IncompatibleError(
+            "optimizer='exact' needs the squares of the features, and some are too large for float32 (above about "
+            "1e19): scale the features down, or standardise them."
+        )
+    return matrix if np.trace(matrix) > NOISE**2 * float(mean @ mean) else np.zeros_like(matrix)
 
 
 class NormalEquations:
@@ -99,12 +116,14 @@ class NormalEquations:
         objective: whose images they are.
         moment: of them.
         rho: > 0.
-        ridge: >= 0; raised to `FLOOR` times the trace where it is less (`ridge` holds what is used).
+        ridge: >= 0; raised to `FLOOR` times the trace where it is less, and to the rounding of a squared mean
+            (`ridge` holds what is used).
     """
 
     def __init__(self, objective: Objective, moment: ExactMoment, rho: float, ridge: float) -> None:
         self._objective, self._moment, self._rho = objective, moment, rho
-        self.ridge = max(ridge, FLOOR * rho * moment.trace) or 1.0
+        rounding = NOISE**2 * float(moment.mean @ moment.mean)
+        self.ridge = max(ridge, rho * max(FLOOR * moment.trace, rounding)) or 1.0
         n = len(moment.matrix)
         while True:
             M = np.array(moment.matrix, order="F")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
+from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
 
@@ -64,17 +65,14 @@ def second_moment(objective: Objective, seed: int = 0) -> SecondMoment:
     shares = shares / shares.sum()
     if D <= DENSE_FEATURES and len(positions) >= D:
         scale = objective.shares()[positions].sum() * objective.examples.total_weight
-        matrix = objective.engine.second_moment(positions) / scale
         mean = _mean(objective, positions, shares)
-        matrix -= mean[:, None] * mean
+        # Taken about 0 the float32 products would lose a variance that is small beside the squared mean.
+        matrix = objective.engine.about(mean).second_moment(positions) / scale
         return SecondMoment(mean, matrix.astype(np.float32), None, float(np.trace(matrix)))
     rows, roots = np.empty((len(positions), D), np.float32), np.sqrt(shares)
-    mean = np.zeros(D)
+    mean = _mean(objective, positions, shares)
     for block in _blocks(len(positions), D):
-        X = objective.examples.mapped(positions[block])
-        mean += shares[block] @ X
-        rows[block] = X * roots[block, None]
-    rows -= (roots[:, None] * mean).astype(np.float32)
+        rows[block] = (objective.examples.mapped(positions[block]) - mean) * roots[block, None]
     return SecondMoment(mean, None, rows, float(np.square(rows, dtype=np.float64).sum()))
 
 
@@ -107,14 +105,23 @@ class Preconditioner:
         D = len(moment.mean)
         least = RIDGE * moment.trace / max(1, D)
         self._ratio = max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8)
-        if moment.matrix is not None:
-            M = np.array(moment.matrix, order="F")
-            M[np.diag_indices(D)] += np.float32(self._ratio)
-        else:
+        plain = moment.matrix
+        if plain is None:
             assert moment.rows is not None
-            M = np.asfortranarray(moment.rows @ moment.rows.T)
+            plain = moment.rows @ moment.rows.T
+        if not np.isfinite(plain).all():
+            raise IncompatibleError(
+                "the preconditioner needs the squares of the features, and some are too large for float32 (above about "
+                "1e19): scale the features down, or standardise them."
+            )
+        while True:
+            M = np.array(plain, order="F")
             M[np.diag_indices(len(M))] += np.float32(self._ratio)
-        self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
+            try:
+                self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
+                return
+            except scipy.linalg.LinAlgError:  # the rounding of the moment was larger than the ridge
+                self._ratio *= 10.0
 
     def solve(self, dW: Floats, db: Floats) -> tuple[Floats, Floats]:
         """M⁻¹ applied to a gradient (K, D) and (K,), float64: a step in the metric of the features."""
