@@ -1,7 +1,7 @@
 """Seconds, passes and memory to the optimum, of linprobe and of the solvers one would take otherwise.
 
     python -m benchmarks.optimum [ARCHIVE] [--out FILE] [--threads T] [--repeats R] [--budget S] [--quick]
-                                 [--problems WORD ...] [--solvers WORD ...] [--images N]
+                                 [--problems WORD ...] [--solvers WORD ...] [--images N] [--add]
 
 Nine problems on the pixels of CIFAR-10, / 255 and centred: softmax with L2 at three reg values, hinge and squared hinge
 with L2, softmax and hinge with L1 and with the elastic net. `solvers.py` says how the constants of each solver are
@@ -11,7 +11,8 @@ The minimum is that of linprobe's own run to a relative gap of 1e-8: its proved 
 else the lowest objective that any of them found. Each run has a process of its own, so that its peak memory and its
 threads are its own. Times are from the rows in memory to the weights; linprobe's hold its second moment. Solvers take
 turns, in an order that rotates. A solver that meets a target in R repetitions is told by their median; one that meets
-none ran once. --quick takes digits instead of CIFAR-10, and seconds instead of minutes.
+none ran once. The record is written anew after each problem: a run that was cut off goes on with --add and --problems.
+--quick takes digits instead of CIFAR-10, and seconds instead of minutes.
 """
 
 from __future__ import annotations
@@ -254,6 +255,7 @@ def main() -> None:
     parser.add_argument("--problems", nargs="+", metavar="WORD", help="those whose name holds one of these words")
     parser.add_argument("--solvers", nargs="+", metavar="WORD", help="likewise")
     parser.add_argument("--quick", action="store_true", help="on digits, with a budget of 2 s, once")
+    parser.add_argument("--add", action="store_true", help="keep the other problems of the record in --out")
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child is not None:
@@ -266,29 +268,60 @@ def main() -> None:
     source = "digits" if given.quick else str(given.archive.resolve())
     watch = Watch()
     names = chosen(list(SOLVERS), given.solvers)
-    task = {"source": source, "images": given.images, "threads": given.threads, "budget": given.budget}
-    raced = []
-    with tempfile.TemporaryDirectory(prefix="linprobe-optimum-") as cache:
-        os.environ["LINPROBE_CACHE_DIR"] = cache
-        made = read_problems(source, given.images)
-        wanted = chosen([problem.name for problem in made], given.problems)
-        for problem in made:
-            if problem.name not in wanted:
-                continue
-            about = race_all(problem, names, {**task, "amounts": None, "reference": None}, given.repeats)
-            say(text_table(HEAD, [table_row(line) for line in about["results"]]) + "\n")
-            raced.append(about)
-    record = {
-        "benchmark": "optimum",
-        **watch.facts(libraries()),
+    settings = {
         "source": Path(source).name,
         "threads": given.threads,
         "repeats": given.repeats,
         "budget": given.budget,
         "targets": list(TARGETS),
-        "problems": raced,
     }
-    deliver(record, given.out)
+    task = {"source": source, "images": given.images, "threads": given.threads, "budget": given.budget}
+    task |= {"amounts": None, "reference": None}
+    raced: dict[str, dict[str, Any]] = {}
+    earlier = json.loads(given.out.read_text()) if given.add and given.out and given.out.exists() else None
+    joined(earlier, {"benchmark": "optimum", **watch.facts(libraries()), **settings, "problems": []}, [])
+    with tempfile.TemporaryDirectory(prefix="linprobe-optimum-") as cache:
+        os.environ["LINPROBE_CACHE_DIR"] = cache
+        made = read_problems(source, given.images)
+        order = [problem.name for problem in made]
+        wanted = chosen(order, given.problems)
+        for problem in made:
+            if problem.name not in wanted:
+                continue
+            about = race_all(problem, names, task, given.repeats)
+            say(text_table(HEAD, [table_row(line) for line in about["results"]]) + "\n")
+            raced[problem.name] = about
+            record = {"benchmark": "optimum", **watch.facts(libraries()), **settings, "problems": list(raced.values())}
+            record = joined(earlier, record, order)
+            if given.out is not None:
+                deliver(record, given.out)
+    if given.out is None:
+        deliver(record, None)
+
+
+def joined(earlier: dict[str, Any] | None, now: dict[str, Any], order: list[str]) -> dict[str, Any]:
+    """The record `now` with the other problems of an earlier one, in this order.
+
+    Raises:
+        SystemExit: the earlier one is of another machine, commit, versions or settings.
+    """
+    if earlier is None:
+        return now
+    for key in ("benchmark", "machine", "commit", "versions", "source", "threads", "repeats", "budget", "targets"):
+        before, after = earlier.get(key), now[key]
+        if key == "commit":  # the records of `make bench` are themselves files that differ
+            before, after = str(before).rstrip("+"), str(after).rstrip("+")
+        if before != after:
+            raise SystemExit(f"error: --add: {key} was {before!r} and is {after!r}: measure all anew")
+    problems = {about["problem"]: about for about in (*earlier["problems"], *now["problems"])}
+    shares = [record["share_used_by_others"] for record in (earlier, now)]
+    return {
+        **now,
+        "problems": [problems[name] for name in order if name in problems],
+        "seconds_in_all": earlier["seconds_in_all"] + now["seconds_in_all"],
+        "share_used_by_others": None if None in shares else max(shares),
+        "warning": "; ".join(dict.fromkeys(filter(None, (earlier["warning"], now["warning"])))) or None,
+    }
 
 
 def libraries() -> list[str]:

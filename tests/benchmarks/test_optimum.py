@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarks.optimum import child, chosen, met_amounts, problems, race_all
+from benchmarks.optimum import child, chosen, joined, met_amounts, problems, race_all
 from benchmarks.race import Enough, Problem, Race, between, met, thinned
 from benchmarks.solvers import OURS, SOLVERS, measure, reference
 
@@ -204,6 +204,20 @@ def test_the_script_races_on_digits_in_its_quick_mode(tmp_path, monkeypatch, cap
     (ours,) = problem["results"]
     assert ours["best_gap"] <= 1e-6
     assert "to 0.001, s" in capsys.readouterr().err
+
+
+def test_a_run_that_goes_on_keeps_the_other_problems_of_the_same_settings_only():
+    settings = dict.fromkeys(("benchmark", "machine", "commit", "versions", "source", "threads", "repeats"), "1")
+    facts = {**settings, "budget": 9.0, "targets": [1e-3], "seconds_in_all": 5.0, "share_used_by_others": 0.1}
+    earlier = {**facts, "warning": "busy", "problems": [{"problem": "b"}, {"problem": "c", "old": True}]}
+    now = {**facts, "warning": None, "share_used_by_others": 0.0, "problems": [{"problem": "c"}, {"problem": "a"}]}
+    now["commit"] = "1+"
+    both = joined(earlier, now, ["a", "b", "c"])
+    assert both["problems"] == [{"problem": "a"}, {"problem": "b"}, {"problem": "c"}]
+    assert (both["seconds_in_all"], both["share_used_by_others"], both["warning"]) == (10.0, 0.1, "busy")
+    assert joined(None, now, []) is now
+    with pytest.raises(SystemExit, match="budget was"):
+        joined(earlier, {**now, "budget": 8.0}, ["a"])
 
 
 def test_without_the_archive_the_record_says_so(tmp_path, monkeypatch):
