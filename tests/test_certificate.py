@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from linprobe.certificate import certify
 from linprobe.errors import ShapeError
+from linprobe.features.base import Affine
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
 from linprobe.objective import Objective
 from linprobe.penalties import L1, L2, ElasticNet
@@ -112,3 +113,33 @@ def test_a_dual_point_of_another_shape_is_refused():
     objective = made(0, 10, 3, 2, SoftmaxCrossEntropy(), L2(), 0.1)
     with pytest.raises(ShapeError, match="expected"):
         certify(objective, np.zeros((2, 3)), np.zeros(2), np.zeros((10, 3)))
+
+
+@pytest.mark.parametrize("engine", ["reference", "threads"])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_weights_whose_products_cancel_prove_no_more_than_rounding_leaves(loss, penalty, engine):
+    random = np.random.default_rng(8)
+    X = np.repeat(random.standard_normal((20, 1)), 2, axis=1)  # two columns alike
+    y = (X[:, 0] > 0).astype(np.int64)
+    objective = Objective(X, y, loss=loss, penalty=penalty, reg=1e-9, engine=engine)
+    low = min(objective.value(np.array([[-a, 0.0], [a, 0.0]]), np.zeros(2)) for a in (1.0, 10.0, 1e3))
+    for size in 10.0 ** np.arange(0, 17):
+        W = size * np.array([[-1.0, 1.0], [1.0, -1.0]]) + random.standard_normal((2, 2))
+        assert certify(objective, W, np.zeros(2)).lower_bound <= low
+
+
+def test_a_map_of_large_terms_is_not_trusted_beyond_their_rounding():
+    X = 4e6 + np.random.default_rng(9).random((40, 3))
+    y = np.arange(40) % 2
+    affine = Affine(np.full(3, 1e9), np.full(3, -4e15 - 5e8))  # x' of 1e9 from terms of 4e15, each rounded by 0.5
+    objective = Objective(X, y, loss="softmax", penalty="l1", reg=1e-3, affine=affine, engine="reference")
+    assert (objective.feature_sizes() > 7e15).all()
+    assert certify(objective, np.zeros((2, 3)), np.zeros(2)).lower_bound <= np.log(2.0)
+
+
+def test_weights_that_diverged_prove_nothing_and_warn_of_nothing():
+    for loss in LOSSES:
+        objective = made(6, 10, 3, 2, loss, L2(), 0.1)
+        certificate = certify(objective, np.full((2, 3), 1e200) * [[1.0], [-1.0]], np.zeros(2))
+        assert certificate.lower_bound == 0.0

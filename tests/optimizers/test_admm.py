@@ -185,3 +185,35 @@ def test_a_loss_from_elsewhere_runs_on_the_reference_engine():
     with pytest.raises(IncompatibleError, match="no prox of Mine"):
         Exact().minimize(Objective(X, y, loss=Mine(), penalty=L2(), reg=0.1))
     assert "threads" in open_engine("threads", Objective(X, y, loss=Mine(), penalty=None, reg=0.0).examples).describe()
+
+
+@pytest.mark.parametrize("engine", ["reference", "threads"])
+@pytest.mark.parametrize(("loss", "penalty"), [("hinge", "l2"), ("softmax", "l2"), ("softmax", "elastic-net")])
+def test_features_far_from_zero_have_the_optimum_of_those_about_it(loss, penalty, engine):
+    X, y = np.random.default_rng(1).standard_normal((60, 5)).astype(np.float32), np.arange(60) % 3
+    X = np.round(64 * X) / 64  # exact with the offset as well
+    near, far = (
+        Exact().minimize(Objective(X + np.float32(offset), y, loss=loss, penalty=penalty, reg=0.01, engine=engine))
+        for offset in (0.0, 1000.0)
+    )
+    assert near.status is far.status is Status.CERTIFIED
+    assert far.certificate.objective == pytest.approx(near.certificate.objective, rel=2e-4)
+
+
+@pytest.mark.parametrize("engine", ["reference", "threads"])
+@pytest.mark.parametrize("penalty", ["none", "l2", "l1", "elastic-net"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_features_that_are_all_constant_leave_the_bias_alone(loss, penalty, engine):
+    y = np.arange(21) % 3
+    for D in (2, 40):
+        X = np.full((21, D), 178.3)
+        solution = Exact().minimize(Objective(X, y, loss=loss, penalty=penalty, reg=0.1, engine=engine))
+        fair = {"softmax": np.log(3.0), "hinge": 2.0, "squared-hinge": 2.0}[loss]
+        assert solution.certificate.objective == pytest.approx(fair, rel=1e-3)
+
+
+def test_features_too_large_to_square_are_refused():
+    X, y = 1e25 * np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
+    for loss in ("hinge", "softmax"):
+        with pytest.raises(IncompatibleError, match="scale the features down"):
+            Exact().minimize(Objective(X, y, loss=loss, penalty="l2", reg=0.1, engine="threads"))

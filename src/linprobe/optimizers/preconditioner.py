@@ -30,6 +30,9 @@ SKETCH_ROWS = 4096
 RIDGE = 1e-6
 """Share of the mean eigenvalue that is added where no penalty keeps the matrix away from singular."""
 
+MOST_RATIO = 1e30
+"""Largest ridge, for float32: the loss may bend not at all where all margins are met."""
+
 
 @dataclass(frozen=True)
 class SecondMoment:
@@ -104,7 +107,7 @@ class Preconditioner:
         self._moment = moment
         D = len(moment.mean)
         least = RIDGE * moment.trace / max(1, D)
-        self._ratio = max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8)
+        self._ratio = min(max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8), MOST_RATIO)
         plain = moment.matrix
         if plain is None:
             assert moment.rows is not None
