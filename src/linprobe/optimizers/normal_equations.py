@@ -19,6 +19,9 @@ MOST_ROWS = 16_384
 FLOOR = 1e-10
 """Share of the trace that is the least ridge: below it rounding could make the matrix indefinite."""
 
+ROUNDING = 1e-7
+"""Share of the squared mean below which a variance may be rounding: the products are float32."""
+
 
 @dataclass(frozen=True)
 class ExactMoment:
@@ -39,8 +42,8 @@ class ExactMoment:
 
     @property
     def trace(self) -> float:
-        """Total variance of the features."""
-        return float(np.trace(self.matrix))
+        """Total variance of the features, or its rounding where that is larger: where all of them are constant."""
+        return max(float(np.trace(self.matrix)), ROUNDING * float(self.mean @ self.mean))
 
     def without(self, part: ExactMoment) -> ExactMoment:
         """That of the other images, when `part` is of some of them: folds share one reading of the images.

@@ -107,14 +107,18 @@ class Preconditioner:
         D = len(moment.mean)
         least = RIDGE * moment.trace / max(1, D)
         self._ratio = max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8)
-        if moment.matrix is not None:
-            M = np.array(moment.matrix, order="F")
-            M[np.diag_indices(D)] += np.float32(self._ratio)
-        else:
-            assert moment.rows is not None
-            M = np.asfortranarray(moment.rows @ moment.rows.T)
+        while True:
+            if moment.matrix is not None:
+                M = np.array(moment.matrix, order="F")
+            else:
+                assert moment.rows is not None
+                M = np.asfortranarray(moment.rows @ moment.rows.T)
             M[np.diag_indices(len(M))] += np.float32(self._ratio)
-        self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
+            try:
+                self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
+                return
+            except scipy.linalg.LinAlgError:  # features far from 0 that hardly vary: the moment is rounding
+                self._ratio *= 10.0
 
     def solve(self, dW: Floats, db: Floats) -> tuple[Floats, Floats]:
         """M⁻¹ applied to a gradient (K, D) and (K,), float64: a step in the metric of the features."""
