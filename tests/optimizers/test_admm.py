@@ -153,6 +153,18 @@ def test_a_constant_feature_and_a_class_without_images_do_no_harm():
         assert np.abs(solution.W[:, 4:]).max() <= 1e-6
 
 
+@pytest.mark.parametrize("n_features", [1, 3, 30])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e4])
+def test_features_that_are_all_constant_leave_zero_weights(n_features, offset):
+    row = offset * np.random.default_rng(5).normal(size=n_features)
+    X, y = np.tile(row, (20, 1)), np.arange(20) % 2
+    for loss, minimum in (("softmax", np.log(2.0)), ("hinge", 1.0)):
+        for penalty in ("l2", "l1", "elastic-net"):
+            solution = Exact().minimize(Objective(X, y, loss=loss, penalty=penalty, reg=1e-3))
+            assert solution.status is Status.CERTIFIED
+            assert solution.certificate.objective == pytest.approx(minimum, rel=1e-4)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_slope_of_the_prox_is_that_of_differences(loss, make_objective):
     random = np.random.default_rng(3)

@@ -145,7 +145,7 @@ class _Search:
             if math.isnan(self.first_norm):
                 evaluation = self.objective.evaluate(self.W, self.b)
                 self.passes += 1.0
-                self.first_norm = evaluation.gradient_norm
+                self.first_norm, self.least = evaluation.gradient_norm, evaluation.objective
                 status = Status.STOPPED if self._report(evaluation) else None
             while status is None:
                 if self.rounds * ROUND >= self.settings.max_iter:
