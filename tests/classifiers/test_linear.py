@@ -1,4 +1,4 @@
-"""LinearClassifier: what it learns, the identities it keeps, and what it says to bad input."""
+"""LinearClassifier: what it learns and proves, the identities it keeps, and what it says to bad input."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from linprobe.data.base import EmbeddingSet, ImageSet
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError, SplitError
 from linprobe.losses import Loss, MulticlassHinge
 from linprobe.optimizers.base import Epoch, Status
+from linprobe.optimizers.trace import Trace
+from linprobe.penalties import Penalty
 
 Digits = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
@@ -238,7 +240,7 @@ def test_a_memory_map_that_cannot_be_written_is_trained_on(tmp_path: Path, digit
     [
         {"loss": "squared-hinge"},
         {"loss": "hinge", "reg": 1e-2},
-        {"penalty": "l1", "reg": 1e-2},
+        {"penalty": "elastic-net", "reg": 1e-2},
         {"optimizer": "sgd", "epochs": 2},
         {"optimizer": "gd", "max_iter": 400},
     ],
@@ -459,6 +461,211 @@ def test_a_set_of_another_kind_is_refused_for_validation(digits: Digits) -> None
     turned = ImageSet(images.images.reshape(-1, 4, 16, 1), images.y, images.class_names, "turned")
     with pytest.raises(IncompatibleError, match=r"turned: .* shape \(4, 16, 1\), but .* \(8, 8, 1\)"):
         make().fit_sets(images, turned)
+
+
+# the certificate
+
+
+def loss_by_hand(loss: str, S: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> float:
+    """Mean loss of scores (N, K), in plain NumPy."""
+    correct = S[np.arange(len(y)), y, None]
+    if loss == "softmax":
+        return float(
+            (np.log(np.exp(S - S.max(axis=1, keepdims=True)).sum(axis=1)) + S.max(axis=1) - correct[:, 0]).mean()
+        )
+    margins = np.maximum(0.0, S - correct + 1.0)
+    margins[np.arange(len(y)), y] = 0.0
+    return float((margins if loss == "hinge" else margins**2).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elastic-net"])
+@pytest.mark.parametrize("loss", ["softmax", "squared-hinge", "hinge"])
+def test_the_certificate_is_of_the_weights_that_are_returned(digits: Digits, loss: str, penalty: str) -> None:
+    X, y = digits
+    tol = 5e-3  # the hinge with L1 is a linear program, and slow
+    classifier = make(loss=loss, penalty=penalty, reg=1e-2, tol=tol).fit(X, y)
+    W, b, certificate = classifier.weights_, classifier.bias_, classifier.certificate_
+    assert classifier.status_ is Status.CERTIFIED
+    mapped = (X - X.mean(axis=0)) / 255.0
+    size = {"l2": np.square(W), "l1": np.abs(W), "elastic-net": np.square(W) + np.abs(W)}[penalty].sum()
+    by_hand = loss_by_hand(loss, mapped @ W.T + b, y) + 1e-2 * size
+    assert certificate.objective == pytest.approx(by_hand, rel=1e-10)
+    assert 0.0 < certificate.lower_bound <= certificate.objective
+    assert certificate.relative_gap <= tol
+    assert certificate.relative_gap == pytest.approx(1.0 - certificate.lower_bound / certificate.objective)
+
+
+def test_the_minimum_that_scikit_learn_finds_is_within_the_gap() -> None:
+    X, y = blobs(90, 3)
+    reg = 0.05
+    ours = make(reg=reg).fit(X, y)
+    theirs = LogisticRegression(C=1 / (2 * reg * len(X)), tol=1e-10, max_iter=5000).fit(X, y)
+    S = X @ theirs.coef_.T + theirs.intercept_
+    least = loss_by_hand("softmax", S, y) + reg * float(np.square(theirs.coef_).sum())
+    assert ours.certificate_.lower_bound <= least * (1 + 1e-9)
+    assert least <= ours.certificate_.objective * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "gd"])
+def test_what_proves_nothing_has_no_certificate(optimizer: str) -> None:
+    classifier = make(optimizer=optimizer, reg=0.1).fit(*blobs(60, 3))
+    assert classifier.certificate_ is None
+
+
+@pytest.mark.parametrize("settings", [{"max_iter": 2}, {"loss": "hinge", "max_iter": 10}], ids=["lbfgs", "admm"])
+def test_a_budget_that_is_too_small_is_one_warning_with_the_gap_and_what_to_turn(settings: dict[str, Any]) -> None:
+    X, y = blobs(60, 3)
+    with pytest.warns(ConvergenceWarning) as caught:
+        classifier = make(**settings, tol=1e-6).fit(X, y)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    message = str(caught[0].message)
+    assert "max_iter was reached first: raise max_iter, loosen tol, or increase reg" in message
+    certificate = classifier.certificate_
+    assert f"relative duality gap {certificate.relative_gap:.1e}, tol 1e-06" in message
+    assert certificate.describe() in message
+    assert classifier.status_ is Status.MAX_ITER
+    assert 1e-6 < certificate.relative_gap <= 1.0
+
+
+def test_classes_that_can_be_separated_have_no_best_weights_without_a_penalty() -> None:
+    X, y = blobs(30, 3, seed=4)
+    X += 20.0 * np.eye(3, 5)[y]
+    for settings in ({"penalty": "none"}, {"reg": 0.0}):
+        with pytest.warns(
+            ConvergenceWarning, match=r"the classes are separable: without a penalty .*; use reg > 0"
+        ) as caught:
+            classifier = make(**settings).fit(X, y)
+        assert len(caught) == 1
+        assert classifier.status_ is Status.SEPARABLE
+        assert np.isfinite(classifier.coef_).all()
+        assert classifier.score(X, y) == 1.0
+
+
+@pytest.mark.parametrize("loss", ["softmax", "hinge"])
+def test_ctrl_c_gives_the_weights_so_far_with_a_warning(monkeypatch: pytest.MonkeyPatch, loss: str) -> None:
+    whole = Trace.add
+
+    def press(trace: Trace, *arguments: Any, **options: Any) -> bool:
+        stop = whole(trace, *arguments, **options)
+        if len(trace.history) == 3:
+            raise KeyboardInterrupt
+        return stop
+
+    monkeypatch.setattr(Trace, "add", press)
+    X, y = blobs(60, 3)
+    with pytest.warns(ConvergenceWarning, match=r"stopped by Ctrl-C; .* \(relative duality gap .*, tol 1e-12"):
+        classifier = make(loss=loss, tol=1e-12).fit(X, y)
+    assert classifier.status_ is Status.INTERRUPTED
+    assert classifier.score(X, y) > 0.5
+    assert classifier.certificate_.objective < loss_by_hand(loss, np.zeros((60, 3)), y)
+    monkeypatch.undo()
+    assert classifier.certificate_.lower_bound <= make(loss=loss).fit(X, y).certificate_.objective
+
+
+# odd problems
+
+
+LOSSES = ("softmax", "squared-hinge", "hinge")
+AT_ZERO = {"softmax": np.log(3.0), "squared-hinge": 2.0, "hinge": 2.0}
+"""The loss of zero weights, for three classes."""
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_one_feature_is_enough(loss: str) -> None:
+    X, y = blobs(60, 2)
+    classifier = make(loss=loss, reg=0.01).fit(X[:, :1], y)
+    assert classifier.status_ is Status.CERTIFIED
+    assert classifier.coef_.shape == (1, 1)
+
+
+@pytest.mark.parametrize("penalty", ["l2", "elastic-net"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_there_may_be_fewer_rows_than_features(loss: str, penalty: str) -> None:
+    random = np.random.default_rng(5)
+    X, y = random.normal(size=(8, 40)), np.arange(8) % 2
+    classifier = make(loss=loss, penalty=penalty, reg=0.01).fit(X, y)
+    assert classifier.status_ is Status.CERTIFIED
+    assert classifier.score(X, y) == 1.0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_row_may_be_a_class_of_its_own(loss: str) -> None:
+    X = np.random.default_rng(6).normal(size=(6, 10))
+    classifier = make(loss=loss, reg=0.01).fit(X, list("abcdef"))
+    assert classifier.status_ is Status.CERTIFIED
+    assert classifier.predict(X).tolist() == list("abcdef")
+
+
+@pytest.mark.parametrize("loss", ["softmax", "squared-hinge"])
+def test_a_class_may_have_one_example(loss: str) -> None:
+    X, y = blobs(60, 2)
+    y[7], X[7] = 2, 5.0
+    classifier = make(loss=loss, reg=0.01).fit(X, y)
+    assert classifier.status_ is Status.CERTIFIED
+    assert classifier.predict(X[7:8]).tolist() == [2]
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elastic-net"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_black_pictures_teach_the_shares_of_the_classes_and_no_weights(loss: str, penalty: str) -> None:
+    X = np.zeros((30, 16), np.uint8)
+    classifier = make(loss=loss, penalty=penalty).fit(X, np.arange(30) % 3)
+    assert classifier.status_ is Status.CERTIFIED
+    assert not classifier.weights_.any()
+    assert classifier.certificate_.objective == pytest.approx(AT_ZERO[loss])
+    shares = np.repeat(["common", "rare"], [20, 10])
+    probabilities = make(tol=1e-6).fit(X, shares).predict_proba(X[:1])
+    assert_allclose(probabilities, [[2 / 3, 1 / 3]], atol=1e-3)
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elastic-net"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_huge_reg_leaves_no_weights(loss: str, penalty: str) -> None:
+    classifier = make(loss=loss, penalty=penalty, reg=1e6).fit(*blobs(60, 3))
+    assert classifier.status_ is Status.CERTIFIED
+    assert np.abs(classifier.weights_).max() < 1e-5
+    assert classifier.certificate_.objective == pytest.approx(AT_ZERO[loss], rel=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{"reg": 0.0}, {"reg": 0.0, "penalty": "l1"}, {"penalty": "none"}])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_without_a_penalty_the_bound_is_zero_and_the_gradient_the_test(loss: str, settings: dict[str, Any]) -> None:
+    X, y = np.random.default_rng(7).normal(size=(60, 2)), np.arange(60) % 3  # nothing to tell apart
+    classifier = make(loss=loss, **settings).fit(X, y)
+    assert classifier.status_ is Status.CONVERGED
+    assert classifier.certificate_.lower_bound == 0.0
+    assert classifier.certificate_.objective < AT_ZERO[loss]
+
+
+class Cubes(Penalty):
+    """A penalty that linprobe does not have: sum |W|³."""
+
+    name: ClassVar[str] = "cubes"
+    smooth: ClassVar[bool] = True
+
+    def value(self, W: Any) -> float:
+        return float((np.abs(W) ** 3).sum())
+
+    def gradient(self, W: Any) -> Any:
+        return 3.0 * W * np.abs(W)
+
+    def prox(self, V: Any, step: Any) -> Any:
+        return V
+
+    def conjugate(self, V: Any, reg: float) -> float:
+        return float(2.0 * ((np.abs(V) / 3.0) ** 1.5).sum() / reg**0.5)
+
+
+def test_a_penalty_or_a_loss_that_exact_cannot_take_is_refused_with_what_to_use() -> None:
+    X, y = blobs(30, 3)
+    with pytest.raises(
+        IncompatibleError, match=r"needs a penalty a sum W² \+ c sum \|W\|; Cubes .*use optimizer='sgd'"
+    ):
+        make(penalty=Cubes()).fit(X, y)
+    with pytest.raises(IncompatibleError, match=r"SquaredDistance"):
+        make(loss=SquaredDistance()).fit(X, y)
+    assert make(penalty=Cubes(), optimizer="sgd").fit(X, y).score(X, y) > 0.9
 
 
 # what it says to bad input
