@@ -229,3 +229,12 @@ def test_features_too_large_to_square_are_refused():
     for loss in ("hinge", "softmax"):
         with pytest.raises(IncompatibleError, match="scale the features down"):
             Exact().minimize(Objective(X, y, loss=loss, penalty="l2", reg=0.1, engine="threads"))
+
+
+@pytest.mark.parametrize("loss", ["softmax", "squared-hinge"])
+def test_the_curvature_in_the_bias_is_that_of_differences(loss, make_objective):
+    random = np.random.default_rng(3)
+    loss = make_objective(loss, "l2").loss
+    S, y, weight = random.normal(size=(50, 4)), random.integers(0, 4, 50), random.random(50)
+    wanted = super(type(loss), loss).shift_curvature(S, y, weight)
+    np.testing.assert_allclose(loss.shift_curvature(S, y, weight), wanted, atol=1e-3 * np.abs(wanted).max())

@@ -102,6 +102,21 @@ class Loss(ABC):
             f"{type(self).__name__} has no prox_gradient; write one for optimizer='exact', or use optimizer='sgd'."
         )
 
+    def shift_curvature(self, scores: Floats, y: Labels, weight: Floats) -> Floats:
+        """sum_i weight_i d²L_i/ds², (K, K) symmetric: of a loss as a function of one shift of all scores, the bias.
+
+        By central differences, unless the loss knows better.
+        """
+        K, step = scores.shape[1], 1e-4
+        curvature = np.empty((K, K))
+        for k in range(K):
+            moved = np.zeros(K)
+            moved[k] = step
+            ahead = weight @ self.value_and_gradient(scores + moved, y)[1]
+            behind = weight @ self.value_and_gradient(scores - moved, y)[1]
+            curvature[k] = (ahead - behind) / (2.0 * step)
+        return 0.5 * (curvature + curvature.T)
+
     def prox_slope(self, V: Floats, y: Labels, rho: float, weight: Floats) -> Floats:
         """sum_i weight_i dg_i/dv_i, (K, K) symmetric, of g = prox_gradient(v): for Newton steps in a common shift.
 

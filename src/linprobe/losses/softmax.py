@@ -92,6 +92,12 @@ class SoftmaxCrossEntropy(Loss):
         p[rows, y] = -p.sum(axis=1)
         return p
 
+    def shift_curvature(self, scores: Floats, y: Labels, weight: Floats) -> Floats:
+        """sum_i w_i (diag(p) - p pᵀ)."""
+        p = self.probabilities(scores)
+        curvature: Floats = np.diag(weight @ p) - p.T @ (p * weight[:, None])
+        return curvature
+
     def prox_slope(self, V: Floats, y: Labels, rho: float, weight: Floats) -> Floats:
         """sum_i w_i (diag(q) - q qᵀ / sum q), with q_j = rho p_j / (rho + p_j)."""
         p = self.prox_gradient(V, y, rho)

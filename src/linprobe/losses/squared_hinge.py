@@ -96,6 +96,16 @@ class SquaredHinge(Loss):
         check_labels(y, V)
         return margin_root(V, y, self.delta, rho, 2.0 * rho / (rho + 2.0), np.inf)
 
+    def shift_curvature(self, scores: Floats, y: Labels, weight: Floats) -> Floats:
+        """sum_i w_i 2 sum_j (e_j - e_y)(e_j - e_y)ᵀ over the violated margins j: a star at the label of each image."""
+        violated = (self.kinks(scores, y) > 0.0).astype(np.float64)
+        violated[np.arange(len(y)), y] = 0.0
+        between = np.zeros((scores.shape[1], scores.shape[1]))
+        np.add.at(between, y, 2.0 * weight[:, None] * violated)
+        between = between + between.T
+        curvature: Floats = np.diag(between.sum(axis=1)) - between
+        return curvature
+
     def prox_slope(self, V: Floats, y: Labels, rho: float, weight: Floats) -> Floats:
         """By `margin_slope`."""
         check_labels(y, V)

@@ -45,7 +45,7 @@ def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tu
 
 
 def _inverse_curvature(objective: Objective, W: Floats, b: Floats) -> Floats:
-    """Pseudo-inverse of the Hessian (K, K) of the data loss in b, by differences of the gradient over a sample.
+    """Pseudo-inverse of the Hessian (K, K) of the data loss in b, over a sample.
 
     Adding one number to every score changes no loss: the Hessian is singular along (1, ..., 1).
     """
@@ -54,13 +54,5 @@ def _inverse_curvature(objective: Objective, W: Floats, b: Floats) -> Floats:
     y = objective.examples.y[positions]
     shares = objective.shares()[positions]
     shares = shares / shares.sum()
-    K = objective.n_classes
-    H = np.empty((K, K))
-    step = 1e-4
-    for k in range(K):
-        moved = np.zeros(K)
-        moved[k] = step
-        ahead = shares @ objective.loss.value_and_gradient(S + moved, y)[1]
-        behind = shares @ objective.loss.value_and_gradient(S - moved, y)[1]
-        H[k] = (ahead - behind) / (2.0 * step)
+    H = objective.loss.shift_curvature(S, y, shares)
     return np.linalg.pinv(0.5 * (H + H.T), rcond=1e-9, hermitian=True)

@@ -73,7 +73,7 @@ class Trace:
             learning_rate=learning_rate,
             passes=passes,
             seconds=seconds,
-            state=copy.deepcopy(state),
+            state=state if self.callback is None else copy.deepcopy(state),
         )
         names = [field.name for field in fields(Epoch) if field.name != "state"]
         if self.history and self.history[-1]["epoch"] == epoch.epoch:
