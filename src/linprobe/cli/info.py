@@ -52,7 +52,7 @@ def _run(path: Path) -> dict[str, Any]:
         "run": str(path),
         "finished": False,
         "epochs_done": 0 if progress is None else progress[1].epoch,
-        "next": f"linprobe train --resume {path}",
+        "next": f"linprobe {'sweep' if run.settings().get('kind') == 'sweep' else 'train'} --resume {path}",
         "settings": run.settings(),
     }
 
