@@ -663,7 +663,7 @@ def test_a_penalty_or_a_loss_that_exact_cannot_take_is_refused_with_what_to_use(
         IncompatibleError, match=r"needs a penalty a sum W² \+ c sum \|W\|; Cubes .*use optimizer='sgd'"
     ):
         make(penalty=Cubes()).fit(X, y)
-    with pytest.raises(IncompatibleError, match=r"SquaredDistance"):
+    with pytest.raises(IncompatibleError, match=r"SquaredDistance has no .*; write one .*, or use optimizer='sgd'\."):
         make(loss=SquaredDistance()).fit(X, y)
     assert make(penalty=Cubes(), optimizer="sgd").fit(X, y).score(X, y) > 0.9
 

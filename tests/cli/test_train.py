@@ -20,9 +20,10 @@ import pytest
 from PIL import Image
 
 from linprobe.classifiers.linear import OPTIMIZERS, PREPROCESS, LinearClassifier
+from linprobe.classifiers.model_file import load_model
 from linprobe.cli.train import NOT_CLASSIFIER, WITH_RESUME, train
 from linprobe.engines.base import ENGINES
-from linprobe.optimizers import SCHEDULES, UPDATES
+from linprobe.optimizers import SCHEDULES, UPDATES, Status
 
 KEYS = {
     "run",
@@ -36,18 +37,23 @@ KEYS = {
     "seconds",
     "passes",
     "status",
+    "certificate",
     "skipped_images",
 }
+SGD = ("--optimizer", "sgd")
 FILES = {"settings.json", "trace.csv", "checkpoint.safetensors", "model.safetensors", "metrics.json"}
 
 
-def test_the_result_comes_as_one_json_object(linprobe: Any) -> None:
-    answer = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 3, "--json")
+@pytest.mark.parametrize(
+    ("options", "status"), [([], "certified"), ([*SGD, "--epochs", 3], "completed")], ids=["exact", "sgd"]
+)
+def test_the_result_comes_as_one_json_object(linprobe: Any, options: list[Any], status: str) -> None:
+    answer = linprobe("train", "digits", *options, "--json")
     assert answer.code == 0
     assert answer.err == ""
     record = answer.record
     assert record.keys() >= KEYS
-    assert record["status"] == "completed"
+    assert record["status"] == status
     assert record["validation_accuracy"] is None
     assert record["skipped_images"] == 0
     assert 0.8 < record["test_accuracy"] <= 1.0
@@ -55,25 +61,88 @@ def test_the_result_comes_as_one_json_object(linprobe: Any) -> None:
 
 
 def test_the_run_folder_is_named_and_holds_five_files(linprobe: Any) -> None:
-    record = linprobe("train", "digits", "--loss", "hinge", "--optimizer", "sgd", "--epochs", 1, "--json").record
+    record = linprobe("train", "digits", "--loss", "hinge", "--reg", 0.01, "--json").record
     assert record["run"] == str(Path("runs") / "digits-hinge-1")
     assert set(os.listdir(record["run"])) == FILES
-    assert (
-        linprobe("train", "digits", "--loss", "hinge", "--optimizer", "sgd", "--epochs", 1, "--json")
-        .record["run"]
-        .endswith("-2")
+    again = linprobe("train", "digits", "--loss", "hinge", *SGD, "--epochs", 1, "--json").record
+    assert again["run"].endswith("-2")
+    assert set(os.listdir(again["run"])) == FILES
+
+
+def table(out: str) -> dict[str, str]:
+    """The lines of a table by their names."""
+    return dict(re.split(r"\s{3,}", line, maxsplit=1) for line in out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ([], "certified: the relative duality gap is at most tol"),
+        ([*SGD, "--epochs", 2], "completed: all epochs were run"),
+    ],
+    ids=["exact", "sgd"],
+)
+def test_the_result_comes_as_a_table_that_a_pipe_can_read(linprobe: Any, options: list[Any], status: str) -> None:
+    answer = linprobe("train", "digits", *options, "--validation", 0.1)
+    assert answer.code == 0
+    lines = table(answer.out)
+    assert re.fullmatch(r"0\.\d{4}  \(359 images\)", lines["test accuracy"])
+    assert re.fullmatch(r"0\.\d{4}", lines["validation accuracy"])
+    assert lines["status"] == status
+    assert (Path(lines["run"]) / "model.safetensors").is_file()
+    assert "\x1b" not in answer.out
+
+
+@pytest.mark.parametrize("options", [[], ["--loss", "hinge", "--reg", "1e-2"], ["--penalty", "elastic-net"]])
+def test_the_certificate_stands_in_the_record_and_in_the_table(linprobe: Any, options: list[str]) -> None:
+    record = linprobe("train", "digits", *options, "--json").record
+    certificate = record["certificate"]
+    assert certificate.keys() == {
+        "objective",
+        "lower_bound",
+        "gap",
+        "relative_gap",
+        "gradient_norm",
+        "passes",
+        "seconds",
+    }
+    assert certificate["relative_gap"] <= 1e-4
+    assert certificate["gap"] == pytest.approx(certificate["objective"] - certificate["lower_bound"])
+    # the record's own objective comes from a pass in float32
+    assert record["objective"] == pytest.approx(certificate["objective"], rel=1e-5)
+    line = table(linprobe("train", "digits", *options).out)["certificate"]
+    bound, gap = certificate["lower_bound"], certificate["relative_gap"]
+    assert line == f"no weights go below {bound:.6g}: at most {gap:.1e} of the objective is left to gain"
+
+
+def test_what_proves_nothing_shows_no_certificate(linprobe: Any) -> None:
+    sgd = [*SGD, "--epochs", 1]
+    assert linprobe("train", "digits", *sgd, "--json").record["certificate"] is None
+    assert "certificate" not in table(linprobe("train", "digits", *sgd).out)
+    # without a penalty the bound is 0, which is no news
+    unpenalised = ["--penalty", "none", "--loss", "squared-hinge"]
+    assert linprobe("train", "digits", *unpenalised, "--json").record["certificate"]["lower_bound"] == 0.0
+    assert "certificate" not in table(linprobe("train", "digits", *unpenalised).out)
+
+
+def test_a_budget_that_is_too_small_is_a_warning_with_the_gap(linprobe: Any) -> None:
+    answer = linprobe("train", "digits", "--max-iter", 2, "--json")
+    assert answer.code == 0
+    gap = answer.record["certificate"]["relative_gap"]
+    assert gap > 1e-4
+    assert answer.err == (
+        "warning: max_iter: max_iter was reached first: raise max_iter, loosen tol, or increase reg "
+        f"(relative gap {gap:.1e})\n"
     )
 
 
-def test_the_result_comes_as_a_table_that_a_pipe_can_read(linprobe: Any) -> None:
-    answer = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 2, "--validation", 0.1)
+def test_separable_classes_without_a_penalty_are_a_warning(linprobe: Any, pictures: Path) -> None:
+    answer = linprobe("train", pictures, "--penalty", "none", "--json")
     assert answer.code == 0
-    lines = dict(re.split(r"\s{3,}", line, maxsplit=1) for line in answer.out.splitlines())
-    assert re.fullmatch(r"0\.\d{4}  \(359 images\)", lines["test accuracy"])
-    assert re.fullmatch(r"0\.\d{4}", lines["validation accuracy"])
-    assert lines["status"] == "completed: all epochs were run"
-    assert (Path(lines["run"]) / "model.safetensors").is_file()
-    assert "\x1b" not in answer.out
+    assert answer.record["status"] == "separable"
+    assert answer.err.startswith("warning: separable: the classes are separable: without a penalty")
+    assert answer.err.endswith("use reg > 0\n")
+    assert answer.err.count("\n") == 1
 
 
 def test_pictures_in_folders_are_trained_on(linprobe: Any, pictures: Path) -> None:
@@ -90,16 +159,17 @@ def test_pictures_in_folders_are_trained_on(linprobe: Any, pictures: Path) -> No
         ["--penalty", "l1", "--reg", "1e-2"],
         ["--penalty", "elastic-net", "--beta", "0.5"],
         ["--penalty", "none"],
+        ["--optimizer", "exact", "--max-iter", "7", "--tol", "1e-5", "--engine", "reference"],
         ["--optimizer", "gd", "--epochs", "20"],
-        ["--update", "adam", "--learning-rate", "0.01", "--schedule", "1/t"],
-        ["--preprocess", "standardize", "--class-weight", "balanced", "--average"],
-        ["--validation", "0.2", "--patience", "2", "--engine", "reference"],
-        ["--batch-size", "16", "--momentum", "0.5", "--update", "nesterov", "--threads", "1", "--seed", "7"],
+        [*SGD, "--epochs", "3", "--update", "adam", "--learning-rate", "0.01", "--schedule", "1/t"],
+        [*SGD, "--epochs", "3", "--preprocess", "standardize", "--class-weight", "balanced", "--average"],
+        [*SGD, "--epochs", "3", "--validation", "0.2", "--patience", "2", "--engine", "reference"],
+        [*SGD, "--batch-size", "16", "--momentum", "0.5", "--update", "nesterov", "--threads", "1", "--seed", "7"],
     ],
     ids=" ".join,
 )
 def test_every_option_is_taken(linprobe: Any, options: list[str]) -> None:
-    record = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 3, *options, "--json").record
+    record = linprobe("train", "digits", *options, "--json").record
     assert record["test_accuracy"] > 0.6
     settings = json.loads((Path(record["run"]) / "settings.json").read_text())
     known = {**settings, **settings["classifier"]}
@@ -111,6 +181,34 @@ def test_every_option_is_taken(linprobe: Any, options: list[str]) -> None:
 def test_epochs_are_the_iterations_of_gradient_descent(linprobe: Any) -> None:
     record = linprobe("train", "digits", "--optimizer", "gd", "--epochs", 4, "--json").record
     assert (record["epochs"], record["status"]) == (4, "max_iter")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--batch-size", "16"],
+        ["--epochs", "3"],
+        ["--learning-rate", "0.1"],
+        ["--schedule", "step"],
+        ["--update", "adam"],
+        ["--momentum", "0.5"],
+        ["--average"],
+        ["--patience", "2", "--validation", "0.2"],
+    ],
+    ids=" ".join,
+)
+def test_an_option_of_sgd_is_refused_without_it_in_one_line(linprobe: Any, option: list[str]) -> None:
+    for optimizer in ("exact", "gd"):
+        if (optimizer, option[0]) == ("gd", "--epochs"):
+            continue
+        answer = linprobe("train", "digits", "--optimizer", optimizer, *option)
+        assert answer.code == 2
+        assert answer.err == (
+            f"error: {option[0]} is of --optimizer sgd, not of {optimizer}; add --optimizer sgd, or leave it out; "
+            "see linprobe train --help\n"
+        )
+        assert answer.out == ""
+        assert not Path("runs").exists()
 
 
 def test_the_defaults_are_those_of_the_classifier() -> None:
@@ -137,20 +235,17 @@ def test_the_choices_are_those_of_the_classifier(name: str, choices: Any) -> Non
     assert set(option.type.choices) == set(choices)
 
 
-def test_the_same_seed_gives_the_same_model_for_any_number_of_threads(linprobe: Any) -> None:
+@pytest.mark.parametrize("options", [[], [*SGD, "--epochs", 2]], ids=["exact", "sgd"])
+def test_the_same_seed_gives_the_same_model_for_any_number_of_threads(linprobe: Any, options: list[Any]) -> None:
     models = []
     for threads in (1, 3):
-        run = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 2, "--threads", threads, "--json").record[
-            "run"
-        ]
+        run = linprobe("train", "digits", *options, "--threads", threads, "--json").record["run"]
         models.append((Path(run) / "model.safetensors").read_bytes())
     assert models[0] == models[1]
 
 
 def test_divergence_is_a_status_and_a_warning(linprobe: Any) -> None:
-    answer = linprobe(
-        "train", "digits", "--loss", "squared-hinge", "--optimizer", "sgd", "--learning-rate", 1e6, "--json"
-    )
+    answer = linprobe("train", "digits", "--loss", "squared-hinge", *SGD, "--learning-rate", 1e6, "--json")
     assert answer.code == 0
     assert answer.record["status"] == "diverged"
     assert "lower learning_rate" in answer.record["status_text"]
@@ -175,7 +270,7 @@ def test_pictures_of_different_sizes_need_image_size(linprobe: Any, pictures: Pa
 
 
 def test_early_stopping_without_validation_images_is_refused_and_leaves_no_folder(linprobe: Any) -> None:
-    answer = linprobe("train", "digits", "--optimizer", "sgd", "--patience", 2, "--out", "run")
+    answer = linprobe("train", "digits", *SGD, "--patience", 2, "--out", "run")
     assert answer.code == 2
     assert answer.err.startswith("error: patience = 2 needs validation")
     assert not Path("run").exists()
@@ -185,14 +280,14 @@ def test_a_folder_that_holds_something_is_not_written_to(linprobe: Any, pictures
     answer = linprobe("train", "digits", "--out", pictures)
     assert answer.code == 2
     assert "the folder is not empty" in answer.err
-    linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 1, "--out", "run")
+    linprobe("train", "digits", "--out", "run")
     assert "a run is there already; continue it with --resume run" in linprobe("train", "digits", "--out", "run").err
 
 
 def test_what_cannot_be_resumed_is_named(linprobe: Any, pictures: Path) -> None:
     assert "none: no such run folder" in linprobe("train", "--resume", "none").err
     assert "not a run folder" in linprobe("train", "--resume", pictures).err
-    linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 1, "--out", "run")
+    linprobe("train", "digits", "--out", "run")
     answer = linprobe("train", "--resume", "run")
     assert answer.code == 2
     assert "this run is finished" in answer.err
@@ -230,7 +325,7 @@ def wait_for(path: Path, child: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize("engine", ["threads", "reference"])
 def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(tmp_path: Path, linprobe: Any, engine: str) -> None:
-    options = ["--optimizer", "sgd", "--epochs", "4000", "--engine", engine, "--seed", "3"]
+    options = [*SGD, "--epochs", "4000", "--engine", engine, "--seed", "3"]
     child = start("train", "digits", *options, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     run = tmp_path / "runs" / "digits-softmax-1"
     wait_for(run / "trace.csv", child)
@@ -249,6 +344,40 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(tmp_path: Path, linpr
     assert (info["finished"], info["epochs_done"]) == (False, int(found[1]))
 
 
+def test_ctrl_c_keeps_the_best_exact_model_so_far_and_resuming_ends_at_the_same_bits(
+    tmp_path: Path, linprobe: Any
+) -> None:
+    # a linear program, some seconds away from this tol and from the end of this budget
+    options = ["digits", "--loss", "hinge", "--penalty", "l1", "--tol", "1e-12", "--max-iter", "2500"]
+    child = start("train", *options, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run = tmp_path / "runs" / "digits-hinge-1"
+    wait_for(run / "trace.csv", child)
+    time.sleep(0.2)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert out == ""
+    assert re.fullmatch(
+        r"stopped, the best model so far was kept: objective \S+; no weights can go below \S+: at most \S+ of it is "
+        r"left to gain; go on with: linprobe train --resume runs/digits-hinge-1\n",
+        err,
+    )
+    assert set(os.listdir(run)) == FILES - {"metrics.json"}
+    model = load_model(run)
+    assert model.status_ is Status.INTERRUPTED
+    assert model.certificate_.describe() in err
+    assert linprobe("evaluate", run, "digits", "--json").record["accuracy"] > 0.1
+    assert linprobe("info", run, "--json").record["finished"] is False
+
+    resumed = linprobe("train", "--resume", run, "--json").record
+    whole = linprobe("train", *options, "--out", "whole", "--json").record
+    assert resumed["status"] == "max_iter"
+    assert (run / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert resumed["certificate"]["lower_bound"] == whole["certificate"]["lower_bound"]
+    traces = [(folder / "trace.csv").read_text().splitlines() for folder in (run, tmp_path / "whole")]
+    assert [line.rsplit(",", 1)[0] for line in traces[0]] == [line.rsplit(",", 1)[0] for line in traces[1]]
+
+
 def test_ctrl_c_while_reading_leaves_nothing(tmp_path: Path, linprobe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -263,18 +392,7 @@ def test_ctrl_c_while_reading_leaves_nothing(tmp_path: Path, linprobe: Any, monk
 def test_a_bar_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
     def on_terminal(*options: str) -> str:
         ours, theirs = pty.openpty()
-        child = start(
-            "train",
-            "digits",
-            "--optimizer",
-            "sgd",
-            "--epochs",
-            "5",
-            *options,
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=theirs,
-        )
+        child = start("train", "digits", *options, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs)
         os.close(theirs)
         seen = b""
         while True:
@@ -290,5 +408,6 @@ def test_a_bar_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
         return seen.decode()
 
     assert "train accuracy" in on_terminal()
+    assert "train accuracy" in on_terminal(*SGD, "--epochs", "5")
     assert on_terminal("--quiet") == ""
     assert on_terminal("--json") == ""

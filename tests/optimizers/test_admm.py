@@ -83,6 +83,21 @@ def test_any_number_of_threads_and_a_resumed_search_give_the_same_bits(loss, pen
     assert len(states) == len(solutions[0].history) == 7
 
 
+@pytest.mark.parametrize(("loss", "penalty"), [("hinge", "l2"), ("softmax", "l1"), ("hinge", "none")])
+def test_a_search_goes_on_from_any_state_to_the_same_bits_proofs_included(make_objective, loss, penalty):
+    objective, states = make_objective(loss, penalty), []
+    optimizer = ADMM(tol=1e-5, max_iter=3000)
+    whole = optimizer.minimize(objective, callback=lambda epoch: states.append(epoch.state))
+    assert whole.status in (Status.CERTIFIED, Status.CONVERGED)
+    assert whole.passes == whole.certificate.passes
+    for state in [states[0], *states[-12:]]:  # proofs are tried near the end, and may fail
+        again = optimizer.minimize(objective, start=state)
+        assert_array_equal(again.W, whole.W)
+        assert_array_equal(again.b, whole.b)
+        assert (again.status, again.state.epoch, again.passes) == (whole.status, whole.state.epoch, whole.passes)
+        assert again.certificate.lower_bound == whole.certificate.lower_bound
+
+
 @pytest.mark.parametrize("loss", ["hinge", "softmax"])
 def test_fewer_images_than_features_are_solved_in_their_own_space(loss, monkeypatch):
     random = np.random.default_rng(1)

@@ -74,6 +74,19 @@ def test_a_search_goes_on_from_its_state_to_the_same_bits():
     assert len(rest.history) == len(whole.history) - 4
 
 
+@pytest.mark.parametrize(("reg", "tol", "max_iter"), [(1e-3, 1e-4, 1000), (1e-3, 1e-12, 27), (1e-1, 1e-13, 40)])
+def test_a_search_goes_on_from_any_state_to_the_same_bits_failed_proofs_included(reg, tol, max_iter):
+    objective, states = digits(reg), []
+    optimizer = LBFGS(tol=tol, max_iter=max_iter)
+    whole = optimizer.minimize(objective, callback=lambda epoch: states.append(epoch.state))
+    for state in states:
+        again = optimizer.minimize(objective, start=state)
+        assert_array_equal(again.W, whole.W)
+        assert_array_equal(again.b, whole.b)
+        assert (again.status, again.state.epoch, again.passes) == (whole.status, whole.state.epoch, whole.passes)
+        assert again.certificate.lower_bound == whole.certificate.lower_bound
+
+
 def test_the_history_has_one_row_for_each_iteration():
     solution = LBFGS(tol=1e-9).minimize(digits())  # float32 first, then float64 from the same iteration on
     assert [row["epoch"] for row in solution.history] == list(range(solution.state.epoch + 1))

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from linprobe.classifiers.model_file import load_model
 from linprobe.errors import RunError
-from linprobe.optimizers.base import Epoch
+from linprobe.optimizers.base import Epoch, Status
 from linprobe.runs import train as train_module
 from linprobe.runs.folder import TRACE_COLUMNS, RunFolder
 from linprobe.runs.train import Interrupted, RunResult, TrainSettings, resume, train
@@ -43,6 +44,8 @@ def same_result(one: Path, other: Path) -> None:
     metrics = [json.loads((run / "metrics.json").read_text()) for run in (one, other)]
     for record in metrics:
         del record["seconds"], record["run"]
+        if record["certificate"] is not None:
+            del record["certificate"]["seconds"]
     assert metrics[0] == metrics[1]
 
 
@@ -61,7 +64,12 @@ WAYS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(str(v) for v in way.values()))
+def names(way: dict[str, Any]) -> str:
+    """The id of a test with these settings."""
+    return "-".join(str(v) for v in way.values())
+
+
+@pytest.mark.parametrize("way", WAYS, ids=names)
 def test_a_run_stopped_after_any_epoch_goes_on_to_the_same_bits(tmp_path: Path, way: dict[str, Any]) -> None:
     whole = train(settings(**way), out=tmp_path / "whole")
     last = len(trace_without_seconds(whole.path)) - 1
@@ -79,25 +87,63 @@ def test_a_run_stopped_after_any_epoch_goes_on_to_the_same_bits(tmp_path: Path, 
         same_result(whole.path, out)
 
 
-def test_the_number_of_threads_may_change_on_resuming(tmp_path: Path) -> None:
-    whole = train(settings(), out=tmp_path / "whole", n_threads=1)
+EXACT: list[dict[str, Any]] = [
+    {"optimizer": "exact", "loss": "softmax"},
+    {"optimizer": "exact", "loss": "squared-hinge", "penalty": "none"},
+    {"optimizer": "exact", "loss": "hinge", "reg": 1e-2},
+    {"optimizer": "exact", "loss": "squared-hinge", "penalty": "l1", "reg": 1e-2},
+    {"optimizer": "exact", "loss": "softmax", "penalty": "elastic-net", "tol": 1e-6},
+]
+
+
+@pytest.mark.parametrize("way", EXACT, ids=names)
+def test_an_exact_run_stopped_anywhere_keeps_its_model_and_goes_on_to_the_same_bits(
+    tmp_path: Path, way: dict[str, Any]
+) -> None:
+    whole = train(settings(**way), out=tmp_path / "whole")
+    assert whole.metrics["status"] in ("certified", "converged")
+    last = len(trace_without_seconds(whole.path)) - 1
+    for stop_at in sorted({0, 1, last // 2, last}):
+
+        def stop(epoch: Epoch, stop_at: int = stop_at) -> None:
+            if epoch.epoch == stop_at:
+                raise KeyboardInterrupt
+
+        out = tmp_path / f"stopped-{stop_at}"
+        with pytest.raises(Interrupted, match=rf"stopped, the best model so far was kept: .*--resume {out}"):
+            train(settings(**way), out=out, training=stop)
+        assert not (out / "metrics.json").exists()
+        model = load_model(out)
+        assert model.status_ is Status.INTERRUPTED
+        # the weights of the last row, or better ones: their bias may be balanced already
+        objective = float(trace_without_seconds(out)[-1]["objective"])
+        assert model.certificate_.objective <= objective * (1 + 1e-6)
+        assert model.certificate_.lower_bound <= whole.metrics["certificate"]["objective"]
+        resume(out)
+        same_result(whole.path, out)
+
+
+@pytest.mark.parametrize("way", [{}, EXACT[0], EXACT[2]], ids=["sgd", "lbfgs", "admm"])
+def test_the_number_of_threads_may_change_on_resuming(tmp_path: Path, way: dict[str, Any]) -> None:
+    whole = train(settings(**way), out=tmp_path / "whole", n_threads=1)
 
     def stop(epoch: Epoch) -> None:
         if epoch.epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted):
-        train(settings(), out=tmp_path / "stopped", n_threads=2, training=stop)
+        train(settings(**way), out=tmp_path / "stopped", n_threads=2, training=stop)
     resume(tmp_path / "stopped", n_threads=3)
     same_result(whole.path, tmp_path / "stopped")
 
 
 CHILD = """
+import json
 import sys
 from pathlib import Path
 from linprobe.runs import train as t
 t.CHECKPOINT_SECONDS = 0.0
-settings = t.TrainSettings("digits", {"optimizer": "sgd", "epochs": 60, "loss": "hinge"}, validation=0.2)
+settings = t.TrainSettings("digits", json.loads(sys.argv[2]), validation=0.2)
 out = Path(sys.argv[1])
 t.resume(out) if (out / "settings.json").exists() else t.train(settings, out=out)
 """
@@ -118,16 +164,25 @@ def whole_files(run: Path) -> None:
         folder.metrics()
 
 
-def test_a_run_killed_again_and_again_leaves_whole_files_and_ends_at_the_same_bits(tmp_path: Path) -> None:
-    whole = train(
-        TrainSettings("digits", {"optimizer": "sgd", "epochs": 60, "loss": "hinge"}, validation=0.2),
-        out=tmp_path / "whole",
-    )
+# sixty rows of the trace each
+LONG: dict[str, dict[str, Any]] = {
+    "sgd": {"optimizer": "sgd", "epochs": 60, "loss": "hinge"},
+    "lbfgs": {"optimizer": "exact", "max_iter": 60, "tol": 0.0},
+    "admm": {"optimizer": "exact", "max_iter": 600, "tol": 0.0, "loss": "hinge", "penalty": "elastic-net"},
+}
+
+
+@pytest.mark.parametrize("way", LONG.values(), ids=LONG.keys())
+def test_a_run_killed_again_and_again_leaves_whole_files_and_ends_at_the_same_bits(
+    tmp_path: Path, way: dict[str, Any]
+) -> None:
+    whole = train(TrainSettings("digits", way, validation=0.2), out=tmp_path / "whole")
+    assert len(trace_without_seconds(whole.path)) == 61
     out = tmp_path / "killed"
     random = np.random.default_rng(0)
     kills = 0
     for _ in range(4):
-        with subprocess.Popen([sys.executable, "-c", CHILD, str(out)]) as child:
+        with subprocess.Popen([sys.executable, "-c", CHILD, str(out), json.dumps(way)]) as child:
             while not (out / "settings.json").exists() and child.poll() is None:
                 time.sleep(0.005)
             epochs_before = len((out / "trace.csv").read_text().splitlines()) if (out / "trace.csv").exists() else 0
@@ -172,7 +227,7 @@ def test_a_kill_between_the_model_and_the_metrics_is_mended(tmp_path: Path) -> N
 
 @pytest.fixture
 def finished(tmp_path: Path) -> RunResult:
-    """A finished run."""
+    """A finished run of SGD."""
     return train(settings(), out=tmp_path / "finished")
 
 
@@ -245,6 +300,27 @@ def test_the_metrics_tell_what_came_out(finished: RunResult) -> None:
     for name in ("train_accuracy", "validation_accuracy", "test_accuracy"):
         assert 0.8 < metrics[name] <= 1.0
     assert metrics["skipped_images"] == 0
+
+
+@pytest.mark.parametrize("way", EXACT, ids=names)
+def test_the_metrics_hold_the_certificate_of_the_model(tmp_path: Path, way: dict[str, Any]) -> None:
+    result = train(settings(**way), out=tmp_path / "run")
+    metrics = RunFolder.open(result.path).metrics()
+    assert metrics == result.metrics
+    kept, record = load_model(result.path).certificate_, metrics["certificate"]
+    found = {name: record[name] for name in ("objective", "lower_bound", "gradient_norm", "passes")}
+    assert found == {name: getattr(kept, name) for name in found}
+    assert (record["gap"], record["relative_gap"]) == (kept.gap, kept.relative_gap)
+    assert 0.0 < record["seconds"] <= metrics["seconds"]
+    assert record["passes"] <= metrics["passes"]
+    # metrics.json has its objective from a pass in float32
+    assert metrics["objective"] == pytest.approx(record["objective"], rel=1e-5)
+    rows = trace_without_seconds(result.path)
+    assert [int(row["epoch"]) for row in rows] == list(range(metrics["epochs"] + 1))
+
+
+def test_the_default_is_the_exact_optimum(tmp_path: Path) -> None:
+    assert train(TrainSettings("digits"), out=tmp_path / "run").metrics["status"] == "certified"
 
 
 def test_the_trace_has_a_row_for_each_epoch_and_the_start(finished: RunResult) -> None:

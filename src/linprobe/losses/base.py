@@ -80,7 +80,8 @@ class Loss(ABC):
             IncompatibleError: the loss gives no conjugate, so that no lower bound can be shown for it.
         """
         raise IncompatibleError(
-            f"{type(self).__name__} has no conjugate; write one to get a lower bound on its objective."
+            f"{type(self).__name__} has no conjugate; write one to get a lower bound on its objective, "
+            "or use optimizer='sgd'."
         )
 
     def dual_size(self, value: float, n_classes: int) -> float:
@@ -145,7 +146,9 @@ class Loss(ABC):
         Raises:
             IncompatibleError: the loss does not give this.
         """
-        raise IncompatibleError(f"{type(self).__name__} has no balanced dual point; write one to get a lower bound.")
+        raise IncompatibleError(
+            f"{type(self).__name__} has no balanced dual point; write one to get a lower bound, or use optimizer='sgd'."
+        )
 
 
 def margin_root(V: Floats, y: Labels, delta: float, rho: float, factor: float, most: float) -> Floats:

@@ -136,6 +136,9 @@ class _Search:
         self.slack = numbers.get("slack", MOST_SLACK if alone else 0.0)
         self.least = numbers.get("least", math.inf)  # the lowest objective of a candidate
         self.candidate = (arrays["best_W"], arrays["best_b"]) if "best_W" in arrays else self._candidate()
+        self.promising: DualPoint | None = None  # that of the last round, while a proof is to be made of it
+        if "dual_A" in arrays:
+            self.promising = DualPoint(numbers["dual_value"], arrays["dual_A"], arrays["dual_c"])
 
     def run(self) -> Solution:
         """Rounds until the gap is small enough, or the budget is spent."""
@@ -148,18 +151,21 @@ class _Search:
                 self.first_norm, self.least = evaluation.gradient_norm, evaluation.objective
                 status = Status.STOPPED if self._report(evaluation) else None
             while status is None:
+                if self.promising is not None:  # a search that goes on from here begins with the proof
+                    certificate = self._certify(self.promising)
+                    self.passes, self.promising = certificate.passes, None
+                    self.wanted *= 0.5
+                    if self._met(certificate):
+                        status = Status.CERTIFIED if self.objective.penalised else Status.CONVERGED
+                        break
                 if self.rounds * ROUND >= self.settings.max_iter:
                     status = Status.MAX_ITER
                     break
                 split = self._round()
                 evaluation, promises = self._measure(split)
+                self.promising = split.dual if promises else None
                 if self._report(evaluation):
                     status = Status.STOPPED
-                elif promises:
-                    certificate = self._certify(split.dual)
-                    if self._met(certificate):
-                        status = Status.CERTIFIED if self.objective.penalised else Status.CONVERGED
-                    self.wanted *= 0.5
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         if certificate is None or status not in (Status.CERTIFIED, Status.CONVERGED):
@@ -168,7 +174,9 @@ class _Search:
                 status = Status.CERTIFIED
         words = {"metric": "second moment of the features, exact", "rho": f"{self.rho:g}"}
         W, b = self.candidate
-        return Solution(W, b, status, self.trace.history, self.state, self.passes, self.clock(), words, certificate)
+        return Solution(
+            W, b, status, self.trace.history, self.state, certificate.passes, self.clock(), words, certificate
+        )
 
     def _round(self) -> Split:
         """Ten steps, each a fit to the scores of the last and a pass over the images."""
@@ -345,6 +353,9 @@ class _Search:
             "rho": self.rho,
             "least": self.least,
         }
+        if self.promising is not None:
+            arrays |= {"dual_A": self.promising.A, "dual_c": self.promising.c}
+            numbers["dual_value"] = self.promising.value
         return State(self.rounds, arrays, numbers)
 
 

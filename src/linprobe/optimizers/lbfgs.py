@@ -180,7 +180,7 @@ class LBFGS(Optimizer):
                     status = Status.STALLED
                     break
                 pairs.add(point, following)
-                point, k = following, k + 1
+                point, k, best = following, k + 1, None
                 if k % REVIEW == 0:
                     pairs.review()
         except KeyboardInterrupt:

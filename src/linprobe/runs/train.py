@@ -232,12 +232,12 @@ class _Session:
         """The last epoch written down, and the words for it; the model file is there if there is a certificate."""
         path = self.run_folder.path
         go_on = f"go on with: linprobe train --resume {path}"
+        self._write_progress()
+        if certificate is not None:
+            return Interrupted(f"stopped, the best model so far was kept: {certificate.describe()}; {go_on}")
         if self.last is None:
             return Interrupted(f"stopped before the first epoch; {go_on}")
-        self._write_progress()
-        if certificate is None:
-            return Interrupted(f"stopped after epoch {self.last.epoch}; {go_on}")
-        return Interrupted(f"stopped, the best model so far was kept: {certificate.describe()}; {go_on}")
+        return Interrupted(f"stopped after epoch {self.last.epoch}; {go_on}")
 
     def _metrics(self, classifier: LinearClassifier) -> dict[str, Any]:
         """The result: figures at the weights that were kept, in one fresh pass over each split."""
