@@ -528,6 +528,17 @@ def test_a_budget_that_is_too_small_is_one_warning_with_the_gap_and_what_to_turn
     assert 1e-6 < certificate.relative_gap <= 1.0
 
 
+def test_without_a_penalty_the_warning_shows_the_gradient_and_no_gap() -> None:
+    X, y = np.random.default_rng(7).normal(size=(60, 2)), np.arange(60) % 3
+    for settings in ({"penalty": "none", "max_iter": 1}, {"loss": "hinge", "reg": 0.0, "max_iter": 10}):
+        with pytest.warns(ConvergenceWarning) as caught:
+            classifier = make(**settings, tol=1e-9).fit(X, y)
+        assert len(caught) == 1
+        norm = classifier.certificate_.gradient_norm
+        assert f"(gradient norm {norm:.3g}; without a penalty nothing but 0 bounds" in str(caught[0].message)
+        assert "gap" not in str(caught[0].message)
+
+
 def test_classes_that_can_be_separated_have_no_best_weights_without_a_penalty() -> None:
     X, y = blobs(30, 3, seed=4)
     X += 20.0 * np.eye(3, 5)[y]

@@ -590,7 +590,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         if self.status_ not in BAD_ENDS:
             return
         aim = ""
-        if self.certificate_ is not None and self.status_ is not Status.SEPARABLE:
+        penalised = self.penalty_ is not None and self.reg > 0.0
+        if self.certificate_ is not None and not penalised and self.status_ is not Status.SEPARABLE:
+            norm = self.certificate_.gradient_norm
+            aim = f" (gradient norm {norm:.3g}; without a penalty nothing but 0 bounds the objective)"
+        elif self.certificate_ is not None and self.status_ is not Status.SEPARABLE:
             gap = f"relative duality gap {self.certificate_.relative_gap:.1e}, tol {self.tol:g}"
             aim = f" ({gap}; {self.certificate_.describe()})"
         elif self.optimizer == "gd":
