@@ -224,8 +224,8 @@ class Objective:
         """
         sums = self.engine.loss_and_gradient(W, b, self.loss, rows)
         divisor = self._total_weight if rows is None else len(rows) * self._total_weight / self.n_images
-        dW, db = self._smooth_gradient(sums, divisor, W)
-        return sums.loss / divisor + self.penalty_value(W), dW, db
+        gradient = self._data_gradient(sums, divisor)
+        return gradient.loss + self.penalty_value(W), self._smooth_gradient(gradient, W), gradient.db
 
     def evaluate(self, W: Floats, b: Floats) -> Evaluation:
         """Objective, its parts, accuracy and gradient norm, in one pass over the images."""
@@ -244,11 +244,9 @@ class Objective:
 
     def with_penalty(self, gradient: DataGradient, W: Floats) -> tuple[Evaluation, Floats, Floats]:
         """(evaluation, and the gradient (K, D) and (K,) of the smooth part) at the W of a data gradient."""
-        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
-            dW = gradient.dW if self.penalty is None else gradient.dW + self.reg * self.penalty.gradient(W)
         norm, penalty = self.least_norm(W, gradient.dW, gradient.db), self.penalty_value(W)
         evaluation = Evaluation(gradient.loss + penalty, gradient.loss, penalty, gradient.accuracy, norm)
-        return evaluation, dW, gradient.db
+        return evaluation, self._smooth_gradient(gradient, W), gradient.db
 
     def split_step(
         self,
@@ -399,21 +397,18 @@ class Objective:
             f"N = {self.n_images}, D = {self.n_features}, K = {self.n_classes}"
         )
 
-    def _data_gradient(self, sums: Sums) -> DataGradient:
+    def _data_gradient(self, sums: Sums, divisor: float | None = None) -> DataGradient:
+        """The means of `sums`; None divides by the total weight."""
         if sums.dW is None or sums.db is None:
             raise TypeError(f"{type(self.engine).__name__} gave no gradient though it was asked for one")
-        total = self._total_weight
+        total = self._total_weight if divisor is None else divisor
         with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
             return DataGradient(sums.loss / total, sums.dW / total, sums.db / total, sums.accuracy)
 
-    def _smooth_gradient(self, sums: Sums, divisor: float, W: Floats) -> tuple[Floats, Floats]:
-        if sums.dW is None or sums.db is None:
-            raise TypeError(f"{type(self.engine).__name__} gave no gradient though it was asked for one")
-        with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
-            dW, db = sums.dW / divisor, sums.db / divisor
-            if self.penalty is not None:
-                dW += self.reg * self.penalty.gradient(W)
-        return dW, db
+    def _smooth_gradient(self, gradient: DataGradient, W: Floats) -> Floats:
+        """dW of all that is smooth: the data loss, and reg smooth(W)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return gradient.dW if self.penalty is None else gradient.dW + self.reg * self.penalty.gradient(W)
 
     def _feature_moments(self, seed: int) -> tuple[float, float, float, float, float]:
         """(largest eigenvalue, mean square norm, mean absolute norm, and `balanced_curvature`), once per seed."""

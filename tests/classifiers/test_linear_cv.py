@@ -68,6 +68,15 @@ def test_of_equal_scores_the_largest_reg_is_taken():
     assert LinearClassifierCV([1e-3, 1e-2, 1e-1], folds=2, random_state=0).fit(X, y).reg_ == 1e-1
 
 
+def test_no_penalty_at_all_may_win_against_l1():
+    # the members of the path are solved by ADMM, the winner alone is smooth
+    X, y = digits()
+    cv = LinearClassifierCV([0.0, 1e3], folds=2, penalty="l1", max_iter=10, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        cv.fit(X, y)
+    assert cv.reg_ == 0.0
+
+
 def test_the_same_seed_gives_the_same_bits_for_any_number_of_threads():
     X, y = digits()
     one, two = (LinearClassifierCV([1e-3, 1e-2], folds=2, random_state=3, n_threads=n).fit(X, y) for n in (1, 2))

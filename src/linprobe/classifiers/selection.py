@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,17 +114,20 @@ class Selector:
         callback: Callable[[Progress], None] | None = None,
     ) -> None:
         self.classifier, self.images, self.regs, self.callback = classifier, images, tuple(regs), callback
-        self._moment: SecondMoment | ExactMoment | None = None
+        self._whole: tuple[LinearClassifier, Objective, SecondMoment | ExactMoment] | None = None
 
-    def part(self, train: npt.NDArray[np.int64] | None, held_out: Rows, left_out: bool = True) -> PartScores:
-        """The grid solved on the images at positions `train` (None: all), judged by others.
+    def part(self, train: npt.NDArray[np.int64] | None, held_out: Rows) -> PartScores:
+        """The grid solved on the images at positions `train`, judged by all the others; None: on all, by images beside.
 
         Args:
-            left_out: whether `held_out` are exactly the images that are not in `train`.
+            held_out: the images that judge.
         """
-        images = self.images if train is None else self.images.at(train)
-        member, objective = self._objective(images)
-        moment = self._moment_of(objective, held_out if train is not None and left_out else None)
+        moment: SecondMoment | ExactMoment | None
+        if train is None:
+            member, objective, moment = self._of_all()
+        else:
+            member, objective = self._objective(self.images.at(train))
+            moment = self._moment_without(held_out, objective)
         path = self._solve(objective, self.regs, moment)
         held = member.objective_of(held_out.X, held_out.y, held_out.rows, held_out.weight)
         # one by one: a stack of thousands of templates would be copied for each thread
@@ -139,10 +143,11 @@ class Selector:
 
     def refit(self, reg: float) -> LinearClassifier:
         """The classifier fitted to all images with this reg."""
-        member, objective = self._objective(self.images)
+        member, objective, moment = self._of_all()
+        member, objective = copy(member), objective.with_reg(reg)
         member.set_params(reg=reg)
-        objective = objective.with_reg(reg)
-        path = self._solve(objective, [reg], self._moment_of(objective, None))
+        # without a penalty another method may fit the objective, which takes another moment
+        path = self._solve(objective, [reg], moment if objective.penalised else None)
         member.keep(path.solutions[0], objective)
         return member
 
@@ -156,17 +161,23 @@ class Selector:
         member.begin(self.classifier, images.X, images.rows, images.weight)
         return member, member.objective_of(images.X, images.y, images.rows, images.weight)
 
-    def _moment_of(self, objective: Objective, left_out: Rows | None) -> SecondMoment | ExactMoment | None:
-        if self._moment is None:
-            self._moment = path_moment(self._objective(self.images)[1], self.regs)
-        total = self._moment
-        if isinstance(total, SecondMoment) or left_out is None:
-            return total if isinstance(total, SecondMoment) or objective.n_images == len(self.images.y) else None
-        if not total.of_features or objective.n_images < objective.n_features:
+    def _of_all(self) -> tuple[LinearClassifier, Objective, SecondMoment | ExactMoment]:
+        """(member, objective, second moment) of all images, read once."""
+        if self._whole is None:
+            member, objective = self._objective(self.images)
+            self._whole = member, objective, path_moment(objective, self.regs)
+        return self._whole
+
+    def _moment_without(self, left_out: Rows, objective: Objective) -> SecondMoment | ExactMoment | None:
+        """That of the images of `objective`, which are all but `left_out`; None where it has to be computed anew."""
+        member, _, total = self._of_all()
+        if isinstance(total, SecondMoment):
+            return total
+        D = objective.n_features
+        if min(len(left_out.y), objective.n_images) < D:  # their moments are not of the features
             return None
-        member, _ = self._objective(self.images)
         part = member.objective_of(left_out.X, left_out.y, left_out.rows, left_out.weight)
-        return total.without(exact_moment(part)) if part.n_images >= part.n_features else None
+        return total.without(exact_moment(part))
 
 
 def _certificate(certificate: Certificate | None) -> Certificate:

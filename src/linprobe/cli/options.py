@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -13,6 +14,7 @@ from click.core import ParameterSource
 __all__ = [
     "IMAGE_SIZE",
     "LEARNING_RATE",
+    "WITH_RESUME",
     "Grid",
     "Number",
     "classifier_options",
@@ -22,6 +24,7 @@ __all__ = [
     "objective_options",
     "reading",
     "refuse_changes",
+    "run_options",
     "threads",
 ]
 
@@ -120,6 +123,18 @@ threads = click.option(
 )
 
 
+REG = click.option(
+    "--reg",
+    type=Number(min=0),
+    default=1e-3,
+    show_default=True,
+    metavar="F",
+    help="Weight of the penalty, lambda.",
+)
+WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet")
+"""Parameters that may be given with --resume: the result does not depend on them."""
+
+
 def reading(command: Command) -> Command:
     """Options on how a source is read, the same for every command that reads one."""
     for option in (
@@ -197,9 +212,70 @@ def classifier_options(command: Command) -> Command:
 
 def objective_options(*, with_reg: bool = True) -> Callable[[Command], Command]:
     """Options that say what is minimised: L(W, b) = (1/N) sum L_i + reg R(W)."""
+    options = (
+        click.option(
+            "--beta",
+            type=Number(min=0),
+            default=1.0,
+            show_default=True,
+            metavar="F",
+            help="Of the elastic net: R = sum (beta W² + |W|).",
+        ),
+        *((REG,) if with_reg else ()),
+        click.option(
+            "--penalty",
+            type=click.Choice(PENALTIES),
+            default="l2",
+            show_default=True,
+            help="R(W): l2 = sum W², l1 = sum |W|, elastic-net = sum (beta W² + |W|); the bias is not penalised.",
+        ),
+        click.option(
+            "--delta",
+            type=Number(min=0, min_open=True),
+            default=1.0,
+            show_default=True,
+            metavar="F",
+            help="Margin that the hinge losses ask of the correct class, in the unit of the scores.",
+        ),
+        click.option(
+            "--loss",
+            type=click.Choice(LOSSES),
+            default="softmax",
+            show_default=True,
+            help="L_i: softmax = -log p_y; hinge = sum over j != y of max(0, s_j - s_y + delta); "
+            "squared-hinge = the sum of their squares.",
+        ),
+    )
 
     def add(command: Command) -> Command:
-        for option in OBJECTIVE_OPTIONS if with_reg else (OBJECTIVE_OPTIONS[0], *OBJECTIVE_OPTIONS[2:]):
+        for option in options:
+            command = option(command)
+        return command
+
+    return add
+
+
+def run_options(what: str) -> Callable[[Command], Command]:
+    """Options of the commands that leave a run folder; `what` names it in the help."""
+    options = (
+        click.option("--quiet", is_flag=True, help="Show no progress."),
+        json_output,
+        click.option(
+            "--resume",
+            type=click.Path(path_type=Path),
+            metavar="RUN",
+            help=f"Continue a {what} that was stopped or killed, with its own settings, to the same bits.",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            metavar="RUN",
+            help="The run folder, new or empty.  [default: runs/...]",
+        ),
+    )
+
+    def add(command: Command) -> Command:
+        for option in options:
             command = option(command)
         return command
 
@@ -211,21 +287,14 @@ def given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def refuse_changes(
-    ctx: click.Context, options: dict[str, Any], settings: dict[str, Any], free: tuple[str, ...]
-) -> None:
-    """Raise UsageError for an option that was given and would give a resumed run other bits.
-
-    Args:
-        settings: of the run.
-        free: parameters on which the result does not depend.
-    """
+def refuse_changes(ctx: click.Context, options: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Raise UsageError for an option that was given and would give a run of these settings other bits."""
     from linprobe.runs.train import absolute_source
 
     known = {**settings, **settings.get("classifier", {})}
     for parameter in ctx.command.params:
         name = parameter.name or ""
-        if name in free or not given(ctx, name):
+        if name in WITH_RESUME or not given(ctx, name):
             continue
         asked = absolute_source(options[name]) if name == "source" else options[name]
         asked = list(asked) if isinstance(asked, tuple) else asked
@@ -233,47 +302,3 @@ def refuse_changes(
             label = "SOURCE" if name == "source" else parameter.opts[0]
             has = f", which has {known[name]}" if name in known else ""
             raise click.UsageError(f"{label} {asked} cannot be given to a run that is resumed{has}; leave it out", ctx)
-
-
-OBJECTIVE_OPTIONS = (
-    click.option(
-        "--beta",
-        type=Number(min=0),
-        default=1.0,
-        show_default=True,
-        metavar="F",
-        help="Of the elastic net: R = sum (beta W² + |W|).",
-    ),
-    click.option(
-        "--reg",
-        type=Number(min=0),
-        default=1e-3,
-        show_default=True,
-        metavar="F",
-        help="Weight of the penalty, lambda.",
-    ),
-    click.option(
-        "--penalty",
-        type=click.Choice(PENALTIES),
-        default="l2",
-        show_default=True,
-        help="R(W): l2 = sum W², l1 = sum |W|, elastic-net = sum (beta W² + |W|); the bias is not penalised.",
-    ),
-    click.option(
-        "--delta",
-        type=Number(min=0, min_open=True),
-        default=1.0,
-        show_default=True,
-        metavar="F",
-        help="Margin that the hinge losses ask of the correct class, in the unit of the scores.",
-    ),
-    click.option(
-        "--loss",
-        type=click.Choice(LOSSES),
-        default="softmax",
-        show_default=True,
-        help="L_i: softmax = -log p_y; hinge = sum over j != y of max(0, s_j - s_y + delta); "
-        "squared-hinge = the sum of their squares.",
-    ),
-)
-"""From the last to the first, as decorators are applied; reg is the second."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from linprobe.data.base import ProgressCallback
 
-__all__ = ["number", "print_facts", "print_json", "print_table", "progress", "say", "share"]
+__all__ = ["number", "print_facts", "print_json", "print_table", "progress", "say", "share", "trained_on"]
 
 Row: TypeAlias = Sequence[str]
 
@@ -116,3 +116,10 @@ def progress(quiet: bool = False) -> Iterator[ProgressCallback]:
             bars.update(task, description=what, completed=done, total=total or None, visible=True)  # 0: not known
 
         yield report
+
+
+def trained_on(metrics: dict[str, Any]) -> str:
+    """The source of a run in words: its training images, their shape, and how many classes."""
+    shape = metrics["image_shape"]
+    of = f" of {'x'.join(map(str, shape))}" if shape else ""
+    return f"{metrics['source']}: {metrics['n_train']} training images{of}, {metrics['n_classes']} classes"

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from linprobe.cli.options import (
+    WITH_RESUME,
     Grid,
     Number,
     classifier_options,
     debug,
     given,
-    json_output,
     objective_options,
     reading,
     refuse_changes,
+    run_options,
     threads,
 )
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 NOT_CLASSIFIER = ("source", "reg_grid", "folds", "validation", "seed", "image_size", "on_bad_image", "out")
 """Parameters of the command that are no parameters of LinearClassifier; all others have the same name there."""
-
-WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet")
-"""Parameters that may be given with --resume: the result does not depend on them."""
 
 
 @click.command(short_help="Choose reg from a grid, every member solved and certified.")
@@ -66,20 +63,7 @@ WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet")
 )
 @threads
 @reading
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="The run folder, new or empty.  [default: runs/...]",
-)
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Continue a sweep that was stopped or killed, with its own settings, to the same bits.",
-)
-@json_output
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@run_options("sweep")
 @debug
 @click.pass_context
 def sweep(ctx: click.Context, /, **options: Any) -> None:
@@ -138,7 +122,7 @@ def _resume(ctx: click.Context, options: dict[str, Any]) -> RunResult:
     from linprobe.runs.sweep import resume_sweep
 
     settings = RunFolder.open(options["resume"]).settings()
-    refuse_changes(ctx, options, {**settings, "reg_grid": settings.get("regs")}, WITH_RESUME)
+    refuse_changes(ctx, options, {**settings, "reg_grid": settings.get("regs")})
     with progress(options["quiet"] or options["as_json"]) as report:
         return resume_sweep(
             options["resume"],
@@ -183,7 +167,7 @@ def _warnings(metrics: dict[str, Any]) -> list[str]:
 
 def _show(result: RunResult) -> None:
     """The grid as a table, and the result below it."""
-    from linprobe.cli.output import number, print_facts, print_table, share
+    from linprobe.cli.output import number, print_facts, print_table, share, trained_on
 
     metrics = result.metrics
     rows = []
@@ -203,13 +187,10 @@ def _show(result: RunResult) -> None:
         )
     columns = ("reg", "validation accuracy", "validation loss", "relative gap", "status", "")
     print_table(columns, rows, numeric=columns[:4])
-    shape = metrics["image_shape"]
     certificate = metrics["certificate"]
     print_facts(
         {
-            "source": f"{metrics['source']}: {metrics['n_train']} training images"
-            + (f" of {'x'.join(map(str, shape))}" if shape else "")
-            + f", {metrics['n_classes']} classes",
+            "source": trained_on(metrics),
             "reg": f"{metrics['reg']:.6g}, chosen by {metrics['chosen_by']}",
             "objective": f"{number(metrics['objective'], 6)}, and no weights go below "
             f"{certificate['lower_bound']:.6g}: at most {certificate['relative_gap']:.1e} of it is left to gain",

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from linprobe.cli.options import (
     LEARNING_RATE,
+    WITH_RESUME,
     Number,
     classifier_options,
     debug,
     given,
-    json_output,
     objective_options,
     reading,
     refuse_changes,
+    run_options,
     threads,
 )
 
@@ -33,9 +33,6 @@ UPDATES = ("plain", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 
 NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", "out")
 """Parameters of the command that are no parameters of LinearClassifier; all others have the same name there."""
-
-WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet")
-"""Parameters that may be given with --resume: the result does not depend on them."""
 
 ONLY_SGD = ("batch_size", "epochs", "learning_rate", "schedule", "update", "momentum", "average", "patience")
 """Options of one optimizer."""
@@ -121,20 +118,7 @@ WARNED = ("diverged", "stalled", "max_iter", "separable")
     help="Share of the training images held out, class by class; a val/ folder is used as it is.",
 )
 @reading
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="The run folder, new or empty.  [default: runs/...]",
-)
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Continue a run that was stopped or killed, with its own settings, to the same bits.",
-)
-@json_output
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@run_options("run")
 @debug
 @click.pass_context
 def train(ctx: click.Context, /, **options: Any) -> None:
@@ -202,7 +186,7 @@ def _resume(ctx: click.Context, options: dict[str, Any]) -> RunResult:
     from linprobe.runs.train import resume
 
     settings = RunFolder.open(options["resume"]).settings()
-    refuse_changes(ctx, options, settings, WITH_RESUME)
+    refuse_changes(ctx, options, settings)
     with progress(options["quiet"] or options["as_json"]) as report:
         return resume(
             options["resume"],
@@ -246,15 +230,12 @@ def _certificate(metrics: dict[str, Any]) -> dict[str, str]:
 
 def _show(result: RunResult) -> None:
     """The result as a table."""
-    from linprobe.cli.output import number, print_facts, share
+    from linprobe.cli.output import number, print_facts, share, trained_on
 
     metrics = result.metrics
-    shape = metrics["image_shape"]
     print_facts(
         {
-            "source": f"{metrics['source']}: {metrics['n_train']} training images"
-            + (f" of {'x'.join(map(str, shape))}" if shape else "")
-            + f", {metrics['n_classes']} classes",
+            "source": trained_on(metrics),
             "objective": f"{number(metrics['objective'], 6)} = {metrics['loss']} {number(metrics['data_loss'], 6)}"
             + ("" if metrics["penalty"] == "none" else f" + {metrics['reg']:g} R(W), R = {metrics['penalty']}"),
             **_certificate(metrics),

@@ -6,7 +6,6 @@ part (a fold, or the one validation split), written when it is done. A sweep tha
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -27,7 +26,18 @@ from linprobe.optimizers.base import Status
 from linprobe.optimizers.path import Progress, check_regs
 from linprobe.runs.evaluation import measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder
-from linprobe.runs.train import Interrupted, RunResult, absolute_source, certificate_record, read_source
+from linprobe.runs.train import (
+    Interrupted,
+    RunResult,
+    absolute_source,
+    certificate_record,
+    check_unfinished,
+    circumstances,
+    finite,
+    made_classifier,
+    read_again,
+    read_source,
+)
 
 __all__ = ["SweepSettings", "resume_sweep", "sweep"]
 
@@ -136,19 +146,9 @@ def resume_sweep(
     run = RunFolder.open(path)
     run.lock()
     try:
-        if run.finished:
-            raise RunError(
-                f"{path}: this sweep is finished; its result is in {path / 'metrics.json'}. Start a new one."
-            )
-        record = run.settings()
-        settings = _settings_from(path, record)
-        dataset = read_source(settings, n_threads, cache, reading)
-        if dataset.fingerprint != record.get("fingerprint"):
-            raise RunError(
-                f"{path}: the data in {settings.source} changed since this sweep began (fingerprint "
-                f"{dataset.fingerprint[:12]}, expected {str(record.get('fingerprint'))[:12]}); "
-                "bring them back, or start a new sweep."
-            )
+        check_unfinished(run, "sweep")
+        settings = _settings_from(path, run.settings())
+        dataset = read_again(run, settings, "sweep", n_threads, cache, reading)
         return _Session(settings, dataset, n_threads, solving).run(run)
     finally:
         run.close()
@@ -175,10 +175,7 @@ class _Session:
         self.own_validation = dataset.validation is not None and not settings.folds
         if settings.folds:
             self.folds = stratified_folds(self.train.y, settings.folds, settings.seed)
-        parameters = dict(settings.classifier)
-        if dataset.image_shape is None and parameters.get("preprocess", "auto") == "auto":
-            parameters["preprocess"] = "center"  # as `train` does
-        self.classifier = LinearClassifier(**parameters, random_state=settings.seed, n_threads=n_threads)
+        self.classifier = made_classifier(settings, dataset, n_threads)
         self.classifier.classes_ = np.array(dataset.class_names)
         self.classifier.image_shape_ = dataset.image_shape
 
@@ -200,7 +197,7 @@ class _Session:
                 done.append(scores)
             choice = Choice(regs, tuple(done))
             self.part_name = "all training images"
-            classifier = self._refit(regs[choice.best])
+            classifier = self._refit(selector, regs[choice.best])
             if classifier.status_ is Status.INTERRUPTED:
                 raise KeyboardInterrupt
             made_from = {
@@ -235,18 +232,17 @@ class _Session:
         held_out = _rows(self.classifier, self.validation)
         return [("validation", lambda: selector.part(None, held_out))]
 
-    def _refit(self, reg: float) -> LinearClassifier:
+    def _refit(self, selector: Selector, reg: float) -> LinearClassifier:
         """The winner on all training images: with those that were held out of them, but not a val/ folder."""
-        images = self.train
-        if self.validation is not None and not self.own_validation:
-            assert self.train.rows is not None
-            assert self.validation.rows is not None
-            whole = self.dataset.train
-            kept = np.union1d(self.train.rows, self.validation.rows)
-            rows = np.arange(len(whole.X)) if whole.rows is None else whole.rows
-            images = whole.subset(np.flatnonzero(np.isin(rows, kept)))
-        self.train = images
-        return Selector(self.classifier, _rows(self.classifier, images), [reg], self._tell).refit(reg)
+        if self.validation is None or self.own_validation:
+            return selector.refit(reg)
+        assert self.train.rows is not None
+        assert self.validation.rows is not None
+        whole = self.dataset.train
+        kept = np.union1d(self.train.rows, self.validation.rows)
+        rows = np.arange(len(whole.X)) if whole.rows is None else whole.rows
+        self.train = whole.subset(np.flatnonzero(np.isin(rows, kept)))
+        return Selector(self.classifier, _rows(self.classifier, self.train), [reg], self._tell).refit(reg)
 
     def _tell(self, progress: Progress) -> None:
         if self.solving is not None:
@@ -257,7 +253,6 @@ class _Session:
         tested = measure(classifier, self.test, self.n_threads)  # the one time the test split is touched
         certificate = classifier.certificate_
         assert certificate is not None
-        objective = classifier.objective_of(self.train.X, self.train.y, self.train.rows, None)
         accuracies, losses = choice.accuracies, choice.losses
         return {
             "kind": "sweep",
@@ -270,7 +265,7 @@ class _Session:
                 {
                     "reg": reg,
                     "validation_accuracy": float(accuracies[i]),
-                    "validation_loss": _finite(float(losses[i])),
+                    "validation_loss": finite(float(losses[i])),
                     "accuracies": [part.accuracies[i] for part in choice.parts],
                     "certificates": [certificate_record(part.certificates[i]) for part in choice.parts],
                     "statuses": [part.statuses[i].name.lower() for part in choice.parts],
@@ -283,18 +278,15 @@ class _Session:
             "train_accuracy": trained.accuracy,
             "validation_accuracy": float(accuracies[choice.best]),
             "test_accuracy": tested.accuracy,
-            "test_loss": _finite(tested.loss),
+            "test_loss": finite(tested.loss),
             "seconds": seconds,
             "passes": sum(part.passes for part in choice.parts) + classifier.solution_.passes,
             "status": classifier.status_.name.lower(),
             "status_text": classifier.status_.value,
-            "equivalents": [line.strip() for line in objective.describe().splitlines()],
-            "skipped_images": len(self.dataset.skipped),
+            **circumstances(classifier, self.dataset, self.train),
             "n_train": trained.n_images,
             "n_validation": len(self.train.y) if self.validation is None else self.validation.n_images,
             "n_test": tested.n_images,
-            "n_classes": len(trained.class_names),
-            "image_shape": None if self.dataset.image_shape is None else list(self.dataset.image_shape),
         }
 
 
@@ -336,8 +328,3 @@ def _settings_from(path: Path, record: dict[str, Any]) -> SweepSettings:
     except (KeyError, TypeError, IndexError) as error:
         raise RunError(f"{path / 'settings.json'}: not the settings of a sweep ({error!r}).") from error
     return replace(settings, image_size=size, regs=tuple(settings.regs))
-
-
-def _finite(value: float) -> float | None:
-    """`value`; None, which JSON can hold, where it is NaN or infinite."""
-    return value if math.isfinite(value) else None

@@ -13,10 +13,9 @@ from typing import Any, Literal, Protocol
 from linprobe.certificate import Certificate
 from linprobe.classifiers.linear import LinearClassifier
 from linprobe.classifiers.model_file import model_bytes
-from linprobe.data.base import Dataset, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
-from linprobe.objective import Objective
 from linprobe.optimizers.base import Epoch, State, Status
 from linprobe.runs.evaluation import measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row
@@ -27,6 +26,11 @@ __all__ = [
     "TrainSettings",
     "absolute_source",
     "certificate_record",
+    "check_unfinished",
+    "circumstances",
+    "finite",
+    "made_classifier",
+    "read_again",
     "read_source",
     "resume",
     "train",
@@ -142,21 +146,10 @@ def resume(
     run = RunFolder.open(path)
     run.lock()
     try:
-        if run.finished:
-            raise RunError(
-                f"{path}: this run is finished; its result is in {path / 'metrics.json'}. "
-                "Start a new run to train longer."
-            )
-        record = run.settings()
-        settings = _settings_from(path, record)
+        check_unfinished(run, "run")
+        settings = _settings_from(path, run.settings())
         progress = run.read_progress()
-        dataset = read_source(settings, n_threads, cache, reading)
-        if dataset.fingerprint != record.get("fingerprint"):
-            raise RunError(
-                f"{path}: the data in {settings.source} changed since this run began (fingerprint "
-                f"{dataset.fingerprint[:12]}, expected {str(record.get('fingerprint'))[:12]}); "
-                "bring them back, or start a new run."
-            )
+        dataset = read_again(run, settings, "run", n_threads, cache, reading)
         split = train_validation_test(dataset, settings.validation, settings.seed)
         return _Session(run, settings, dataset, split, n_threads, training).run(progress)
     finally:
@@ -187,11 +180,7 @@ class _Session:
         if progress is not None:
             self.trace, start = progress
         split = self.split
-        parameters = dict(self.settings.classifier)
-        if self.dataset.image_shape is None and parameters.get("preprocess", "auto") == "auto":
-            # a network's vectors share a large mean: left in, it is the one direction that sets the learning rate
-            parameters["preprocess"] = "center"
-        classifier = LinearClassifier(**parameters, random_state=self.settings.seed, n_threads=self.n_threads)
+        classifier = made_classifier(self.settings, self.dataset, self.n_threads)
         try:
             classifier.fit_sets(split.train, split.validation, start=start, callback=self._record)
             self._write_progress()
@@ -248,30 +237,19 @@ class _Session:
         penalty = classifier.penalty_
         penalised = 0.0 if penalty is None else classifier.reg * penalty.value(classifier.weights_)
         solution = classifier.solution_
-        objective = Objective(
-            split.train.X,
-            split.train.y,
-            loss=classifier.loss_,
-            penalty=penalty,
-            reg=classifier.reg,
-            n_classes=len(trained.class_names),
-            rows=split.train.rows,
-            affine=classifier.affine_,
-            n_threads=self.n_threads,
-        )
         return {
             "run": str(self.run_folder.path),
             "source": self.settings.source,
             "loss": classifier.loss,
             "penalty": classifier.penalty,
             "reg": classifier.reg,
-            "objective": _finite(trained.loss + penalised),
-            "data_loss": _finite(trained.loss),
+            "objective": finite(trained.loss + penalised),
+            "data_loss": finite(trained.loss),
             "train_accuracy": trained.accuracy,
             "validation_accuracy": None if validated is None else validated.accuracy,
             "test_accuracy": tested.accuracy,
-            "validation_loss": None if validated is None else _finite(validated.loss),
-            "test_loss": _finite(tested.loss),
+            "validation_loss": None if validated is None else finite(validated.loss),
+            "test_loss": finite(tested.loss),
             "seconds": solution.seconds,
             "passes": solution.passes,
             "epochs": solution.state.epoch,
@@ -279,18 +257,15 @@ class _Session:
             "status_text": solution.status.value,
             "certificate": certificate_record(classifier.certificate_),
             "chosen": solution.chosen,
-            "equivalents": [line.strip() for line in objective.describe().splitlines()],
-            "skipped_images": len(self.dataset.skipped),
+            **circumstances(classifier, self.dataset, split.train),
             "n_train": trained.n_images,
             "n_validation": 0 if validated is None else validated.n_images,
             "n_test": tested.n_images,
-            "n_classes": len(trained.class_names),
-            "image_shape": None if self.dataset.image_shape is None else list(self.dataset.image_shape),
         }
 
 
-class Readable(Protocol):
-    """Settings that say how a source is read."""
+class RunSettings(Protocol):
+    """What settings of every kind of run say."""
 
     @property
     def source(self) -> str: ...
@@ -300,9 +275,11 @@ class Readable(Protocol):
     def on_bad_image(self) -> Literal["fail", "skip"]: ...
     @property
     def seed(self) -> int: ...
+    @property
+    def classifier(self) -> dict[str, Any]: ...
 
 
-def read_source(settings: Readable, n_threads: int | None, cache: bool, reading: ProgressCallback | None) -> Dataset:
+def read_source(settings: RunSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None) -> Dataset:
     """The dataset that the settings name, read as they say."""
     options = ReadOptions(
         image_size=settings.image_size,
@@ -313,6 +290,57 @@ def read_source(settings: Readable, n_threads: int | None, cache: bool, reading:
         progress=reading,
     )
     return open_dataset(settings.source, options)
+
+
+def check_unfinished(run: RunFolder, kind: str) -> None:
+    """Raise RunError if nothing of the run, which is called `kind`, is left to do."""
+    if run.finished:
+        raise RunError(
+            f"{run.path}: this {kind} is finished; its result is in {run.path / 'metrics.json'}. "
+            f"Start a new {kind} to go further."
+        )
+
+
+def read_again(
+    run: RunFolder,
+    settings: RunSettings,
+    kind: str,
+    n_threads: int | None,
+    cache: bool,
+    reading: ProgressCallback | None,
+) -> Dataset:
+    """The dataset that the run, which is called `kind`, began with.
+
+    Raises:
+        RunError: the data changed since then.
+    """
+    dataset, began_with = read_source(settings, n_threads, cache, reading), str(run.settings().get("fingerprint"))
+    if dataset.fingerprint != began_with:
+        raise RunError(
+            f"{run.path}: the data in {settings.source} changed since this {kind} began (fingerprint "
+            f"{dataset.fingerprint[:12]}, expected {began_with[:12]}); bring them back, or start a new {kind}."
+        )
+    return dataset
+
+
+def made_classifier(settings: RunSettings, dataset: Dataset, n_threads: int | None) -> LinearClassifier:
+    """The classifier that a run trains; preprocess "auto" centres vectors, too."""
+    parameters = dict(settings.classifier)
+    if dataset.image_shape is None and parameters.get("preprocess", "auto") == "auto":
+        # a network's vectors share a large mean: left in, it is the one direction that sets the learning rate
+        parameters["preprocess"] = "center"
+    return LinearClassifier(**parameters, random_state=settings.seed, n_threads=n_threads)
+
+
+def circumstances(classifier: LinearClassifier, dataset: Dataset, train: LabelledSet) -> dict[str, Any]:
+    """What metrics of every kind of run tell of the objective and the source."""
+    objective = classifier.objective_of(train.X, train.y, train.rows, None)
+    return {
+        "equivalents": [line.strip() for line in objective.describe().splitlines()],
+        "skipped_images": len(dataset.skipped),
+        "n_classes": len(dataset.class_names),
+        "image_shape": None if dataset.image_shape is None else list(dataset.image_shape),
+    }
 
 
 def absolute_source(source: str) -> str:
@@ -339,6 +367,6 @@ def certificate_record(certificate: Certificate | None) -> dict[str, float] | No
     return {**asdict(certificate), "gap": certificate.gap, "relative_gap": certificate.relative_gap}
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
     """`value`; None, which JSON can hold, where it is NaN or infinite."""
     return value if math.isfinite(value) else None
