@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from linprobe.classifiers import linear as linear_module
+from linprobe.classifiers import model as model_module
 from linprobe.classifiers.linear import LinearClassifier
 from linprobe.data.base import EmbeddingSet, ImageSet
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError, SplitError
@@ -212,12 +212,12 @@ def test_labels_of_any_kind_come_back(labels: list[Any]) -> None:
 def test_uint8_rows_reach_the_engine_as_they_lie(monkeypatch: pytest.MonkeyPatch, digits: Digits) -> None:
     seen: list[Any] = []
 
-    class Watched(linear_module.Objective):
+    class Watched(model_module.Objective):
         def __init__(self, X: Any, *arguments: Any, **options: Any) -> None:
             seen.append(X)
             super().__init__(X, *arguments, **options)
 
-    monkeypatch.setattr(linear_module, "Objective", Watched)
+    monkeypatch.setattr(model_module, "Objective", Watched)
     X, y = digits
     X.flags.writeable = False
     try:

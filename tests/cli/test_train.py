@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from linprobe.classifiers.linear import OPTIMIZERS, PREPROCESS, LinearClassifier
+from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.model import OPTIMIZERS, PREPROCESS
 from linprobe.classifiers.model_file import load_model
 from linprobe.cli.train import NOT_CLASSIFIER, WITH_RESUME, train
 from linprobe.engines.base import ENGINES

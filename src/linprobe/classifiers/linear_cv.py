@@ -14,7 +14,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from linprobe.classifiers.linear import BAD_ENDS, LinearClassifier
+from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.model import BAD_ENDS
 from linprobe.classifiers.selection import Choice, Rows, Selector
 from linprobe.data.splits import stratified_folds
 from linprobe.errors import ParameterError
@@ -156,7 +157,7 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def _template(self) -> LinearClassifier:
-        names = LinearClassifier().get_params()
+        names = LinearClassifier().parameters()
         template = LinearClassifier(**{name: value for name, value in self.get_params().items() if name in names})
         template.check_parameters()
         return template

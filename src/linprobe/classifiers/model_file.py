@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,14 +35,17 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from linprobe.certificate import Certificate
-from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.model import AnyModel, LinearModel
 from linprobe.errors import IncompatibleError, LinprobeError, ModelFileError
 from linprobe.features.base import Affine
 from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Status
 from linprobe.penalties import PENALTIES, Penalty
 
-__all__ = ["MODEL_VERSION", "load_model", "model_bytes", "save"]
+if TYPE_CHECKING:
+    from linprobe.classifiers.linear import LinearClassifier
+
+__all__ = ["MODEL_VERSION", "load_model", "model_bytes", "read_model", "save"]
 
 MODEL_VERSION = 1
 """Version of the layout."""
@@ -53,7 +56,7 @@ LABEL_KINDS = "biufUO"
 """Kinds of NumPy dtypes that labels may have: flags, whole and real numbers, text, and text as objects."""
 
 
-def save(classifier: LinearClassifier, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
+def save(classifier: LinearModel, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
     """Write the trained `classifier` to `path`, which holds the whole model, or is as it was.
 
     Raises:
@@ -80,7 +83,7 @@ def save(classifier: LinearClassifier, path: str | os.PathLike[str], extra: Mapp
         raise
 
 
-def model_bytes(classifier: LinearClassifier, extra: Mapping[str, Any] | None = None) -> bytes:
+def model_bytes(classifier: LinearModel, extra: Mapping[str, Any] | None = None) -> bytes:
     """The content of the model file; the same bits for the same training, whatever the number of threads.
 
     Args:
@@ -126,6 +129,17 @@ def load_model(path: str | os.PathLike[str]) -> LinearClassifier:
     Raises:
         ModelFileError: there is none, or it is damaged, incomplete, or of another version.
     """
+    from linprobe.classifiers.linear import LinearClassifier  # scikit-learn takes long
+
+    return _read(LinearClassifier, path)
+
+
+def read_model(path: str | os.PathLike[str]) -> LinearModel:
+    """As `load_model`, without scikit-learn."""
+    return _read(LinearModel, path)
+
+
+def _read(kind: type[AnyModel], path: str | os.PathLike[str]) -> AnyModel:
     target = Path(path)
     if target.is_dir():
         target = target / "model.safetensors"
@@ -136,7 +150,7 @@ def load_model(path: str | os.PathLike[str]) -> LinearClassifier:
     except OSError as error:
         raise ModelFileError(f"{target}: the model cannot be read ({error.strerror}); check the path.") from error
     try:
-        return _classifier_from(content)
+        return _model_from(kind, content)
     except _DamageError as damage:
         raise ModelFileError(f"{target}: {damage}") from damage.__cause__
 
@@ -145,7 +159,7 @@ class _DamageError(Exception):
     """What is wrong with a model file, in words, without its name."""
 
 
-def _classifier_from(content: bytes) -> LinearClassifier:
+def _model_from(kind: type[AnyModel], content: bytes) -> AnyModel:
     tensors, record = _parts(content)
     if record.get("version") != MODEL_VERSION:
         raise _DamageError(
@@ -159,7 +173,7 @@ def _classifier_from(content: bytes) -> LinearClassifier:
         raise _DamageError(f"the model file is damaged: its checksum does not fit; {AGAIN}.")
     _check_tensors(tensors)
     try:
-        return _assembled(tensors, record)
+        return _assembled(kind, tensors, record)
     except (LinprobeError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _DamageError(
             f"the metadata of the model file cannot be used ({_one_line(error)}); train again."
@@ -209,7 +223,7 @@ def _check_tensors(tensors: dict[str, npt.NDArray[Any]]) -> None:
             raise _DamageError(f"{name} holds NaN or infinity; every number must be finite; {AGAIN}.")
 
 
-def _assembled(tensors: dict[str, npt.NDArray[Any]], record: dict[str, Any]) -> LinearClassifier:
+def _assembled(kind: type[AnyModel], tensors: dict[str, npt.NDArray[Any]], record: dict[str, Any]) -> AnyModel:
     if not isinstance(record["settings"], dict):
         raise ValueError(f"settings is {record['settings']!r}, expected an object")
     settings = dict(record["settings"])
@@ -218,7 +232,7 @@ def _assembled(tensors: dict[str, npt.NDArray[Any]], record: dict[str, Any]) -> 
     for name, known in (("loss", LOSSES), ("penalty", PENALTIES)):
         if not isinstance(settings.get(name), str) or settings[name] not in known:
             raise ValueError(f"{name} is {settings.get(name)!r}, expected one of {', '.join(known)}")
-    classifier = LinearClassifier(**settings)
+    classifier = kind(**settings)
     classifier.check_parameters()
     K, D = tensors["W"].shape
     classifier.classes_ = _classes_from(record["classes"])
@@ -245,9 +259,9 @@ def _assembled(tensors: dict[str, npt.NDArray[Any]], record: dict[str, Any]) -> 
     return classifier
 
 
-def _settings_record(classifier: LinearClassifier) -> dict[str, Any]:
+def _settings_record(classifier: LinearModel) -> dict[str, Any]:
     """The parameters as JSON values; a loss or penalty of linprobe's by its name and numbers."""
-    settings: dict[str, Any] = classifier.get_params(deep=False)
+    settings: dict[str, Any] = classifier.parameters()
     del settings["n_threads"]  # of the machine, not of the model: equal trainings give equal files
     if not isinstance(settings["random_state"], int | np.integer):
         settings["random_state"] = None

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 
 from linprobe.certificate import Certificate
-from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.model import AnyModel
 from linprobe.objective import Objective
 from linprobe.optimizers.base import Status
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
@@ -93,7 +93,7 @@ class Choice:
         return int(np.flatnonzero(accuracies == accuracies.max())[-1])
 
 
-class Selector:
+class Selector(Generic[AnyModel]):
     """Solves the grid on parts of the images, and the chosen member on all of them.
 
     The second moment of all images is computed once, and that of a part is it less that of the images left out;
@@ -108,13 +108,13 @@ class Selector:
 
     def __init__(
         self,
-        classifier: LinearClassifier,
+        classifier: AnyModel,
         images: Rows,
         regs: Sequence[float],
         callback: Callable[[Progress], None] | None = None,
     ) -> None:
         self.classifier, self.images, self.regs, self.callback = classifier, images, tuple(regs), callback
-        self._whole: tuple[LinearClassifier, Objective, SecondMoment | ExactMoment] | None = None
+        self._whole: tuple[AnyModel, Objective, SecondMoment | ExactMoment] | None = None
 
     def part(self, train: npt.NDArray[np.int64] | None, held_out: Rows) -> PartScores:
         """The grid solved on the images at positions `train`, judged by all the others; None: on all, by images beside.
@@ -141,11 +141,11 @@ class Selector:
             path.seconds,
         )
 
-    def refit(self, reg: float) -> LinearClassifier:
+    def refit(self, reg: float) -> AnyModel:
         """The classifier fitted to all images with this reg."""
         member, objective, moment = self._of_all()
         member, objective = copy(member), objective.with_reg(reg)
-        member.set_params(reg=reg)
+        member.reg = reg
         # without a penalty another method may fit the objective, which takes another moment
         path = self._solve(objective, [reg], moment if objective.penalised else None)
         member.keep(path.solutions[0], objective)
@@ -155,13 +155,12 @@ class Selector:
         tol, max_iter = self.classifier.tol, self.classifier.max_iter
         return solve_path(objective, regs, tol=tol, max_iter=max_iter, callback=self.callback, moment=moment)
 
-    def _objective(self, images: Rows) -> tuple[LinearClassifier, Objective]:
-        member: LinearClassifier = clone(self.classifier)
-        member.set_params(reg=max(self.regs))
+    def _objective(self, images: Rows) -> tuple[AnyModel, Objective]:
+        member = self.classifier.unfitted(reg=max(self.regs))
         member.begin(self.classifier, images.X, images.rows, images.weight)
         return member, member.objective_of(images.X, images.y, images.rows, images.weight)
 
-    def _of_all(self) -> tuple[LinearClassifier, Objective, SecondMoment | ExactMoment]:
+    def _of_all(self) -> tuple[AnyModel, Objective, SecondMoment | ExactMoment]:
         """(member, objective, second moment) of all images, read once."""
         if self._whole is None:
             member, objective = self._objective(self.images)

@@ -59,9 +59,9 @@ def _run(path: Path) -> dict[str, Any]:
 
 def _model(path: Path) -> dict[str, Any]:
     """The record of a model file."""
-    from linprobe.classifiers.model_file import load_model
+    from linprobe.classifiers.model_file import read_model
 
-    classifier = load_model(path)
+    classifier = read_model(path)
     return {
         "kind": "model",
         "model": str(path),
@@ -72,7 +72,7 @@ def _model(path: Path) -> dict[str, Any]:
         "zero_weights": int((classifier.weights_ == 0).sum()),
         "class_names": list(classifier.class_names_),
         "status": classifier.status_.value,
-        "settings": {name: value for name, value in classifier.get_params().items() if value is not None},
+        "settings": {name: value for name, value in classifier.parameters().items() if value is not None},
         "trained_with": classifier.extra_,
     }
 

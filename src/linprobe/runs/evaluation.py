@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.classifiers.linear import LinearClassifier
-from linprobe.classifiers.model_file import load_model
+from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.model_file import read_model
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import split_dataset
 from linprobe.errors import IncompatibleError, SplitError
@@ -80,7 +80,7 @@ def evaluate_source(
     Raises:
         LinprobeError: the model or the source cannot be read, or they do not fit.
     """
-    classifier = load_model(model_file_of(model))
+    classifier = read_model(model_file_of(model))
     trained_with = reading_of(classifier, model)
     if seed is None:
         seed = trained_with.seed
@@ -122,7 +122,7 @@ def _parts(dataset: Dataset, split: SplitName, validation: float, seed: int) -> 
     return [part]
 
 
-def measure(classifier: LinearClassifier, images: LabelledSet, n_threads: int | None = None) -> Performance:
+def measure(classifier: LinearModel, images: LabelledSet, n_threads: int | None = None) -> Performance:
     """What `classifier` does on `images`, read in blocks; the classes are matched by name.
 
     Raises:

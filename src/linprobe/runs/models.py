@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.model import LinearModel
 from linprobe.errors import ModelFileError, RunError
 from linprobe.runs.folder import RunFolder
 
@@ -27,7 +27,7 @@ class Reading:
     image_size: tuple[int, int] | None
 
 
-def reading_of(classifier: LinearClassifier, path: Path) -> Reading:
+def reading_of(classifier: LinearModel, path: Path) -> Reading:
     """How the training of `classifier` read its source; what is not written in its file `path` is the default.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from linprobe.classifiers.model_file import load_model
+from linprobe.classifiers.model_file import read_model
 from linprobe.data.decode import BrokenImage, decode, read_file
 from linprobe.errors import ImageError, IncompatibleError
 from linprobe.losses.softmax import SoftmaxCrossEntropy
@@ -70,7 +70,7 @@ def predict_pictures(
         IncompatibleError: the model was not trained on pictures, or a picture has another size.
         ImageError: files that are missing or no pictures; all of them are named.
     """
-    classifier = load_model(model_file_of(model))
+    classifier = read_model(model_file_of(model))
     shape = classifier.image_shape_
     if shape is None:
         raise IncompatibleError(

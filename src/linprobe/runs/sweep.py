@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from linprobe.certificate import Certificate
-from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import model_bytes
 from linprobe.classifiers.selection import Choice, PartScores, Rows, Selector
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
@@ -106,7 +106,7 @@ def sweep(
     """
     if out is not None:
         check_free(out)
-    LinearClassifier(**settings.classifier).check_parameters()  # before a source is read that may be large
+    LinearModel(**settings.classifier).check_parameters()  # before a source is read that may be large
     dataset = read_source(settings, n_threads, cache, reading)
     settings = replace(settings, source=absolute_source(settings.source))
     record = {
@@ -219,7 +219,7 @@ class _Session:
     def _n_parts(self) -> int:
         return self.settings.folds or 1
 
-    def _parts(self, selector: Selector) -> Sequence[tuple[str, Callable[[], PartScores]]]:
+    def _parts(self, selector: Selector[LinearModel]) -> Sequence[tuple[str, Callable[[], PartScores]]]:
         """(name, what solves it) of each part."""
         if self.settings.folds:
             every = np.arange(len(self.train.y))
@@ -232,7 +232,7 @@ class _Session:
         held_out = _rows(self.classifier, self.validation)
         return [("validation", lambda: selector.part(None, held_out))]
 
-    def _refit(self, selector: Selector, reg: float) -> LinearClassifier:
+    def _refit(self, selector: Selector[LinearModel], reg: float) -> LinearModel:
         """The winner on all training images: with those that were held out of them, but not a val/ folder."""
         if self.validation is None or self.own_validation:
             return selector.refit(reg)
@@ -248,7 +248,7 @@ class _Session:
         if self.solving is not None:
             self.solving(self.part_name, progress)
 
-    def _metrics(self, run: RunFolder, classifier: LinearClassifier, choice: Choice, seconds: float) -> dict[str, Any]:
+    def _metrics(self, run: RunFolder, classifier: LinearModel, choice: Choice, seconds: float) -> dict[str, Any]:
         trained = measure(classifier, self.train, self.n_threads)
         tested = measure(classifier, self.test, self.n_threads)  # the one time the test split is touched
         certificate = classifier.certificate_
@@ -290,7 +290,7 @@ class _Session:
         }
 
 
-def _rows(classifier: LinearClassifier, images: LabelledSet) -> Rows:
+def _rows(classifier: LinearModel, images: LabelledSet) -> Rows:
     return Rows(images.X, images.y, images.rows, classifier.row_weights(None, images.y))
 
 
@@ -324,7 +324,7 @@ def _settings_from(path: Path, record: dict[str, Any]) -> SweepSettings:
             raise KeyError("kind: a training; go on with `linprobe train --resume`")
         settings = SweepSettings(**{column.name: record[column.name] for column in fields(SweepSettings)})
         size = None if settings.image_size is None else (settings.image_size[0], settings.image_size[1])
-        LinearClassifier(**settings.classifier)
+        LinearModel(**settings.classifier)
     except (KeyError, TypeError, IndexError) as error:
         raise RunError(f"{path / 'settings.json'}: not the settings of a sweep ({error!r}).") from error
     return replace(settings, image_size=size, regs=tuple(settings.regs))

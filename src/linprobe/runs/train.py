@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from linprobe.certificate import Certificate
-from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import model_bytes
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import Split, train_validation_test
@@ -74,7 +74,7 @@ class RunResult:
 
     path: Path
     metrics: dict[str, Any]
-    classifier: LinearClassifier
+    classifier: LinearModel
 
 
 class Interrupted(KeyboardInterrupt):
@@ -106,7 +106,7 @@ def train(
     """
     if out is not None:
         check_free(out)
-    LinearClassifier(**settings.classifier).check_parameters()  # before a source is read that may be large
+    LinearModel(**settings.classifier).check_parameters()  # before a source is read that may be large
     dataset = read_source(settings, n_threads, cache, reading)
     settings = replace(settings, source=absolute_source(settings.source))
     record = {
@@ -228,7 +228,7 @@ class _Session:
             return Interrupted(f"stopped before the first epoch; {go_on}")
         return Interrupted(f"stopped after epoch {self.last.epoch}; {go_on}")
 
-    def _metrics(self, classifier: LinearClassifier) -> dict[str, Any]:
+    def _metrics(self, classifier: LinearModel) -> dict[str, Any]:
         """The result: figures at the weights that were kept, in one fresh pass over each split."""
         split = self.split
         trained = measure(classifier, split.train, self.n_threads)
@@ -323,16 +323,16 @@ def read_again(
     return dataset
 
 
-def made_classifier(settings: RunSettings, dataset: Dataset, n_threads: int | None) -> LinearClassifier:
+def made_classifier(settings: RunSettings, dataset: Dataset, n_threads: int | None) -> LinearModel:
     """The classifier that a run trains; preprocess "auto" centres vectors, too."""
     parameters = dict(settings.classifier)
     if dataset.image_shape is None and parameters.get("preprocess", "auto") == "auto":
         # a network's vectors share a large mean: left in, it is the one direction that sets the learning rate
         parameters["preprocess"] = "center"
-    return LinearClassifier(**parameters, random_state=settings.seed, n_threads=n_threads)
+    return LinearModel(**parameters, random_state=settings.seed, n_threads=n_threads)
 
 
-def circumstances(classifier: LinearClassifier, dataset: Dataset, train: LabelledSet) -> dict[str, Any]:
+def circumstances(classifier: LinearModel, dataset: Dataset, train: LabelledSet) -> dict[str, Any]:
     """What metrics of every kind of run tell of the objective and the source."""
     objective = classifier.objective_of(train.X, train.y, train.rows, None)
     return {
@@ -354,7 +354,7 @@ def _settings_from(path: Path, record: dict[str, Any]) -> TrainSettings:
     try:
         settings = TrainSettings(**{column.name: record[column.name] for column in fields(TrainSettings)})
         size = None if settings.image_size is None else (settings.image_size[0], settings.image_size[1])
-        LinearClassifier(**settings.classifier)
+        LinearModel(**settings.classifier)
     except (KeyError, TypeError, IndexError) as error:
         raise RunError(f"{path / 'settings.json'}: not the settings of a training ({error!r}).") from error
     return replace(settings, image_size=size)

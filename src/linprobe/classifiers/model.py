@@ -1,0 +1,426 @@
+"""LinearModel: a linear classifier and its training, without scikit-learn, which takes long to load."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.data.base import LabelledSet
+from linprobe.engines.base import ENGINES, Examples, open_engine
+from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError, SplitError
+from linprobe.features.base import Affine
+from linprobe.features.pixels import Pixels
+from linprobe.losses import Loss, make_loss
+from linprobe.objective import Objective
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status
+from linprobe.optimizers.exact import Exact
+from linprobe.optimizers.gradient_descent import GradientDescent
+from linprobe.optimizers.sgd import SGD
+from linprobe.penalties import Penalty, make_penalty
+from linprobe.scores import fold
+from linprobe.shapes import Floats, Labels, check_range, check_sample_weight
+
+__all__ = ["BAD_ENDS", "OPTIMIZERS", "PREPROCESS", "AnyModel", "LinearModel", "few"]
+
+OPTIMIZERS = ("exact", "sgd", "gd")
+PREPROCESS = ("auto", "none", "unit", "center", "standardize")
+
+BAD_ENDS = (Status.MAX_ITER, Status.STALLED, Status.DIVERGED, Status.SEPARABLE, Status.INTERRUPTED)
+"""Ends of a training that ask for something to be changed."""
+
+BLOCK_NUMBERS = 2**20
+"""Numbers in a block of rows that is looked through for NaN."""
+
+AnyModel = TypeVar("AnyModel", bound="LinearModel")
+
+
+class LinearModel:
+    """f(x, W) = W x' + b, trained on labelled sets: what a run, a model file and the command line need.
+
+    Parameters and attributes are those of `LinearClassifier`, which is this for scikit-learn.
+    """
+
+    classes_: npt.NDArray[Any]
+    image_shape_: tuple[int, ...] | None
+    feature_names_in_: npt.NDArray[Any]
+    n_features_in_: int
+    extra_: dict[str, Any]
+
+    def __init__(
+        self,
+        loss: str | Loss = "softmax",
+        penalty: str | Penalty = "l2",
+        reg: float = 1e-3,
+        beta: float = 1.0,
+        optimizer: str = "exact",
+        *,
+        delta: float = 1.0,
+        batch_size: int = 32,
+        epochs: int = 20,
+        learning_rate: float | Literal["auto"] = "auto",
+        schedule: str = "cosine",
+        update: str = "momentum",
+        momentum: float = 0.9,
+        average: bool = False,
+        patience: int | None = None,
+        validation_fraction: float = 0.0,
+        preprocess: str = "auto",
+        class_weight: Mapping[Any, float] | str | None = None,
+        engine: str = "threads",
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.loss = loss
+        self.penalty = penalty
+        self.reg = reg
+        self.beta = beta
+        self.optimizer = optimizer
+        self.delta = delta
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.update = update
+        self.momentum = momentum
+        self.average = average
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.preprocess = preprocess
+        self.class_weight = class_weight
+        self.engine = engine
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.n_threads = n_threads
+
+    def parameters(self) -> dict[str, Any]:
+        """What it was made with, by name."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def unfitted(self: AnyModel, **changes: Any) -> AnyModel:
+        """Another with these parameters and `changes`, not trained."""
+        return type(self)(**{**self.parameters(), **changes})
+
+    def fit_sets(
+        self: AnyModel,
+        train: LabelledSet,
+        validation: LabelledSet | None = None,
+        callback: Callback | None = None,
+        start: State | None = None,
+    ) -> AnyModel:
+        """The classifier itself, trained on the rows that `train` uses; its classes are the class names.
+
+        Pixels are read where they lie, subsets and memory maps included.
+
+        Args:
+            train: labelled images or vectors.
+            validation: held out, for the trace and for `patience`; None holds out `validation_fraction` of
+                `train`.
+            callback: called after the start and after each epoch; returning True ends the training.
+            start: a state of an earlier training with the same parameters and data, to continue to the same
+                bits.
+        Raises:
+            ParameterError, LabelError, ShapeError, SplitError: a parameter or the set cannot be used.
+            IncompatibleError: `validation` has other classes or another shape than `train`.
+        """
+        self.check_parameters()
+        if validation is not None:
+            _check_alike(train, validation)
+        for images in (train, validation):
+            if images is not None:
+                _check_finite(images)
+        if hasattr(self, "feature_names_in_"):  # of an earlier fit on a data frame
+            del self.feature_names_in_
+        self.classes_ = np.array(train.class_names)
+        self._check_two_classes(train.y)
+        self.n_features_in_ = int(train.X.shape[1])
+        self.image_shape_ = train.image_shape
+        weight = self.row_weights(None, train.y)
+        self._train(train.X, train.y, train.rows, weight, validation, callback, start)
+        return self
+
+    @property
+    def class_names_(self) -> tuple[str, ...]:
+        """`classes_` as text."""
+        return tuple(str(label) for label in self.classes_)
+
+    def scores(self, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Scores S = W x' + b, (N, K) float64, of rows (N, D) as they lie in memory."""
+        examples = Examples(X, np.zeros(len(X), np.int64), len(self.classes_), affine=self.affine_)
+        S = open_engine(self.engine, examples, self.n_threads).scores(self.weights_, self.bias_)
+        return S.astype(np.float64, copy=False)
+
+    def _train(
+        self,
+        X: npt.NDArray[Any],
+        y: Labels,
+        rows: npt.NDArray[np.int64] | None,
+        weight: Floats | None,
+        validation: LabelledSet | None,
+        callback: Callback | None,
+        start: State | None,
+    ) -> None:
+        """Minimise over the rows, less those held out, and keep the solution."""
+        seed = self._seed()
+        held: tuple[npt.NDArray[Any], Labels, npt.NDArray[np.int64] | None, Floats | None] | None = None
+        if validation is not None:
+            weight_held = self.row_weights(None, validation.y)
+            held = (validation.X, validation.y, validation.rows, weight_held)
+        elif self.validation_fraction:
+            kept, out = self._hold_out(y, seed)
+            positions = np.arange(len(X)) if rows is None else rows
+            held = (X, y[out], positions[out], None if weight is None else weight[out])
+            rows, y, weight = positions[kept], y[kept], None if weight is None else weight[kept]
+        if self.patience is not None and self.optimizer != "sgd":
+            raise ParameterError(f"patience = {self.patience} is of optimizer='sgd'; found {self.optimizer!r}.")
+        if self.patience is not None and held is None:
+            raise ParameterError(
+                f"patience = {self.patience} needs validation rows; set validation_fraction, or patience=None."
+            )
+        self.affine_ = self._fit_affine(X, rows, weight)
+        objective = self.objective_of(X, y, rows, weight)
+        optimizer: Optimizer
+        if self.optimizer == "sgd":
+            optimizer = self._sgd(seed, epochs=self.epochs, schedule=self.schedule)
+        elif self.optimizer == "exact":
+            optimizer = Exact(max_iter=self.max_iter, tol=self.tol)
+        else:
+            optimizer = GradientDescent(max_iter=self.max_iter, tol=self.tol)
+        solution = optimizer.minimize(objective, start, callback, None if held is None else self.objective_of(*held))
+        self.keep(solution, objective)
+
+    def begin(
+        self,
+        other: LinearModel,
+        X: npt.NDArray[Any],
+        rows: npt.NDArray[np.int64] | None,
+        weight: Floats | None,
+    ) -> None:
+        """Take the classes of `other`, and learn the map of the input from these rows of X: before `objective_of`."""
+        self.classes_, self.image_shape_, self.n_features_in_ = other.classes_, other.image_shape_, int(X.shape[1])
+        if hasattr(other, "feature_names_in_"):
+            self.feature_names_in_ = other.feature_names_in_
+        self.affine_ = self._fit_affine(X, rows, weight)
+
+    def keep(self, solution: Solution, objective: Objective) -> None:
+        """Set the attributes that come from a solution."""
+        self.loss_, self.penalty_ = objective.loss, objective.penalty
+        self.solution_, self.certificate_ = solution, solution.certificate
+        self.status_, self.history_, self.chosen_ = solution.status, solution.history, solution.chosen
+        self.n_iter_ = max(1, solution.state.epoch) if self.optimizer == "exact" else solution.state.epoch
+        self._set_weights(solution.W, solution.b)
+
+    def _set_weights(self, W: Floats, b: Floats) -> None:
+        """Set weights_ and bias_, and coef_ and intercept_ from them."""
+        self.weights_, self.bias_ = W.astype(np.float64), b.astype(np.float64)
+        W, b = self.weights_, self.bias_
+        if len(W) == 2:
+            W, b = W[1:] - W[:1], b[1:] - b[:1]
+        if self.affine_ is not None:
+            W, b = fold(W, b, self.affine_.scale, self.affine_.shift)
+        self.coef_, self.intercept_ = W.copy(), b.copy()
+
+    def objective_of(
+        self, X: npt.NDArray[Any], y: Labels, rows: npt.NDArray[np.int64] | None, weight: Floats | None
+    ) -> Objective:
+        """The objective over these rows of X, mapped as `begin` learnt it."""
+        return Objective(
+            X,
+            y,
+            loss=self._make_loss(),
+            penalty=self._make_penalty(),
+            reg=self.reg,
+            n_classes=len(self.classes_),
+            sample_weight=weight,
+            rows=rows,
+            affine=self.affine_,
+            engine=self.engine,
+            n_threads=self.n_threads,
+        )
+
+    def _sgd(self, seed: int, *, epochs: int, schedule: str) -> SGD:
+        return SGD(
+            batch_size=self.batch_size,
+            epochs=epochs,
+            learning_rate=self.learning_rate,
+            schedule=schedule,
+            update=self.update,
+            momentum=self.momentum,
+            average=self.average,
+            patience=self.patience,
+            seed=seed,
+        )
+
+    def _make_loss(self) -> Loss:
+        if isinstance(self.loss, Loss):
+            return self.loss
+        return make_loss(self.loss, **({} if self.loss == "softmax" else {"delta": self.delta}))
+
+    def _make_penalty(self) -> Penalty | None:
+        if isinstance(self.penalty, Penalty):
+            return self.penalty
+        return make_penalty(self.penalty, **({"beta": self.beta} if self.penalty == "elastic-net" else {}))
+
+    def _fit_affine(
+        self, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None, weight: Floats | None
+    ) -> Affine | None:
+        """The map of the input, learnt from the training rows."""
+        is_pixels = X.dtype == np.uint8
+        kind = self.preprocess
+        if kind == "auto":
+            kind = "center" if is_pixels else "none"
+        if kind == "none" or (kind == "unit" and not is_pixels):
+            return None
+        pixels = Pixels(center=kind != "unit", standardize=kind == "standardize")
+        return pixels.fit(X, rows, weight).affine
+
+    def _seed(self) -> int:
+        """`random_state` itself where it is an int, so that a seed means the same everywhere; else a draw."""
+        if isinstance(self.random_state, int | np.integer):
+            return int(self.random_state)
+        from sklearn.utils import check_random_state
+
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _hold_out(self, y: Labels, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Positions kept and held out, both in ascending order, each class in the same proportion."""
+        from sklearn.model_selection import train_test_split
+
+        try:
+            kept, out = train_test_split(
+                np.arange(len(y)), test_size=self.validation_fraction, stratify=y, random_state=seed % 2**32
+            )
+        except ValueError as error:
+            raise SplitError(
+                f"validation_fraction = {self.validation_fraction}: {len(y)} rows of {len(np.unique(y))} "
+                f"classes cannot be split so ({str(error).rstrip('.')}); use more rows, or another fraction."
+            ) from error
+        return np.sort(kept), np.sort(out)
+
+    def row_weights(self, sample_weight: npt.ArrayLike | None, y: Labels) -> Floats | None:
+        """Sample weight times class weight, (N,) float64; None where both are."""
+        weight: Floats | None = None
+        if sample_weight is not None:
+            try:
+                weight = np.asarray(sample_weight, dtype=np.float64)
+            except (TypeError, ValueError) as error:
+                raise ShapeError(f"sample_weight is not a list of numbers ({error}).") from error
+            if weight.ndim == 0:
+                weight = np.full(len(y), float(weight))
+            check_sample_weight(weight, len(y))
+        if self.class_weight is not None:
+            weight = self._class_factors(y, weight)[y] * (1.0 if weight is None else weight)
+            check_sample_weight(weight, len(y))
+        return weight
+
+    def _class_factors(self, y: Labels, weight: Floats | None) -> Floats:
+        """(K,) weight of each class."""
+        factors = np.ones(len(self.classes_))
+        if self.class_weight == "balanced":
+            # a class that is absent, or of weight 0, weighs nothing whatever its factor
+            sizes = np.bincount(y, weights=weight, minlength=len(factors))
+            present = sizes > 0
+            factors[present] = sizes.sum() / (present.sum() * sizes[present])
+        elif isinstance(self.class_weight, Mapping):
+            known = {label: k for k, label in enumerate(self.classes_.tolist())}
+            for label, value in self.class_weight.items():
+                if label not in known:
+                    raise ParameterError(
+                        f"class_weight names the class {label!r}; the classes are {few(self.class_names_)}."
+                    )
+                check_range(f"class_weight[{label!r}]", value, low=0.0)
+                factors[known[label]] = value
+        return factors
+
+    def check_parameters(self) -> None:
+        """Raise ParameterError for a parameter out of range, before anything is read."""
+        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        _check_choice("preprocess", self.preprocess, PREPROCESS)
+        _check_choice("engine", self.engine, tuple(ENGINES))
+        self._make_loss()
+        self._make_penalty()
+        for name in ("reg", "beta", "tol"):
+            _check_number(name, getattr(self, name))
+        _check_number("validation_fraction", self.validation_fraction, high=1.0)
+        if self.validation_fraction == 1.0:
+            raise ParameterError("validation_fraction = 1 leaves nothing to train on; expected less than 1.")
+        if self.class_weight is not None and not isinstance(self.class_weight, Mapping):
+            _check_choice("class_weight", self.class_weight, ("balanced",))
+        if isinstance(self.random_state, int | np.integer) and self.random_state < 0:
+            raise ParameterError(f"random_state = {self.random_state}; expected an integer >= 0.")
+        for name, low in (("batch_size", 1), ("epochs", 0), ("max_iter", 0)):
+            _check_count(name, getattr(self, name), low)
+        for name in ("n_threads", "patience"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name), 1)
+        if self.learning_rate != "auto":
+            _check_number("learning_rate", self.learning_rate)
+        _check_number("momentum", self.momentum)
+        self._sgd(0, epochs=self.epochs, schedule=self.schedule)  # checks the ranges of its own parameters
+
+    def _check_two_classes(self, labels: Labels) -> None:
+        """Raise LabelError unless at least two classes occur."""
+        present = np.unique(labels)
+        if len(present) == 0:
+            raise ShapeError("X has no rows; at least one image is needed.")
+        if len(present) == 1:
+            raise LabelError(
+                f"y holds only one class, {str(self.classes_[present[0]])!r}; a classifier needs at least 2 classes."
+            )
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise ParameterError(f"{name} = {value!r}; expected one of {', '.join(choices)}.")
+
+
+def _check_number(name: str, value: Any, *, high: float = math.inf) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ParameterError(f"{name} = {value!r}; expected a number.")
+    check_range(name, float(value), low=0.0, high=high)
+
+
+def _check_count(name: str, value: Any, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
+        raise ParameterError(f"{name} = {value!r}; expected an integer >= {low}.")
+
+
+def _check_alike(train: LabelledSet, validation: LabelledSet) -> None:
+    """Raise IncompatibleError unless both sets have the same classes and the same shape."""
+    if validation.class_names != train.class_names:
+        raise IncompatibleError(
+            f"{validation.source}: the validation classes are {few(validation.class_names)}, "
+            f"but those of the training {few(train.class_names)}; use the same classes in the same order."
+        )
+    if validation.image_shape != train.image_shape or validation.X.shape[1] != train.X.shape[1]:
+        shapes = [s.image_shape or (s.X.shape[1],) for s in (validation, train)]
+        raise IncompatibleError(
+            f"{validation.source}: the validation rows have shape {shapes[0]}, but those of the training {shapes[1]}."
+        )
+
+
+def _check_finite(images: LabelledSet) -> None:
+    """Raise ShapeError where a used row holds NaN or infinity."""
+    X = images.X
+    if X.dtype == np.uint8:
+        return
+    size = max(1, BLOCK_NUMBERS // max(1, X.shape[1]))
+    for begin in range(0, images.n_images, size):
+        block = slice(begin, begin + size)
+        finite = np.isfinite(X[block] if images.rows is None else X[images.rows[block]]).all(axis=1)
+        if not finite.all():
+            row = begin + int(np.flatnonzero(~finite)[0])
+            raise ShapeError(f"{images.source}: row {row} holds NaN or infinity; every number must be finite.")
+
+
+def few(names: tuple[str, ...]) -> str:
+    """At most eight of `names`, and how many more there are."""
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
