@@ -369,6 +369,9 @@ def test_the_second_moment_is_that_of_the_reference_for_any_number_of_threads(dt
     assert_allclose(found[0], wanted, atol=3e-6 * np.abs(wanted).max())
     assert_array_equal(found[0], found[1])
     assert_array_equal(found[0], found[2])
+    single = [open_engine("threads", examples, threads).second_moment(dtype=np.float32) for threads in (1, 2)]
+    assert_allclose(single[0], wanted, atol=3e-6 * np.abs(wanted).max())
+    assert_array_equal(single[0], single[1])
     some = np.array([5, 3, 600, 3])
     wanted = open_engine("reference", examples).second_moment(some)
     found_some = open_engine("threads", examples, 2).second_moment(some)
@@ -384,9 +387,14 @@ def test_the_second_moment_of_bytes_is_exact(n, D):
     for threads in (1, 2, 3):
         engine = open_engine("threads", Examples(X, labels, 2, rows), threads)
         assert_array_equal(engine.second_moment(), X.T.astype(float) @ X.astype(float))
+        single = engine.second_moment(dtype=np.float32)
+        assert single.dtype == np.float32
+        assert_allclose(single, X.T.astype(float) @ X.astype(float), rtol=1e-6 if n > 16_384 else 6e-8)
     mapped = Examples(X[:, ::-1], labels, 2, affine=Affine(random.random(D) + 0.1, random.normal(size=D)))
     wanted = open_engine("reference", mapped).second_moment()
     assert_allclose(open_engine("threads", mapped, 2).second_moment(), wanted, atol=1e-11 * np.abs(wanted).max())
+    single = open_engine("threads", mapped, 2).second_moment(dtype=np.float32)
+    assert_allclose(single, wanted, atol=(2e-6 if n > 16_384 else 6e-8) * np.abs(wanted).max())
 
 
 def test_the_gradient_of_given_scores_is_that_of_the_reference():

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 
 from linprobe.errors import IncompatibleError
-from linprobe.features import Pixels
+from linprobe.features import Affine, Pixels
 from linprobe.objective import Objective
 from linprobe.optimizers import LBFGS, Status
 
@@ -125,3 +125,16 @@ def test_the_callback_stops_it_and_the_point_it_had_is_certified():
     solution = LBFGS(tol=1e-9).minimize(digits(), callback=lambda epoch: epoch.epoch == 3)
     assert solution.status is Status.STOPPED
     assert np.isfinite(solution.certificate.lower_bound)
+
+
+def test_fewer_images_than_features_without_a_penalty_are_found_separable() -> None:
+    # the metric is all but singular there, and without a large enough ridge float32 leaves it no direction of descent
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 255, (16, 192), dtype=np.uint8), np.arange(16) % 2
+    X[y == 1] //= 4
+    affine = Affine(np.full(192, 1 / 255), -X.mean(axis=0) / 255)
+    objective = Objective(X, y, loss="softmax", penalty=None, reg=0.0, affine=affine)
+    solution = LBFGS().minimize(objective)
+    assert solution.status is Status.SEPARABLE
+    assert solution.certificate is not None
+    assert solution.certificate.objective < 0.01

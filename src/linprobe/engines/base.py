@@ -208,8 +208,8 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:
-        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D) float64, symmetric."""
+    def second_moment(self, rows: npt.NDArray[np.int64] | None = None, *, dtype: type = np.float64) -> Floats:
+        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D), symmetric; in float32 it takes half the memory."""
 
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether `sgd_epoch` can run this loss; if not, the optimizer loops over `loss_and_gradient`."""

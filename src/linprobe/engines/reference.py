@@ -114,14 +114,14 @@ class ReferenceEngine(Engine):
         loss_sum, correct, seen, conjugate = totals.tolist()
         return SplitSums(loss_sum, correct, seen, conjugate, back[:K], columns[:K], *dual)
 
-    def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:
-        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D)."""
+    def second_moment(self, rows: npt.NDArray[np.int64] | None = None, *, dtype: type = np.float64) -> Floats:
+        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D); in float32 it is rounded at the end."""
         total = np.zeros((self.examples.n_features, self.examples.n_features))
         for picked in self._blocks(rows):
             X = self.examples.mapped(picked)
             weight = self.examples.sample_weight
             total += X.T @ (X if weight is None else X * weight[picked][:, None])
-        return total
+        return total.astype(dtype, copy=False)
 
     def describe(self) -> str:
         """One line: the engine and the precision of its sums."""

@@ -265,13 +265,14 @@ class ThreadsEngine(Engine):
         dual = (back[K:], columns[K:]) if need_dual else (None, None)
         return SplitSums(*totals, back[:K], columns[:K], *dual)
 
-    def second_moment(self, rows: npt.NDArray[np.int64] | None = None) -> Floats:
-        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D) float64.
+    def second_moment(self, rows: npt.NDArray[np.int64] | None = None, *, dtype: type = np.float64) -> Floats:
+        """sum_i weight_i x'_i x'_iᵀ over the images, (D, D).
 
-        Of uint8 rows without weights in whole numbers, exact but for the map; else float32 products, float64 totals.
+        Of uint8 rows without weights in whole numbers, exact but for the map; else float32 products, and totals of
+        the dtype asked for.
         """
         D = self.examples.n_features
-        out = np.zeros((D, D))
+        out: Floats = np.zeros((D, D), dtype)
         weight = self._weight if rows is None or self._weight is None else self._weight[rows]
         with _ONE_BLAS_THREAD:
             _core.moment(
@@ -279,7 +280,8 @@ class ThreadsEngine(Engine):
                 self._positions(rows),
                 **self._affine,
                 root=None if weight is None else np.sqrt(weight),
-                out=out,
+                out=out if dtype is np.float64 else None,
+                single=out if dtype is np.float32 else None,
                 threads=self._threads,
             )
         for start in range(0, D, SQUARE):  # in place: another D² numbers would be the largest array of a training

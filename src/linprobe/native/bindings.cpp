@@ -231,14 +231,18 @@ std::tuple<double, double, double, double> split(
 }
 
 void moment(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
-            const MaybeIn<double, 1>& shift, const MaybeIn<double, 1>& root, const Out<double, 2>& out, int threads) {
+            const MaybeIn<double, 1>& shift, const MaybeIn<double, 1>& root, const MaybeOut<double, 2>& out,
+            const MaybeOut<float, 2>& single, int threads) {
   Moment job{};
   job.rows = rows_of(X, picked, scale, shift);
   require(!root || static_cast<int64_t>(root->shape(0)) == job.rows.n, "root must have one number a row");
-  require(static_cast<int64_t>(out.shape(0)) == job.rows.D && out.shape(1) == out.shape(0), "out must be (D, D)");
+  require(out.has_value() != single.has_value(), "either out or single must be given");
+  auto square = [&](const auto& a) { return static_cast<int64_t>(a->shape(0)) == job.rows.D && a->shape(1) == a->shape(0); };
+  require(out ? square(out) : square(single), "out must be (D, D)");
   require(blas().sgemm != nullptr, "use_blas was not called");
   job.root = root ? root->data() : nullptr;
-  job.out = out.data();
+  job.out = out ? out->data() : nullptr;
+  job.single = single ? single->data() : nullptr;
   job.threads = threads;
   job.interrupted = interrupted;
   run(kernels().moment, job);
@@ -323,7 +327,7 @@ NB_MODULE(_core, module) {
              "dS"_a, "doubles"_a, "dW"_a, "db"_a, "threads"_a);
   module.def("split", &split, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(), "W"_a,
              "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
-  module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a,
+  module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a.none(), "single"_a.none(),
              "threads"_a);
   const auto define_sgd = [&](const char* name, auto function) {
     module.def(name, function, "X"_a, "picked"_a, "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(),

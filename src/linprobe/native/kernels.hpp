@@ -71,6 +71,7 @@ struct Moment {
   Rows rows;
   const double* root;  // (n) root of the weight of each row, or null
   double* out;         // (D, D), zeros: its lower triangle is filled; exact for uint8 without weights, but for the map
+  float* single;       // the same in float32, instead: uint8 without weights are rounded once, others summed in it
   int threads;
   std::function<bool()> interrupted;
 };

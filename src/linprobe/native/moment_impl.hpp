@@ -46,10 +46,16 @@ inline void add_products_of_pairs(const int32_t* a, const int32_t* b, int64_t pa
 
 // Lower triangle of out (D, D) for rows of bytes without weights: sums of products of whole numbers, exact; then mapped.
 bool run_moment_of_bytes(Moment& job) {
+  const double *s = job.rows.scale, *t = job.rows.shift;
   const int64_t n = job.rows.n, D = job.rows.D, panels = (D + kByteWidth - 1) / kByteWidth, ld = panels * kByteWidth;
   constexpr int64_t most_pairs = kByteRows / 2;
   Buffer<int32_t> packed(panels * most_pairs * kByteWidth), part(ld * ld);
   Buffer<int64_t> sums(ld);
+  auto mapped = [&](int64_t r, int64_t c, double product) {
+    if (s == nullptr) return product;
+    const double x = static_cast<double>(sums[r]), y = static_cast<double>(sums[c]);
+    return s[r] * s[c] * product + s[r] * x * t[c] + t[r] * s[c] * y + n * t[r] * t[c];
+  };
   const int64_t n_blocks = (n + kByteRows - 1) / kByteRows;
   bool stopped = false;
   for (int64_t block = 0; block < n_blocks && !stopped; ++block) {
@@ -84,21 +90,18 @@ bool run_moment_of_bytes(Moment& job) {
         if (!flush) continue;
         for (int64_t r = i * kByteWidth; r < std::min(D, (i + 1) * kByteWidth); ++r)
           for (int64_t c = j * kByteWidth; c < std::min(D, (j + 1) * kByteWidth); ++c) {
-            job.out[r * D + c] += part[r * ld + c];
+            if (job.single != nullptr) job.single[r * D + c] = static_cast<float>(mapped(r, c, part[r * ld + c]));
+            else job.out[r * D + c] += part[r * ld + c];
             part[r * ld + c] = 0;
           }
       }
     });
     stopped = job.interrupted();
   }
-  if (job.rows.scale != nullptr && !stopped)
+  if (s != nullptr && job.single == nullptr && !stopped)
     pool().run(job.threads, [&](int member, int members) {
-      const double *s = job.rows.scale, *t = job.rows.shift;
       for (int64_t r = member; r < D; r += members)
-        for (int64_t c = 0; c <= r; ++c) {
-          const double x = static_cast<double>(sums[r]), y = static_cast<double>(sums[c]);
-          job.out[r * D + c] = s[r] * s[c] * job.out[r * D + c] + s[r] * x * t[c] + t[r] * s[c] * y + n * t[r] * t[c];
-        }
+        for (int64_t c = 0; c <= r; ++c) job.out[r * D + c] = mapped(r, c, job.out[r * D + c]);
     });
   return !stopped;
 }
@@ -109,7 +112,9 @@ constexpr int64_t kMomentFlush = 8;    // blocks summed in float32 before they a
 
 // Lower triangle of out (D, D), float64; products and sums of up to 4,096 rows in float32, then float64.
 bool run_moment(Moment& job) {
-  if (job.rows.dtype == Dtype::u8 && job.root == nullptr) return run_moment_of_bytes(job);
+  // Whole numbers are rounded once: what is left when they are split over two flushes would be rounded before its mean goes.
+  const bool once = job.rows.n <= kByteRows * kByteFlush;
+  if (job.rows.dtype == Dtype::u8 && job.root == nullptr && (job.single == nullptr || once)) return run_moment_of_bytes(job);
   const int64_t n = job.rows.n, D = job.rows.D, ld = padded(D);
   const bool mapped = job.rows.scale != nullptr;
   Buffer<float> X(kMomentRows * ld), part(D * D), scale(mapped ? ld : 0), shift(mapped ? ld : 0);
@@ -138,7 +143,11 @@ bool run_moment(Moment& job) {
         add_outer_product<float>(X + a, ld, X + b, ld, height, width, rows, to, D);
         if (flush)
           for (int64_t r = 0; r < height; ++r)
-            for (int64_t c = 0; c < width; ++c) job.out[(a + r) * D + b + c] += to[r * D + c], to[r * D + c] = 0;
+            for (int64_t c = 0; c < width; ++c) {
+              if (job.single != nullptr) job.single[(a + r) * D + b + c] += to[r * D + c];
+              else job.out[(a + r) * D + b + c] += to[r * D + c];
+              to[r * D + c] = 0;
+            }
       }
     });
     stopped = job.interrupted();

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from linprobe.objective import DataGradient, Objective
@@ -13,35 +15,58 @@ __all__ = ["balance"]
 SAMPLE_ROWS = 8192
 """Images from which the curvature in the bias is taken: it is K x K, and Newton's steps need not be exact."""
 
-STEPS = 6
-"""Newton steps at most; each takes a pass."""
+STEPS = 12
+"""Newton's steps at most."""
 
-SHARE = 0.05
-"""Share of tol that an unbalanced bias may cost."""
+SETTLED = 1e-13
+"""Sum of the columns' sizes that is rounding."""
+
+HELD_SCORES = 2**25
+"""Scores, N times K, that are kept between the steps (256 MB); more are computed again for each."""
+
+BLOCK_SCORES = 2**16
+"""Scores of a block of rows, so that what a loss makes of them stays in the cache."""
 
 
-def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tuple[Floats, DataGradient, int]]:
-    """(b for which sum_i a_i dL_i/ds is nearly 0, W as it is; the data gradient there; passes), for a smooth loss.
+def balance(objective: Objective, W: Floats, b: Floats) -> Asking[tuple[Floats, DataGradient, int]]:
+    """(b for which sum_i a_i dL_i/ds is 0 to rounding, W as it is; the data gradient there; passes), for a smooth loss.
 
-    A dual point whose columns do not sum to 0 is mixed with another one (`Loss.balanced`), by a share t that is
-    first order in the columns, and the bound suffers in proportion. Newton's method in b alone, from float64
-    passes, brings t down to SHARE * tol.
+    A dual point whose columns do not sum to 0 is mixed with another one (`Loss.balanced`), by a share t that is first
+    order in the columns, and the bound suffers in proportion. Newton's method in b alone, from float64 scores, which
+    a step only shifts: the images are read twice, once for the scores and once for the gradient.
     """
-    inverse: Floats | None = None
-    shares, _ = objective.class_means()
-    shares = np.maximum(shares, 0.0) / np.maximum(shares, 0.0).sum()
-    found = yield Ask(W, b, precise=True)
-    for passes in range(1, STEPS + 1):
-        if objective.loss.balanced(shares, found.db)[0] <= SHARE * tol:
-            break
-        if inverse is None:
-            inverse = _inverse_curvature(objective, W, b)
-        moved = b - inverse @ found.db
-        following = yield Ask(W, moved, precise=True)
-        if not np.abs(following.db).sum() < 0.5 * np.abs(found.db).sum():
-            return b, found, passes + 1
-        b, found = moved, following
-    return b, found, passes
+    columns_at = _columns(objective, W, b)
+    columns = columns_at(b)
+    if np.abs(columns).sum() > SETTLED:
+        inverse = _inverse_curvature(objective, W, b)
+        for _ in range(STEPS):
+            moved = b - inverse @ columns
+            following = columns_at(moved)
+            if not np.abs(following).sum() < 0.5 * np.abs(columns).sum():
+                break
+            b, columns = moved, following
+            if np.abs(columns).sum() <= SETTLED:
+                break
+    gradient = yield Ask(W, b, precise=True)
+    return b, gradient, 2
+
+
+def _columns(objective: Objective, W: Floats, b: Floats) -> Callable[[Floats], Floats]:
+    """The gradient (K,) of the data loss in the bias as a function of the bias, W as it is; `b` is a first guess."""
+    engine, loss, y, shares = objective.engine, objective.loss, objective.examples.y, objective.shares()
+    n, K = len(y), len(b)
+    size = max(1, BLOCK_SCORES // K)
+    held = engine.scores(W, b, precise=True) if n * K <= HELD_SCORES else None
+
+    def at(bias: Floats) -> Floats:
+        columns = np.zeros(K)
+        for start in range(0, n, size):
+            rows = np.arange(start, min(start + size, n))
+            S = engine.scores(W, b, rows, precise=True) if held is None else held[rows[0] : rows[-1] + 1]
+            columns += shares[rows] @ loss.value_and_gradient(S + (bias - b), y[rows])[1]
+        return columns
+
+    return at
 
 
 def _inverse_curvature(objective: Objective, W: Floats, b: Floats) -> Floats:

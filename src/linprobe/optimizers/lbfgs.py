@@ -33,6 +33,9 @@ NOISE = 1e-6
 NOISE_PRECISE = 1e-13
 """The same of float64."""
 
+NOISY = 2.0
+"""Ratio of the gaps that a point leaves in float64 and in float32 which shows that the latter is rounding."""
+
 REVIEW, FAR = 10, 3.0
 """Iterations between two looks at the curvature that the metric assumes, and the factor that is too far off."""
 
@@ -127,7 +130,7 @@ class LBFGS(Optimizer):
         pairs = _Pairs(objective, metrics, numbers.get("curvature", _typical_curvature(objective)), arrays)
         passes, wanted = numbers.get("passes", 0.0), numbers.get("wanted", self.tol)
         k, step_taken = 0 if start is None else start.epoch, 0.0
-        best: tuple[Certificate, Floats, Floats] | None = None
+        best: _Proof | None = None
         state = State(k, {"W": arrays["W"], "b": arrays["b"]}, numbers)
         point: _Point | None = None
         first_norm = numbers.get("first_norm", math.nan)
@@ -158,19 +161,25 @@ class LBFGS(Optimizer):
                     status = Status.STOPPED
                 elif k >= self.max_iter:
                     status = Status.MAX_ITER
-                elif point.promises(objective, wanted, first_norm):
-                    best, passes = yield from _certified(objective, point.W, point.b, self.tol, passes, clock)
-                    if self._met(objective, best[0], first_norm):
+                elif point.left(objective) <= wanted * (
+                    point.evaluation.objective if objective.penalised else first_norm
+                ):
+                    best, passes = yield from _certified(objective, point.W, point.b, passes, clock)
+                    if self._met(objective, best.certificate, first_norm):
                         status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
-                    wanted *= 0.25
+                    wanted *= 0.5
                 if status is not None:
                     break
                 following, step_taken, trials = yield from _along(objective, point, pairs.direction(point), precise)
                 passes += trials
-                spent = best is not None or following is None  # float32 has no more to give
-                if spent and not precise:
-                    precise = True
-                    point, passes = (yield from _at(objective, point.W, point.b, precise)), passes + 1.0
+                # when float32 has no more to give
+                noisy = best is not None and (
+                    not objective.penalised or best.point.left(objective) > NOISY * point.left(objective)
+                )
+                if (noisy or following is None) and not precise:
+                    if best is None:
+                        best, passes = yield from _certified(objective, point.W, point.b, passes, clock)
+                    precise, point = True, best.point
                     pairs.clear()
                     continue
                 if following is None and pairs.count:
@@ -186,12 +195,10 @@ class LBFGS(Optimizer):
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
 
-        W, b, value = arrays["W"], arrays["b"], -math.inf
-        if point is not None:
-            W, b, value = point.W, point.b, point.evaluation.objective
-        if best is None or status in (Status.STOPPED, Status.INTERRUPTED) or best[0].objective > value:
-            best, passes = yield from _certified(objective, W, b, self.tol, passes, clock)
-        certificate, W, b = best
+        if best is None:
+            W, b = (arrays["W"], arrays["b"]) if point is None else (point.W, point.b)
+            best, passes = yield from _certified(objective, W, b, passes, clock)
+        certificate, W, b = best.certificate, best.point.W, best.point.b
         if status in (Status.STALLED, Status.MAX_ITER) and self._met(objective, certificate, first_norm):
             status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
         words = {"metric": "second moment of the features, from a sample of rows"}
@@ -230,15 +237,15 @@ class _Point:
     dW: Floats
     db: Floats
 
-    def promises(self, objective: Objective, tol: float, first_norm: float) -> bool:
-        """Whether the gap that this gradient leaves, and a balanced bias with it, is likely to be within tol."""
+    def left(self, objective: Objective) -> float:
+        """What a certificate from this gradient will probably say is left: the duality gap, or the norm of ∇L."""
         if not objective.penalised:
-            return self.evaluation.gradient_norm <= tol * first_norm
-        squares = objective.squares
-        gap = float(np.square(self.dW).sum()) / (4.0 * squares)
-        # the bias is balanced before the certificate; until it is nearly so, W follows it
-        slight = float(np.square(self.db).sum()) * objective.n_classes
-        return gap + slight <= tol * self.evaluation.objective
+            return self.evaluation.gradient_norm
+        # The bias is balanced before, which moves dW by the mean image of each class times db, or twice that.
+        shares, sums = objective.class_means()
+        means = np.square(sums).sum(axis=1) / np.square(np.where(shares > 0.0, shares, np.inf))
+        slight = 2.5 * float(np.square(self.db) @ (objective.n_classes + means / (4.0 * objective.squares)))
+        return float(np.square(self.dW).sum()) / (4.0 * objective.squares) + slight
 
 
 def _at(objective: Objective, W: Floats, b: Floats, precise: bool) -> Asking[_Point]:
@@ -247,7 +254,10 @@ def _at(objective: Objective, W: Floats, b: Floats, precise: bool) -> Asking[_Po
 
 
 class _Pairs:
-    """The last steps s and changes of the gradient y, W and b side by side, and the direction they give."""
+    """The last steps s and changes of the gradient y, W and b side by side, and the direction they give.
+
+    The metric M is linear: M⁻¹y is the change of M⁻¹∇L, and kept too, so that a direction takes one solve.
+    """
 
     def __init__(
         self, objective: Objective, metrics: Preconditioners, curvature: float, arrays: dict[str, Floats]
@@ -256,15 +266,18 @@ class _Pairs:
         self._metric = metrics.of(self._ridge / curvature)
         self._s: list[Floats] = []
         self._y: list[Floats] = []
+        self._z: list[Floats] = []
+        self._solved: tuple[_Point, Floats] | None = None  # M⁻¹∇L at the point that was last asked for
         if "s" in arrays:
             self._s, self._y = list(arrays["s"]), list(arrays["y"])
+            self._z = list(arrays["z"]) if "z" in arrays else self._metric.solve_all(self._y)
 
     @property
     def count(self) -> int:
         return len(self._s)
 
     def clear(self) -> None:
-        self._s, self._y = [], []
+        self._s, self._y, self._z = [], [], []
 
     def review(self) -> None:
         """Adopt the curvature of the loss that the last steps met, where it is far from the one in use.
@@ -272,46 +285,56 @@ class _Pairs:
         At the end of a search most images are far from their margins, and bend the objective much less than at
         its start; what matters is the ratio to the ridge, which does not change.
         """
-        bends, lengths = 0.0, 0.0
-        for s, y in zip(self._s, self._y, strict=True):
-            W = s[:, :-1]
-            bends += float((s * y).sum()) - self._ridge * float(np.square(W).sum())
-            moment = self._metrics.moment
-            lengths += moment.along(W) + float(np.square(s[:, -1] + W @ moment.mean).sum())
+        if not self._s:
+            return
+        steps, changes = np.stack(self._s), np.stack(self._y)
+        W, moment = steps[:, :, :-1], self._metrics.moment
+        bends = float((steps * changes).sum()) - self._ridge * float(np.square(W).sum())
+        shifts = steps[:, :, -1] + W @ moment.mean
+        lengths = moment.along(W.reshape(-1, W.shape[2])) + float(np.square(shifts).sum())
         if not (bends > 0.0 and lengths > 0.0):
             return
         found = bends / lengths
         if not 1.0 / FAR < found / self.curvature < FAR:
             self.curvature = found
-            self._metric = self._metrics.of(self._ridge / found)
+            self._metric, self._solved = self._metrics.of(self._ridge / found), None
+            self._z = self._metric.solve_all(self._y)
 
     def arrays(self) -> dict[str, Floats]:
-        return {"s": np.array(self._s), "y": np.array(self._y)} if self._s else {}
+        return {"s": np.array(self._s), "y": np.array(self._y), "z": np.array(self._z)} if self._s else {}
 
     def add(self, point: _Point, following: _Point) -> None:
         s = _joined(following.W - point.W, following.b - point.b)
         y = _joined(following.dW - point.dW, following.db - point.db)
         if float((s * y).sum()) > 1e-12 * float(np.sqrt(np.square(s).sum() * np.square(y).sum())):
-            self._s, self._y = [*self._s, s][-MEMORY:], [*self._y, y][-MEMORY:]
+            z = -self._solve(point)
+            z += self._solve(following)
+            for kept, new in ((self._s, s), (self._y, y), (self._z, z)):
+                kept.append(new)
+                del kept[:-MEMORY]
 
     def direction(self, point: _Point) -> Floats:
         """-H ∇L, (K, D + 1)."""
-        q = _joined(point.dW, point.db)
+        q, r = _joined(point.dW, point.db), self._solve(point).copy()
         weights = []
-        for s, y in zip(reversed(self._s), reversed(self._y), strict=True):
+        for s, y, z in zip(reversed(self._s), reversed(self._y), reversed(self._z), strict=True):
             weights.append(float((s * q).sum() / (s * y).sum()))
             q -= weights[-1] * y
-        r = self._solve(q)
+            r -= weights[-1] * z
+        r /= self.curvature
         if self._s:
-            s, y = self._s[-1], self._y[-1]
-            bend = float((y * self._solve(y)).sum())
+            s, y, z = self._s[-1], self._y[-1], self._z[-1]
+            bend = float((y * z).sum()) / self.curvature
             r *= float((s * y).sum()) / bend if bend > 0.0 else 1.0  # y may be too small for float32
         for s, y, weight in zip(self._s, self._y, reversed(weights), strict=True):
             r += s * (weight - float((y * r).sum() / (s * y).sum()))
         return -r
 
-    def _solve(self, q: Floats) -> Floats:
-        return _joined(*self._metric.solve(q[:, :-1], q[:, -1])) / self.curvature
+    def _solve(self, point: _Point) -> Floats:
+        """M⁻¹∇L at `point`."""
+        if self._solved is None or self._solved[0] is not point:
+            self._solved = point, _joined(*self._metric.solve(point.dW, point.db))
+        return self._solved[1]
 
 
 def _joined(W: Floats, b: Floats) -> Floats:
@@ -346,13 +369,19 @@ def _along(
     return None, 0.0, TRIALS
 
 
-def _certified(
-    objective: Objective, W: Floats, b: Floats, tol: float, passes: float, clock: Clock
-) -> Asking[tuple[tuple[Certificate, Floats, Floats], float]]:
-    """((certificate, W, b with its bias balanced), passes)."""
-    b, gradient, used = yield from balance(objective, W, b, tol)
+@dataclass(frozen=True)
+class _Proof:
+    """A certificate, and its point in float64: the bias is balanced."""
+
+    certificate: Certificate
+    point: _Point
+
+
+def _certified(objective: Objective, W: Floats, b: Floats, passes: float, clock: Clock) -> Asking[tuple[_Proof, float]]:
+    """(what is proved near (W, b), passes)."""
+    b, gradient, used = yield from balance(objective, W, b)
     certificate = certify(objective, W, b, gradient=gradient, passes=passes + used, seconds=clock())
-    return (certificate, W, b), certificate.passes
+    return _Proof(certificate, _Point(W, b, *objective.with_penalty(gradient, W))), certificate.passes
 
 
 def _typical_curvature(objective: Objective) -> float:

@@ -15,8 +15,8 @@ from linprobe.shapes import Floats
 
 __all__ = ["Preconditioner", "Preconditioners", "SecondMoment", "second_moment"]
 
-ROWS_PER_FEATURE = 3
-"""Rows of the sample per feature: the moment of a sample of 3 D rows serves like that of all, to a pass or two."""
+ROWS_PER_FEATURE = 2
+"""Rows of the sample per feature: the moment of a sample of 2 D rows serves like that of all, to a pass or two."""
 
 FEWEST_ROWS = 2048
 """Rows of the sample, at least, if there are so many."""
@@ -28,7 +28,7 @@ SKETCH_ROWS = 4096
 """Rows of the sample beyond DENSE_FEATURES: a sketch of the moment of that rank."""
 
 RIDGE = 1e-6
-"""Share of the mean eigenvalue that is added where no penalty keeps the matrix away from singular."""
+"""Share of the mean eigenvalue, and for Woodbury's identity of all together, that is added at least."""
 
 MOST_RATIO = 1e30
 """Largest ridge, for float32: the loss may bend not at all where all margins are met."""
@@ -60,7 +60,7 @@ class SecondMoment:
 
 
 def second_moment(objective: Objective, seed: int = 0) -> SecondMoment:
-    """The moment of a sample of 3 D rows, read block by block: exact for fewer images than that."""
+    """The moment of a sample of 2 D rows, read block by block: exact for fewer images than that."""
     D = objective.n_features
     n_wanted = SKETCH_ROWS if D > DENSE_FEATURES else max(FEWEST_ROWS, ROWS_PER_FEATURE * D)
     positions = objective.sample(n_wanted, seed)
@@ -70,8 +70,9 @@ def second_moment(objective: Objective, seed: int = 0) -> SecondMoment:
         scale = objective.shares()[positions].sum() * objective.examples.total_weight
         mean = _mean(objective, positions, shares)
         # Taken about 0 the float32 products would lose a variance that is small beside the squared mean.
-        matrix = objective.engine.about(mean).second_moment(positions) / scale
-        return SecondMoment(mean, matrix.astype(np.float32), None, float(np.trace(matrix)))
+        matrix = objective.engine.about(mean).second_moment(positions, dtype=np.float32)
+        matrix /= np.float32(scale)
+        return SecondMoment(mean, matrix, None, float(np.trace(matrix, dtype=np.float64)))
     rows, roots = np.empty((len(positions), D), np.float32), np.sqrt(shares)
     mean = _mean(objective, positions, shares)
     for block in _blocks(len(positions), D):
@@ -106,7 +107,8 @@ class Preconditioner:
     def __init__(self, moment: SecondMoment, ratio: float) -> None:
         self._moment = moment
         D = len(moment.mean)
-        least = RIDGE * moment.trace / max(1, D)
+        # Woodbury's identity divides what is left of a difference in float32 by the ratio.
+        least = RIDGE * moment.trace / (1 if moment.matrix is None else max(1, D))
         self._ratio = min(max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8), MOST_RATIO)
         plain = moment.matrix
         if plain is None:
@@ -140,6 +142,14 @@ class Preconditioner:
             step = (centred - rows.T @ inner) / np.float32(self._ratio)
         step_W = np.ascontiguousarray(step.T).astype(np.float64)
         return step_W, db - step_W @ mean
+
+    def solve_all(self, gradients: list[Floats]) -> list[Floats]:
+        """M⁻¹ applied to each of some gradients (K, D + 1), W and b side by side."""
+        if not gradients:
+            return []
+        together = np.concatenate(gradients)
+        step_W, step_b = self.solve(together[:, :-1], together[:, -1])
+        return np.split(np.concatenate([step_W, step_b[:, None]], axis=1), len(gradients))
 
 
 class Preconditioners:
