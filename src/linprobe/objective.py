@@ -166,8 +166,8 @@ class Objective:
         self.n_images, self.n_features, self.n_classes = examples.n_images, examples.n_features, n_classes
         self._total_weight = examples.total_weight
         self._moments: dict[int, tuple[float, float, float, float, float]] = {}
-        self._class_means: tuple[Floats, Floats] | None = None
-        self._feature_sizes: list[Floats] = []  # a list, so that `with_reg` shares it
+        self._class_means: list[tuple[Floats, Floats]] = []  # lists, so that `with_reg` shares what they hold
+        self._feature_sizes: list[Floats] = []
 
     @property
     def examples(self) -> Examples:
@@ -333,12 +333,12 @@ class Objective:
 
     def class_means(self) -> tuple[Floats, Floats]:
         """(share of each class (K,), sum over its images of a_i x'_i (K, D)), computed once, in float64."""
-        if self._class_means is None:
+        if not self._class_means:
             S = np.zeros((self.n_images, self.n_classes))
             S[np.arange(self.n_images), self.examples.y] = self.shares()
             sums, shares = self.engine.gradient_of_scores(S, precise=True)
-            self._class_means = shares, sums
-        return self._class_means
+            self._class_means.append((shares, sums))
+        return self._class_means[0]
 
     def feature_sizes(self) -> Floats:
         """(D,) bounds on |scale x| + |shift| over the used rows, float64: the numbers that rounding acts on.

@@ -18,8 +18,11 @@ SAMPLE_ROWS = 8192
 STEPS = 12
 """Newton's steps at most."""
 
-SETTLED = 1e-13
-"""Sum of the columns' sizes that is rounding."""
+SETTLED, ROUNDING = 1e-4, 1e-13
+"""Sum of the columns' sizes that costs a bound next to nothing, as a share of tol, and that is rounding."""
+
+COARSE = 1e-5
+"""The tol from which on float32 scores tell the columns well enough."""
 
 HELD_SCORES = 2**25
 """Scores, N times K, that are kept between the steps (256 MB); more are computed again for each."""
@@ -28,16 +31,17 @@ BLOCK_SCORES = 2**16
 """Scores of a block of rows, so that what a loss makes of them stays in the cache."""
 
 
-def balance(objective: Objective, W: Floats, b: Floats) -> Asking[tuple[Floats, DataGradient, int]]:
-    """(b for which sum_i a_i dL_i/ds is 0 to rounding, W as it is; the data gradient there; passes), for a smooth loss.
+def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tuple[Floats, DataGradient, int]]:
+    """(b for which sum_i a_i dL_i/ds is as good as 0, W as it is; the data gradient there; passes), for a smooth loss.
 
     A dual point whose columns do not sum to 0 is mixed with another one (`Loss.balanced`), by a share t that is first
-    order in the columns, and the bound suffers in proportion. Newton's method in b alone, from float64 scores, which
-    a step only shifts: the images are read twice, once for the scores and once for the gradient.
+    order in the columns, and the bound suffers in proportion. Newton's method in b alone, from scores that a step
+    only shifts: the images are read twice, once for the scores and once for the gradient, in float64.
     """
-    columns_at = _columns(objective, W, b)
+    settled = max(SETTLED * tol, ROUNDING)
+    columns_at = _columns(objective, W, b, precise=tol < COARSE)
     columns = columns_at(b)
-    if np.abs(columns).sum() > SETTLED:
+    if np.abs(columns).sum() > settled:
         inverse = _inverse_curvature(objective, W, b)
         for _ in range(STEPS):
             moved = b - inverse @ columns
@@ -45,24 +49,24 @@ def balance(objective: Objective, W: Floats, b: Floats) -> Asking[tuple[Floats, 
             if not np.abs(following).sum() < 0.5 * np.abs(columns).sum():
                 break
             b, columns = moved, following
-            if np.abs(columns).sum() <= SETTLED:
+            if np.abs(columns).sum() <= settled:
                 break
     gradient = yield Ask(W, b, precise=True)
     return b, gradient, 2
 
 
-def _columns(objective: Objective, W: Floats, b: Floats) -> Callable[[Floats], Floats]:
+def _columns(objective: Objective, W: Floats, b: Floats, precise: bool) -> Callable[[Floats], Floats]:
     """The gradient (K,) of the data loss in the bias as a function of the bias, W as it is; `b` is a first guess."""
     engine, loss, y, shares = objective.engine, objective.loss, objective.examples.y, objective.shares()
     n, K = len(y), len(b)
     size = max(1, BLOCK_SCORES // K)
-    held = engine.scores(W, b, precise=True) if n * K <= HELD_SCORES else None
+    held = engine.scores(W, b, precise=precise) if n * K <= HELD_SCORES else None
 
     def at(bias: Floats) -> Floats:
         columns = np.zeros(K)
         for start in range(0, n, size):
             rows = np.arange(start, min(start + size, n))
-            S = engine.scores(W, b, rows, precise=True) if held is None else held[rows[0] : rows[-1] + 1]
+            S = engine.scores(W, b, rows, precise=precise) if held is None else held[rows[0] : rows[-1] + 1]
             columns += shares[rows] @ loss.value_and_gradient(S + (bias - b), y[rows])[1]
         return columns
 

@@ -150,7 +150,9 @@ class LBFGS(Optimizer):
                     "curvature": pairs.curvature,
                     "precise": float(precise),
                 }
-                state = State(k, {"W": point.W, "b": point.b, **pairs.arrays()}, known)
+                # the pairs are large: they are gathered for those who look, and at the end
+                gathered = pairs.arrays() if callback is not None else {}
+                state = State(k, {"W": point.W, "b": point.b, **gathered}, known)
                 held_out = None if validation is None else validation.evaluate(point.W, point.b)
                 stop = trace.add(
                     (point.evaluation, held_out), state, learning_rate=step_taken, passes=passes, seconds=seconds
@@ -164,7 +166,7 @@ class LBFGS(Optimizer):
                 elif point.left(objective) <= wanted * (
                     point.evaluation.objective if objective.penalised else first_norm
                 ):
-                    best, passes = yield from _certified(objective, point.W, point.b, passes, clock)
+                    best, passes = yield from _certified(objective, point.W, point.b, self.tol, passes, clock)
                     if self._met(objective, best.certificate, first_norm):
                         status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
                     wanted *= 0.5
@@ -178,7 +180,7 @@ class LBFGS(Optimizer):
                 )
                 if (noisy or following is None) and not precise:
                     if best is None:
-                        best, passes = yield from _certified(objective, point.W, point.b, passes, clock)
+                        best, passes = yield from _certified(objective, point.W, point.b, self.tol, passes, clock)
                     precise, point = True, best.point
                     pairs.clear()
                     continue
@@ -197,8 +199,9 @@ class LBFGS(Optimizer):
 
         if best is None:
             W, b = (arrays["W"], arrays["b"]) if point is None else (point.W, point.b)
-            best, passes = yield from _certified(objective, W, b, passes, clock)
+            best, passes = yield from _certified(objective, W, b, self.tol, passes, clock)
         certificate, W, b = best.certificate, best.point.W, best.point.b
+        state = State(state.epoch, {**state.arrays, **pairs.arrays()}, state.numbers)
         if status in (Status.STALLED, Status.MAX_ITER) and self._met(objective, certificate, first_norm):
             status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
         words = {"metric": "second moment of the features, from a sample of rows"}
@@ -377,9 +380,11 @@ class _Proof:
     point: _Point
 
 
-def _certified(objective: Objective, W: Floats, b: Floats, passes: float, clock: Clock) -> Asking[tuple[_Proof, float]]:
+def _certified(
+    objective: Objective, W: Floats, b: Floats, tol: float, passes: float, clock: Clock
+) -> Asking[tuple[_Proof, float]]:
     """(what is proved near (W, b), passes)."""
-    b, gradient, used = yield from balance(objective, W, b)
+    b, gradient, used = yield from balance(objective, W, b, tol)
     certificate = certify(objective, W, b, gradient=gradient, passes=passes + used, seconds=clock())
     return _Proof(certificate, _Point(W, b, *objective.with_penalty(gradient, W))), certificate.passes
 

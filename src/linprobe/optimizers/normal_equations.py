@@ -126,7 +126,7 @@ class NormalEquations:
         self.ridge = max(ridge, rho * max(FLOOR * moment.trace, rounding)) or 1.0
         n = len(moment.matrix)
         while True:
-            M = np.array(moment.matrix, order="F")
+            M = moment.matrix.copy(order="C").T  # symmetric: as LAPACK wants it, without a transposition
             M *= rho
             M[np.diag_indices(n)] += self.ridge
             try:

@@ -120,7 +120,7 @@ class Preconditioner:
                 "1e19): scale the features down, or standardise them."
             )
         while True:
-            M = np.array(plain, order="F")
+            M = plain.copy(order="C").T  # symmetric: as LAPACK wants it, without a transposition
             M[np.diag_indices(len(M))] += np.float32(self._ratio)
             try:
                 self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
