@@ -1,15 +1,18 @@
-"""The Affine map that an engine applies to the rows it reads, so that pixels need no float copy."""
+"""What turns pictures into rows of X: the Affine map that an engine folds away, and maps that compute new numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from linprobe.errors import ShapeError
-from linprobe.shapes import Floats
+from linprobe.errors import ParameterError, ShapeError
+from linprobe.shapes import Floats, Pixels
 
-__all__ = ["Affine"]
+__all__ = ["Affine", "FeatureMap"]
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,105 @@ class Affine:
     def apply(self, X: Floats) -> Floats:
         """`X` (N, D), of any dtype, mapped in float64: for small arrays and for the reference."""
         return np.asarray(X, dtype=np.float64) * self.scale + self.shift
+
+
+@dataclass
+class FeatureMap(ABC):
+    """Pictures of one size (N, height, width, channels) uint8 to numbers (N, D) float32.
+
+    A map is a dataclass: its fields are its parameters (JSON values), and `LEARNT` names the arrays that `fit` sets,
+    so that a model file can hold both. Each picture is mapped by itself: the rows of a transform do not depend on
+    which pictures are transformed with it.
+
+    Attributes:
+        image_shape: (height, width, channels) of the pictures it was fitted to; None before.
+    """
+
+    name: ClassVar[str]
+    LEARNT: ClassVar[tuple[str, ...]] = ()
+
+    image_shape: tuple[int, int, int] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """D, once fitted."""
+
+    @abstractmethod
+    def _fit(self, images: Pixels, seed: int) -> None:
+        """Set what is learnt; `image_shape` is set already. `images` may be a large memory map."""
+
+    @abstractmethod
+    def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
+        """(N, D) for a block of pictures; called from several threads at once."""
+
+    def fit(self, images: Pixels, seed: int = 0) -> Self:
+        """The map itself, fitted to training pictures.
+
+        Args:
+            images: (N, height, width, channels) uint8, or (N, height, width) for grey; memory maps included.
+            seed: of what is drawn at random.
+        Raises:
+            ShapeError: they have another shape or dtype, or there is none.
+            ParameterError: a parameter that does not suit their size.
+        """
+        images = checked_images(images)
+        if len(images) == 0:
+            raise ShapeError("images has no rows; at least one picture is needed.")
+        height, width, channels = images.shape[1:]
+        self.image_shape = (height, width, channels)
+        self._fit(images, seed)
+        return self
+
+    def transform(self, images: Pixels) -> npt.NDArray[np.float32]:
+        """The numbers (N, D) of pictures (N, height, width, channels) uint8.
+
+        Raises:
+            ShapeError: they have another shape or dtype than those of `fit`.
+            ParameterError: `fit` was not called.
+        """
+        if self.image_shape is None:
+            raise ParameterError(
+                f"this {type(self).__name__} is not fitted; call fit(images) on training pictures first."
+            )
+        images = checked_images(images)
+        if images.shape[1:] != self.image_shape:
+            expected, found = ("x".join(map(str, shape)) for shape in (self.image_shape, images.shape[1:]))
+            raise ShapeError(
+                f"{self.name}: the pictures are {found}, but the features were learnt from {expected}; "
+                f"resize them to {expected}, or fit the features again."
+            )
+        return self._transform(images)
+
+    def settings(self) -> dict[str, Any]:
+        """The parameters, as JSON values."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What was learnt, by name."""
+        return {name: getattr(self, name) for name in self.LEARNT}
+
+    @classmethod
+    def restored(
+        cls, settings: dict[str, Any], image_shape: tuple[int, int, int], tensors: dict[str, npt.NDArray[Any]]
+    ) -> Self:
+        """The fitted map with these `settings()`, `image_shape` and `tensors()`."""
+        made = cls(**settings)
+        made.image_shape = image_shape
+        for name in cls.LEARNT:
+            setattr(made, name, tensors[name])
+        return made
+
+
+def checked_images(images: Pixels) -> Pixels:
+    """`images` as (N, height, width, channels).
+
+    Raises:
+        ShapeError: it is not uint8, or has another number of axes.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ShapeError(
+            f"images has shape {images.shape} and dtype {images.dtype}; expected (N, height, width, channels) uint8."
+        )
+    return images if images.ndim == 4 else images[..., None]
