@@ -68,6 +68,19 @@ class FeatureMap(ABC):
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
         """(N, D) for a block of pictures; called from several threads at once."""
 
+    @property
+    def fitted_shape(self) -> tuple[int, int, int]:
+        """`image_shape`, once fitted.
+
+        Raises:
+            ParameterError: `fit` was not called.
+        """
+        if self.image_shape is None:
+            raise ParameterError(
+                f"this {type(self).__name__} is not fitted; call fit(images) on training pictures first."
+            )
+        return self.image_shape
+
     def fit(self, images: Pixels, seed: int = 0) -> Self:
         """The map itself, fitted to training pictures.
 
@@ -93,13 +106,10 @@ class FeatureMap(ABC):
             ShapeError: they have another shape or dtype than those of `fit`.
             ParameterError: `fit` was not called.
         """
-        if self.image_shape is None:
-            raise ParameterError(
-                f"this {type(self).__name__} is not fitted; call fit(images) on training pictures first."
-            )
+        fitted = self.fitted_shape
         images = checked_images(images)
-        if images.shape[1:] != self.image_shape:
-            expected, found = ("x".join(map(str, shape)) for shape in (self.image_shape, images.shape[1:]))
+        if images.shape[1:] != fitted:
+            expected, found = ("x".join(map(str, shape)) for shape in (fitted, images.shape[1:]))
             raise ShapeError(
                 f"{self.name}: the pictures are {found}, but the features were learnt from {expected}; "
                 f"resize them to {expected}, or fit the features again."
