@@ -41,14 +41,22 @@ MAY_IMPORT: dict[str, set[str]] = {
 """A room, and what it may import: rooms, or single modules of a room. Each room may import itself."""
 
 HEAVY = {
-    "sklearn": {"classifiers.linear", "classifiers.linear_cv", "classifiers.model", "data.digits"},
+    "sklearn": {
+        "classifiers.linear",
+        "classifiers.linear_cv",
+        "classifiers.model",
+        "data.digits",
+        "features.transformers",
+    },
     "scipy": {"engines.threads", "optimizers.preconditioner", "optimizers.normal_equations"},
     "torch": set(),
     "pandas": set(),
     "polars": set(),
     "matplotlib": set(),
     "pyarrow": {"data.parquet"},
-    "PIL": {"data"},
+    "PIL": {"data", "features.onnx"},
+    "onnx": {"features.onnx"},
+    "onnxruntime": {"features.onnx"},
     "simplejpeg": {"data"},
     "click": {"cli"},
     "rich": {"cli"},
@@ -135,6 +143,11 @@ def test_importing_linprobe_loads_nothing_heavy() -> None:
 def test_objective_and_gradcheck_work_without_scikit_learn() -> None:
     code = "import sys, linprobe as l; l.Objective, l.gradcheck, l.losses, l.penalties; print(*sys.modules)"
     assert not {"sklearn", "scipy", "torch"} & set(in_fresh_python(code).split())
+
+
+def test_the_features_load_nothing_heavy_before_they_are_used() -> None:
+    code = "import sys; from linprobe.features import feature_map; feature_map('hog+color'); print(*sys.modules)"
+    assert not {"sklearn", "scipy", "PIL", "onnx", "onnxruntime"} & set(in_fresh_python(code).split())
 
 
 def test_the_command_line_trains_without_scikit_learn(tmp_path: Path) -> None:

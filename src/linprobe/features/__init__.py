@@ -1,8 +1,35 @@
-"""Features: pixels to the rows of X, or an affine map that an engine applies to the pixels it reads."""
+"""Features: pictures to the rows of X, by an affine map that an engine applies to pixels, or as new numbers.
+
+feature_map(spec)                     "hog+color" -> a FeatureMap: fit(images), transform(images)
+Pixels                                the affine map of the pixels
+HOG, ColorHistogram, OnnxEmbedding    the same maps for scikit-learn, imported when they are first used
+"""
 
 from __future__ import annotations
 
-from linprobe.features.base import Affine
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from linprobe.features.base import Affine, FeatureMap
+from linprobe.features.parse import feature_map
 from linprobe.features.pixels import Pixels
 
-__all__ = ["Affine", "Pixels"]
+if TYPE_CHECKING:
+    from linprobe.features.transformers import HOG, ColorHistogram, OnnxEmbedding
+
+__all__ = ["HOG", "Affine", "ColorHistogram", "FeatureMap", "OnnxEmbedding", "Pixels", "feature_map"]
+
+_TRANSFORMERS = ("HOG", "ColorHistogram", "OnnxEmbedding")
+
+
+def __getattr__(name: str) -> Any:
+    """The transformer `name`; importing scikit-learn takes seconds, which the command line has no use for."""
+    if name not in _TRANSFORMERS:
+        raise AttributeError(f"module 'linprobe.features' has no attribute {name!r}")
+    value = getattr(importlib.import_module("linprobe.features.transformers"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

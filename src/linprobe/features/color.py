@@ -40,13 +40,13 @@ class ColorMap(FeatureMap):
     Example:
         >>> red = np.zeros((1, 32, 32, 3), dtype=np.uint8)
         >>> red[..., 0] = 200
-        >>> ColorMap(hue_bins=3, saturation_bins=2).fit(red).transform(red)
+        >>> ColorMap(hue_bins=3, saturation_bins=2, grid=1).fit(red).transform(red)
         array([[0., 1., 0., 0., 0., 0.]], dtype=float32)
     """
 
     hue_bins: int = 10
     saturation_bins: int = 5
-    grid: int = 1
+    grid: int = 2
     soft: bool = True
     root: bool = True
 
@@ -110,7 +110,7 @@ class ColorMap(FeatureMap):
 
 
 def hue_and_saturation(images: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Hue in 0..1 (without 1) and saturation in 0..1, each (N, height, width) float32, of pictures of 1 or 3 channels."""
+    """Hue in 0..1 (without 1) and saturation in 0..1, each (N, height, width) float32; of one channel both are 0."""
     if images.shape[3] == 1:
         nothing = np.zeros(images.shape[:3], dtype=np.float32)
         return nothing, nothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +68,7 @@ class HogMap(FeatureMap):
     signed: bool = True
     scales: int = 2
     root: bool = True
-    clip: float = 0.2
+    clip: float = 0.3
 
     name = "hog"
 
@@ -174,7 +174,8 @@ class HogMap(FeatureMap):
         blocks = blocks / np.sqrt(np.einsum("nbd,nbd->nb", blocks, blocks) + epsilon**2)[:, :, None]
         np.minimum(blocks, np.float32(self.clip), out=blocks)
         blocks /= np.sqrt(np.einsum("nbd,nbd->nb", blocks, blocks) + TINY)[:, :, None]
-        return blocks.reshape(len(histograms), -1)
+        rows: Floats = blocks.reshape(len(histograms), -1)
+        return rows
 
 
 def pooling(n_pixels: int, cell_size: int, n_cells: int) -> npt.NDArray[np.float32]:
@@ -195,7 +196,7 @@ def split_evenly(images: Pixels, n_pixels: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, len(images), size)]
 
 
-def check_counts(**counts: int) -> None:
+def check_counts(**counts: Any) -> None:
     """Raise ParameterError unless each is a whole number >= 1; numpy's integers count."""
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 1:

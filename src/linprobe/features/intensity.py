@@ -1,0 +1,44 @@
+"""The intensities themselves as features, beside others: x / 255, pixel by pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.features.base import FeatureMap
+from linprobe.shapes import Pixels
+
+__all__ = ["IntensityMap"]
+
+
+@final
+@dataclass
+class IntensityMap(FeatureMap):
+    """x / 255, D = height * width * channels, row by row: `pixels` where it is joined with other features.
+
+    On their own pixels need no features: an engine reads the uint8 and applies the map of `Pixels` as it goes.
+
+    Example:
+        >>> pictures = np.array([[[[51], [255]]]], dtype=np.uint8)
+        >>> IntensityMap().fit(pictures).transform(pictures)
+        array([[0.2, 1. ]], dtype=float32)
+    """
+
+    name = "pixels"
+
+    @property
+    def n_features(self) -> int:
+        """D, once fitted."""
+        height, width, channels = self.fitted_shape
+        return height * width * channels
+
+    def _fit(self, images: Pixels, seed: int) -> None:
+        """Nothing is learnt."""
+
+    def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
+        rows = images.reshape(len(images), -1).astype(np.float32)
+        rows /= 255.0
+        return rows

@@ -1,0 +1,86 @@
+"""Several feature maps side by side, as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.errors import ParameterError
+from linprobe.features.base import FeatureMap
+from linprobe.features.parse import map_class
+from linprobe.shapes import Pixels
+
+__all__ = ["JoinedMap"]
+
+
+@final
+@dataclass
+class JoinedMap(FeatureMap):
+    """The numbers of each map after those of the one before, D = the sum of theirs.
+
+    Args:
+        maps: at least one; fitted with the same pictures and the same seed.
+    Example:
+        >>> pictures = np.zeros((1, 16, 16, 3), dtype=np.uint8)
+        >>> JoinedMap([HogMap(scales=1), ColorMap()]).fit(pictures).transform(pictures).shape
+        (1, 632)
+    """
+
+    maps: list[FeatureMap]
+
+    name = "joined"
+
+    def __post_init__(self) -> None:
+        self.maps = list(self.maps)
+        if not self.maps:
+            raise ParameterError("maps is empty; a join needs at least one map.")
+
+    @property
+    def spec(self) -> str:
+        """The names of the maps, e.g. "hog+color"."""
+        return "+".join(part.name for part in self.maps)
+
+    @property
+    def n_features(self) -> int:
+        """D, once fitted."""
+        return sum(part.n_features for part in self.maps)
+
+    def _fit(self, images: Pixels, seed: int) -> None:
+        for part in self.maps:
+            part.fit(images, seed)
+
+    def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
+        return np.concatenate([part.transform(images) for part in self.maps], axis=1)
+
+    def settings(self) -> dict[str, Any]:
+        """{"maps": [{"name": ..., "settings": {...}}, ...]}, as JSON values."""
+        return {"maps": [{"name": part.name, "settings": part.settings()} for part in self.maps]}
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What the maps have learnt, by position and name of the map: "0.patches.filters", ..."""
+        return {
+            f"{position}.{part.name}.{name}": tensor
+            for position, part in enumerate(self.maps)
+            for name, tensor in part.tensors().items()
+        }
+
+    @classmethod
+    def restored(
+        cls, settings: dict[str, Any], image_shape: tuple[int, int, int], tensors: dict[str, npt.NDArray[Any]]
+    ) -> Self:
+        """The fitted join with these `settings()`, `image_shape` and `tensors()`.
+
+        Raises:
+            ParameterError: one of the maps has a name that is not known.
+        """
+        maps = []
+        for position, part in enumerate(settings["maps"]):
+            prefix = f"{position}.{part['name']}."
+            own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+            maps.append(map_class(part["name"]).restored(part["settings"], image_shape, own))
+        made = cls(maps)
+        made.image_shape = image_shape
+        return made

@@ -1,0 +1,96 @@
+"""From what a user writes, "hog+color", to a FeatureMap; each map's file is imported when its name is used."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import fields
+from typing import Any
+
+from linprobe.errors import ParameterError
+from linprobe.features.base import FeatureMap
+
+__all__ = ["FEATURE_MAPS", "feature_map", "map_class"]
+
+FEATURE_MAPS = {
+    "pixels": ("linprobe.features.intensity", "IntensityMap"),
+    "hog": ("linprobe.features.hog", "HogMap"),
+    "color": ("linprobe.features.color", "ColorMap"),
+    "patches": ("linprobe.features.patches", "PatchesMap"),
+    "onnx": ("linprobe.features.onnx", "OnnxMap"),
+}
+"""Each map by its name: the module and the class. A map of your own needs a line here, and nothing else."""
+
+JOINED = ("linprobe.features.joined", "JoinedMap")
+"""What a "+" makes; a model file names it, a user does not."""
+
+CHOICES = ", ".join("onnx:FILE" if name == "onnx" else name for name in FEATURE_MAPS)
+
+
+def map_class(name: str) -> type[FeatureMap]:
+    """The class of the feature map called `name`, as in `FeatureMap.name`; "joined" included.
+
+    Raises:
+        ParameterError: there is none.
+    """
+    if name != "joined" and name not in FEATURE_MAPS:
+        raise _unknown(name)
+    module, class_name = JOINED if name == "joined" else FEATURE_MAPS[name]
+    found: type[FeatureMap] = getattr(importlib.import_module(module), class_name)
+    return found
+
+
+def feature_map(spec: str, **options: Any) -> FeatureMap:
+    """The feature map that `spec` means, not fitted.
+
+    Args:
+        spec: a name of `FEATURE_MAPS`, or several joined by "+"; onnx is followed by its file, "onnx:net.onnx".
+        options: parameters of the maps; each goes to every map of the spec that has it.
+    Raises:
+        ParameterError: a name that is not known, a missing or needless file, an option that no map of the spec
+            has, or a value out of its range.
+    Example:
+        >>> feature_map("hog", orientations=9).n_features
+        Traceback (most recent call last):
+        linprobe.errors.ParameterError: this HogMap is not fitted; call fit(images) on training pictures first.
+        >>> feature_map("hog+color", grid=2).spec
+        'hog+color'
+    """
+    parts = [part.partition(":") for part in _parts(spec)]
+    for name, _, _ in parts:
+        if name not in FEATURE_MAPS:
+            raise _unknown(name)
+    classes = [map_class(name) for name, _, _ in parts]
+    known = [[f.name for f in fields(kind) if f.init] for kind in classes]
+    for option in options:
+        if not any(option in names for names in known):
+            has = ", ".join(sorted({name for names in known for name in names} - {"file"})) or "none"
+            raise ParameterError(f"the features {spec} have no parameter {option!r}; they have {has}.")
+    maps = []
+    for (name, _, file), kind, names in zip(parts, classes, known, strict=True):
+        chosen = {option: value for option, value in options.items() if option in names}
+        if name == "onnx":
+            if not file and "file" not in chosen:
+                raise ParameterError(f"features = {spec!r}: onnx needs its file, as onnx:network.onnx.")
+            chosen = {"file": file, **chosen}
+        elif file:
+            raise ParameterError(f"features = {spec!r}: only onnx is followed by a file; write {name}.")
+        maps.append(kind(**chosen))
+    if len(maps) == 1:
+        return maps[0]
+    joined: FeatureMap = map_class("joined")(maps)  # type: ignore[call-arg]  # JoinedMap: imported late
+    return joined
+
+
+def _unknown(name: str) -> ParameterError:
+    return ParameterError(f"features = {name!r}; expected one of {CHOICES}, or several joined by +, as hog+color.")
+
+
+def _parts(spec: str) -> list[str]:
+    """The spec at each "+"; one in the name of an ONNX file is told by what follows it, which is no name of a map."""
+    parts: list[str] = []
+    for part in spec.split("+"):
+        if parts and parts[-1].startswith("onnx:") and part.partition(":")[0] not in FEATURE_MAPS:
+            parts[-1] += "+" + part
+        else:
+            parts.append(part)
+    return parts
