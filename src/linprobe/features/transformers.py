@@ -1,0 +1,171 @@
+"""The feature maps as scikit-learn transformers, for pipelines; the one file of this room that imports scikit-learn."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from linprobe.features.base import FeatureMap
+from linprobe.features.color import ColorMap
+from linprobe.features.hog import HogMap, check_counts
+from linprobe.features.onnx import OnnxMap
+
+__all__ = ["HOG", "ColorHistogram", "ImageTransformer", "OnnxEmbedding"]
+
+BLOCK = 256
+"""Pictures that a thread takes at once."""
+
+
+class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A feature map for scikit-learn: pictures X (N, height, width, channels) or (N, height, width) uint8.
+
+    Every parameter of the constructor but `n_threads` is one of the map.
+
+    Attributes:
+        map_: the fitted FeatureMap.
+    """
+
+    n_threads: int | None
+
+    @abstractmethod
+    def _map(self, parameters: dict[str, Any]) -> FeatureMap:
+        """The map with these parameters, not fitted."""
+
+    def fit(self, X: npt.ArrayLike, y: Any = None) -> Self:
+        """The transformer itself; `y` is not looked at.
+
+        Raises:
+            ShapeError: X is not uint8 pictures, or is empty.
+            ParameterError: a parameter out of range, or one that does not suit the size of the pictures.
+        """
+        parameters = self.get_params(deep=False)
+        if parameters.pop("n_threads") is not None:
+            check_counts(n_threads=self.n_threads)
+        self.map_ = self._map(parameters).fit(np.asarray(X))
+        return self
+
+    def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """The features (N, D) float32.
+
+        Raises:
+            ShapeError: X is not uint8 pictures of the size of `fit`.
+            NotFittedError: scikit-learn's, `fit` was not called.
+        """
+        check_is_fitted(self)
+        images = np.asarray(X)
+        blocks = [images[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
+        if len(blocks) < 2:
+            return self.map_.transform(images)
+        rows = np.empty((len(images), self.map_.n_features), dtype=np.float32)
+        parts = [rows[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
+
+        def fill(block: npt.NDArray[Any], part: npt.NDArray[np.float32]) -> None:
+            part[:] = self.map_.transform(block)
+
+        with ThreadPoolExecutor(self.n_threads or os.cpu_count()) as threads:
+            for done in [threads.submit(fill, *pair) for pair in zip(blocks, parts, strict=True)]:
+                done.result()
+        return rows
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """(D,) names, that of the map and a number: hog0, hog1, ..."""
+        check_is_fitted(self)
+        return np.array([f"{self.map_.name}{i}" for i in range(self.map_.n_features)], dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        """scikit-learn's description of the input: pictures, not tables."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+@final
+class HOG(ImageTransformer):
+    """Histograms of oriented gradients: `HogMap` for scikit-learn.
+
+    Args:
+        cell_size, block_size, orientations, signed, scales, root, clip: as in `HogMap`.
+        n_threads: threads that compute; None for one per core.
+    Example:
+        >>> make_pipeline(HOG(), LinearClassifier(reg=1e-4)).fit(images, labels).predict(images)
+    """
+
+    def __init__(
+        self,
+        cell_size: int = 4,
+        block_size: int = 2,
+        orientations: int = 12,
+        signed: bool = True,
+        *,
+        scales: int = 2,
+        root: bool = True,
+        clip: float = 0.3,
+        n_threads: int | None = None,
+    ) -> None:
+        self.cell_size = cell_size
+        self.block_size = block_size
+        self.orientations = orientations
+        self.signed = signed
+        self.scales = scales
+        self.root = root
+        self.clip = clip
+        self.n_threads = n_threads
+
+    def _map(self, parameters: dict[str, Any]) -> FeatureMap:
+        return HogMap(**parameters)
+
+
+@final
+class ColorHistogram(ImageTransformer):
+    """Histograms of hue and saturation: `ColorMap` for scikit-learn.
+
+    Args:
+        hue_bins, saturation_bins, grid, soft, root: as in `ColorMap`.
+        n_threads: threads that compute; None for one per core.
+    """
+
+    def __init__(
+        self,
+        hue_bins: int = 10,
+        saturation_bins: int = 5,
+        grid: int = 2,
+        *,
+        soft: bool = True,
+        root: bool = True,
+        n_threads: int | None = None,
+    ) -> None:
+        self.hue_bins = hue_bins
+        self.saturation_bins = saturation_bins
+        self.grid = grid
+        self.soft = soft
+        self.root = root
+        self.n_threads = n_threads
+
+    def _map(self, parameters: dict[str, Any]) -> FeatureMap:
+        return ColorMap(**parameters)
+
+
+@final
+class OnnxEmbedding(ImageTransformer):
+    """What an ONNX network makes of each picture: `OnnxMap` for scikit-learn.
+
+    Args:
+        file, output: as in `OnnxMap`.
+        n_threads: pictures that are computed at once; None for one per core.
+    """
+
+    def __init__(self, file: str, output: str | None = None, *, n_threads: int | None = None) -> None:
+        self.file = file
+        self.output = output
+        self.n_threads = n_threads
+
+    def _map(self, parameters: dict[str, Any]) -> FeatureMap:
+        return OnnxMap(**parameters)
