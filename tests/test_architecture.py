@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": BASE,
     "losses": BASE,
     "penalties": BASE,
-    "features": BASE | {"data"},
+    "features": BASE | {"data", "engines.patches"},
     "scores": BASE | {"losses.base", "features.base"},
     "engines": BASE | {"losses.base", "features.base"},
     "objective": BASE | {"losses", "penalties", "scores", "features.base", "engines.base"},

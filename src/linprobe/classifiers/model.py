@@ -14,7 +14,7 @@ import numpy.typing as npt
 from linprobe.data.base import LabelledSet
 from linprobe.engines.base import ENGINES, Examples, open_engine
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError, SplitError
-from linprobe.features.base import Affine
+from linprobe.features.base import Affine, FeatureMap
 from linprobe.features.pixels import Pixels
 from linprobe.losses import Loss, make_loss
 from linprobe.objective import Objective
@@ -51,6 +51,7 @@ class LinearModel:
     feature_names_in_: npt.NDArray[Any]
     n_features_in_: int
     extra_: dict[str, Any]
+    features_: FeatureMap | None = None
 
     def __init__(
         self,
@@ -205,6 +206,7 @@ class LinearModel:
         weight: Floats | None,
     ) -> None:
         """Take the classes of `other`, and learn the map of the input from these rows of X: before `objective_of`."""
+        self.features_ = other.features_
         self.classes_, self.image_shape_, self.n_features_in_ = other.classes_, other.image_shape_, int(X.shape[1])
         if hasattr(other, "feature_names_in_"):
             self.feature_names_in_ = other.feature_names_in_

@@ -10,6 +10,8 @@ The metadata has one entry, `linprobe`: a JSON object with
     settings                     the parameters of LinearClassifier, less n_threads
     status, n_iter               how the training ended
     certificate                  what is proved of W and b, less the seconds; null after SGD
+    features                     the feature map of its pictures: name, settings, image_shape; null for pixels, and
+                                 what it has learnt in tensors of their own, `features.NAME`
     feature_names, extra         column names of a data frame or null; whatever the writer added
     sha256                       of the tensors' bytes and of all other entries
 
@@ -37,7 +39,8 @@ from safetensors.numpy import save as save_tensors
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import AnyModel, LinearModel
 from linprobe.errors import IncompatibleError, LinprobeError, ModelFileError
-from linprobe.features.base import Affine
+from linprobe.features.base import Affine, FeatureMap
+from linprobe.features.parse import map_class
 from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Status
 from linprobe.penalties import PENALTIES, Penalty
@@ -51,6 +54,7 @@ MODEL_VERSION = 1
 """Version of the layout."""
 
 TENSORS = ("W", "b", "scale", "shift")
+FEATURES = "features."
 AGAIN = "copy the file again, or train again"
 LABEL_KINDS = "biufUO"
 """Kinds of NumPy dtypes that labels may have: flags, whole and real numbers, text, and text as objects."""
@@ -99,6 +103,9 @@ def model_bytes(classifier: LinearModel, extra: Mapping[str, Any] | None = None)
     affine = classifier.affine_ or Affine(np.ones(D), np.zeros(D))
     tensors = {"W": classifier.weights_, "b": classifier.bias_, "scale": affine.scale, "shift": affine.shift}
     tensors = {name: np.ascontiguousarray(tensor, dtype=np.float64) for name, tensor in tensors.items()}
+    features = classifier.features_
+    if features is not None:
+        tensors |= {FEATURES + name: np.ascontiguousarray(tensor) for name, tensor in features.tensors().items()}
     names = getattr(classifier, "feature_names_in_", None)
     record = {
         "version": MODEL_VERSION,
@@ -110,6 +117,7 @@ def model_bytes(classifier: LinearModel, extra: Mapping[str, Any] | None = None)
         "status": classifier.status_.name,
         "n_iter": int(classifier.n_iter_),
         "certificate": _certificate_record(classifier.certificate_),
+        "features": None if features is None else _features_record(features),
         "feature_names": None if names is None else [str(name) for name in names],
         "extra": dict(extra or {}),
     }
@@ -254,9 +262,24 @@ def _assembled(kind: type[AnyModel], tensors: dict[str, npt.NDArray[Any]], recor
     certificate = record.get("certificate")
     classifier.certificate_ = None if certificate is None else Certificate(**certificate, seconds=math.nan)
     classifier.extra_ = dict(record["extra"])
+    if record.get("features") is not None:
+        classifier.features_ = _features_from(record["features"], tensors)
+        if classifier.features_.n_features != D:
+            raise ValueError(f"the feature map has {classifier.features_.n_features} numbers but W {D} columns")
     classifier.loss_, classifier.penalty_ = classifier._make_loss(), classifier._make_penalty()
     classifier._set_weights(tensors["W"], tensors["b"])
     return classifier
+
+
+def _features_record(features: FeatureMap) -> dict[str, Any]:
+    return {"name": features.name, "settings": features.settings(), "image_shape": list(features.fitted_shape)}
+
+
+def _features_from(record: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> FeatureMap:
+    """The fitted feature map of a model file."""
+    own = {name.removeprefix(FEATURES): tensor for name, tensor in tensors.items() if name.startswith(FEATURES)}
+    height, width, channels = (int(n) for n in record["image_shape"])
+    return map_class(str(record["name"])).restored(dict(record["settings"]), (height, width, channels), own)
 
 
 def _settings_record(classifier: LinearModel) -> dict[str, Any]:

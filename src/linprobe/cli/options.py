@@ -97,6 +97,7 @@ class Number(click.FloatRange):
         return number
 
 
+POOLINGS = ("average", "max", "fractional", "fractional-random")
 IMAGE_SIZE = ImageSize()
 LEARNING_RATE = LearningRate()
 
@@ -162,6 +163,46 @@ def reading(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def feature_options(command: Command) -> Command:
+    """Options on what the pictures are turned into, the same for every command that trains."""
+    for option in (
+        click.option(
+            "--flips",
+            is_flag=True,
+            help="Train on the mirror images, too: every feature is averaged with that of the mirrored picture.",
+        ),
+        click.option(
+            "--pooling",
+            type=click.Choice(POOLINGS),
+            help="Of patches: how the responses in each region are pooled.  [default: average]",
+        ),
+        click.option(
+            "--patches", type=click.IntRange(min=2), metavar="P", help="Patches of the dictionary.  [default: 2000]"
+        ),
+        click.option(
+            "--features",
+            default="pixels",
+            show_default=True,
+            metavar="SPEC",
+            help="pixels, hog, color, patches, onnx:FILE, or several joined by +, as hog+color.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def features_given(options: dict[str, Any]) -> dict[str, Any]:
+    """`features` and `feature_options` of the settings of a run, out of the options of the command line."""
+    chosen = {name: options[name] for name in ("patches", "pooling") if options[name] is not None}
+    if options["flips"]:
+        chosen["mirror"] = True
+    return {"features": options["features"], "feature_options": chosen}
+
+
+FEATURE_OPTIONS = ("features", "patches", "pooling", "flips")
+"""Parameters of the command that `features_given` takes."""
 
 
 def classifier_options(command: Command) -> Command:
@@ -291,7 +332,8 @@ def refuse_changes(ctx: click.Context, options: dict[str, Any], settings: dict[s
     """Raise UsageError for an option that was given and would give a run of these settings other bits."""
     from linprobe.runs.train import absolute_source
 
-    known = {**settings, **settings.get("classifier", {})}
+    made = settings.get("feature_options", {})
+    known = {**settings, **settings.get("classifier", {}), **made, "flips": made.get("mirror", False)}
     for parameter in ctx.command.params:
         name = parameter.name or ""
         if name in WITH_RESUME or not given(ctx, name):

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from linprobe.cli.options import (
+    FEATURE_OPTIONS,
     WITH_RESUME,
     Grid,
     Number,
     classifier_options,
     debug,
+    feature_options,
+    features_given,
     given,
     objective_options,
     reading,
@@ -52,6 +55,7 @@ NOT_CLASSIFIER = ("source", "reg_grid", "folds", "validation", "seed", "image_si
     "used as it is.",
 )
 @objective_options(with_reg=False)
+@feature_options
 @classifier_options
 @click.option(
     "--seed",
@@ -93,7 +97,7 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
         raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
     if options["folds"] is not None and given(ctx, "validation"):
         raise click.UsageError("--folds and --validation are two ways to choose reg; give one of them", ctx)
-    left_out = {*NOT_CLASSIFIER, *WITH_RESUME}
+    left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}
     settings = SweepSettings(
         source=options["source"],
         regs=options["reg_grid"],
@@ -103,6 +107,7 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
         seed=options["seed"],
         image_size=options["image_size"],
         on_bad_image=options["on_bad_image"],
+        **features_given(options),
     )
     with progress(options["quiet"] or options["as_json"]) as report:
         return begin(

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from linprobe.cli.options import (
+    FEATURE_OPTIONS,
     LEARNING_RATE,
     WITH_RESUME,
     Number,
     classifier_options,
     debug,
+    feature_options,
+    features_given,
     given,
     objective_options,
     reading,
@@ -99,6 +102,7 @@ WARNED = ("diverged", "stalled", "max_iter", "separable")
     help="End sgd when the validation loss has not fallen for E epochs, and keep the weights with the lowest; "
     "needs validation images.  [default: never]",
 )
+@feature_options
 @classifier_options
 @click.option(
     "--seed",
@@ -159,7 +163,7 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
                 f"{option} is of --optimizer sgd, not of {options['optimizer']}; add --optimizer sgd, or leave it out",
                 ctx,
             )
-    left_out = {*NOT_CLASSIFIER, *WITH_RESUME}
+    left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}
     settings = TrainSettings(
         source=options["source"],
         classifier={name: value for name, value in options.items() if name not in left_out},
@@ -167,6 +171,7 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
         validation=options["validation"],
         image_size=options["image_size"],
         on_bad_image=options["on_bad_image"],
+        **features_given(options),
     )
     with progress(options["quiet"] or options["as_json"]) as report:
         return begin(

@@ -56,6 +56,11 @@ class FeatureMap(ABC):
     image_shape: tuple[int, int, int] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
+    def spec(self) -> str:
+        """What a user writes for it, without its parameters: "hog", or "hog+color" for a join."""
+        return self.name
+
+    @property
     @abstractmethod
     def n_features(self) -> int:
         """D, once fitted."""

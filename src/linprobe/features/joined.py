@@ -41,7 +41,7 @@ class JoinedMap(FeatureMap):
     @property
     def spec(self) -> str:
         """The names of the maps, e.g. "hog+color"."""
-        return "+".join(part.name for part in self.maps)
+        return "+".join(part.spec for part in self.maps)
 
     @property
     def n_features(self) -> int:

@@ -20,30 +20,35 @@ FEATURE_MAPS = {
 }
 """Each map by its name: the module and the class. A map of your own needs a line here, and nothing else."""
 
-JOINED = ("linprobe.features.joined", "JoinedMap")
-"""What a "+" makes; a model file names it, a user does not."""
+MADE = {
+    "joined": ("linprobe.features.joined", "JoinedMap"),
+    "mirrored": ("linprobe.features.mirrored", "MirroredMap"),
+}
+"""What a "+" and `mirror` make; a model file names them, a user does not."""
 
 CHOICES = ", ".join("onnx:FILE" if name == "onnx" else name for name in FEATURE_MAPS)
 
 
 def map_class(name: str) -> type[FeatureMap]:
-    """The class of the feature map called `name`, as in `FeatureMap.name`; "joined" included.
+    """The class of the feature map called `name`, as in `FeatureMap.name`; "joined" and "mirrored" included.
 
     Raises:
         ParameterError: there is none.
     """
-    if name != "joined" and name not in FEATURE_MAPS:
+    known = FEATURE_MAPS | MADE
+    if name not in known:
         raise _unknown(name)
-    module, class_name = JOINED if name == "joined" else FEATURE_MAPS[name]
+    module, class_name = known[name]
     found: type[FeatureMap] = getattr(importlib.import_module(module), class_name)
     return found
 
 
-def feature_map(spec: str, **options: Any) -> FeatureMap:
+def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMap:
     """The feature map that `spec` means, not fitted.
 
     Args:
         spec: a name of `FEATURE_MAPS`, or several joined by "+"; onnx is followed by its file, "onnx:net.onnx".
+        mirror: average every feature with that of the mirrored picture: training on flipped pictures, too.
         options: parameters of the maps; each goes to every map of the spec that has it.
     Raises:
         ParameterError: a name that is not known, a missing or needless file, an option that no map of the spec
@@ -74,7 +79,10 @@ def feature_map(spec: str, **options: Any) -> FeatureMap:
             chosen = {"file": file, **chosen}
         elif file:
             raise ParameterError(f"features = {spec!r}: only onnx is followed by a file; write {name}.")
-        maps.append(kind(**chosen))
+        made = kind(**chosen, **({"mirror": True} if mirror and "mirror" in names else {}))
+        if mirror and "mirror" not in names:  # what has it itself knows a cheaper way
+            made = map_class("mirrored")(made)  # type: ignore[call-arg]  # MirroredMap: imported late
+        maps.append(made)
     if len(maps) == 1:
         return maps[0]
     joined: FeatureMap = map_class("joined")(maps)  # type: ignore[call-arg]  # JoinedMap: imported late

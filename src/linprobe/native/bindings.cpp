@@ -248,6 +248,47 @@ void moment(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<
   run(kernels().moment, job);
 }
 
+// Responses of a dictionary to the patches of X (N, height * width * channels) uint8, pooled: see patches_impl.hpp.
+void patches(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, int64_t height, int64_t width, int64_t channels, int64_t size,
+             int64_t stride, const In<float, 1>& centre, const In<float, 2>& whiten, const In<float, 2>& filters, double epsilon,
+             double threshold, const In<int64_t, 1>& region_ends, const In<int64_t, 1>& places, const MaybeIn<int64_t, 1>& mirrored,
+             bool maximum, const Out<float, 2>& out, int threads) {
+  Patches job{};
+  job.rows = rows_of(X, picked, std::nullopt, std::nullopt);
+  const int64_t d = size * size * channels;
+  require(job.rows.dtype == Dtype::u8 && job.rows.column_stride == 1, "X must be uint8, its rows contiguous");
+  require(size >= 1 && stride >= 1 && size <= height && size <= width && d <= 1024, "size does not suit the pictures");
+  require(job.rows.D == height * width * channels, "X must have height * width * channels columns");
+  require(static_cast<int64_t>(centre.shape(0)) == d && static_cast<int64_t>(whiten.shape(0)) == d && static_cast<int64_t>(whiten.shape(1)) == d &&
+              static_cast<int64_t>(filters.shape(1)) == d, "centre, whiten and filters must be (d), (d, d) and (n, d)");
+  job.n_places = ((height - size) / stride + 1) * ((width - size) / stride + 1);
+  job.n_regions = static_cast<int64_t>(region_ends.shape(0));
+  require(job.n_regions >= 1, "there must be a region");
+  int64_t begin = 0;
+  for (int64_t g = 0; g < job.n_regions; begin = region_ends.data()[g++])
+    require(region_ends.data()[g] > begin, "a region is empty");
+  require(begin == static_cast<int64_t>(places.shape(0)), "the last region must end where the places do");
+  for (int64_t i = 0; i < begin; ++i) require(places.data()[i] >= 0 && places.data()[i] < job.n_places, "a place lies outside");
+  job.n_filters = static_cast<int64_t>(filters.shape(0));
+  if (mirrored) {
+    require(static_cast<int64_t>(mirrored->shape(0)) == job.n_regions && job.n_filters % 2 == 0, "mirrored must be (n_regions)");
+    for (int64_t g = 0; g < job.n_regions; ++g) require(mirrored->data()[g] >= 0 && mirrored->data()[g] < job.n_regions, "no such region");
+    job.mirrored = mirrored->data();
+  }
+  const int64_t kept = mirrored ? job.n_filters / 2 : job.n_filters;
+  require(static_cast<int64_t>(out.shape(0)) == job.rows.n && static_cast<int64_t>(out.shape(1)) == job.n_regions * 2 * kept,
+          "out must be (N, n_regions * 2 * filters)");
+  job.height = height, job.width = width, job.channels = channels, job.size = size, job.stride = stride;
+  job.centre = centre.data(), job.whiten = whiten.data(), job.filters = filters.data();
+  job.epsilon = static_cast<float>(epsilon), job.threshold = static_cast<float>(threshold);
+  job.region_ends = region_ends.data(), job.places = places.data();
+  job.maximum = maximum;
+  job.out = out.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(kernels().patches, job);
+}
+
 template <class T>
 double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
                  const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
@@ -329,6 +370,9 @@ NB_MODULE(_core, module) {
              "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
   module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a.none(), "single"_a.none(),
              "threads"_a);
+  module.def("patches", &patches, "X"_a, "picked"_a.none(), "height"_a, "width"_a, "channels"_a, "size"_a, "stride"_a, "centre"_a,
+             "whiten"_a, "filters"_a, "epsilon"_a, "threshold"_a, "region_ends"_a, "places"_a, "mirrored"_a.none(), "maximum"_a,
+             "out"_a, "threads"_a);
   const auto define_sgd = [&](const char* name, auto function) {
     module.def(name, function, "X"_a, "picked"_a, "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(),
                "arrays"_a, "batch"_a, "rates"_a, "loss"_a, "delta"_a, "update"_a, "momentum"_a, "rho"_a, "beta1"_a,

@@ -76,6 +76,22 @@ struct Moment {
   std::function<bool()> interrupted;
 };
 
+struct Patches {
+  Rows rows;                                         // uint8, contiguous: (n, height * width * channels)
+  int64_t height, width, channels, size, stride;
+  int64_t n_places;                                  // patches of a picture, row by row
+  const float *centre, *whiten, *filters;            // (d), (d, d), (n_filters, d) with d = size * size * channels <= 1024
+  int64_t n_filters;
+  float epsilon, threshold;
+  int64_t n_regions;
+  const int64_t *region_ends, *places;               // places[region_ends[g - 1]..region_ends[g] - 1] are those of region g
+  const int64_t* mirrored;                           // (n_regions) the region left for right, or null; filter k + n/2 is the mirror image of k
+  bool maximum;                                      // pools maxima instead of means
+  float* out;                                        // (n, n_regions, 2, n_filters or half of them)
+  int threads;
+  std::function<bool()> interrupted;
+};
+
 struct Epoch {
   Rows rows;             // picked: the visiting order, already resolved to rows of X
   const int64_t* y;      // (n) in visiting order
@@ -112,6 +128,7 @@ struct Kernels {
   bool (*sgd_epoch)(Epoch&);
   bool (*moment)(Moment&);
   bool (*split)(Split&);
+  bool (*patches)(Patches&);
 };
 
 Kernels kernels_plain();

@@ -27,6 +27,17 @@ inline V<T> held(V<T> v) {
   return v;
 }
 
+// x in every lane; V<float>{} + x would be an addition, since it makes 0 of -0.
+inline V<float> spread(float x) {
+#if LINPROBE_VECTOR_BYTES == 64
+  return (V<float>)_mm512_set1_ps(x);
+#elif LINPROBE_VECTOR_BYTES == 32
+  return (V<float>)_mm256_set1_ps(x);
+#else
+  return V<float>{x, x, x, x};
+#endif
+}
+
 template <class T>
 inline T sum(V<T> v) {
   T total = 0;

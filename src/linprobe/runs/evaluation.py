@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
-from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.base import Dataset, ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import split_dataset
 from linprobe.errors import IncompatibleError, SplitError
+from linprobe.features.base import FeatureMap
 from linprobe.objective import Objective
+from linprobe.runs.features import map_images
 from linprobe.runs.models import model_file_of, reading_of
 from linprobe.shapes import Labels
 
@@ -96,6 +98,8 @@ def evaluate_source(
     )
     dataset = open_dataset(source, options)
     parts = _parts(dataset, split, trained_with.validation, seed)
+    if classifier.features_ is not None:
+        parts = [_with_features(classifier.features_, part, n_threads, progress) for part in parts]
     measured = [measure(classifier, part, n_threads) for part in parts]
     n = sum(part.n_images for part in measured)
     return Performance(
@@ -120,6 +124,22 @@ def _parts(dataset: Dataset, split: SplitName, validation: float, seed: int) -> 
             "choose --split train, test or all."
         )
     return [part]
+
+
+def _with_features(
+    features: FeatureMap, images: LabelledSet, n_threads: int | None, progress: ProgressCallback | None
+) -> LabelledSet:
+    """The features of pictures that suit them.
+
+    Raises:
+        IncompatibleError: they are vectors, or pictures of another size.
+    """
+    if not isinstance(images, ImageSet) or images.image_shape != features.image_shape:
+        raise IncompatibleError(
+            f"{images.source}: its images are {_shape(images)}, but the features of the model ({features.spec}) were "
+            f"learnt from {_shape_text(features.image_shape, 0)}; {_remedy(images.image_shape, features.image_shape)}."
+        )
+    return map_images(images, features, n_threads, progress)
 
 
 def measure(classifier: LinearModel, images: LabelledSet, n_threads: int | None = None) -> Performance:

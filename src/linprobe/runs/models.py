@@ -8,8 +8,9 @@ from pathlib import Path
 from linprobe.classifiers.model import LinearModel
 from linprobe.errors import ModelFileError, RunError
 from linprobe.runs.folder import RunFolder
+from linprobe.shapes import Floats, Pixels
 
-__all__ = ["Reading", "model_file_of", "reading_of"]
+__all__ = ["Reading", "model_file_of", "picture_shape", "reading_of", "scores_of_pictures"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,19 @@ def reading_of(classifier: LinearModel, path: Path) -> Reading:
         raise ModelFileError(
             f"{path}: its notes on how the source was read cannot be used ({error}); train again."
         ) from error
+
+
+def picture_shape(classifier: LinearModel) -> tuple[int, ...] | None:
+    """(height, width, channels) of the pictures that the classifier takes; None if it takes vectors."""
+    features = classifier.features_
+    return classifier.image_shape_ if features is None else features.image_shape
+
+
+def scores_of_pictures(classifier: LinearModel, images: Pixels) -> Floats:
+    """Scores (N, K) of pictures (N, height, width, channels) uint8, of the shape that `picture_shape` tells."""
+    if classifier.features_ is None:
+        return classifier.scores(images.reshape(len(images), -1))
+    return classifier.scores(classifier.features_.transform(images))
 
 
 def model_file_of(path: Path) -> Path:

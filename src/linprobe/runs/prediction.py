@@ -13,7 +13,7 @@ from linprobe.classifiers.model_file import read_model
 from linprobe.data.decode import BrokenImage, decode, read_file
 from linprobe.errors import ImageError, IncompatibleError
 from linprobe.losses.softmax import SoftmaxCrossEntropy
-from linprobe.runs.models import model_file_of, reading_of
+from linprobe.runs.models import model_file_of, picture_shape, reading_of, scores_of_pictures
 from linprobe.shapes import Floats, Pixels
 
 __all__ = ["Prediction", "predict_pictures"]
@@ -71,7 +71,7 @@ def predict_pictures(
         ImageError: files that are missing or no pictures; all of them are named.
     """
     classifier = read_model(model_file_of(model))
-    shape = classifier.image_shape_
+    shape = picture_shape(classifier)
     if shape is None:
         raise IncompatibleError(
             f"{model}: this model was trained on vectors of {classifier.weights_.shape[1]} numbers, not on pictures; "
@@ -96,8 +96,7 @@ def predict_pictures(
                 f"{image}: {_text(picture.shape[:2])} pixels, but the model was trained on {_text(shape[:2])}; "
                 f"give --image-size {_text(shape[:2])} to resize it."
             )
-    rows = np.stack(pixels).reshape(len(pixels), -1)
-    scores = classifier.scores(rows)
+    scores = scores_of_pictures(classifier, np.stack(pixels))
     probabilities = SoftmaxCrossEntropy().probabilities(scores) if classifier.loss_.name == "softmax" else None
     return [
         Prediction(image, classifier.class_names_, scores[i], None if probabilities is None else probabilities[i])

@@ -19,7 +19,7 @@ from linprobe.certificate import Certificate
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import model_bytes
 from linprobe.classifiers.selection import Choice, PartScores, Rows, Selector
-from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
+from linprobe.data.base import LabelledSet, ProgressCallback
 from linprobe.data.splits import split_dataset, stratified_folds
 from linprobe.errors import LinprobeError, ParameterError, RunError
 from linprobe.optimizers.base import Status
@@ -28,13 +28,16 @@ from linprobe.runs.evaluation import measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder
 from linprobe.runs.train import (
     Interrupted,
+    Material,
     RunResult,
     absolute_source,
     certificate_record,
+    check_features,
     check_unfinished,
     circumstances,
     finite,
     made_classifier,
+    made_material,
     read_again,
     read_source,
 )
@@ -56,6 +59,7 @@ class SweepSettings:
         seed: of the splits and folds, and of sources that are drawn at random.
         image_size: (height, width) to which pictures are resized, or None.
         on_bad_image: "fail" or "skip".
+        features, feature_options: what the pictures are turned into, as `feature_map` takes them.
     """
 
     source: str
@@ -66,6 +70,8 @@ class SweepSettings:
     seed: int = 0
     image_size: tuple[int, int] | None = None
     on_bad_image: Literal["fail", "skip"] = "fail"
+    features: str = "pixels"
+    feature_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_regs(self.regs)
@@ -107,6 +113,7 @@ def sweep(
     if out is not None:
         check_free(out)
     LinearModel(**settings.classifier).check_parameters()  # before a source is read that may be large
+    check_features(settings)
     dataset = read_source(settings, n_threads, cache, reading)
     settings = replace(settings, source=absolute_source(settings.source))
     record = {
@@ -116,7 +123,9 @@ def sweep(
         "fingerprint": dataset.fingerprint,
         "format": dataset.format,
     }
-    session = _Session(settings, dataset, n_threads, solving)  # splits, so that what cannot be split leaves no folder
+    share = 0.0 if settings.folds else settings.validation
+    material = made_material(settings, dataset, share, n_threads, cache, reading)
+    session = _Session(settings, material, n_threads, solving)  # splits, so that what cannot be split leaves no folder
     loss = str(settings.classifier.get("loss", "softmax"))
     run = RunFolder.create(out or make_run_folder(settings.source, f"sweep-{loss}", Path("runs")), record)
     try:
@@ -149,7 +158,9 @@ def resume_sweep(
         check_unfinished(run, "sweep")
         settings = _settings_from(path, run.settings())
         dataset = read_again(run, settings, "sweep", n_threads, cache, reading)
-        return _Session(settings, dataset, n_threads, solving).run(run)
+        share = 0.0 if settings.folds else settings.validation
+        material = made_material(settings, dataset, share, n_threads, cache, reading)
+        return _Session(settings, material, n_threads, solving).run(run)
     finally:
         run.close()
 
@@ -160,11 +171,12 @@ class _Session:
     def __init__(
         self,
         settings: SweepSettings,
-        dataset: Dataset,
+        material: Material,
         n_threads: int | None,
         solving: Callable[[str, Progress], None] | None,
     ) -> None:
-        self.settings, self.dataset, self.n_threads, self.solving = settings, dataset, n_threads, solving
+        self.settings, self.material, self.n_threads, self.solving = settings, material, n_threads, solving
+        dataset = self.dataset = material.dataset
         self.part_name = ""
         share = 0.0 if settings.folds else settings.validation
         parts = split_dataset(dataset, validation=share, seed=settings.seed)
@@ -175,7 +187,7 @@ class _Session:
         self.own_validation = dataset.validation is not None and not settings.folds
         if settings.folds:
             self.folds = stratified_folds(self.train.y, settings.folds, settings.seed)
-        self.classifier = made_classifier(settings, dataset, n_threads)
+        self.classifier = made_classifier(settings, material, n_threads)
         self.classifier.classes_ = np.array(dataset.class_names)
         self.classifier.image_shape_ = dataset.image_shape
 
@@ -283,7 +295,7 @@ class _Session:
             "passes": sum(part.passes for part in choice.parts) + classifier.solution_.passes,
             "status": classifier.status_.name.lower(),
             "status_text": classifier.status_.value,
-            **circumstances(classifier, self.dataset, self.train),
+            **circumstances(classifier, self.material, self.train),
             "n_train": trained.n_images,
             "n_validation": len(self.train.y) if self.validation is None else self.validation.n_images,
             "n_test": tested.n_images,

@@ -14,22 +14,27 @@ from linprobe.certificate import Certificate
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import model_bytes
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
-from linprobe.data.splits import Split, train_validation_test
+from linprobe.data.splits import train_validation_test
 from linprobe.errors import LinprobeError, RunError
+from linprobe.features.base import FeatureMap
 from linprobe.optimizers.base import Epoch, State, Status
 from linprobe.runs.evaluation import measure
+from linprobe.runs.features import map_dataset, requested
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row
 
 __all__ = [
     "Interrupted",
+    "Material",
     "RunResult",
     "TrainSettings",
     "absolute_source",
     "certificate_record",
+    "check_features",
     "check_unfinished",
     "circumstances",
     "finite",
     "made_classifier",
+    "made_material",
     "read_again",
     "read_source",
     "resume",
@@ -52,6 +57,7 @@ class TrainSettings:
         validation: share of the training images held out, 0..1; a validation split of the source is used as it is.
         image_size: (height, width) to which pictures are resized, or None.
         on_bad_image: "fail" or "skip".
+        features, feature_options: what the pictures are turned into, as `feature_map` takes them.
     """
 
     source: str
@@ -60,6 +66,8 @@ class TrainSettings:
     validation: float = 0.0
     image_size: tuple[int, int] | None = None
     on_bad_image: Literal["fail", "skip"] = "fail"
+    features: str = "pixels"
+    feature_options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,7 @@ def train(
     if out is not None:
         check_free(out)
     LinearModel(**settings.classifier).check_parameters()  # before a source is read that may be large
+    check_features(settings)
     dataset = read_source(settings, n_threads, cache, reading)
     settings = replace(settings, source=absolute_source(settings.source))
     record = {
@@ -115,10 +124,10 @@ def train(
         "fingerprint": dataset.fingerprint,
         "format": dataset.format,
     }
-    split = train_validation_test(dataset, settings.validation, settings.seed)
+    material = made_material(settings, dataset, settings.validation, n_threads, cache, reading)
     path = out or make_run_folder(settings.source, str(settings.classifier.get("loss", "softmax")), Path("runs"))
     run = RunFolder.create(path, record)
-    session = _Session(run, settings, dataset, split, n_threads, training)
+    session = _Session(run, settings, material, n_threads, training)
     try:
         return session.run(None)
     except LinprobeError:
@@ -150,8 +159,8 @@ def resume(
         settings = _settings_from(path, run.settings())
         progress = run.read_progress()
         dataset = read_again(run, settings, "run", n_threads, cache, reading)
-        split = train_validation_test(dataset, settings.validation, settings.seed)
-        return _Session(run, settings, dataset, split, n_threads, training).run(progress)
+        material = made_material(settings, dataset, settings.validation, n_threads, cache, reading)
+        return _Session(run, settings, material, n_threads, training).run(progress)
     finally:
         run.close()
 
@@ -163,12 +172,12 @@ class _Session:
         self,
         run: RunFolder,
         settings: TrainSettings,
-        dataset: Dataset,
-        split: Split,
+        material: Material,
         n_threads: int | None,
         tell: Callable[[Epoch], None] | None,
     ) -> None:
-        self.run_folder, self.settings, self.dataset, self.split = run, settings, dataset, split
+        self.run_folder, self.settings, self.material = run, settings, material
+        self.split = train_validation_test(material.dataset, settings.validation, settings.seed)
         self.n_threads, self.tell = n_threads, tell
         self.trace: list[str] = []
         self.last: Epoch | None = None
@@ -180,7 +189,7 @@ class _Session:
         if progress is not None:
             self.trace, start = progress
         split = self.split
-        classifier = made_classifier(self.settings, self.dataset, self.n_threads)
+        classifier = made_classifier(self.settings, self.material, self.n_threads)
         try:
             classifier.fit_sets(split.train, split.validation, start=start, callback=self._record)
             self._write_progress()
@@ -257,7 +266,7 @@ class _Session:
             "status_text": solution.status.value,
             "certificate": certificate_record(classifier.certificate_),
             "chosen": solution.chosen,
-            **circumstances(classifier, self.dataset, split.train),
+            **circumstances(classifier, self.material, split.train),
             "n_train": trained.n_images,
             "n_validation": 0 if validated is None else validated.n_images,
             "n_test": tested.n_images,
@@ -277,6 +286,48 @@ class RunSettings(Protocol):
     def seed(self) -> int: ...
     @property
     def classifier(self) -> dict[str, Any]: ...
+    @property
+    def features(self) -> str: ...
+    @property
+    def feature_options(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run learns from: the dataset, of pictures, of given vectors, or of features of its pictures.
+
+    Attributes:
+        features: what made the features, fitted; None where the dataset is as it was read.
+        seconds: that took.
+    """
+
+    dataset: Dataset
+    features: FeatureMap | None = None
+    seconds: float = 0.0
+
+
+def check_features(settings: RunSettings) -> None:
+    """Raise ParameterError for features that do not exist, before a source is read that may be large."""
+    requested(settings.features, settings.feature_options)
+
+
+def made_material(
+    settings: RunSettings,
+    dataset: Dataset,
+    validation: float,
+    n_threads: int | None,
+    cache: bool,
+    reading: ProgressCallback | None,
+) -> Material:
+    """The dataset as the features make it; they learn from what is neither held out nor tested on."""
+    features = requested(settings.features, settings.feature_options)
+    if features is None:
+        return Material(dataset)
+    train = train_validation_test(dataset, validation, settings.seed).train
+    mapped = map_dataset(
+        dataset, train, features, seed=settings.seed, cache=cache, n_threads=n_threads, progress=reading
+    )
+    return Material(mapped.dataset, mapped.features, mapped.seconds)
 
 
 def read_source(settings: RunSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None) -> Dataset:
@@ -323,23 +374,30 @@ def read_again(
     return dataset
 
 
-def made_classifier(settings: RunSettings, dataset: Dataset, n_threads: int | None) -> LinearModel:
-    """The classifier that a run trains; preprocess "auto" centres vectors, too."""
+def made_classifier(settings: RunSettings, material: Material, n_threads: int | None) -> LinearModel:
+    """The classifier that a run trains; preprocess "auto" centres vectors, too, and standardises features."""
     parameters = dict(settings.classifier)
-    if dataset.image_shape is None and parameters.get("preprocess", "auto") == "auto":
+    if material.dataset.image_shape is None and parameters.get("preprocess", "auto") == "auto":
         # a network's vectors share a large mean: left in, it is the one direction that sets the learning rate
-        parameters["preprocess"] = "center"
-    return LinearModel(**parameters, random_state=settings.seed, n_threads=n_threads)
+        parameters["preprocess"] = "center" if material.features is None else "standardize"
+    model = LinearModel(**parameters, random_state=settings.seed, n_threads=n_threads)
+    model.features_ = material.features
+    return model
 
 
-def circumstances(classifier: LinearModel, dataset: Dataset, train: LabelledSet) -> dict[str, Any]:
+def circumstances(classifier: LinearModel, material: Material, train: LabelledSet) -> dict[str, Any]:
     """What metrics of every kind of run tell of the objective and the source."""
     objective = classifier.objective_of(train.X, train.y, train.rows, None)
+    dataset, features = material.dataset, material.features
+    shape = dataset.image_shape if features is None else features.image_shape
     return {
+        "features": "pixels" if features is None else features.spec,
+        "n_features": int(train.X.shape[1]),
+        "feature_seconds": material.seconds,
         "equivalents": [line.strip() for line in objective.describe().splitlines()],
         "skipped_images": len(dataset.skipped),
         "n_classes": len(dataset.class_names),
-        "image_shape": None if dataset.image_shape is None else list(dataset.image_shape),
+        "image_shape": None if shape is None else list(shape),
     }
 
 

@@ -1,0 +1,70 @@
+"""A feature map averaged over each picture and its mirror image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.features.base import FeatureMap
+from linprobe.features.parse import map_class
+from linprobe.shapes import Pixels
+
+__all__ = ["MirroredMap"]
+
+
+@final
+@dataclass
+class MirroredMap(FeatureMap):
+    """(phi(x) + phi(x mirrored)) / 2, with the D of phi.
+
+    Where mirroring a picture only exchanges features, as with pixels, hog and color, this is the same as training on
+    the pictures and their mirror images: an optimum gives exchanged features the same weight, since the objective is
+    convex and does not change when they are exchanged, and the scores are those of the mean.
+
+    Args:
+        inner: phi.
+    """
+
+    inner: FeatureMap
+
+    name = "mirrored"
+
+    @property
+    def spec(self) -> str:
+        """That of phi."""
+        return self.inner.spec
+
+    @property
+    def n_features(self) -> int:
+        """D, once fitted."""
+        return self.inner.n_features
+
+    def _fit(self, images: Pixels, seed: int) -> None:
+        self.inner.fit(images, seed)
+
+    def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
+        mean = self.inner.transform(images)
+        mean += self.inner.transform(images[:, :, ::-1])
+        mean *= np.float32(0.5)
+        return mean
+
+    def settings(self) -> dict[str, Any]:
+        """{"inner": {"name": ..., "settings": {...}}}, as JSON values."""
+        return {"inner": {"name": self.inner.name, "settings": self.inner.settings()}}
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What phi has learnt."""
+        return self.inner.tensors()
+
+    @classmethod
+    def restored(
+        cls, settings: dict[str, Any], image_shape: tuple[int, int, int], tensors: dict[str, npt.NDArray[Any]]
+    ) -> Self:
+        """The fitted map with these `settings()`, `image_shape` and `tensors()`."""
+        inner = settings["inner"]
+        made = cls(map_class(inner["name"]).restored(inner["settings"], image_shape, tensors))
+        made.image_shape = image_shape
+        return made

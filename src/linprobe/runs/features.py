@@ -1,0 +1,216 @@
+"""The features of a run: pictures mapped block by block on all cores, and kept beside the decoded pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, ProgressCallback
+from linprobe.data.cache import Decoded, Filling, cache_key, load
+from linprobe.errors import IncompatibleError
+from linprobe.features.base import FeatureMap
+from linprobe.features.parse import feature_map
+
+__all__ = ["Mapped", "map_dataset", "map_images", "requested"]
+
+BLOCK = 128
+"""Pictures mapped at once."""
+
+DTYPE = np.dtype(np.float16)
+"""Of the numbers that are kept: eleven bits, and half the bytes to read in every pass."""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A dataset of features.
+
+    Attributes:
+        dataset: its sets hold vectors.
+        features: what made them, fitted.
+        seconds: to fit and to map, or to find them in the cache.
+    """
+
+    dataset: Dataset
+    features: FeatureMap
+    seconds: float
+
+
+def requested(spec: str, options: dict[str, Any]) -> FeatureMap | None:
+    """The features that are asked for, not fitted; None for the pixels as they are, which need no map.
+
+    Raises:
+        ParameterError: they do not exist, or an option is not theirs.
+    """
+    if spec == "pixels" and not options.get("mirror"):
+        feature_map(spec, **options)  # refuses what pixels have no use for
+        return None
+    return feature_map(spec, **options)
+
+
+def map_dataset(
+    dataset: Dataset,
+    train: LabelledSet,
+    features: FeatureMap,
+    *,
+    seed: int = 0,
+    cache: bool = True,
+    n_threads: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Mapped:
+    """`dataset` with every picture mapped by `features`, which are fitted to the pictures of `train` alone.
+
+    Args:
+        dataset: of pictures.
+        train: the pictures that may be learnt from: neither held out nor of the test split.
+        features: not fitted yet.
+        seed: of what the features draw at random.
+        cache: whether the features are kept in the cache folder, and those that are there are used.
+        n_threads: None for one per core. The result does not depend on it.
+        progress: told how many pictures are mapped.
+    Raises:
+        IncompatibleError: the dataset holds no pictures, or the numbers are too large for float16.
+        LinprobeError: the features do not suit the pictures.
+    """
+    begun = time.perf_counter()
+    parts = [(name, part) for name in ("train", "validation", "test") if (part := getattr(dataset, name)) is not None]
+    for _, part in parts:
+        if not isinstance(part, ImageSet):
+            raise IncompatibleError(
+                f"{dataset.source}: {features.spec} maps pictures, and this source holds vectors; use pixels."
+            )
+    assert isinstance(train, ImageSet)
+    with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+        features.fit(_Picked(train).all(), seed)
+    key = cache_key("features", dataset.fingerprint, _digest(features), [(name, _digest_rows(p)) for name, p in parts])
+    found = load(key) if cache else None
+    if found is None:
+        sets = [part for _, part in parts]
+        with _store(key, cache, (sum(part.n_images for part in sets), features.n_features)) as store:
+            _fill(store.X, sets, features, n_threads, progress)
+            X = store.kept()
+    else:
+        X = found.pixels
+    mapped: dict[str, EmbeddingSet] = {}
+    start = 0
+    for name, part in parts:
+        rows = np.arange(start, start + part.n_images)
+        mapped[name] = EmbeddingSet(X, part.y, part.class_names, part.source, rows, part.names)
+        start += part.n_images
+    made = replace(dataset, train=mapped["train"], validation=mapped.get("validation"), test=mapped.get("test"))
+    return Mapped(made, features, time.perf_counter() - begun)
+
+
+def map_images(
+    images: ImageSet, features: FeatureMap, n_threads: int | None = None, progress: ProgressCallback | None = None
+) -> EmbeddingSet:
+    """The features of all pictures of a set, in memory; `features` are fitted.
+
+    Raises:
+        ShapeError: the pictures have another size than those of the training.
+    """
+    X = np.empty((images.n_images, features.n_features), DTYPE)
+    _fill(X, [images], features, n_threads, progress)
+    return EmbeddingSet(X, images.y, images.class_names, images.source, None, images.names)
+
+
+class _Picked:
+    """The pictures of a set by position 0..N-1, wherever they lie."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self.images, self.rows = images.images, images.rows
+
+    def at(self, positions: npt.NDArray[np.int64] | slice) -> npt.NDArray[np.uint8]:
+        return self.images[positions] if self.rows is None else self.images[self.rows[positions]]
+
+    def all(self) -> npt.NDArray[np.uint8]:
+        """All of them: the array itself where none is left out."""
+        whole = self.rows is None or (len(self.rows) == len(self.images) and bool((np.diff(self.rows) == 1).all()))
+        return self.images if whole else self.images[self.rows]
+
+
+def _fill(
+    X: npt.NDArray[Any],
+    sets: list[ImageSet],
+    features: FeatureMap,
+    n_threads: int | None,
+    progress: ProgressCallback | None,
+) -> None:
+    """Write the features of all pictures into X, block by block."""
+    blocks, start = [], 0
+    for images in sets:
+        picked = _Picked(images)
+        blocks += [
+            (start + first, picked, slice(first, min(first + BLOCK, images.n_images)))
+            for first in range(0, images.n_images, BLOCK)
+        ]
+        start += images.n_images
+
+    def work(block: tuple[int, _Picked, slice]) -> int:
+        at, picked, positions = block
+        values = features.transform(picked.at(positions))
+        with np.errstate(over="ignore"):
+            X[at : at + len(values)] = values
+        if not np.isfinite(X[at : at + len(values)]).all():
+            raise IncompatibleError(
+                f"{features.spec}: a feature is NaN or beyond the 65,504 of float16; scale the features down."
+            )
+        return len(values)
+
+    done = 0
+    with threadpool_limits(1), ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0))) as workers:
+        futures = [workers.submit(work, block) for block in blocks]
+        try:
+            for future in futures:
+                done += future.result()
+                if progress is not None:
+                    progress(f"computing features ({features.spec})", done, start)
+        except BaseException:  # Ctrl-C or an error: what has not begun is left undone
+            workers.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+class _Store:
+    """Room for the features: in memory, or a file of the cache that is there when it is whole."""
+
+    def __init__(self, X: npt.NDArray[Any], filling: Filling | None) -> None:
+        self.X, self._filling = X, filling
+
+    def kept(self) -> npt.NDArray[Any]:
+        """The features as they are kept: a read-only memory map, or the array itself."""
+        if self._filling is None:
+            return self.X
+        decoded = Decoded(self.X, np.zeros(len(self.X), np.int64), (), (), (), ())
+        return self._filling.finish(decoded, self.X).pixels
+
+
+@contextmanager
+def _store(key: str, cache: bool, shape: tuple[int, int]) -> Iterator[_Store]:
+    if not cache:
+        yield _Store(np.empty(shape, DTYPE), None)
+        return
+    with Filling.start(key) as filling:
+        yield _Store(filling.allocate(shape, DTYPE), filling)
+
+
+def _digest(features: FeatureMap) -> str:
+    """Of all that decides the numbers."""
+    digest = hashlib.sha256(json.dumps([features.name, features.settings(), features.image_shape]).encode())
+    for name, tensor in sorted(features.tensors().items()):
+        digest.update(name.encode() + np.ascontiguousarray(tensor).tobytes())
+    return digest.hexdigest()
+
+
+def _digest_rows(images: LabelledSet) -> str:
+    rows = np.arange(images.n_images) if images.rows is None else images.rows
+    return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
