@@ -92,8 +92,8 @@ def test_the_colours_of_the_circle(colour, hue, saturation):
 @pytest.mark.parametrize("soft", [True, False])
 def test_grey_pictures_have_all_in_the_first_bin(soft):
     grey = PICTURES[..., 0]
-    expected = np.zeros((4, 200), dtype=np.float32)
-    expected[:, ::50] = 1.0  # each of the four regions
+    expected = np.zeros((4, 800), dtype=np.float32)
+    expected[:, ::50] = 1.0  # of each of the 16 regions
     assert_array_equal(ColorMap(soft=soft).fit(grey).transform(grey), expected)
     as_colours = np.repeat(grey[..., None], 3, axis=3)
     assert_array_equal(ColorMap(soft=soft).fit(as_colours).transform(as_colours), expected)

@@ -25,8 +25,8 @@ class JoinedMap(FeatureMap):
         maps: at least one; fitted with the same pictures and the same seed.
     Example:
         >>> pictures = np.zeros((1, 16, 16, 3), dtype=np.uint8)
-        >>> JoinedMap([HogMap(scales=1), ColorMap()]).fit(pictures).transform(pictures).shape
-        (1, 632)
+        >>> JoinedMap([HogMap(scales=1), ColorMap(grid=1)]).fit(pictures).transform(pictures).shape
+        (1, 482)
     """
 
     maps: list[FeatureMap]

@@ -18,16 +18,13 @@ FEATURE_MAPS = {
     "patches": ("linprobe.features.patches", "PatchesMap"),
     "onnx": ("linprobe.features.onnx", "OnnxMap"),
 }
-"""Each map by its name: the module and the class. A map of your own needs a line here, and nothing else."""
+"""Each map by its name: the module and the class. A map of your own needs an entry here, and nothing else."""
 
 MADE = {
     "joined": ("linprobe.features.joined", "JoinedMap"),
     "mirrored": ("linprobe.features.mirrored", "MirroredMap"),
 }
 """What a "+" and `mirror` make; a model file names them, a user does not."""
-
-CHOICES = ", ".join("onnx:FILE" if name == "onnx" else name for name in FEATURE_MAPS)
-
 
 def map_class(name: str) -> type[FeatureMap]:
     """The class of the feature map called `name`, as in `FeatureMap.name`; "joined" and "mirrored" included.
@@ -90,7 +87,8 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
 
 
 def _unknown(name: str) -> ParameterError:
-    return ParameterError(f"features = {name!r}; expected one of {CHOICES}, or several joined by +, as hog+color.")
+    choices = ", ".join("onnx:FILE" if known == "onnx" else known for known in FEATURE_MAPS)
+    return ParameterError(f"features = {name!r}; expected one of {choices}, or several joined by +, as hog+color.")
 
 
 def _parts(spec: str) -> list[str]:

@@ -136,7 +136,7 @@ class ColorHistogram(ImageTransformer):
         self,
         hue_bins: int = 10,
         saturation_bins: int = 5,
-        grid: int = 2,
+        grid: int = 4,
         *,
         soft: bool = True,
         root: bool = True,

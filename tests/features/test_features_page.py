@@ -1,0 +1,35 @@
+"""docs/features.md: its code runs, and its tables name the parameters and defaults that there are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from linprobe.features.color import ColorMap
+from linprobe.features.hog import HogMap
+from linprobe.features.onnx import KEYS
+from linprobe.features.parse import FEATURE_MAPS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
+
+
+def test_the_code_blocks_run_one_after_the_other():
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 3
+    # a dataclass looks for the module it is defined in
+    exec(compile("\n".join(blocks), "features.md", "exec", dont_inherit=True), {"__name__": __name__})
+
+
+@pytest.mark.parametrize("kind", [HogMap, ColorMap])
+def test_each_parameter_is_named_with_its_default(kind):
+    section = PAGE.split(f"\n## {kind.name}\n")[1].split("\n## ")[0]
+    told = dict(re.findall(r"^\| `(\w+)` \| ([\w.]+) \|", section, flags=re.MULTILINE))
+    assert told == {f.name: str(f.default).lower() for f in fields(kind) if f.init}
+
+
+def test_each_map_and_each_key_of_the_metadata_is_named():
+    assert set(re.findall(r"^\| `(\w+)[:`]", PAGE.split("\n## ")[0], flags=re.MULTILINE)) == FEATURE_MAPS.keys()
+    assert tuple(re.findall(r"^\| `linprobe\.(\w+)` \|", PAGE, flags=re.MULTILINE)) == KEYS
