@@ -16,8 +16,11 @@ from linprobe.shapes import Pixels
 
 __all__ = ["PatchesMap"]
 
-SAMPLE = 100_000
-"""Patches from which the whitening, and k-means, are learnt."""
+SAMPLE, SHARE = 100_000, 100
+"""Patches from which the whitening, and k-means, are learnt, at most; and for each of the dictionary."""
+
+FEWEST = 10_000
+"""At least."""
 
 ROUNDS = 10
 """Of k-means."""
@@ -118,7 +121,8 @@ class PatchesMap(FeatureMap):
             raise ParameterError(f"size = {self.size}; expected patches of at most 1,024 numbers.")
         self._regions()
         random = np.random.Generator(np.random.PCG64(seed))
-        sample = self._normalised(self._drawn(images, SAMPLE, random))
+        n_sample = min(max(SHARE * self.patches, FEWEST), SAMPLE)
+        sample = self._normalised(self._drawn(images, n_sample, random))
         both = np.concatenate([sample, self._mirrored(sample)]) if self.mirror else sample
         centre = both.mean(axis=0, dtype=np.float64)
         moment = (both.T.astype(np.float64) @ both) / len(both) - np.outer(centre, centre)
@@ -165,13 +169,14 @@ class PatchesMap(FeatureMap):
             which = np.sort(random.integers(0, len(images), left))
             top = random.integers(0, height - self.size + 1, left)
             side = random.integers(0, width - self.size + 1, left)
-            found = np.empty((left, self.size, self.size, channels), np.float32)
-            for i, (n, y, x) in enumerate(zip(which.tolist(), top.tolist(), side.tolist(), strict=True)):
-                found[i] = images[n, y : y + self.size, x : x + self.size]
-            flat = found.reshape(left, -1).var(axis=1) <= FLAT
+            within = np.arange(self.size)
+            rows, columns = top[:, None, None] + within[:, None], side[:, None, None] + within
+            found = (
+                images[which[:, None, None], rows, columns].astype(np.float32).reshape(left, self.size**2 * channels)
+            )
             if attempt < ATTEMPTS - 1:
-                found = found[~flat]
-            kept.append(found.reshape(len(found), -1))
+                found = found[found.var(axis=1) > FLAT]
+            kept.append(found)
             left -= len(found)
             if left == 0:
                 break
@@ -203,7 +208,9 @@ def _spherical_k_means(Z: Singles, k: int, random: np.random.Generator) -> Singl
         for start in range(0, len(Z), 4096):
             rows = Z[start : start + 4096]
             nearest = (rows @ centres.T).argmax(axis=1)
-            np.add.at(sums, nearest, rows)
+            order = np.argsort(nearest, kind="stable")
+            present, first = np.unique(nearest[order], return_index=True)
+            sums[present] += np.add.reduceat(rows[order], first, axis=0, dtype=np.float64)
             counts += np.bincount(nearest, minlength=k)
         empty = counts == 0
         sums[empty] = Z[random.integers(0, len(Z), int(empty.sum()))]
