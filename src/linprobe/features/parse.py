@@ -23,6 +23,7 @@ FEATURE_MAPS = {
 JOINED = ("linprobe.features.joined", "JoinedMap")
 """What a "+" makes; a model file names it, a user does not."""
 
+
 def map_class(name: str) -> type[FeatureMap]:
     """The class of the feature map called `name`, as in `FeatureMap.name`; "joined" included.
 
