@@ -43,8 +43,8 @@ class HogMap(FeatureMap):
     share half a turn, so that light on dark counts like dark on light; signed ones share the full turn. Rows and
     columns that do not fill a cell, at the bottom and at the right, only serve as neighbours.
 
-    The defaults are those of the highest accuracy for their number of features on held-out CIFAR-10 pictures
-    (docs/features.md); Dalal and Triggs have 9 unsigned orientations, cells of 8 and no square root for people.
+    The defaults were chosen on CIFAR-10 (docs/features.md tells how, with figures). Dalal and Triggs, who looked for
+    people in large pictures, have 9 unsigned orientations, cells of 8 pixels, one scale, no square root and clip 0.2.
 
     Args:
         cell_size: pixels along each side of a cell.
