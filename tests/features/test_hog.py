@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -132,12 +133,21 @@ def test_a_picture_smaller_than_a_block_is_refused_in_one_line():
         ({"cell_size": 0}, "cell_size = 0; expected a whole number >= 1"),
         ({"block_size": 1.5}, "block_size = 1.5; expected a whole number"),
         ({"orientations": True}, "orientations = True; expected a whole number"),
-        ({"clip": 0.0}, "clip = 0.0; expected a finite number > 0"),
+        ({"cell_size": "4"}, "cell_size = '4'; expected a whole number"),
+        ({"signed": "no"}, "signed = 'no'; expected True or False"),
+        ({"clip": 0.0}, "clip = 0.0; expected a number > 0 and <= 1"),
+        ({"clip": float("nan")}, "clip = nan; expected a number > 0"),
+        ({"clip": "half"}, "clip = 'half'; expected a number > 0"),
     ],
 )
 def test_parameters_out_of_range_are_refused(parameters, message):
     with pytest.raises(ParameterError, match=message):
         HogMap(**parameters)
+
+
+def test_numpys_numbers_become_json_values():
+    hog = HogMap(cell_size=np.int64(4), signed=np.bool_(True), clip=np.float64(0.5))
+    assert json.loads(json.dumps(hog.settings())) == hog.settings()
 
 
 def test_other_pictures_than_those_of_fit_are_refused():

@@ -71,6 +71,11 @@ def test_pixels_in_a_join_are_divided_by_255():
     assert_allclose(found, PICTURES.reshape(6, -1) / 255.0, atol=1e-7)
 
 
+def test_no_pictures_are_no_rows():
+    joined = feature_map("pixels+color+hog").fit(PICTURES)
+    assert joined.transform(PICTURES[:0]).shape == (0, joined.n_features)
+
+
 def test_an_option_goes_to_every_map_that_has_it():
     joined = feature_map("hog+color", root=False, hue_bins=4)
     assert joined.maps == [HogMap(root=False), ColorMap(root=False, hue_bins=4)]

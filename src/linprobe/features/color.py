@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from linprobe.errors import ParameterError
 from linprobe.features.base import FeatureMap
-from linprobe.features.hog import check_counts, split_evenly
+from linprobe.features.hog import split_evenly
+from linprobe.features.parameters import count, flag
 from linprobe.shapes import Floats, Pixels
 
 __all__ = ["ColorMap", "hue_and_saturation"]
@@ -53,7 +54,11 @@ class ColorMap(FeatureMap):
     name = "color"
 
     def __post_init__(self) -> None:
-        check_counts(hue_bins=self.hue_bins, saturation_bins=self.saturation_bins, grid=self.grid)
+        self.hue_bins = count("hue_bins", self.hue_bins)
+        self.saturation_bins = count("saturation_bins", self.saturation_bins)
+        self.grid = count("grid", self.grid)
+        self.soft = flag("soft", self.soft)
+        self.root = flag("root", self.root)
 
     @property
     def n_features(self) -> int:

@@ -39,6 +39,6 @@ class IntensityMap(FeatureMap):
         """Nothing is learnt."""
 
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
-        rows = images.reshape(len(images), -1).astype(np.float32)
+        rows = images.reshape(len(images), self.n_features).astype(np.float32)
         rows /= 255.0
         return rows

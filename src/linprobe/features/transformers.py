@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from linprobe.features.base import FeatureMap
 from linprobe.features.color import ColorMap
-from linprobe.features.hog import HogMap, check_counts
+from linprobe.features.hog import HogMap
 from linprobe.features.onnx import OnnxMap
+from linprobe.features.parameters import count
 
 __all__ = ["HOG", "ColorHistogram", "ImageTransformer", "OnnxEmbedding"]
 
@@ -47,7 +48,7 @@ class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         """
         parameters = self.get_params(deep=False)
         if parameters.pop("n_threads") is not None:
-            check_counts(n_threads=self.n_threads)
+            count("n_threads", self.n_threads)
         self.map_ = self._map(parameters).fit(np.asarray(X))
         return self
 
