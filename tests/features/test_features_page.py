@@ -12,6 +12,7 @@ from linprobe.features.color import ColorMap
 from linprobe.features.hog import HogMap
 from linprobe.features.onnx import KEYS
 from linprobe.features.parse import FEATURE_MAPS
+from linprobe.features.patches import PatchesMap
 
 PAGE = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
 
@@ -23,10 +24,10 @@ def test_the_code_blocks_run_one_after_the_other():
     exec(compile("\n".join(blocks), "features.md", "exec", dont_inherit=True), {"__name__": __name__})
 
 
-@pytest.mark.parametrize("kind", [HogMap, ColorMap])
+@pytest.mark.parametrize("kind", [HogMap, ColorMap, PatchesMap])
 def test_each_parameter_is_named_with_its_default(kind):
     section = PAGE.split(f"\n## {kind.name}\n")[1].split("\n## ")[0]
-    told = dict(re.findall(r"^\| `(\w+)` \| ([\w.]+) \|", section, flags=re.MULTILINE))
+    told = dict(re.findall(r"^\| `(\w+)` \| ([\w.-]+) \|", section, flags=re.MULTILINE))
     assert told == {f.name: str(f.default).lower() for f in fields(kind) if f.init}
 
 

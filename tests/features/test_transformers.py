@@ -16,10 +16,11 @@ from sklearn.pipeline import make_pipeline, make_union
 
 from linprobe import LinearClassifier
 from linprobe.errors import ParameterError, ShapeError
-from linprobe.features import HOG, ColorHistogram, OnnxEmbedding
+from linprobe.features import HOG, ColorHistogram, OnnxEmbedding, Patches
 from linprobe.features.color import ColorMap
 from linprobe.features.hog import HogMap
 from linprobe.features.onnx import OnnxMap
+from linprobe.features.patches import PatchesMap
 
 RANDOM = np.random.default_rng(0)
 PICTURES = RANDOM.integers(0, 256, (600, 16, 16, 3), dtype=np.uint8)
@@ -35,10 +36,15 @@ def bars(n_images: int) -> tuple[np.ndarray, np.ndarray]:
     return pictures, np.array(["lies", "stands"])[y]
 
 
-@pytest.mark.parametrize(("transformer", "kind"), [(HOG, HogMap), (ColorHistogram, ColorMap), (OnnxEmbedding, OnnxMap)])
+@pytest.mark.parametrize(
+    ("transformer", "kind"),
+    [(HOG, HogMap), (ColorHistogram, ColorMap), (OnnxEmbedding, OnnxMap), (Patches, PatchesMap)],
+)
 def test_parameters_and_their_defaults_are_those_of_the_map(transformer, kind):
     signature = inspect.signature(transformer)
-    own = {name: entry.default for name, entry in signature.parameters.items() if name != "n_threads"}
+    own = {
+        name: entry.default for name, entry in signature.parameters.items() if name not in ("n_threads", "random_state")
+    }
     assert own.keys() == {f.name for f in fields(kind) if f.init}
     for f in fields(kind):
         if f.init and own[f.name] is not inspect.Parameter.empty:
@@ -50,6 +56,12 @@ def test_parameters_and_their_defaults_are_those_of_the_map(transformer, kind):
 def test_a_transformer_gives_what_the_map_gives(transformer, kind, n_threads):
     found = transformer(n_threads=n_threads).fit_transform(PICTURES)
     assert_array_equal(found, kind().fit(PICTURES).transform(PICTURES))
+
+
+def test_patches_draw_by_their_seed():
+    one, two = (Patches(patches=10, size=3, random_state=seed).fit_transform(PICTURES) for seed in (0, 1))
+    assert_array_equal(one, PatchesMap(patches=10, size=3).fit(PICTURES, seed=0).transform(PICTURES))
+    assert not np.array_equal(one, two)
 
 
 def test_a_pipeline_learns_the_direction_of_a_bar_wherever_it_is():

@@ -1,8 +1,8 @@
 """Features: pictures to the rows of X, by an affine map that an engine applies to pixels, or as new numbers.
 
-feature_map(spec)                     "hog+color" -> a FeatureMap: fit(images), transform(images)
-Pixels                                the affine map of the pixels
-HOG, ColorHistogram, OnnxEmbedding    the same maps for scikit-learn, imported when they are first used
+feature_map(spec)                              "hog+color" -> a FeatureMap: fit(images), transform(images)
+Pixels                                         the affine map of the pixels
+HOG, ColorHistogram, Patches, OnnxEmbedding    the same maps for scikit-learn, imported when they are first used
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from linprobe.features.parse import feature_map
 from linprobe.features.pixels import Pixels
 
 if TYPE_CHECKING:
-    from linprobe.features.transformers import HOG, ColorHistogram, OnnxEmbedding
+    from linprobe.features.transformers import HOG, ColorHistogram, OnnxEmbedding, Patches
 
-__all__ = ["HOG", "Affine", "ColorHistogram", "FeatureMap", "OnnxEmbedding", "Pixels", "feature_map"]
+__all__ = ["HOG", "Affine", "ColorHistogram", "FeatureMap", "OnnxEmbedding", "Patches", "Pixels", "feature_map"]
 
-_TRANSFORMERS = ("HOG", "ColorHistogram", "OnnxEmbedding")
+_TRANSFORMERS = ("HOG", "ColorHistogram", "OnnxEmbedding", "Patches")
 
 
 def __getattr__(name: str) -> Any:

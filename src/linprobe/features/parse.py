@@ -27,7 +27,6 @@ MADE = {
 """What a "+" and `mirror` make; a model file names them, a user does not."""
 
 
-
 def map_class(name: str) -> type[FeatureMap]:
     """The class of the feature map called `name`, as in `FeatureMap.name`; "joined" and "mirrored" included.
 

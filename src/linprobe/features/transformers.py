@@ -17,8 +17,9 @@ from linprobe.features.color import ColorMap
 from linprobe.features.hog import HogMap
 from linprobe.features.onnx import OnnxMap
 from linprobe.features.parameters import count
+from linprobe.features.patches import PatchesMap
 
-__all__ = ["HOG", "ColorHistogram", "ImageTransformer", "OnnxEmbedding"]
+__all__ = ["HOG", "ColorHistogram", "ImageTransformer", "OnnxEmbedding", "Patches"]
 
 BLOCK = 256
 """Pictures that a thread takes at once."""
@@ -27,7 +28,7 @@ BLOCK = 256
 class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A feature map for scikit-learn: pictures X (N, height, width, channels) or (N, height, width) uint8.
 
-    Every parameter of the constructor but `n_threads` is one of the map.
+    Every parameter of the constructor but `n_threads` and `random_state` is one of the map.
 
     Attributes:
         map_: the fitted FeatureMap.
@@ -49,7 +50,8 @@ class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         parameters = self.get_params(deep=False)
         if parameters.pop("n_threads") is not None:
             count("n_threads", self.n_threads)
-        self.map_ = self._map(parameters).fit(np.asarray(X))
+        seed = parameters.pop("random_state", 0)
+        self.map_ = self._map(parameters).fit(np.asarray(X), seed=seed)
         return self
 
     def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -152,6 +154,52 @@ class ColorHistogram(ImageTransformer):
 
     def _map(self, parameters: dict[str, Any]) -> FeatureMap:
         return ColorMap(**parameters)
+
+
+@final
+class Patches(ImageTransformer):
+    """Responses to a dictionary of patches: `PatchesMap` for scikit-learn.
+
+    Args:
+        patches, size, stride, grid, pooling, overlapping, dictionary, mirror, threshold, whitening, epsilon: as in
+            `PatchesMap`.
+        random_state: seed of what is drawn, an int >= 0.
+        n_threads: threads that compute; None for one per core.
+    """
+
+    def __init__(
+        self,
+        patches: int = 2000,
+        size: int = 6,
+        *,
+        stride: int = 1,
+        grid: int = 2,
+        pooling: str = "average",
+        overlapping: bool = True,
+        dictionary: str = "patches",
+        mirror: bool = False,
+        threshold: float = 0.2,
+        whitening: float = 0.1,
+        epsilon: float = 10.0,
+        random_state: int = 0,
+        n_threads: int | None = None,
+    ) -> None:
+        self.patches = patches
+        self.size = size
+        self.stride = stride
+        self.grid = grid
+        self.pooling = pooling
+        self.overlapping = overlapping
+        self.dictionary = dictionary
+        self.mirror = mirror
+        self.threshold = threshold
+        self.whitening = whitening
+        self.epsilon = epsilon
+        self.random_state = random_state
+        self.n_threads = n_threads
+
+    def _map(self, parameters: dict[str, Any]) -> FeatureMap:
+        return PatchesMap(**parameters)
 
 
 @final
