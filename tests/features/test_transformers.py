@@ -23,6 +23,7 @@ from linprobe.features.onnx import OnnxMap
 from linprobe.features.patches import PatchesMap
 
 RANDOM = np.random.default_rng(0)
+OWN = ("n_threads", "random_state")
 PICTURES = RANDOM.integers(0, 256, (600, 16, 16, 3), dtype=np.uint8)
 
 

@@ -24,9 +24,10 @@ class JoinedMap(FeatureMap):
     Args:
         maps: at least one; fitted with the same pictures and the same seed.
     Example:
+        >>> from linprobe.features import feature_map
         >>> pictures = np.zeros((1, 16, 16, 3), dtype=np.uint8)
-        >>> JoinedMap([HogMap(scales=1), ColorMap(grid=1)]).fit(pictures).transform(pictures).shape
-        (1, 482)
+        >>> feature_map("pixels+color", grid=1).fit(pictures).transform(pictures).shape
+        (1, 818)
     """
 
     maps: list[FeatureMap]

@@ -98,7 +98,8 @@ class HOG(ImageTransformer):
         cell_size, block_size, orientations, signed, scales, root, clip: as in `HogMap`.
         n_threads: threads that compute; None for one per core.
     Example:
-        >>> make_pipeline(HOG(), LinearClassifier(reg=1e-4)).fit(images, labels).predict(images)
+        >>> HOG(scales=1).fit_transform(np.zeros((1, 16, 16), dtype=np.uint8)).shape
+        (1, 432)
     """
 
     def __init__(
