@@ -137,8 +137,8 @@ def uniforms(seed: int, kind: str, numbers: npt.NDArray[np.int64], count: int) -
         SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
     """
     key = int.from_bytes(hashlib.sha256(f"{kind} {seed}".encode()).digest()[:8], "little")
-    numbers = numbers.astype(np.uint64)[:, None]
-    counter = numbers * np.uint64(count) + np.arange(1, count + 1).astype(np.uint64)
+    row = numbers.astype(np.uint64)[:, None]
+    counter = row * np.uint64(count) + np.arange(1, count + 1).astype(np.uint64)
     # arrays of uint64 wrap around, as is meant
     z = counter * np.uint64(GOLDEN) + np.uint64(key)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

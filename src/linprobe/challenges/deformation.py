@@ -31,7 +31,7 @@ class Deformation(Challenge):
 
     name: ClassVar[str] = "deformation"
     kinds: ClassVar[tuple[Kind, ...]] = (
-        Kind("elastic", (0.01, 0.02, 0.03, 0.04, 0.05), "root mean square displacement, a share of the shorter side"),
+        Kind("elastic", (0.02, 0.035, 0.05, 0.065, 0.08), "root mean square displacement, a share of the shorter side"),
     )
 
     def _changed(self, block: Block, amount: float) -> Pixels:

@@ -163,7 +163,8 @@ def _averages(size: int) -> npt.NDArray[np.float32]:
     edges = np.arange(parts + 1) * (size / parts)
     pixel = np.arange(size)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return (np.clip(overlap, 0, None) * (parts / size)).astype(np.float32)
+    averages: npt.NDArray[np.float32] = (np.clip(overlap, 0, None) * (parts / size)).astype(np.float32)
+    return averages
 
 
 def clusters_of(points: Floats, k: int, random: np.random.Generator) -> tuple[npt.NDArray[np.int64], Floats]:

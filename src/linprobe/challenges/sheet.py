@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,12 @@ SIDE = 96
 MARGIN, GAP, CAPTION, LABEL, HEAD = 16, 8, 20, 124, 28
 """Around the sheet, between pictures, below a picture, left of a row, above the first row."""
 
+CROSS = 7
+"""Side of the cross before a wrong class, in pixels."""
+
+LOOKED_AT = 32
+"""Pictures of a class among which an example is looked for."""
+
 INK, SOFT, RIGHT, WRONG, PAPER = "#1a1a1a", "#6b6b6b", "#0b5fa5", "#b3260b", "#ffffff"
 
 
@@ -36,8 +43,8 @@ def contact_sheet(
 ) -> Image.Image:
     """Example pictures of every kind of change in severities 0..5, with what each severity means.
 
-    Each row shows a picture of the next class, the first of it. With `classify` the class that it gives stands below
-    each picture, with a sign that tells right from wrong without colours.
+    Each row shows a picture of the next class. With `classify` it is the first that is classified correctly as it
+    is, and below each picture stands the class found, with a cross where it is wrong.
 
     Args:
         images, y, class_names, seed, rows, names: as `run_challenges` takes them.
@@ -57,7 +64,7 @@ def contact_sheet(
     text, small = ImageFont.load_default(14), ImageFont.load_default(12)
     for severity in SEVERITIES:
         draw.text((MARGIN + LABEL + severity * step_x, MARGIN), f"severity {severity}", INK, small)
-    examples = _examples(y)
+    examples = _examples(images, y, positions, classify)
     shown_before = ""
     for row, (challenge, kind) in enumerate(kinds):
         top = MARGIN + HEAD + row * step_y
@@ -72,13 +79,18 @@ def contact_sheet(
             left = MARGIN + LABEL + severity * step_x
             sheet.paste(_shown(picture[0], size), (left, top))
             below = top + size[1] + 3
-            if classify is None:
-                draw.text((left, below), _meaning(kind, severity), SOFT, small)
-                continue
-            found = int(np.asarray(classify(picture))[0])
-            hit = found == y[example]
-            caption = class_names[found] if hit else f"\u2260 {class_names[found]}"
-            draw.text((left, below), _cut(caption, small, size[0]), RIGHT if hit else WRONG, small)
+            amount = _meaning(kind, severity)
+            room = size[0] - math.ceil(small.getlength(amount))
+            draw.text((left + room, below), amount, SOFT, small)
+            if classify is not None:
+                found = int(np.asarray(classify(picture))[0])
+                hit = found == y[example]
+                ink, indent = (RIGHT, 0) if hit else (WRONG, CROSS + 4)
+                if not hit:  # drawn: the font has no such sign
+                    near, high = left + 1, below + 4
+                    draw.line((near, high, near + CROSS, high + CROSS), ink, 2)
+                    draw.line((near, high + CROSS, near + CROSS, high), ink, 2)
+                draw.text((left + indent, below), _cut(class_names[found], small, room - indent - 4), ink, small)
     return sheet
 
 
@@ -89,10 +101,14 @@ def to_png(sheet: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _examples(y: Labels) -> npt.NDArray[np.int64]:
-    """Position of the first picture of each class that has one."""
-    _, first = np.unique(y, return_index=True)
-    return first.astype(np.int64)
+def _examples(images: Pixels, y: Labels, positions: npt.NDArray[np.int64], classify: Classify | None) -> list[int]:
+    """Which picture of each class to show, among its first: one that `classify` gets right, if there is any."""
+    found = []
+    for label in np.unique(y):
+        first = np.flatnonzero(y == label)[:LOOKED_AT]
+        hits = np.zeros(len(first), bool) if classify is None else classify(images[positions[first]]) == label
+        found.append(int(first[hits.argmax()]))  # of no hit, the first
+    return found
 
 
 def _meaning(kind: Kind, severity: int) -> str:

@@ -36,7 +36,7 @@ Classify: TypeAlias = Callable[[Pixels], Labels]
 """Pictures (n, height, width, channels) uint8 to their classes (n,), 0..K-1; called from one thread only."""
 
 BLOCK_NUMBERS = 2**20
-"""Intensities that one call changes: 4 MB of float32 stay in a core's cache."""
+"""Intensities in a block: 341 pictures of 32x32x3. Changing is as fast from 2^18 on; a classifier likes many."""
 
 
 @dataclass(frozen=True)
