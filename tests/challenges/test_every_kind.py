@@ -123,6 +123,12 @@ def test_bad_input_is_told(
         occlusion.apply(images, kind, severity, seed)
 
 
+@pytest.mark.parametrize("rows", [[-1], [0, 5]])
+def test_rows_outside_the_pictures_are_told(rows: list[int]) -> None:
+    with pytest.raises(ParameterError, match=r"expected positions in 0\.\.4"):
+        CHALLENGES[0].apply(smooth(5, 4, 4, 1), "mirror", 1, rows=np.array(rows))
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 2**40), st.integers(1, 9))
 def test_draws_are_uniform_and_of_each_picture_alone(seed: int, count: int) -> None:

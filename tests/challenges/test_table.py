@@ -13,7 +13,7 @@ from tests.challenges.conftest import smooth
 import linprobe.challenges.table as module
 from linprobe.challenges import CHALLENGES, choose, run_challenges
 from linprobe.challenges.intraclass import clusters_of, intraclass_variation, thumbnails
-from linprobe.challenges.wilson import Rate, wilson_interval
+from linprobe.challenges.wilson import Change, Rate, wilson_interval
 from linprobe.errors import ParameterError, ShapeError
 from linprobe.shapes import Labels, Pixels
 
@@ -58,6 +58,25 @@ def test_the_interval_agrees_with_scipy_and_stays_inside_0_and_1() -> None:
         wilson_interval(3, 2)
 
 
+def test_the_interval_of_a_change_is_of_matched_pictures() -> None:
+    # Agresti, An Introduction to Categorical Data Analysis, matched pairs: two answers of 1144 people in the General
+    # Social Survey, 132 and 107 of them unlike; its Wald interval is 0.022 ± 1.96 * 0.0135 = (-0.004, 0.048)
+    change = Change(lost=107, gained=132, n=1144)
+    assert change.value == pytest.approx(0.022, abs=5e-4)
+    assert change.interval == pytest.approx((-0.004, 0.048), abs=1e-3)  # a digit more than the book rounds to
+    for few in (Change(0, 0, 1), Change(1, 0, 1), Change(0, 5, 5)):
+        low, high = few.interval
+        assert -1 <= low < high <= 1
+
+
+def test_the_interval_of_a_change_holds_what_it_promises() -> None:
+    random = np.random.default_rng(0)
+    shares = np.array([0.5, 0.1, 0.05, 0.35])  # stays right, lost, gained, stays wrong
+    tables = random.multinomial(200, shares, size=2000)
+    held = [low <= -0.05 <= high for low, high in (Change(t[1], t[2], 200).interval for t in tables)]
+    assert 0.93 < np.mean(held) < 0.97  # one deviation is 0.005
+
+
 def test_every_kind_and_severity_has_a_cell(pictures: tuple[Pixels, Labels]) -> None:
     images, y = pictures
     table = run_challenges(by_light, images, y, NAMES)
@@ -77,7 +96,9 @@ def test_the_hits_are_those_of_the_pictures_that_apply_gives(pictures: tuple[Pix
     table = run_challenges(by_light, images, y[rows], NAMES, (4,), 5, rows=rows, names=["illumination"])
     for cell in table.cells:
         changed = CHALLENGES[1].apply(images, cell.kind, 4, 5, rows=rows)
-        assert cell.rate == Rate(int((by_light(changed) == y[rows]).sum()), 5)
+        hits = int((by_light(changed) == y[rows]).sum())
+        assert cell.rate == Rate(hits, 5)
+        assert cell.change == Change(5 - hits, 0, 5)  # all five are right as they are
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])

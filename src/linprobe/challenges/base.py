@@ -94,10 +94,14 @@ class Challenge(ABC):
             rows: (n,) positions of the pictures that are wanted; None for all.
         Raises:
             ShapeError: `images` has another dtype or number of axes, or pictures without pixels.
-            ParameterError: the kind or the severity is unknown, or the seed is negative.
+            ParameterError: the kind or the severity is unknown, the seed is negative, or a row is out of range.
         """
         chosen = self._checked(images, kind, severity, seed)
         numbers = np.arange(len(images)) if rows is None else np.asarray(rows, dtype=np.int64)
+        if len(numbers) and (numbers.min() < 0 or numbers.max() >= len(images)):
+            raise ParameterError(
+                f"rows lie in {numbers.min()}..{numbers.max()}; expected positions in 0..{len(images) - 1}."
+            )
         pictures: Pixels = np.array(images if rows is None else images[numbers])  # a copy, never a view of a file
         if severity == 0 or len(pictures) == 0:
             return pictures

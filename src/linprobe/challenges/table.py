@@ -19,7 +19,7 @@ from linprobe.challenges.illumination import Illumination
 from linprobe.challenges.intraclass import Intraclass, intraclass_variation
 from linprobe.challenges.occlusion import Occlusion
 from linprobe.challenges.viewpoint import Viewpoint
-from linprobe.challenges.wilson import Rate
+from linprobe.challenges.wilson import Change, Rate
 from linprobe.data.base import ImageSet, ProgressCallback
 from linprobe.errors import ParameterError, ShapeError
 from linprobe.shapes import Labels, Pixels
@@ -47,16 +47,25 @@ class Cell:
         challenge, kind: their names.
         severity: 1..5; None for a set without severities.
         rate: hits among all pictures.
+        change: what became of the hits among the same pictures as they are; None for a ready-made set, of which
+            nobody says which picture was which.
     """
 
     challenge: str
     kind: str
     severity: int | None
     rate: Rate
+    change: Change | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"challenge": self.challenge, "kind": self.kind, "severity": self.severity, **self.rate.as_dict()}
+        return {
+            "challenge": self.challenge,
+            "kind": self.kind,
+            "severity": self.severity,
+            **self.rate.as_dict(),
+            **({} if self.change is None else self.change.as_dict()),
+        }
 
 
 @dataclass(frozen=True)
@@ -186,11 +195,11 @@ def run_challenges(
     jobs = [_Job(lambda part: np.array(images[positions[part]]), y, images.shape[1:])]
     jobs += [_Job(_changer(images, kind, severity, seed, positions), y, images.shape[1:]) for _, kind, severity in keys]
     hits = _hits(classify, jobs, n_threads, progress)
-    cells = tuple(Cell(*key, Rate(int(hit.sum()), len(hit))) for key, hit in zip(keys, hits[1:], strict=True))
+    cells = tuple(Cell(*key, _rate(hit), _change(hits[0], hit)) for key, hit in zip(keys, hits[1:], strict=True))
     inside = None
     if INTRACLASS in wanted:
         inside = intraclass_variation(images, y, hits[0], class_names, seed, rows=positions)
-    return ChallengeTable(seed, Rate(int(hits[0].sum()), len(y)), cells, inside)
+    return ChallengeTable(seed, _rate(hits[0]), cells, inside)
 
 
 def score_sets(
@@ -204,9 +213,16 @@ def score_sets(
     jobs = [_Job(_reader(images), y, images.images.shape[1:]) for _, _, images, y in sets]
     hits = _hits(classify, jobs, n_threads, progress)
     return tuple(
-        Cell("corrupted", kind, severity, Rate(int(hit.sum()), len(hit)))
-        for (kind, severity, _, _), hit in zip(sets, hits, strict=True)
+        Cell("corrupted", kind, severity, _rate(hit)) for (kind, severity, _, _), hit in zip(sets, hits, strict=True)
     )
+
+
+def _rate(hits: npt.NDArray[np.bool_]) -> Rate:
+    return Rate(int(hits.sum()), len(hits))
+
+
+def _change(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> Change:
+    return Change(int((before & ~after).sum()), int((after & ~before).sum()), len(before))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from linprobe.errors import ParameterError
 
-__all__ = ["Rate", "wilson_interval"]
+__all__ = ["Change", "Rate", "wilson_interval"]
 
 Z95 = 1.959963984540054
 """The normal quantile of 97.5%."""
@@ -35,6 +35,55 @@ class Rate:
         """For JSON: n_images, accuracy, low, high."""
         low, high = self.interval
         return {"n_images": self.n, "accuracy": self.accuracy, "low": low, "high": high}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to the hits among `n` pictures when they were changed.
+
+    Args:
+        lost: classified correctly before and wrongly after.
+        gained: the other way round.
+        n: pictures, > 0.
+    """
+
+    lost: int
+    gained: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        """Accuracy after less accuracy before, -1..1."""
+        return (self.gained - self.lost) / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of `value`, (low, high).
+
+            d ± z sqrt(g + l - (g - l)² / m) / m,  d = (g - l) / m,  l = lost + 1/2, g = gained + 1/2, m = n + 2
+
+        The pictures are the same before and after, so that only those that moved count: it is shorter than that of
+        the difference between two accuracies.
+
+        Source:
+            Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
+            Medicine 24, 2005: Wald's interval with half a picture more in each of the four cells.
+        """
+        lost, gained, n = self.lost + 0.5, self.gained + 0.5, self.n + 2
+        middle = (gained - lost) / n
+        half = Z95 * math.sqrt(lost + gained - (gained - lost) ** 2 / n) / n
+        return max(-1.0, middle - half), min(1.0, middle + half)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: change, change_low, change_high, lost, gained."""
+        low, high = self.interval
+        return {
+            "change": self.value,
+            "change_low": low,
+            "change_high": high,
+            "lost": self.lost,
+            "gained": self.gained,
+        }
 
 
 def wilson_interval(hits: int, n: int) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
 from linprobe.data.base import ImageSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import train_validation_test
-from linprobe.errors import IncompatibleError, ParameterError
+from linprobe.errors import IncompatibleError, ParameterError, RunError
 from linprobe.runs.evaluation import labels_by_name
 from linprobe.runs.folder import write_atomically
 from linprobe.runs.models import model_file_of, reading_of
@@ -94,6 +95,14 @@ def challenge_source(
         LinprobeError: the model or the source cannot be read, they do not fit, or a file cannot be written.
     """
     wanted = choose(names)  # an unknown name is told before anything is read
+    is_run = model.is_dir()
+    if is_run and not os.access(model, os.W_OK):  # told now, not when the table is there and would be lost
+        raise RunError(
+            f"{model}: this run cannot be written to, so that {RECORD} finds no place; give its model.safetensors, "
+            "and --sheet for the pictures."
+        )
+    if sheet is not None and not os.access(sheet.parent, os.W_OK):
+        raise RunError(f"{sheet}: cannot be written; check the folder and its permissions.")
     classifier = read_model(model_file_of(model))
     shape = classifier.image_shape_
     if shape is None:
@@ -138,7 +147,6 @@ def challenge_source(
         labelled = [(one.kind, one.severity, one.images, labels_by_name(one.images, class_names)) for one in sets]
         cells = score_sets(classify, labelled, n_threads=n_threads, progress=progress)
         table = replace(table, cells=table.cells + cells)
-    is_run = model.is_dir()
     changes = any(challenge != "corrupted" for challenge, _, _ in table.rows())
     if sheet is None and is_run and changes:
         sheet = model / SHEET
