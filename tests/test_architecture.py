@@ -35,8 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "certificate": BASE | {"objective"},
     "optimizers": BASE | {"objective", "certificate"},
     "classifiers": FITTED,
-    "runs": FITTED,
-    "cli": FITTED | {"runs"},
+    "challenges": BASE | {"data"},
+    "runs": FITTED | {"challenges"},
+    "cli": FITTED | {"challenges", "runs"},
 }
 """A room, and what it may import: rooms, or single modules of a room. Each room may import itself."""
 
@@ -54,7 +55,7 @@ HEAVY = {
     "polars": set(),
     "matplotlib": set(),
     "pyarrow": {"data.parquet"},
-    "PIL": {"data", "features.onnx"},
+    "PIL": {"data", "features.onnx", "challenges.sheet"},
     "onnx": {"features.onnx"},
     "onnxruntime": {"features.onnx"},
     "simplejpeg": {"data"},

@@ -1,0 +1,110 @@
+"""A share of hits, and how sure it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from linprobe.errors import ParameterError
+
+__all__ = ["Change", "Rate", "wilson_interval"]
+
+Z95 = 1.959963984540054
+"""The normal quantile of 97.5%."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`hits` of `n` pictures classified correctly."""
+
+    hits: int
+    n: int
+
+    @property
+    def accuracy(self) -> float:
+        """hits / n, 0..1; NaN for n = 0."""
+        return self.hits / self.n if self.n else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the accuracy, (low, high)."""
+        return wilson_interval(self.hits, self.n)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: n_images, accuracy, low, high."""
+        low, high = self.interval
+        return {"n_images": self.n, "accuracy": self.accuracy, "low": low, "high": high}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to the hits among `n` pictures when they were changed.
+
+    Args:
+        lost: classified correctly before and wrongly after.
+        gained: the other way round.
+        n: pictures, > 0.
+    """
+
+    lost: int
+    gained: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        """Accuracy after less accuracy before, -1..1."""
+        return (self.gained - self.lost) / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of `value`, (low, high).
+
+            d ± z sqrt(g + l - (g - l)² / m) / m,  d = (g - l) / m,  l = lost + 1/2, g = gained + 1/2, m = n + 2
+
+        The pictures are the same before and after, so that only those that moved count: it is shorter than that of
+        the difference between two accuracies.
+
+        Source:
+            Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
+            Medicine 24, 2005: Wald's interval with half a picture more in each of the four cells.
+        """
+        lost, gained, n = self.lost + 0.5, self.gained + 0.5, self.n + 2
+        middle = (gained - lost) / n
+        half = Z95 * math.sqrt(lost + gained - (gained - lost) ** 2 / n) / n
+        return max(-1.0, middle - half), min(1.0, middle + half)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: change, change_low, change_high, lost, gained."""
+        low, high = self.interval
+        return {
+            "change": self.value,
+            "change_low": low,
+            "change_high": high,
+            "lost": self.lost,
+            "gained": self.gained,
+        }
+
+
+def wilson_interval(hits: int, n: int) -> tuple[float, float]:
+    """The 95% interval (low, high) of a share of which `hits` of `n` were seen.
+
+        (h + z²/2 ± z sqrt(h (n - h) / n + z²/4)) / (n + z²),  z = 1.96
+
+    It holds near 0 and 1 too, where that of the normal distribution leaves 0..1. It is of pictures drawn from all
+    such pictures; that one model was trained, on one training set, it does not know. n = 0 gives (0, 1).
+
+    Raises:
+        ParameterError: not 0 <= hits <= n.
+    Source:
+        Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
+    """
+    if not 0 <= hits <= n:
+        raise ParameterError(f"hits = {hits}, n = {n}; expected 0 <= hits <= n.")
+    if n == 0:
+        return 0.0, 1.0
+    z2 = Z95 * Z95
+    half = Z95 * math.sqrt(hits * (n - hits) / n + z2 / 4)
+    low, high = (hits + z2 / 2 - half) / (n + z2), (hits + z2 / 2 + half) / (n + z2)
+    # at the ends the formula is exact, its rounding is not
+    return 0.0 if hits == 0 else low, 1.0 if hits == n else high

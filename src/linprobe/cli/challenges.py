@@ -1,0 +1,166 @@
+"""`linprobe challenges RUN_OR_MODEL SOURCE`: what the six challenges of recognition cost a model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from linprobe.cli.options import debug, json_output, reading, threads
+
+if TYPE_CHECKING:
+    from linprobe.challenges.table import ChallengeTable
+    from linprobe.challenges.wilson import Rate
+    from linprobe.runs.challenges import ChallengeRun
+
+
+class Severities(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+    """`A:B`, `A,B,...` or one number, of 0..5."""
+
+    name = "A:B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The severities, ascending."""
+        text = str(value).replace(" ", "")
+        if found := re.fullmatch(r"([0-5]):([0-5])", text):
+            severities = tuple(range(int(found[1]), int(found[2]) + 1))
+        elif re.fullmatch(r"[0-5](,[0-5])*", text):
+            severities = tuple(sorted({int(one) for one in text.split(",")}))
+        else:
+            severities = ()
+        if not severities:
+            self.fail(f"{value!r}; expected severities of 0..5, as in 0:5 or 1,3,5", param, ctx)
+        return severities
+
+
+@click.command(short_help="Accuracy under the six challenges of recognition.")
+@click.argument("model", metavar="RUN_OR_MODEL", type=click.Path(path_type=Path))
+@click.argument("source")
+@click.option(
+    "--severity",
+    "severities",
+    type=Severities(),
+    default="0:5",
+    show_default=True,
+    help="Severities, 0..5; at 0 no pixel changes.",
+)
+@click.option(
+    "--challenges",
+    "names",
+    metavar="LIST",
+    help="Challenges or single kinds, as in viewpoint,patch; none for --corrupted alone.  [default: all]",
+)
+@click.option(
+    "--corrupted",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Score ready-made sets as well: CIFAR-10-C's .npy files, KIND/1..5/CLASS/ pictures, or CLASS/ pictures.",
+)
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the example pictures go, a PNG.  [default: challenges.png in the run folder]",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Use N test images, spread evenly over the source.  [default: all]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="S",
+    help="Of the challenges; the test split is that of the training.",
+)
+@reading
+@threads
+@json_output
+@debug
+def challenges(model: Path, source: str, **options: Any) -> None:
+    """Accuracy on the test images of SOURCE, changed in the ways that make recognition hard, with 95% intervals.
+
+    Viewpoint (rotation, scale, perspective, mirror), illumination (brightness, contrast, gamma, shadow), deformation
+    (elastic), occlusion (patch), clutter (rim) and intraclass variation. What each severity means stands in
+    docs/challenges.md. A run folder gets challenges.json and challenges.png.
+    """
+    from linprobe.cli.output import print_json, progress
+    from linprobe.runs.challenges import challenge_source
+
+    with progress(options["as_json"]) as report:
+        run = challenge_source(
+            model,
+            source,
+            severities=options["severities"],
+            names=_names(options["names"]),
+            corrupted=options["corrupted"],
+            sheet=options["sheet"],
+            limit=options["limit"],
+            seed=options["seed"],
+            image_size=options["image_size"],
+            on_bad_image=options["on_bad_image"],
+            cache=options["cache"],
+            n_threads=options["threads"],
+            progress=report,
+        )
+    if options["as_json"]:
+        print_json(run.record)
+    else:
+        _show(run)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """The names in a LIST."""
+    if text is None:
+        return None
+    return () if text.strip() == "none" else tuple(name.strip() for name in text.split(","))
+
+
+def _show(run: ChallengeRun) -> None:
+    """The result as tables, and where it was written."""
+    from linprobe.cli.output import print_facts, share
+
+    table = run.table
+    _print_rows(table, corrupted=False)
+    _print_rows(table, corrupted=True)
+    facts = {"images": str(table.clean.n), "as they are": _rate(table.clean)}
+    inside = table.intraclass
+    if inside is not None:
+        for name, cluster in (("worst cluster", inside.worst), ("best cluster", inside.best)):
+            if cluster is not None:
+                facts[name] = f"{_rate(cluster.rate)}, {cluster.rate.n} images of {cluster.class_name}"
+        facts["best less worst"] = f"{share(inside.gap)} inside a class, {share(inside.gap_by_chance)} by chance"
+    if run.record_path is not None:
+        facts["record"] = str(run.record_path)
+    if run.sheet_path is not None:
+        facts["sheet"] = str(run.sheet_path)
+    print_facts(facts)
+
+
+def _print_rows(table: ChallengeTable, *, corrupted: bool) -> None:
+    """Accuracy by kind and severity: of linprobe's own kinds, or of the corrupted sets."""
+    from linprobe.cli.output import print_table, share
+
+    rows = [row for row in table.rows() if (row[0] == "corrupted") == corrupted]
+    if not rows:
+        return
+    severities = sorted({severity for *_, rates in rows for severity in rates if severity is not None})
+    whole = any(None in rates for *_, rates in rows)
+    columns = [*(str(severity) for severity in severities), *(["accuracy"] if whole else ["mean"])]
+    shown = []
+    for challenge, kind, rates in rows:
+        cells = [_rate(rates[severity]) if severity in rates else "-" for severity in severities]
+        mean = sum(rate.accuracy for rate in rates.values()) / len(rates)
+        shown.append((challenge, kind, *cells, _rate(rates[None]) if whole else share(mean)))
+    print_table(("challenge", "kind", *columns), shown, numeric=columns)
+
+
+def _rate(rate: Rate) -> str:
+    """An accuracy and the longer half of its 95% interval."""
+    low, high = rate.interval
+    return f"{rate.accuracy:.3f} ±{max(rate.accuracy - low, high - rate.accuracy):.3f}"

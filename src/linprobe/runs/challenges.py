@@ -1,0 +1,214 @@
+"""The challenges of recognition on the test images of a source, for the model of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.challenges.base import SEVERITIES
+from linprobe.challenges.corrupted import CorruptedSet, open_corrupted
+from linprobe.challenges.table import ChallengeTable, Classify, choose, run_challenges, score_sets
+from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.model_file import read_model
+from linprobe.data.base import ImageSet, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.splits import train_validation_test
+from linprobe.errors import IncompatibleError, ParameterError, RunError
+from linprobe.runs.evaluation import labels_by_name
+from linprobe.runs.folder import write_atomically
+from linprobe.runs.models import model_file_of, reading_of
+from linprobe.shapes import Labels, Pixels
+
+__all__ = ["ChallengeRun", "challenge_source", "classifier_of"]
+
+RECORD, SHEET = "challenges.json", "challenges.png"
+"""Files that a run folder gets."""
+
+
+@dataclass(frozen=True)
+class ChallengeRun:
+    """What the challenges of one model and source gave.
+
+    Args:
+        table: accuracies with their intervals.
+        record: all of it, for JSON.
+        record_path, sheet_path: the files written, None where there is none.
+    """
+
+    table: ChallengeTable
+    record: dict[str, Any]
+    record_path: Path | None
+    sheet_path: Path | None
+
+
+def classifier_of(model: LinearModel, n_threads: int | None = None) -> Classify:
+    """What gives pictures (n, height, width, channels) uint8 their classes (n,), as positions in `class_names_`.
+
+    The one place that knows how a model reads pictures.
+    """
+    model.n_threads = n_threads
+
+    def classify(pictures: Pixels) -> Labels:
+        labels: Labels = model.scores(pictures.reshape(len(pictures), -1)).argmax(axis=1)
+        return labels
+
+    return classify
+
+
+def challenge_source(
+    model: Path,
+    source: str,
+    *,
+    severities: Sequence[int] = SEVERITIES,
+    names: Sequence[str] | None = None,
+    corrupted: Path | None = None,
+    sheet: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+    on_bad_image: Literal["fail", "skip"] = "fail",
+    cache: bool = True,
+    n_threads: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> ChallengeRun:
+    """Accuracy of the model of a run folder or model file on the test images of `source`, challenged.
+
+    A run folder gets challenges.json and, unless no kind changes pictures, challenges.png.
+
+    Args:
+        model: a run folder, or a model file.
+        severities: some of 0..5.
+        names: challenges or kinds; None for all, () for none.
+        corrupted: a folder of ready-made corrupted sets, scored as well.
+        sheet: file for the sheet of example pictures; None for the one in the run folder, if `model` is one.
+        limit: test images to use, spread evenly over the source; None for all.
+        seed: of the challenges. The test split, where the source has none, is that of the training.
+        image_size: (height, width); None for that of the training.
+        source, on_bad_image, cache, n_threads, progress: as `open_dataset` takes them.
+    Raises:
+        LinprobeError: the model or the source cannot be read, they do not fit, or a file cannot be written.
+    """
+    wanted = choose(names)  # an unknown name is told before anything is read
+    is_run = model.is_dir()
+    if is_run and not os.access(model, os.W_OK):  # told now, not when the table is there and would be lost
+        raise RunError(
+            f"{model}: this run cannot be written to, so that {RECORD} finds no place; give its model.safetensors, "
+            "and --sheet for the pictures."
+        )
+    if sheet is not None and not os.access(sheet.parent, os.W_OK):
+        raise RunError(f"{sheet}: cannot be written; check the folder and its permissions.")
+    classifier = read_model(model_file_of(model))
+    shape = classifier.image_shape_
+    if shape is None:
+        raise IncompatibleError(
+            f"{model}: this model was trained on vectors of {classifier.weights_.shape[1]} numbers, and the challenges "
+            "change pictures; give a model that was trained on pictures."
+        )
+    trained_with = reading_of(classifier, model)
+    options = ReadOptions(
+        image_size=trained_with.image_size if image_size is None else image_size,
+        on_bad_image=on_bad_image,
+        cache=cache,
+        n_threads=n_threads,
+        seed=trained_with.seed,
+        progress=progress,
+    )
+    dataset = open_dataset(source, options)
+    test = dataset.test
+    if test is None:
+        test = train_validation_test(dataset, trained_with.validation, trained_with.seed).test
+    images = _fitting(test, shape)
+    y = labels_by_name(images, classifier.class_names_)
+    rows = _spread(images, limit)
+    y = y if rows is None else y[rows]
+    positions = images.rows if rows is None else rows if images.rows is None else images.rows[rows]
+    sets = [] if corrupted is None else _corrupted(corrupted, dataset.class_names, options, classifier)
+    classify = classifier_of(classifier, n_threads)
+    class_names = classifier.class_names_
+    table = run_challenges(
+        classify,
+        images.images,
+        y,
+        class_names,
+        severities,
+        seed,
+        rows=positions,
+        names=wanted,
+        n_threads=n_threads,
+        progress=progress,
+    )
+    if sets:
+        labelled = [(one.kind, one.severity, one.images, labels_by_name(one.images, class_names)) for one in sets]
+        cells = score_sets(classify, labelled, n_threads=n_threads, progress=progress)
+        table = replace(table, cells=table.cells + cells)
+    changes = any(challenge != "corrupted" for challenge, _, _ in table.rows())
+    if sheet is None and is_run and changes:
+        sheet = model / SHEET
+    if sheet is not None:
+        from linprobe.challenges.sheet import contact_sheet, to_png  # Pillow
+
+        drawn = contact_sheet(images.images, y, class_names, seed, rows=positions, names=wanted, classify=classify)
+        write_atomically(sheet, to_png(drawn))
+    record = {
+        "model": str(model),
+        "source": source,
+        "corrupted": None if corrupted is None else str(corrupted),
+        "limit": limit,
+        "n_images": len(y),
+        **table.as_dict(),
+        "sheet": None if sheet is None else str(sheet),
+    }
+    record_path = model / RECORD if is_run else None
+    if record_path is not None:
+        write_atomically(record_path, (json.dumps(record, indent=2, allow_nan=False) + "\n").encode())
+    return ChallengeRun(table, record, record_path, sheet)
+
+
+def _fitting(images: object, shape: tuple[int, ...]) -> ImageSet:
+    """`images`, once they are pictures of the shape that the model reads.
+
+    Raises:
+        IncompatibleError: they are not.
+    """
+    if not isinstance(images, ImageSet):
+        raise IncompatibleError(
+            f"{getattr(images, 'source', images)}: holds vectors, but the challenges change pictures; "
+            "give a source of pictures."
+        )
+    if images.image_shape != shape:
+        found, expected = ("x".join(map(str, one)) for one in (images.images.shape[1:], shape))
+        if images.images.shape[1:3] != shape[:2]:
+            remedy = f"resize them with --image-size {shape[0]}x{shape[1]}"
+        else:
+            remedy = f"save them with {shape[2]} channels"
+        raise IncompatibleError(
+            f"{images.source}: its images are {found}, but the model was trained on {expected}; {remedy}."
+        )
+    return images
+
+
+def _spread(images: ImageSet, limit: int | None) -> npt.NDArray[np.int64] | None:
+    """Positions of `limit` of the images, at equal distances: a source may be sorted by class. None for all."""
+    if limit is not None and limit < 1:
+        raise ParameterError(f"limit = {limit}; expected at least 1 image, or None for all.")
+    if limit is None or limit >= images.n_images:
+        return None
+    return np.arange(limit, dtype=np.int64) * images.n_images // limit
+
+
+def _corrupted(
+    folder: Path, class_names: tuple[str, ...], options: ReadOptions, classifier: LinearModel
+) -> list[CorruptedSet]:
+    """The corrupted sets in `folder`, all of them checked before the first is scored."""
+    sets = open_corrupted(folder, class_names, options)
+    assert classifier.image_shape_ is not None  # as was checked
+    for one in sets:
+        _fitting(one.images, classifier.image_shape_)
+        labels_by_name(one.images, classifier.class_names_)
+    return sets
