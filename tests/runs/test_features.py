@@ -17,6 +17,7 @@ from linprobe.data.splits import train_validation_test
 from linprobe.errors import IncompatibleError, ModelFileError, ParameterError
 from linprobe.features.parse import feature_map
 from linprobe.runs import features as features_module
+from linprobe.runs.challenges import challenge_source
 from linprobe.runs.evaluation import evaluate_source
 from linprobe.runs.features import map_dataset
 from linprobe.runs.prediction import predict_pictures
@@ -148,3 +149,10 @@ def test_a_model_file_whose_features_do_not_fit_is_refused(tmp_path: Path, monke
     monkeypatch.setattr(model_file, "_digest", lambda *_: digest)
     with pytest.raises(ModelFileError, match="metadata of the model file cannot be used"):
         load_model(run.path)
+
+
+def test_the_challenges_are_met_by_a_model_of_features(tmp_path: Path):
+    run = train(settings(features="hog", feature_options={}), out=tmp_path / "run")
+    record = challenge_source(run.path, "digits", severities=(1, 5), names=("rotation",)).record
+    assert record["clean"]["accuracy"] == run.metrics["test_accuracy"]
+    assert record["cells"][-1]["accuracy"] < record["clean"]["accuracy"]

@@ -60,12 +60,13 @@ def _run(path: Path) -> dict[str, Any]:
 def _model(path: Path) -> dict[str, Any]:
     """The record of a model file."""
     from linprobe.classifiers.model_file import read_model
+    from linprobe.runs.models import picture_shape
 
     classifier = read_model(path)
     return {
         "kind": "model",
         "model": str(path),
-        "image_shape": classifier.image_shape_,
+        "image_shape": picture_shape(classifier),
         "n_features": classifier.weights_.shape[1],
         "n_classes": classifier.weights_.shape[0],
         "n_parameters": classifier.weights_.size + classifier.bias_.size,

@@ -22,7 +22,7 @@ from linprobe.data.splits import train_validation_test
 from linprobe.errors import IncompatibleError, ParameterError, RunError
 from linprobe.runs.evaluation import labels_by_name
 from linprobe.runs.folder import write_atomically
-from linprobe.runs.models import model_file_of, reading_of
+from linprobe.runs.models import model_file_of, picture_shape, reading_of, scores_of_pictures
 from linprobe.shapes import Labels, Pixels
 
 __all__ = ["ChallengeRun", "challenge_source", "classifier_of"]
@@ -48,14 +48,11 @@ class ChallengeRun:
 
 
 def classifier_of(model: LinearModel, n_threads: int | None = None) -> Classify:
-    """What gives pictures (n, height, width, channels) uint8 their classes (n,), as positions in `class_names_`.
-
-    The one place that knows how a model reads pictures.
-    """
+    """What gives pictures (n, height, width, channels) uint8 their classes (n,), as positions in `class_names_`."""
     model.n_threads = n_threads
 
     def classify(pictures: Pixels) -> Labels:
-        labels: Labels = model.scores(pictures.reshape(len(pictures), -1)).argmax(axis=1)
+        labels: Labels = scores_of_pictures(model, pictures, n_threads).argmax(axis=1)
         return labels
 
     return classify
@@ -104,7 +101,7 @@ def challenge_source(
     if sheet is not None and not os.access(sheet.parent, os.W_OK):
         raise RunError(f"{sheet}: cannot be written; check the folder and its permissions.")
     classifier = read_model(model_file_of(model))
-    shape = classifier.image_shape_
+    shape = picture_shape(classifier)
     if shape is None:
         raise IncompatibleError(
             f"{model}: this model was trained on vectors of {classifier.weights_.shape[1]} numbers, and the challenges "
@@ -207,8 +204,9 @@ def _corrupted(
 ) -> list[CorruptedSet]:
     """The corrupted sets in `folder`, all of them checked before the first is scored."""
     sets = open_corrupted(folder, class_names, options)
-    assert classifier.image_shape_ is not None  # as was checked
+    shape = picture_shape(classifier)
+    assert shape is not None  # as was checked
     for one in sets:
-        _fitting(one.images, classifier.image_shape_)
+        _fitting(one.images, shape)
         labels_by_name(one.images, classifier.class_names_)
     return sets

@@ -21,8 +21,9 @@ from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.errors import IncompatibleError
 from linprobe.features.base import FeatureMap
 from linprobe.features.parse import feature_map
+from linprobe.shapes import Pixels
 
-__all__ = ["Mapped", "map_dataset", "map_images", "requested"]
+__all__ = ["Mapped", "map_dataset", "map_images", "requested", "transformed"]
 
 BLOCK = 128
 """Pictures mapped at once."""
@@ -122,6 +123,12 @@ def map_images(
     X = np.empty((images.n_images, features.n_features), DTYPE)
     _fill(X, [images], features, n_threads, progress)
     return EmbeddingSet(X, images.y, images.class_names, images.source, None, images.names)
+
+
+def transformed(images: Pixels, features: FeatureMap, n_threads: int | None = None) -> npt.NDArray[np.float16]:
+    """The features (N, D) of pictures (N, height, width, channels) uint8, as they are kept; computed on all cores."""
+    labels = np.zeros(len(images), np.int64)
+    return map_images(ImageSet(images, labels, (), features.spec), features, n_threads).X
 
 
 class _Picked:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.errors import ModelFileError, RunError
+from linprobe.runs.features import transformed
 from linprobe.runs.folder import RunFolder
 from linprobe.shapes import Floats, Pixels
 
@@ -53,11 +54,11 @@ def picture_shape(classifier: LinearModel) -> tuple[int, ...] | None:
     return classifier.image_shape_ if features is None else features.image_shape
 
 
-def scores_of_pictures(classifier: LinearModel, images: Pixels) -> Floats:
+def scores_of_pictures(classifier: LinearModel, images: Pixels, n_threads: int | None = None) -> Floats:
     """Scores (N, K) of pictures (N, height, width, channels) uint8, of the shape that `picture_shape` tells."""
     if classifier.features_ is None:
         return classifier.scores(images.reshape(len(images), -1))
-    return classifier.scores(classifier.features_.transform(images))
+    return classifier.scores(transformed(images, classifier.features_, n_threads))
 
 
 def model_file_of(path: Path) -> Path:
