@@ -22,8 +22,10 @@ from PIL import Image
 from linprobe.classifiers.linear import LinearClassifier
 from linprobe.classifiers.model import OPTIMIZERS, PREPROCESS
 from linprobe.classifiers.model_file import load_model
+from linprobe.cli.options import FEATURE_OPTIONS
 from linprobe.cli.train import NOT_CLASSIFIER, WITH_RESUME, train
 from linprobe.engines.base import ENGINES
+from linprobe.features.fractional_pooling import POOLINGS
 from linprobe.optimizers import SCHEDULES, UPDATES, Status
 
 KEYS = {
@@ -214,7 +216,7 @@ def test_an_option_of_sgd_is_refused_without_it_in_one_line(linprobe: Any, optio
 
 def test_the_defaults_are_those_of_the_classifier() -> None:
     taken = {name: p.default for name, p in inspect.signature(LinearClassifier).parameters.items()}
-    left_out = {*NOT_CLASSIFIER, *WITH_RESUME}
+    left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}
     options = {n: v for n, v in train.make_context("train", ["digits"]).params.items() if n not in left_out}
     assert options == {name: taken[name] for name in options}
     assert taken.keys() - options.keys() == {"validation_fraction", "random_state", "n_threads"}
@@ -228,6 +230,7 @@ def test_the_defaults_are_those_of_the_classifier() -> None:
         ("engine", ENGINES),
         ("update", UPDATES),
         ("schedule", [*SCHEDULES, "1/t"]),
+        ("pooling", POOLINGS),
     ],
 )
 def test_the_choices_are_those_of_the_classifier(name: str, choices: Any) -> None:

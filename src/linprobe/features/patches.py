@@ -73,12 +73,12 @@ class PatchesMap(FeatureMap):
     patches: int = 2000
     size: int = 6
     stride: int = 1
-    grid: int = 2
+    grid: int = 3
     pooling: str = "average"
     overlapping: bool = True
     dictionary: str = "patches"
     mirror: bool = False
-    threshold: float = 0.2
+    threshold: float = 0.25
     whitening: float = 0.1
     epsilon: float = 10.0
     centre: Singles = field(init=False, repr=False, compare=False)
