@@ -28,6 +28,7 @@ namespace {
 #include "sgd_impl.hpp"
 #include "moment_impl.hpp"
 #include "split_impl.hpp"
+#include "neighbors_impl.hpp"
 
 }  // namespace
 
@@ -38,5 +39,7 @@ bool pass(Pass& job) {
 bool sgd_epoch(Epoch& job) { return job.rows.dtype == Dtype::f64 ? run_epoch<double>(job) : run_epoch<float>(job); }
 bool moment(Moment& job) { return run_moment(job); }
 bool split(Split& job) { return run_split(job); }
+bool projection(Projection& job) { return run_projection(job); }
+bool neighbors(Neighbors& job) { return run_neighbors(job); }
 
 }  // namespace linprobe::LINPROBE_ISA
