@@ -35,13 +35,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "certificate": BASE | {"objective"},
     "optimizers": BASE | {"objective", "certificate"},
     "classifiers": FITTED,
+    "explain": FITTED,
     "runs": FITTED,
-    "cli": FITTED | {"runs"},
+    "cli": FITTED | {"runs", "explain"},
 }
 """A room, and what it may import: rooms, or single modules of a room. Each room may import itself."""
 
 HEAVY = {
-    "sklearn": {"classifiers.linear", "classifiers.linear_cv", "classifiers.model", "data.digits"},
+    "sklearn": {
+        "classifiers.linear",
+        "classifiers.linear_cv",
+        "classifiers.model",
+        "classifiers.nearest_neighbors",
+        "data.digits",
+    },
     "scipy": {"engines.threads", "optimizers.preconditioner", "optimizers.normal_equations"},
     "torch": set(),
     "pandas": set(),

@@ -16,7 +16,7 @@ from linprobe.engines.base import ENGINES
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 from linprobe.shapes import Floats
 
-__all__ = ["METRICS", "NeighborSearch", "check_k", "check_metric"]
+__all__ = ["METRICS", "NeighborSearch", "Progress", "check_k", "check_metric"]
 
 METRICS = ("l2", "l1", "cosine")
 
@@ -195,7 +195,8 @@ def _keys(q: npt.NDArray[Any], block: npt.NDArray[Any], metric: str) -> npt.NDAr
     if metric == "cosine":
         lengths = np.sqrt((block * block).sum(axis=1)) * math.sqrt(q @ q)
         cosine = np.divide(block @ q, lengths, out=np.zeros(len(block)), where=lengths > 0)
-        return np.maximum(1.0 - cosine, 0.0)
+        away: npt.NDArray[Any] = np.maximum(1.0 - cosine, 0.0)
+        return away
     gap = block - q
     result: npt.NDArray[Any] = (gap * gap).sum(axis=1) if metric == "l2" else np.abs(gap).sum(axis=1)
     return result
@@ -371,7 +372,9 @@ def check_k(k: int, n_rows: int) -> None:
     if k < 1:
         raise ParameterError(f"k = {k}; expected a number of neighbours >= 1.")
     if k > n_rows:
-        raise ParameterError(f"k = {k} neighbours, but there are {n_rows} training rows; use a k of at most {n_rows}.")
+        raise ParameterError(
+            f"k = {k} neighbours, but n_samples = {n_rows} training rows; use a k of at most {n_rows}."
+        )
 
 
 def _check_table(name: str, X: npt.NDArray[Any]) -> None:
@@ -381,9 +384,7 @@ def _check_table(name: str, X: npt.NDArray[Any]) -> None:
         raise ShapeError(f"{name} must be uint8, float16, float32 or float64; found {X.dtype}.")
 
 
-def _checked_rows(
-    name: str, rows: npt.NDArray[np.int64] | None, n: int
-) -> npt.NDArray[np.int64] | None:
+def _checked_rows(name: str, rows: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np.int64] | None:
     if rows is None:
         return None
     if len(rows) and (rows.min() < 0 or rows.max() >= n):

@@ -352,6 +352,20 @@ inline uint16_t smallest(const uint16_t* bounds) {
   return result;
 }
 
+// Whether a vector of bounds holds one up to `most`.
+inline bool any_up_to(const uint16_t* bounds, uint16_t most) {
+#if LINPROBE_VECTOR_BYTES == 64
+  return _mm512_cmple_epu16_mask(_mm512_loadu_si512(bounds), _mm512_set1_epi16(static_cast<short>(most))) != 0;
+#elif LINPROBE_VECTOR_BYTES == 32
+  const __m256i b = _mm256_loadu_si256((const __m256i*)bounds), least = _mm256_min_epu16(b, _mm256_set1_epi16(static_cast<short>(most)));
+  return _mm256_movemask_epi8(_mm256_cmpeq_epi16(b, least)) != 0;
+#else
+  for (int64_t i = 0; i < Vector<uint16_t>::size; ++i)
+    if (bounds[i] <= most) return true;
+  return false;
+#endif
+}
+
 template <class Metric>
 class Search {
  public:
@@ -390,6 +404,8 @@ class Search {
   using Number = typename Metric::Number;
   using Query = typename Metric::Query;
   static constexpr int64_t kQueries = 32;  // a multiple of kPanelHeight
+  static constexpr int64_t kMoreSeeds = 8;      // rows compared first, beyond k
+  static constexpr int64_t kChunksAtOnce = 32;  // between two looks at the limit
   static constexpr int64_t kRows = 64;     // that stay in a cache while all queries of a block pass
 
   struct Scratch {
@@ -425,7 +441,7 @@ class Search {
       const Number* from = row_at(job_.queries, first + i, scratch.row.data);
       double square = 0;
       for (int64_t d = 0; d < D; ++d) {
-        if constexpr (std::is_same_v<Query, Number>) scratch.queries[i * D + d] = from[d];
+        if constexpr (std::is_same_v<Query, uint8_t>) scratch.queries[i * D + d] = from[d];
         else {
           const double x = convert<double>(from[d]);
           scratch.queries[i * D + d] = x;
@@ -448,10 +464,7 @@ class Search {
     const int64_t n = job_.rows.n;
     for (int64_t begin = 0; begin < n; begin += kRows) {
       for (int64_t i = 0; i < queries; ++i)
-        for (int64_t j = begin; scratch.all[i] && j < std::min(n, begin + kRows); ++j) {
-          const double limit = scratch.nearest[i].limit(), key = key_of(scratch, i, j, limit);
-          if (key <= limit) scratch.nearest[i].offer(key, j);
-        }
+        for (int64_t j = begin; scratch.all[i] && j < std::min(n, begin + kRows); ++j) compare(scratch, i, j);
       if (begin / kRows % 64 == 63 && ask()) return;
     }
   }
@@ -487,45 +500,53 @@ class Search {
     Nearest& nearest = scratch.nearest[i];
     Bound* least = scratch.least;
     for (int64_t c = 0; c < codes_.chunks; ++c) least[c] = {smallest(bounds + c * kChunk), c};
+    std::sort(least, least + codes_.chunks);
     // The rows with the least bounds of different chunks come first: they bring the limit down for the others.
-    const int64_t seeds = std::min(job_.k + 8, codes_.chunks);
-    std::partial_sort(least, least + seeds, least + codes_.chunks);
+    const int64_t seeds = std::min(job_.k + kMoreSeeds, codes_.chunks);
     for (int64_t s = 0; s < seeds; ++s) {
       uint16_t* chunk = bounds + least[s].position * kChunk;
       int64_t at = 0;
       while (chunk[at] != least[s].squared) ++at;
-      const int64_t position = least[s].position * kChunk + at;
-      if (position >= codes_.n) continue;  // a chunk of padding
-      chunk[at] = kNoBound;                // done
-      const double limit = nearest.limit(), key = key_of(scratch, i, position, limit);
-      if (key <= limit) nearest.offer(key, position);
+      chunk[at] = kNoBound;  // done
+      compare(scratch, i, least[s].position * kChunk + at);
     }
-    const auto within = [&] {
-      return static_cast<uint16_t>(std::min<int64_t>(allowed(nearest.limit(), job_.margin_prefix) >> kBoundShift, kNoBound - 1));
-    };
-    const uint16_t most = within();
     const int16_t* code = job_.query_codes + query * kCode;
-    const int64_t square = square_of(code, kCode), whole = allowed(nearest.limit(), job_.margin);
-    int64_t left = 0;
-    for (int64_t c = 0; c < codes_.chunks; ++c) {
-      if (least[c].squared > most) continue;
-      const int64_t begin = least[c].position * kChunk;
-      for (int64_t j = begin; j < begin + kChunk; ++j) {
-        if (bounds[j] > most) continue;
+    const int64_t square = square_of(code, kCode);
+    for (int64_t c = 0; c < codes_.chunks; c += kChunksAtOnce) {
+      const int64_t below = allowed(nearest.limit(), job_.margin_prefix) >> kBoundShift;
+      const auto most = static_cast<uint16_t>(std::min<int64_t>(below, kNoBound - 1));
+      if (least[c].squared > most) break;
+      int64_t found = 0, left = 0;
+      for (int64_t at = c; at < std::min(codes_.chunks, c + kChunksAtOnce) && least[at].squared <= most; ++at) {
+        const int64_t begin = least[at].position * kChunk;
+        for (int64_t j = begin; j < begin + kChunk; j += Vector<uint16_t>::size) {
+          if (!any_up_to(bounds + j, most)) continue;
+          for (int64_t lane = j; lane < j + Vector<uint16_t>::size; ++lane)
+            if (bounds[lane] <= most) {
+              scratch.left[found++].position = lane;
+              for (int64_t byte = 0; byte < kCode * 2; byte += 64)
+                __builtin_prefetch(reinterpret_cast<const char*>(job_.codes + lane * kCode) + byte);
+            }
+        }
+      }
+      const int64_t whole = allowed(nearest.limit(), job_.margin);
+      for (int64_t f = 0; f < found; ++f) {
+        const int64_t j = scratch.left[f].position;
         const int16_t* other = job_.codes + j * kCode;
         // the length that the prefix leaves out is no coordinate of the whole code
         const int64_t rest = code[kPrefix - 1] - other[kPrefix - 1];
         const int64_t squared = square + codes_.squares[j] - 2 * product_of_codes(code, other) - rest * rest;
         if (squared <= whole) scratch.left[left++] = {squared, j};
       }
+      std::sort(scratch.left.data, scratch.left.data + left);
+      for (int64_t f = 0; f < left && scratch.left[f].squared <= allowed(nearest.limit(), job_.margin); ++f)
+        compare(scratch, i, scratch.left[f].position);
     }
-    std::sort(scratch.left.data, scratch.left.data + left);
-    for (int64_t c = 0; c < left; ++c) {
-      const double limit = nearest.limit();
-      if (scratch.left[c].squared > allowed(limit, job_.margin)) break;
-      const double key = key_of(scratch, i, scratch.left[c].position, limit);
-      if (key <= limit) nearest.offer(key, scratch.left[c].position);
-    }
+  }
+
+  void compare(Scratch& scratch, int64_t query, int64_t position) {
+    const double limit = scratch.nearest[query].limit(), key = key_of(scratch, query, position, limit);
+    if (key <= limit) scratch.nearest[query].offer(key, position);
   }
 
   Neighbors& job_;

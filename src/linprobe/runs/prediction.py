@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from linprobe.classifiers.model_file import read_model
 from linprobe.data.decode import BrokenImage, decode, read_file
@@ -16,7 +17,7 @@ from linprobe.losses.softmax import SoftmaxCrossEntropy
 from linprobe.runs.models import model_file_of, reading_of
 from linprobe.shapes import Floats, Pixels
 
-__all__ = ["Prediction", "predict_pictures"]
+__all__ = ["Prediction", "predict_pictures", "read_pictures"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,28 @@ def predict_pictures(
         )
     if image_size is None:
         image_size = reading_of(classifier, model).image_size
+    rows = read_pictures(images, shape, image_size)
+    scores = classifier.scores(rows)
+    probabilities = SoftmaxCrossEntropy().probabilities(scores) if classifier.loss_.name == "softmax" else None
+    return [
+        Prediction(image, classifier.class_names_, scores[i], None if probabilities is None else probabilities[i])
+        for i, image in enumerate(images)
+    ]
+
+
+def read_pictures(
+    images: Sequence[Path], shape: tuple[int, ...], image_size: tuple[int, int] | None
+) -> npt.NDArray[np.uint8]:
+    """(n, D) uint8 rows of picture files, with as many channels as `shape` (height, width, channels) has.
+
+    Args:
+        images: the files.
+        shape: of the pictures of the training.
+        image_size: (height, width) to resize to, or None.
+    Raises:
+        ImageError: files that are missing or no pictures; all of them are named.
+        IncompatibleError: a picture has another size than those of the training.
+    """
     pixels, broken = [], []
     for image in images:
         try:
@@ -96,13 +119,7 @@ def predict_pictures(
                 f"{image}: {_text(picture.shape[:2])} pixels, but the model was trained on {_text(shape[:2])}; "
                 f"give --image-size {_text(shape[:2])} to resize it."
             )
-    rows = np.stack(pixels).reshape(len(pixels), -1)
-    scores = classifier.scores(rows)
-    probabilities = SoftmaxCrossEntropy().probabilities(scores) if classifier.loss_.name == "softmax" else None
-    return [
-        Prediction(image, classifier.class_names_, scores[i], None if probabilities is None else probabilities[i])
-        for i, image in enumerate(images)
-    ]
+    return np.stack(pixels).reshape(len(pixels), -1)
 
 
 def _with_channels(picture: Pixels, channels: int) -> Pixels:
