@@ -66,9 +66,9 @@ def test_shares_are_those_of_the_votes(digits: Digits) -> None:
     classifier = NearestNeighbors(k=4).fit(X[:900], y[:900])
     shares = classifier.predict_proba(X[900:])
     assert_allclose(shares.sum(axis=1), 1)
-    assert_array_equal(shares * 4, np.rint(shares * 4))
-    clear = np.sort(shares, axis=1)[:, -2] < shares.max(axis=1)
-    assert_array_equal(shares.argmax(axis=1)[clear], classifier.predict(X[900:])[clear])
+    assert_allclose(shares * 4, np.rint(shares * 4), rtol=1e-15)
+    assert (np.ptp(np.sort(shares, axis=1)[:, -2:], axis=1) < 0.1).any()  # ties: predict and the shares agree on them
+    assert_array_equal(shares.argmax(axis=1), classifier.predict(X[900:]))
 
 
 def test_all_k_come_from_one_search(digits: Digits) -> None:

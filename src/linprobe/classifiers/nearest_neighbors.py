@@ -78,12 +78,24 @@ class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel):  # type: 
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """(n,) the labels that the k nearest training rows elect."""
-        distances, positions = self.kneighbors(X)
-        elected: npt.NDArray[Any] = self.classes_[
-            vote(self.labels_[positions], distances, [self.k], len(self.classes_))[self.k]
-        ]
+        elected: npt.NDArray[Any] = self.classes_[self._votes(X)[1]]
         return elected
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """(n, K) share of the k votes that each class has; `predict` also looks at distances where shares are equal."""
-        return shares(self.labels_[self.kneighbors(X)[1]], len(self.classes_))
+        """(n, K) share of the k votes that each class has.
+
+        Where another class has as many votes as the elected one, the elected one's share is greater by one unit in the
+        last place, so that the class of the highest share is always the one that `predict` gives.
+        """
+        labels, elected = self._votes(X)
+        result = shares(labels, len(self.classes_))
+        rows = np.arange(len(result))
+        tied = (result == result.max(axis=1, keepdims=True)).sum(axis=1) > 1
+        result[rows[tied], elected[tied]] = np.nextafter(result[rows[tied], elected[tied]], 1.0)
+        return result
+
+    def _votes(self, X: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Classes (n, k) of the neighbours, and the elected class (n,), as positions in `classes_`."""
+        distances, positions = self.kneighbors(X)
+        labels = self.labels_[positions]
+        return labels, vote(labels, distances, [self.k], len(self.classes_))[self.k]
