@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linprobe.engines import _core
-from linprobe.engines.neighbors import LEAST_ROWS, LONGEST_QUERY, NeighborSearch, _Coder
+from linprobe.engines.neighbors import LEAST_ROWS, LONGEST_QUERY, NeighborSearch, _Coder, _GroupCoder
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 
 CASES = [("uint8", "l2"), ("uint8", "l1")] + [
@@ -75,6 +77,28 @@ def test_bounds_leave_out_no_neighbour(dtype, metric, D):
     assert "bounds" in search.describe()
     for k in (1, 5, 30):
         assert_nearest(X, Q, k, metric, search.search(Q, k))
+
+
+@pytest.mark.parametrize("D", [512, 600, 1030, 3072])
+@pytest.mark.parametrize("more", [0, 1, 78, 79])
+def test_bounds_by_groups_of_columns_leave_out_no_neighbour(D, more):
+    X, Q = smooth_rows(LEAST_ROWS + more, D, "uint8"), smooth_rows(33, D, "uint8", seed=1)
+    Q[3], X[17], Q[4] = 255, 0, 0
+    search = NeighborSearch(X, metric="l1", n_threads=2)
+    assert "bounds" in search.describe()
+    for k in (1, 5, 30):
+        assert_nearest(X, Q, k, "l1", search.search(Q, k))
+
+
+def test_distances_of_sums_are_bounds_of_the_distances():
+    X = smooth_rows(300, 700, "uint8")
+    coder = _GroupCoder.learnt(X, None, 1)
+    assert coder.groups.sum(axis=0).tolist() == [1] * 700
+    codes = coder.codes(X, None)[0].astype(np.int64)
+    true = np.abs(X[:, None].astype(np.int64) - X[None, :40]).sum(axis=2)
+    bound = np.abs(codes[:, None] - codes[None, :40]).sum(axis=2)
+    assert (bound <= coder.scale * true + coder.margins[0]).all()
+    assert np.median(bound[true > 0] / (coder.scale * true[true > 0])) > 0.5
 
 
 @pytest.mark.parametrize(("dtype", "metric"), CASES)
@@ -149,19 +173,23 @@ def test_one_row_far_from_all_others_costs_time_and_not_exactness():
     assert_nearest(X, Q, 3, "l2", NeighborSearch(X).search(Q, 3))
 
 
-@pytest.mark.parametrize("exponent", [-300, -170, -30, 30, 120])
-def test_the_scale_of_floats_does_not_matter(exponent):
-    X, Q = smooth_rows(LEAST_ROWS, 20, "float64"), smooth_rows(9, 20, "float64", seed=1)
+@pytest.mark.parametrize("D", [20, 200])
+@pytest.mark.parametrize("exponent", [-300, -170, -30, 30, 120, 400])
+def test_the_scale_of_floats_does_not_matter(exponent, D):
+    X, Q = smooth_rows(LEAST_ROWS, D, "float64"), smooth_rows(9, D, "float64", seed=1)
     factor = 2.0**exponent
     plain, scaled = NeighborSearch(X).search(Q, 3), NeighborSearch(X * factor).search(Q * factor, 3)
     assert_array_equal(scaled[1], plain[1])
     assert_allclose(scaled[0], plain[0] * factor, rtol=1e-12)
 
 
-def test_rows_whose_squares_overflow_are_refused():
-    X = smooth_rows(LEAST_ROWS, 20, "float64") * 1e200
-    with pytest.raises(ParameterError, match="overflow"):
-        NeighborSearch(X).search(X[:2], 1)
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_numbers_whose_squares_overflow_are_refused(metric):
+    X = smooth_rows(30, 20, "float64")
+    with pytest.raises(ParameterError, match=r"X holds numbers of 1e\+140 or more"):
+        NeighborSearch(X * 1e200, metric=metric)
+    with pytest.raises(ParameterError, match=r"the queries hold numbers of 1e\+140 or more, or NaN"):
+        NeighborSearch(X, metric=metric).search(X * np.nan, 1)
 
 
 def test_a_zero_vector_is_at_cosine_distance_one():
@@ -202,7 +230,7 @@ def test_picked_rows_are_numbered_by_their_place(dtype, metric, n):
 @pytest.mark.parametrize(("dtype", "metric"), CASES)
 @pytest.mark.parametrize("n", [60, LEAST_ROWS + 200])
 def test_the_bits_do_not_depend_on_the_number_of_threads(dtype, metric, n):
-    X, Q = smooth_rows(n, 200, dtype), smooth_rows(150, 200, dtype, seed=1)
+    X, Q = smooth_rows(n, 600, dtype), smooth_rows(150, 600, dtype, seed=1)
     found = [NeighborSearch(X, metric=metric, n_threads=threads).search(Q, 5) for threads in (1, 2, 3)]
     for other in found[1:]:
         assert_array_equal(found[0][0], other[0])
@@ -214,7 +242,7 @@ SETS = ["plain", "avx2", "avx512"]
 
 @pytest.mark.parametrize("instruction_set", SETS[: 1 + SETS.index(_core.instruction_set())])
 def test_every_instruction_set_finds_the_same(instruction_set, tmp_path):
-    X, Q = smooth_rows(LEAST_ROWS + 100, 90, "uint8"), smooth_rows(33, 90, "uint8", seed=1)
+    X, Q = smooth_rows(LEAST_ROWS + 101, 600, "uint8"), smooth_rows(33, 600, "uint8", seed=1)
     np.savez(tmp_path / "rows.npz", X=X, Q=Q)
     code = textwrap.dedent("""
         import sys
@@ -305,3 +333,34 @@ def test_no_queries_have_no_neighbours():
     X = smooth_rows(30, 5, "uint8")
     distances, positions = NeighborSearch(X).search(X[:0], 2)
     assert distances.shape == positions.shape == (0, 2)
+
+
+def test_searches_at_once_do_not_disturb_each_other():
+    X, Q = smooth_rows(LEAST_ROWS, 150, "uint8"), smooth_rows(64, 150, "uint8", seed=1)
+    search = NeighborSearch(X, n_threads=2)
+    wanted = search.search(Q, 3)[1]
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(lambda _: search.search(Q, 3)[1], range(12)):
+            assert_array_equal(found, wanted)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX signals")
+def test_an_interrupt_is_answered_while_the_core_searches():
+    program = textwrap.dedent("""
+        import numpy as np
+        from linprobe.engines.neighbors import NeighborSearch
+        X = np.random.default_rng(0).integers(0, 256, (4000, 3000)).astype(np.uint8)
+        search = NeighborSearch(X)
+        search.prepare()
+        try:
+            print("ready", flush=True)
+            while True:
+                search.search(X, 9)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    """)
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=30)[0] == "interrupted\n"

@@ -78,8 +78,9 @@ class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel):  # type: 
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """(n,) the labels that the k nearest training rows elect."""
-        elected: npt.NDArray[Any] = self.classes_[self._votes(X)[1]]
-        return elected
+        _, elected = self._votes(X)
+        result: npt.NDArray[Any] = self.classes_[elected]
+        return result
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """(n, K) share of the k votes that each class has.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import numbers
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -72,10 +71,10 @@ class NeighborModel:
     ) -> None:
         """Set the attributes."""
         check_metric(self.metric, X.dtype)
-        k: Any = self.k
-        if not isinstance(k, numbers.Integral) or isinstance(k, bool):
-            raise ParameterError(f"k = {k!r}; expected a whole number >= 1.")
-        check_k(int(k), len(labels))
+        whole = isinstance(self.k, int | np.integer)
+        if not whole or self.k is True:
+            raise ParameterError(f"k = {self.k!r}; expected a whole number >= 1.")
+        check_k(int(self.k), len(labels))
         self.search_ = NeighborSearch(X, rows, metric=self.metric, engine=self.engine, n_threads=self.n_threads)
         self.search_.prepare()
         self.labels_, self.classes_, self.n_features_in_ = labels, classes, int(X.shape[1])

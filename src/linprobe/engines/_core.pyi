@@ -5,6 +5,7 @@ from typing import Any
 FUSED_TEMPLATES: int
 CODE: int
 PREFIX: int
+SUMS: int
 
 def instruction_set() -> str: ...
 def use_blas(sgemm: Any, dgemm: Any) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ DTYPES = (np.uint8, np.float16, np.float32, np.float64)
 LEAST_ROWS = 2048
 """Rows from which on codes are made: fewer are compared at once."""
 
+LEAST_COLUMNS = 512
+"""Columns from which on sums of groups of them bound an L1 distance for less than it costs."""
+
 SAMPLE = 1024
 """Rows from which the directions of the codes are learnt."""
 
@@ -35,6 +39,9 @@ LONGEST_QUERY = 30000.0
 
 BLOCK = 2048
 """Rows whose coordinates are held as numbers at once, and queries between two reports of progress."""
+
+LARGEST_NUMBER = 1e140
+"""Sums of squares of numbers below it are finite."""
 
 REFERENCE_NUMBERS = 2**24
 """Differences that the reference engine holds at once."""
@@ -59,7 +66,7 @@ class NeighborSearch:
         engine: "threads" or "reference" (NumPy, every distance).
         n_threads: None for one per usable core.
     Raises:
-        ParameterError: the metric, the engine or the number of threads is unknown.
+        ParameterError: the metric, the engine or the number of threads is unknown, or a number is 1e140 or more.
         IncompatibleError: the metric does not fit the dtype of X.
         ShapeError: X is no table of numbers, or `rows` is empty or lies outside.
     """
@@ -84,8 +91,9 @@ class NeighborSearch:
         self.n_rows = len(X) if rows is None else len(rows)
         if self.n_rows == 0:
             raise ShapeError("X has no rows; at least one is needed to be the nearest.")
-        self._coder: _Coder | None = None
-        self._codes: npt.NDArray[np.int16] | None = None
+        _check_size("X holds", X, self.rows)
+        self._coder: _Coder | _GroupCoder | None = None
+        self._codes: npt.NDArray[Any] | None = None
 
     def search(
         self,
@@ -112,6 +120,7 @@ class NeighborSearch:
         if Q.dtype != self.X.dtype:
             raise ShapeError(f"the queries are {Q.dtype}, X is {self.X.dtype}; they must have one dtype.")
         rows = _checked_rows("rows", rows, len(Q))
+        _check_size("the queries hold", Q, rows)
         asked = np.arange(len(Q)) if rows is None else rows
         distances, positions = np.empty((len(asked), k)), np.empty((len(asked), k), np.int64)
         run = self._reference if self.engine == "reference" else self._native
@@ -139,23 +148,29 @@ class NeighborSearch:
     def prepare(self) -> None:
         """Learn the codes now, where the search has use for them, rather than in the first search."""
         if self._codes is None and self.engine == "threads" and self._wants_codes(1):
-            self._coder = _Coder.learnt(self.X, self.rows, self.metric, self.threads)
-            self._codes, _ = self._coder.codes(self.X, self.rows)
+            if self.metric == "l1":
+                self._coder = _GroupCoder.learnt(self.X, self.rows, self.threads)
+            else:
+                self._coder = _Coder.learnt(self.X, self.rows, self.metric, self.threads)
+            self._codes = self._coder.codes(self.X, self.rows)[0]
 
     def _wants_codes(self, k: int) -> bool:
-        """Whether bounds can pay: not of few rows, not for many neighbours, and not yet for sums of differences."""
-        return self.metric != "l1" and self.n_rows >= max(LEAST_ROWS, 64 * k)
+        """Whether bounds can pay: not of few rows, not for many neighbours, not of short sums of differences."""
+        return self.n_rows >= max(LEAST_ROWS, 64 * k) and (self.metric != "l1" or self.X.shape[1] >= LEAST_COLUMNS)
 
     def _native(
         self, Q: npt.NDArray[Any], asked: npt.NDArray[np.int64], keys: Floats, positions: npt.NDArray[np.int64]
     ) -> None:
-        bounds: dict[str, Any] = {"codes": None, "query_codes": None, "beyond": None}
+        bounds: dict[str, Any] = dict.fromkeys(("codes", "query_codes", "beyond", "sums", "query_sums"))
         scale, margins = 1.0, (0.0, 0.0)
         if self._wants_codes(keys.shape[1]):
             self.prepare()
             assert self._coder is not None
             codes, beyond = self._coder.codes(Q, asked)
-            bounds = {"codes": self._codes, "query_codes": codes, "beyond": beyond}
+            if self.metric == "l1":
+                bounds |= {"sums": self._codes, "query_sums": codes}
+            else:
+                bounds |= {"codes": self._codes, "query_codes": codes, "beyond": beyond}
             scale, margins = self._coder.scale, self._coder.margins
         _core.neighbors(
             self.X,
@@ -249,49 +264,29 @@ class _Coder:
         picked = X[spread if rows is None else rows[spread]]
         sample = _numbers(picked, cosine) if X.dtype != np.uint8 else picked.astype(np.float32)
         centre = sample.mean(axis=0)
-        basis: npt.NDArray[Any] | None = None
-        largest = 1.0
-        m = _core.CODE - 8  # panels of 12, 24 and 48 divide 120
         if X.dtype == np.uint8:
             centre = np.rint(centre).astype(np.int16)
-        if X.dtype == np.uint8 or m < D:
-            directions = _directions(sample - centre, min(m, D))
-            if X.dtype == np.uint8:
-                # so short that a sum of products with up to 255 stays below 2^31, by Cauchy and Schwarz
-                directions = np.rint(directions * min(2.0**13, 2.0**30 / (256 * math.sqrt(D)))).astype(np.int16)
-            basis = np.ascontiguousarray(directions)
-            exact = basis.astype(np.float64)
-            # rounding to float64 moves the largest eigenvalue by some 1e-14 of it; a billionth is beyond doubt
-            largest = math.sqrt(float(np.linalg.eigvalsh(exact @ exact.T)[-1]) * (1 + 1e-9) + 1e-300)
-        coder = cls(centre, basis, largest, 1.0, cosine, threads)
         longest = 0.0
         for start in range(0, n, BLOCK):
             part = np.arange(start, min(start + BLOCK, n)) if rows is None else rows[start : start + BLOCK]
-            longest = max(longest, math.sqrt(float(coder.squares(X, part).max())))
-        if not math.isfinite(longest):
-            raise ParameterError("the rows of X are so long that squares of them overflow; scale them down.")
+            longest = max(longest, math.sqrt(float(_squares(X, part, centre, cosine, threads).max())))
         scale = LARGEST / longest if longest > LARGEST * 1e-290 else 1.0
+        basis: npt.NDArray[Any] | None = None
+        largest = 1.0
+        m = _core.CODE - 8  # panels of 12 and 24 numbers divide 120
+        if X.dtype == np.uint8 or m < D:
+            sample -= centre
+            sample /= float(np.abs(sample).max()) or 1.0  # products of products neither overflow nor vanish
+            with _one_blas_thread():
+                directions = _directions(sample, min(m, D))
+                if X.dtype == np.uint8:
+                    # so short that a sum of products with up to 255 stays below 2^31, by Cauchy and Schwarz
+                    directions = np.rint(directions * min(2.0**13, 2.0**30 / (256 * math.sqrt(D)))).astype(np.int16)
+                basis = np.ascontiguousarray(directions)
+                exact = basis.astype(np.float64)
+                # rounding to float64 moves the largest eigenvalue by some 1e-14 of it; a billionth is beyond doubt
+                largest = math.sqrt(float(np.linalg.eigvalsh(exact @ exact.T)[-1]) * (1 + 1e-9) + 1e-300)
         return cls(centre, basis, largest, scale, cosine, threads)
-
-    def squares(self, X: npt.NDArray[Any], part: npt.NDArray[np.int64]) -> Floats:
-        """|x - centre|² of some rows."""
-        if X.dtype == np.uint8:
-            none = np.empty((0, X.shape[1]), np.int16)
-            return self._projected(X, part, none)[1].astype(np.float64)
-        with np.errstate(over="ignore"):
-            gap = _numbers(X[part], self.cosine) - self.centre
-            squares: Floats = np.einsum("ij,ij->i", gap, gap)
-        return squares
-
-    def _projected(
-        self, X: npt.NDArray[Any], part: npt.NDArray[np.int64], basis: npt.NDArray[np.int16]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        out, squares = np.empty((len(part), len(basis)), np.int32), np.empty(len(part), np.int64)
-        _core.projection(
-            X, np.ascontiguousarray(part), centre=self.centre, basis=basis, out=out, squares=squares,
-            threads=self.threads,
-        )  # fmt: skip
-        return out, squares
 
     def codes(
         self, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None
@@ -303,7 +298,7 @@ class _Coder:
             part = np.arange(start, min(start + BLOCK, n)) if rows is None else rows[start : start + BLOCK]
             if X.dtype == np.uint8:
                 assert self.basis is not None
-                whole, exact = self._projected(X, part, self.basis)
+                whole, exact = _projected(X, part, self.centre, self.basis, self.threads)
                 coordinates, squares = whole / self.largest, exact.astype(np.float64)
             else:
                 gap = _numbers(X[part], self.cosine) - self.centre
@@ -323,6 +318,102 @@ class _Coder:
                 place[:, end] = np.rint(np.sqrt(np.maximum(left, 0.0)) * self.scale)
             beyond[start : start + len(part)] = far
         return codes, beyond
+
+
+@dataclass(frozen=True)
+class _GroupCoder:
+    """Rows of bytes to 256 bytes whose L1 distances bound those of the rows from below.
+
+    With the columns in groups g, and s_g the sum of a group, sum_j |a_j - b_j| >= sum_g |s_g(a) - s_g(b)|. A code holds
+    s_g divided by the largest number of columns of a group, rounded. The bound is tight where the differences within a
+    group have one sign: columns go together that rise and fall together in a sample.
+
+    Attributes:
+        groups: (G, D) int16, 1 where a column belongs to the group; G <= 256.
+        scale: units of the codes in a unit of distance.
+    """
+
+    groups: npt.NDArray[np.int16]
+    scale: float
+    threads: int
+
+    @property
+    def margins(self) -> tuple[float, float]:
+        """How much longer than `scale` times a distance the distance of two codes may be: 1/2 a number of each."""
+        return len(self.groups) + 0.01, len(self.groups) + 0.01
+
+    @classmethod
+    def learnt(cls, X: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None, threads: int) -> _GroupCoder:
+        """Groups of columns near each other in the coordinates of most variance, by halving again and again."""
+        n, D = len(X) if rows is None else len(rows), X.shape[1]
+        spread = np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64)
+        sample = X[spread if rows is None else rows[spread]].astype(np.float32)
+        sample -= sample.mean(axis=0)
+        with _one_blas_thread():
+            directions = _directions(sample, min(40, D))
+            places = (directions * np.linalg.norm(directions @ sample.T, axis=1)[:, None]).T
+            parts = [np.arange(D)]
+            while 2 * len(parts) <= min(_core.SUMS, D // 4):
+                parts = [half for part in parts for half in _halves(part, places[part])]
+        groups = np.zeros((len(parts), D), np.int16)
+        for g, part in enumerate(parts):
+            groups[g, part] = 1
+        return cls(groups, 1.0 / max(map(len, parts)), threads)
+
+    def codes(
+        self, X: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Codes (n, 256) uint8, and zeros (n,): there is none for which a row is too long."""
+        n = len(X) if rows is None else len(rows)
+        codes = np.zeros((n, _core.SUMS), np.uint8)
+        centre = np.zeros(X.shape[1], np.int16)
+        for start in range(0, n, BLOCK):
+            part = np.arange(start, min(start + BLOCK, n)) if rows is None else rows[start : start + BLOCK]
+            sums, _ = _projected(X, part, centre, self.groups, self.threads)
+            codes[start : start + len(part), : len(self.groups)] = np.rint(sums * self.scale)
+        return codes, np.zeros(n, np.uint8)
+
+
+def _halves(part: npt.NDArray[np.int64], places: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], ...]:
+    """A group of columns in two of one size, cut across the direction in which their places differ most."""
+    gap = places - places.mean(axis=0)
+    _, directions = np.linalg.eigh(gap.T @ gap)
+    order = np.argsort(gap @ directions[:, -1], kind="stable")
+    return part[order[: len(part) // 2]], part[order[len(part) // 2 :]]
+
+
+def _squares(
+    X: npt.NDArray[Any], part: npt.NDArray[np.int64], centre: npt.NDArray[Any], cosine: bool, threads: int
+) -> Floats:
+    """|x - centre|² (n,) of rows of X."""
+    if X.dtype == np.uint8:
+        none = np.empty((0, X.shape[1]), np.int16)
+        return _projected(X, part, centre, none, threads)[1].astype(np.float64)
+    gap = _numbers(X[part], cosine) - centre
+    squares: Floats = np.einsum("ij,ij->i", gap, gap)
+    return squares
+
+
+def _projected(
+    X: npt.NDArray[np.uint8],
+    part: npt.NDArray[np.int64],
+    centre: npt.NDArray[np.int16],
+    basis: npt.NDArray[np.int16],
+    threads: int,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """(x - centre) basisᵀ (n, m) and |x - centre|² (n,) of rows of bytes, exact."""
+    out, squares = np.empty((len(part), len(basis)), np.int32), np.empty(len(part), np.int64)
+    part = np.ascontiguousarray(part)
+    _core.projection(X, part, centre=centre, basis=basis, out=out, squares=squares, threads=threads)
+    return out, squares
+
+
+def _one_blas_thread() -> AbstractContextManager[Any]:
+    """Within, NumPy's products take one thread: more would wait for each other on busy cores."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def _numbers(X: npt.NDArray[Any], cosine: bool) -> Floats:
@@ -382,6 +473,19 @@ def _check_table(name: str, X: npt.NDArray[Any]) -> None:
         raise ShapeError(f"{name} must have two axes, (n_images, n_features); found the shape {X.shape}.")
     if X.dtype not in DTYPES:
         raise ShapeError(f"{name} must be uint8, float16, float32 or float64; found {X.dtype}.")
+
+
+def _check_size(subject: str, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None) -> None:
+    """Raise where squares of float64 rows could overflow; those of shorter floats do not."""
+    if X.dtype != np.float64:
+        return
+    for start in range(0, len(X) if rows is None else len(rows), BLOCK):
+        part = X[start : start + BLOCK] if rows is None else X[rows[start : start + BLOCK]]
+        if not (np.abs(part) < LARGEST_NUMBER).all():
+            raise ParameterError(
+                f"{subject} numbers of {LARGEST_NUMBER:g} or more, or NaN, of which no distance can be computed; "
+                "scale them down."
+            )
 
 
 def _checked_rows(name: str, rows: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np.int64] | None:

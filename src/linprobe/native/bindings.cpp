@@ -277,7 +277,8 @@ Metric metric_of(const std::string& name) {
 // keys and positions (n, k) receive the nearest rows of X of each row of Q.
 void neighbors(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const AnyArray& Q,
                const MaybeIn<int64_t, 1>& asked, const std::string& metric, const MaybeIn<int16_t, 2>& codes,
-               const MaybeIn<int16_t, 2>& query_codes, const MaybeIn<uint8_t, 1>& beyond, double scale,
+               const MaybeIn<int16_t, 2>& query_codes, const MaybeIn<uint8_t, 1>& beyond,
+               const MaybeIn<uint8_t, 2>& sums, const MaybeIn<uint8_t, 2>& query_sums, double scale,
                double margin_prefix, double margin, const Out<double, 2>& keys, const Out<int64_t, 2>& positions,
                int threads) {
   Neighbors job{};
@@ -302,6 +303,16 @@ void neighbors(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const AnyAr
             "codes must be (n, CODE), and beyond (n,)");
     job.codes = codes->data(), job.query_codes = query_codes->data(), job.beyond = beyond->data();
   }
+  require(sums.has_value() == query_sums.has_value(), "sums and query_sums come together");
+  if (sums) {
+    require(job.metric == Metric::l1 && static_cast<int64_t>(sums->shape(0)) == job.rows.n &&
+                static_cast<int64_t>(sums->shape(1)) == kSums &&
+                static_cast<int64_t>(query_sums->shape(0)) == job.queries.n &&
+                static_cast<int64_t>(query_sums->shape(1)) == kSums,
+            "sums must be (n, SUMS), of l1");
+    job.sums = sums->data(), job.query_sums = query_sums->data();
+  }
+  require(!codes || job.metric != Metric::l1, "codes are of l2 and cosine");
   job.scale = scale, job.margin_prefix = margin_prefix, job.margin = margin;
   job.keys = keys.data(), job.positions = positions.data();
   job.threads = threads;
@@ -392,9 +403,10 @@ NB_MODULE(_core, module) {
              "threads"_a);
   module.attr("CODE") = kCode;
   module.attr("PREFIX") = kPrefix;
+  module.attr("SUMS") = kSums;
   module.def("projection", &projection, "X"_a, "picked"_a.none(), "centre"_a, "basis"_a, "out"_a, "squares"_a, "threads"_a);
   module.def("neighbors", &neighbors, "X"_a, "picked"_a.none(), "Q"_a, "asked"_a.none(), "metric"_a, "codes"_a.none(),
-             "query_codes"_a.none(), "beyond"_a.none(), "scale"_a, "margin_prefix"_a, "margin"_a, "keys"_a, "positions"_a,
+             "query_codes"_a.none(), "beyond"_a.none(), "sums"_a.none(), "query_sums"_a.none(), "scale"_a, "margin_prefix"_a, "margin"_a, "keys"_a, "positions"_a,
              "threads"_a);
   const auto define_sgd = [&](const char* name, auto function) {
     module.def(name, function, "X"_a, "picked"_a, "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(),

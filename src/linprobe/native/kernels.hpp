@@ -96,7 +96,7 @@ struct Epoch {
 };
 
 // Numbers of a code of a row, and of its prefix; see neighbors_impl.hpp.
-constexpr int64_t kCode = 128, kPrefix = 64;
+constexpr int64_t kCode = 128, kPrefix = 64, kSums = 256;
 
 enum class Metric : int { l2, l1, cosine };  // l1: of uint8 only; cosine: of the others only
 
@@ -115,10 +115,12 @@ struct Neighbors {
   Rows rows, queries;          // of one dtype and one D
   Metric metric;
   int64_t k;                   // 1..rows.n
-  const int16_t* codes;        // (rows.n, kCode), or null: every query is compared with every row
+  const int16_t* codes;        // (rows.n, kCode) of l2 and cosine, or null
   const int16_t* query_codes;  // (queries.n, kCode)
   const uint8_t* beyond;       // (queries.n) whether the code does not hold the query
-  double scale;                // of the codes: |code - code| <= scale * distance + margin
+  const uint8_t* sums;         // (rows.n, kSums) of l1, or null; with neither, every query is compared with every row
+  const uint8_t* query_sums;   // (queries.n, kSums)
+  double scale;                // the distance of two codes is at most scale * distance of the rows + margin
   double margin_prefix, margin;
   double* keys;                // (queries.n, k) out, ascending: squared distance (l2), distance (l1), 1 - cos
   int64_t* positions;          // (queries.n, k) out; of equal keys the smaller position first

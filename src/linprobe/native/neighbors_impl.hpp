@@ -5,7 +5,8 @@
 // that hold most of the variance, scaled and rounded, and the length of what they leave out. The distance of two codes
 // is a lower bound of the distance of the rows, but for roundings that `margin` covers: rows whose bound lies above the
 // k-th smallest distance found so far are left out, first by a prefix of the codes (a product of matrices of int16),
-// then by the whole codes.
+// then by the whole codes. Sums of absolute differences have kSums bytes instead, the means of groups of columns: the sum
+// of their absolute differences is the bound.
 #pragma once
 
 constexpr int64_t kPanelVectors = 3;  // vectors of int32 that one row of a panel fills
@@ -268,7 +269,7 @@ struct Nearest {
 };
 
 struct Bound {
-  int64_t squared;  // of the codes
+  int64_t squared;  // distance of the codes; of sums the distance itself
   int64_t position;
   bool operator<(const Bound& other) const {
     return squared < other.squared || (squared == other.squared && position < other.position);
@@ -306,12 +307,13 @@ struct Codes {
   Buffer<int32_t> squares;           // (n)
 
   explicit Codes(const Neighbors& job)
-      : n(job.codes != nullptr ? job.rows.n : 0),
+      : n(job.codes != nullptr || job.sums != nullptr ? job.rows.n : 0),
         panels((n + kChunk - 1) / kChunk * (kChunk / kPanelWidth)),
         chunks(panels * kPanelWidth / kChunk),
-        packed(panels * (kPrefix / 2) * kPanelWidth),
-        prefix_squares(panels * kPanelWidth),
-        squares(n) {
+        packed(job.codes != nullptr ? panels * (kPrefix / 2) * kPanelWidth : 0),
+        prefix_squares(job.codes != nullptr ? panels * kPanelWidth : 0),
+        squares(job.codes != nullptr ? n : 0) {
+    if (job.codes == nullptr) return;
     pool().run(job.threads, [&](int member, int members) {
       for (int64_t i = n * member / members; i < n * (member + 1) / members; ++i) {
         const int16_t* code = job.codes + i * kCode;
@@ -339,6 +341,47 @@ inline void bound_by_prefixes(const Codes& codes, const int32_t* queries, const 
       const Narrow shifted = __builtin_convertvector(squared >> kBoundShift, Narrow);
       std::memcpy(bounds + i * ld + panel * kPanelWidth + v * Vector<int32_t>::size, &shifted, sizeof shifted);
     }
+}
+
+// bounds (4) of four rows of kSums bytes, one after the other: sums of absolute differences to those of a query. A sum of
+// all fits 16 bits, and so do the parts of it that four rows have in the four quarters of each 64 bits.
+inline void bound_by_sums(const uint8_t* query, const uint8_t* rows, uint16_t* bounds) {
+#if LINPROBE_VECTOR_BYTES == 64
+  __m512i part[4];
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < 4; ++i) {
+    part[i] = _mm512_setzero_si512();
+#pragma GCC unroll 4
+    for (int64_t d = 0; d < kSums; d += 64)
+      part[i] = _mm512_add_epi64(part[i], _mm512_sad_epu8(_mm512_loadu_si512(query + d), _mm512_loadu_si512(rows + i * kSums + d)));
+  }
+  const __m512i all = _mm512_or_si512(_mm512_or_si512(part[0], _mm512_slli_epi64(part[1], 16)),
+                                      _mm512_or_si512(_mm512_slli_epi64(part[2], 32), _mm512_slli_epi64(part[3], 48)));
+  const __m256i half = _mm256_add_epi16(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+#elif LINPROBE_VECTOR_BYTES == 32
+  __m256i part[4];
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < 4; ++i) {
+    part[i] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+    for (int64_t d = 0; d < kSums; d += 32)
+      part[i] = _mm256_add_epi64(part[i], _mm256_sad_epu8(_mm256_loadu_si256((const __m256i*)(query + d)),
+                                                          _mm256_loadu_si256((const __m256i*)(rows + i * kSums + d))));
+  }
+  const __m256i half = _mm256_or_si256(_mm256_or_si256(part[0], _mm256_slli_epi64(part[1], 16)),
+                                       _mm256_or_si256(_mm256_slli_epi64(part[2], 32), _mm256_slli_epi64(part[3], 48)));
+#endif
+#if LINPROBE_VECTOR_BYTES > 16
+  const __m128i quarter = _mm_add_epi16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  const __m128i last = _mm_add_epi16(quarter, _mm_unpackhi_epi64(quarter, quarter));
+  _mm_storel_epi64((__m128i*)bounds, last);
+#else
+  for (int64_t i = 0; i < 4; ++i) {
+    int32_t total = 0;
+    for (int64_t d = 0; d < kSums; ++d) total += std::abs(query[d] - rows[i * kSums + d]);
+    bounds[i] = static_cast<uint16_t>(total);
+  }
+#endif
 }
 
 inline uint16_t smallest(const uint16_t* bounds) {
@@ -384,7 +427,8 @@ class Search {
           return stopped.load();
         };
         prepare(first, queries, scratch);
-        if (job_.codes != nullptr) by_bounds(first, queries, scratch);
+        if (job_.codes != nullptr) by_codes(first, queries, scratch);
+        if (job_.sums != nullptr) by_sums(first, queries, scratch);
         by_all(first, queries, scratch, ask);
         for (int64_t i = 0; i < queries; ++i) {
           Near* items = scratch.items + i * job_.k;
@@ -437,7 +481,7 @@ class Search {
     const int64_t D = job_.rows.D;
     for (int64_t i = 0; i < queries; ++i) {
       scratch.nearest[i] = Nearest{scratch.items + i * job_.k, job_.k};
-      scratch.all[i] = job_.codes == nullptr || job_.beyond[first + i] != 0;
+      scratch.all[i] = job_.codes != nullptr ? job_.beyond[first + i] != 0 : job_.sums == nullptr;
       const Number* from = row_at(job_.queries, first + i, scratch.row.data);
       double square = 0;
       for (int64_t d = 0; d < D; ++d) {
@@ -475,7 +519,7 @@ class Search {
     return static_cast<int64_t>(std::min(distance * distance * (1 + 1e-9) + 1, 0x1p40));
   }
 
-  void by_bounds(int64_t first, int64_t queries, Scratch& scratch) {
+  void by_codes(int64_t first, int64_t queries, Scratch& scratch) {
     const int64_t n = codes_.n, ld = scratch.ld;
     uint32_t squares[kQueries] = {};
     std::memset(scratch.prefixes.data, 0, kQueries * kPrefix / 2 * sizeof(int32_t));
@@ -496,6 +540,28 @@ class Search {
     }
   }
 
+  void by_sums(int64_t first, int64_t queries, Scratch& scratch) {
+    const int64_t n = codes_.n, ld = scratch.ld;
+    uint8_t last[4 * kSums] = {};
+    std::memcpy(last, job_.sums + n / 4 * 4 * kSums, n % 4 * kSums);
+    for (int64_t begin = 0; begin < n; begin += kRows)
+      for (int64_t i = 0; i < queries; ++i)
+        for (int64_t j = begin; j < std::min(n, begin + kRows); j += 4)
+          bound_by_sums(job_.query_sums + (first + i) * kSums, j + 4 <= n ? job_.sums + j * kSums : last, scratch.bounds + i * ld + j);
+    for (int64_t i = 0; i < queries; ++i) {
+      std::fill(scratch.bounds + i * ld + n, scratch.bounds + (i + 1) * ld, kNoBound);
+      by_bounds_of(first + i, i, scratch.bounds + i * ld, scratch);
+    }
+  }
+
+  // The bound up to which a row can have a key up to `key`.
+  uint16_t most_bound(double key) const {
+    const int64_t most = job_.sums != nullptr
+                             ? static_cast<int64_t>(std::min(job_.scale * (1 + 1e-9) * key + job_.margin, 0x1p40))
+                             : allowed(key, job_.margin_prefix) >> kBoundShift;
+    return static_cast<uint16_t>(std::min<int64_t>(most, kNoBound - 1));
+  }
+
   void by_bounds_of(int64_t query, int64_t i, uint16_t* bounds, Scratch& scratch) {
     Nearest& nearest = scratch.nearest[i];
     Bound* least = scratch.least;
@@ -510,38 +576,46 @@ class Search {
       chunk[at] = kNoBound;  // done
       compare(scratch, i, least[s].position * kChunk + at);
     }
-    const int16_t* code = job_.query_codes + query * kCode;
-    const int64_t square = square_of(code, kCode);
     for (int64_t c = 0; c < codes_.chunks; c += kChunksAtOnce) {
-      const int64_t below = allowed(nearest.limit(), job_.margin_prefix) >> kBoundShift;
-      const auto most = static_cast<uint16_t>(std::min<int64_t>(below, kNoBound - 1));
+      const uint16_t most = most_bound(nearest.limit());
       if (least[c].squared > most) break;
-      int64_t found = 0, left = 0;
+      int64_t found = 0;
       for (int64_t at = c; at < std::min(codes_.chunks, c + kChunksAtOnce) && least[at].squared <= most; ++at) {
         const int64_t begin = least[at].position * kChunk;
         for (int64_t j = begin; j < begin + kChunk; j += Vector<uint16_t>::size) {
           if (!any_up_to(bounds + j, most)) continue;
           for (int64_t lane = j; lane < j + Vector<uint16_t>::size; ++lane)
             if (bounds[lane] <= most) {
-              scratch.left[found++].position = lane;
-              for (int64_t byte = 0; byte < kCode * 2; byte += 64)
+              scratch.left[found++] = {bounds[lane], lane};
+              for (int64_t byte = 0; job_.codes != nullptr && byte < kCode * 2; byte += 64)
                 __builtin_prefetch(reinterpret_cast<const char*>(job_.codes + lane * kCode) + byte);
             }
         }
       }
-      const int64_t whole = allowed(nearest.limit(), job_.margin);
+      if (job_.codes != nullptr) found = by_whole_codes(query, nearest.limit(), scratch.left, found);
+      std::sort(scratch.left.data, scratch.left.data + found);
       for (int64_t f = 0; f < found; ++f) {
-        const int64_t j = scratch.left[f].position;
-        const int16_t* other = job_.codes + j * kCode;
-        // the length that the prefix leaves out is no coordinate of the whole code
-        const int64_t rest = code[kPrefix - 1] - other[kPrefix - 1];
-        const int64_t squared = square + codes_.squares[j] - 2 * product_of_codes(code, other) - rest * rest;
-        if (squared <= whole) scratch.left[left++] = {squared, j};
-      }
-      std::sort(scratch.left.data, scratch.left.data + left);
-      for (int64_t f = 0; f < left && scratch.left[f].squared <= allowed(nearest.limit(), job_.margin); ++f)
+        const int64_t bound = scratch.left[f].squared;
+        if (bound > (job_.codes != nullptr ? allowed(nearest.limit(), job_.margin) : most_bound(nearest.limit()))) break;
         compare(scratch, i, scratch.left[f].position);
+      }
     }
+  }
+
+  // Keeps those of `found` rows whose whole codes do not rule them out, with the squared distance of these; how many.
+  int64_t by_whole_codes(int64_t query, double limit, Bound* rows, int64_t found) const {
+    const int16_t* code = job_.query_codes + query * kCode;
+    const int64_t square = square_of(code, kCode), most = allowed(limit, job_.margin);
+    int64_t left = 0;
+    for (int64_t f = 0; f < found; ++f) {
+      const int64_t j = rows[f].position;
+      const int16_t* other = job_.codes + j * kCode;
+      // the length that the prefix leaves out is no coordinate of the whole code
+      const int64_t rest = code[kPrefix - 1] - other[kPrefix - 1];
+      const int64_t squared = square + codes_.squares[j] - 2 * product_of_codes(code, other) - rest * rest;
+      if (squared <= most) rows[left++] = {squared, j};
+    }
+    return left;
   }
 
   void compare(Scratch& scratch, int64_t query, int64_t position) {
