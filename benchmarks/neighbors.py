@@ -167,6 +167,7 @@ def measure(
 ) -> dict[str, Any]:
     """The record, all but the facts of the machine."""
     threads = threads or usable_cores()
+    memory = peak_memory(str(source), cache)  # first: a child inherits the peak of this process, up to its exec
     dataset = open_dataset(source)
     if dataset.test is None:
         raise SystemExit(f"error: {source.name} has no test images to ask with")
@@ -180,7 +181,7 @@ def measure(
         "threads": threads,
         **search_times(X, Q, min(k, len(X)), threads, repeats),
         "one_neighbour": one_neighbour(X, y, Q, of_queries, threads),
-        "memory": peak_memory(str(source), cache),
+        "memory": memory,
     }
 
 
