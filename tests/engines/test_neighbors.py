@@ -79,6 +79,19 @@ def test_bounds_leave_out_no_neighbour(dtype, metric, D):
         assert_nearest(X, Q, k, metric, search.search(Q, k))
 
 
+@pytest.mark.parametrize(("dtype", "metric"), [("float16", "cosine"), ("float32", "l2"), ("float64", "cosine")])
+@pytest.mark.parametrize("D", [129, 160, 200, 300, 700])
+def test_vectors_that_no_few_directions_describe_have_long_codes(dtype, metric, D):
+    rng = np.random.default_rng(0)
+    X, Q = (rng.normal(size=(n, D)).astype(dtype) for n in (LEAST_ROWS + 3, 45))
+    Q[7] *= 100
+    search = NeighborSearch(X, metric=metric, n_threads=2)
+    search.prepare()
+    assert search._coder.long or D < 200  # of 160, three quarters are enough
+    for k in (1, 5, 30):
+        assert_nearest(X, Q, k, metric, search.search(Q, k))
+
+
 @pytest.mark.parametrize("D", [512, 600, 1030, 3072])
 @pytest.mark.parametrize("more", [0, 1, 78, 79])
 def test_bounds_by_groups_of_columns_leave_out_no_neighbour(D, more):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from linprobe.engines import _core
 from linprobe.engines.base import ENGINES
+from linprobe.engines.threads import ONE_BLAS_THREAD
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 from linprobe.shapes import Floats
 
@@ -39,6 +39,12 @@ LONGEST_QUERY = 30000.0
 
 BLOCK = 2048
 """Rows whose coordinates are held as numbers at once, and queries between two reports of progress."""
+
+LONG_NUMBERS = 2**28
+"""Numbers of X, at most, of which there may be long codes: they take 4 bytes a number while a search runs."""
+
+LONG_ABOVE = 0.05
+"""Share of the rows that short codes leave in, above which vectors have long ones."""
 
 LARGEST_NUMBER = 1e140
 """Sums of squares of numbers below it are finite."""
@@ -230,6 +236,8 @@ class _Coder:
     them, of rows less their mean, times `scale` and rounded: each coordinate is off by 1/2 at most. It has two such
     lengths: what its first 63 coordinates leave out (place 63), and what all leave out.
 
+    Vectors of which no few directions hold most of the variance have long codes: all coordinates, nothing left out.
+
     Attributes:
         centre: (D,) near the mean of the rows; whole numbers for uint8.
         basis: (m, D) the directions: float64, int16 for uint8 (their products with bytes are exact), or None for the
@@ -244,6 +252,12 @@ class _Coder:
     scale: float
     cosine: bool
     threads: int
+    long: bool = False
+
+    @property
+    def width(self) -> int:
+        """Numbers of a code."""
+        return -(-len(self.centre) // 32) * 32 if self.long else _core.CODE
 
     @property
     def margins(self) -> tuple[float, float]:
@@ -253,7 +267,8 @@ class _Coder:
         rounding, most of all in a length left out that is a small difference of large squares.
         """
         lost = 1e5 * math.sqrt(len(self.centre) * np.finfo(np.float64).eps)
-        return 1.001 * math.sqrt(_core.PREFIX) + lost, 1.001 * math.sqrt(_core.CODE) + lost
+        prefix = self.width if self.long else _core.PREFIX
+        return 1.001 * math.sqrt(prefix) + lost, 1.001 * math.sqrt(self.width) + lost
 
     @classmethod
     def learnt(cls, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None, metric: str, threads: int) -> _Coder:
@@ -277,7 +292,7 @@ class _Coder:
         if X.dtype == np.uint8 or m < D:
             sample -= centre
             sample /= float(np.abs(sample).max()) or 1.0  # products of products neither overflow nor vanish
-            with _one_blas_thread():
+            with ONE_BLAS_THREAD:  # more would wait for each other on busy cores
                 directions = _directions(sample, min(m, D))
                 if X.dtype == np.uint8:
                     # so short that a sum of products with up to 255 stays below 2^31, by Cauchy and Schwarz
@@ -286,14 +301,21 @@ class _Coder:
                 exact = basis.astype(np.float64)
                 # rounding to float64 moves the largest eigenvalue by some 1e-14 of it; a billionth is beyond doubt
                 largest = math.sqrt(float(np.linalg.eigvalsh(exact @ exact.T)[-1]) * (1 + 1e-9) + 1e-300)
+                if (
+                    X.dtype != np.uint8
+                    and _core.CODE < D
+                    and n * D <= LONG_NUMBERS
+                    and _leaves_in(sample, basis) > 0.05
+                ):
+                    return cls(centre, None, 1.0, scale, cosine, threads, long=True)
         return cls(centre, basis, largest, scale, cosine, threads)
 
     def codes(
         self, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None
     ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
-        """Codes (n, 128) int16, and which rows (n,) are too long to have one (their codes are zeros)."""
+        """Codes (n, width) int16, and which rows (n,) are too long to have one (their codes are zeros)."""
         n, split = len(X) if rows is None else len(rows), _core.PREFIX - 1
-        codes, beyond = np.zeros((n, _core.CODE), np.int16), np.zeros(n, np.uint8)
+        codes, beyond = np.zeros((n, self.width), np.int16), np.zeros(n, np.uint8)
         for start in range(0, n, BLOCK):
             part = np.arange(start, min(start + BLOCK, n)) if rows is None else rows[start : start + BLOCK]
             if X.dtype == np.uint8:
@@ -306,7 +328,11 @@ class _Coder:
                 coordinates = gap if self.basis is None else gap @ (self.basis.T / self.largest)
             far = ~(np.sqrt(squares) * self.scale <= LONGEST_QUERY)
             coordinates[far], squares[far] = 0.0, 0.0
+            beyond[start : start + len(part)] = far
             place = codes[start : start + len(part)]
+            if self.long:
+                place[:, : coordinates.shape[1]] = np.rint(coordinates * self.scale)
+                continue
             head, tail = coordinates[:, :split], coordinates[:, split:]
             left = squares - np.einsum("ij,ij->i", head, head)
             place[:, : head.shape[1]] = np.rint(head * self.scale)
@@ -316,7 +342,6 @@ class _Coder:
             place[:, split + 1 : end] = np.rint(tail * self.scale)
             if end < _core.CODE and self.basis is not None:
                 place[:, end] = np.rint(np.sqrt(np.maximum(left, 0.0)) * self.scale)
-            beyond[start : start + len(part)] = far
         return codes, beyond
 
 
@@ -349,7 +374,7 @@ class _GroupCoder:
         spread = np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64)
         sample = X[spread if rows is None else rows[spread]].astype(np.float32)
         sample -= sample.mean(axis=0)
-        with _one_blas_thread():
+        with ONE_BLAS_THREAD:
             directions = _directions(sample, min(40, D))
             places = (directions * np.linalg.norm(directions @ sample.T, axis=1)[:, None]).T
             parts = [np.arange(D)]
@@ -408,14 +433,6 @@ def _projected(
     return out, squares
 
 
-def _one_blas_thread() -> AbstractContextManager[Any]:
-    """Within, NumPy's products take one thread: more would wait for each other on busy cores."""
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
-    return limits
-
-
 def _numbers(X: npt.NDArray[Any], cosine: bool) -> Floats:
     """Rows as float64; with `cosine` of length 1, zero vectors as they are."""
     rows = X.astype(np.float64)
@@ -441,6 +458,19 @@ def _directions(rows: npt.NDArray[Any], m: int) -> npt.NDArray[Any]:
     projected = basis @ rows.T
     _, mixing = np.linalg.eigh(projected @ projected.T)
     return np.asarray(mixing[:, ::-1][:, :m].T @ basis)
+
+
+def _leaves_in(rows: Floats, basis: Floats) -> float:
+    """Share of the rows that the coordinates along `basis` leave to be compared, where the fifth nearest is sought."""
+    asked = rows[:: max(1, len(rows) // 64)]
+    squares, of_asked = (np.einsum("ij,ij->i", one, one) for one in (rows, asked))
+    true = of_asked[:, None] + squares - 2 * (asked @ rows.T)
+    places, of_places = rows @ basis.T, asked @ basis.T
+    known, of_known = (np.einsum("ij,ij->i", one, one) for one in (places, of_places))
+    left, of_left = (np.sqrt(np.maximum(a - b, 0.0)) for a, b in ((squares, known), (of_asked, of_known)))
+    bounds = of_known[:, None] + known - 2 * (of_places @ places.T) + (of_left[:, None] - left) ** 2
+    fifth = np.partition(true, min(5, len(rows) - 1), axis=1)[:, min(5, len(rows) - 1)]  # the row itself is the first
+    return float(np.mean(bounds < fifth[:, None]))
 
 
 def check_metric(metric: str, dtype: npt.DTypeLike) -> None:

@@ -296,11 +296,13 @@ void neighbors(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const AnyAr
   require(codes.has_value() == query_codes.has_value() && codes.has_value() == beyond.has_value(),
           "codes, query_codes and beyond come together");
   if (codes) {
-    require(static_cast<int64_t>(codes->shape(0)) == job.rows.n && static_cast<int64_t>(codes->shape(1)) == kCode &&
+    require(static_cast<int64_t>(codes->shape(0)) == job.rows.n &&
                 static_cast<int64_t>(query_codes->shape(0)) == job.queries.n &&
-                static_cast<int64_t>(query_codes->shape(1)) == kCode &&
-                static_cast<int64_t>(beyond->shape(0)) == job.queries.n,
-            "codes must be (n, CODE), and beyond (n,)");
+                query_codes->shape(1) == codes->shape(1) && static_cast<int64_t>(beyond->shape(0)) == job.queries.n,
+            "codes must be (n, code), and beyond (n,)");
+    job.code = static_cast<int64_t>(codes->shape(1));
+    job.prefix = job.code == kCode ? kPrefix : job.code;
+    require(job.code > 0 && job.code % 32 == 0, "the length of a code must be a multiple of 32");
     job.codes = codes->data(), job.query_codes = query_codes->data(), job.beyond = beyond->data();
   }
   require(sums.has_value() == query_sums.has_value(), "sums and query_sums come together");

@@ -95,7 +95,7 @@ struct Epoch {
   std::function<bool()> interrupted;
 };
 
-// Numbers of a code of a row, and of its prefix; see neighbors_impl.hpp.
+// Numbers of a short code of a row, of its prefix, and of the code of an L1 distance; see neighbors_impl.hpp.
 constexpr int64_t kCode = 128, kPrefix = 64, kSums = 256;
 
 enum class Metric : int { l2, l1, cosine };  // l1: of uint8 only; cosine: of the others only
@@ -115,8 +115,9 @@ struct Neighbors {
   Rows rows, queries;          // of one dtype and one D
   Metric metric;
   int64_t k;                   // 1..rows.n
-  const int16_t* codes;        // (rows.n, kCode) of l2 and cosine, or null
-  const int16_t* query_codes;  // (queries.n, kCode)
+  const int16_t* codes;        // (rows.n, code) of l2 and cosine, or null
+  const int16_t* query_codes;  // (queries.n, code)
+  int64_t code, prefix;        // multiples of 32: kCode and kPrefix, or twice the same for codes without a prefix
   const uint8_t* beyond;       // (queries.n) whether the code does not hold the query
   const uint8_t* sums;         // (rows.n, kSums) of l1, or null; with neither, every query is compared with every row
   const uint8_t* query_sums;   // (queries.n, kSums)

@@ -1,11 +1,12 @@
 // Exact nearest rows of each query. Included by kernels_impl.hpp.
 //
 // The exact distance of two rows is a plain sum: of whole numbers for bytes, in float64 for the others. What makes the
-// search fast is that few of them are computed. Every row has a code of kCode int16: its coordinates along directions
+// search fast is that few of them are computed. Every row has a code of int16: its coordinates along directions
 // that hold most of the variance, scaled and rounded, and the length of what they leave out. The distance of two codes
 // is a lower bound of the distance of the rows, but for roundings that `margin` covers: rows whose bound lies above the
 // k-th smallest distance found so far are left out, first by a prefix of the codes (a product of matrices of int16),
-// then by the whole codes. Sums of absolute differences have kSums bytes instead, the means of groups of columns: the sum
+// then by the whole codes. Vectors that no few directions describe have a code of all their coordinates, which is its own
+// prefix: its distances miss the true ones by the rounding only. Sums of absolute differences have kSums bytes instead, the means of groups of columns: the sum
 // of their absolute differences is the bound.
 #pragma once
 
@@ -285,9 +286,9 @@ inline const S* row_at(const Rows& rows, int64_t position, S* scratch) {
   return scratch;
 }
 
-inline int64_t product_of_codes(const int16_t* a, const int16_t* b) {
+inline int64_t product_of_codes(const int16_t* a, const int16_t* b, int64_t n) {
   V<int32_t> total{};
-  for (int64_t d = 0; d < kCode; d += 2 * Vector<int32_t>::size)
+  for (int64_t d = 0; d < n; d += 2 * Vector<int32_t>::size)
     total += products_of_signed_pairs(load(reinterpret_cast<const int32_t*>(a + d)),
                                       load(reinterpret_cast<const int32_t*>(b + d)));
   return sum<int32_t>(total);
@@ -301,8 +302,8 @@ inline int64_t square_of(const int16_t* code, int64_t n) {
 
 // Codes of the rows, their prefixes as panels, and the squares of both.
 struct Codes {
-  int64_t n, panels, chunks;
-  Buffer<int32_t> packed;            // (panels, kPrefix / 2, kPanelWidth)
+  int64_t n, panels, chunks, pairs;  // pairs: of a prefix
+  Buffer<int32_t> packed;            // (panels, pairs, kPanelWidth)
   Buffer<uint32_t> prefix_squares;   // (panels * kPanelWidth)
   Buffer<int32_t> squares;           // (n)
 
@@ -310,17 +311,18 @@ struct Codes {
       : n(job.codes != nullptr || job.sums != nullptr ? job.rows.n : 0),
         panels((n + kChunk - 1) / kChunk * (kChunk / kPanelWidth)),
         chunks(panels * kPanelWidth / kChunk),
-        packed(job.codes != nullptr ? panels * (kPrefix / 2) * kPanelWidth : 0),
+        pairs(job.prefix / 2),
+        packed(job.codes != nullptr ? panels * pairs * kPanelWidth : 0),
         prefix_squares(job.codes != nullptr ? panels * kPanelWidth : 0),
         squares(job.codes != nullptr ? n : 0) {
     if (job.codes == nullptr) return;
     pool().run(job.threads, [&](int member, int members) {
       for (int64_t i = n * member / members; i < n * (member + 1) / members; ++i) {
-        const int16_t* code = job.codes + i * kCode;
-        int32_t* to = packed + i / kPanelWidth * (kPrefix / 2) * kPanelWidth + i % kPanelWidth;
-        for (int64_t p = 0; p < kPrefix / 2; ++p) to[p * kPanelWidth] = pair_at(code + 2 * p);
-        prefix_squares[i] = static_cast<uint32_t>(square_of(code, kPrefix));
-        squares[i] = static_cast<int32_t>(square_of(code, kCode));
+        const int16_t* code = job.codes + i * job.code;
+        int32_t* to = packed + i / kPanelWidth * pairs * kPanelWidth + i % kPanelWidth;
+        for (int64_t p = 0; p < pairs; ++p) to[p * kPanelWidth] = pair_at(code + 2 * p);
+        prefix_squares[i] = static_cast<uint32_t>(square_of(code, job.prefix));
+        squares[i] = static_cast<int32_t>(square_of(code, job.code));
       }
     });
   }
@@ -331,7 +333,7 @@ inline void bound_by_prefixes(const Codes& codes, const int32_t* queries, const 
                               uint16_t* bounds, int64_t ld) {
   typedef uint16_t Narrow __attribute__((vector_size(LINPROBE_VECTOR_BYTES / 2)));
   V<int32_t> sums[kPanelHeight][kPanelVectors] = {};
-  add_panel(queries, kPrefix / 2, codes.packed + panel * (kPrefix / 2) * kPanelWidth, kPrefix / 2, sums);
+  add_panel(queries, codes.pairs, codes.packed + panel * codes.pairs * kPanelWidth, codes.pairs, sums);
 #pragma GCC unroll 4
   for (int64_t i = 0; i < kPanelHeight; ++i)
 #pragma GCC unroll 3
@@ -457,8 +459,7 @@ class Search {
     Buffer<Query> queries;       // (kQueries, D)
     Buffer<Number> row;
     Buffer<Near> items;          // (kQueries, k)
-    Buffer<int16_t> codes;       // (kQueries, kCode): zeros below the last query
-    Buffer<int32_t> prefixes;    // (kQueries, kPrefix / 2)
+    Buffer<int32_t> prefixes;    // (kQueries, pairs): zeros below the last query
     Buffer<uint16_t> bounds;     // (kQueries, ld)
     Buffer<Bound> least, left;   // (chunks), (n)
     Nearest nearest[kQueries];
@@ -470,8 +471,7 @@ class Search {
           queries(kQueries * job.rows.D),
           row(job.rows.D),
           items(kQueries * job.k),
-          codes(kQueries * kCode),
-          prefixes(kQueries * kPrefix / 2),
+          prefixes(kQueries * codes.pairs),
           bounds(kQueries * ld),
           least(codes.chunks),
           left(codes.n) {}
@@ -522,16 +522,16 @@ class Search {
   void by_codes(int64_t first, int64_t queries, Scratch& scratch) {
     const int64_t n = codes_.n, ld = scratch.ld;
     uint32_t squares[kQueries] = {};
-    std::memset(scratch.prefixes.data, 0, kQueries * kPrefix / 2 * sizeof(int32_t));
+    std::memset(scratch.prefixes.data, 0, kQueries * codes_.pairs * sizeof(int32_t));
     for (int64_t i = 0; i < queries; ++i) {
       if (scratch.all[i]) continue;
-      const int16_t* code = job_.query_codes + (first + i) * kCode;
-      std::memcpy(scratch.prefixes + i * kPrefix / 2, code, kPrefix * sizeof(int16_t));
-      squares[i] = static_cast<uint32_t>(square_of(code, kPrefix));
+      const int16_t* code = job_.query_codes + (first + i) * job_.code;
+      std::memcpy(scratch.prefixes + i * codes_.pairs, code, job_.prefix * sizeof(int16_t));
+      squares[i] = static_cast<uint32_t>(square_of(code, job_.prefix));
     }
     for (int64_t panel = 0; panel < codes_.panels; ++panel)
       for (int64_t i = 0; i < queries; i += kPanelHeight)
-        bound_by_prefixes(codes_, scratch.prefixes + i * kPrefix / 2, squares + i, panel, scratch.bounds + i * ld, ld);
+        bound_by_prefixes(codes_, scratch.prefixes + i * codes_.pairs, squares + i, panel, scratch.bounds + i * ld, ld);
     for (int64_t i = 0; i < queries; ++i) {
       if (scratch.all[i]) continue;
       uint16_t* bounds = scratch.bounds + i * ld;
@@ -576,6 +576,7 @@ class Search {
       chunk[at] = kNoBound;  // done
       compare(scratch, i, least[s].position * kChunk + at);
     }
+    const bool longer = job_.codes != nullptr && job_.prefix < job_.code;
     for (int64_t c = 0; c < codes_.chunks; c += kChunksAtOnce) {
       const uint16_t most = most_bound(nearest.limit());
       if (least[c].squared > most) break;
@@ -587,16 +588,16 @@ class Search {
           for (int64_t lane = j; lane < j + Vector<uint16_t>::size; ++lane)
             if (bounds[lane] <= most) {
               scratch.left[found++] = {bounds[lane], lane};
-              for (int64_t byte = 0; job_.codes != nullptr && byte < kCode * 2; byte += 64)
-                __builtin_prefetch(reinterpret_cast<const char*>(job_.codes + lane * kCode) + byte);
+              for (int64_t byte = 0; longer && byte < job_.code * 2; byte += 64)
+                __builtin_prefetch(reinterpret_cast<const char*>(job_.codes + lane * job_.code) + byte);
             }
         }
       }
-      if (job_.codes != nullptr) found = by_whole_codes(query, nearest.limit(), scratch.left, found);
+      if (longer) found = by_whole_codes(query, nearest.limit(), scratch.left, found);
       std::sort(scratch.left.data, scratch.left.data + found);
       for (int64_t f = 0; f < found; ++f) {
         const int64_t bound = scratch.left[f].squared;
-        if (bound > (job_.codes != nullptr ? allowed(nearest.limit(), job_.margin) : most_bound(nearest.limit()))) break;
+        if (bound > (longer ? allowed(nearest.limit(), job_.margin) : most_bound(nearest.limit()))) break;
         compare(scratch, i, scratch.left[f].position);
       }
     }
@@ -604,15 +605,15 @@ class Search {
 
   // Keeps those of `found` rows whose whole codes do not rule them out, with the squared distance of these; how many.
   int64_t by_whole_codes(int64_t query, double limit, Bound* rows, int64_t found) const {
-    const int16_t* code = job_.query_codes + query * kCode;
-    const int64_t square = square_of(code, kCode), most = allowed(limit, job_.margin);
+    const int16_t* code = job_.query_codes + query * job_.code;
+    const int64_t square = square_of(code, job_.code), most = allowed(limit, job_.margin);
     int64_t left = 0;
     for (int64_t f = 0; f < found; ++f) {
       const int64_t j = rows[f].position;
-      const int16_t* other = job_.codes + j * kCode;
+      const int16_t* other = job_.codes + j * job_.code;
       // the length that the prefix leaves out is no coordinate of the whole code
-      const int64_t rest = code[kPrefix - 1] - other[kPrefix - 1];
-      const int64_t squared = square + codes_.squares[j] - 2 * product_of_codes(code, other) - rest * rest;
+      const int64_t rest = code[job_.prefix - 1] - other[job_.prefix - 1];
+      const int64_t squared = square + codes_.squares[j] - 2 * product_of_codes(code, other, job_.code) - rest * rest;
       if (squared <= most) rows[left++] = {squared, j};
     }
     return left;
