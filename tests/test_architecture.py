@@ -36,8 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "optimizers": BASE | {"objective", "certificate"},
     "classifiers": FITTED,
     "challenges": BASE | {"data"},
+    "explain": FITTED,
     "runs": FITTED | {"challenges"},
-    "cli": FITTED | {"challenges", "runs"},
+    "cli": FITTED | {"challenges", "explain", "runs"},
 }
 """A room, and what it may import: rooms, or single modules of a room. Each room may import itself."""
 
@@ -46,6 +47,7 @@ HEAVY = {
         "classifiers.linear",
         "classifiers.linear_cv",
         "classifiers.model",
+        "classifiers.nearest_neighbors",
         "data.digits",
         "features.transformers",
     },

@@ -1,6 +1,7 @@
 """The linear image classifier f(x, W) = Wx + b.
 
     LinearClassifier            a scikit-learn classifier: fit(X, y), predict(X)
+    NearestNeighbors            the same, by the vote of the nearest training images
     open_dataset(source)        the images behind a path, by split
     load_model(path)            a trained classifier, from a model file or a run folder
     Objective(X, y, ...)        L(W, b) = (1/N) sum L_i + reg R(W), and its gradient
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from linprobe.classifiers.linear import LinearClassifier
     from linprobe.classifiers.linear_cv import LinearClassifierCV
     from linprobe.classifiers.model_file import load_model
+    from linprobe.classifiers.nearest_neighbors import NearestNeighbors
     from linprobe.data.base import open_dataset
     from linprobe.errors import LinprobeError
     from linprobe.objective import Objective
@@ -31,6 +33,7 @@ __all__ = [
     "LinearClassifier",
     "LinearClassifierCV",
     "LinprobeError",
+    "NearestNeighbors",
     "Objective",
     "Status",
     "__version__",
@@ -49,6 +52,7 @@ _HOMES = {
     "LinearClassifier": "linprobe.classifiers.linear",
     "LinearClassifierCV": "linprobe.classifiers.linear_cv",
     "LinprobeError": "linprobe.errors",
+    "NearestNeighbors": "linprobe.classifiers.nearest_neighbors",
     "Objective": "linprobe.objective",
     "Status": "linprobe.optimizers.base",
     "load_model": "linprobe.classifiers.model_file",

@@ -82,7 +82,7 @@ def test_the_version_is_that_of_the_package(linprobe: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["frobnicate"], "no such command 'frobnicate'; expected one of train, sweep, evaluate, predict"),
+        (["frobnicate"], "no such command 'frobnicate'; expected one of train, sweep, knn, evaluate, predict"),
         (["--frobnicate"], "No such option"),
         (["train"], "missing SOURCE"),
         (["train", "digits", "--loss", "squared"], "'squared' is not one of 'softmax', 'hinge', 'squared-hinge'"),

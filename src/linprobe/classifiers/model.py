@@ -26,7 +26,7 @@ from linprobe.penalties import Penalty, make_penalty
 from linprobe.scores import fold
 from linprobe.shapes import Floats, Labels, check_range, check_sample_weight
 
-__all__ = ["BAD_ENDS", "OPTIMIZERS", "PREPROCESS", "AnyModel", "LinearModel", "few"]
+__all__ = ["BAD_ENDS", "OPTIMIZERS", "PREPROCESS", "AnyModel", "LinearModel", "check_finite", "few"]
 
 OPTIMIZERS = ("exact", "sgd", "gd")
 PREPROCESS = ("auto", "none", "unit", "center", "standardize")
@@ -137,7 +137,7 @@ class LinearModel:
             _check_alike(train, validation)
         for images in (train, validation):
             if images is not None:
-                _check_finite(images)
+                check_finite(images)
         if hasattr(self, "feature_names_in_"):  # of an earlier fit on a data frame
             del self.feature_names_in_
         self.classes_ = np.array(train.class_names)
@@ -409,7 +409,7 @@ def _check_alike(train: LabelledSet, validation: LabelledSet) -> None:
         )
 
 
-def _check_finite(images: LabelledSet) -> None:
+def check_finite(images: LabelledSet) -> None:
     """Raise ShapeError where a used row holds NaN or infinity."""
     X = images.X
     if X.dtype == np.uint8:

@@ -16,7 +16,7 @@ from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, check_parameters
 
-__all__ = ["ThreadsEngine"]
+__all__ = ["ONE_BLAS_THREAD", "ThreadsEngine"]
 
 FUSED = {
     ("linprobe.losses.softmax", "SoftmaxCrossEntropy"): "softmax",
@@ -64,13 +64,13 @@ class _OneBlasThread:
                 self._limit.restore_original_limits()
 
 
-_ONE_BLAS_THREAD = _OneBlasThread()
-os.register_at_fork(after_in_child=_ONE_BLAS_THREAD.__init__)  # type: ignore[misc]
+ONE_BLAS_THREAD = _OneBlasThread()
+os.register_at_fork(after_in_child=ONE_BLAS_THREAD.__init__)  # type: ignore[misc]
 
 
 def _products(n_templates: int) -> AbstractContextManager[None]:
     """Within, the core may multiply rows with that many templates."""
-    return nullcontext() if n_templates < _core.FUSED_TEMPLATES else _ONE_BLAS_THREAD
+    return nullcontext() if n_templates < _core.FUSED_TEMPLATES else ONE_BLAS_THREAD
 
 
 class ThreadsEngine(Engine):
@@ -274,7 +274,7 @@ class ThreadsEngine(Engine):
         D = self.examples.n_features
         out: Floats = np.zeros((D, D), dtype)
         weight = self._weight if rows is None or self._weight is None else self._weight[rows]
-        with _ONE_BLAS_THREAD:
+        with ONE_BLAS_THREAD:
             _core.moment(
                 self.examples.X,
                 self._positions(rows),

@@ -289,6 +289,80 @@ void patches(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, int64_t heigh
   run(kernels().patches, job);
 }
 
+// out (n, m) = (x - centre) basisᵀ, squares (n) = |x - centre|² of rows of bytes.
+void projection(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const In<int16_t, 1>& centre,
+                const In<int16_t, 2>& basis, const Out<int32_t, 2>& out, const Out<int64_t, 1>& squares, int threads) {
+  Projection job{};
+  job.rows = rows_of(X, picked, std::nullopt, std::nullopt);
+  require(job.rows.dtype == Dtype::u8, "X must be uint8");
+  require(static_cast<int64_t>(centre.shape(0)) == job.rows.D && static_cast<int64_t>(basis.shape(1)) == job.rows.D,
+          "centre must be (D,) and basis (m, D)");
+  job.m = static_cast<int64_t>(basis.shape(0));
+  require(static_cast<int64_t>(out.shape(0)) == job.rows.n && out.shape(1) == basis.shape(0) &&
+              static_cast<int64_t>(squares.shape(0)) == job.rows.n,
+          "out must be (n, m) and squares (n,)");
+  job.centre = centre.data(), job.basis = basis.data();
+  job.out = out.data(), job.squares = squares.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(kernels().projection, job);
+}
+
+Metric metric_of(const std::string& name) {
+  if (name == "l2") return Metric::l2;
+  if (name == "l1") return Metric::l1;
+  if (name == "cosine") return Metric::cosine;
+  throw nb::value_error("unknown metric");
+}
+
+// keys and positions (n, k) receive the nearest rows of X of each row of Q.
+void neighbors(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const AnyArray& Q,
+               const MaybeIn<int64_t, 1>& asked, const std::string& metric, const MaybeIn<int16_t, 2>& codes,
+               const MaybeIn<int16_t, 2>& query_codes, const MaybeIn<uint8_t, 1>& beyond,
+               const MaybeIn<uint8_t, 2>& sums, const MaybeIn<uint8_t, 2>& query_sums, double scale,
+               double margin_prefix, double margin, const Out<double, 2>& keys, const Out<int64_t, 2>& positions,
+               int threads) {
+  Neighbors job{};
+  job.rows = rows_of(X, picked, std::nullopt, std::nullopt);
+  job.queries = rows_of(Q, asked, std::nullopt, std::nullopt);
+  require(job.rows.dtype == job.queries.dtype && job.rows.D == job.queries.D, "X and Q must have one dtype and one D");
+  job.metric = metric_of(metric);
+  const bool bytes = job.rows.dtype == Dtype::u8;
+  require(bytes ? job.metric != Metric::cosine : job.metric != Metric::l1, "l1 is of uint8 rows, cosine of the others");
+  job.k = static_cast<int64_t>(keys.shape(1));
+  require(job.k >= 1 && job.k <= job.rows.n, "k must be 1..n");
+  require(static_cast<int64_t>(keys.shape(0)) == job.queries.n && positions.shape(0) == keys.shape(0) &&
+              positions.shape(1) == keys.shape(1),
+          "keys and positions must be (n, k)");
+  require(codes.has_value() == query_codes.has_value() && codes.has_value() == beyond.has_value(),
+          "codes, query_codes and beyond come together");
+  if (codes) {
+    require(static_cast<int64_t>(codes->shape(0)) == job.rows.n &&
+                static_cast<int64_t>(query_codes->shape(0)) == job.queries.n &&
+                query_codes->shape(1) == codes->shape(1) && static_cast<int64_t>(beyond->shape(0)) == job.queries.n,
+            "codes must be (n, code), and beyond (n,)");
+    job.code = static_cast<int64_t>(codes->shape(1));
+    job.prefix = job.code == kCode ? kPrefix : job.code;
+    require(job.code > 0 && job.code % 32 == 0, "the length of a code must be a multiple of 32");
+    job.codes = codes->data(), job.query_codes = query_codes->data(), job.beyond = beyond->data();
+  }
+  require(sums.has_value() == query_sums.has_value(), "sums and query_sums come together");
+  if (sums) {
+    require(job.metric == Metric::l1 && static_cast<int64_t>(sums->shape(0)) == job.rows.n &&
+                static_cast<int64_t>(sums->shape(1)) == kSums &&
+                static_cast<int64_t>(query_sums->shape(0)) == job.queries.n &&
+                static_cast<int64_t>(query_sums->shape(1)) == kSums,
+            "sums must be (n, SUMS), of l1");
+    job.sums = sums->data(), job.query_sums = query_sums->data();
+  }
+  require(!codes || job.metric != Metric::l1, "codes are of l2 and cosine");
+  job.scale = scale, job.margin_prefix = margin_prefix, job.margin = margin;
+  job.keys = keys.data(), job.positions = positions.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(kernels().neighbors, job);
+}
+
 template <class T>
 double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
                  const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
@@ -373,6 +447,13 @@ NB_MODULE(_core, module) {
   module.def("patches", &patches, "X"_a, "picked"_a.none(), "height"_a, "width"_a, "channels"_a, "size"_a, "stride"_a, "centre"_a,
              "whiten"_a, "filters"_a, "epsilon"_a, "threshold"_a, "region_ends"_a, "places"_a, "mirrored"_a.none(), "maximum"_a,
              "out"_a, "threads"_a);
+  module.attr("CODE") = kCode;
+  module.attr("PREFIX") = kPrefix;
+  module.attr("SUMS") = kSums;
+  module.def("projection", &projection, "X"_a, "picked"_a.none(), "centre"_a, "basis"_a, "out"_a, "squares"_a, "threads"_a);
+  module.def("neighbors", &neighbors, "X"_a, "picked"_a.none(), "Q"_a, "asked"_a.none(), "metric"_a, "codes"_a.none(),
+             "query_codes"_a.none(), "beyond"_a.none(), "sums"_a.none(), "query_sums"_a.none(), "scale"_a, "margin_prefix"_a, "margin"_a, "keys"_a, "positions"_a,
+             "threads"_a);
   const auto define_sgd = [&](const char* name, auto function) {
     module.def(name, function, "X"_a, "picked"_a, "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(),
                "arrays"_a, "batch"_a, "rates"_a, "loss"_a, "delta"_a, "update"_a, "momentum"_a, "rho"_a, "beta1"_a,

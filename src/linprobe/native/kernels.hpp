@@ -111,6 +111,40 @@ struct Epoch {
   std::function<bool()> interrupted;
 };
 
+// Numbers of a short code of a row, of its prefix, and of the code of an L1 distance; see neighbors_impl.hpp.
+constexpr int64_t kCode = 128, kPrefix = 64, kSums = 256;
+
+enum class Metric : int { l2, l1, cosine };  // l1: of uint8 only; cosine: of the others only
+
+struct Projection {
+  Rows rows;              // uint8
+  const int16_t* centre;  // (D) 0..255
+  const int16_t* basis;   // (m, D); every row so short that sums of its products with x - centre fit int32
+  int64_t m;
+  int32_t* out;           // (n, m) out: (x - centre) basisᵀ
+  int64_t* squares;       // (n) out: |x - centre|²
+  int threads;
+  std::function<bool()> interrupted;
+};
+
+struct Neighbors {
+  Rows rows, queries;          // of one dtype and one D
+  Metric metric;
+  int64_t k;                   // 1..rows.n
+  const int16_t* codes;        // (rows.n, code) of l2 and cosine, or null
+  const int16_t* query_codes;  // (queries.n, code)
+  int64_t code, prefix;        // multiples of 32: kCode and kPrefix, or twice the same for codes without a prefix
+  const uint8_t* beyond;       // (queries.n) whether the code does not hold the query
+  const uint8_t* sums;         // (rows.n, kSums) of l1, or null; with neither, every query is compared with every row
+  const uint8_t* query_sums;   // (queries.n, kSums)
+  double scale;                // the distance of two codes is at most scale * distance of the rows + margin
+  double margin_prefix, margin;
+  double* keys;                // (queries.n, k) out, ascending: squared distance (l2), distance (l1), 1 - cos
+  int64_t* positions;          // (queries.n, k) out; of equal keys the smaller position first
+  int threads;
+  std::function<bool()> interrupted;
+};
+
 // Templates from which on the BLAS is faster than the fused tiles; measured by benchmarks/engine.py.
 constexpr int64_t kFusedTemplates = 192;
 
@@ -129,6 +163,8 @@ struct Kernels {
   bool (*moment)(Moment&);
   bool (*split)(Split&);
   bool (*patches)(Patches&);
+  bool (*projection)(Projection&);
+  bool (*neighbors)(Neighbors&);
 };
 
 Kernels kernels_plain();

@@ -5,5 +5,7 @@
 #include "kernels_impl.hpp"
 
 namespace linprobe {
-Kernels kernels_avx512() { return {LINPROBE_ISA_NAME, avx512::pass, avx512::sgd_epoch, avx512::moment, avx512::split, avx512::patches}; }
+Kernels kernels_avx512() {
+  return {LINPROBE_ISA_NAME, avx512::pass, avx512::sgd_epoch, avx512::moment, avx512::split, avx512::patches, avx512::projection, avx512::neighbors};
+}
 }  // namespace linprobe

@@ -29,6 +29,7 @@ namespace {
 #include "moment_impl.hpp"
 #include "split_impl.hpp"
 #include "patches_impl.hpp"
+#include "neighbors_impl.hpp"
 
 }  // namespace
 
@@ -40,5 +41,7 @@ bool sgd_epoch(Epoch& job) { return job.rows.dtype == Dtype::f64 ? run_epoch<dou
 bool moment(Moment& job) { return run_moment(job); }
 bool split(Split& job) { return run_split(job); }
 bool patches(Patches& job) { return run_patches(job); }
+bool projection(Projection& job) { return run_projection(job); }
+bool neighbors(Neighbors& job) { return run_neighbors(job); }
 
 }  // namespace linprobe::LINPROBE_ISA

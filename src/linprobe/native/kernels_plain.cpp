@@ -5,5 +5,7 @@
 #include "kernels_impl.hpp"
 
 namespace linprobe {
-Kernels kernels_plain() { return {LINPROBE_ISA_NAME, plain::pass, plain::sgd_epoch, plain::moment, plain::split, plain::patches}; }
+Kernels kernels_plain() {
+  return {LINPROBE_ISA_NAME, plain::pass, plain::sgd_epoch, plain::moment, plain::split, plain::patches, plain::projection, plain::neighbors};
+}
 }  // namespace linprobe

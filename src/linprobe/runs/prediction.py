@@ -16,7 +16,7 @@ from linprobe.losses.softmax import SoftmaxCrossEntropy
 from linprobe.runs.models import model_file_of, picture_shape, reading_of, scores_of_pictures
 from linprobe.shapes import Floats, Pixels
 
-__all__ = ["Prediction", "predict_pictures"]
+__all__ = ["Prediction", "predict_pictures", "read_pictures"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,25 @@ def predict_pictures(
         )
     if image_size is None:
         image_size = reading_of(classifier, model).image_size
+    scores = scores_of_pictures(classifier, read_pictures(images, shape, image_size))
+    probabilities = SoftmaxCrossEntropy().probabilities(scores) if classifier.loss_.name == "softmax" else None
+    return [
+        Prediction(image, classifier.class_names_, scores[i], None if probabilities is None else probabilities[i])
+        for i, image in enumerate(images)
+    ]
+
+
+def read_pictures(images: Sequence[Path], shape: tuple[int, ...], image_size: tuple[int, int] | None) -> Pixels:
+    """Pictures (n, height, width, channels) uint8 of files, with as many channels as `shape` has.
+
+    Args:
+        images: the files.
+        shape: (height, width, channels) of the pictures of the training.
+        image_size: (height, width) to resize to, or None.
+    Raises:
+        ImageError: files that are missing or no pictures; all of them are named.
+        IncompatibleError: a picture has another size than those of the training.
+    """
     pixels, broken = [], []
     for image in images:
         try:
@@ -96,12 +115,7 @@ def predict_pictures(
                 f"{image}: {_text(picture.shape[:2])} pixels, but the model was trained on {_text(shape[:2])}; "
                 f"give --image-size {_text(shape[:2])} to resize it."
             )
-    scores = scores_of_pictures(classifier, np.stack(pixels))
-    probabilities = SoftmaxCrossEntropy().probabilities(scores) if classifier.loss_.name == "softmax" else None
-    return [
-        Prediction(image, classifier.class_names_, scores[i], None if probabilities is None else probabilities[i])
-        for i, image in enumerate(images)
-    ]
+    return np.stack(pixels)
 
 
 def _with_channels(picture: Pixels, channels: int) -> Pixels:

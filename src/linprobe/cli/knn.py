@@ -1,0 +1,144 @@
+"""`linprobe knn SOURCE`: nearest neighbours, k chosen on images left out, tested once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from linprobe.cli.options import Number, debug, given, json_output, reading, threads
+
+METRICS = ("l2", "l1", "cosine")
+
+
+class Counts(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+    """Whole numbers >= 1, as in `1,3,5`."""
+
+    name = "A,B,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers, as they were given."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            counts = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            counts = ()
+        if not counts or min(counts) < 1:
+            self.fail(f"{value!r}; expected numbers of neighbours >= 1, as in 1,3,5", param, ctx)
+        return counts
+
+
+@click.command(short_help="Classify by the nearest training images, k chosen on images left out.")
+@click.argument("source")
+@click.option(
+    "--k",
+    "ks",
+    type=Counts(),
+    default="1,3,5,7,9,11,15,21",
+    show_default=True,
+    help="Numbers of neighbours to choose from, all judged by one search; a single one is used as it is.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(METRICS),
+    default="l2",
+    show_default=True,
+    help="l2: |a - b|. l1: sum |a - b|, of pixels. cosine: 1 - cos, of embeddings.",
+)
+@click.option("--folds", type=click.IntRange(min=2), metavar="N", help="Choose k by N-fold cross-validation.")
+@click.option(
+    "--validation",
+    type=Number(min=0, max=1, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    metavar="F",
+    help="Without --folds: share of the training images held out to choose k by, class by class; a val/ folder is "
+    "used as it is.",
+)
+@click.option(
+    "--neighbours-of",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="IMAGE",
+    help="List the neighbours of this picture, with class and distance; may be repeated.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="S",
+    help="Of the splits and folds: same seed, same result.",
+)
+@threads
+@reading
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@json_output
+@debug
+@click.pass_context
+def knn(ctx: click.Context, /, **options: Any) -> None:
+    """Classify the test images of SOURCE by the classes of their nearest training images.
+
+    The search is exact. The k that does best on images left out is chosen, and the test split is touched once, at
+    the end. Of images at equal distances the first in the training set is the nearer; of classes with equally many
+    votes, the one with the smaller sum of distances wins.
+    """
+    from linprobe.cli.output import print_json, progress
+    from linprobe.runs.neighbors import KnnSettings, choose_and_test
+
+    if options["folds"] is not None and given(ctx, "validation"):
+        raise click.UsageError("--folds and --validation are two ways to choose k; give one of them", ctx)
+    settings = KnnSettings(
+        source=options["source"],
+        ks=options["ks"],
+        metric=options["metric"],
+        validation=options["validation"],
+        folds=options["folds"],
+        seed=options["seed"],
+        image_size=options["image_size"],
+        on_bad_image=options["on_bad_image"],
+    )
+    with progress(options["quiet"] or options["as_json"]) as report:
+        result = choose_and_test(
+            settings,
+            neighbours_of=options["neighbours_of"],
+            n_threads=options["threads"],
+            cache=options["cache"],
+            progress=report,
+        )
+    if options["as_json"]:
+        print_json(result)
+    else:
+        _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
+    """The result as tables."""
+    from linprobe.cli.output import number, print_facts, print_table, share, trained_on
+
+    if result["validation_accuracies"]:
+        print_table(
+            ("k", "validation accuracy"),
+            [(k, share(accuracy)) for k, accuracy in result["validation_accuracies"].items()],
+            numeric=("k", "validation accuracy"),
+        )
+    print_facts(
+        {
+            "source": trained_on(result),
+            "k": f"{result['k']}, chosen by {result['chosen_by']}; metric {result['metric']}",
+            "test accuracy": f"{share(result['test_accuracy'])} of {result['n_test']} images",
+            "seconds": f"{number(result['seconds'], 3)} ({result['search']})",
+        }
+    )
+    for picture in result["neighbours"]:
+        print_facts({}, f"{picture['image']}: {picture['class']}")
+        print_table(
+            ("neighbour", "class", "distance"),
+            [
+                (one["name"] or f"training image {one['position']}", one["class"], number(one["distance"], 6))
+                for one in picture["neighbours"]
+            ],
+            numeric=("distance",),
+        )

@@ -1,0 +1,526 @@
+"""The nearest rows of each query, exactly: a search that leaves out what a lower bound rules out."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.engines import _core
+from linprobe.engines.base import ENGINES
+from linprobe.engines.threads import ONE_BLAS_THREAD
+from linprobe.errors import IncompatibleError, ParameterError, ShapeError
+from linprobe.shapes import Floats
+
+__all__ = ["METRICS", "NeighborSearch", "Progress", "check_k", "check_metric"]
+
+METRICS = ("l2", "l1", "cosine")
+
+DTYPES = (np.uint8, np.float16, np.float32, np.float64)
+
+LEAST_ROWS = 2048
+"""Rows from which on codes are made: fewer are compared at once."""
+
+LEAST_COLUMNS = 512
+"""Columns from which on sums of groups of them bound an L1 distance for less than it costs."""
+
+SAMPLE = 1024
+"""Rows from which the directions of the codes are learnt."""
+
+LARGEST = 16000.0
+"""Length of the longest code of a row, and below the code of a query may be up to `LONGEST_QUERY`: squared distances
+of codes stay below 2^31."""
+LONGEST_QUERY = 30000.0
+
+BLOCK = 2048
+"""Rows whose coordinates are held as numbers at once, and queries between two reports of progress."""
+
+LONG_NUMBERS = 2**28
+"""Numbers of X, at most, of which there may be long codes: they take 4 bytes a number while a search runs."""
+
+LONG_ABOVE = 0.05
+"""Share of the rows that short codes leave in, above which vectors have long ones."""
+
+LARGEST_NUMBER = 1e140
+"""Sums of squares of numbers below it are finite."""
+
+REFERENCE_NUMBERS = 2**24
+"""Differences that the reference engine holds at once."""
+
+Progress = Callable[[int, int], None]
+
+
+class NeighborSearch:
+    """Exact search over rows of X.
+
+        l2: d(a, b) = |a - b|        l1: d(a, b) = sum_j |a_j - b_j|        cosine: d(a, b) = 1 - a·b / (|a| |b|)
+
+    Distances of uint8 rows are sums of whole numbers, exact; those of float rows are float64 sums, whatever the dtype
+    of the rows. The k nearest rows are the first k in the order of (distance, position), so that of equal distances
+    the smaller position comes first. The distance to a zero vector is 1 by cosine. The result is the same for any
+    number of threads, and whatever bounds left rows out.
+
+    Args:
+        X: (M, D) uint8, float16, float32 or float64, of any strides; read where it lies.
+        rows: (N,) the rows of X to search, whose order is that of the positions; None for all.
+        metric: "l2", "l1" (uint8 only) or "cosine" (floats only).
+        engine: "threads" or "reference" (NumPy, every distance).
+        n_threads: None for one per usable core.
+    Raises:
+        ParameterError: the metric, the engine or the number of threads is unknown, or a number is 1e140 or more.
+        IncompatibleError: the metric does not fit the dtype of X.
+        ShapeError: X is no table of numbers, or `rows` is empty or lies outside.
+    """
+
+    def __init__(
+        self,
+        X: npt.NDArray[Any],
+        rows: npt.NDArray[np.int64] | None = None,
+        *,
+        metric: str = "l2",
+        engine: str = "threads",
+        n_threads: int | None = None,
+    ) -> None:
+        _check_table("X", X)
+        check_metric(metric, X.dtype)
+        if engine not in ENGINES:
+            raise ParameterError(f"engine = {engine!r}; expected one of {', '.join(map(repr, sorted(ENGINES)))}.")
+        if n_threads is not None and n_threads < 1:
+            raise ParameterError(f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core.")
+        self.X, self.metric, self.engine, self.n_threads = X, metric, engine, n_threads
+        self.rows = _checked_rows("rows", rows, len(X))
+        self.n_rows = len(X) if rows is None else len(rows)
+        if self.n_rows == 0:
+            raise ShapeError("X has no rows; at least one is needed to be the nearest.")
+        _check_size("X holds", X, self.rows)
+        self._coder: _Coder | _GroupCoder | None = None
+        self._codes: npt.NDArray[Any] | None = None
+
+    def search(
+        self,
+        Q: npt.NDArray[Any],
+        k: int,
+        rows: npt.NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """Distances (n, k), ascending, and positions (n, k) in 0..N-1, of the k nearest rows of each query.
+
+        Args:
+            Q: (n, D) queries of the dtype of X.
+            k: 1..N.
+            rows: the rows of Q that are asked for; None for all.
+            progress: told (queries done, queries).
+        Raises:
+            ParameterError: k lies outside 1..N.
+            ShapeError: Q has another dtype or number of features than X.
+        """
+        check_k(k, self.n_rows)
+        _check_table("the queries", Q)
+        if Q.shape[1] != self.X.shape[1]:
+            raise ShapeError(f"the queries have {Q.shape[1]} features, X has {self.X.shape[1]}; they must be alike.")
+        if Q.dtype != self.X.dtype:
+            raise ShapeError(f"the queries are {Q.dtype}, X is {self.X.dtype}; they must have one dtype.")
+        rows = _checked_rows("rows", rows, len(Q))
+        _check_size("the queries hold", Q, rows)
+        asked = np.arange(len(Q)) if rows is None else rows
+        distances, positions = np.empty((len(asked), k)), np.empty((len(asked), k), np.int64)
+        run = self._reference if self.engine == "reference" else self._native
+        for start in range(0, len(asked), BLOCK):
+            part = slice(start, start + BLOCK)
+            run(Q, asked[part], distances[part], positions[part])
+            if progress is not None:
+                progress(min(start + BLOCK, len(asked)), len(asked))
+        if self.metric == "l2":
+            np.sqrt(distances, out=distances)
+        return distances, positions
+
+    @property
+    def threads(self) -> int:
+        """Threads that search."""
+        return self.n_threads or len(os.sched_getaffinity(0))
+
+    def describe(self) -> str:
+        """One line: the engine, its instruction set, its threads, and whether codes rule rows out."""
+        if self.engine == "reference":
+            return "reference: NumPy, every distance"
+        how = "bounds by codes" if self._wants_codes(1) else "every distance"
+        return f"threads: {_core.instruction_set()}, {self.threads} threads, {how}"
+
+    def prepare(self) -> None:
+        """Learn the codes now, where the search has use for them, rather than in the first search."""
+        if self._codes is None and self.engine == "threads" and self._wants_codes(1):
+            if self.metric == "l1":
+                self._coder = _GroupCoder.learnt(self.X, self.rows, self.threads)
+            else:
+                self._coder = _Coder.learnt(self.X, self.rows, self.metric, self.threads)
+            self._codes = self._coder.codes(self.X, self.rows)[0]
+
+    def _wants_codes(self, k: int) -> bool:
+        """Whether bounds can pay: not of few rows, not for many neighbours, not of short sums of differences."""
+        return self.n_rows >= max(LEAST_ROWS, 64 * k) and (self.metric != "l1" or self.X.shape[1] >= LEAST_COLUMNS)
+
+    def _native(
+        self, Q: npt.NDArray[Any], asked: npt.NDArray[np.int64], keys: Floats, positions: npt.NDArray[np.int64]
+    ) -> None:
+        bounds: dict[str, Any] = dict.fromkeys(("codes", "query_codes", "beyond", "sums", "query_sums"))
+        scale, margins = 1.0, (0.0, 0.0)
+        if self._wants_codes(keys.shape[1]):
+            self.prepare()
+            assert self._coder is not None
+            codes, beyond = self._coder.codes(Q, asked)
+            if self.metric == "l1":
+                bounds |= {"sums": self._codes, "query_sums": codes}
+            else:
+                bounds |= {"codes": self._codes, "query_codes": codes, "beyond": beyond}
+            scale, margins = self._coder.scale, self._coder.margins
+        _core.neighbors(
+            self.X,
+            self.rows,
+            Q,
+            np.ascontiguousarray(asked),
+            metric=self.metric,
+            **bounds,
+            scale=scale,
+            margin_prefix=margins[0],
+            margin=margins[1],
+            keys=keys,
+            positions=positions,
+            threads=self.threads,
+        )
+
+    def _reference(
+        self, Q: npt.NDArray[Any], asked: npt.NDArray[np.int64], keys: Floats, positions: npt.NDArray[np.int64]
+    ) -> None:
+        """Every distance, in int64 of bytes and in float64 of the others."""
+        k, D = keys.shape[1], self.X.shape[1]
+        step = max(1, REFERENCE_NUMBERS // max(D, 1))
+        wide = np.int64 if self.X.dtype == np.uint8 else np.float64
+        for i, query in enumerate(Q[asked]):
+            q = query.astype(wide)
+            found = np.empty(self.n_rows)
+            for start in range(0, self.n_rows, step):
+                stop = min(start + step, self.n_rows)
+                block = (self.X[start:stop] if self.rows is None else self.X[self.rows[start:stop]]).astype(wide)
+                found[start:stop] = _keys(q, block, self.metric)
+            order = np.argsort(found, kind="stable")[:k]
+            keys[i], positions[i] = found[order], order
+
+
+def _keys(q: npt.NDArray[Any], block: npt.NDArray[Any], metric: str) -> npt.NDArray[Any]:
+    """What the rows of a block (n, D) are ordered by."""
+    if metric == "cosine":
+        lengths = np.sqrt((block * block).sum(axis=1)) * math.sqrt(q @ q)
+        cosine = np.divide(block @ q, lengths, out=np.zeros(len(block)), where=lengths > 0)
+        away: npt.NDArray[Any] = np.maximum(1.0 - cosine, 0.0)
+        return away
+    gap = block - q
+    result: npt.NDArray[Any] = (gap * gap).sum(axis=1) if metric == "l2" else np.abs(gap).sum(axis=1)
+    return result
+
+
+@dataclass(frozen=True)
+class _Coder:
+    """Rows to codes whose distances bound those of the rows from below.
+
+    With A a map that makes no distance longer (orthonormal directions, divided by the largest singular value that
+    their rounding left them), and M = (1 - AᵀA)^(1/2), any two rows have
+
+        |a - b|² = |A (a - b)|² + |M (a - b)|² >= |A (a - b)|² + (|M a| - |M b|)²,    |M a|² = |a|² - |A a|²
+
+    so that the numbers of A a and the one number |M a| are coordinates whose distance is a lower bound. A code holds
+    them, of rows less their mean, times `scale` and rounded: each coordinate is off by 1/2 at most. It has two such
+    lengths: what its first 63 coordinates leave out (place 63), and what all leave out.
+
+    Vectors of which no few directions hold most of the variance have long codes: all coordinates, nothing left out.
+
+    Attributes:
+        centre: (D,) near the mean of the rows; whole numbers for uint8.
+        basis: (m, D) the directions: float64, int16 for uint8 (their products with bytes are exact), or None for the
+            axes themselves.
+        largest: their largest singular value, or more.
+        scale: units of the codes in a unit of distance.
+    """
+
+    centre: npt.NDArray[Any]
+    basis: npt.NDArray[Any] | None
+    largest: float
+    scale: float
+    cosine: bool
+    threads: int
+    long: bool = False
+
+    @property
+    def width(self) -> int:
+        """Numbers of a code."""
+        return -(-len(self.centre) // 32) * 32 if self.long else _core.CODE
+
+    @property
+    def margins(self) -> tuple[float, float]:
+        """How much longer than `scale` times a distance the distance of two prefixes, and of two codes, may be.
+
+        Two codes of c coordinates that are off by 1/2 each: sqrt(c). The rest covers what float64 loses before the
+        rounding, most of all in a length left out that is a small difference of large squares.
+        """
+        lost = 1e5 * math.sqrt(len(self.centre) * np.finfo(np.float64).eps)
+        prefix = self.width if self.long else _core.PREFIX
+        return 1.001 * math.sqrt(prefix) + lost, 1.001 * math.sqrt(self.width) + lost
+
+    @classmethod
+    def learnt(cls, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None, metric: str, threads: int) -> _Coder:
+        """Directions of most variance of a sample, and the scale that the longest row allows."""
+        n, D = len(X) if rows is None else len(rows), X.shape[1]
+        spread = np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64)
+        cosine = metric == "cosine"
+        picked = X[spread if rows is None else rows[spread]]
+        sample = _numbers(picked, cosine) if X.dtype != np.uint8 else picked.astype(np.float32)
+        centre = sample.mean(axis=0)
+        if X.dtype == np.uint8:
+            centre = np.rint(centre).astype(np.int16)
+        longest = 0.0
+        for start in range(0, n, BLOCK):
+            part = np.arange(start, min(start + BLOCK, n)) if rows is None else rows[start : start + BLOCK]
+            longest = max(longest, math.sqrt(float(_squares(X, part, centre, cosine, threads).max())))
+        scale = LARGEST / longest if longest > LARGEST * 1e-290 else 1.0
+        basis: npt.NDArray[Any] | None = None
+        largest = 1.0
+        m = _core.CODE - 8  # panels of 12 and 24 numbers divide 120
+        if X.dtype == np.uint8 or m < D:
+            sample -= centre
+            sample /= float(np.abs(sample).max()) or 1.0  # products of products neither overflow nor vanish
+            with ONE_BLAS_THREAD:  # more would wait for each other on busy cores
+                directions = _directions(sample, min(m, D))
+                if X.dtype == np.uint8:
+                    # so short that a sum of products with up to 255 stays below 2^31, by Cauchy and Schwarz
+                    directions = np.rint(directions * min(2.0**13, 2.0**30 / (256 * math.sqrt(D)))).astype(np.int16)
+                basis = np.ascontiguousarray(directions)
+                exact = basis.astype(np.float64)
+                # rounding to float64 moves the largest eigenvalue by some 1e-14 of it; a billionth is beyond doubt
+                largest = math.sqrt(float(np.linalg.eigvalsh(exact @ exact.T)[-1]) * (1 + 1e-9) + 1e-300)
+                if (
+                    X.dtype != np.uint8
+                    and _core.CODE < D
+                    and n * D <= LONG_NUMBERS
+                    and _leaves_in(sample, basis) > 0.05
+                ):
+                    return cls(centre, None, 1.0, scale, cosine, threads, long=True)
+        return cls(centre, basis, largest, scale, cosine, threads)
+
+    def codes(
+        self, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None
+    ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
+        """Codes (n, width) int16, and which rows (n,) are too long to have one (their codes are zeros)."""
+        n, split = len(X) if rows is None else len(rows), _core.PREFIX - 1
+        codes, beyond = np.zeros((n, self.width), np.int16), np.zeros(n, np.uint8)
+        for start in range(0, n, BLOCK):
+            part = np.arange(start, min(start + BLOCK, n)) if rows is None else rows[start : start + BLOCK]
+            if X.dtype == np.uint8:
+                assert self.basis is not None
+                whole, exact = _projected(X, part, self.centre, self.basis, self.threads)
+                coordinates, squares = whole / self.largest, exact.astype(np.float64)
+            else:
+                gap = _numbers(X[part], self.cosine) - self.centre
+                squares = np.einsum("ij,ij->i", gap, gap)
+                coordinates = gap if self.basis is None else gap @ (self.basis.T / self.largest)
+            far = ~(np.sqrt(squares) * self.scale <= LONGEST_QUERY)
+            coordinates[far], squares[far] = 0.0, 0.0
+            beyond[start : start + len(part)] = far
+            place = codes[start : start + len(part)]
+            if self.long:
+                place[:, : coordinates.shape[1]] = np.rint(coordinates * self.scale)
+                continue
+            head, tail = coordinates[:, :split], coordinates[:, split:]
+            left = squares - np.einsum("ij,ij->i", head, head)
+            place[:, : head.shape[1]] = np.rint(head * self.scale)
+            place[:, split] = np.rint(np.sqrt(np.maximum(left, 0.0)) * self.scale)
+            left -= np.einsum("ij,ij->i", tail, tail)
+            end = split + 1 + tail.shape[1]
+            place[:, split + 1 : end] = np.rint(tail * self.scale)
+            if end < _core.CODE and self.basis is not None:
+                place[:, end] = np.rint(np.sqrt(np.maximum(left, 0.0)) * self.scale)
+        return codes, beyond
+
+
+@dataclass(frozen=True)
+class _GroupCoder:
+    """Rows of bytes to 256 bytes whose L1 distances bound those of the rows from below.
+
+    With the columns in groups g, and s_g the sum of a group, sum_j |a_j - b_j| >= sum_g |s_g(a) - s_g(b)|. A code holds
+    s_g divided by the largest number of columns of a group, rounded. The bound is tight where the differences within a
+    group have one sign: columns go together that rise and fall together in a sample.
+
+    Attributes:
+        groups: (G, D) int16, 1 where a column belongs to the group; G <= 256.
+        scale: units of the codes in a unit of distance.
+    """
+
+    groups: npt.NDArray[np.int16]
+    scale: float
+    threads: int
+
+    @property
+    def margins(self) -> tuple[float, float]:
+        """How much longer than `scale` times a distance the distance of two codes may be: 1/2 a number of each."""
+        return len(self.groups) + 0.01, len(self.groups) + 0.01
+
+    @classmethod
+    def learnt(cls, X: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None, threads: int) -> _GroupCoder:
+        """Groups of columns near each other in the coordinates of most variance, by halving again and again."""
+        n, D = len(X) if rows is None else len(rows), X.shape[1]
+        spread = np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64)
+        sample = X[spread if rows is None else rows[spread]].astype(np.float32)
+        sample -= sample.mean(axis=0)
+        with ONE_BLAS_THREAD:
+            directions = _directions(sample, min(40, D))
+            places = (directions * np.linalg.norm(directions @ sample.T, axis=1)[:, None]).T
+            parts = [np.arange(D)]
+            while 2 * len(parts) <= min(_core.SUMS, D // 4):
+                parts = [half for part in parts for half in _halves(part, places[part])]
+        groups = np.zeros((len(parts), D), np.int16)
+        for g, part in enumerate(parts):
+            groups[g, part] = 1
+        return cls(groups, 1.0 / max(map(len, parts)), threads)
+
+    def codes(
+        self, X: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Codes (n, 256) uint8, and zeros (n,): there is none for which a row is too long."""
+        n = len(X) if rows is None else len(rows)
+        codes = np.zeros((n, _core.SUMS), np.uint8)
+        centre = np.zeros(X.shape[1], np.int16)
+        for start in range(0, n, BLOCK):
+            part = np.arange(start, min(start + BLOCK, n)) if rows is None else rows[start : start + BLOCK]
+            sums, _ = _projected(X, part, centre, self.groups, self.threads)
+            codes[start : start + len(part), : len(self.groups)] = np.rint(sums * self.scale)
+        return codes, np.zeros(n, np.uint8)
+
+
+def _halves(part: npt.NDArray[np.int64], places: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], ...]:
+    """A group of columns in two of one size, cut across the direction in which their places differ most."""
+    gap = places - places.mean(axis=0)
+    _, directions = np.linalg.eigh(gap.T @ gap)
+    order = np.argsort(gap @ directions[:, -1], kind="stable")
+    return part[order[: len(part) // 2]], part[order[len(part) // 2 :]]
+
+
+def _squares(
+    X: npt.NDArray[Any], part: npt.NDArray[np.int64], centre: npt.NDArray[Any], cosine: bool, threads: int
+) -> Floats:
+    """|x - centre|² (n,) of rows of X."""
+    if X.dtype == np.uint8:
+        none = np.empty((0, X.shape[1]), np.int16)
+        return _projected(X, part, centre, none, threads)[1].astype(np.float64)
+    gap = _numbers(X[part], cosine) - centre
+    squares: Floats = np.einsum("ij,ij->i", gap, gap)
+    return squares
+
+
+def _projected(
+    X: npt.NDArray[np.uint8],
+    part: npt.NDArray[np.int64],
+    centre: npt.NDArray[np.int16],
+    basis: npt.NDArray[np.int16],
+    threads: int,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """(x - centre) basisᵀ (n, m) and |x - centre|² (n,) of rows of bytes, exact."""
+    out, squares = np.empty((len(part), len(basis)), np.int32), np.empty(len(part), np.int64)
+    part = np.ascontiguousarray(part)
+    _core.projection(X, part, centre=centre, basis=basis, out=out, squares=squares, threads=threads)
+    return out, squares
+
+
+def _numbers(X: npt.NDArray[Any], cosine: bool) -> Floats:
+    """Rows as float64; with `cosine` of length 1, zero vectors as they are."""
+    rows = X.astype(np.float64)
+    if cosine:
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+        np.divide(rows, lengths, out=rows, where=lengths > 0)
+    return rows
+
+
+def _directions(rows: npt.NDArray[Any], m: int) -> npt.NDArray[Any]:
+    """(m, D) orthonormal directions that hold most of the variance of `rows`: a randomised subspace iteration.
+
+    How well they hold it decides how many rows a bound leaves out, never the result.
+
+    Source:
+        Halko, Martinsson, Tropp: Finding structure with randomness, SIAM Review 53 (2011), algorithm 4.4.
+    """
+    D = rows.shape[1]
+    width = min(D, m + 40)
+    basis = np.random.Generator(np.random.PCG64(0)).standard_normal((width, D)).astype(rows.dtype)
+    for _ in range(2):
+        basis = np.linalg.qr(((basis @ rows.T) @ rows).T)[0].T
+    projected = basis @ rows.T
+    _, mixing = np.linalg.eigh(projected @ projected.T)
+    return np.asarray(mixing[:, ::-1][:, :m].T @ basis)
+
+
+def _leaves_in(rows: Floats, basis: Floats) -> float:
+    """Share of the rows that the coordinates along `basis` leave to be compared, where the fifth nearest is sought."""
+    asked = rows[:: max(1, len(rows) // 64)]
+    squares, of_asked = (np.einsum("ij,ij->i", one, one) for one in (rows, asked))
+    true = of_asked[:, None] + squares - 2 * (asked @ rows.T)
+    places, of_places = rows @ basis.T, asked @ basis.T
+    known, of_known = (np.einsum("ij,ij->i", one, one) for one in (places, of_places))
+    left, of_left = (np.sqrt(np.maximum(a - b, 0.0)) for a, b in ((squares, known), (of_asked, of_known)))
+    bounds = of_known[:, None] + known - 2 * (of_places @ places.T) + (of_left[:, None] - left) ** 2
+    fifth = np.partition(true, min(5, len(rows) - 1), axis=1)[:, min(5, len(rows) - 1)]  # the row itself is the first
+    return float(np.mean(bounds < fifth[:, None]))
+
+
+def check_metric(metric: str, dtype: npt.DTypeLike) -> None:
+    """Raise unless the metric is known, and is one of rows of this dtype."""
+    if metric not in METRICS:
+        raise ParameterError(f"metric = {metric!r}; expected one of {', '.join(METRICS)}.")
+    pixels = np.dtype(dtype) == np.uint8
+    if metric == "cosine" and pixels:
+        raise IncompatibleError(
+            "metric = 'cosine' is of embeddings, and these are uint8 pixels; use 'l2' or 'l1', or floats."
+        )
+    if metric == "l1" and not pixels:
+        raise IncompatibleError(
+            f"metric = 'l1' is of uint8 pixels, and these are {np.dtype(dtype)} numbers; use 'l2' or 'cosine'."
+        )
+
+
+def check_k(k: int, n_rows: int) -> None:
+    """Raise unless there are k rows to be the nearest."""
+    if k < 1:
+        raise ParameterError(f"k = {k}; expected a number of neighbours >= 1.")
+    if k > n_rows:
+        raise ParameterError(
+            f"k = {k} neighbours, but n_samples = {n_rows} training rows; use a k of at most {n_rows}."
+        )
+
+
+def _check_table(name: str, X: npt.NDArray[Any]) -> None:
+    if X.ndim != 2:
+        raise ShapeError(f"{name} must have two axes, (n_images, n_features); found the shape {X.shape}.")
+    if X.dtype not in DTYPES:
+        raise ShapeError(f"{name} must be uint8, float16, float32 or float64; found {X.dtype}.")
+
+
+def _check_size(subject: str, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None) -> None:
+    """Raise where squares of float64 rows could overflow; those of shorter floats do not."""
+    if X.dtype != np.float64:
+        return
+    for start in range(0, len(X) if rows is None else len(rows), BLOCK):
+        part = X[start : start + BLOCK] if rows is None else X[rows[start : start + BLOCK]]
+        if not (np.abs(part) < LARGEST_NUMBER).all():
+            raise ParameterError(
+                f"{subject} numbers of {LARGEST_NUMBER:g} or more, or NaN, of which no distance can be computed; "
+                "scale them down."
+            )
+
+
+def _checked_rows(name: str, rows: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np.int64] | None:
+    if rows is None:
+        return None
+    if len(rows) and (rows.min() < 0 or rows.max() >= n):
+        raise ShapeError(f"{name} must lie in 0..{n - 1}; found {rows.min()}..{rows.max()}.")
+    return np.ascontiguousarray(rows, dtype=np.int64)

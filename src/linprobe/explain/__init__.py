@@ -1,0 +1,1 @@
+"""What a fitted classifier sees: the class that it gives each place."""

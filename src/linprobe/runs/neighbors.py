@@ -1,0 +1,226 @@
+"""k chosen on images left out, the test images classified once, and the neighbours of single pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.classifiers.neighbors import NeighborModel, accuracy
+from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.splits import split_dataset, stratified_folds
+from linprobe.engines.neighbors import METRICS, check_metric
+from linprobe.errors import IncompatibleError, ParameterError
+from linprobe.runs.prediction import read_pictures
+
+__all__ = ["KnnSettings", "choose_and_test"]
+
+
+@dataclass(frozen=True)
+class KnnSettings:
+    """All that decides the result.
+
+    Args:
+        source: what `open_dataset` takes.
+        ks: numbers of neighbours to choose from, each >= 1; a single one needs no choice.
+        metric: "l2", "l1" or "cosine".
+        validation: share of the training images held out to choose k by, 0 < validation < 1, when there are no
+            folds; a validation split of the source is used as it is.
+        folds: how many, to choose k by cross-validation; None for one validation split.
+        seed: of the splits and folds, and of sources that are drawn at random.
+        image_size: (height, width) to which pictures are resized, or None.
+        on_bad_image: "fail" or "skip".
+    Raises:
+        ParameterError: one of them is outside its range.
+    """
+
+    source: str
+    ks: tuple[int, ...] = (1, 3, 5, 7, 9, 11, 15, 21)
+    metric: str = "l2"
+    validation: float = 0.1
+    folds: int | None = None
+    seed: int = 0
+    image_size: tuple[int, int] | None = None
+    on_bad_image: Literal["fail", "skip"] = "fail"
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing could be chosen from, and put the ks in order."""
+        if not self.ks or min(self.ks) < 1:
+            raise ParameterError(f"k = {', '.join(map(str, self.ks))}; expected numbers of neighbours, each >= 1.")
+        if self.metric not in METRICS:
+            raise ParameterError(f"metric = {self.metric!r}; expected one of {', '.join(METRICS)}.")
+        if self.folds is not None and self.folds < 2:
+            raise ParameterError(f"folds = {self.folds}; expected at least 2.")
+        if self.folds is None and not 0.0 < self.validation < 1.0:
+            raise ParameterError(f"validation = {self.validation}; expected the share to hold out, > 0 and < 1.")
+        object.__setattr__(self, "ks", tuple(sorted(set(self.ks))))
+
+
+def choose_and_test(
+    settings: KnnSettings,
+    *,
+    neighbours_of: Sequence[Path] = (),
+    n_threads: int | None = None,
+    cache: bool = True,
+    progress: ProgressCallback | None = None,
+) -> dict[str, Any]:
+    """The result, as `linprobe knn --json` prints it.
+
+    All k are judged by one search of the images left out, or of each fold; the k with the highest accuracy is chosen,
+    of equal ones the smallest. The test images are then searched once, with that k, among all training images (those
+    held out of them included, a validation split of the source not).
+
+    Args:
+        settings: all that decides the result.
+        neighbours_of: pictures whose neighbours among the training images are listed.
+        n_threads: threads that search and decode; None for one per core. The result does not depend on it.
+        cache: whether decoded pixels are kept, and those that are there are used.
+        progress: told how far reading and searching are.
+    Raises:
+        ParameterError: a k is larger than the training set.
+        IncompatibleError: the metric does not fit the data, or pictures are asked for where there are vectors.
+        LinprobeError: the source or a picture cannot be used.
+    """
+    tell = progress or (lambda what, done, total: None)
+    options = ReadOptions(
+        image_size=settings.image_size,
+        on_bad_image=settings.on_bad_image,
+        cache=cache,
+        n_threads=n_threads,
+        seed=settings.seed,
+        progress=progress,
+    )
+    dataset = open_dataset(settings.source, options)
+    check_metric(settings.metric, dataset.train.X.dtype)
+    pictures = _pictures(dataset, neighbours_of, settings)
+    started = time.perf_counter()
+    choosing = len(settings.ks) > 1
+    share = settings.validation if choosing and settings.folds is None else 0.0
+    parts = split_dataset(dataset, validation=share, seed=settings.seed)
+    assert parts.test is not None
+    train, validation = parts.train, parts.validation
+    accuracies: dict[int, float] = {}
+    n_validation = 0
+    if choosing and settings.folds:
+        accuracies, n_validation = _by_folds(train, settings, n_threads, tell), train.n_images
+    elif choosing:
+        assert validation is not None
+        accuracies = _judged(train, validation, settings, n_threads, "validation", tell)
+        n_validation = validation.n_images
+        if dataset.validation is None:
+            train = _together(train, validation)
+    k = max(settings.ks, key=lambda one: (accuracies.get(one, 0.0), -one))
+    model = NeighborModel(k, settings.metric, n_threads=n_threads).fit_sets(train)
+    found = model.labels_by_k(parts.test.X, [k], parts.test.rows, lambda done, total: tell("test images", done, total))[
+        k
+    ]
+    test_accuracy = accuracy(found, parts.test.y)
+    seconds = time.perf_counter() - started
+    return {
+        "source": settings.source,
+        "metric": settings.metric,
+        "k": k,
+        "chosen_by": _chosen_by(settings, choosing),
+        "validation_accuracies": {str(one): accuracies[one] for one in sorted(accuracies)},
+        "validation_accuracy": accuracies.get(k),
+        "test_accuracy": test_accuracy,
+        "seconds": seconds,
+        "search": model.search_.describe(),
+        "n_train": train.n_images,
+        "n_validation": n_validation,
+        "n_test": parts.test.n_images,
+        "n_classes": len(dataset.class_names),
+        "image_shape": None if dataset.image_shape is None else list(dataset.image_shape),
+        "skipped_images": len(dataset.skipped),
+        "neighbours": _neighbours(model, train, neighbours_of, pictures),
+    }
+
+
+def _chosen_by(settings: KnnSettings, choosing: bool) -> str:
+    if not choosing:
+        return "the command line"
+    return f"{settings.folds} folds" if settings.folds else "validation images"
+
+
+def _judged(
+    train: LabelledSet,
+    left_out: LabelledSet,
+    settings: KnnSettings,
+    n_threads: int | None,
+    what: str,
+    tell: ProgressCallback,
+) -> dict[int, float]:
+    """Accuracy of each k on the images left out, from one search of them."""
+    model = NeighborModel(max(settings.ks), settings.metric, n_threads=n_threads).fit_sets(train)
+    found = model.labels_by_k(left_out.X, settings.ks, left_out.rows, lambda done, total: tell(what, done, total))
+    return {k: accuracy(labels, left_out.y) for k, labels in found.items()}
+
+
+def _by_folds(
+    train: LabelledSet, settings: KnnSettings, n_threads: int | None, tell: ProgressCallback
+) -> dict[int, float]:
+    """Mean over the folds of the accuracy of each k."""
+    assert settings.folds is not None
+    folds = stratified_folds(train.y, settings.folds, settings.seed)
+    judged = []
+    for number, fold in enumerate(folds, start=1):
+        rest = np.setdiff1d(np.arange(train.n_images), fold)
+        what = f"fold {number} of {len(folds)}"
+        judged.append(_judged(train.subset(rest), train.subset(fold), settings, n_threads, what, tell))
+    return {k: float(np.mean([one[k] for one in judged])) for k in settings.ks}
+
+
+def _together(train: LabelledSet, held_out: LabelledSet) -> LabelledSet:
+    """The training images and those held out of them, which share one array, in its order."""
+    assert train.rows is not None
+    assert held_out.rows is not None
+    rows = np.concatenate([train.rows, held_out.rows])
+    order = np.argsort(rows)
+    names = None
+    if train.names is not None and held_out.names is not None:
+        both = (*train.names, *held_out.names)
+        names = tuple(both[i] for i in order)
+    return replace(train, rows=rows[order], y=np.concatenate([train.y, held_out.y])[order], names=names)
+
+
+def _pictures(dataset: Dataset, images: Sequence[Path], settings: KnnSettings) -> npt.NDArray[np.uint8] | None:
+    """The pictures whose neighbours are asked for, read before anything takes long."""
+    if not images:
+        return None
+    if dataset.image_shape is None:
+        raise IncompatibleError(
+            f"{settings.source} holds vectors of {dataset.train.X.shape[1]} numbers, so that no picture has neighbours "
+            "in it; leave --neighbours-of out, or use NearestNeighbors.kneighbors in Python."
+        )
+    return read_pictures(images, dataset.image_shape, settings.image_size).reshape(len(images), -1)
+
+
+def _neighbours(
+    model: NeighborModel, train: LabelledSet, images: Sequence[Path], pictures: npt.NDArray[np.uint8] | None
+) -> list[dict[str, Any]]:
+    """The k nearest training images of each picture, the nearest first."""
+    if pictures is None:
+        return []
+    distances, positions = model.nearest(pictures)
+    elected = model.labels_by_k(pictures, [model.k])[model.k]
+    return [
+        {
+            "image": str(image),
+            "class": train.class_names[elected[i]],
+            "neighbours": [
+                {
+                    "position": int(position),
+                    "name": None if train.names is None else train.names[position],
+                    "class": train.class_names[train.y[position]],
+                    "distance": float(distance),
+                }
+                for distance, position in zip(distances[i], positions[i], strict=True)
+            ],
+        }
+        for i, image in enumerate(images)
+    ]
