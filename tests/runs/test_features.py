@@ -156,3 +156,13 @@ def test_the_challenges_are_met_by_a_model_of_features(tmp_path: Path):
     record = challenge_source(run.path, "digits", severities=(1, 5), names=("rotation",)).record
     assert record["clean"]["accuracy"] == run.metrics["test_accuracy"]
     assert record["cells"][-1]["accuracy"] < record["clean"]["accuracy"]
+
+
+def test_the_challenges_are_met_by_nearest_neighbours():
+    record = challenge_source(Path("knn:3"), "digits", severities=(5,), names=("rotation",)).record
+    assert record["clean"]["accuracy"] > 0.97
+    assert record["cells"][-1]["accuracy"] < record["clean"]["accuracy"]
+    with pytest.raises(IncompatibleError, match="holds vectors"):
+        challenge_source(Path("knn:3"), "planar:shell")
+    with pytest.raises(ParameterError, match="k = 0"):
+        challenge_source(Path("knn:0"), "digits")

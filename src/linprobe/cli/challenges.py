@@ -87,7 +87,8 @@ def challenges(model: Path, source: str, **options: Any) -> None:
 
     Viewpoint (rotation, scale, perspective, mirror), illumination (brightness, contrast, gamma, shadow), deformation
     (elastic), occlusion (patch), clutter (rim) and intraclass variation. What each severity means stands in
-    docs/challenges.md. A run folder gets challenges.json and challenges.png.
+    docs/challenges.md. knn:5, or knn:5:l1, in place of a run
+    is the vote of the nearest training images of SOURCE. A run folder gets challenges.json and challenges.png.
     """
     from linprobe.cli.output import print_json, progress
     from linprobe.runs.challenges import challenge_source

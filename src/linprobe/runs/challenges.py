@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +18,13 @@ from linprobe.challenges.corrupted import CorruptedSet, open_corrupted
 from linprobe.challenges.table import ChallengeTable, Classify, choose, run_challenges, score_sets
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
+from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import ImageSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import train_validation_test
 from linprobe.errors import IncompatibleError, ParameterError, RunError
 from linprobe.runs.evaluation import labels_by_name
 from linprobe.runs.folder import write_atomically
-from linprobe.runs.models import model_file_of, picture_shape, reading_of, scores_of_pictures
+from linprobe.runs.models import Reading, model_file_of, picture_shape, reading_of, scores_of_pictures
 from linprobe.shapes import Labels, Pixels
 
 __all__ = ["ChallengeRun", "challenge_source", "classifier_of"]
@@ -45,6 +47,25 @@ class ChallengeRun:
     record: dict[str, Any]
     record_path: Path | None
     sheet_path: Path | None
+
+
+NEIGHBOURS = re.compile(r"knn:(\d+)(?::(l2|l1))?")
+"""What stands for nearest neighbours in place of a run: k, and the metric."""
+
+
+def neighbours_of(train: object, k: int, metric: str, n_threads: int | None = None) -> Classify:
+    """What gives pictures the class that the most of their k nearest training pictures have.
+
+    Raises:
+        IncompatibleError: `train` does not hold pictures.
+        ParameterError: k is larger than the training set.
+    """
+    model = NeighborModel(k, metric, n_threads=n_threads).fit_sets(_pictures(train))
+
+    def classify(pictures: Pixels) -> Labels:
+        return model.labels_by_k(pictures.reshape(len(pictures), -1), [k])[k]
+
+    return classify
 
 
 def classifier_of(model: LinearModel, n_threads: int | None = None) -> Classify:
@@ -79,7 +100,7 @@ def challenge_source(
     A run folder gets challenges.json and, unless no kind changes pictures, challenges.png.
 
     Args:
-        model: a run folder, or a model file.
+        model: a run folder, a model file, or knn:K or knn:K:METRIC for the K nearest training images of the source.
         severities: some of 0..5.
         names: challenges or kinds; None for all, () for none.
         corrupted: a folder of ready-made corrupted sets, scored as well.
@@ -100,14 +121,15 @@ def challenge_source(
         )
     if sheet is not None and not os.access(sheet.parent, os.W_OK):
         raise RunError(f"{sheet}: cannot be written; check the folder and its permissions.")
-    classifier = read_model(model_file_of(model))
-    shape = picture_shape(classifier)
-    if shape is None:
+    asked = None if model.exists() else NEIGHBOURS.fullmatch(str(model))
+    classifier = None if asked else read_model(model_file_of(model))
+    shape = None if classifier is None else picture_shape(classifier)
+    if classifier is not None and shape is None:
         raise IncompatibleError(
             f"{model}: this model was trained on vectors of {classifier.weights_.shape[1]} numbers, and the challenges "
             "change pictures; give a model that was trained on pictures."
         )
-    trained_with = reading_of(classifier, model)
+    trained_with = Reading(0, 0.0, None) if classifier is None else reading_of(classifier, model)
     options = ReadOptions(
         image_size=trained_with.image_size if image_size is None else image_size,
         on_bad_image=on_bad_image,
@@ -117,17 +139,20 @@ def challenge_source(
         progress=progress,
     )
     dataset = open_dataset(source, options)
-    test = dataset.test
-    if test is None:
-        test = train_validation_test(dataset, trained_with.validation, trained_with.seed).test
-    images = _fitting(test, shape)
-    y = labels_by_name(images, classifier.class_names_)
+    split = train_validation_test(dataset, trained_with.validation, trained_with.seed)
+    if classifier is None:
+        assert asked is not None
+        classify = neighbours_of(split.train, int(asked[1]), asked[2] or "l2", n_threads)
+        class_names, shape = dataset.class_names, _pictures(split.train).images.shape[1:]
+    else:
+        classify, class_names = classifier_of(classifier, n_threads), classifier.class_names_
+    assert shape is not None
+    images = _fitting(split.test, shape)
+    y = labels_by_name(images, class_names)
     rows = _spread(images, limit)
     y = y if rows is None else y[rows]
     positions = images.rows if rows is None else rows if images.rows is None else images.rows[rows]
-    sets = [] if corrupted is None else _corrupted(corrupted, dataset.class_names, options, classifier)
-    classify = classifier_of(classifier, n_threads)
-    class_names = classifier.class_names_
+    sets = [] if corrupted is None else _corrupted(corrupted, dataset.class_names, options, class_names, shape)
     table = run_challenges(
         classify,
         images.images,
@@ -167,17 +192,27 @@ def challenge_source(
     return ChallengeRun(table, record, record_path, sheet)
 
 
-def _fitting(images: object, shape: tuple[int, ...]) -> ImageSet:
-    """`images`, once they are pictures of the shape that the model reads.
+def _pictures(images: object) -> ImageSet:
+    """`images`, once they are pictures.
 
     Raises:
-        IncompatibleError: they are not.
+        IncompatibleError: they are vectors.
     """
     if not isinstance(images, ImageSet):
         raise IncompatibleError(
             f"{getattr(images, 'source', images)}: holds vectors, but the challenges change pictures; "
             "give a source of pictures."
         )
+    return images
+
+
+def _fitting(images: object, shape: tuple[int, ...]) -> ImageSet:
+    """`images`, once they are pictures of the shape that the model reads.
+
+    Raises:
+        IncompatibleError: they are not.
+    """
+    images = _pictures(images)
     if images.image_shape != shape:
         found, expected = ("x".join(map(str, one)) for one in (images.images.shape[1:], shape))
         if images.images.shape[1:3] != shape[:2]:
@@ -200,13 +235,15 @@ def _spread(images: ImageSet, limit: int | None) -> npt.NDArray[np.int64] | None
 
 
 def _corrupted(
-    folder: Path, class_names: tuple[str, ...], options: ReadOptions, classifier: LinearModel
+    folder: Path,
+    class_names: tuple[str, ...],
+    options: ReadOptions,
+    known: tuple[str, ...],
+    shape: tuple[int, ...],
 ) -> list[CorruptedSet]:
     """The corrupted sets in `folder`, all of them checked before the first is scored."""
     sets = open_corrupted(folder, class_names, options)
-    shape = picture_shape(classifier)
-    assert shape is not None  # as was checked
     for one in sets:
         _fitting(one.images, shape)
-        labels_by_name(one.images, classifier.class_names_)
+        labels_by_name(one.images, known)
     return sets
