@@ -15,13 +15,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.features_page import features_block, neighbors_block
 from benchmarks.optimum_page import optimum_block, path_block, plot_name, scale_block
 from benchmarks.plots import NAMES, READING, convergence_plot, memory_plot, pass_plot, plural, reading_plot, sgd_plot
 from benchmarks.record import RESULTS, ROOT, digits, say, spoken, write_aside
 
 Record = dict[str, Any]
 
-BENCHMARKS = ("engine", "reading", "memory", "accuracy", "optimum", "path", "scale")
+BENCHMARKS = ("engine", "reading", "memory", "accuracy", "optimum", "path", "scale", "features", "neighbors")
 PAGE = ROOT / "docs" / "benchmarks.md"
 BLOCK = re.compile(r"(?P<open><!-- begin (?P<name>[a-z]+) -->\n).*?(?P<close><!-- end (?P=name) -->)", re.DOTALL)
 
@@ -59,6 +60,8 @@ def blocks(records: dict[str, Record]) -> dict[str, str]:
         "reading": ("reading", reading_block),
         "memory": ("memory", memory_block),
         "accuracy": ("accuracy", accuracy_block),
+        "features": ("features", features_block),
+        "neighbors": ("neighbors", neighbors_block),
     }
     texts = {name: missing(records.get(of)) or make(records[of]) for name, (of, make) in made.items()}
     sections = {

@@ -1,0 +1,101 @@
+"""Accuracy against seconds of a linear classifier on features of several sizes, from `linprobe train` itself.
+
+    python -m benchmarks.features [ARCHIVE] [--out FILE] [--sizes P ...] [--quick]
+
+CIFAR-10, softmax with L2, the exact optimizer, every command in a process of its own with a warm cache of pixels and
+none of features. reg is the one that did best on held-out training pictures, in rough steps, before this was run. Peak
+memory is what the kernel tells of the process; the features lie in a memory map, whose pages count while they are
+resident.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import (
+    Watch,
+    arguments,
+    deliver,
+    image_archive,
+    say,
+    skip,
+    text_table,
+    usable_cores,
+    why_absent,
+)
+from benchmarks.train import train
+
+REGS = {"pixels": "1e-3", "hog+color": "1e-2"}
+"""reg by features."""
+
+PATCHES_REG = {"patches": "5e-3", "patches+hog+color": "1e-2"}
+"""The same of those with patches."""
+
+
+def settings(sizes: list[int]) -> list[tuple[str, list[str]]]:
+    """(name, options of the command line) of each line of the table."""
+    lines = [("pixels", ["--reg", REGS["pixels"]])]
+    lines += [("hog+color, flips", ["--features", "hog+color", "--flips", "--reg", REGS["hog+color"]])]
+    for size in sizes:
+        for spec, reg in PATCHES_REG.items():
+            options = ["--features", spec, "--patches", str(size), "--flips", "--reg", reg, "--tol", "1e-3"]
+            lines.append((f"{spec}, {size} patches, flips", options))
+    return lines
+
+
+def measure(source: str, sizes: list[int], pixels: Path) -> dict[str, Any]:
+    """The record, all but the facts of the machine."""
+    train(source, "--max-iter", "0", cache=pixels)  # fills the cache of pixels
+    lines = []
+    for name, options in settings(sizes):
+        with tempfile.TemporaryDirectory(prefix="linprobe-features-") as cache:
+            shutil.copytree(pixels, cache, dirs_exist_ok=True)
+            run = train(source, *options, cache=Path(cache))
+        metrics = run["metrics"]
+        lines.append(
+            {
+                "name": name,
+                "options": options,
+                "n_features": metrics["n_features"],
+                "test_accuracy": metrics["test_accuracy"],
+                "train_accuracy": metrics["train_accuracy"],
+                "feature_seconds": metrics["feature_seconds"],
+                "seconds": metrics["seconds"],
+                "wall_seconds": run["wall_seconds"],
+                "peak_resident": run["peak_resident"],
+                "status": metrics["status"],
+                "relative_gap": metrics["certificate"]["relative_gap"],
+            }
+        )
+        say(f"{name}: {100 * metrics['test_accuracy']:.2f}% in {run['wall_seconds']:.0f} s")
+    return {"threads": usable_cores(), "n_train": metrics["n_train"], "n_test": metrics["n_test"], "lines": lines}
+
+
+def main() -> None:
+    """Train each, show a table on stderr, deliver the record."""
+    parser = arguments(__doc__, "features")
+    parser.add_argument("archive", type=Path, nargs="?", default=image_archive(), metavar="ARCHIVE")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[500, 2000, 4000], metavar="P")
+    given = parser.parse_args()
+    reason = why_absent(given.archive)
+    if reason:
+        return skip("features", reason, given.out)
+    watch = Watch()
+    with tempfile.TemporaryDirectory(prefix="linprobe-pixels-") as pixels:
+        record = measure(str(given.archive.resolve()), given.sizes, Path(pixels))
+    rows = [
+        (line["name"], f"{line['n_features']:,}", f"{100 * line['test_accuracy']:.2f}%", f"{line['wall_seconds']:.0f}")
+        for line in record["lines"]
+    ]
+    say(text_table(("features", "numbers", "test", "seconds"), rows))
+    deliver(
+        {"benchmark": "features", **watch.facts(["numpy", "linprobe"]), "source": "cifar10.zip", **record}, given.out
+    )
+    return None
+
+
+if __name__ == "__main__":
+    main()

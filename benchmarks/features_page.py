@@ -1,0 +1,48 @@
+"""The blocks of docs/benchmarks.md on features and nearest neighbours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.optimum_page import table
+from benchmarks.record import spoken
+
+Record = dict[str, Any]
+
+
+def features_block(record: Record) -> str:
+    """Accuracy against seconds."""
+    rows = [
+        [
+            line["name"],
+            f"{line['n_features']:,}",
+            f"**{100 * line['test_accuracy']:.2f}%**",
+            f"{100 * line['train_accuracy']:.1f}%",
+            f"{line['feature_seconds']:.0f}",
+            f"{line['seconds']:.0f}",
+            f"{line['wall_seconds']:.0f}",
+            f"{line['peak_resident'] / 1e9:.2f}",
+        ]
+        for line in record["lines"]
+    ]
+    head = ["features", "numbers", "test", "training", "features, s", "optimum, s", "in all, s", "peak, GB"]
+    told = f"{record['n_train']:,} training and {record['n_test']:,} test pictures of `{record['source']}`, softmax with L2."
+    return told + "\n\n" + table(head, rows)
+
+
+def neighbors_block(record: Record) -> str:
+    """Seconds and ratios, the neighbours compared, memory and accuracy."""
+    rows = [
+        [name, spoken(about), spoken(record["ratios"][name]) if name in record["ratios"] else ""]
+        for name, about in record["seconds"].items()
+    ]
+    memory = record["memory"]
+    told = [f"{record['n_queries']:,} queries, {record['n_images']:,} pictures, k = {record['k']}; {record['engine']}."]
+    for name, about in record["neighbours"].items():
+        told.append(f"{name} finds the same for {about['identical']:,} of {about['queries']:,}, the others up to ties.")
+    told += [f"{name} was not measured: {reason}." for name, reason in record["absent"].items()]
+    for metric, about in record["one_neighbour"].items():
+        told.append(f"One neighbour by {metric.upper()}: {100 * about['accuracy']:.1f}% in {about['seconds']:.1f} s.")
+    peak, limit = (memory[name] / 1e6 for name in ("peak_resident", "limit"))
+    told.append(f"Peak memory of `linprobe knn`: {peak:.0f} MB, {limit:.0f} MB being allowed.")
+    return table(["search", "seconds", "theirs / ours"], rows) + "\n\n" + "\n".join(told)
