@@ -264,9 +264,12 @@ class _Coder:
         """How much longer than `scale` times a distance the distance of two prefixes, and of two codes, may be.
 
         Two codes of c coordinates that are off by 1/2 each: sqrt(c). The rest covers what float64 loses before the
-        rounding, most of all in a length left out that is a small difference of large squares.
+        rounding, most of all in a length left out that is the root of a small difference of large squares: with D eps
+        the relative error of a sum of D products, eps = 2^-52, the squares of m coordinates are off by 2 sqrt(m) D eps
+        of |x|² at most, and the difference by less than 25 D eps, so that the two lengths (of rows up to 16,000 and
+        queries up to 30,000 long) are off by less than 46,000 * 5 sqrt(D eps).
         """
-        lost = 1e5 * math.sqrt(len(self.centre) * np.finfo(np.float64).eps)
+        lost = 4e5 * math.sqrt(len(self.centre) * np.finfo(np.float64).eps)
         prefix = self.width if self.long else _core.PREFIX
         return 1.001 * math.sqrt(prefix) + lost, 1.001 * math.sqrt(self.width) + lost
 
@@ -301,12 +304,8 @@ class _Coder:
                 exact = basis.astype(np.float64)
                 # rounding to float64 moves the largest eigenvalue by some 1e-14 of it; a billionth is beyond doubt
                 largest = math.sqrt(float(np.linalg.eigvalsh(exact @ exact.T)[-1]) * (1 + 1e-9) + 1e-300)
-                if (
-                    X.dtype != np.uint8
-                    and _core.CODE < D
-                    and n * D <= LONG_NUMBERS
-                    and _leaves_in(sample, basis) > 0.05
-                ):
+                may_be_long = X.dtype != np.uint8 and _core.CODE < D and n * D <= LONG_NUMBERS
+                if may_be_long and _leaves_in(sample, basis) > LONG_ABOVE:
                     return cls(centre, None, 1.0, scale, cosine, threads, long=True)
         return cls(centre, basis, largest, scale, cosine, threads)
 

@@ -1,13 +1,15 @@
 // Exact nearest rows of each query. Included by kernels_impl.hpp.
 //
 // The exact distance of two rows is a plain sum: of whole numbers for bytes, in float64 for the others. What makes the
-// search fast is that few of them are computed. Every row has a code of int16: its coordinates along directions
-// that hold most of the variance, scaled and rounded, and the length of what they leave out. The distance of two codes
-// is a lower bound of the distance of the rows, but for roundings that `margin` covers: rows whose bound lies above the
-// k-th smallest distance found so far are left out, first by a prefix of the codes (a product of matrices of int16),
-// then by the whole codes. Vectors that no few directions describe have a code of all their coordinates, which is its own
-// prefix: its distances miss the true ones by the rounding only. Sums of absolute differences have kSums bytes instead, the means of groups of columns: the sum
-// of their absolute differences is the bound.
+// search fast is that few of them are computed. Every row has a code of int16: its coordinates along directions that
+// hold most of the variance, scaled and rounded, and the length of what they leave out. The distance of two codes is a
+// lower bound of the distance of the rows, but for roundings that `margin` covers: rows whose bound lies above the k-th
+// smallest distance found so far are left out, first by a prefix of the codes (a product of matrices of int16), then by
+// the whole codes. Vectors that no few directions describe have a code of all their coordinates, which is its own
+// prefix: its distances miss the true ones by the rounding only. Rows whose absolute differences are summed have kSums
+// bytes instead, the means of groups of columns: the sum of their absolute differences is the bound.
+//
+// Which rows are compared depends on the order in which they come, and on the bounds; which are found does not.
 #pragma once
 
 constexpr int64_t kPanelVectors = 3;  // vectors of int32 that one row of a panel fills
@@ -79,7 +81,8 @@ bool run_projection(Projection& job) {
     for (int64_t block; !stopped && (block = next.fetch_add(1)) < blocks;) {
       const int64_t first = block * kProjectedRows, rows = std::min(kProjectedRows, n - first);
       for (int64_t i = 0; i < rows; ++i) {
-        const uint8_t* from = static_cast<const uint8_t*>(job.rows.data) + row_of(job.rows, first + i) * job.rows.row_stride;
+        const auto* data = static_cast<const uint8_t*>(job.rows.data);
+        const uint8_t* from = data + row_of(job.rows, first + i) * job.rows.row_stride;
         int16_t* to = x + i * 2 * pairs;
         if (job.rows.column_stride == 1)
           for (int64_t d = 0; d < D; ++d) to[d] = static_cast<int16_t>(from[d] - centre[d]);
@@ -109,7 +112,8 @@ bool run_projection(Projection& job) {
 #pragma GCC unroll 4
             for (int64_t r = 0; r < kPanelHeight; ++r)
 #pragma GCC unroll 3
-              for (int64_t v = 0; v < kPanelVectors; ++v) store<int32_t>(to + r * width + v * Vector<int32_t>::size, sums[r][v]);
+              for (int64_t v = 0; v < kPanelVectors; ++v)
+                store<int32_t>(to + r * width + v * Vector<int32_t>::size, sums[r][v]);
           }
       }
       for (int64_t i = 0; i < rows; ++i) std::copy_n(part + i * width, job.m, job.out + (first + i) * job.m);
@@ -338,15 +342,16 @@ inline void bound_by_prefixes(const Codes& codes, const int32_t* queries, const 
   for (int64_t i = 0; i < kPanelHeight; ++i)
 #pragma GCC unroll 3
     for (int64_t v = 0; v < kPanelVectors; ++v) {
-      const V<uint32_t> both = load(codes.prefix_squares + panel * kPanelWidth + v * Vector<int32_t>::size) + squares[i];
+      const uint32_t* of_rows = codes.prefix_squares + panel * kPanelWidth + v * Vector<int32_t>::size;
+      const V<uint32_t> both = load(of_rows) + squares[i];
       const V<uint32_t> squared = both - 2 * (V<uint32_t>)sums[i][v];
       const Narrow shifted = __builtin_convertvector(squared >> kBoundShift, Narrow);
       std::memcpy(bounds + i * ld + panel * kPanelWidth + v * Vector<int32_t>::size, &shifted, sizeof shifted);
     }
 }
 
-// bounds (4) of four rows of kSums bytes, one after the other: sums of absolute differences to those of a query. A sum of
-// all fits 16 bits, and so do the parts of it that four rows have in the four quarters of each 64 bits.
+// bounds (4) of four rows of kSums bytes, one after the other: sums of absolute differences to those of a query. A sum
+// of all fits 16 bits, and so do the parts of it that four rows have in the four quarters of each 64 bits.
 inline void bound_by_sums(const uint8_t* query, const uint8_t* rows, uint16_t* bounds) {
 #if LINPROBE_VECTOR_BYTES == 64
   __m512i part[4];
@@ -355,7 +360,8 @@ inline void bound_by_sums(const uint8_t* query, const uint8_t* rows, uint16_t* b
     part[i] = _mm512_setzero_si512();
 #pragma GCC unroll 4
     for (int64_t d = 0; d < kSums; d += 64)
-      part[i] = _mm512_add_epi64(part[i], _mm512_sad_epu8(_mm512_loadu_si512(query + d), _mm512_loadu_si512(rows + i * kSums + d)));
+      part[i] = _mm512_add_epi64(part[i], _mm512_sad_epu8(_mm512_loadu_si512(query + d),
+                                                          _mm512_loadu_si512(rows + i * kSums + d)));
   }
   const __m512i all = _mm512_or_si512(_mm512_or_si512(part[0], _mm512_slli_epi64(part[1], 16)),
                                       _mm512_or_si512(_mm512_slli_epi64(part[2], 32), _mm512_slli_epi64(part[3], 48)));
@@ -402,7 +408,8 @@ inline bool any_up_to(const uint16_t* bounds, uint16_t most) {
 #if LINPROBE_VECTOR_BYTES == 64
   return _mm512_cmple_epu16_mask(_mm512_loadu_si512(bounds), _mm512_set1_epi16(static_cast<short>(most))) != 0;
 #elif LINPROBE_VECTOR_BYTES == 32
-  const __m256i b = _mm256_loadu_si256((const __m256i*)bounds), least = _mm256_min_epu16(b, _mm256_set1_epi16(static_cast<short>(most)));
+  const __m256i b = _mm256_loadu_si256((const __m256i*)bounds);
+  const __m256i least = _mm256_min_epu16(b, _mm256_set1_epi16(static_cast<short>(most)));
   return _mm256_movemask_epi8(_mm256_cmpeq_epi16(b, least)) != 0;
 #else
   for (int64_t i = 0; i < Vector<uint16_t>::size; ++i)
@@ -449,10 +456,10 @@ class Search {
  private:
   using Number = typename Metric::Number;
   using Query = typename Metric::Query;
-  static constexpr int64_t kQueries = 32;  // a multiple of kPanelHeight
+  static constexpr int64_t kQueries = 32;       // a multiple of kPanelHeight
   static constexpr int64_t kMoreSeeds = 8;      // rows compared first, beyond k
   static constexpr int64_t kChunksAtOnce = 32;  // between two looks at the limit
-  static constexpr int64_t kRows = 64;     // that stay in a cache while all queries of a block pass
+  static constexpr int64_t kRows = 64;          // that stay in a cache while all queries of a block pass
 
   struct Scratch {
     int64_t ld;
@@ -498,7 +505,8 @@ class Search {
 
   double key_of(Scratch& scratch, int64_t query, int64_t position, double limit) {
     const int64_t D = job_.rows.D;
-    return Metric::key(scratch.queries + query * D, scratch.length[query], row_at(job_.rows, position, scratch.row.data), D, limit);
+    const Number* row = row_at(job_.rows, position, scratch.row.data);
+    return Metric::key(scratch.queries + query * D, scratch.length[query], row, D, limit);
   }
 
   // Queries without bounds: every row, a few at a time for all of them.
@@ -546,8 +554,10 @@ class Search {
     std::memcpy(last, job_.sums + n / 4 * 4 * kSums, n % 4 * kSums);
     for (int64_t begin = 0; begin < n; begin += kRows)
       for (int64_t i = 0; i < queries; ++i)
-        for (int64_t j = begin; j < std::min(n, begin + kRows); j += 4)
-          bound_by_sums(job_.query_sums + (first + i) * kSums, j + 4 <= n ? job_.sums + j * kSums : last, scratch.bounds + i * ld + j);
+        for (int64_t j = begin; j < std::min(n, begin + kRows); j += 4) {
+          const uint8_t* four = j + 4 <= n ? job_.sums + j * kSums : last;
+          bound_by_sums(job_.query_sums + (first + i) * kSums, four, scratch.bounds + i * ld + j);
+        }
     for (int64_t i = 0; i < queries; ++i) {
       std::fill(scratch.bounds + i * ld + n, scratch.bounds + (i + 1) * ld, kNoBound);
       by_bounds_of(first + i, i, scratch.bounds + i * ld, scratch);
