@@ -26,7 +26,8 @@ def features_block(record: Record) -> str:
         for line in record["lines"]
     ]
     head = ["features", "numbers", "test", "training", "features, s", "optimum, s", "in all, s", "peak, GB"]
-    told = f"{record['n_train']:,} training and {record['n_test']:,} test pictures of `{record['source']}`, softmax with L2."
+    sizes = (f"{record[name]:,}" for name in ("n_train", "n_test"))
+    told = "{} training and {} test pictures of `{}`, softmax with L2.".format(*sizes, record["source"])
     return told + "\n\n" + table(head, rows)
 
 
