@@ -50,6 +50,7 @@ bench: .venv/benchmarks  ## time and memory beside other tools, into docs/benchm
 	$(BENCHMARK).scale --out benchmarks/results/scale.json
 	$(BENCHMARK).optimum --out benchmarks/results/optimum.json
 	$(BENCHMARK).neighbors --out benchmarks/results/neighbors.json
+	$(BENCHMARK).features --out benchmarks/results/features.json
 	$(BENCHMARK).page
 
 clean:  ## remove what was built; runs/ and the pixel cache stay
