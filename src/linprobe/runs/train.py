@@ -320,10 +320,11 @@ def made_material(
     reading: ProgressCallback | None,
 ) -> Material:
     """The dataset as the features make it; they learn from what is neither held out nor tested on."""
+    # first: what cannot be split is to leave no run folder
+    train = train_validation_test(dataset, validation, settings.seed).train
     features = requested(settings.features, settings.feature_options)
     if features is None:
         return Material(dataset)
-    train = train_validation_test(dataset, validation, settings.seed).train
     mapped = map_dataset(
         dataset, train, features, seed=settings.seed, cache=cache, n_threads=n_threads, progress=reading
     )
