@@ -18,10 +18,11 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-BASE = {"errors", "shapes"}
+BASE = {"cores", "errors", "shapes"}
 SUMS = BASE | {"losses", "penalties", "features", "scores", "engines.base", "objective"}
 FITTED = SUMS | {"data", "gradcheck", "certificate", "optimizers", "classifiers", "engines"}
 MAY_IMPORT: dict[str, set[str]] = {
+    "cores": set(),
     "errors": set(),
     "shapes": {"errors"},
     "data": BASE,

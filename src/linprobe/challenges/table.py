@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ from linprobe.challenges.intraclass import Intraclass, intraclass_variation
 from linprobe.challenges.occlusion import Occlusion
 from linprobe.challenges.viewpoint import Viewpoint
 from linprobe.challenges.wilson import Change, Rate
+from linprobe.cores import usable_cores
 from linprobe.data.base import ImageSet, ProgressCallback
 from linprobe.errors import ParameterError, ShapeError
 from linprobe.shapes import Labels, Pixels
@@ -261,7 +261,7 @@ def _hits(
 ) -> list[npt.NDArray[np.bool_]]:
     """Which pictures of each job `classify` gets right: threads make the next blocks while this one scores."""
     total, done = sum(len(job.y) for job in jobs), 0
-    threads = n_threads or _n_cores()
+    threads = n_threads or usable_cores()
     waiting: deque[tuple[_Job, slice, Future[Pixels]]] = deque()
     blocks = ((job, part) for job in jobs for part in job.parts())
     with ThreadPoolExecutor(threads, thread_name_prefix="linprobe-challenges") as pool:
@@ -286,10 +286,3 @@ def _hits(
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     return [job.hits for job in jobs]
-
-
-def _n_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -17,6 +17,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from linprobe.cores import usable_cores
 from linprobe.data.base import ReadOptions
 from linprobe.errors import ImageError
 from linprobe.shapes import Pixels
@@ -109,7 +110,7 @@ def decode_all(
     Raises:
         ImageError: sizes differ, or pictures are broken with `options.on_bad_image` "fail", or all are.
     """
-    n_threads = options.n_threads or _n_cores()
+    n_threads = options.n_threads or usable_cores()
     # Pillow warns of odd EXIF and palettes; a reader of 60,000 files can act on none of it. The filter is set
     # here, and not in the threads, since it belongs to the whole process.
     with warnings.catch_warnings():
@@ -243,13 +244,6 @@ def _broken_message(files: PictureFiles, source: str, broken: dict[int, str]) ->
     else:
         advice = "replace them, or leave them out with --on-bad-image skip."
     return f"{source}: {what} of {len(files.names)} cannot be read: {', '.join(listed)}; {advice}"
-
-
-def _n_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_pixels(height: int, width: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.cores import usable_cores
 from linprobe.engines import _core
 from linprobe.engines.base import ENGINES
 from linprobe.engines.threads import ONE_BLAS_THREAD
@@ -142,7 +142,7 @@ class NeighborSearch:
     @property
     def threads(self) -> int:
         """Threads that search."""
-        return self.n_threads or len(os.sched_getaffinity(0))
+        return self.n_threads or usable_cores()
 
     def describe(self) -> str:
         """One line: the engine, its instruction set, its threads, and whether codes rule rows out."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.cores import usable_cores
 from linprobe.engines import _core
 from linprobe.engines.base import Engine, Examples, SplitSums, Sums
 from linprobe.errors import IncompatibleError, ParameterError
@@ -85,7 +86,7 @@ class ThreadsEngine(Engine):
         if n_threads is not None and n_threads < 1:
             raise ParameterError(f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core.")
         super().__init__(examples, n_threads)
-        self._threads = n_threads or len(os.sched_getaffinity(0))
+        self._threads = n_threads or usable_cores()
         self._y = np.ascontiguousarray(examples.y, dtype=np.int64)
         weight = examples.sample_weight
         self._weight = None if weight is None else np.ascontiguousarray(weight, dtype=np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, final
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from linprobe.cores import usable_cores
 from linprobe.features.base import FeatureMap
 from linprobe.features.color import ColorMap
 from linprobe.features.hog import HogMap
@@ -72,7 +72,7 @@ class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         def fill(block: npt.NDArray[Any], part: npt.NDArray[np.float32]) -> None:
             part[:] = self.map_.transform(block)
 
-        with ThreadPoolExecutor(self.n_threads or os.cpu_count()) as threads:
+        with ThreadPoolExecutor(self.n_threads or usable_cores()) as threads:
             for done in [threads.submit(fill, *pair) for pair in zip(blocks, parts, strict=True)]:
                 done.result()
         return rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from linprobe.cores import usable_cores
 from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, ProgressCallback
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.errors import IncompatibleError
@@ -175,7 +175,7 @@ def _fill(
         return len(values)
 
     done = 0
-    with threadpool_limits(1), ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0))) as workers:
+    with threadpool_limits(1), ThreadPoolExecutor(n_threads or usable_cores()) as workers:
         futures = [workers.submit(work, block) for block in blocks]
         try:
             for future in futures:
