@@ -65,7 +65,7 @@ clean:  ## remove what was built; runs/ and the pixel cache stay
 
 .venv/installed: .venv/bin/python $(BUILT_FROM)
 	@echo "Installing into .venv, the C++ core included: this takes a minute or two ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
 	@touch $@
 
 .venv/tools: .venv/bin/python $(BUILT_FROM)

@@ -18,12 +18,13 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-BASE = {"cores", "errors", "shapes"}
+BASE = {"cores", "errors", "files", "shapes"}
 SUMS = BASE | {"losses", "penalties", "features", "scores", "engines.base", "objective"}
 FITTED = SUMS | {"data", "gradcheck", "certificate", "optimizers", "classifiers", "engines"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cores": set(),
     "errors": set(),
+    "files": set(),
     "shapes": {"errors"},
     "data": BASE,
     "losses": BASE,
@@ -56,7 +57,10 @@ HEAVY = {
     "torch": set(),
     "pandas": set(),
     "polars": set(),
-    "matplotlib": set(),
+    "matplotlib": {"explain"},
+    "jinja2": set(),
+    "starlette": set(),
+    "uvicorn": set(),
     "pyarrow": {"data.parquet"},
     "PIL": {"data", "features.onnx", "challenges.sheet"},
     "onnx": {"features.onnx"},

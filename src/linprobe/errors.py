@@ -12,10 +12,11 @@
     ├── ParameterError            an argument outside its range; the message lists the valid choices
     ├── IncompatibleError         two choices that do not work together
     ├── ModelFileError            a model file that is damaged, incomplete or of another version
+    ├── OutputError               a picture or page that cannot be written
     └── RunError                  a run folder that cannot be written, read or resumed
 
-All carry one sentence or two: what was asked, what was found, what to do next. All but RunError are also a
-ValueError, so that code written for scikit-learn catches them.
+All carry one sentence or two: what was asked, what was found, what to do next. All but OutputError and
+RunError are also a ValueError, so that code written for scikit-learn catches them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "LabelError",
     "LinprobeError",
     "ModelFileError",
+    "OutputError",
     "ParameterError",
     "RunError",
     "ShapeError",
@@ -83,6 +85,10 @@ class IncompatibleError(LinprobeError, ValueError):
 
 class ModelFileError(LinprobeError, ValueError):
     """A model file that is damaged, incomplete or of another version."""
+
+
+class OutputError(LinprobeError):
+    """A picture or page that cannot be written."""
 
 
 class RunError(LinprobeError):

@@ -41,6 +41,7 @@ from linprobe.classifiers.model import AnyModel, LinearModel
 from linprobe.errors import IncompatibleError, LinprobeError, ModelFileError
 from linprobe.features.base import Affine, FeatureMap
 from linprobe.features.parse import map_class
+from linprobe.files import write_whole
 from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Status
 from linprobe.penalties import PENALTIES, Penalty
@@ -69,22 +70,12 @@ def save(classifier: LinearModel, path: str | os.PathLike[str], extra: Mapping[s
     """
     target = Path(path)
     content = model_bytes(classifier, extra)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        with open(aside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, target)
-        _sync_folder(target.parent)
+        write_whole(target, content)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise ModelFileError(
             f"{target}: the model cannot be written ({error.strerror}); check the folder and the free space."
         ) from error
-    except BaseException:  # Ctrl-C
-        aside.unlink(missing_ok=True)
-        raise
 
 
 def model_bytes(classifier: LinearModel, extra: Mapping[str, Any] | None = None) -> bytes:
@@ -355,12 +346,3 @@ def _linprobe_version() -> str:
         return version("linprobe")
     except PackageNotFoundError:  # run from the source tree
         return "unknown"
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the folder's entries onto the disk, so that the new name outlives a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

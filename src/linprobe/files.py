@@ -1,0 +1,79 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+__all__ = ["write_whole"]
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put `content` into `path`: whatever happens, the file holds all of it or all of what it held before.
+
+    The bytes go to a file without a name (Linux: O_TMPFILE), so that a kill leaves nothing behind, or where
+    the file system has none, to a hidden file beside it. They are on the disk before the name moves, and so
+    is the name before this returns.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; `path` is as it was.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            nameless = _write_nameless(path.parent, content)
+            try:
+                if nameless is None:
+                    _write_named(aside, content)
+                else:
+                    aside.unlink(missing_ok=True)
+                    # only with a folder descriptor does os.link follow the link in /proc to the open file
+                    os.link(f"/proc/self/fd/{nameless}", aside, src_dir_fd=folder, follow_symlinks=True)
+            finally:
+                if nameless is not None:
+                    os.close(nameless)
+            os.replace(aside, path)
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except BaseException:  # a full disk, or Ctrl-C between two system calls
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _write_nameless(folder: Path, content: bytes) -> int | None:
+    """Descriptor of a nameless file that holds `content`; None where the file system has no such files."""
+    flag: int | None = getattr(os, "O_TMPFILE", None)
+    if flag is None or not os.path.isdir("/proc/self/fd"):
+        return None
+    try:
+        descriptor = os.open(folder, flag | os.O_WRONLY, 0o666)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            return None
+        raise
+    try:
+        _write_all(descriptor, content)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _write_named(path: Path, content: bytes) -> None:
+    """A file at `path` that holds `content`, on the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        _write_all(descriptor, content)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    """All of `content` into the open file, and onto the disk; os.write alone may stop half way."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    os.fsync(descriptor)
