@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.model import LinearModel, few
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 
-__all__ = ["check_finite_numbers", "checked_names", "checked_weights", "raw_row", "seen"]
+__all__ = ["check_finite_numbers", "checked_names", "checked_weights", "class_position", "raw_row", "seen"]
 
 
 def check_finite_numbers(name: str, numbers: npt.NDArray[Any]) -> None:
@@ -49,6 +49,19 @@ def checked_names(model: LinearModel, class_names: Sequence[object] | None) -> t
             f"class_names has {len(names)} names; expected {len(model.weights_)}, one for each class of the model."
         )
     return names
+
+
+def class_position(model: LinearModel, wanted: int | str) -> int:
+    """The position of a class that is given by its name or by its position.
+
+    Raises:
+        ParameterError: there is no such class.
+    """
+    names = model.class_names_
+    position = names.index(wanted) if wanted in names else wanted
+    if isinstance(position, bool | str) or not 0 <= position < len(names):
+        raise ParameterError(f"class {wanted!r}: expected a position in 0..{len(names) - 1}, or one of {few(names)}.")
+    return int(position)
 
 
 def raw_row(model: LinearModel, image: npt.ArrayLike) -> npt.NDArray[Any]:
