@@ -138,9 +138,7 @@ def _draw_matrix(axes: Axes, matrix: npt.NDArray[np.int64]) -> None:
                 axes.text(j, i, str(int(matrix[i, j])), ha="center", va="center", color=color, fontsize=size)
 
 
-def _draw_pairs(
-    axes: Axes, matrix: npt.NDArray[np.int64], worst: list[tuple[int, int, int]], names: list[str]
-) -> None:
+def _draw_pairs(axes: Axes, matrix: npt.NDArray[np.int64], worst: list[tuple[int, int, int]], names: list[str]) -> None:
     axes.set_title("confused most often")
     axes.grid(visible=False, axis="y")
     if not worst:
