@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,9 @@ from linprobe.errors import OutputError, ParameterError
 from linprobe.files import write_whole
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure, SubFigure
 
 __all__ = [
     "CLASS_COLORS",
@@ -29,10 +31,13 @@ __all__ = [
     "ON_LIGHT",
     "PAPER",
     "Picture",
+    "class_grid",
     "class_style",
     "drawing",
+    "grid_columns",
     "label_text",
     "shown",
+    "signed_bar",
     "symmetric_limit",
 ]
 
@@ -158,23 +163,79 @@ class Picture:
 
 
 @contextmanager
-def drawing(width: float = 6.4, height: float = 3.6) -> Iterator[Figure]:
+def drawing(width: float = 6.4, height: float = 3.6, *, arranged: bool = True) -> Iterator[Figure]:
     """An empty figure in the house's look, to be drawn on inside the `with`; nothing global is touched.
 
     Args:
         width, height: in inches.
+        arranged: whether its axes find their places by themselves, so that nothing overlaps; it takes seconds for
+            dozens of axes, and those of `class_grid` have places already.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
-        yield Figure(figsize=(width, height), layout="constrained")
+        yield Figure(figsize=(width, height), layout="constrained" if arranged else None)
 
 
 def class_style(k: int) -> tuple[str, str]:
     """(colour, marker) of class `k`; the first hundred classes all differ."""
     n = len(CLASS_COLORS)
     return CLASS_COLORS[k % n], CLASS_MARKERS[(k + k // n) % n]
+
+
+def grid_columns(n_classes: int) -> int:
+    """Columns of a grid with a small picture for each class."""
+    return min(n_classes, 5) if n_classes <= 10 else 8 if n_classes <= 40 else 10
+
+
+def class_grid(
+    figure: Figure | SubFigure, class_names: Sequence[object], width: float, height: float, *, right: float = 0.0
+) -> list[Axes]:
+    """Axes for each class, row by row, its name above; without frame, ticks and grid.
+
+    Args:
+        figure: drawn with `arranged=False`.
+        class_names: K names.
+        width, height: of the figure, in inches.
+        right: left free at its right side, in inches.
+    """
+    columns = grid_columns(len(class_names))
+    rows = -(-len(class_names) // columns)
+    longest = {1: 60, 2: 32, 3: 24, 4: 18, 5: 15, 8: 10, 10: 8}[columns]
+    size = 9.0 if columns <= 5 else 7.5
+    title, gap = size / 72 + 0.09, 0.06
+    cell_width, cell_height = (width - right - gap) / columns, (height - gap) / rows
+    grid = []
+    for k, name in enumerate(class_names):
+        row, column = divmod(k, columns)
+        left, bottom = gap + column * cell_width, height - (row + 1) * cell_height
+        axes = figure.add_axes(
+            (left / width, bottom / height, (cell_width - gap) / width, (cell_height - title) / height)
+        )
+        axes.set_axis_off()
+        axes.set_anchor("N")
+        axes.set_title(label_text(name, longest), loc="center", fontsize=size, pad=3)
+        grid.append(axes)
+    return grid
+
+
+def signed_bar(
+    figure: Figure | SubFigure, drawn: ScalarMappable, limit: float, labels: tuple[str, str], width: float
+) -> None:
+    """The colours of a diverging map from -limit to limit, in the inch that `class_grid` left free at the right.
+
+    Args:
+        drawn: what has the colours.
+        limit: their ends.
+        labels: at the lower and at the upper end.
+        width: of the figure, in inches.
+    """
+    axes = figure.add_axes((1.0 - 0.82 / width, 0.12, 0.1 / width, 0.72))
+    bar = figure.colorbar(drawn, cax=axes, ticks=[-limit, 0.0, limit])
+    bar.set_ticklabels([labels[0], "0", labels[1]])
+    bar.ax.tick_params(length=2)
+    bar.outline.set_visible(False)
 
 
 def label_text(text: object, longest: int = 18) -> str:
