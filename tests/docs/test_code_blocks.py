@@ -15,42 +15,20 @@ from __future__ import annotations
 import doctest
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from blocks import FENCE, Block, blocks
 from linprobe.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-FENCE = re.compile(
-    r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?^(?P<indent>[ ]*)```(?P<language>[^\n`]*)\n(?P<code>.*?)^[ ]*```",
-    re.MULTILINE | re.DOTALL,
-)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)#\s]+)(?:#[^)]*)?\)")
 RUN = ("python", "sh", "console")
 SHOWN = ("text", "{eval-rst}")
 EXACTLY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-
-
-@dataclass(frozen=True)
-class Block:
-    """One fenced block: where its code begins, and why it does not run, if it does not."""
-
-    line: int
-    language: str
-    code: str
-    reason: str | None
-
-
-def blocks(text: str) -> list[Block]:
-    """The fenced blocks of a page, in order."""
-    return [
-        Block(text.count("\n", 0, match.start("code")) + 1, match["language"].strip(), match["code"], match["reason"])
-        for match in FENCE.finditer(text)
-    ]
 
 
 def run(page: Path, text: str) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import docstrings
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 REFERENCE = {page.stem: page.read_text() for page in DOCS.glob("api/*.md")}
@@ -39,16 +41,6 @@ def look_up(name: str) -> object:
         return importlib.import_module(name)
     except ImportError:
         return getattr(importlib.import_module(home), last)
-
-
-@pytest.fixture(scope="module")
-def docstrings():
-    """The extension that turns docstrings into reStructuredText."""
-    sys.path.insert(0, str(DOCS / "_site"))
-    try:
-        yield importlib.import_module("docstrings")
-    finally:
-        sys.path.remove(str(DOCS / "_site"))
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +89,13 @@ def test_the_reference_names_every_public_name_of_the_room(room):
     assert not missing, f"give them a place in docs/api/: {sorted(missing)}"
 
 
-def test_what_is_markup_elsewhere_is_escaped_in_prose_and_left_alone_in_code(docstrings):
+def test_what_is_markup_elsewhere_is_escaped_in_prose_and_left_alone_in_code():
     assert (
         docstrings.prose("sum |W| of coef_, `a_ * b`, n_images * 2") == r"sum \|W\| of coef\_, `a_ * b`, n_images \* 2"
     )
 
 
-def test_a_formula_becomes_a_literal_block_and_a_section_keeps_its_names(docstrings):
+def test_a_formula_becomes_a_literal_block_and_a_section_keeps_its_names():
     text = ["Sum.", "", "    L = a_ * b", "", "with a_.", "", "Args:", "    coef_: sum |W|,", "        and more_."]
     assert docstrings.restructured(text) == [
         *["Sum.", "", "::", "", "    L = a_ * b", "", r"with a\_.", ""],
@@ -111,7 +103,7 @@ def test_a_formula_becomes_a_literal_block_and_a_section_keeps_its_names(docstri
     ]
 
 
-def test_array_types_in_signatures_are_written_short(docstrings):
+def test_array_types_in_signatures_are_written_short():
     whole = "(W: ~numpy.ndarray[tuple[~typing.Any, ...], ~numpy.dtype[~numpy.int64]] | None = <factory>)"
     assert docstrings.readable(whole) == "(W: NDArray[~numpy.int64] | None = ...)"
     assert docstrings.readable(None) is None

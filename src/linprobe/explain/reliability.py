@@ -50,7 +50,7 @@ def reliability(probabilities: Floats, y: Labels, bins: int = 15) -> Reliability
     Source:
         Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 2.
     Example:
-        >>> reliability(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0]), bins=2).ece
+        >>> round(reliability(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0]), bins=2).ece, 4)
         0.35
     """
     probabilities, y = np.asarray(probabilities), np.asarray(y)
