@@ -2,8 +2,8 @@
 
 Besides the files of a training, the folder holds part-1.json, part-2.json, ...: the scores and certificates of each
 part (a fold, or the one validation split), written when it is done. A sweep that was stopped goes on with the next.
-The weights of all members of part 1 are in path.safetensors, unless they are too many: W (L, K, D) and b (L, K) float32,
-and the reg values (L,).
+The weights of all members of part 1 are in path.safetensors, unless they are too many: W (L, K, D) and b (L, K),
+float32, and the reg values (L,).
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ class _Session:
     @property
     def _path_is_small(self) -> bool:
         """Whether the weights of all members are few enough to be kept."""
-        n_weights = len(self.dataset.class_names) * self.train.X.shape[1]
+        n_weights: int = len(self.dataset.class_names) * int(self.train.X.shape[1])
         return len(self.settings.regs) * n_weights <= PATH_NUMBERS
 
     def _refit(self, selector: Selector[LinearModel], reg: float) -> LinearModel:
