@@ -107,3 +107,11 @@ def test_array_types_in_signatures_are_written_short():
     whole = "(W: ~numpy.ndarray[tuple[~typing.Any, ...], ~numpy.dtype[~numpy.int64]] | None = <factory>)"
     assert docstrings.readable(whole) == "(W: NDArray[~numpy.int64] | None = ...)"
     assert docstrings.readable(None) is None
+
+
+def test_the_reference_names_every_picture():
+    names = {name for _, name in DOCUMENTED}
+    for path in (ROOT / "src" / "linprobe" / "explain").glob("[!_]*.py"):
+        module = importlib.import_module(f"linprobe.explain.{path.stem}")
+        drawn = {f"{module.__name__}.{name}" for name in module.__all__ if name.endswith("_picture")}
+        assert drawn <= names, f"give them a place in docs/api/explain.md: {sorted(drawn - names)}"
