@@ -12,6 +12,7 @@ from sphinx.application import Sphinx
 
 SECTION = re.compile(r"^(Args|Attributes|Example|Raises|Returns|Source):$")
 CODE = re.compile(r"(`[^`]+`)")
+OPTION = re.compile(r"(?<![\w-])--\w[\w-]*")
 CLASS = re.compile(r"`([A-Z]\w*)`")
 ALIAS = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
 ARRAY = re.compile(r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[([^\[\]]+(?:\[[^\[\]]+\])?)\]\]")
@@ -22,11 +23,20 @@ def prose(line: str) -> str:
     """`line` with the characters that are markup escaped, but for what stands between backticks.
 
     The name of a class is looked for in all modules, any other in the class or module that the docstring belongs to.
+    What begins with a dot is a suffix and no name.
     """
     parts = CODE.split(line)
-    return "".join(
-        CLASS.sub(r"`~.\1`", part) if part.startswith("`") else MARKUP.sub(r"\\\g<0>", part) for part in parts
-    )
+    return "".join(code(part) if part.startswith("`") else plain(part) for part in parts)
+
+
+def plain(text: str) -> str:
+    """Text without code: markup escaped, and `--name` set as code, whose two dashes would become one."""
+    return OPTION.sub(r"``\g<0>``", MARKUP.sub(r"\\\g<0>", text))
+
+
+def code(text: str) -> str:
+    """What stands between backticks, backticks included."""
+    return f"`{text}`" if text.startswith("`.") else CLASS.sub(r"`~.\1`", text)
 
 
 def field(line: str) -> str:

@@ -95,6 +95,10 @@ def test_what_is_markup_elsewhere_is_escaped_in_prose_and_left_alone_in_code():
     )
 
 
+def test_suffixes_and_options_are_code_and_classes_are_found_in_all_modules():
+    assert docstrings.prose("`.png` by `SGD`, the ink --ink-2") == "``.png`` by `~.SGD`, the ink ``--ink-2``"
+
+
 def test_a_formula_becomes_a_literal_block_and_a_section_keeps_its_names():
     text = ["Sum.", "", "    L = a_ * b", "", "with a_.", "", "Args:", "    coef_: sum |W|,", "        and more_."]
     assert docstrings.restructured(text) == [
