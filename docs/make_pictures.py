@@ -1,10 +1,10 @@
-"""The pictures of the lecture companion, drawn by the code blocks of its page.
+"""The pictures of the lecture companion and of the page on pictures, drawn by the code blocks of these pages.
 
     python docs/make_pictures.py [--cifar10 ARCHIVE] [--out FOLDER]
 
-The blocks of docs/lecture.md save `lecture-*.png`; here they run in an empty folder, and what they saved goes to
-docs/images/, packed again. Blocks that take CIFAR-10 run when the archive is given;
-without it the pictures they made before stay.
+The blocks of docs/lecture.md save `lecture-*.png`, those of docs/pictures.md `pictures-*.png`; here they run in an
+empty folder, and what they saved goes to docs/images/, packed again. Blocks that take CIFAR-10 run when the archive is
+given; without it the pictures they made before stay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import doctest
 import io
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -24,24 +23,25 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS / "_site"))
 
 from blocks import blocks  # noqa: E402
+from linprobe.files import write_whole  # noqa: E402
 
-PAGE = DOCS / "lecture.md"
+PAGES = ("lecture", "pictures")
 LARGEST = 100_000
 """Bytes, above which a picture is kept in 256 colours; shades blend, and text may take on a tint."""
 
 
-def draw(folder: Path, cifar10: Path | None) -> list[Path]:
-    """The pictures that the blocks of the page save when they run in `folder`."""
+def draw(name: str, folder: Path, cifar10: Path | None) -> list[Path]:
+    """The pictures that the blocks of the page `name` save when they run in `folder`."""
     names: dict[str, object] = {"__name__": "__docs__"}
     if cifar10 is not None:
         (folder / "cifar10.zip").symlink_to(cifar10.resolve())
     with contextlib.chdir(folder):
-        for block in blocks(PAGE.read_text()):
+        for block in blocks((DOCS / f"{name}.md").read_text()):
             if block.language == "python" and (block.reason is None or cifar10 is not None):
-                for example in doctest.DocTestParser().get_examples(block.code):
-                    with contextlib.redirect_stdout(io.StringIO()):
-                        exec(example.source, names)
-    return sorted(folder.glob("lecture-*.png"))
+                shown = [example.source for example in doctest.DocTestParser().get_examples(block.code)]
+                with contextlib.redirect_stdout(io.StringIO()):
+                    exec("".join(shown) or block.code, names)
+    return sorted(folder.glob(f"{name}-*.png"))
 
 
 def smaller(picture: Path) -> bytes:
@@ -59,13 +59,12 @@ def main() -> None:
     parser.add_argument("--cifar10", type=Path, help="the archive, read as linprobe reads it")
     parser.add_argument("--out", type=Path, default=DOCS / "images")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        for picture in draw(Path(folder), arguments.cifar10):
-            content = smaller(picture)
-            aside = arguments.out / f".{picture.name}.{os.getpid()}"
-            aside.write_bytes(content)
-            aside.replace(arguments.out / picture.name)
-            print(f"{len(content):7,} bytes  {arguments.out / picture.name}")
+    for name in PAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            for picture in draw(name, Path(folder), arguments.cifar10):
+                content = smaller(picture)
+                write_whole(arguments.out / picture.name, content)
+                print(f"{len(content):7,} bytes  {arguments.out / picture.name}")
 
 
 if __name__ == "__main__":
