@@ -284,6 +284,6 @@ def _landscape(record: Record) -> Drawn:
     yield Figure(
         [landscape_picture(cut, {name: taken}) for name, taken in walks.items()],
         f"The same objective on {n:,} training images, cut by the plane that holds the most of three ways to its "
-        f"bottom ({100.0 * cut.plane.share:.0f}% of their squared distances): each panel has its objective at the end and "
-        "the passes over the images that it took. The star is the lowest point that was reached; the square is W = 0.",
+        f"bottom ({100.0 * cut.plane.share:.0f}% of their squared distances): each panel has its objective at the end "
+        "and the passes over the images that it took. The star is the lowest point that was reached; the square is W = 0.",
     )
