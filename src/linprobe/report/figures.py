@@ -37,7 +37,7 @@ GD_STEPS, SGD_EPOCHS, EXACT_STEPS = 30, 12, 60
 POINTS = 2000
 """Test images, at most, among which those for the plane are chosen."""
 
-CUT = 31
+CUT = 25
 """Points along a side of the landscape."""
 
 
@@ -276,7 +276,7 @@ def _landscape(record: Record) -> Drawn:
     optimizers: dict[str, Optimizer] = {
         "gradient descent": GradientDescent(max_iter=GD_STEPS),
         "SGD": SGD(epochs=SGD_EPOCHS),
-        "exact": Exact(tol=1e-3, max_iter=EXACT_STEPS),
+        "exact": Exact(tol=1e-2, max_iter=EXACT_STEPS),
     }
     walks: dict[str, Walk] = {name: walk(optimizer, objective) for name, optimizer in optimizers.items()}
     cut = slice_around(objective, list(walks.values()), CUT)
@@ -285,5 +285,5 @@ def _landscape(record: Record) -> Drawn:
         [landscape_picture(cut, {name: taken}) for name, taken in walks.items()],
         f"The same objective on {n:,} training images, cut by the plane that holds the most of three ways to its "
         f"bottom ({100.0 * cut.plane.share:.0f}% of their squared distances): each panel has its objective at the end "
-        "and the passes over the images that it took. The star is the lowest point that was reached; the square is W = 0.",
+        "and the passes over the images that it took. The star is the lowest point reached; the square is W = 0.",
     )

@@ -28,7 +28,7 @@ __all__ = ["Accuracy", "Record", "Tested", "evenly", "read_record"]
 SCORES = 2**23
 """Scores of test images, at most, that are looked at one by one: 64 MB."""
 
-LANDSCAPE_ROWS = 1000
+LANDSCAPE_ROWS = 400
 """Training images, at most, on which the loss landscape is drawn."""
 
 
