@@ -115,7 +115,7 @@ def seen_rows(model: LinearModel, images: npt.NDArray[Any], rows: npt.NDArray[np
     else:
         for i, row in enumerate(rows):
             raw[i] = raw_row(model, images[row])
-    return raw if model.affine_ is None else model.affine_.apply(raw)
+    return raw if model.affine_ is None else model.affine_.apply(raw).astype(np.float64, copy=False)
 
 
 def _text(size: tuple[int, ...]) -> str:
