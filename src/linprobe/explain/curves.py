@@ -37,6 +37,9 @@ FEW = 60
 LARGEST = 1e100
 """Objectives that are drawn are below this."""
 
+PANEL = (3.7, 2.7)
+"""Width and height of a panel with its labels, in inches: measured room, since to find it takes longer than to draw."""
+
 MANY = 2000
 """Rows of a trace beyond which a curve is drawn through a part of them."""
 
@@ -118,14 +121,20 @@ def curves_picture(
     known = [q for q in quantities if q != "gap" or any(drawn.gap is not None for drawn in curves.values())]
     if not known:
         raise ParameterError("no lower bound is known, so that there is no gap to draw; ask for the objective.")
-    with drawing(3.7 * len(known) + 0.2, 2.7 * len(against) + 0.2) as figure:
+    legend = 0.22 * -(-len(curves) // len(known)) if len(curves) > 1 else 0.0
+    width, height = PANEL[0] * len(known), PANEL[1] * len(against) + legend
+    with drawing(width, height, arranged=False) as figure:
         panels = figure.subplots(len(against), len(known), squeeze=False)
         for row, axis in zip(panels, against, strict=True):
             for axes, quantity in zip(row, known, strict=True):
                 _draw(axes, curves, quantity, axis)
+        figure.subplots_adjust(
+            left=0.62 / width, right=1.0 - 0.12 / width, bottom=0.5 / height, top=1.0 - (0.32 + legend) / height,
+            wspace=0.74 / (PANEL[0] - 0.74), hspace=0.82 / (PANEL[1] - 0.82),
+        )  # fmt: skip
         if len(curves) > 1:
             handles, labels = panels[0][0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside upper left", ncols=max(1, len(known)))
+            figure.legend(handles, labels, loc="upper left", ncols=len(known))
     ends = "; ".join(_in_words(name, drawn) for name, drawn in curves.items())
     return Picture(figure, f"{', '.join(known).capitalize()} against {' and '.join(against)}. At the end: {ends}.")
 

@@ -108,8 +108,13 @@ def path_picture(path: RegPath, chosen: float | None = None) -> Picture:
     if not shown:
         raise ParameterError("the path holds neither accuracies nor weights; there is nothing to draw.")
     x, ticks = _places(path.regs)
-    with drawing(3.5 * len(shown) + 0.2, 2.9) as figure:
-        for axes, title in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+    width, height = 3.5 * len(shown), 2.9
+    with drawing(width, height, arranged=False) as figure:
+        panels = figure.subplots(1, len(shown), squeeze=False)[0]
+        figure.subplots_adjust(
+            left=0.62 / width, right=1.0 - 0.12 / width, bottom=0.5 / height, top=1.0 - 0.5 / height, wspace=0.28
+        )
+        for axes, title in zip(panels, shown, strict=True):
             _draw(axes, path, x, title)
             axes.set_title(title, pad=18 if title == "accuracy" else None)
             axes.set_xlabel("reg")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +41,7 @@ from linprobe.runs.train import (
     made_material,
     read_again,
     read_source,
+    versions,
 )
 
 __all__ = ["SweepSettings", "resume_sweep", "sweep"]
@@ -123,7 +123,7 @@ def sweep(
     settings = replace(settings, source=absolute_source(settings.source))
     record = {
         "kind": "sweep",
-        "linprobe_version": version("linprobe"),
+        **versions(),
         **asdict(settings),
         "fingerprint": dataset.fingerprint,
         "format": dataset.format,
