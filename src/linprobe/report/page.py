@@ -101,7 +101,7 @@ def _page_of_one(record: Record) -> str:
 
 def _page_of_several(records: Sequence[Record]) -> str:
     certificates = [
-        (record.name, certificate_sentence(record.metrics, shared_bound(record, records))) for record in records
+        (record.name, certificate_sentence(record.metrics, *shared_bound(record, records))) for record in records
     ]
     return _rendered(
         "comparison.html",
@@ -294,12 +294,12 @@ def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:
         found = [next((a for a in record.accuracies() if a.part == part), None) for record in records]
         if any(found):
             values = [None if a is None else a.value for a in found]
-            texts = [
-                "–" if a is None
-                else share(a.value) + (f" ({share(a.interval[0])} to {share(a.interval[1])})" if a.interval else "")
+            notes = [
+                f"{share(a.interval[0])} to {share(a.interval[1])}" if a is not None and a.interval else ""
                 for a in found
-            ]  # fmt: skip
-            rows.append({"name": f"{part} accuracy", "texts": texts, "best": _best(values, max)})
+            ]
+            texts = [share(value) for value in values]
+            rows.append({"name": f"{part} accuracy", "texts": texts, "notes": notes, "best": _best(values, max)})
     same = len({record.objective_key for record in records}) == 1
     numbers: list[tuple[str, list[float | None], bool]] = [
         ("objective", [record.metrics["objective"] for record in records], same),
