@@ -95,7 +95,7 @@ def _page_of_one(record: Record) -> str:
         guess=_guess(record),
         sections=sections_of(record),
         runs=[_reproduction(record)],
-        options=_options(settings),
+        options=_options(record),
     )
 
 
@@ -263,21 +263,22 @@ def _reproduction(record: Record) -> dict[str, Any]:
     }
 
 
-def _options(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _options(record: Record) -> list[tuple[str, str]]:
     """Every setting of the run, defaults included."""
     left_out = ("run_version", "linprobe_version", "python_version", "numpy_version", "kind", "fingerprint", "format")
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if name in ("classifier", "feature_options") and isinstance(value, Mapping):
-            flat |= value
-        elif name not in left_out:
-            flat[name] = value
+    flat: dict[str, Any] = {**record.model.parameters(), **record.settings}
+    for name in ("n_threads", "random_state", "validation_fraction", *left_out):
+        flat.pop(name, None)
+    for name in ("classifier", "feature_options"):
+        flat |= flat.pop(name, None) or {}
+    if record.swept:  # the members', not the one of the model
+        flat.pop("reg", None)
     return [(name, _text(value)) for name, value in sorted(flat.items())]
 
 
 def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
     """(setting, its value in each run) of those that are not the same in all."""
-    options = [dict(_options(record.settings)) for record in records]
+    options = [dict(_options(record)) for record in records]
     for record, values in zip(records, options, strict=True):
         values["kind"] = "sweep" if record.swept else "train"
         values["reg"] = _text(record.metrics["reg"])

@@ -120,7 +120,7 @@ def _apart(low: float, high: float) -> tuple[str, str]:
     least = 3 - math.floor(math.log10(high)) if high > 0.0 else 2  # four significant digits
     decimals = min(12, max(2, decimals, min(least, 6)))
     unit = Decimal(1).scaleb(-decimals)
-    return str(Decimal(low).quantize(unit, ROUND_FLOOR)), str(Decimal(high).quantize(unit, ROUND_CEILING))
+    return f"{Decimal(low).quantize(unit, ROUND_FLOOR):f}", f"{Decimal(high).quantize(unit, ROUND_CEILING):f}"
 
 
 def _up(percent: float) -> str:
