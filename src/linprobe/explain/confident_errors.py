@@ -91,7 +91,7 @@ def confident_errors_picture(
             )
             axes.set_axis_off()
             axes.imshow(shown(images[row]))
-            axes.set_title(label_text(class_names[true], 13), loc="center", fontsize=7, pad=2, color=MUTED)
+            axes.set_title(label_text(class_names[true], 13), loc="center", fontsize=7, pad=2, y=1.0, color=MUTED)
             axes.text(
                 0.5, -0.03, f"{label_text(class_names[predicted], 11)} +{margin:.1f}", transform=axes.transAxes,
                 ha="center", va="top", fontsize=6.5,

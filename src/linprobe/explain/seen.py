@@ -59,7 +59,7 @@ def class_position(model: LinearModel, wanted: int | str) -> int:
     """
     names = model.class_names_
     position = names.index(wanted) if wanted in names else wanted
-    if isinstance(position, bool | str) or not 0 <= position < len(names):
+    if not isinstance(position, int | np.integer) or isinstance(position, bool) or not 0 <= position < len(names):
         raise ParameterError(f"class {wanted!r}: expected a position in 0..{len(names) - 1}, or one of {few(names)}.")
     return int(position)
 
