@@ -15,6 +15,7 @@ from linprobe.data.base import open_dataset
 from linprobe.data.splits import train_validation_test
 from linprobe.errors import OutputError, ParameterError, RunError
 from linprobe.report.page import write_report
+from linprobe.runs.challenges import challenge_source
 from linprobe.runs.folder import RunFolder
 from linprobe.runs.sweep import SweepSettings, sweep
 from linprobe.runs.train import TrainSettings, train
@@ -147,6 +148,19 @@ def test_a_sweep_has_its_path_and_templates_along_it(source, closed):
     assert "best of 3 values of reg" in page.words
     (result.path / "path.safetensors").write_bytes(b"damaged")
     assert "No templates along the path: " in report(result.path, closed).words
+
+
+def test_challenges_that_were_run_have_their_table_and_their_sheet(source, closed):
+    trained = source.train("challenged")
+    challenged = challenge_source(trained, str(source.path), names=("occlusion",), severities=(0, 3), cache=False)
+    page = report(trained, closed)
+    assert page.sections() == [*SECTIONS, "challenges", "reproduce"]
+    cell = challenged.record["cells"][0]
+    assert f"{cell['kind']} " in page.words
+    assert f"{cell['accuracy']:.1%}" in page.words
+    assert len([a for tag, a in page.elements if tag == "img"]) == 1
+    (trained / "challenges.json").write_text('{"cells": [{}]}')
+    assert "No challenges: " in report(trained, closed).words
 
 
 def test_several_runs_are_set_beside_each_other(run, source, closed, tmp_path):

@@ -31,7 +31,7 @@ __all__ = ["Figure", "Section", "compared_sections", "sections_of", "shared_boun
 LANDSCAPE_WEIGHTS = 150_000
 """Weights, at most, of which a landscape is drawn: the walks keep some eighty copies of them."""
 
-GD_STEPS, SGD_EPOCHS, EXACT_STEPS = 30, 12, 60
+GD_STEPS, SGD_EPOCHS, EXACT_STEPS = 30, 12, 40
 """Lengths of the walks on the landscape."""
 
 POINTS = 2000

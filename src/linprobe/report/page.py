@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 import shlex
@@ -94,6 +95,7 @@ def _page_of_one(record: Record) -> str:
         n_classes_left_out=max(0, len(record.model.class_names_) - MOST_CLASSES),
         guess=_guess(record),
         sections=sections_of(record),
+        challenges=record.challenges,
         runs=[_reproduction(record)],
         options=_options(record),
     )
@@ -133,6 +135,7 @@ def _rendered(template: str, **values: Any) -> str:
     numbers = iter(range(1, 10_000))
     environment.filters["share"] = share
     environment.filters["svg"] = lambda picture: Markup(_inline(picture, next(numbers)))
+    environment.filters["data_uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}"
     environment.filters["inches"] = lambda picture: f"{picture.figure.get_size_inches()[0]:.2f}"
     style = Markup((here / "style.css").read_text())
     return environment.get_template(template).render(style=style, **values)
