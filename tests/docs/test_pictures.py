@@ -10,9 +10,10 @@ import pytest
 from blocks import blocks
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = ("lecture", "pictures")
 
 
-@pytest.mark.parametrize("page", ["lecture", "pictures"])
+@pytest.mark.parametrize("page", PAGES)
 def test_the_pictures_that_the_page_shows_are_those_that_its_blocks_save(page):
     text = (DOCS / f"{page}.md").read_text()
     shown = set(re.findall(rf"!\[[^\]]+\]\(images/({page}-[\w-]+\.png)\)", text))
@@ -22,6 +23,6 @@ def test_the_pictures_that_the_page_shows_are_those_that_its_blocks_save(page):
 
 
 def test_the_pictures_are_small():
-    sizes = {path.name: path.stat().st_size for path in DOCS.glob("images/*")}
+    sizes = {path.name: path.stat().st_size for name in PAGES for path in DOCS.glob(f"images/{name}-*.png")}
     assert max(sizes.values()) < 120_000
     assert sum(sizes.values()) < 2_000_000

@@ -40,6 +40,9 @@ LARGEST = 1e100
 PANEL = (3.7, 2.7)
 """Width and height of a panel with its labels, in inches: measured room, since to find it takes longer than to draw."""
 
+LONGEST = 40
+"""Letters of a name in the legend."""
+
 MANY = 2000
 """Rows of a trace beyond which a curve is drawn through a part of them."""
 
@@ -121,8 +124,10 @@ def curves_picture(
     known = [q for q in quantities if q != "gap" or any(drawn.gap is not None for drawn in curves.values())]
     if not known:
         raise ParameterError("no lower bound is known, so that there is no gap to draw; ask for the objective.")
-    legend = 0.22 * -(-len(curves) // len(known)) if len(curves) > 1 else 0.0
-    width, height = PANEL[0] * len(known), PANEL[1] * len(against) + legend
+    width = PANEL[0] * len(known)
+    columns = max(1, int(width / (0.5 + 0.08 * max(len(label_text(name, LONGEST)) for name in curves))))
+    legend = 0.1 + 0.17 * -(-len(curves) // columns) if len(curves) > 1 else 0.0
+    height = PANEL[1] * len(against) + legend
     with drawing(width, height, arranged=False) as figure:
         panels = figure.subplots(len(against), len(known), squeeze=False)
         for row, axis in zip(panels, against, strict=True):
@@ -134,7 +139,7 @@ def curves_picture(
         )  # fmt: skip
         if len(curves) > 1:
             handles, labels = panels[0][0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="upper left", ncols=len(known))
+            figure.legend(handles, labels, loc="upper left", ncols=columns)
     ends = "; ".join(_in_words(name, drawn) for name, drawn in curves.items())
     return Picture(figure, f"{', '.join(known).capitalize()} against {' and '.join(against)}. At the end: {ends}.")
 
@@ -160,7 +165,7 @@ def _draw(axes: Axes, curves: Mapping[str, LearningCurves], quantity: Quantity, 
             "color": CLASS_COLORS[i % len(CLASS_COLORS)],
             "marker": "o" if len(x) <= FEW else "",
             "markersize": 2.6,
-            "label": label_text(name, 44),
+            "label": label_text(name, LONGEST),
         }
         if quantity == "accuracy":
             axes.plot(x, all_of.train_accuracy[kept], **style)

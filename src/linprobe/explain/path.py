@@ -119,6 +119,8 @@ def path_picture(path: RegPath, chosen: float | None = None) -> Picture:
             axes.set_title(title, pad=18 if title == "accuracy" else None)
             axes.set_xlabel("reg")
             axes.set_xticks(list(ticks), list(ticks.values()))
+            room = 0.04 * max(1.0, float(np.ptp(x)))
+            axes.set_xlim(x.min() - room, x.max() + room)  # the same for all, a norm of 0 not being drawn
             if chosen is not None:
                 nearest = int(np.abs(path.regs - chosen).argmin())
                 axes.axvline(float(x[nearest]), color=MUTED, linewidth=1.0, linestyle=":")

@@ -31,7 +31,7 @@ __all__ = ["Figure", "Section", "compared_sections", "sections_of", "shared_boun
 LANDSCAPE_WEIGHTS = 150_000
 """Weights, at most, of which a landscape is drawn: the walks keep some eighty copies of them."""
 
-GD_STEPS, SGD_EPOCHS, EXACT_STEPS = 30, 12, 60
+GD_STEPS, SGD_EPOCHS, EXACT_STEPS = 30, 12, 40
 """Lengths of the walks on the landscape."""
 
 POINTS = 2000
@@ -94,7 +94,11 @@ def compared_sections(records: Sequence[Record]) -> list[Section]:
     found = []
     curves = dict(_compared_curves(records))
     if curves:
-        figures = [_curves_figure(curves, "Each colour is a run.")]
+        alike = len({record.objective_key for record in records}) == 1
+        caption = "Each colour is a run." + (
+            "" if alike else " Objectives of different functions are no measure of merit."
+        )
+        figures = [_curves_figure(curves, caption)]
         found.append(Section("curves", "How they learnt", figures))
     figures, missing = [], []
     for record in records:
@@ -135,13 +139,19 @@ def _compared_curves(records: Sequence[Record]) -> Iterator[tuple[str, LearningC
     """The curves of each training; one that proves no bound takes that of another run on the same objective."""
     for record in records:
         if record.trace:
-            yield record.name, learning_curves(record.trace, shared_bound(record, records))
+            yield record.name, learning_curves(record.trace, shared_bound(record, records)[0])
 
 
-def shared_bound(record: Record, records: Sequence[Record]) -> float | None:
-    """The highest lower bound that a run with the objective of `record` has proved."""
-    same = [other.lower_bound for other in records if other.objective_key == record.objective_key]
-    return max((bound for bound in same if bound is not None), default=None)
+def shared_bound(record: Record, records: Sequence[Record]) -> tuple[float | None, str]:
+    """The highest lower bound that is proved for the objective of `record`, and the other run that proved it.
+
+    Its own where it has one; (None, "") where none of the runs proves any.
+    """
+    if record.lower_bound is not None:
+        return record.lower_bound, ""
+    same = [other for other in records if other.objective_key == record.objective_key]
+    proved = [(other.lower_bound, other.name) for other in same if other.lower_bound is not None]
+    return max(proved, default=(None, ""))
 
 
 def _path(record: Record) -> Drawn:

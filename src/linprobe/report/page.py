@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 import shlex
@@ -94,14 +95,15 @@ def _page_of_one(record: Record) -> str:
         n_classes_left_out=max(0, len(record.model.class_names_) - MOST_CLASSES),
         guess=_guess(record),
         sections=sections_of(record),
+        challenges=record.challenges,
         runs=[_reproduction(record)],
-        options=_options(settings),
+        options=_options(record),
     )
 
 
 def _page_of_several(records: Sequence[Record]) -> str:
     certificates = [
-        (record.name, certificate_sentence(record.metrics, shared_bound(record, records))) for record in records
+        (record.name, certificate_sentence(record.metrics, *shared_bound(record, records))) for record in records
     ]
     return _rendered(
         "comparison.html",
@@ -133,6 +135,7 @@ def _rendered(template: str, **values: Any) -> str:
     numbers = iter(range(1, 10_000))
     environment.filters["share"] = share
     environment.filters["svg"] = lambda picture: Markup(_inline(picture, next(numbers)))
+    environment.filters["data_uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}"
     environment.filters["inches"] = lambda picture: f"{picture.figure.get_size_inches()[0]:.2f}"
     style = Markup((here / "style.css").read_text())
     return environment.get_template(template).render(style=style, **values)
@@ -263,21 +266,22 @@ def _reproduction(record: Record) -> dict[str, Any]:
     }
 
 
-def _options(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _options(record: Record) -> list[tuple[str, str]]:
     """Every setting of the run, defaults included."""
     left_out = ("run_version", "linprobe_version", "python_version", "numpy_version", "kind", "fingerprint", "format")
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if name in ("classifier", "feature_options") and isinstance(value, Mapping):
-            flat |= value
-        elif name not in left_out:
-            flat[name] = value
+    flat: dict[str, Any] = {**record.model.parameters(), **record.settings}
+    for name in ("n_threads", "random_state", "validation_fraction", *left_out):
+        flat.pop(name, None)
+    for name in ("classifier", "feature_options"):
+        flat |= flat.pop(name, None) or {}
+    if record.swept:  # the members', not the one of the model
+        flat.pop("reg", None)
     return [(name, _text(value)) for name, value in sorted(flat.items())]
 
 
 def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
     """(setting, its value in each run) of those that are not the same in all."""
-    options = [dict(_options(record.settings)) for record in records]
+    options = [dict(_options(record)) for record in records]
     for record, values in zip(records, options, strict=True):
         values["kind"] = "sweep" if record.swept else "train"
         values["reg"] = _text(record.metrics["reg"])
@@ -294,12 +298,12 @@ def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:
         found = [next((a for a in record.accuracies() if a.part == part), None) for record in records]
         if any(found):
             values = [None if a is None else a.value for a in found]
-            texts = [
-                "–" if a is None
-                else share(a.value) + (f" ({share(a.interval[0])} to {share(a.interval[1])})" if a.interval else "")
+            notes = [
+                f"{share(a.interval[0])} to {share(a.interval[1])}" if a is not None and a.interval else ""
                 for a in found
-            ]  # fmt: skip
-            rows.append({"name": f"{part} accuracy", "texts": texts, "best": _best(values, max)})
+            ]
+            texts = [share(value) for value in values]
+            rows.append({"name": f"{part} accuracy", "texts": texts, "notes": notes, "best": _best(values, max)})
     same = len({record.objective_key for record in records}) == 1
     numbers: list[tuple[str, list[float | None], bool]] = [
         ("objective", [record.metrics["objective"] for record in records], same),

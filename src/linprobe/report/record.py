@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,13 +24,16 @@ from linprobe.runs.features import kept_features, map_images
 from linprobe.runs.folder import RunFolder
 from linprobe.shapes import Floats, Labels, Pixels
 
-__all__ = ["Accuracy", "Record", "Tested", "evenly", "read_record"]
+__all__ = ["Accuracy", "Challenges", "Record", "Tested", "evenly", "read_record"]
 
 SCORES = 2**23
 """Scores of test images, at most, that are looked at one by one: 64 MB."""
 
-LANDSCAPE_ROWS = 400
-"""Training images, at most, on which the loss landscape is drawn."""
+SHEET_BYTES = 2_000_000
+"""Size, at most, of a sheet of challenged pictures that is put into the page."""
+
+LANDSCAPE_ROWS, LANDSCAPE_SCORES = 400, 40_000
+"""Training images, and scores of them, at most, of which the loss landscape is drawn; at least a hundred images."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,25 @@ class Tested:
         return picked
 
 
+@dataclass(frozen=True)
+class Challenges:
+    """What `linprobe challenges` has left in the run folder.
+
+    Attributes:
+        n_images: pictures that were changed.
+        clean: accuracy on them as they are, 0..1.
+        severities: the columns.
+        rows: (challenge, kind, accuracy at each severity, NaN where there is none).
+        sheet: the sheet of example pictures, a PNG file; None where there is none, or it is large.
+    """
+
+    n_images: int
+    clean: float
+    severities: tuple[str, ...]
+    rows: tuple[tuple[str, str, tuple[float, ...]], ...]
+    sheet: bytes | None = None
+
+
 @dataclass
 class Record:
     """One run, as far as it can be read.
@@ -98,6 +121,7 @@ class Record:
         weights: W (L, K, D) and regs (L,) of a sweep, or None.
         model: the classifier.
         tested: None where the source cannot be read.
+        challenges: None where there are none.
         sample: training images for the loss landscape, as the model reads them; None where they cannot be read.
         missing: what is not there, and why, in sentences.
     """
@@ -110,6 +134,7 @@ class Record:
     weights: Mapping[str, npt.NDArray[Any]] | None
     model: LinearModel
     tested: Tested | None = None
+    challenges: Challenges | None = None
     sample: LabelledSet | None = None
     missing: list[str] = field(default_factory=list)
 
@@ -182,7 +207,12 @@ def read_record(path: Path, *, cache: bool = True, n_threads: int | None = None)
     metrics, model = run.metrics(), read_model(run.model_path)
     record = Record(path, path.resolve().name, settings, metrics, [], None, model)
     _check(record)
-    for read, what in ((_read_trace, "learning curves"), (_read_weights, "templates along the path")):
+    parts = (
+        (_read_trace, "learning curves"),
+        (_read_weights, "templates along the path"),
+        (_read_challenges, "challenges"),
+    )
+    for read, what in parts:
         try:
             read(record, run)
         except RunError as error:
@@ -227,6 +257,31 @@ def _read_weights(record: Record, run: RunFolder) -> None:
             raise RunError(
                 f"{run.path / 'path.safetensors'}: its weights are of another shape than those of the model."
             )
+
+
+def _read_challenges(record: Record, run: RunFolder) -> None:
+    path, sheet = run.path / "challenges.json", run.path / "challenges.png"
+    if not path.exists():
+        return
+    try:
+        found = json.loads(path.read_text())
+        cells = [(c["challenge"], c["kind"], _severity(c["severity"]), float(c["accuracy"])) for c in found["cells"]]
+        severities = tuple(sorted({severity for _, _, severity, _ in cells}))
+        kinds = list(dict.fromkeys((challenge, kind) for challenge, kind, _, _ in cells))
+        accuracy = {(kind, severity): value for _, kind, severity, value in cells}
+        rows = tuple(
+            (str(challenge), str(kind), tuple(accuracy.get((kind, severity), math.nan) for severity in severities))
+            for challenge, kind in kinds
+        )
+        png = sheet.read_bytes() if sheet.exists() and sheet.stat().st_size <= SHEET_BYTES else None
+        record.challenges = Challenges(int(found["n_images"]), float(found["clean"]["accuracy"]), severities, rows, png)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: cannot be read ({error!r}); run `linprobe challenges` again.") from error
+
+
+def _severity(severity: int | None) -> str:
+    """A column: "severity 3", or "all" for a set of several severities."""
+    return "all" if severity is None else f"severity {severity}"
 
 
 def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
@@ -286,11 +341,12 @@ def _mapped(record: Record, dataset: Dataset, share: float, seed: int, n_threads
 
 
 def _sample(train: LabelledSet) -> LabelledSet:
-    """At most LANDSCAPE_ROWS of the images, drawn with a fixed seed, in their order."""
-    if train.n_images <= LANDSCAPE_ROWS:
+    """As many of the images as the landscape takes, drawn with a fixed seed, in their order."""
+    n = min(LANDSCAPE_ROWS, max(100, LANDSCAPE_SCORES // len(train.class_names)))
+    if train.n_images <= n:
         return train
     random = np.random.Generator(np.random.PCG64(0))
-    return train.subset(np.sort(random.choice(train.n_images, LANDSCAPE_ROWS, replace=False)))
+    return train.subset(np.sort(random.choice(train.n_images, n, replace=False)))
 
 
 def _rows(images: LabelledSet) -> npt.NDArray[np.int64]:

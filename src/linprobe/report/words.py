@@ -75,16 +75,17 @@ def trained_sentence(settings: Mapping[str, Any], metrics: Mapping[str, Any], so
     )
 
 
-def certificate_sentence(metrics: Mapping[str, Any], bound: float | None = None) -> str:
+def certificate_sentence(metrics: Mapping[str, Any], bound: float | None = None, proved_by: str = "") -> str:
     """How close to the best possible classifier of its kind the run came, and no closer than is proven.
 
     Args:
         metrics: of the run.
         bound: a lower bound on the same objective that another run has proved, for a run that proves none.
+        proved_by: the name of that run.
     """
-    objective = metrics["objective"]
+    objective, source = metrics["objective"], f" ({proved_by} has proved the bound)" if proved_by else ""
     if bounded(metrics):
-        bound, objective = metrics["certificate"]["lower_bound"], metrics["certificate"]["objective"]
+        bound, objective, source = metrics["certificate"]["lower_bound"], metrics["certificate"]["objective"], ""
     if objective is None or not math.isfinite(objective):
         return "The objective is not a finite number: this training diverged, and nothing can be said of its weights."
     if bound is not None and bound > 0.0:
@@ -92,7 +93,7 @@ def certificate_sentence(metrics: Mapping[str, Any], bound: float | None = None)
         percent = 100.0 * max(0.0, objective - bound) / bound
         return (
             f"No linear classifier of this kind can have an objective below {low}; this one has {high}, "
-            f"so it is within {_up(percent)}% of the best possible."
+            f"so it is within {_up(percent)}% of the best possible{source}."
         )
     if bounded(metrics):
         return (
@@ -119,7 +120,7 @@ def _apart(low: float, high: float) -> tuple[str, str]:
     least = 3 - math.floor(math.log10(high)) if high > 0.0 else 2  # four significant digits
     decimals = min(12, max(2, decimals, min(least, 6)))
     unit = Decimal(1).scaleb(-decimals)
-    return str(Decimal(low).quantize(unit, ROUND_FLOOR)), str(Decimal(high).quantize(unit, ROUND_CEILING))
+    return f"{Decimal(low).quantize(unit, ROUND_FLOOR):f}", f"{Decimal(high).quantize(unit, ROUND_CEILING):f}"
 
 
 def _up(percent: float) -> str:
@@ -128,4 +129,4 @@ def _up(percent: float) -> str:
         return "0"
     place = math.floor(math.log10(percent))
     unit = Decimal(1).scaleb(min(place, 0))
-    return f"{Decimal(percent).quantize(unit, ROUND_CEILING):f}"
+    return f"{Decimal(percent).quantize(unit, ROUND_CEILING).normalize():f}"
