@@ -38,7 +38,7 @@ def train(source: str, *options: str, cache: Path) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="linprobe-run-") as folder, tempfile.TemporaryFile() as said:
         program = [sys.executable, "-c", "from linprobe.cli import main; main()"]
-        command = [*program, "train", source, *options, "--json", "--out", f"{folder}/run"]
+        command = [*program, "train", source, *options, "--no-report", "--json", "--out", f"{folder}/run"]
         start = time.perf_counter()
         child = subprocess.Popen(command, cwd=ROOT, stdout=said, env={**os.environ, "LINPROBE_CACHE_DIR": str(cache)})
         peaks, status, used = watched(child.pid)

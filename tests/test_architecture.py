@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "challenges": BASE | {"data"},
     "explain": FITTED,
     "runs": FITTED | {"challenges"},
-    "cli": FITTED | {"challenges", "explain", "runs"},
+    "report": FITTED | {"challenges", "explain", "runs"},
+    "cli": FITTED | {"challenges", "explain", "report", "runs"},
 }
 """A room, and what it may import: rooms, or single modules of a room. Each room may import itself."""
 
@@ -58,7 +59,8 @@ HEAVY = {
     "pandas": set(),
     "polars": set(),
     "matplotlib": {"explain"},
-    "jinja2": set(),
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
     "starlette": set(),
     "uvicorn": set(),
     "pyarrow": {"data.parquet"},

@@ -120,7 +120,7 @@ class Picture:
 
         Ink, muted ink, grid and paper are the CSS variables --ink, --muted, --grid and --paper where the page has them.
         """
-        text = self._saved("svg", metadata={"Date": None}).decode()
+        text = self._saved("svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))).decode()
         text = text[text.index("<svg") :]
         for name, color in _THEMED.items():
             text = text.replace(f": {color}", f": var(--{name}, {color})")
@@ -249,6 +249,7 @@ def signed_bar(
 def label_text(text: object, longest: int = 18) -> str:
     """A class name as it is drawn: on one line, of at most `longest` characters, and never read as a formula."""
     line = " ".join(str(text).split())
+    line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)  # XML has no others
     if len(line) > longest:
         line = line[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
     return line.replace("$", r"\$")
