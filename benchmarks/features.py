@@ -31,7 +31,7 @@ from benchmarks.train import train
 REGS = {"pixels": "1e-3", "hog+color": "1e-2"}
 """reg by features."""
 
-PATCHES_REG = {"patches": "5e-3", "patches+hog+color": "1e-2"}
+PATCHES_REG = {"patches": "5e-3", "patches+patches/2+hog+color": "3e-2"}
 """The same of those with patches."""
 
 

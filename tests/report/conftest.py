@@ -125,6 +125,12 @@ def check_closed(content: str) -> Page:
     return page
 
 
+@pytest.fixture(name="write_source", scope="session")
+def source_writer() -> Callable[..., None]:
+    """`write_source(folder, names, n, size)`: a folder of class folders."""
+    return write_source
+
+
 @pytest.fixture(scope="session")
 def closed() -> Callable[[Path], Page]:
     """`closed(path)`: the page at a path, which is checked to need nothing else."""

@@ -53,6 +53,16 @@ def test_names_from_the_user_are_text_and_never_markup(page, source):
     assert not [a for tag, a in page.elements if tag == "img" or a.get("src") == "x"]
 
 
+def test_names_that_no_font_can_draw_and_no_file_can_hold_do_no_harm(tmp_path, closed, write_source):
+    write_source(tmp_path / "source", ("ctl\x01\x1b", "bad\udcff", "猫"), n=8)
+    trained = train(TrainSettings(str(tmp_path / "source"), {"tol": 1e-2}), out=tmp_path / "run", cache=False).path
+    page = report(trained, closed)
+    assert page.sections() == [*SECTIONS, "reproduce"]
+    assert "bad? " in page.words
+    assert "猫" in page.words
+    assert "missing here" not in page.words
+
+
 def test_the_figures_are_those_of_the_run(page, run, source):
     metrics = json.loads((run / "metrics.json").read_text())
     model = read_model(run / "model.safetensors")

@@ -186,7 +186,7 @@ def feature_options(command: Command) -> Command:
             default="pixels",
             show_default=True,
             metavar="SPEC",
-            help="pixels, hog, color, patches, onnx:FILE, or several joined by +, as hog+color.",
+            help="pixels, hog, color, patches, onnx:FILE; /2 after a name is half size; + joins several, as hog+color.",
         ),
     ):
         command = option(command)

@@ -21,14 +21,15 @@ FEATURE_MAPS = {
 """Each map by its name: the module and the class. A map of your own needs an entry here, and nothing else."""
 
 MADE = {
+    "halved": ("linprobe.features.halved", "HalvedMap"),
     "joined": ("linprobe.features.joined", "JoinedMap"),
     "mirrored": ("linprobe.features.mirrored", "MirroredMap"),
 }
-"""What a "+" and `mirror` make; a model file names them, a user does not."""
+"""What "/2", "+" and `mirror` make; a model file names them, a user does not."""
 
 
 def map_class(name: str) -> type[FeatureMap]:
-    """The class of the feature map called `name`, as in `FeatureMap.name`; "joined" and "mirrored" included.
+    """The class of the feature map called `name`, as in `FeatureMap.name`; those of `MADE` included.
 
     Raises:
         ParameterError: there is none.
@@ -45,7 +46,8 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
     """The feature map that `spec` means, not fitted.
 
     Args:
-        spec: a name of `FEATURE_MAPS`, or several joined by "+"; onnx is followed by its file, "onnx:net.onnx".
+        spec: a name of `FEATURE_MAPS`, or several joined by "+"; onnx is followed by its file, "onnx:net.onnx". A name
+            followed by "/2" is the map of the pictures at half their size, its grid one region smaller on each side.
         mirror: average every feature with that of the mirrored picture: training on flipped pictures, too.
         options: parameters of the maps; each goes to every map of the spec that has it.
     Raises:
@@ -58,7 +60,8 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
         >>> feature_map("hog+color", grid=2).spec
         'hog+color'
     """
-    parts = [part.partition(":") for part in _parts(spec)]
+    halves = [part.endswith(HALF) and not part.startswith("onnx:") for part in _parts(spec)]
+    parts = [part.removesuffix(HALF * half).partition(":") for part, half in zip(_parts(spec), halves, strict=True)]
     for name, _, _ in parts:
         if name not in FEATURE_MAPS:
             raise _unknown(name)
@@ -69,8 +72,10 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
             has = ", ".join(sorted({name for names in known for name in names} - {"file"})) or "none"
             raise ParameterError(f"the features {spec} have no parameter {option!r}; they have {has}.")
     maps = []
-    for (name, _, file), kind, names in zip(parts, classes, known, strict=True):
+    for (name, _, file), half, kind, names in zip(parts, halves, classes, known, strict=True):
         chosen = {option: value for option, value in options.items() if option in names}
+        if half and "grid" in names:  # a region of the same grid would hold a quarter of the places
+            chosen["grid"] = max(1, chosen.get("grid", kind.__dataclass_fields__["grid"].default) - 1)
         if name == "onnx":
             if not file and "file" not in chosen:
                 raise ParameterError(f"features = {spec!r}: onnx needs its file, as onnx:network.onnx.")
@@ -80,11 +85,16 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
         made = kind(**chosen, **({"mirror": True} if mirror and "mirror" in names else {}))
         if mirror and "mirror" not in names:  # what has it itself knows a cheaper way
             made = map_class("mirrored")(made)  # type: ignore[call-arg]  # MirroredMap: imported late
+        if half:
+            made = map_class("halved")(made)  # type: ignore[call-arg]  # HalvedMap: imported late
         maps.append(made)
     if len(maps) == 1:
         return maps[0]
     joined: FeatureMap = map_class("joined")(maps)  # type: ignore[call-arg]  # JoinedMap: imported late
     return joined
+
+
+HALF = "/2"
 
 
 def _unknown(name: str) -> ParameterError:

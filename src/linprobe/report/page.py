@@ -189,7 +189,8 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     """(name, value) of the other figures."""
     metrics = record.metrics
     facts = [("objective", _number(metrics["objective"], 6))]
-    if metrics.get("data_loss") is not None and metrics["penalty"] != "none":
+    known = metrics["objective"] is not None and metrics.get("data_loss") is not None
+    if known and metrics["penalty"] != "none":
         penalty = metrics["objective"] - metrics["data_loss"]
         facts[0] = (
             "objective",

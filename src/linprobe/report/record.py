@@ -219,7 +219,7 @@ def read_record(path: Path, *, cache: bool = True, n_threads: int | None = None)
             record.missing.append(f"No {what}: {error}")
     try:
         _read_images(record, cache, n_threads)
-    except (LinprobeError, OSError) as error:
+    except (LinprobeError, OSError, TypeError, ValueError) as error:  # settings of another hand, too
         record.tested = record.sample = None
         record.missing.append(f"No pictures of images, and no figures by class: the source cannot be read ({error})")
     return record

@@ -1,0 +1,85 @@
+"""A feature map of the pictures at half their size: what is seen from further away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.errors import ParameterError
+from linprobe.features.base import FeatureMap
+from linprobe.features.parse import map_class
+from linprobe.shapes import Pixels
+
+__all__ = ["HalvedMap", "halved"]
+
+
+@final
+@dataclass
+class HalvedMap(FeatureMap):
+    """phi(x at half its height and width), with the D of phi: a second scale, at a quarter of the first one's cost.
+
+    Args:
+        inner: phi.
+    """
+
+    inner: FeatureMap
+
+    name = "halved"
+
+    @property
+    def spec(self) -> str:
+        """That of phi, followed by "/2"."""
+        return f"{self.inner.spec}/2"
+
+    @property
+    def n_features(self) -> int:
+        """D, once fitted."""
+        return self.inner.n_features
+
+    def _fit(self, images: Pixels, seed: int) -> None:
+        height, width, _ = self.fitted_shape
+        if height % 2 or width % 2:
+            raise ParameterError(
+                f"features = {self.spec!r}: the pictures are {height}x{width}, and an odd number of pixels cannot be "
+                "halved; resize them (image_size)."
+            )
+        self.inner.fit(halved(images), seed)
+
+    def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
+        return self.inner.transform(halved(images))
+
+    def settings(self) -> dict[str, Any]:
+        """{"inner": {"name": ..., "settings": {...}}}, as JSON values."""
+        return {"inner": {"name": self.inner.name, "settings": self.inner.settings()}}
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What phi has learnt."""
+        return self.inner.tensors()
+
+    @classmethod
+    def restored(
+        cls, settings: dict[str, Any], image_shape: tuple[int, int, int], tensors: dict[str, npt.NDArray[Any]]
+    ) -> Self:
+        """The fitted map with these `settings()`, `image_shape` and `tensors()`."""
+        inner, (height, width, channels) = settings["inner"], image_shape
+        shape = (height // 2, width // 2, channels)
+        made = cls(map_class(inner["name"]).restored(inner["settings"], shape, tensors))
+        made.image_shape = image_shape
+        return made
+
+
+def halved(images: Pixels) -> Pixels:
+    """(N, height / 2, width / 2, channels) uint8: the mean of each square of four pixels, halves rounded up.
+
+    Args:
+        images: (N, height, width, channels) uint8, height and width even.
+    """
+    made = np.empty((len(images), images.shape[1] // 2, images.shape[2] // 2, images.shape[3]), np.uint8)
+    for start in range(0, len(images), 1024):  # a training set as a whole would be four times as large in 16 bits
+        block = images[start : start + 1024].astype(np.uint16)
+        total = block[:, ::2, ::2] + block[:, ::2, 1::2] + block[:, 1::2, ::2] + block[:, 1::2, 1::2]
+        made[start : start + 1024] = (total + 2) >> 2
+    return made
