@@ -3,7 +3,7 @@
 Blocks of one page run from top to bottom, in the folder of the fixture `reader`:
 
     python      share their names. With `>>>` prompts the output is compared; without, the assertions must hold.
-    sh          lines of `linprobe ...`, which must end with exit code 0. Trainings leave no report, which takes seconds.
+    sh          lines of `linprobe ...`, which must end with exit code 0; trainings leave no report, to save seconds.
     console     lines of `$ linprobe ...`, each with the output it must print; `...` stands for any text.
 
 A block that cannot run here has `<!-- not run: REASON -->` in the line above, and is a skipped test that says so. Other
