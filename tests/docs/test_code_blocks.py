@@ -28,6 +28,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)#\s]+)(?:#[^)]*)?\)")
 RUN = ("python", "sh", "console")
 SHOWN = ("text", "{eval-rst}")
+SERVERS = ("lab", "serve")
+"""Commands that run until they are stopped."""
 EXACTLY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -68,7 +70,8 @@ def run_commands(page: Path, block: Block) -> None:
     """Run the commands of the block, and compare what they print."""
     for command, expected in commands(block):
         program, *arguments = shlex.split(command, comments=True)
-        assert program == "linprobe", f"{page.name}, line {block.line}: {command}: needs <!-- not run: reason --> above"
+        ends = program == "linprobe" and arguments[0] not in SERVERS
+        assert ends, f"{page.name}, line {block.line}: {command}: needs <!-- not run: reason --> above"
         if expected is None and arguments[0] in ("train", "sweep"):
             arguments.append("--no-report")
         result = CliRunner().invoke(main, arguments, prog_name="linprobe")
@@ -150,6 +153,7 @@ def test_the_output_of_a_console_block_is_compared(reader):
         run(Path("page.md"), "```console\n$ linprobe --version\nsomething else\n```\n")
 
 
-def test_another_program_must_be_marked():
+@pytest.mark.parametrize("command", ["rm -r everything", "linprobe lab", "linprobe serve runs/digits-softmax-1"])
+def test_another_program_and_one_that_does_not_end_must_be_marked(command):
     with pytest.raises(AssertionError, match="not run: reason"):
-        run(Path("page.md"), "```sh\nrm -r everything\n```\n")
+        run(Path("page.md"), f"```sh\n{command}\n```\n")
