@@ -11,7 +11,7 @@ import numpy.typing as npt
 from linprobe.errors import ParameterError
 from linprobe.features.base import FeatureMap
 from linprobe.features.parse import map_class
-from linprobe.shapes import Pixels
+from linprobe.shapes import Floats, Pixels
 
 __all__ = ["HalvedMap", "halved"]
 
@@ -50,6 +50,10 @@ class HalvedMap(FeatureMap):
 
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
         return self.inner.transform(halved(images))
+
+    def spread(self, values: Floats) -> npt.NDArray[np.float64]:
+        """What phi spreads over the half picture, every pixel of it shared by the four it is the mean of."""
+        return 0.25 * self.inner.spread(values).repeat(2, axis=1).repeat(2, axis=2)
 
     def settings(self) -> dict[str, Any]:
         """{"inner": {"name": ..., "settings": {...}}}, as JSON values."""
