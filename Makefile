@@ -15,7 +15,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 # Set to suit another machine, these two would make NumPy slower than it is.
 BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
-.PHONY: help demo test lint format typecheck pytest bench clean
+.PHONY: help demo test lint format typecheck pytest docs bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ typecheck: .venv/tools  ## mypy, strict
 
 pytest: .venv/tools  ## the tests alone; `make pytest ARGS="tests/losses -x"` for some of them
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-q -n 2 --dist worksteal)
+
+docs: .venv/tools  ## the documentation as a site, into build/docs; a warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
+	@echo "the site: build/docs/index.html"
 
 bench: OPENBLAS_NUM_THREADS := $(shell nproc)
 bench: OMP_NUM_THREADS := $(shell nproc)

@@ -1,57 +1,120 @@
-"""Every python block of the README and of docs/ runs, and prints what the page says it prints.
+"""Every code block of the README and of docs/ runs, and prints what the page says it prints.
 
-Blocks of one page share their names, from top to bottom. A block with `>>>` prompts is compared with its
-output; any other is executed, and its assertions must hold. A fence that opens with ```python no-run is only
-shown.
+Blocks of one page run from top to bottom, in the folder of the fixture `reader`:
+
+    python      share their names. With `>>>` prompts the output is compared; without, the assertions must hold.
+    sh          lines of `linprobe ...`, which must end with exit code 0; trainings leave no report, to save seconds.
+    console     lines of `$ linprobe ...`, each with the output it must print; `...` stands for any text.
+
+A block that cannot run here has `<!-- not run: REASON -->` in the line above, and is a skipped test that says so. Other
+languages are only shown: text, and {eval-rst}, which `test_site.py` builds.
 """
 
 from __future__ import annotations
 
 import doctest
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from blocks import FENCE, Block, blocks
+from linprobe.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-FENCE = re.compile(r"^```python[ ]*(?P<mark>.*?)\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)#\s]+)(?:#[^)]*)?\)")
-
-
-def blocks(text: str) -> list[tuple[int, str]]:
-    """(line of the first line of code, code) of each python block that is to be run."""
-    return [
-        (text.count("\n", 0, match.start("code")) + 1, match["code"])
-        for match in FENCE.finditer(text)
-        if match["mark"] != "no-run"
-    ]
+RUN = ("python", "sh", "console")
+SHOWN = ("text", "{eval-rst}")
+EXACTLY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def run(page: Path, text: str) -> None:
-    """Run the blocks of one page, in order, in one namespace."""
+    """Run the blocks of one page, in order."""
     names: dict[str, object] = {"__name__": "__docs__"}
-    for line, code in blocks(text):
-        if ">>>" not in code:
-            # with this file's __future__ imports the page would be another program than the one a reader runs
-            exec(compile("\n" * (line - 1) + code, str(page), "exec", dont_inherit=True), names)
-            continue
-        example = doctest.DocTestParser().get_doctest(code, names, page.name, str(page), line - 1)
-        example.globs = names  # the parser copies them, and later blocks would not see this one's
-        said: list[str] = []
-        failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.append, clear_globs=False)
-        assert not failed, "".join(said)
+    for block in blocks(text):
+        if block.reason is None and block.language == "python":
+            run_python(page, block, names)
+        elif block.reason is None and block.language in ("sh", "console"):
+            run_commands(page, block)
+
+
+def run_python(page: Path, block: Block, names: dict[str, object]) -> None:
+    """Execute the block in `names`, or compare what it prints."""
+    if ">>>" not in block.code:
+        # with this file's __future__ imports the page would be another program than the one a reader runs
+        exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec", dont_inherit=True), names)
+        return
+    example = doctest.DocTestParser().get_doctest(block.code, names, page.name, str(page), block.line - 1)
+    example.globs = names  # the parser copies them, and later blocks would not see this one's
+    said: list[str] = []
+    failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.append, clear_globs=False)
+    assert not failed, "".join(said)
+
+
+def commands(block: Block) -> list[tuple[str, str | None]]:
+    """(command, the output it must print or None for any) of each command of the block."""
+    code = block.code.replace("\\\n", " ")
+    if block.language == "sh":
+        return [(line, None) for line in code.splitlines() if shlex.split(line, comments=True)]
+    parts = re.split(r"^\$ ([^\n]*)\n", code, flags=re.MULTILINE)
+    assert not parts[0].strip(), "a console block begins with `$ ` and a command"
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def run_commands(page: Path, block: Block) -> None:
+    """Run the commands of the block, and compare what they print."""
+    for command, expected in commands(block):
+        program, *arguments = shlex.split(command, comments=True)
+        assert program == "linprobe", f"{page.name}, line {block.line}: {command}: needs <!-- not run: reason --> above"
+        if expected is None and arguments[0] in ("train", "sweep"):
+            arguments.append("--no-report")
+        result = CliRunner().invoke(main, arguments, prog_name="linprobe")
+        said = f"{page.name}, line {block.line}: {command}\n{result.output}"
+        assert result.exit_code == 0, said
+        if expected is not None:
+            same = doctest.OutputChecker().check_output(expected, result.stdout, EXACTLY)
+            assert same, f"{said}\nExpected:\n{expected}"
+
+
+def named(page: Path) -> str:
+    """The page's path in the repository."""
+    return str(page.relative_to(ROOT))
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page.read_text())], ids=lambda page: str(page.relative_to(ROOT))
+    "page", [p for p in PAGES if any(b.language in RUN and not b.reason for b in blocks(p.read_text()))], ids=named
 )
-def test_the_python_blocks_of_the_page_run_and_print_what_it_says(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_blocks_of_the_page_run_and_print_what_it_says(page, reader):
     run(page, page.read_text())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "reason",
+    [
+        pytest.param(block.reason, id=f"{named(page)}:{block.line}")
+        for page in PAGES
+        for block in blocks(page.read_text())
+        if block.reason
+    ],
+)
+def test_a_block_that_cannot_run_here_says_why(reason):
+    pytest.skip(reason)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_no_code_of_the_page_is_left_out(page):
+    text = page.read_text()
+    assert {block.language for block in blocks(text)} <= {*RUN, *SHOWN}
+    assert not [match for match in FENCE.finditer(text) if match["indent"]], "a fence begins at the margin"
+    assert len(re.findall(r"^<!-- not run", text, re.MULTILINE)) == sum(b.reason is not None for b in blocks(text))
+    rest = FENCE.sub("", text)
+    assert not re.findall(r"^[ ]{4,}(?:>>> |\$ |linprobe )", rest, re.MULTILINE), "code stands in a fence"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_the_links_of_the_page_lead_to_files_that_are_there(page):
     targets = [match["target"] for match in LINK.finditer(page.read_text())]
     missing = [t for t in targets if not t.startswith(("http:", "https:")) and not (page.parent / t).exists()]
@@ -72,5 +135,21 @@ def test_a_page_whose_assertion_does_not_hold_fails_at_its_line():
 def test_blocks_of_a_page_share_their_names_and_marked_ones_are_not_run():
     run(
         Path("page.md"),
-        "```python\n>>> x = 1\n```\n```python\nassert x == 1\n```\n```python no-run\n1 / 0\n```\n",
+        "```python\n>>> x = 1\n```\n```python\nassert x == 1\n```\n<!-- not run: it fails -->\n```python\n1 / 0\n```\n",
     )
+
+
+def test_a_command_that_fails_fails_its_page(reader):
+    with pytest.raises(AssertionError, match="nowhere"):
+        run(Path("page.md"), "```sh\nlinprobe info nowhere/   # there is no such folder\n```\n")
+
+
+def test_the_output_of_a_console_block_is_compared(reader):
+    run(Path("page.md"), "```console\n$ linprobe --version\nlinprobe...\n```\n")
+    with pytest.raises(AssertionError, match=r"Expected:\s+something else"):
+        run(Path("page.md"), "```console\n$ linprobe --version\nsomething else\n```\n")
+
+
+def test_another_program_must_be_marked():
+    with pytest.raises(AssertionError, match="not run: reason"):
+        run(Path("page.md"), "```sh\nrm -r everything\n```\n")
