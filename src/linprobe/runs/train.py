@@ -96,7 +96,7 @@ def train(
     n_threads: int | None = None,
     cache: bool = True,
     reading: ProgressCallback | None = None,
-    training: Callable[[Epoch], None] | None = None,
+    training: Callable[[Epoch], bool | None] | None = None,
     watch: Watch | None = None,
 ) -> RunResult:
     """Train as `settings` say, in a new run folder.
@@ -107,7 +107,7 @@ def train(
         n_threads: threads that compute and decode; None for one per core. The result does not depend on it.
         cache: whether decoded pixels are kept, and those that are there are used.
         reading: told how far reading the source is.
-        training: told of each epoch.
+        training: told of each epoch; returning True ends the run there, and its result is that of these weights.
         watch: told of what happens within long epochs, as `Optimizer.minimize` says.
     Raises:
         RunError: `out` is not free, or a file cannot be written.
@@ -146,7 +146,7 @@ def resume(
     n_threads: int | None = None,
     cache: bool = True,
     reading: ProgressCallback | None = None,
-    training: Callable[[Epoch], None] | None = None,
+    training: Callable[[Epoch], bool | None] | None = None,
     watch: Watch | None = None,
 ) -> RunResult:
     """Go on with the run at `path` from its checkpoint, to the bits of a run that was never stopped.
@@ -177,7 +177,7 @@ class _Session:
         settings: TrainSettings,
         material: Material,
         n_threads: int | None,
-        tell: Callable[[Epoch], None] | None,
+        tell: Callable[[Epoch], bool | None] | None,
         watch: Watch | None,
     ) -> None:
         self.run_folder, self.settings, self.material = run, settings, material
@@ -215,15 +215,14 @@ class _Session:
         self.run_folder.write_metrics(metrics)
         return RunResult(self.run_folder.path, metrics, classifier)
 
-    def _record(self, epoch: Epoch) -> None:
+    def _record(self, epoch: Epoch) -> bool:
         """Keep the row of `epoch`, and write trace and checkpoint unless that was done a moment ago."""
         self.last = epoch
         if epoch.epoch == len(self.trace):  # the first call after resuming repeats the checkpoint's row
             self.trace.append(trace_row(epoch))
         if time.monotonic() - self.written >= CHECKPOINT_SECONDS:
             self._write_progress()
-        if self.tell is not None:
-            self.tell(epoch)
+        return self.tell is not None and self.tell(epoch) is True
 
     def _write_progress(self) -> None:
         if self.last is not None:
