@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from linprobe.errors import OutputError, ParameterError
 from linprobe.files import write_whole
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["CLASS_COLORS", "CLASS_MARKERS", "DIVERGING", "GRID", "INK", "MUTED", "PAPER", "Picture", "drawing"]
+__all__ = [
+    "CLASS_COLORS",
+    "CLASS_MARKERS",
+    "DIVERGING",
+    "GRID",
+    "INK",
+    "MUTED",
+    "ON_DARK",
+    "ON_LIGHT",
+    "PAPER",
+    "Picture",
+    "class_grid",
+    "class_style",
+    "drawing",
+    "grid_columns",
+    "label_text",
+    "shown",
+    "signed_bar",
+    "symmetric_limit",
+]
 
 INK = "#1f2430"
 """Text and axes."""
@@ -24,6 +49,8 @@ GRID = "#d5d9e2"
 """Lines behind the data."""
 PAPER = "#ffffff"
 """Behind all."""
+ON_LIGHT, ON_DARK = "#101218", "#fdfdfd"
+"""Text on a coloured ground, which no page recolours."""
 
 CLASS_COLORS = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8f6bb8", "#8c7a00", "#4d4d4d", "#7aa6a1",
@@ -56,7 +83,7 @@ _STYLE: Any = {
     "font.size": 9,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
-    "image.interpolation": "nearest",
+    "image.interpolation": "none",  # pixels stay squares, and an SVG holds each of them once
     "legend.fontsize": 8,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
@@ -128,20 +155,120 @@ class Picture:
         import matplotlib
 
         buffer = io.BytesIO()
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+            # of a class name in a script that the font lacks: an SVG is set in the fonts of the page, a PNG shows boxes
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             self.figure.savefig(buffer, format=kind, **options)
         return buffer.getvalue()
 
 
 @contextmanager
-def drawing(width: float = 6.4, height: float = 3.6) -> Iterator[Figure]:
+def drawing(width: float = 6.4, height: float = 3.6, *, arranged: bool = True) -> Iterator[Figure]:
     """An empty figure in the house's look, to be drawn on inside the `with`; nothing global is touched.
 
     Args:
         width, height: in inches.
+        arranged: whether its axes find their places by themselves, so that nothing overlaps; it takes seconds for
+            dozens of axes, and those of `class_grid` have places already.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
-        yield Figure(figsize=(width, height), layout="constrained")
+        yield Figure(figsize=(width, height), layout="constrained" if arranged else None)
+
+
+def class_style(k: int) -> tuple[str, str]:
+    """(colour, marker) of class `k`; the first hundred classes all differ."""
+    n = len(CLASS_COLORS)
+    return CLASS_COLORS[k % n], CLASS_MARKERS[(k + k // n) % n]
+
+
+def grid_columns(n_classes: int) -> int:
+    """Columns of a grid with a small picture for each class."""
+    return min(n_classes, 5) if n_classes <= 10 else 8 if n_classes <= 40 else 10
+
+
+def class_grid(
+    figure: Figure | SubFigure, class_names: Sequence[object], width: float, height: float, *, right: float = 0.0
+) -> list[Axes]:
+    """Axes for each class, row by row, its name above; without frame, ticks and grid.
+
+    Args:
+        figure: drawn with `arranged=False`.
+        class_names: K names.
+        width, height: of the figure, in inches.
+        right: left free at its right side, in inches.
+    """
+    columns = grid_columns(len(class_names))
+    rows = -(-len(class_names) // columns)
+    longest = {1: 60, 2: 32, 3: 24, 4: 18, 5: 15, 8: 10, 10: 8}[columns]
+    size = 9.0 if columns <= 5 else 7.5
+    title, gap = size / 72 + 0.09, 0.06
+    cell_width, cell_height = (width - right - gap) / columns, (height - gap) / rows
+    grid = []
+    for k, name in enumerate(class_names):
+        row, column = divmod(k, columns)
+        left, bottom = gap + column * cell_width, height - (row + 1) * cell_height
+        axes = figure.add_axes(
+            (left / width, bottom / height, (cell_width - gap) / width, (cell_height - title) / height)
+        )
+        axes.set_axis_off()
+        axes.set_anchor("N")
+        axes.set_title(label_text(name, longest), loc="center", fontsize=size, pad=3)
+        grid.append(axes)
+    return grid
+
+
+def signed_bar(
+    figure: Figure | SubFigure, drawn: ScalarMappable, limit: float, labels: tuple[str, str], width: float
+) -> None:
+    """The colours of a diverging map from -limit to limit, in the inch that `class_grid` left free at the right.
+
+    Args:
+        drawn: what has the colours.
+        limit: their ends.
+        labels: at the lower and at the upper end.
+        width: of the figure, in inches.
+    """
+    axes = figure.add_axes((1.0 - 0.82 / width, 0.12, 0.1 / width, 0.72))
+    bar = figure.colorbar(drawn, cax=axes, ticks=[-limit, 0.0, limit])
+    bar.set_ticklabels([labels[0], "0", labels[1]])
+    bar.ax.tick_params(length=2)
+    bar.outline.set_visible(False)
+
+
+def label_text(text: object, longest: int = 18) -> str:
+    """A class name as it is drawn: on one line, of at most `longest` characters, and never read as a formula."""
+    line = " ".join(str(text).split())
+    if len(line) > longest:
+        line = line[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return line.replace("$", r"\$")
+
+
+def symmetric_limit(values: npt.NDArray[np.floating[Any]], share: float = 1.0) -> float:
+    """The v > 0 such that `share` of the absolute values lie in -v..v: the ends of a diverging map. 1 if all are 0."""
+    sizes = np.abs(np.asarray(values, dtype=np.float64)).ravel()
+    if sizes.size == 0 or not sizes.any():
+        return 1.0
+    limit = float(np.quantile(sizes, share))
+    return limit if limit > 0.0 else float(sizes.max())  # of sparse weights most are 0
+
+
+def shown(image: npt.NDArray[Any], side: int = 96) -> npt.NDArray[np.uint8]:
+    """An image (height, width, channels) or (height, width), 0..255, as RGB bytes (height, width, 3) for `imshow`.
+
+    One with other than three channels is shown as their mean, in grey. One larger than `side` is made smaller by
+    means of whole squares of pixels, rows and columns that fill none being left out.
+    """
+    pixels = np.asarray(image, dtype=np.float64)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.shape[2] != 3:
+        pixels = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2)
+    step = -(-max(pixels.shape[:2]) // side)
+    if step > 1:
+        height, width = (max(1, n // step) for n in pixels.shape[:2])
+        cut = pixels[: height * step, : width * step]
+        rows = np.array_split(cut, height, axis=0)
+        pixels = np.stack([[part.mean(axis=(0, 1)) for part in np.array_split(row, width, axis=1)] for row in rows])
+    return np.rint(np.clip(pixels, 0.0, 255.0)).astype(np.uint8)
