@@ -98,16 +98,12 @@ class Uploads:
         return folder / plain
 
     def keep(self, path: Path) -> tuple[str, Upload]:
-        """(key, upload) of the archive that was written to `path`; one that is refused is deleted.
+        """(key, upload) of the archive that was written to `path`.
 
         Raises:
             ArchiveError: it is damaged, or beyond a limit.
         """
-        try:
-            upload = check_zip(path)
-        except BaseException:
-            shutil.rmtree(path.parent, ignore_errors=True)
-            raise
+        upload = check_zip(path)
         key = f"upload:{path.parent.name.rpartition('-')[2]}:{path.name}"
         self.kept[key] = upload
         return key, upload
@@ -118,6 +114,11 @@ class Uploads:
         if upload is None:
             raise ParameterError(f"there is no upload {key!r}.")
         shutil.rmtree(upload.path.parent, ignore_errors=True)
+
+    def drop(self, path: Path | None) -> None:
+        """Delete what was written of an upload that came to nothing."""
+        if path is not None:
+            shutil.rmtree(path.parent, ignore_errors=True)
 
     def close(self) -> None:
         """Delete everything."""
@@ -152,7 +153,9 @@ def check_zip(path: Path) -> Upload:
         if isinstance(error, ArchiveError):
             raise
         raise ArchiveError(f"{name}: not a readable archive ({error}); make it again.") from error
-    return Upload(path, name, len(files), max(sizes, key=lambda size: size[0] * size[1], default=None), len(set(sizes)) <= 1)
+    return Upload(
+        path, name, len(files), max(sizes, key=lambda size: size[0] * size[1], default=None), len(set(sizes)) <= 1
+    )
 
 
 def check_numbers(upload: Upload, image_size: tuple[int, int] | None) -> None:
