@@ -49,7 +49,9 @@ class Sources:
 
     def __init__(self, lab: Lab) -> None:
         self.uploads = lab.service(Uploads)
-        self._named = [Source(f"source:{text}", text, "named", absolute_source(text)) for text in lab.sources]
+        self._named = [
+            Source(f"source:{text}", _label(text, lab.sources), "named", absolute_source(text)) for text in lab.sources
+        ]
         self._open: OrderedDict[tuple[Any, ...], Dataset] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -141,3 +143,9 @@ class Sources:
         if "--image-size" in text:
             text = text.partition("; resize all with")[0] + "; choose a size in 'Resize pictures'."
         return type(error)(text)
+
+
+def _label(text: str, all_of_them: tuple[str, ...]) -> str:
+    """The last part of a path, where that is enough to tell it from the others."""
+    name = Path(text).name or text
+    return name if sum((Path(other).name or other) == name for other in all_of_them) == 1 else text

@@ -149,7 +149,7 @@ def state(client: Client, params: Params) -> dict[str, Any]:
     job = trainings.trainer.job
     return {
         "sources": _sources(trainings.sources),
-        "job": None if job is None else job.as_dict(),
+        "job": None if job is None else job.as_dict(with_rows=True),
         "runs": list_runs(client.lab.runs),
         "folder": str(client.lab.runs),
         "reports": client.lab.report is not None,

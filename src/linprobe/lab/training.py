@@ -28,6 +28,8 @@ MOST_ROWS = 4000
 CLOSE_SECONDS = 20.0
 """How long a training may take to write down what it has when the lab ends; then it is killed, its files whole."""
 
+LONG = ("rows", "glimpses")
+
 Listener = Callable[[str, dict[str, Any]], None]
 """Told of an event: its kind, as in worker.py, or "state"; and its data."""
 
@@ -64,9 +66,10 @@ class Job:
         """Whether its process has not come to its end."""
         return self.phase not in ("finished", "stopped", "failed")
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "running": self.running}
+    def as_dict(self, *, with_rows: bool = False) -> dict[str, Any]:
+        """For JSON; the rows only where they are asked for."""
+        record = {**asdict(self), "running": self.running}
+        return record if with_rows else {name: value for name, value in record.items() if name not in LONG}
 
     def add(self, rows: list[dict[str, float | None]]) -> None:
         """Keep the rows that the thinning leaves, and the last one always; a row that comes again takes its place."""
