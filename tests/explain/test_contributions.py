@@ -76,7 +76,7 @@ def test_the_picture_compares_the_two_highest_scores_or_those_asked_for(make_mod
     assert f"and {names[ranked[1]]} (" in alt
     assert f"and {names[ranked[0]]} (" in contributions_picture(model, image, second=int(ranked[0])).alt
     text = contributions_picture(model, image, "fox", 3)
-    assert f"of fox ({model.scores(image.reshape(1, -1))[0, 1]:.3g}" in text.alt
+    assert f"of fox ({model.scores(image.reshape(1, -1))[0, 1]:.4g}" in text.alt
     assert ">dog<" in text.svg()
     assert text.png(50)
     for wrong in [("hen", 0), ("mouse", 1), (0, 4), (-1, 0)]:
