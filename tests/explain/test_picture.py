@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from linprobe.errors import OutputError, ParameterError
-from linprobe.explain.picture import CLASS_COLORS, CLASS_MARKERS, INK, Picture, drawing
+from linprobe.explain.picture import (
+    CLASS_COLORS,
+    CLASS_MARKERS,
+    INK,
+    Picture,
+    class_style,
+    drawing,
+    label_text,
+    shown,
+    symmetric_limit,
+)
 
 
 @pytest.fixture
@@ -64,3 +75,46 @@ def test_classes_differ_in_colour_and_in_shape():
 
 def test_a_png_is_a_picture_on_paper(picture):
     assert Image.open(io.BytesIO(picture.png(72))).convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_the_first_hundred_classes_have_styles_of_their_own():
+    assert len({class_style(k) for k in range(100)}) == 100
+
+
+def test_names_are_one_short_line_and_no_formula():
+    assert label_text("a\nb  c") == "a b c"
+    assert label_text(7) == "7"
+    assert label_text("x" * 30, 10) == "x" * 9 + "\N{HORIZONTAL ELLIPSIS}"
+    with drawing(2.0, 1.0) as figure:
+        figure.text(0.1, 0.5, label_text("costs $x_1$"))
+    assert ">costs $x_1$<" in Picture(figure, "").svg()
+
+
+def test_a_script_that_the_font_lacks_is_drawn_without_a_warning():
+    with drawing(2.0, 1.0) as figure:
+        figure.text(0.1, 0.5, "犬")
+    assert ">犬<" in Picture(figure, "").svg()
+    assert Picture(figure, "").png()
+
+
+def test_the_ends_of_a_diverging_map_are_never_zero():
+    assert symmetric_limit(np.zeros(4)) == 1.0
+    assert symmetric_limit(np.array([-3.0, 1.0])) == 3.0
+    assert symmetric_limit(np.array([0.0] * 999 + [-2.0]), share=0.99) == 2.0
+    assert symmetric_limit(np.arange(101.0), share=0.5) == 50.0
+
+
+def test_pictures_of_any_channels_are_shown_as_rgb():
+    grey = np.array([[0, 255]], np.uint8)
+    assert shown(grey).tolist() == [[[0, 0, 0], [255, 255, 255]]]
+    assert shown(np.full((2, 3, 4), 8, np.uint8)).tolist() == [[[8, 8, 8]] * 3] * 2
+    colours = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    assert (shown(colours) == colours).all()
+
+
+def test_large_pictures_are_shown_smaller_by_means():
+    image = np.zeros((5, 200, 3), np.uint8)
+    image[:, ::2] = 100
+    small = shown(image, side=100)
+    assert small.shape == (2, 100, 3)
+    assert (small == 50).all()

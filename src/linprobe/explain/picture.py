@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from linprobe.errors import OutputError, ParameterError
 from linprobe.files import write_whole
@@ -14,7 +18,23 @@ from linprobe.files import write_whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CLASS_COLORS", "CLASS_MARKERS", "DIVERGING", "GRID", "INK", "MUTED", "PAPER", "Picture", "drawing"]
+__all__ = [
+    "CLASS_COLORS",
+    "CLASS_MARKERS",
+    "DIVERGING",
+    "GRID",
+    "INK",
+    "MUTED",
+    "ON_DARK",
+    "ON_LIGHT",
+    "PAPER",
+    "Picture",
+    "class_style",
+    "drawing",
+    "label_text",
+    "shown",
+    "symmetric_limit",
+]
 
 INK = "#1f2430"
 """Text and axes."""
@@ -24,6 +44,8 @@ GRID = "#d5d9e2"
 """Lines behind the data."""
 PAPER = "#ffffff"
 """Behind all."""
+ON_LIGHT, ON_DARK = "#101218", "#fdfdfd"
+"""Text on a coloured ground, which no page recolours."""
 
 CLASS_COLORS = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8f6bb8", "#8c7a00", "#4d4d4d", "#7aa6a1",
@@ -56,7 +78,7 @@ _STYLE: Any = {
     "font.size": 9,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
-    "image.interpolation": "nearest",
+    "image.interpolation": "none",  # pixels stay squares, and an SVG holds each of them once
     "legend.fontsize": 8,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
@@ -128,7 +150,9 @@ class Picture:
         import matplotlib
 
         buffer = io.BytesIO()
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+            # of a class name in a script that the font lacks: an SVG is set in the fonts of the page, a PNG shows boxes
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             self.figure.savefig(buffer, format=kind, **options)
         return buffer.getvalue()
 
@@ -145,3 +169,45 @@ def drawing(width: float = 6.4, height: float = 3.6) -> Iterator[Figure]:
 
     with matplotlib.rc_context(_STYLE):
         yield Figure(figsize=(width, height), layout="constrained")
+
+
+def class_style(k: int) -> tuple[str, str]:
+    """(colour, marker) of class `k`; the first hundred classes all differ."""
+    n = len(CLASS_COLORS)
+    return CLASS_COLORS[k % n], CLASS_MARKERS[(k + k // n) % n]
+
+
+def label_text(text: object, longest: int = 18) -> str:
+    """A class name as it is drawn: on one line, of at most `longest` characters, and never read as a formula."""
+    line = " ".join(str(text).split())
+    if len(line) > longest:
+        line = line[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return line.replace("$", r"\$")
+
+
+def symmetric_limit(values: npt.NDArray[np.floating[Any]], share: float = 1.0) -> float:
+    """The v > 0 such that `share` of the absolute values lie in -v..v: the ends of a diverging map. 1 if all are 0."""
+    sizes = np.abs(np.asarray(values, dtype=np.float64)).ravel()
+    if sizes.size == 0 or not sizes.any():
+        return 1.0
+    limit = float(np.quantile(sizes, share))
+    return limit if limit > 0.0 else float(sizes.max())  # of sparse weights most are 0
+
+
+def shown(image: npt.NDArray[Any], side: int = 96) -> npt.NDArray[np.uint8]:
+    """An image (height, width, channels) or (height, width), 0..255, as RGB bytes (height, width, 3) for `imshow`.
+
+    One with other than three channels is shown as their mean, in grey. One larger than `side` is made smaller by
+    means of whole squares of pixels, rows and columns that fill none being left out.
+    """
+    pixels = np.asarray(image, dtype=np.float64)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.shape[2] != 3:
+        pixels = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2)
+    step = -(-max(pixels.shape[:2]) // side)
+    if step > 1:
+        height, width = (max(1, n // step) for n in pixels.shape[:2])
+        cut = pixels[: height * step, : width * step]
+        rows = np.array_split(cut, height, axis=0)
+        pixels = np.stack([[part.mean(axis=(0, 1)) for part in np.array_split(row, width, axis=1)] for row in rows])
+    return np.rint(np.clip(pixels, 0.0, 255.0)).astype(np.uint8)
