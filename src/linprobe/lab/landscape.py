@@ -1,73 +1,71 @@
-"""A slice of the loss surface: L over the plane in the space of (W, b) through a start and the minimum."""
+"""A slice of the loss surface for the playground: through the minimum, the start of a walk, and its first step."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from linprobe.explain.landscape import Plane, loss_slice
 from linprobe.lab.protocol import packed
 from linprobe.objective import Objective
 from linprobe.optimizers import Exact
 from linprobe.shapes import Floats
 
-__all__ = ["LEVELS", "surface"]
+__all__ = ["BANDS", "surface"]
 
-LEVELS = 16
-"""Bands of equal height in log L."""
+BANDS = 16
+"""Shades of a slice."""
 
-Numbers = npt.NDArray[np.float64]
+FLOOR = 1e-2
+"""Share of the height of the slice below which bands are even; above it they grow with the distance to the floor."""
 
 
 def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> dict[str, Any]:
-    """L over a square of the plane that holds the start of the path, the minimum, and the first step downhill.
+    """L over a square of a plane of (W, b), and the path (n, K, 2), (n, K) projected onto the plane.
 
-    With m the minimum (of the exact optimizer, to a per cent) and p the start of the path, the first axis runs from m
-    to p, the second is the gradient at p made orthogonal to the first. The path is projected onto the plane.
+    With m the minimum (that of the exact optimizer, to a per cent) and p the start of the path, the first axis runs
+    from m to p, and the second is the gradient at p made orthogonal to it: so the plane stays while a walk goes on.
     """
-    flat = np.concatenate([path_W.reshape(len(path_W), -1), path_b], axis=1)
     least = Exact(tol=1e-2, max_iter=200).minimize(objective)
-    minimum = np.concatenate([least.W.ravel(), least.b])
-    axes = _axes(objective, flat[0], minimum)
-    path = (flat - minimum) @ axes.T
-    reach = float(np.abs(path).max())
-    half = 1.25 * max(reach, 0.25 * float(np.linalg.norm(minimum)), 0.5)
-    ticks = np.linspace(-half, half, size)
-    values = np.array([[_value(objective, minimum + x * axes[0] + y * axes[1]) for x in ticks] for y in ticks])
-    # bands of log(L - lowest), so that the floor of a deep bowl is seen as well as its rim
-    lowest, highest = float(min(values.min(), _value(objective, minimum))), float(values.max())
-    scale = 1e-2 * (highest - lowest) or 1.0
-    logs = np.log1p((values - lowest) / scale)
-    bands = np.floor(LEVELS * logs / (logs.max() or 1.0)).clip(0, LEVELS - 1)
-    edges = lowest + scale * np.expm1(np.arange(LEVELS + 1) / LEVELS * logs.max())
+    plane = _plane(objective, (path_W[0], path_b[0]), (least.W, least.b))
+    path = plane.project(path_W, path_b)
+    size_of_minimum = float(np.sqrt(np.square(least.W).sum() + np.square(least.b).sum()))
+    half = 1.2 * max(float(np.abs(path).max()), 0.25 * size_of_minimum, 0.5)
+    values = loss_slice(objective, plane, (-half, -half), (half, half), size).values
+    minimum = objective.value(least.W, least.b)
+    lowest, highest = min(float(values.min()), minimum), float(values.max())
+    unit = FLOOR * (highest - lowest) or 1.0
+    heights = np.log1p((values - lowest) / unit)
+    top = float(heights.max()) or 1.0
     return {
         "half": half,
-        "bands": packed(bands),
-        "edges": edges,
-        "lowest": lowest,
-        "highest": highest,
+        "bands": packed((BANDS * heights / top).clip(0, BANDS - 1)),
+        "edges": lowest + unit * np.expm1(np.linspace(0.0, top, BANDS + 1)),
+        "minimum": minimum,
         "path": path,
-        "minimum": _value(objective, minimum),
     }
 
 
-def _value(objective: Objective, flat: Numbers) -> float:
-    K, D = objective.n_classes, objective.n_features
-    return objective.value(flat[: K * D].reshape(K, D), flat[K * D :])
+def _plane(objective: Objective, start: tuple[Floats, Floats], minimum: tuple[Floats, Floats]) -> Plane:
+    (W, b), K = start, objective.n_classes
+    _, dW, db = objective.value_and_gradient(W, b)
+    rough = np.random.Generator(np.random.PCG64(0)).standard_normal((2, W.size + K))
+    home = np.concatenate([minimum[0].ravel(), minimum[1]])
+    there, downhill = np.concatenate([W.ravel(), b]) - home, np.concatenate([dW.ravel(), db])
+    axes: list[Floats] = []
+    # a direction of no length, or inside the one before it, gives way to a made one
+    for wanted, instead in ((there, rough[0]), (downhill, rough[1])):
+        rest = _across(wanted, axes)
+        if np.linalg.norm(rest) <= 1e-6 * (1e-3 + np.linalg.norm(wanted)):
+            rest = _across(instead, axes)
+        axes.append(rest / np.linalg.norm(rest))
+    first, second = ((axis[:-K].reshape(K, -1), axis[-K:]) for axis in axes)
+    return Plane(minimum, (first, second))
 
 
-def _axes(objective: Objective, start: Numbers, minimum: Numbers) -> Numbers:
-    """Two orthonormal rows."""
-    K, D = objective.n_classes, objective.n_features
-    _, dW, db = objective.value_and_gradient(start[: K * D].reshape(K, D), start[K * D :])
-    rough = np.random.Generator(np.random.PCG64(0)).standard_normal((2, len(start)))
-    rows: list[Numbers] = []
-    # a direction that is all but inside the span of those before it gives way to a made one
-    for wanted, instead in ((start - minimum, rough[0]), (np.concatenate([dW.ravel(), db]), rough[1])):
-        for candidate in (wanted, instead):
-            rest = candidate - sum((candidate @ row) * row for row in rows)
-            if np.linalg.norm(rest) > 1e-6 * (1e-3 + np.linalg.norm(candidate)):
-                rows.append(rest / np.linalg.norm(rest))
-                break
-    return np.array(rows)
+def _across(vector: Floats, axes: list[Floats]) -> Floats:
+    """`vector` without its parts along the `axes`."""
+    for axis in axes:
+        vector = vector - (vector @ axis) * axis
+    return vector
