@@ -3,7 +3,8 @@ import { batch, computed, signal, useSignalEffect } from "@preact/signals";
 import { useEffect, useId } from "preact/hooks";
 import { choiceField, flagField, linked, numberField, textField, wholeField } from "../route";
 import { call, connections, hear } from "../socket";
-import { Chart, type Series } from "../ui/chart";
+import { classColor } from "../classes";
+import { Chart, type Line } from "../ui/chart";
 import { Button, Check, Choice, Failure, Formula, More, Panel, Select, shown, Slider } from "../ui/controls";
 import { bytesOf, Pixels } from "../ui/pixels";
 import "./train.css";
@@ -322,7 +323,7 @@ function SettingsPanel() {
   const { optimizer, loss, penalty, features } = state;
   const sgd = optimizer.value === "sgd";
   return (
-    <Panel title="Settings" help={<>Minimises <Formula>L(W, b) = (1/N) Σ Lᵢ + reg R(W)</Formula>, as <code>linprobe train</code> does: same settings, same bits.</>}>
+    <Panel title="Settings" help={<>Minimises <Formula>L(W, b) = (1/N) Σ L_i + reg R(W)</Formula>, as <code>linprobe train</code> does: same settings, same bits.</>}>
       <Choice label="Loss" value={loss} choices={LOSSES} />
       {loss.value !== "softmax" && <Slider label="delta" name="delta, the margin" value={state.delta} low={0.01} high={100} log />}
       <Select label="Penalty R(W)" value={penalty} choices={PENALTIES} />
@@ -369,6 +370,50 @@ function SettingsPanel() {
   );
 }
 
+interface Series {
+  name: string;
+  /** Number of its colour and its dash. */
+  k: number;
+  x: readonly number[];
+  y: readonly number[];
+  /** A single point, as of a value that is known once. */
+  dot?: boolean;
+}
+
+const DASHES = ["", "7 4", "2 3", "9 3 2 3", "4 2", "1 4", "", "7 4"];
+const MOST_POINTS = 400;
+
+/** A chart of lines that grow: evenly thinned, with the last value of each in the legend. */
+function Curves({ title, over, series, log, percent, aim, height = 200 }: {
+  title: string; over: string; series: readonly Series[]; log?: boolean; percent?: boolean; aim?: { name: string; value: number } | undefined; height?: number;
+}) {
+  const lines: Line[] = [];
+  const said: string[] = [];
+  let [first, last] = [Infinity, -Infinity];
+  series.forEach(({ name, k, x, y, dot }) => {
+    const kept = x.map((_, i) => i).filter((i) => Number.isFinite(x[i]) && Number.isFinite(y[i]) && (!log || y[i]! > 0));
+    if (!kept.length) return;
+    const stride = Math.ceil(kept.length / MOST_POINTS);
+    const drawn = kept.filter((_, at) => at % stride === 0 || at === kept.length - 1);
+    const end = y[kept.at(-1)!]!;
+    const text = percent ? `${shown(100 * end, 3)}%` : shown(end, 3);
+    said.push(`${name} ${text}`);
+    [first, last] = [Math.min(first, x[drawn[0]!]!), Math.max(last, x[drawn.at(-1)!]!)];
+    lines.push({
+      name: `${name} ${text}`, color: classColor(k), dash: DASHES[k % DASHES.length]!,
+      x: drawn.map((i) => x[i]!), y: drawn.map((i) => (percent ? 100 : 1) * y[i]!), ...(dot ? { rings: [true] } : {}),
+    });
+  });
+  if (aim && lines.length) lines.push({ name: `${aim.name} ${shown(aim.value)}`, color: "var(--muted)", dash: "1 5", x: [first, last], y: [aim.value, aim.value] });
+  const unit = percent ? "%" : "";
+  return (
+    <div class="curves">
+      <h3>{title}</h3>
+      <Chart lines={lines} x={{ label: over }} y={{ label: unit, log: log ?? false }} height={height} alt={`${title} over ${over}; at the end: ${said.join(", ") || "nothing yet"}`} />
+    </div>
+  );
+}
+
 const column = (table: readonly Row[], name: string): number[] => table.map((row) => row[name] ?? NaN);
 const PHASES: Record<string, string> = {
   starting: "Starting", reading: "Reading", training: "Training", stopping: "Stopping", finished: "Finished", stopped: "Stopped", failed: "Failed",
@@ -385,15 +430,15 @@ function LivePanel() {
   const certificate = now?.metrics?.certificate ?? null;
   const proves = certificate !== null && (now?.metrics?.penalty ?? "l2") !== "none";
   const hasLeft = table.some((row) => row.left !== null && row.left !== undefined);
-  const loss: Series[] = [{ name: "objective", k: 0, x: xs, y: column(table, "objective") }, { name: "its data loss", k: 1, x: xs, y: column(table, "data_loss"), dashed: true }];
+  const loss: Series[] = [{ name: "objective", k: 0, x: xs, y: column(table, "objective") }, { name: "its data loss", k: 1, x: xs, y: column(table, "data_loss") }];
   if (axis === "epoch" && glimpses.value.length) {
-    loss.push({ name: "batches now", k: 5, x: glimpses.value.map((g) => g[0]), y: glimpses.value.map((g) => g[1]), dashed: true });
+    loss.push({ name: "batches now", k: 5, x: glimpses.value.map((g) => g[0]), y: glimpses.value.map((g) => g[1]) });
   }
   if (table.some((row) => row.validation_loss !== null)) loss.push({ name: "validation loss", k: 2, x: xs, y: column(table, "validation_loss") });
   const accuracy: Series[] = [{ name: "training", k: 0, x: xs, y: column(table, "train_accuracy") }];
   if (table.some((row) => row.validation_accuracy !== null)) accuracy.push({ name: "validation", k: 2, x: xs, y: column(table, "validation_accuracy") });
-  const gap: Series[] = [{ name: "gap, estimated", k: 6, x: xs, y: table.map((row) => (row.left ?? NaN) / (row.objective ?? NaN)), dashed: true }];
-  if (proves && last) gap.push({ name: "gap, proved", k: 3, x: [xs.at(-1)!], y: [Math.max(certificate.relative_gap, 1e-16)], dots: true });
+  const gap: Series[] = [{ name: "gap, estimated", k: 6, x: xs, y: table.map((row) => (row.left ?? NaN) / (row.objective ?? NaN)) }];
+  if (proves && last) gap.push({ name: "gap, proved", k: 3, x: [xs.at(-1)!], y: [Math.max(certificate.relative_gap, 1e-16)], dot: true });
   const tol = Number(now?.settings?.classifier.tol ?? 0);
   const planned = Number(now?.settings?.classifier.optimizer === "sgd" ? now.settings.classifier.epochs : 0);
   const done = glimpse && last && glimpse[0] > last.epoch ? glimpse[0] : (last?.epoch ?? 0);
@@ -430,12 +475,12 @@ function LivePanel() {
         <>
           <Choice label="Drawn over" value={state.x} choices={AXES} />
           <div class="charts">
-            <Chart title="Loss" x={xName} series={loss} />
-            <Chart title="Accuracy" x={xName} series={accuracy} percent />
+            <Curves title="Loss" over={xName} series={loss} />
+            <Curves title="Accuracy" over={xName} series={accuracy} percent />
             {hasLeft || proves ? (
-              <Chart title="Relative gap to the optimum" x={xName} series={gap} log line={tol > 0 ? { value: tol, name: "tol" } : undefined} />
+              <Curves title="Relative gap to the optimum" over={xName} series={gap} log aim={tol > 0 ? { value: tol, name: "tol" } : undefined} />
             ) : (
-              <Chart title="Gradient norm (nothing here proves a gap)" x={xName} series={[{ name: "gradient norm", k: 6, x: xs, y: column(table, "gradient_norm") }]} log />
+              <Curves title="Gradient norm (no gap is known)" over={xName} series={[{ name: "gradient norm", k: 6, x: xs, y: column(table, "gradient_norm") }]} log />
             )}
           </div>
         </>
@@ -579,8 +624,8 @@ function RunsPanel() {
           <div class="row">
             <Select label="Compared by" value={state.metric} choices={COMPARED} />
           </div>
-          <Chart
-            title={COMPARED.find(([key]) => key === state.metric.value)?.[1] ?? ""} x={AXES.find(([key]) => key === state.x.value)?.[1] ?? ""} height={240}
+          <Curves
+            title={COMPARED.find(([key]) => key === state.metric.value)?.[1] ?? ""} over={AXES.find(([key]) => key === state.x.value)?.[1] ?? ""} height={240}
             log={state.metric.value === "gradient_norm"} percent={state.metric.value.endsWith("accuracy")}
             series={compared.map((name, k) => ({ name, k, x: column(traces.value[name]!, state.x.value), y: column(traces.value[name]!, state.metric.value) }))}
           />

@@ -1,159 +1,176 @@
-// Lines over a common x: small, drawn anew with every update, readable without colour by marks and dashes.
-import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { classColor, classShape } from "../classes";
+// Lines over an axis, in SVG: linear or logarithmic, each line with a colour and a dash of its own.
+import { useRef } from "preact/hooks";
 import { shown } from "./controls";
+import { useWidth } from "./size";
 
-export interface Series {
+export interface Line {
   name: string;
-  /** Number of its colour and its shape. */
-  k: number;
+  color: string;
+  dash?: string;
   x: readonly number[];
-  /** NaN where there is no value. */
-  y: readonly number[];
-  dashed?: boolean;
-  /** Points alone, as for a value that is known once. */
-  dots?: boolean;
+  y: readonly (number | null)[];
+  /** Where true, the point is drawn as a hollow ring: a kink, an odd one. */
+  rings?: readonly boolean[];
+}
+
+interface Axis {
+  label: string;
+  log?: boolean;
+  low?: number;
+  high?: number;
+  /** For a logarithmic axis of h: large values to the left. */
+  reversed?: boolean;
 }
 
 interface ChartProps {
-  title: string;
-  x: string;
-  series: readonly Series[];
-  log?: boolean;
-  /** Values that must be inside, as 0 and 1 of a share. */
-  low?: number;
-  high?: number;
-  /** A value to reach. */
-  line?: { value: number; name: string } | undefined;
-  percent?: boolean;
+  lines: readonly Line[];
+  x: Axis;
+  y: Axis;
   height?: number;
+  /** What the chart shows, for those who cannot see it. */
+  alt: string;
+  /** A vertical line, and what is written at it. */
+  marker?: number | undefined;
+  /** A press or a drag over the chart names an abscissa. */
+  onPick?: (x: number) => void;
 }
 
-const LEFT = 52;
-const RIGHT = 12;
-const TOP = 8;
-const BOTTOM = 30;
-const MOST_POINTS = 400;
+const finite = (value: number | null | undefined): value is number => value !== null && value !== undefined && Number.isFinite(value);
 
-function steps(low: number, high: number, count: number): number[] {
-  const raw = (high - low) / Math.max(count, 1);
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map((f) => f * power).find((s) => s >= raw * 0.999) ?? raw;
-  const first = Math.ceil(low / step - 1e-9);
+/** Round numbers, about `count` of them, that lie in [low, high]. */
+export function ticksOf(low: number, high: number, count: number): number[] {
+  const rough = (high - low) / Math.max(1, count);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5, 10].find((m) => m * power >= rough) ?? 10);
   const found: number[] = [];
-  for (let i = first; i * step <= high + step * 1e-9 && found.length < 20; i += 1) found.push(i * step);
+  for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + 1e-9 * step; t += step) found.push(Math.abs(t) < 1e-9 * step ? 0 : t);
   return found;
 }
 
-function decades(low: number, high: number, count: number): number[] {
+function powersOf(low: number, high: number, count: number): number[] {
   const first = Math.ceil(Math.log10(low) - 1e-9);
   const last = Math.floor(Math.log10(high) + 1e-9);
-  const stride = Math.max(1, Math.ceil((last - first + 1) / count));
+  const step = Math.max(1, Math.ceil((last - first + 1) / Math.max(1, count)));
   const found: number[] = [];
-  for (let e = first; e <= last; e += stride) found.push(10 ** e);
+  for (let power = first; power <= last; power += step) found.push(10 ** power);
   return found;
 }
 
-/** The points that are finite (and positive on a log axis), evenly thinned, the last one always there. */
-function points(series: Series, log: boolean): [number, number][] {
-  const all: [number, number][] = [];
-  const n = Math.min(series.x.length, series.y.length);
-  for (let i = 0; i < n; i += 1) {
-    const x = series.x[i]!;
-    const y = series.y[i]!;
-    if (Number.isFinite(x) && Number.isFinite(y) && (!log || y > 0)) all.push([x, y]);
-  }
-  const stride = Math.ceil(all.length / MOST_POINTS);
-  return stride <= 1 ? all : all.filter((_, i) => i % stride === 0 || i === all.length - 1);
-}
+const SUPERS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+const power = (value: number): string => {
+  const exponent = Math.round(Math.log10(value));
+  if (exponent === 0) return "1";
+  return `10${exponent < 0 ? "⁻" : ""}${[...String(Math.abs(exponent))].map((digit) => SUPERS[Number(digit)]).join("")}`;
+};
 
-export function Chart({ title, x, series, log = false, low, high, line, percent, height = 190 }: ChartProps) {
-  const id = useId();
-  const box = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(420);
-  useLayoutEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const observer = new ResizeObserver(() => setWidth(Math.max(200, element.clientWidth)));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
-
-  const drawn = series.map((one) => ({ ...one, points: points(one, log) })).filter((one) => one.points.length > 0);
-  const xs = drawn.flatMap((one) => one.points.map((p) => p[0]));
-  const ys = drawn.flatMap((one) => one.points.map((p) => p[1]));
-  if (line) ys.push(line.value);
-  if (low !== undefined) ys.push(low);
-  if (high !== undefined) ys.push(high);
-  const empty = xs.length === 0;
-  let [x0, x1] = empty ? [0, 1] : [Math.min(...xs), Math.max(...xs)];
-  let [y0, y1] = empty ? [log ? 1e-4 : 0, 1] : [Math.min(...ys), Math.max(...ys)];
-  if (x1 <= x0) x1 = x0 + 1;
-  if (log) {
-    if (y1 < y0 * 10) [y0, y1] = [y0 / 2, y1 * 5];
-  } else if (y1 <= y0) [y0, y1] = [y0 - 0.5, y1 + 0.5];
-  else if (low === undefined) y0 -= 0.04 * (y1 - y0);
-
-  const scaleY = (v: number): number => {
-    const share = log ? Math.log(v / y0) / Math.log(y1 / y0) : (v - y0) / (y1 - y0);
-    return height - BOTTOM - share * (height - TOP - BOTTOM);
+export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartProps) {
+  const [ref, width] = useWidth<HTMLDivElement>();
+  const dragging = useRef(false);
+  const left = 52;
+  const right = 12;
+  const top = 10;
+  const bottom = 38;
+  const inside = (value: number | null, axis: Axis): value is number => finite(value) && (!axis.log || value > 0);
+  const all = (axis: Axis, of: "x" | "y"): [number, number] => {
+    let low = axis.low ?? Number.POSITIVE_INFINITY;
+    let high = axis.high ?? Number.NEGATIVE_INFINITY;
+    for (const line of lines) {
+      for (const value of line[of]) {
+        if (!inside(value, axis)) continue;
+        if (axis.low === undefined && value < low) low = value;
+        if (axis.high === undefined && value > high) high = value;
+      }
+    }
+    if (!Number.isFinite(low) || !Number.isFinite(high)) [low, high] = axis.log ? [0.1, 1] : [0, 1];
+    if (high <= low) [low, high] = axis.log ? [low / 2, low * 2] : [low - 0.5, low + 0.5];
+    return [low, high];
   };
-  const scaleX = (v: number): number => LEFT + ((v - x0) / (x1 - x0)) * (width - LEFT - RIGHT);
-  const text = (v: number): string => (percent ? `${shown(100 * v, 3)}%` : shown(v, 3));
-  const yTicks = log ? decades(y0, y1, 5) : steps(y0, y1, 4);
-  const xTicks = steps(x0, x1, Math.max(2, Math.floor(width / 90)));
-  const last = drawn.map((one) => `${one.name} ${text(one.points.at(-1)![1])}`).join(", ");
-
+  const [x0, x1] = all(x, "x");
+  const [y0, y1] = all(y, "y");
+  const share = (value: number, low: number, high: number, log?: boolean) =>
+    log ? (Math.log10(value) - Math.log10(low)) / (Math.log10(high) - Math.log10(low)) : (value - low) / (high - low);
+  const across = (value: number) => {
+    const part = share(value, x0, x1, x.log);
+    return left + (x.reversed ? 1 - part : part) * (width - left - right);
+  };
+  const up = (value: number) => height - bottom - share(value, y0, y1, y.log) * (height - top - bottom);
+  const xTicks = x.log ? powersOf(x0, x1, (width - left) / 46) : ticksOf(x0, x1, (width - left) / 70);
+  const yTicks = y.log ? powersOf(y0, y1, height / 34) : ticksOf(y0, y1, height / 46);
+  const path = (line: Line): string => {
+    let pen = "M";
+    let text = "";
+    line.x.forEach((at, i) => {
+      const value = line.y[i] ?? null;
+      if (!inside(value, y) || !inside(at, x)) {
+        pen = "M";
+        return;
+      }
+      text += `${pen}${across(at).toFixed(1)} ${up(Math.min(y1 * (y.log ? 1.0001 : 1), Math.max(y0, value))).toFixed(1)}`;
+      pen = "L";
+    });
+    return text;
+  };
+  const pick = (event: PointerEvent) => {
+    const box = (event.currentTarget as Element).getBoundingClientRect();
+    let part = Math.min(1, Math.max(0, (event.clientX - box.left - left) / (width - left - right)));
+    if (x.reversed) part = 1 - part;
+    onPick?.(x.log ? 10 ** (Math.log10(x0) + part * (Math.log10(x1) - Math.log10(x0))) : x0 + part * (x1 - x0));
+  };
   return (
-    <figure class="chart" aria-labelledby={id}>
-      <figcaption id={id}>{title}</figcaption>
-      <div ref={box}>
-        <svg
-          viewBox={`0 0 ${width} ${height}`} width={width} height={height} role="img"
-          aria-label={empty ? `${title}: nothing yet` : `${title} over ${x}; last: ${last}`}
-        >
-          {yTicks.map((v) => (
-            <g>
-              <line class="grid" x1={LEFT} x2={width - RIGHT} y1={scaleY(v)} y2={scaleY(v)} />
-              <text class="tick" x={LEFT - 6} y={scaleY(v) + 4} text-anchor="end">{text(v)}</text>
-            </g>
-          ))}
-          {xTicks.map((v) => (
-            <text class="tick" x={scaleX(v)} y={height - BOTTOM + 14} text-anchor="middle">{shown(v, 4)}</text>
-          ))}
-          <text class="tick" x={width - RIGHT} y={height - 3} text-anchor="end">{x}</text>
-          {line && !empty && (
-            <g>
-              <line class="aim" x1={LEFT} x2={width - RIGHT} y1={scaleY(line.value)} y2={scaleY(line.value)} />
-              <text class="tick" x={width - RIGHT} y={scaleY(line.value) - 4} text-anchor="end">{line.name}</text>
-            </g>
-          )}
-          {drawn.map((one) => (
-            <g>
-              {!one.dots && (
-                <path
-                  class={one.dashed ? "line dashed" : "line"} stroke={classColor(one.k)}
-                  d={`M${one.points.map(([a, b]) => `${scaleX(a).toFixed(1)} ${scaleY(b).toFixed(1)}`).join("L")}`}
-                />
-              )}
-              {(one.dots ? one.points : one.points.slice(-1)).map(([a, b]) => (
-                <path class="point" d={classShape(one.k)} fill={classColor(one.k)} transform={`translate(${scaleX(a).toFixed(1)} ${scaleY(b).toFixed(1)}) scale(0.8)`} />
-              ))}
-            </g>
-          ))}
-          {empty && <text class="tick" x={width / 2} y={height / 2} text-anchor="middle">nothing yet</text>}
-        </svg>
-      </div>
-      {drawn.length > 0 && (
-        <ul class="legend">
-          {drawn.map((one) => (
-            <li>
-              <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true"><path d={classShape(one.k)} fill={classColor(one.k)} /></svg>
-              {one.name} <b>{text(one.points.at(-1)![1])}</b>
-            </li>
-          ))}
-        </ul>
-      )}
+    <figure class="chart" ref={ref}>
+      <figcaption>
+        {lines.map((line) => (
+          <span class="key">
+            <svg width="26" height="10" aria-hidden="true">
+              <line x1="0" x2="26" y1="5" y2="5" stroke={line.color} stroke-width="2.4" stroke-dasharray={line.dash} />
+            </svg>
+            {line.name}
+          </span>
+        ))}
+      </figcaption>
+      <svg
+        width={width} height={height} role="img" aria-label={alt} class={onPick ? "pickable" : ""}
+        onPointerDown={onPick && ((event) => {
+          dragging.current = true;
+          event.currentTarget.setPointerCapture(event.pointerId);
+          pick(event);
+        })}
+        onPointerMove={onPick && ((event) => {
+          if (dragging.current) pick(event);
+        })}
+        onPointerUp={() => {
+          dragging.current = false;
+        }}
+      >
+        {yTicks.map((tick) => (
+          <g class="tick">
+            <line x1={left} x2={width - right} y1={up(tick)} y2={up(tick)} />
+            <text x={left - 7} y={up(tick) + 4} text-anchor="end">{y.log ? power(tick) : shown(tick, 3)}</text>
+          </g>
+        ))}
+        {xTicks.map((tick) => (
+          <g class="tick">
+            <line x1={across(tick)} x2={across(tick)} y1={top} y2={height - bottom} />
+            <text x={across(tick)} y={height - bottom + 16} text-anchor="middle">{x.log ? power(tick) : shown(tick, 3)}</text>
+          </g>
+        ))}
+        <text class="axis" x={(left + width - right) / 2} y={height - 4} text-anchor="middle">{x.label}</text>
+        <text class="axis" transform={`translate(12 ${(height - bottom + top) / 2}) rotate(-90)`} text-anchor="middle">{y.label}</text>
+        {finite(marker) && marker >= x0 && marker <= x1 && (
+          <line class="marker" x1={across(marker)} x2={across(marker)} y1={top} y2={height - bottom} />
+        )}
+        {lines.map((line) => (
+          <>
+            <path d={path(line)} fill="none" stroke={line.color} stroke-width="2.2" stroke-dasharray={line.dash} stroke-linejoin="round" />
+            {line.rings?.map((ring, i) => {
+              const value = line.y[i] ?? null;
+              return ring && inside(value, y) && (
+                <circle cx={across(line.x[i]!)} cy={up(Math.min(y1, Math.max(y0, value)))} r="4" fill="var(--raised)" stroke={line.color} stroke-width="1.8" />
+              );
+            })}
+          </>
+        ))}
+      </svg>
     </figure>
   );
 }

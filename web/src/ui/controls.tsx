@@ -170,9 +170,30 @@ export function Failure({ message }: { message: ReadonlySignal<string> }) {
   ) : null;
 }
 
-/** A formula in the text's own letters. */
-export function Formula({ children }: { children: ComponentChildren }) {
-  return <span class="formula">{children}</span>;
+/** A formula in the text's own letters: `_j` and `_{j≠y}` are set below the line, `^2` and `^{s_j}` above it. */
+export function Formula({ children }: { children: string | (string | number)[] }) {
+  return <span class="formula">{set(Array.isArray(children) ? children.join("") : children)}</span>;
+}
+
+function set(text: string): ComponentChildren[] {
+  const parts: ComponentChildren[] = [];
+  let plain = "";
+  for (let at = 0; at < text.length; at += 1) {
+    const sign = text[at]!;
+    if (sign !== "_" && sign !== "^") {
+      plain += sign;
+      continue;
+    }
+    let end = at + 2;
+    if (text[at + 1] === "{") {
+      for (let depth = 1; end < text.length && depth > 0; end += 1) depth += text[end] === "{" ? 1 : text[end] === "}" ? -1 : 0;
+    }
+    const inner = text[at + 1] === "{" ? text.slice(at + 2, end - 1) : text.slice(at + 1, end);
+    parts.push(plain, sign === "_" ? <sub>{set(inner)}</sub> : <sup>{set(inner)}</sup>);
+    plain = "";
+    at = end - 1;
+  }
+  return [...parts, plain];
 }
 
 /** Text that is there for who asks: what a page is about, its keys. */
