@@ -11,4 +11,5 @@ export interface PageEntry {
 export const PAGES: readonly PageEntry[] = [
   { name: "scores", title: "Scores to loss", load: () => import("./pages/scores") },
   { name: "train", title: "Train", load: () => import("./pages/train") },
+  { name: "inspect", title: "Inspect", load: () => import("./pages/inspect") },
 ];

@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from linprobe.classifiers.model import OPTIMIZERS, PREPROCESS, LinearModel
 from linprobe.classifiers.model_file import read_model
 from linprobe.errors import IncompatibleError, LinprobeError, ParameterError, RunError
-from linprobe.explain.picture import symmetric_limit
-from linprobe.explain.templates import AT_MOST, CLIPPED, as_colors, signed
+from linprobe.explain.templates import AT_MOST, as_colors, signed
+from linprobe.lab.pixels import signed_bytes, smaller
 from linprobe.lab.protocol import Client, Lab, Page, Params
 from linprobe.lab.run_list import list_runs, run_at, trace_of
 from linprobe.lab.sources import Source, Sources
@@ -25,10 +29,6 @@ from linprobe.optimizers.schedules import SCHEDULES
 from linprobe.optimizers.updates import UPDATES
 from linprobe.penalties import PENALTIES
 from linprobe.runs.train import TrainSettings
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
 
 __all__ = ["FEATURES", "PAGE", "Trainings"]
 
@@ -114,33 +114,18 @@ class Trainings:
 def draw_templates(W: npt.NDArray[np.float64], shape: tuple[int, ...]) -> dict[str, Any]:
     """The rows of W (K, D) as pictures, for the mapped pixels that they multiply: bytes as base64.
 
-    `color` is (K, height, width, 3), the lecture's rendering; `signed` (K, height, width), 128 for 0, 255 for the
-    strongest pixel in favour; `limit` that weight. Of many classes the first 60, large pictures averaged.
+    `color` is (K, height, width, 3), the lecture's rendering; `signed` (K, height, width), as `signed_bytes`; `limit`
+    the weight of its ends. Of many classes the first 60, large pictures averaged.
     """
-    weights = _smaller(W[:AT_MOST].reshape(-1, *shape))
-    sums = signed(weights)
-    limit = symmetric_limit(sums, CLIPPED)
-    scaled = np.rint(128.0 + 127.0 * np.clip(sums / limit, -1.0, 1.0)).astype(np.uint8)
+    weights = smaller(W[:AT_MOST].reshape(-1, *shape), SIDE)
+    drawn, limit = signed_bytes(signed(weights))
     return {
         "height": weights.shape[1],
         "width": weights.shape[2],
         "limit": limit,
         "color": base64.b64encode(as_colors(weights).tobytes()).decode("ascii"),
-        "signed": base64.b64encode(scaled.tobytes()).decode("ascii"),
+        "signed": drawn,
     }
-
-
-def _smaller(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Templates (K, height, width, channels) of at most `SIDE` pixels a side: the means of equal squares."""
-    K, height, width, channels = weights.shape
-    step = -(-max(height, width) // SIDE)
-    if step == 1:
-        return weights
-    rows, columns = max(1, height // step), max(1, width // step)
-    tall, broad = min(step, height), min(step, width)
-    cut = weights[:, : rows * tall, : columns * broad]
-    averaged: npt.NDArray[np.float64] = cut.reshape(K, rows, tall, columns, broad, channels).mean(axis=(2, 4))
-    return averaged
 
 
 def state(client: Client, params: Params) -> dict[str, Any]:
@@ -324,9 +309,6 @@ def _sources(sources: Sources) -> list[dict[str, Any]]:
 
 async def receive(request: Request) -> Response:
     """Take an archive, a piece at a time, into the lab's own folder; the answer says what it holds, or why not."""
-    from starlette.concurrency import run_in_threadpool
-    from starlette.requests import ClientDisconnect
-    from starlette.responses import JSONResponse
 
     lab: Lab = request.app.state.lab
     uploads, sources = lab.service(Uploads), lab.service(Sources)
@@ -360,7 +342,6 @@ async def receive(request: Request) -> Response:
 
 def show_report(request: Request) -> Response:
     """The report of a run."""
-    from starlette.responses import FileResponse, PlainTextResponse
 
     lab: Lab = request.app.state.lab
     try:
@@ -370,17 +351,6 @@ def show_report(request: Request) -> Response:
     if not path.is_file():
         return PlainTextResponse(f"{path.parent.name} has no report yet.\n", status_code=404)
     return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
-
-
-def _routes() -> list[Any]:
-    try:
-        from starlette.routing import Route
-    except ImportError:  # the extra is not installed; then there is no server either
-        return []
-    return [
-        Route("/train/upload", receive, methods=["POST"]),
-        Route("/train/report/{run}", show_report, methods=["GET"]),
-    ]
 
 
 PAGE = Page(
@@ -399,5 +369,8 @@ PAGE = Page(
         "look": look,
         "forget": forget,
     },
-    _routes(),
+    [
+        Route("/train/upload", receive, methods=["POST"]),
+        Route("/train/report/{run}", show_report, methods=["GET"]),
+    ],
 )

@@ -7,6 +7,7 @@ import { classColor } from "../classes";
 import { Chart, type Line } from "../ui/chart";
 import { Button, Check, Choice, Failure, Formula, More, Panel, Select, shown, Slider } from "../ui/controls";
 import { bytesOf, Pixels } from "../ui/pixels";
+import "../ui/pixels.css";
 import "./train.css";
 
 const LOSSES = [["softmax", "softmax"], ["hinge", "hinge"], ["squared-hinge", "squared hinge"]] as const;
