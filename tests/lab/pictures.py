@@ -39,7 +39,9 @@ def zip_of(entries: dict[str, bytes]) -> bytes:
 def class_folders(n: int = 20, side: int = 8) -> dict[str, bytes]:
     """`n` pictures of each class, by the names that they have in a zip of class folders."""
     return {
-        f"things/{name}/{i:02}.png": png(picture(label, i, side)) for label, name in enumerate(CLASSES) for i in range(n)
+        f"things/{name}/{i:02}.png": png(picture(label, i, side))
+        for label, name in enumerate(CLASSES)
+        for i in range(n)
     }
 
 
