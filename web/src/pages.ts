@@ -9,5 +9,7 @@ export interface PageEntry {
 }
 
 export const PAGES: readonly PageEntry[] = [
+  { name: "playground", title: "Playground", load: () => import("./pages/playground") },
   { name: "scores", title: "Scores to loss", load: () => import("./pages/scores") },
+  { name: "gradient", title: "Gradient check", load: () => import("./pages/gradient") },
 ];

@@ -18,8 +18,6 @@ interface Axis {
   log?: boolean;
   low?: number;
   high?: number;
-  /** For a logarithmic axis of h: large values to the left. */
-  reversed?: boolean;
 }
 
 interface ChartProps {
@@ -91,7 +89,7 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
     log ? (Math.log10(value) - Math.log10(low)) / (Math.log10(high) - Math.log10(low)) : (value - low) / (high - low);
   const across = (value: number) => {
     const part = share(value, x0, x1, x.log);
-    return left + (x.reversed ? 1 - part : part) * (width - left - right);
+    return left + part * (width - left - right);
   };
   const up = (value: number) => height - bottom - share(value, y0, y1, y.log) * (height - top - bottom);
   const xTicks = x.log ? powersOf(x0, x1, (width - left) / 46) : ticksOf(x0, x1, (width - left) / 70);
@@ -112,8 +110,7 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
   };
   const pick = (event: PointerEvent) => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
-    let part = Math.min(1, Math.max(0, (event.clientX - box.left - left) / (width - left - right)));
-    if (x.reversed) part = 1 - part;
+    const part = Math.min(1, Math.max(0, (event.clientX - box.left - left) / (width - left - right)));
     onPick?.(x.log ? 10 ** (Math.log10(x0) + part * (Math.log10(x1) - Math.log10(x0))) : x0 + part * (x1 - x0));
   };
   return (
