@@ -223,7 +223,7 @@ function Table() {
   const fits = look && look.scores.length === points.value.length && look.scores[0]?.length === K.value;
   return (
     <Panel title="Every point" name="points-panel" help={<>margin: <Formula>{"s_y − max_{j ≠ y} s_j"}</Formula>, above 0 where the point is classified correctly. Press a row to choose its point.</>}>
-      <div class="scroll tall" tabIndex={0} role="region" aria-label="table of the points">
+      <div class="scroll tall" tabindex={0} role="region" aria-label="table of the points">
         <table aria-label="points">
           <thead>
             <tr>

@@ -269,13 +269,13 @@ function Bars() {
           const w = step * 0.6;
           return (
             <g
-              class="bar" role="slider" tabIndex={0} aria-orientation="vertical" aria-label={`score of ${name(k)}, bar`}
+              class="bar" role="slider" tabindex={0} aria-orientation="vertical" aria-label={`score of ${name(k)}, bar`}
               aria-valuenow={s} aria-valuemin={-scale.value} aria-valuemax={scale.value}
               onKeyDown={(event) => {
                 const by = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }[event.key];
                 if (by === undefined) return;
                 event.preventDefault();
-                setScore(k, s + by * (event.shiftKey ? 1 : 0.1));
+                setScore(k, scores.value[k]! + by * (event.shiftKey ? 1 : 0.1));
               }}
               onPointerDown={(event) => {
                 event.preventDefault();

@@ -108,7 +108,7 @@ export function Plot() {
               key={i}
               class={`point ${wrong.value.has(i) ? "wrong" : ""} ${i === selected.value ? "chosen" : ""}`}
               transform={`translate(${px(p.x).toFixed(1)} ${py(p.y).toFixed(1)})`}
-              tabIndex={i === selected.value ? 0 : -1} role="button" data-point={i}
+              tabindex={i === selected.value ? 0 : -1} role="button" data-point={i}
               aria-label={`point ${i + 1} of ${points.value.length}, class ${p.label}, x ${shown(p.x, 3)}, y ${shown(p.y, 3)}${wrong.value.has(i) ? ", classified wrong" : ""}`}
               onFocus={() => { selected.value = i; }}
               onKeyDown={(event) => pointKey(event, i)}
@@ -182,23 +182,31 @@ function ClassLine({ part, k, line, px, py, place, limit }: ClassLineProps) {
   const color = classColor(k);
   const w = W.value[k]!;
   const bias = b.value[k]!;
-  const [fx, fy] = line.foot;
   /** Where the pointer held the line, along its normal: it must not jump when it is taken. */
   const shift = useRef(0);
-  const size = Math.hypot(w[0], w[1]);
+  // What a hand does is done to the line as it is then, which may not be drawn yet.
+  const now = () => {
+    const own = W.value[k]!;
+    return { own, size: Math.hypot(own[0], own[1]), foot: lineOf(own, b.value[k]!, limit).foot };
+  };
+  const point = (next: [number, number]) => {
+    const { size, foot } = now();
+    setClass(k, next, size < 1e-9 ? b.value[k]! : -(next[0] * foot[0] + next[1] * foot[1]));
+  };
 
   const slide = (event: PointerEvent) => {
     const [x, y] = place(event);
-    setClass(k, w, -(w[0] * x + w[1] * y) + shift.current);
+    const { own } = now();
+    setClass(k, own, -(own[0] * x + own[1] * y) + shift.current);
   };
   const turn = (event: PointerEvent) => {
     const [x, y] = place(event);
-    const [dx, dy] = [x - fx, y - fy];
+    const { foot } = now();
+    const [dx, dy] = [x - foot[0], y - foot[1]];
     const arrow = Math.hypot(dx, dy);
     if (arrow < 1e-6) return;
     const length = sizeOf(arrow / limit);
-    const next = [(dx / arrow) * length, (dy / arrow) * length];
-    setClass(k, next, size < 1e-9 ? bias : -(next[0]! * fx + next[1]! * fy));
+    point([(dx / arrow) * length, (dy / arrow) * length]);
   };
   const slideKey = (event: KeyboardEvent) => {
     const by = limit * (event.shiftKey ? 0.1 : 0.02);
@@ -206,25 +214,27 @@ function ClassLine({ part, k, line, px, py, place, limit }: ClassLineProps) {
     const arrow = arrows[event.key];
     if (!arrow) return;
     event.preventDefault();
-    setClass(k, w, bias - (w[0] * arrow[0] + w[1] * arrow[1]));
+    const { own } = now();
+    setClass(k, own, b.value[k]! - (own[0] * arrow[0] + own[1] * arrow[1]));
   };
   const turnKey = (event: KeyboardEvent) => {
     const angle = { ArrowLeft: 1, ArrowRight: -1 }[event.key];
     const grow = { ArrowUp: 1.05, ArrowDown: 1 / 1.05 }[event.key];
     if (angle === undefined && grow === undefined) return;
     event.preventDefault();
-    const a = Math.atan2(w[1], w[0]) + (angle ?? 0) * (Math.PI / 180) * (event.shiftKey ? 10 : 2);
+    const { own, size } = now();
+    const a = Math.atan2(own[1], own[0]) + (angle ?? 0) * (Math.PI / 180) * (event.shiftKey ? 10 : 2);
     const length = Math.max(size, 0.05) * (grow ?? 1);
-    const next = [length * Math.cos(a), length * Math.sin(a)];
-    setClass(k, next, size < 1e-9 ? bias : -(next[0]! * fx + next[1]! * fy));
+    point([length * Math.cos(a), length * Math.sin(a)]);
   };
   const hold = (event: PointerEvent & { currentTarget: SVGGElement }, slides: boolean) => {
     event.preventDefault();
     event.stopPropagation();
-    if (event.currentTarget.tabIndex >= 0) event.currentTarget.focus({ preventScroll: true });
+    if (event.currentTarget.hasAttribute("tabindex")) event.currentTarget.focus({ preventScroll: true });
     event.currentTarget.setPointerCapture(event.pointerId);
     const [x, y] = place(event);
-    shift.current = slides ? bias + w[0] * x + w[1] * y : 0;
+    const { own } = now();
+    shift.current = slides ? b.value[k]! + own[0] * x + own[1] * y : 0;
     dragging.value = true;
   };
   const end = () => { dragging.value = false; };
@@ -240,21 +250,21 @@ function ClassLine({ part, k, line, px, py, place, limit }: ClassLineProps) {
             <line class="reach" x1={px(line.ends[0])} y1={py(line.ends[1])} x2={px(line.ends[2])} y2={py(line.ends[3])} />
           </g>
         )}
-        <line class="normal" x1={px(fx)} y1={py(fy)} x2={px(line.tip[0])} y2={py(line.tip[1])} />
+        <line class="normal" x1={px(line.foot[0])} y1={py(line.foot[1])} x2={px(line.tip[0])} y2={py(line.tip[1])} />
       </g>
     );
   }
   return (
     <g class="class-line" style={{ color }} onClick={stop} onDblClick={stop}>
       <g
-        class="handle grip" transform={at(...line.grip)} tabIndex={0} role="button" aria-label={`line of class ${k}: b is ${shown(bias, 3)}; arrow keys move it`}
+        class="handle grip" transform={at(...line.grip)} tabindex={0} role="button" aria-label={`line of class ${k}: b is ${shown(bias, 3)}; arrow keys move it`}
         onKeyDown={slideKey} onPointerDown={(event) => hold(event, true)} onPointerMove={(event) => held(event) && slide(event)} onPointerUp={end}
       >
         <circle class="halo" r="11" />
         <rect x="-6" y="-6" width="12" height="12" rx="3" />
       </g>
       <g
-        class="handle tip" transform={at(...line.tip)} tabIndex={0} role="button"
+        class="handle tip" transform={at(...line.tip)} tabindex={0} role="button"
         aria-label={`weights of class ${k}: ${shown(w[0], 3)}, ${shown(w[1], 3)}; left and right turn, up and down lengthen`}
         onKeyDown={turnKey} onPointerDown={(event) => hold(event, false)} onPointerMove={(event) => held(event) && turn(event)} onPointerUp={end}
       >
