@@ -67,12 +67,12 @@ class Talk:
         assert answer["id"] == self.number
         return answer
 
-    def __call__(self, method: str, **params: Any) -> Any:
+    def __call__(self, method: str, /, **params: Any) -> Any:
         answer = self.answer(method, params)
         assert "error" not in answer, answer["error"]
         return answer["result"]
 
-    def error(self, method: str, **params: Any) -> str:
+    def error(self, method: str, /, **params: Any) -> str:
         """The sentence with which the request is refused."""
         answer = self.answer(method, params)
         assert "result" not in answer, answer["result"]

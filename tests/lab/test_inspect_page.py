@@ -67,7 +67,7 @@ def test_scores_follow_the_image_the_slider_and_the_address(lab, address, open_p
         page.keyboard.press("ArrowRight")
     wait_for_scores(page, scores(5, 4))
     assert slider.get_attribute("aria-valuetext") == "severity 4, 35% left"
-    page.wait_for_function("location.hash.includes('contrast.4') && location.hash.includes('index=5')")
+    page.wait_for_url(re.compile("#/inspect.*index=5.*contrast.4"))
     other = open_page(page.url, width=390, theme="dark")
     wait_for_scores(other, scores(5, 4))
     assert other.get_by_role("slider", name="contrast").input_value() == "4"
@@ -75,7 +75,7 @@ def test_scores_follow_the_image_the_slider_and_the_address(lab, address, open_p
     page.get_by_role("button", name="All back to 0").click()
     wait_for_scores(page, scores(5))
     assert page.locator("[data-test=neighbours] li").count() == 7
-    page.get_by_text("wrong", exact=True).click()
+    page.get_by_role("radio", name="wrong").check()
     wrong = sum(scores(i).argmax() != test.y[i] for i in range(test.n_images))
     page.get_by_text(f"{wrong} of {test.n_images}, surest first").wait_for()
 

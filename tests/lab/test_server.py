@@ -18,6 +18,7 @@ from linprobe.lab.server import MESSAGE_BYTES, make_app, open_port
 from .conftest import served, talking
 
 TOKEN = "a-token-of-the-tests"
+ROW = {"scores": [[3.2, 5.1, -1.7]], "y": [0], "row": 0, "moved": 1, "low": -8, "high": 8, "delta": 1, "jiggle": 0.5}
 
 
 def fetch(address: str, *, method: str = "GET", **headers: str) -> tuple[int, str, dict[str, str]]:
@@ -138,9 +139,9 @@ def test_loopback_is_what_no_other_machine_can_reach():
         ('{"id": 1}', "no method"),
         ('{"id": 1, "method": "os.system"}', "expected one of"),
         ('{"id": 1, "method": "scores.explain", "params": [1]}', "params must be an object"),
-        ('{"id": 1, "method": "scores.explain", "params": {"scores": [1e999, 1]}}', "not finite"),
+        ('{"id": 1, "method": "scores.explain", "params": {"scores": [[1e999, 1]]}}', "not finite"),
         ('{"id": 1, "method": "scores.explain", "params": {"scores": {"a": 1}}}', "expected"),
-        ('{"id": 1, "method": "scores.explain", "params": {"scores": [1, 2], "y": [2]}}', "0..1"),
+        ('{"id": 1, "method": "scores.explain", "params": {"scores": [[1, 2]], "y": [2]}}', "0..1"),
         ("x" * (MESSAGE_BYTES + 1), "at most"),
     ],
 )
@@ -149,12 +150,12 @@ def test_a_bad_message_gets_one_clear_sentence_and_the_connection_lives_on(talk,
     assert why in answer["error"]
     assert "\n" not in answer["error"]
     assert "Traceback" not in answer["error"]
-    assert talk("scores.explain", scores=[3.2, 5.1, -1.7], y=[0])["losses"]["hinge"] == pytest.approx(2.9)
+    assert talk("scores.explain", **ROW)["losses"]["hinge"] == pytest.approx([2.9])
 
 
 def test_requests_beyond_those_in_flight_are_told_to_wait(lab_address):
     with talking(lab_address) as talk:
-        request = {"method": "scores.explain", "params": {"scores": [1.0, 2.0], "y": [0]}}
+        request = {"method": "scores.explain", "params": ROW}
         for number in range(200):
             talk.socket.send(json.dumps({"id": number, **request}))
         answers = [json.loads(talk.socket.recv(timeout=20)) for _ in range(200)]

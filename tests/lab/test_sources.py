@@ -108,7 +108,7 @@ def test_an_upload_from_another_site_is_refused(lab, address):
 )
 def test_what_is_no_zip_is_refused_in_a_line_and_nothing_is_kept(lab, address, name, content, words):
     status, answer = post(address, name, content)
-    assert status == 400
+    assert status == 200
     assert words in answer["error"]
     assert "\n" not in answer["error"]
     folder = lab.service(Uploads).folder
@@ -117,8 +117,8 @@ def test_what_is_no_zip_is_refused_in_a_line_and_nothing_is_kept(lab, address, n
 
 @pytest.mark.parametrize("entry", ["../outside/x.png", "/etc/x.png", "a/../../x.png", "C:/x.png"])
 def test_a_zip_whose_entries_leave_it_is_refused_and_writes_nothing(lab, address, talk_to, tmp_path, entry):
-    status, answer = post(address, "a.zip", zip_of({**class_folders(n=2), entry: png_of_one()}))
-    assert status == 200  # it is a zip; its entries are met when it is read
+    _, answer = post(address, "a.zip", zip_of({**class_folders(n=2), entry: png_of_one()}))
+    assert "source" in answer  # it is a zip; its entries are met when it is read
     said = talk_to.error("train.describe", source=answer["source"], seed=0)
     assert "unsafe entry" in said
     assert str(tmp_path) not in said
@@ -134,7 +134,7 @@ def test_an_upload_beyond_a_limit_is_refused(lab, address, talk_to, monkeypatch)
     content = zip_of(class_folders(n=4))
     monkeypatch.setattr(train_module, "MOST_BYTES", len(content) - 1)
     status, answer = post(address, "a.zip", content)
-    assert (status, "is larger than" in answer["error"]) == (400, True)
+    assert (status, "is larger than" in answer["error"]) == (200, True)
     monkeypatch.undo()
     monkeypatch.setattr(uploads_module, "MOST_ENTRIES", 11)
     assert "12 entries" in post(address, "a.zip", content)[1]["error"]
@@ -147,7 +147,7 @@ def test_an_upload_beyond_a_limit_is_refused(lab, address, talk_to, monkeypatch)
     assert "12 pictures of 8x8" in talk_to.error("train.describe", source=answer["source"], seed=0)
     assert talk_to("train.describe", source=answer["source"], image_size=[4, 4], seed=0)["shape"] == [4, 4, 3]
     for number in range(2, uploads_module.MOST_UPLOADS + 1):
-        assert post(address, f"{number}.zip", content)[0] == 200
+        assert "source" in post(address, f"{number}.zip", content)[1]
     assert "uploads already" in post(address, "a.zip", content)[1]["error"]
 
 
@@ -213,8 +213,8 @@ def test_names_of_runs_do_not_lead_out_of_their_folder(talk_to, lab, tmp_path):
 
 def test_settings_are_checked_before_a_process_is_started(lab, talk_to):
     good = {
-        "loss": "softmax", "penalty": "l2", "reg": 0.1, "beta": 1, "delta": 1, "optimizer": "exact", "preprocess": "auto",
-        "tol": 1e-3, "max_iter": 10, "features": "pixels", "validation": 0.1, "seed": 0,
+        "loss": "softmax", "penalty": "l2", "reg": 0.1, "beta": 1, "delta": 1, "optimizer": "exact",
+        "preprocess": "auto", "tol": 1e-3, "max_iter": 10, "features": "pixels", "validation": 0.1, "seed": 0,
     }  # fmt: skip
     for name, value, words in (
         ("loss", "cubic", "loss = 'cubic'; expected one of"),

@@ -47,7 +47,7 @@ def test_the_digits_are_trained_to_the_end_and_the_result_is_that_of_the_run(lab
     page.get_by_role("img", name="template of 3").wait_for()
     page.get_by_label("Compare digits-softmax-1").check()
     page.get_by_role("img", name=re.compile("^objective over epochs; at the end: digits-softmax-1")).wait_for()
-    page.wait_for_function("location.hash.includes('runs=digits-softmax-1')")
+    page.wait_for_url(re.compile("#/train.*runs=digits-softmax-1"))
     assert row.get_by_role("link", name="Inspect").get_attribute("href") == "#/inspect?run=digits-softmax-1"
 
 
@@ -65,9 +65,8 @@ def test_a_training_is_watched_stopped_resumed_and_kept(lab, address, open_page)
     reached = len((run / "trace.csv").read_text().splitlines()) - 2
     assert figure(page, "figures") == reached
     page.get_by_role("button", name="Resume", exact=True).click()
-    page.wait_for_function(
-        f"parseFloat(document.querySelector('[data-test=figures]').textContent.slice(6)) > {reached}"
-    )
+    page.get_by_role("status").filter(has_text=re.compile("^Training")).wait_for()
+    assert figure(page, "figures") >= reached
     page.get_by_role("button", name="Keep as it is now").click()
     page.locator("[data-test=test-accuracy]").wait_for()
     metrics = json.loads((run / "metrics.json").read_text())

@@ -48,7 +48,7 @@ export function App() {
           {other()}
         </button>
       </header>
-      <main id="main" tabIndex={-1}>
+      <main id="main" tabindex={-1}>
         {failure.value && (
           <p class="error" role="alert">
             {failure.value}

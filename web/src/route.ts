@@ -8,6 +8,9 @@ function parse(hash: string): { page: string; query: URLSearchParams } {
   return { page: known ? path : (PAGES[0]?.name ?? ""), query: new URLSearchParams(query) };
 }
 
+/** A query as it stands in the address: `~`, which separates rows, may stay as it is. */
+const written = (query: URLSearchParams): string => query.toString().replaceAll("%7E", "~");
+
 const route = signal(parse(location.hash));
 export const currentPage = computed(() => route.value.page);
 
@@ -83,11 +86,11 @@ export function linked<F extends Fields>(page: string, fields: F): Signals<F> {
   const signals = {} as Signals<F>;
   for (const name of Object.keys(fields) as (keyof F & string)[]) signals[name] = signal(fields[name]!.start);
 
-  let written: string | undefined;
+  let last: string | undefined;
   effect(() => {
     const { page: shown, query } = route.value;
-    if (shown !== page || query.toString() === written) return;
-    written = query.toString();
+    if (shown !== page || written(query) === last) return;
+    last = written(query);
     for (const name of Object.keys(fields) as (keyof F & string)[]) {
       const field = fields[name]!;
       const text = query.get(name);
@@ -107,10 +110,10 @@ export function linked<F extends Fields>(page: string, fields: F): Signals<F> {
     // Browsers take only so many changes of the address a second: one when the hand rests.
     clearTimeout(timer);
     timer = setTimeout(() => {
-      const text = query.toString();
+      const text = written(query);
       addresses.value = { ...addresses.peek(), [page]: text };
       if (currentPage.peek() !== page) return;
-      written = text;
+      last = text;
       history.replaceState(null, "", `#/${page}${text ? `?${text}` : ""}`);
     }, 150);
   });

@@ -208,7 +208,7 @@ def _challenged(params: Params, subject: Subject, where: Where) -> tuple[Where, 
 
 
 async def receive(request: Request) -> Response:
-    """Take a picture of the user's own; the answer holds its key, or says why not."""
+    """Take a picture of the user's own; the answer holds its key, or says why not: {"error": one sentence}."""
 
     lab: Lab = request.app.state.lab
     content = bytearray()
@@ -220,11 +220,11 @@ async def receive(request: Request) -> Response:
         name = request.query_params.get("name", "") or "your picture"
         key = await run_in_threadpool(lab.service(Inspector).keep, bytes(content), name)
     except ClientDisconnect:
-        return JSONResponse({"error": "the upload was broken off."}, status_code=400)
+        return JSONResponse({"error": "the upload was broken off."})
     except LinprobeError as error:
-        return JSONResponse({"error": str(error)}, status_code=400)
+        return JSONResponse({"error": str(error)})
     except OSError as error:
-        return JSONResponse({"error": f"the picture cannot be kept ({error.strerror})."}, status_code=507)
+        return JSONResponse({"error": f"the picture cannot be kept ({error.strerror})."})
     return JSONResponse({"own": key})
 
 

@@ -12,13 +12,10 @@ from linprobe.objective import Objective
 from linprobe.optimizers import Exact
 from linprobe.shapes import Floats
 
-__all__ = ["BANDS", "surface"]
-
-BANDS = 16
-"""Shades of a slice."""
+__all__ = ["FLOOR", "surface"]
 
 FLOOR = 1e-2
-"""Share of the height of the slice below which bands are even; above it they grow with the distance to the floor."""
+"""Share of the height of a slice up to which it is shown evenly; above it the logarithm is."""
 
 
 def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> dict[str, Any]:
@@ -40,8 +37,7 @@ def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> 
     top = float(heights.max()) or 1.0
     return {
         "half": half,
-        "bands": packed((BANDS * heights / top).clip(0, BANDS - 1)),
-        "edges": lowest + unit * np.expm1(np.linspace(0.0, top, BANDS + 1)),
+        "heights": packed(np.rint(255.0 * heights / top)),
         "minimum": minimum,
         "path": path,
     }

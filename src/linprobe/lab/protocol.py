@@ -106,6 +106,8 @@ class Params:
         value = self._values.get(name)
         wanted = " x ".join("n" if n is None else str(n) for n in shape)
         try:
+            if value is None:
+                raise TypeError
             array = np.array(value, dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
             raise ParameterError(f"{name} = {_shown(value)}; expected {wanted} numbers.") from None

@@ -246,8 +246,8 @@ def resume(client: Client, params: Params) -> dict[str, Any]:
         raise RunError(f"{run.path.name} is a {settings['kind']}; go on with: linprobe sweep --resume {run.path}")
     source = trainings.sources.of_run(str(settings.get("source")))
     trainings.look(client, True)
-    cache = trainings.sources.cache_of(source)
-    return trainings.trainer.resume(run.path, source.key, finish=params.flag("finish"), cache=cache).as_dict()
+    cache, finish = trainings.sources.cache_of(source), params.flag("finish")
+    return trainings.trainer.resume(run.path, source.key, trace_of(run), finish=finish, cache=cache).as_dict()
 
 
 def runs(client: Client, params: Params) -> list[dict[str, Any]]:
@@ -308,7 +308,10 @@ def _sources(sources: Sources) -> list[dict[str, Any]]:
 
 
 async def receive(request: Request) -> Response:
-    """Take an archive, a piece at a time, into the lab's own folder; the answer says what it holds, or why not."""
+    """Take an archive, a piece at a time, into the lab's own folder; the answer says what it holds, or why not.
+
+    As over the WebSocket, a refusal is an answer: {"error": one sentence}.
+    """
 
     lab: Lab = request.app.state.lab
     uploads, sources = lab.service(Uploads), lab.service(Sources)
@@ -328,10 +331,10 @@ async def receive(request: Request) -> Response:
         key, _ = await run_in_threadpool(uploads.keep, path)
     except ClientDisconnect:
         uploads.drop(path)
-        return JSONResponse({"error": "the upload was broken off."}, status_code=400)
+        return JSONResponse({"error": "the upload was broken off."})
     except LinprobeError as error:
         uploads.drop(path)
-        return JSONResponse({"error": str(error)}, status_code=400)
+        return JSONResponse({"error": str(error)})
     except OSError as error:
         uploads.drop(path)
         return JSONResponse(

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -116,15 +116,27 @@ class Trainer:
             path = make_run_folder(settings.source, str(settings.classifier.get("loss", "softmax")), self.runs)
             return self._begin(path, source, asdict(settings), finish=False, cache=cache)
 
-    def resume(self, path: Path, source: str, *, finish: bool = False, cache: Path | None = None) -> Job:
+    def resume(
+        self,
+        path: Path,
+        source: str,
+        trace: Sequence[dict[str, float | None]] = (),
+        *,
+        finish: bool = False,
+        cache: Path | None = None,
+    ) -> Job:
         """The job that goes on with a stopped run; with `finish`, it makes a finished run of what is there.
 
+        Args:
+            path: the run folder.
+            trace: the rows that there are already.
+            source, cache: as for `start`.
         Raises:
             RunError: another training runs.
         """
         with self._lock:
             self._check_free()
-            return self._begin(path, source, None, finish=finish, cache=cache)
+            return self._begin(path, source, None, finish=finish, cache=cache, trace=trace)
 
     def stop(self) -> None:
         """Stop as Ctrl-C does: the run folder holds all that is needed to go on.
@@ -188,7 +200,14 @@ class Trainer:
         return self.job, self._process
 
     def _begin(
-        self, path: Path, source: str, settings: dict[str, Any] | None, *, finish: bool, cache: Path | None
+        self,
+        path: Path,
+        source: str,
+        settings: dict[str, Any] | None,
+        *,
+        finish: bool,
+        cache: Path | None,
+        trace: Sequence[dict[str, float | None]] = (),
     ) -> Job:
         order = {"run": str(path), "settings": settings, "finish": finish, "n_threads": None}
         errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by the thread that follows
@@ -204,7 +223,7 @@ class Trainer:
             start_new_session=True,  # Ctrl-C in the terminal goes to the lab, which stops the training itself
         )
         self._process, self._looking = process, False
-        self.job = job = Job(path.name, source, settings, process=process.pid)
+        self.job = job = Job(path.name, source, settings, rows=list(trace), process=process.pid)
         self._say(order)
         self._reader = threading.Thread(target=self._follow, args=(job, process, errors), daemon=True)
         self._reader.start()

@@ -269,13 +269,13 @@ function Bars() {
           const w = step * 0.6;
           return (
             <g
-              class="bar" role="slider" tabIndex={0} aria-orientation="vertical" aria-label={`score of ${name(k)}, bar`}
+              class="bar" role="slider" tabindex={0} aria-orientation="vertical" aria-label={`score of ${name(k)}, bar`}
               aria-valuenow={s} aria-valuemin={-scale.value} aria-valuemax={scale.value}
               onKeyDown={(event) => {
                 const by = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }[event.key];
                 if (by === undefined) return;
                 event.preventDefault();
-                setScore(k, s + by * (event.shiftKey ? 1 : 0.1));
+                setScore(k, scores.value[k]! + by * (event.shiftKey ? 1 : 0.1));
               }}
               onPointerDown={(event) => {
                 event.preventDefault();
@@ -446,8 +446,13 @@ function Dataset({ result }: { result: Explained }) {
 }
 
 function Jiggle({ result }: { result: Explained }) {
-  const change = (loss: Loss, k: number, side: 0 | 1) => result.jiggled[loss][k]![side] - result.losses[loss][row.value]!;
-  const signed = (value: number) => (Math.abs(value) < 5e-7 ? "0" : `${value > 0 ? "+" : ""}${Math.abs(value) < 1e-3 ? shown(value, 2) : fixed(value, 3)}`);
+  const change = (loss: Loss, k: number, side: 0 | 1) => {
+    const before = result.losses[loss][row.value]!;
+    const after = result.jiggled[loss][k]![side];
+    const value = after - before;
+    if (Math.abs(value) <= 1e-12 * Math.max(before, after)) return "0"; // a rounding
+    return `${value > 0 ? "+" : ""}${fixed(value, 3)}`;
+  };
   return (
     <Panel title="Jiggle" help="What does a small change of one score do to the loss?">
       <Slider label={<>change <Formula>ε</Formula></>} name="jiggle" value={state.e} low={0} high={2} step={0.05} />
@@ -460,8 +465,8 @@ function Jiggle({ result }: { result: Explained }) {
             {scores.value.map((_, k) => (
               <tr class={k === label.value ? "label-row" : ""}>
                 <th scope="row"><ClassMark k={k} /> {name(k)}</th>
-                <td>{signed(change("hinge", k, 0))}</td><td>{signed(change("hinge", k, 1))}</td>
-                <td>{signed(change("softmax", k, 0))}</td><td>{signed(change("softmax", k, 1))}</td>
+                <td>{change("hinge", k, 0)}</td><td>{change("hinge", k, 1)}</td>
+                <td>{change("softmax", k, 0)}</td><td>{change("softmax", k, 1)}</td>
               </tr>
             ))}
           </tbody>

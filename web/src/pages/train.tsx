@@ -142,7 +142,8 @@ hear<Job>("train.state", (told) => {
     job.value = told;
     if (!told.running) progress.value = null;
   });
-  if (told.running !== before?.running || told.run !== before?.run) refreshRuns();
+  if (told.phase === "starting") load().catch(say(failure)); // of a run that goes on, the rows so far
+  else if (told.running !== before?.running || told.run !== before?.run) refreshRuns();
   if (told.phase === "finished") void showTemplates(told.run);
 });
 hear<{ rows: Row[] }>("train.rows", (told) => {

@@ -18,8 +18,6 @@ interface Axis {
   log?: boolean;
   low?: number;
   high?: number;
-  /** For a logarithmic axis of h: large values to the left. */
-  reversed?: boolean;
 }
 
 interface ChartProps {
@@ -82,7 +80,8 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
       }
     }
     if (!Number.isFinite(low) || !Number.isFinite(high)) [low, high] = axis.log ? [0.1, 1] : [0, 1];
-    if (high <= low) [low, high] = axis.log ? [low / 2, low * 2] : [low - 0.5, low + 0.5];
+    // values that differ by rounding alone would have no ticks between them
+    if (high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high))) [low, high] = axis.log ? [low / 2, low * 2] : [low - 0.5, low + 0.5];
     return [low, high];
   };
   const [x0, x1] = all(x, "x");
@@ -91,7 +90,7 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
     log ? (Math.log10(value) - Math.log10(low)) / (Math.log10(high) - Math.log10(low)) : (value - low) / (high - low);
   const across = (value: number) => {
     const part = share(value, x0, x1, x.log);
-    return left + (x.reversed ? 1 - part : part) * (width - left - right);
+    return left + part * (width - left - right);
   };
   const up = (value: number) => height - bottom - share(value, y0, y1, y.log) * (height - top - bottom);
   const xTicks = x.log ? powersOf(x0, x1, (width - left) / 46) : ticksOf(x0, x1, (width - left) / 70);
@@ -112,8 +111,7 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
   };
   const pick = (event: PointerEvent) => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
-    let part = Math.min(1, Math.max(0, (event.clientX - box.left - left) / (width - left - right)));
-    if (x.reversed) part = 1 - part;
+    const part = Math.min(1, Math.max(0, (event.clientX - box.left - left) / (width - left - right)));
     onPick?.(x.log ? 10 ** (Math.log10(x0) + part * (Math.log10(x1) - Math.log10(x0))) : x0 + part * (x1 - x0));
   };
   return (

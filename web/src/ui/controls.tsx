@@ -12,10 +12,11 @@ export const shown = (value: number | null | undefined, digits = 4): string => {
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 };
 
-/** A fixed number of decimals, with a true minus sign: for columns that must not dance. */
+/** A fixed number of decimals, with a true minus sign: for columns that must not dance. What would look like 0 is not. */
 export const fixed = (value: number | null | undefined, decimals = 2): string => {
   if (value === null || value === undefined) return "∞";
-  return value.toFixed(decimals).replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
+  if (value !== 0 && Math.abs(value) < 0.5 * 10 ** -decimals) return shown(value, 2);
+  return value.toFixed(decimals).replace("-", "−");
 };
 
 export function Panel({ title, help, children, wide, name }: {
