@@ -65,7 +65,7 @@ HEAVY = {
     "uvicorn": {"lab"},
     "websockets": {"lab"},
     "pyarrow": {"data.parquet"},
-    "PIL": {"data", "features.onnx", "challenges.sheet"},
+    "PIL": {"data", "features.onnx", "challenges.sheet", "lab.uploads"},
     "onnx": {"features.onnx"},
     "onnxruntime": {"features.onnx"},
     "simplejpeg": {"data"},
