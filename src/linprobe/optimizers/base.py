@@ -111,7 +111,7 @@ class Glimpse:
 Watch: TypeAlias = Callable[[Glimpse], None]
 """Called about `WATCH_SECONDS` apart where the rows of the trace are further apart than that."""
 
-WATCH_SECONDS = 0.1
+WATCH_SECONDS = 0.15
 
 
 @dataclass(frozen=True)

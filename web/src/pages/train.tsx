@@ -421,46 +421,26 @@ const PHASES: Record<string, string> = {
   starting: "Starting", reading: "Reading", training: "Training", stopping: "Stopping", finished: "Finished", stopped: "Stopped", failed: "Failed",
 };
 
+const planned = computed(() => {
+  const asked = job.value?.settings?.classifier;
+  return Number(asked?.optimizer === "sgd" ? asked.epochs : 0);
+});
+const done = computed(() => Math.max(glimpses.value.at(-1)?.[0] ?? 0, rows.value.at(-1)?.epoch ?? 0));
+const axisName = computed(() => AXES.find(([key]) => key === state.x.value)?.[1] ?? "");
+
+/** The panel itself changes rarely; what moves with every update are small parts of it, each by itself. */
 function LivePanel() {
   const now = job.value;
-  const table = rows.value;
-  const last = table.at(-1);
-  const glimpse = glimpses.value.at(-1);
-  const axis = state.x.value;
-  const xs = column(table, axis);
-  const xName = AXES.find(([key]) => key === axis)?.[1] ?? axis;
-  const certificate = now?.metrics?.certificate ?? null;
-  const proves = certificate !== null && (now?.metrics?.penalty ?? "l2") !== "none";
-  const hasLeft = table.some((row) => row.left !== null && row.left !== undefined);
-  const loss: Series[] = [{ name: "objective", k: 0, x: xs, y: column(table, "objective") }, { name: "its data loss", k: 1, x: xs, y: column(table, "data_loss") }];
-  if (axis === "epoch" && glimpses.value.length) {
-    loss.push({ name: "batches now", k: 5, x: glimpses.value.map((g) => g[0]), y: glimpses.value.map((g) => g[1]) });
-  }
-  if (table.some((row) => row.validation_loss !== null)) loss.push({ name: "validation loss", k: 2, x: xs, y: column(table, "validation_loss") });
-  const accuracy: Series[] = [{ name: "training", k: 0, x: xs, y: column(table, "train_accuracy") }];
-  if (table.some((row) => row.validation_accuracy !== null)) accuracy.push({ name: "validation", k: 2, x: xs, y: column(table, "validation_accuracy") });
-  const gap: Series[] = [{ name: "gap, estimated", k: 6, x: xs, y: table.map((row) => (row.left ?? NaN) / (row.objective ?? NaN)) }];
-  if (proves && last) gap.push({ name: "gap, proved", k: 3, x: [xs.at(-1)!], y: [Math.max(certificate.relative_gap, 1e-16)], dot: true });
-  const tol = Number(now?.settings?.classifier.tol ?? 0);
-  const planned = Number(now?.settings?.classifier.optimizer === "sgd" ? now.settings.classifier.epochs : 0);
-  const done = glimpse && last && glimpse[0] > last.epoch ? glimpse[0] : (last?.epoch ?? 0);
-  const status = now ? (PHASES[now.phase] ?? now.phase) : "No training yet";
   return (
     <Panel title="Training" name="live">
-      <div class="status-line" role="status">
-        <strong>{status}</strong>
-        {now && <span>{now.run}</span>}
-        {now && last && <span class="figures" data-test="figures">epoch {shown(done, 4)}{planned ? ` of ${planned}` : ""} · {shown(last.passes, 4)} passes · {shown(last.seconds, 3)} s</span>}
-        {now?.message && <span class="muted">{now.message}</span>}
+      <div class="status-line">
+        <span role="status">
+          <strong>{now ? (PHASES[now.phase] ?? now.phase) : "No training yet"}</strong> {now?.run} <span class="muted">{now?.message}</span>
+        </span>
+        <Figures />
       </div>
       {!now && <p class="muted">Choose a source and settings, then start: loss, gap, accuracy and templates are drawn as they form.</p>}
-      {progress.value && now?.running && (
-        <div>
-          <small>{progress.value.what} {progress.value.done.toLocaleString("en")} of {progress.value.total.toLocaleString("en")}</small>
-          <progress value={progress.value.done} max={Math.max(progress.value.total, 1)} aria-label={progress.value.what} />
-        </div>
-      )}
-      {now?.running && planned > 0 && !progress.value && <progress value={done} max={planned} aria-label="epochs done" />}
+      <Progress />
       <div class="row">
         <Button onClick={() => void call("train.stop").catch(say(failure))} disabled={!now?.running || now.phase === "stopping"}>Stop (can be resumed)</Button>
         <Button onClick={() => void call("train.finish").catch(say(failure))} disabled={!now?.running || now.phase === "stopping"}>Keep as it is now</Button>
@@ -473,22 +453,77 @@ function LivePanel() {
         {now?.phase === "finished" && <RunLinks run={now.run} />}
       </div>
       {now?.metrics && <Result metrics={now.metrics} />}
-      {(now || table.length > 0) && (
+      {now && (
         <>
           <Choice label="Drawn over" value={state.x} choices={AXES} />
           <div class="charts">
-            <Curves title="Loss" over={xName} series={loss} />
-            <Curves title="Accuracy" over={xName} series={accuracy} percent />
-            {hasLeft || proves ? (
-              <Curves title="Relative gap to the optimum" over={xName} series={gap} log aim={tol > 0 ? { value: tol, name: "tol" } : undefined} />
-            ) : (
-              <Curves title="Gradient norm (no gap is known)" over={xName} series={[{ name: "gradient norm", k: 6, x: xs, y: column(table, "gradient_norm") }]} log />
-            )}
+            <LossCurves />
+            <AccuracyCurves />
+            <GapCurves />
           </div>
         </>
       )}
     </Panel>
   );
+}
+
+function Figures() {
+  const last = rows.value.at(-1);
+  if (!job.value || !last) return null;
+  return (
+    <span class="figures" data-test="figures">
+      epoch {shown(done.value, 4)}{planned.value ? ` of ${planned.value}` : ""} · {shown(last.passes, 4)} passes · {shown(last.seconds, 3)} s
+    </span>
+  );
+}
+
+function Progress() {
+  const now = progress.value;
+  if (!job.value?.running) return null;
+  if (now) {
+    return (
+      <div>
+        <small>{now.what} {now.done.toLocaleString("en")} of {now.total.toLocaleString("en")}</small>
+        <progress value={now.done} max={Math.max(now.total, 1)} aria-label={now.what} />
+      </div>
+    );
+  }
+  return planned.value > 0 ? <progress value={done.value} max={planned.value} aria-label="epochs done" /> : null;
+}
+
+function LossCurves() {
+  const table = rows.value;
+  const xs = column(table, state.x.value);
+  const series: Series[] = [{ name: "objective", k: 0, x: xs, y: column(table, "objective") }, { name: "its data loss", k: 1, x: xs, y: column(table, "data_loss") }];
+  if (state.x.value === "epoch" && glimpses.value.length) {
+    series.push({ name: "batches now", k: 5, x: glimpses.value.map((g) => g[0]), y: glimpses.value.map((g) => g[1]) });
+  }
+  if (table.some((row) => row.validation_loss !== null)) series.push({ name: "validation loss", k: 2, x: xs, y: column(table, "validation_loss") });
+  return <Curves title="Loss" over={axisName.value} series={series} />;
+}
+
+function AccuracyCurves() {
+  const table = rows.value;
+  const xs = column(table, state.x.value);
+  const series: Series[] = [{ name: "training", k: 0, x: xs, y: column(table, "train_accuracy") }];
+  if (table.some((row) => row.validation_accuracy !== null)) series.push({ name: "validation", k: 2, x: xs, y: column(table, "validation_accuracy") });
+  return <Curves title="Accuracy" over={axisName.value} series={series} percent />;
+}
+
+/** The gap where something is known of it: estimated on the way, proved at the end; else the norm of the gradient. */
+function GapCurves() {
+  const now = job.value;
+  const table = rows.value;
+  const xs = column(table, state.x.value);
+  const certificate = now?.metrics?.certificate ?? null;
+  const proves = certificate !== null && now?.metrics?.penalty !== "none";
+  if (!proves && !table.some((row) => row.left !== null && row.left !== undefined)) {
+    return <Curves title="Gradient norm (no gap is known)" over={axisName.value} series={[{ name: "gradient norm", k: 6, x: xs, y: column(table, "gradient_norm") }]} log />;
+  }
+  const series: Series[] = [{ name: "estimated", k: 6, x: xs, y: table.map((row) => (row.left ?? NaN) / (row.objective ?? NaN)) }];
+  if (proves && xs.length) series.push({ name: "proved", k: 3, x: [xs.at(-1)!], y: [Math.max(certificate.relative_gap, 1e-16)], dot: true });
+  const tol = Number(now?.settings?.classifier.tol ?? 0);
+  return <Curves title="Relative gap to the optimum" over={axisName.value} series={series} log aim={tol > 0 ? { value: tol, name: "tol" } : undefined} />;
 }
 
 function Result({ metrics }: { metrics: Metrics }) {
