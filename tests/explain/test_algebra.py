@@ -103,6 +103,8 @@ def test_the_class_of_the_image_is_drawn_though_its_score_is_low(make_model):
 def test_features_and_vectors_and_zeros_are_drawn(make_model):
     model, images = make_model((16, 16, 3), 3, "hog+color")
     assert "columns of W are written out" in algebra_picture(model, images.images[0], 0).svg()
+    row = model.features_.transform(images.images[:1]).astype(np.float16)[0]
+    assert_allclose(algebra(model, row).scores, algebra(model, images.images[0]).scores)
     model, images = make_model((2, 2, 1), 2)
     model.weights_[:], model.bias_[:] = 0.0, 0.0
     assert algebra_picture(model, images.images[0], 1).png(50)

@@ -236,7 +236,7 @@ def test_a_report_is_served_with_a_policy_that_runs_nothing(lab, address, talk_t
     run.mkdir(parents=True)
     (run / "settings.json").write_text('{"run_version": 1, "source": "digits"}')
     assert "cannot make one" in talk_to.error("train.report", run="one")
-    lab.report = lambda path: path / "report.html"
+    lab.report = lambda path, cache: path
     (run / "report.html").write_text("<h1>Report</h1>")
     assert talk_to("train.report", run="one") == {"address": "train/report/one"}
     with urllib.request.urlopen(f"{address}/train/report/one", timeout=20) as answer:

@@ -54,10 +54,17 @@ def lab(sources: tuple[str, ...], port: int, host: str, runs: Path) -> None:
     from linprobe.lab.server import make_app, open_port, serve
 
     token = None if is_loopback(host) else new_token()
-    shared = Lab(sources, runs)
+    shared = Lab(sources, runs, _write_report)
     app = make_app(shared, host=host, token=token)
     listening = open_port(host, port)
     at = f"[{host}]" if ":" in host else host
     address = f"http://{at}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
     click.echo(f"the lab is at {address} - Ctrl-C ends it")
     serve(app, listening, shared)
+
+
+def _write_report(run: Path, cache: bool) -> Path:
+    """The report of a finished run, in its folder."""
+    from linprobe.report.page import write_report
+
+    return write_report([run], cache=cache)

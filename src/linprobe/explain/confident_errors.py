@@ -91,10 +91,10 @@ def confident_errors_picture(
             )
             axes.set_axis_off()
             axes.imshow(shown(images[row]))
-            axes.set_title(label_text(class_names[true], 13), loc="center", fontsize=7, pad=2)
+            axes.set_title(label_text(class_names[true], 13), loc="center", fontsize=7, pad=2, y=1.0, color=MUTED)
             axes.text(
                 0.5, -0.03, f"{label_text(class_names[predicted], 11)} +{margin:.1f}", transform=axes.transAxes,
-                ha="center", va="top", fontsize=6.5, color="#b2182b",
+                ha="center", va="top", fontsize=6.5,
             )  # fmt: skip
     alt = f"The {found} most confident errors: each image with its class above, and below what it was taken for."
     return Picture(figure, alt if found else "No image is classified wrongly.")

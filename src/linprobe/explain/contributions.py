@@ -9,10 +9,22 @@ import numpy.typing as npt
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.errors import IncompatibleError, ParameterError
-from linprobe.explain.picture import DIVERGING, Picture, class_grid, drawing, shown, signed_bar, symmetric_limit
+from linprobe.explain.picture import (
+    DIVERGING,
+    Picture,
+    class_grid,
+    coarser,
+    drawing,
+    shown,
+    signed_bar,
+    symmetric_limit,
+)
 from linprobe.explain.seen import checked_weights, class_position, seen
 
 __all__ = ["contributions", "contributions_picture"]
+
+SIDE = 128
+"""Rows and columns of a map that are drawn, at most: an SVG holds all of them."""
 
 
 def contributions(model: LinearModel, image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -93,7 +105,7 @@ def contributions_picture(
             axes.text(0.5, -0.04, note, transform=axes.transAxes, ha="center", va="top", fontsize=7.5)
         grid[0].imshow(shown(image))
         for axes, values in zip(grid[1:], panels, strict=True):
-            drawn = axes.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit)
+            drawn = axes.imshow(coarser(values, SIDE), cmap=DIVERGING, vmin=-limit, vmax=limit)
         signed_bar(figure, drawn, limit, (f"\N{MINUS SIGN}{limit:.2g}", f"{limit:.2g}"), width)
     alt = (
         f"What each pixel adds to the scores of {names[a]} ({scores[a]:.4g}) and {names[b]} ({scores[b]:.4g}), and to "

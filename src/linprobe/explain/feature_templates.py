@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Panel", "bars_panel", "edge_weights", "feature_panel", "hue_weights", "patch_weights"]
 
-FOR, AGAINST = "#2166ac", "#b2182b"
-"""The ends of the diverging map, nearly: what speaks for a class, and against it."""
+FOR, AGAINST = "#2b7bba", "#cc4637"
+"""What speaks for a class, and against it: as the diverging map, but seen on light and on dark paper."""
+
+GROUND = "#f7f7f7"
+"""Behind faint strokes: the middle of the diverging map."""
 
 N_BARS = 8
 """Weights of each class that are drawn as bars."""
@@ -139,6 +142,7 @@ def _strokes_panel(features: HogMap, W: Weights, class_names: Sequence[object]) 
     def draw(figure: SubFigure) -> None:
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgb
+        from matplotlib.patches import Rectangle
 
         limit = symmetric_limit(cells, 0.99)
         y, x = np.indices((n_y, n_x))
@@ -153,6 +157,7 @@ def _strokes_panel(features: HogMap, W: Weights, class_names: Sequence[object]) 
             axes.add_collection(
                 LineCollection(list(lines[order]), colors=colors, linewidths=7.0 / max(n_y, n_x), rasterized=True)
             )
+            axes.add_patch(Rectangle((-0.6, -0.6), n_x + 0.2, n_y + 0.2, facecolor=GROUND, zorder=0))
             axes.set_xlim(-0.6, n_x - 0.4)
             axes.set_ylim(n_y - 0.4, -0.6)
             axes.set_aspect("equal")

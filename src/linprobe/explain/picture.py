@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ __all__ = [
     "Picture",
     "class_grid",
     "class_style",
+    "coarser",
     "drawing",
     "grid_columns",
     "label_text",
@@ -60,6 +62,9 @@ CLASS_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
 """Shapes of classes, so that no colour is needed to tell them apart."""
 DIVERGING = "RdBu"
 """Colour map of signed numbers, centred on 0: red is negative, blue is positive; told apart by all common eyes."""
+
+_ONE_AT_A_TIME = threading.RLock()
+"""matplotlib's settings belong to the process: two threads that draw would give each other theirs."""
 
 # Named in the SVG as CSS variables with these defaults: a page that sets them draws its pictures in its own colours.
 _THEMED = {"ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER}
@@ -115,7 +120,7 @@ class Picture:
 
         Ink, muted ink, grid and paper are the CSS variables --ink, --muted, --grid and --paper where the page has them.
         """
-        text = self._saved("svg", metadata={"Date": None}).decode()
+        text = self._saved("svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))).decode()
         text = text[text.index("<svg") :]
         for name, color in _THEMED.items():
             text = text.replace(f": {color}", f": var(--{name}, {color})")
@@ -155,7 +160,7 @@ class Picture:
         import matplotlib
 
         buffer = io.BytesIO()
-        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        with _ONE_AT_A_TIME, matplotlib.rc_context(_STYLE), warnings.catch_warnings():
             # of a class name in a script that the font lacks: an SVG is set in the fonts of the page, a PNG shows boxes
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             self.figure.savefig(buffer, format=kind, **options)
@@ -164,7 +169,9 @@ class Picture:
 
 @contextmanager
 def drawing(width: float = 6.4, height: float = 3.6, *, arranged: bool = True) -> Iterator[Figure]:
-    """An empty figure in the house's look, to be drawn on inside the `with`; nothing global is touched.
+    """An empty figure in the house's look, to be drawn on inside the `with`, by one thread at a time.
+
+    Nothing global is changed when it ends.
 
     Args:
         width, height: in inches.
@@ -174,7 +181,7 @@ def drawing(width: float = 6.4, height: float = 3.6, *, arranged: bool = True) -
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with _ONE_AT_A_TIME, matplotlib.rc_context(_STYLE):
         yield Figure(figsize=(width, height), layout="constrained" if arranged else None)
 
 
@@ -215,7 +222,8 @@ def class_grid(
         )
         axes.set_axis_off()
         axes.set_anchor("N")
-        axes.set_title(label_text(name, longest), loc="center", fontsize=size, pad=3)
+        # with y given, matplotlib does not look for ticks to keep clear of, which takes most of its time
+        axes.set_title(label_text(name, longest), loc="center", fontsize=size, pad=3, y=1.0)
         grid.append(axes)
     return grid
 
@@ -241,6 +249,7 @@ def signed_bar(
 def label_text(text: object, longest: int = 18) -> str:
     """A class name as it is drawn: on one line, of at most `longest` characters, and never read as a formula."""
     line = " ".join(str(text).split())
+    line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)  # XML has no others
     if len(line) > longest:
         line = line[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
     return line.replace("$", r"\$")
@@ -265,10 +274,21 @@ def shown(image: npt.NDArray[Any], side: int = 96) -> npt.NDArray[np.uint8]:
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.shape[2] != 3:
         pixels = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2)
-    step = -(-max(pixels.shape[:2]) // side)
-    if step > 1:
-        height, width = (max(1, n // step) for n in pixels.shape[:2])
-        cut = pixels[: height * step, : width * step]
-        rows = np.array_split(cut, height, axis=0)
-        pixels = np.stack([[part.mean(axis=(0, 1)) for part in np.array_split(row, width, axis=1)] for row in rows])
-    return np.rint(np.clip(pixels, 0.0, 255.0)).astype(np.uint8)
+    small: npt.NDArray[np.uint8] = np.rint(np.clip(coarser(pixels, side), 0.0, 255.0)).astype(np.uint8)
+    return small
+
+
+def coarser(values: npt.NDArray[np.floating[Any]], side: int) -> npt.NDArray[np.floating[Any]]:
+    """A map (height, width, ...) with at most `side` rows and columns: itself, or means over squares.
+
+    Rows and columns at the end that fill no square are left out.
+    """
+    height, width = values.shape[:2]
+    step = -(-max(height, width) // side)
+    if step <= 1:
+        return values
+    down, across = min(step, height), min(step, width)
+    cut = values[: height - height % down, : width - width % across]
+    squares = cut.reshape(height // down, down, width // across, across, *values.shape[2:])
+    means: npt.NDArray[np.floating[Any]] = squares.mean(axis=(1, 3))
+    return means

@@ -50,7 +50,7 @@ def reliability(probabilities: Floats, y: Labels, bins: int = 15) -> Reliability
     Source:
         Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 2.
     Example:
-        >>> reliability(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0]), bins=2).ece
+        >>> round(reliability(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0]), bins=2).ece, 6)
         0.35
     """
     probabilities, y = np.asarray(probabilities), np.asarray(y)
@@ -101,8 +101,8 @@ def reliability_picture(found: Reliability) -> Picture:
         axes.set_xlim(0.0, 1.0)
         axes.set_ylim(0.0, 1.0)
         axes.set_ylabel("accuracy")
-        axes.set_title(f"ECE {100 * found.ece:.1f}%  ({total} images)")
-        axes.legend(loc="upper left")
+        axes.set_title(f"ECE {100 * found.ece:.1f}%  ({total} images)", pad=22)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, columnspacing=1.2)
         below.bar(middle, found.counts / total, width=0.92 * width, color=MUTED)
         below.set_ylabel("share of images")
         below.set_xlabel("confidence: the highest probability")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from linprobe.classifiers.model import LinearModel, few
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 
-__all__ = ["check_finite_numbers", "checked_names", "checked_weights", "class_position", "raw_row", "seen"]
+__all__ = ["check_finite_numbers", "checked_names", "checked_weights", "class_position", "raw_row", "seen", "seen_rows"]
 
 
 def check_finite_numbers(name: str, numbers: npt.NDArray[Any]) -> None:
@@ -59,7 +59,7 @@ def class_position(model: LinearModel, wanted: int | str) -> int:
     """
     names = model.class_names_
     position = names.index(wanted) if wanted in names else wanted
-    if isinstance(position, bool | str) or not 0 <= position < len(names):
+    if not isinstance(position, int | np.integer) or isinstance(position, bool) or not 0 <= position < len(names):
         raise ParameterError(f"class {wanted!r}: expected a position in 0..{len(names) - 1}, or one of {few(names)}.")
     return int(position)
 
@@ -68,7 +68,7 @@ def raw_row(model: LinearModel, image: npt.ArrayLike) -> npt.NDArray[Any]:
     """(D,) numbers of an image before the model's scaling: its intensities row by row, or its features.
 
     Args:
-        image: (height, width, channels), or (height, width) for grey, or for a model of vectors (D,).
+        image: (height, width, channels), or (height, width) for grey, or (D,), the numbers that the model reads.
     Raises:
         IncompatibleError: it has another shape than the images of the training.
         ParameterError: it holds NaN or infinity.
@@ -80,13 +80,12 @@ def raw_row(model: LinearModel, image: npt.ArrayLike) -> npt.NDArray[Any]:
     expected = model.image_shape_ if model.features_ is None else model.features_.image_shape
     given = (*pixels.shape, 1) if pixels.ndim == 2 else pixels.shape
     n_features = model.weights_.shape[1]
-    flat = model.features_ is None and pixels.ndim == 1
-    if not flat and expected is not None and given != tuple(expected):
+    if pixels.ndim > 1 and expected is not None and given != tuple(expected):
         raise IncompatibleError(
             f"image has shape {pixels.shape}, but the model was trained on images of {_text(expected)}; "
             f"resize it to {_text(expected[:2])}."
         )
-    if model.features_ is not None:
+    if model.features_ is not None and pixels.ndim > 1:
         # float16, as a run keeps the features: so that these are the scores that it reports
         row: npt.NDArray[Any] = model.features_.transform(pixels.reshape(1, *given))[0].astype(np.float16)
         return row
@@ -104,6 +103,19 @@ def seen(model: LinearModel, image: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """
     row = raw_row(model, image).astype(np.float64)
     return row if model.affine_ is None else model.affine_.apply(row[None])[0]
+
+
+def seen_rows(model: LinearModel, images: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(n, D) x' of the images at these positions; images (N, ...) each as for `raw_row`."""
+    raw = np.empty((len(rows), model.weights_.shape[1]))
+    if model.features_ is not None and images.ndim > 2:
+        for start in range(0, len(rows), 256):
+            block = images[rows[start : start + 256]]
+            raw[start : start + 256] = model.features_.transform(block).astype(np.float16)
+    else:
+        for i, row in enumerate(rows):
+            raw[i] = raw_row(model, images[row])
+    return raw if model.affine_ is None else model.affine_.apply(raw).astype(np.float64, copy=False)
 
 
 def _text(size: tuple[int, ...]) -> str:

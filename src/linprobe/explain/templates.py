@@ -11,7 +11,16 @@ import numpy.typing as npt
 from linprobe.classifiers.model import LinearModel
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.explain.feature_templates import WIDTH, Panel, bars_panel, feature_panel
-from linprobe.explain.picture import DIVERGING, Picture, class_grid, drawing, grid_columns, signed_bar, symmetric_limit
+from linprobe.explain.picture import (
+    DIVERGING,
+    Picture,
+    class_grid,
+    coarser,
+    drawing,
+    grid_columns,
+    signed_bar,
+    symmetric_limit,
+)
 from linprobe.explain.seen import checked_names, checked_weights
 from linprobe.features.base import FeatureMap
 from linprobe.features.intensity import IntensityMap
@@ -29,6 +38,9 @@ CLIPPED = 0.995
 
 AT_MOST = 60
 """Templates in a picture."""
+
+SIDE = 96
+"""Rows and columns of a template that are drawn, at most; half of it for more than 12. An SVG holds all of them."""
 
 Weights = npt.NDArray[np.float64]
 
@@ -115,7 +127,7 @@ def templates_picture(
     "color" is the lecture's rendering (`as_colors`). All classes share one scale that holds 99.5% of the weights.
     Of features: hog as strokes along the edges of each cell, color as a table of hue and saturation, patches as those
     that speak most for and against each class; vectors, and features of an ONNX network, as bars of their largest
-    weights. Of joined features each has its part. Of many classes the first 60 are drawn.
+    weights. Of joined features each has its part. Of many classes the first 60 are drawn, and large templates coarser.
 
     Args:
         model: a trained model.
@@ -170,12 +182,13 @@ def _parts(features: FeatureMap | None, W: Weights) -> list[tuple[FeatureMap, We
 
 def _pixels_panel(weights: Weights, class_names: Sequence[object], kind: str) -> Panel:
     """Templates (K, height, width, channels) as pictures."""
+    side = SIDE if len(weights) <= 12 else SIDE // 2
+    weights = np.stack([coarser(template, side) for template in weights]).astype(np.float64)
     columns = grid_columns(len(weights))
     rows = -(-len(weights) // columns)
     right = 1.0 if kind == "signed" else 0.0
-    side = (WIDTH - right) / max(columns, 3)
     tall = min(max(weights.shape[1] / weights.shape[2], 0.2), 3.0)
-    height = rows * (side * tall + 0.25)
+    height = rows * ((WIDTH - right) / max(columns, 3) * tall + 0.25)
 
     def draw(figure: SubFigure) -> None:
         grid = class_grid(figure, class_names, WIDTH, height, right=right)

@@ -171,12 +171,13 @@ class Lab:
     Args:
         sources: those of the command line, as they were given.
         runs: the folder of the run folders.
-        report: writes the report of a run folder into it, and gives its path; None where nothing can.
+        report: writes the report of a run folder into it; told whether decoded pixels may be kept. None where nothing
+            can.
     """
 
     sources: tuple[str, ...] = ()
     runs: Path = Path("runs")
-    report: Callable[[Path], Path] | None = None
+    report: Callable[[Path, bool], object] | None = None
     clients: set[Client] = field(default_factory=set)
     _services: dict[type, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)

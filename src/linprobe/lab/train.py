@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ from linprobe.explain.templates import AT_MOST, as_colors, signed
 from linprobe.lab.pixels import signed_bytes, smaller
 from linprobe.lab.protocol import Client, Lab, Page, Params
 from linprobe.lab.run_list import list_runs, run_at, trace_of
-from linprobe.lab.sources import Source, Sources
+from linprobe.lab.sources import BUILT_IN, Source, Sources
 from linprobe.lab.training import Trainer
 from linprobe.lab.uploads import MOST_BYTES, Uploads
 from linprobe.losses import LOSSES
 from linprobe.optimizers.schedules import SCHEDULES
 from linprobe.optimizers.updates import UPDATES
 from linprobe.penalties import PENALTIES
+from linprobe.runs.folder import RunFolder
 from linprobe.runs.train import TrainSettings
 
 __all__ = ["FEATURES", "PAGE", "Trainings"]
@@ -59,6 +61,7 @@ class Trainings:
         self.trainer = Trainer(lab.runs, self._tell)
         self._lookers: set[Client] = set()
         self._lock = threading.Lock()
+        self._reports = threading.Lock()
 
     def close(self) -> None:
         """Stop what runs."""
@@ -76,9 +79,33 @@ class Trainings:
             self._lookers &= self.lab.clients
             return list(self._lookers)
 
+    def report(self, run: RunFolder) -> None:
+        """Write the report of a run into its folder.
+
+        Raises:
+            RunError: this lab cannot make one, or the run is not finished.
+            ParameterError: it would have to read a source that the lab may not read.
+        """
+        if self.lab.report is None:
+            raise RunError(f"{run.path.name} has no report, and this lab cannot make one: linprobe report {run.path}")
+        source, cache = str(run.settings().get("source")), True
+        if source in BUILT_IN or Path(source).exists():  # a report does without a source that is gone
+            cache = self.sources.cache_of(self.sources.of_run(source)) is None
+        with self._reports:  # two pages that ask for the same wait for it
+            if not (run.path / "report.html").is_file():
+                self.lab.report(run.path, cache)
+
+    def _report_of(self, name: str) -> None:
+        """Write the report of a run that has just been finished; where that fails, the page still offers to."""
+        with contextlib.suppress(LinprobeError):
+            self.report(run_at(self.lab.runs, name))
+        self.lab.broadcast("train.reported", {"run": name})
+
     def _tell(self, kind: str, data: dict[str, Any]) -> None:
         if kind == "state":
             self.lab.broadcast("train.state", data)
+            if data["phase"] == "finished" and self.lab.report is not None:
+                threading.Thread(target=self._report_of, args=(data["run"],), daemon=True).start()
             self.trainer.look(bool(self._present()))
             return
         lookers = self._present()
@@ -275,9 +302,7 @@ def report(client: Client, params: Params) -> dict[str, Any]:
     """The address of a run's report, which is made where it is not there yet."""
     run = run_at(client.lab.runs, params.text("run"))
     if not (run.path / "report.html").is_file():
-        if client.lab.report is None:
-            raise RunError(f"{run.path.name} has no report, and this lab cannot make one: linprobe report {run.path}")
-        client.lab.report(run.path)
+        client.lab.service(Trainings).report(run)
     return {"address": f"train/report/{run.path.name}"}
 
 

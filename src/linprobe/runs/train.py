@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import numpy as np
 
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import LinearModel
@@ -39,6 +42,7 @@ __all__ = [
     "read_source",
     "resume",
     "train",
+    "versions",
 ]
 
 CHECKPOINT_SECONDS = 1.0
@@ -121,7 +125,7 @@ def train(
     dataset = read_source(settings, n_threads, cache, reading)
     settings = replace(settings, source=absolute_source(settings.source))
     record = {
-        "linprobe_version": version("linprobe"),
+        **versions(),
         **asdict(settings),
         "fingerprint": dataset.fingerprint,
         "format": dataset.format,
@@ -402,6 +406,15 @@ def circumstances(classifier: LinearModel, material: Material, train: LabelledSe
         "skipped_images": len(dataset.skipped),
         "n_classes": len(dataset.class_names),
         "image_shape": None if shape is None else list(shape),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of linprobe, Python and NumPy, by the names that settings.json gives them."""
+    return {
+        "linprobe_version": version("linprobe"),
+        "python_version": platform.python_version(),
+        "numpy_version": np.__version__,
     }
 
 

@@ -159,6 +159,7 @@ hear<{ epoch: number; data_loss: number | null }>("train.glimpse", (told) => {
 hear<{ what: string; done: number; total: number }>("train.reading", (told) => {
   progress.value = told;
 });
+hear("train.reported", refreshRuns);
 hear<Templates>("train.templates", (told) => {
   templates.value = told;
 });
