@@ -1,6 +1,6 @@
 """What watching costs a training: alone on the command line, in the lab with a socket that looks, with a browser.
 
-    python -m benchmarks.lab SOURCE [--repeats R] [--browser CHROMIUM]
+    python -m benchmarks.lab SOURCE [--case NAME] [--repeats R] [--browser CHROMIUM]
 
 Seconds are those of the optimisation, as metrics.json has them; the three ways take turns. Updates are counted where
 they arrive: messages at the socket, changes of the figures in the page. SOURCE is read from the cache, which the first
@@ -53,18 +53,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--case", default="", help="those whose name holds this")
     parser.add_argument("--browser", help="path of a Chromium; none for no browser")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(given.source, given.repeats, given.browser, Path(folder))
+        cases = {name: settings for name, settings in CASES.items() if given.case in name}
+        found = measure(given.source, cases, given.repeats, given.browser, Path(folder))
     print(json.dumps({"machine": machine(), "cores": usable_cores(), "cases": found}, indent=2))
 
 
-def measure(source: str, repeats: int, browser: str | None, folder: Path) -> dict[str, Any]:
+def measure(
+    source: str, cases: dict[str, dict[str, Any]], repeats: int, browser: str | None, folder: Path
+) -> dict[str, Any]:
     """Seconds and updates of every case and way."""
     found: dict[str, Any] = {}
     with served(Lab((source,), folder)) as address, looking_page(address, browser) as page:
-        for case, settings in CASES.items():
+        for case, settings in cases.items():
             seconds: dict[str, list[float]] = {}
             updates: dict[str, list[tuple[float, float]]] = {}
             for repeat in range(repeats + 1):
@@ -101,7 +105,7 @@ def on_command_line(source: str, settings: dict[str, Any], out: Path) -> float:
     names = ["loss", "optimizer", "reg", "tol"] + (["epochs"] if sgd else [])
     options = [part for name in names for part in (f"--{name}", str(named[name]))]
     program = [sys.executable, "-c", "from linprobe.cli import main; main()"]
-    command = [*program, "train", source, *options, "--out", str(out), "--json"]
+    command = [*program, "train", source, *options, "--out", str(out), "--json", "--no-report"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(json.loads(ended.stdout)["seconds"])
 

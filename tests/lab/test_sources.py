@@ -250,6 +250,21 @@ def test_a_report_is_served_with_a_policy_that_runs_nothing(lab, address, talk_t
             urllib.request.urlopen(f"{address}/train/report/{name}", timeout=20)
 
 
+def test_a_report_that_would_read_a_source_that_was_not_named_is_not_made(lab, talk_to, tmp_path):
+    made: list[tuple[str, bool]] = []
+    lab.report = lambda path, cache: made.append((path.name, cache))
+    other = write_source(tmp_path / "other.zip")
+    sources = {"named": lab.sources[0], "other": str(other), "gone": str(tmp_path / "never.zip"), "built-in": "digits"}
+    for name, source in sources.items():
+        run = lab.runs / name
+        run.mkdir(parents=True)
+        (run / "settings.json").write_text(json.dumps({"run_version": 1, "source": source}))
+    for name in ("named", "gone", "built-in"):
+        talk_to("train.report", run=name)
+    assert "start it with: linprobe lab" in talk_to.error("train.report", run="other")
+    assert made == [("named", True), ("gone", True), ("built-in", True)]
+
+
 def test_the_folder_of_a_lab_that_was_killed_is_swept(tmp_path, monkeypatch):
     monkeypatch.setattr(uploads_module.tempfile, "tempdir", str(tmp_path))
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)

@@ -18,8 +18,12 @@ from .pictures import class_folders, write_source, zip_of
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    """A lab with a named source, and runs of its own."""
-    return Lab((str(write_source(tmp_path / "things.zip")),), tmp_path / "runs")
+    """A lab with a named source, runs of its own, and reports of a line."""
+
+    def report(run: Path, cache: bool) -> None:
+        (run / "report.html").write_text(f"<p>a report of {run.name}</p>")
+
+    return Lab((str(write_source(tmp_path / "things.zip")),), tmp_path / "runs", report)
 
 
 @pytest.fixture
@@ -49,6 +53,11 @@ def test_the_digits_are_trained_to_the_end_and_the_result_is_that_of_the_run(lab
     page.get_by_role("img", name=re.compile("^objective over epochs; at the end: digits-softmax-1")).wait_for()
     page.wait_for_url(re.compile("#/train.*runs=digits-softmax-1"))
     assert row.get_by_role("link", name="Inspect").get_attribute("href") == "#/inspect?run=digits-softmax-1"
+    link = row.get_by_role("link", name="Report of digits-softmax-1")  # made when the run ended
+    assert link.get_attribute("href") == "train/report/digits-softmax-1"
+    with page.expect_popup() as opened:
+        link.click()
+    opened.value.get_by_text("a report of digits-softmax-1").wait_for()
 
 
 def test_a_training_is_watched_stopped_resumed_and_kept(lab, address, open_page):
