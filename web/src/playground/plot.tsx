@@ -63,8 +63,13 @@ export function Plot() {
 
   useSignalEffect(() => paint(canvas.current));
 
+  // Asked once for each press: within a drag the question would have the browser lay out the page at every move.
+  const where = useRef<DOMRect | undefined>(undefined);
+  const press = (event: Event & { currentTarget: SVGSVGElement }) => {
+    where.current = event.currentTarget.getBoundingClientRect();
+  };
   const place = (event: PointerEvent | MouseEvent): [number, number] => {
-    const rect = box.current!.querySelector("svg")!.getBoundingClientRect();
+    const rect = where.current!;
     return [((event.clientX - rect.left) / rect.width) * 2 * limit - limit, limit - ((event.clientY - rect.top) / rect.height) * 2 * limit];
   };
 
@@ -84,7 +89,7 @@ export function Plot() {
         <canvas ref={canvas} width={1} height={1} aria-hidden="true" />
         <svg
           width={size} height={size} viewBox={`0 0 ${size} ${size}`} role="group" aria-label="the plane, with points and lines"
-          class={adding.value ? "adding" : ""}
+          class={adding.value ? "adding" : ""} onPointerDownCapture={press}
           onDblClick={(event) => {
             const [x, y] = place(event);
             addPoint(x, y, newLabel.value);
