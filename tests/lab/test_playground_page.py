@@ -72,7 +72,7 @@ def test_the_page_opens_on_the_librarys_numbers(lab_address, open_page, talk):
 def test_a_point_that_is_dragged_changes_its_loss_and_the_total(lab_address, open_page, talk):
     page = open_page(f"{lab_address}/{SMALL}")
     wait_for_objective(page, objective_of(talk).value(START_W, ZERO))
-    point = page.locator("[data-point='3']")
+    point = page.locator("[data-point='5']")
     box, plane = point.bounding_box(), page.locator(".plot .plane").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -80,12 +80,12 @@ def test_a_point_that_is_dragged_changes_its_loss_and_the_total(lab_address, ope
         page.mouse.move(plane["x"] + share * plane["width"], plane["y"] + 0.1 * plane["height"], steps=3)
     page.mouse.up()
     # the address follows when the hand rests
-    page.wait_for_function("Number(/p=([^&]*)/.exec(location.hash)?.[1].split('~')[3].split('_')[0]) > 730")
-    moved = page.url.partition("p=")[2].partition("&")[0].split("~")[3].split("_")
+    page.wait_for_function("() => Number(/p=([^&]*)/.exec(location.hash)?.[1].split('~')[5].split('_')[0]) > 730")
+    moved = page.url.partition("p=")[2].partition("&")[0].split("~")[5].split("_")
     x = [int(moved[0]) / 1000, int(moved[1]) / 1000]
     assert abs(x[0] - 0.6 * 1.25) < 0.02
     assert abs(x[1] - 0.8 * 1.25) < 0.02
-    objective = objective_of(talk, {3: (x, int(moved[2]))})
+    objective = objective_of(talk, {5: (x, int(moved[2]))})
     wait_for_objective(page, objective.value(START_W, ZERO))
     again = open_page(page.url)  # what a lecturer links is what the students see
     wait_for_objective(again, objective.value(START_W, ZERO))
@@ -104,9 +104,9 @@ def test_points_are_moved_relabelled_added_and_deleted_by_keys(lab_address, open
     page.keyboard.press(str(label))
     wait_for_objective(page, objective_of(talk, {0: (x, label)}).value(START_W, ZERO), 2e-3)
     page.keyboard.press("n")
-    page.wait_for_function("document.activeElement.dataset.point === '1'")
+    page.wait_for_function("() => document.activeElement.dataset.point === '1'")
     page.keyboard.press("a")
-    page.wait_for_function("document.activeElement.dataset.point === '12'")
+    page.wait_for_function("() => document.activeElement.dataset.point === '12'")
     assert page.locator("[data-point]").count() == 13
     page.keyboard.press("Delete")
     page.locator("[data-point='12']").wait_for(state="detached")

@@ -70,26 +70,26 @@ export function hear<D>(event: string, listener: (data: D) => void): () => void 
 
 /**
  * A stream of requests of one method, at most one in flight: of those that come meanwhile only the last is sent. So a
- * drag is as fluid as the library is quick, and nothing queues up.
+ * drag is as fluid as the library is quick, and nothing queues up. What is given as `note` comes back with the answer.
  */
-export function stream<R>(method: string, answer: (result: R) => void, failed: (error: Error) => void) {
+export function stream<R, N = undefined>(method: string, answer: (result: R, note: N) => void, failed: (error: Error) => void) {
   let busy = false;
-  let next: object | undefined;
+  let next: { params: object; note: N } | undefined;
   const pump = async (): Promise<void> => {
     busy = true;
     while (next !== undefined) {
-      const params = next;
+      const { params, note } = next;
       next = undefined;
       try {
-        answer(await call<R>(method, params));
+        answer(await call<R>(method, params), note);
       } catch (error) {
         failed(error as Error);
       }
     }
     busy = false;
   };
-  return (params: object): void => {
-    next = params;
+  return (params: object, ...[note]: N extends undefined ? [] : [N]): void => {
+    next = { params, note: note as N };
     if (!busy) void pump();
   };
 }

@@ -1,11 +1,12 @@
 // Playground: points in the plane, a line per class, the loss of every point, and optimizers that walk.
 import { signal, useSignalEffect } from "@preact/signals";
+import { Component } from "preact";
 import { ClassMark } from "../classes";
 import { Landscape } from "../playground/landscape";
 import { type Loss, type Penalty, SET_TITLES, SETS } from "../playground/names";
 import { Plot } from "../playground/plot";
 import {
-  advance, b, endWalk, failure, K, type Method, points, resetWalk, run, running, seen, selected, setClass, setWeights, state, takeSet,
+  advance, b, endWalk, failure, K, type Method, type Point, points, resetWalk, run, running, seen, seenPoints, selected, setClass, setWeights, state, takeSet,
   W, walked, watch,
 } from "../playground/state";
 import { Tools } from "../playground/tools";
@@ -81,7 +82,7 @@ function Total() {
         <span><b data-value="R">{fixed(look?.R, 3)}</b><small>R(W)</small></span>
       </p>
       <p class="muted small">
-        {shown((look?.accuracy ?? 0) * 100, 3)}% of {points.value.length} points classified correctly; norm of the gradient {shown(look?.gradient_norm, 3)}.
+        {shown((look?.accuracy ?? 0) * 100, 3)}% of {seenPoints.value.length} points classified correctly; norm of the gradient {shown(look?.gradient_norm, 3)}.
       </p>
       <Choice label="loss" value={state.loss} choices={LOSSES} />
       <small><Formula>{LOSS_FORMULAS[state.loss.value]}</Formula></small>
@@ -220,7 +221,8 @@ function Optimizer() {
 
 function Table() {
   const look = seen.value;
-  const fits = look && look.scores.length === points.value.length && look.scores[0]?.length === K.value;
+  // the points that the scores belong to: while one is dragged, those of a moment ago
+  const of = seenPoints.value;
   return (
     <Panel title="Every point" name="points-panel" help={<>margin: <Formula>{"s_y − max_{j ≠ y} s_j"}</Formula>, above 0 where the point is classified correctly. Press a row to choose its point.</>}>
       <div class="scroll tall" tabindex={0} role="region" aria-label="table of the points">
@@ -228,30 +230,60 @@ function Table() {
           <thead>
             <tr>
               <th>point</th><th>class y</th><th><Formula>x_1</Formula></th><th><Formula>x_2</Formula></th>
-              {W.value.map((_, k) => <th><Formula>{`s_${k}`}</Formula></th>)}
+              {look?.scores[0]?.map((_, k) => <th><Formula>{`s_${k}`}</Formula></th>)}
               <th>margin</th><th>loss <Formula>L_i</Formula></th><th>says</th>
             </tr>
           </thead>
           <tbody>
-            {fits && points.value.map((p, i) => (
-              <tr class={i === selected.value ? "chosen" : ""} onClick={() => { selected.value = i; }}>
-                <th scope="row">{i + 1}</th>
-                <td><ClassMark k={p.label} /> {p.label}</td>
-                <td>{fixed(p.x)}</td><td>{fixed(p.y)}</td>
-                {look.scores[i]!.map((s) => <td>{fixed(s)}</td>)}
-                <td>{fixed(look.margins[i])}</td>
-                <td><b>{fixed(look.losses[i], 3)}</b></td>
-                <td>{look.predicted[i] === p.label ? "✓" : "✗"} {look.predicted[i]}</td>
-              </tr>
+            {look && of.map((point, i) => (
+              <Row
+                key={i} i={i} point={point} scores={look.scores[i]!} margin={look.margins[i]!} loss={look.losses[i]!}
+                predicted={look.predicted[i]!} chosen={i === selected.value}
+              />
             ))}
           </tbody>
           <tfoot>
             <tr>
-              <th scope="row">mean</th><td colSpan={4 + K.value} /><td>{fixed(look?.data_loss, 3)}</td><td />
+              <th scope="row">mean</th><td colSpan={4 + (look?.scores[0]?.length ?? 0)} /><td>{fixed(look?.data_loss, 3)}</td><td />
             </tr>
           </tfoot>
         </table>
       </div>
     </Panel>
   );
+}
+
+interface RowProps {
+  i: number;
+  point: Point;
+  scores: number[];
+  margin: number;
+  loss: number;
+  predicted: number;
+  chosen: boolean;
+}
+
+/** A row; it is drawn again when one of its numbers has changed. */
+class Row extends Component<RowProps> {
+  override shouldComponentUpdate(next: RowProps): boolean {
+    const before = this.props;
+    return (
+      next.point !== before.point || next.margin !== before.margin || next.loss !== before.loss || next.chosen !== before.chosen ||
+      next.predicted !== before.predicted || next.scores.length !== before.scores.length || next.scores.some((s, k) => s !== before.scores[k])
+    );
+  }
+
+  render({ i, point, scores, margin, loss, predicted, chosen }: RowProps) {
+    return (
+      <tr class={chosen ? "chosen" : ""} onClick={() => { selected.value = i; }}>
+        <th scope="row">{i + 1}</th>
+        <td><ClassMark k={point.label} /> {point.label}</td>
+        <td>{fixed(point.x)}</td><td>{fixed(point.y)}</td>
+        {scores.map((s) => <td>{fixed(s)}</td>)}
+        <td>{fixed(margin)}</td>
+        <td><b>{fixed(loss, 3)}</b></td>
+        <td>{predicted === point.label ? "✓" : "✗"} {predicted}</td>
+      </tr>
+    );
+  }
 }

@@ -90,6 +90,8 @@ const about = signal<Description | null>(null);
 const reading = signal(false);
 const failure = signal("");
 const sourceFailure = signal("");
+/** Of the last upload: not for the description of another source, which may come later, to take away. */
+const uploadFailure = signal("");
 const runsFailure = signal("");
 const upload = signal<number | null>(null);
 const over = signal(false);
@@ -210,9 +212,9 @@ function start(): void {
 
 function take(file: File | undefined): void {
   if (!file) return;
-  sourceFailure.value = "";
+  uploadFailure.value = "";
   if (mostBytes.peek() && file.size > mostBytes.peek()) {
-    sourceFailure.value = `${file.name} has ${Math.round(file.size / 2 ** 20)} MiB; the lab takes up to ${mostBytes.peek() / 2 ** 20}. Name it on the command line: linprobe lab ${file.name}`;
+    uploadFailure.value = `${file.name} has ${Math.round(file.size / 2 ** 20)} MiB; the lab takes up to ${mostBytes.peek() / 2 ** 20}. Name it on the command line: linprobe lab ${file.name}`;
     return;
   }
   upload.value = 0;
@@ -234,7 +236,7 @@ function take(file: File | undefined): void {
         // Photos of many sizes, or large ones, are resized: a linear map of millions of pixels learns noise.
         if (found && (!found.one_size || (found.size && Math.max(...found.size) > 128))) state.size.value = "32";
       });
-    } else sourceFailure.value = answer?.error ?? "the upload failed; is linprobe lab still running?";
+    } else uploadFailure.value = answer?.error ?? "the upload failed; is linprobe lab still running?";
   };
   request.send(file);
 }
@@ -305,6 +307,7 @@ function SourcePanel() {
         />
         {upload.value !== null && <progress value={upload.value} max={1} aria-label="upload" />}
       </div>
+      <Failure message={uploadFailure} />
       <Failure message={sourceFailure} />
       {reading.value && !found && <p class="muted" role="status">reading ...</p>}
       {found && (

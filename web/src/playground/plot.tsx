@@ -1,14 +1,15 @@
 // The plane: regions on a canvas, lines and points in SVG above it; all of them can be dragged, or moved by keys.
-import { useComputed, useSignalEffect } from "@preact/signals";
+import { computed, useComputed, useSignalEffect } from "@preact/signals";
+import { Component } from "preact";
 import { useRef } from "preact/hooks";
-import { classColor, classShape } from "../classes";
+import { CLASS_COLORS, classColor, classShape } from "../classes";
 import { unpacked } from "../socket";
 import { theme } from "../theme";
 import { ticksOf } from "../ui/chart";
 import { shown } from "../ui/controls";
 import { useWidth } from "../ui/size";
 import {
-  addPoint, b, deletePoint, dragging, half, K, movePoint, points, relabel, seen, selected, setClass, state, W, walked,
+  addPoint, b, deletePoint, dragging, half, movePoint, type Point, points, relabel, seen, selected, setClass, state, W, walked,
 } from "./state";
 import { adding, newLabel } from "./tools";
 
@@ -62,8 +63,13 @@ export function Plot() {
 
   useSignalEffect(() => paint(canvas.current));
 
+  // Asked once for each press: within a drag the question would have the browser lay out the page at every move.
+  const where = useRef<DOMRect | undefined>(undefined);
+  const press = (event: Event & { currentTarget: SVGSVGElement }) => {
+    where.current = event.currentTarget.getBoundingClientRect();
+  };
   const place = (event: PointerEvent | MouseEvent): [number, number] => {
-    const rect = box.current!.querySelector("svg")!.getBoundingClientRect();
+    const rect = where.current!;
     return [((event.clientX - rect.left) / rect.width) * 2 * limit - limit, limit - ((event.clientY - rect.top) / rect.height) * 2 * limit];
   };
 
@@ -83,7 +89,7 @@ export function Plot() {
         <canvas ref={canvas} width={1} height={1} aria-hidden="true" />
         <svg
           width={size} height={size} viewBox={`0 0 ${size} ${size}`} role="group" aria-label="the plane, with points and lines"
-          class={adding.value ? "adding" : ""}
+          class={adding.value ? "adding" : ""} onPointerDownCapture={press}
           onDblClick={(event) => {
             const [x, y] = place(event);
             addPoint(x, y, newLabel.value);
@@ -104,41 +110,74 @@ export function Plot() {
           ))}
           {lines.map((line, k) => <ClassLine part="line" k={k} line={line} px={px} py={py} place={place} limit={limit} />)}
           {points.value.map((p, i) => (
-            <g
-              key={i}
-              class={`point ${wrong.value.has(i) ? "wrong" : ""} ${i === selected.value ? "chosen" : ""}`}
-              transform={`translate(${px(p.x).toFixed(1)} ${py(p.y).toFixed(1)})`}
-              tabindex={i === selected.value ? 0 : -1} role="button" data-point={i}
-              aria-label={`point ${i + 1} of ${points.value.length}, class ${p.label}, x ${shown(p.x, 3)}, y ${shown(p.y, 3)}${wrong.value.has(i) ? ", classified wrong" : ""}`}
-              onFocus={() => { selected.value = i; }}
-              onKeyDown={(event) => pointKey(event, i)}
-              onPointerDown={(event) => {
-                event.preventDefault();
-                event.stopPropagation();
-                event.currentTarget.focus({ preventScroll: true });
-                selected.value = i;
-                event.currentTarget.setPointerCapture(event.pointerId);
-                dragging.value = true;
-              }}
-              onPointerMove={(event) => {
-                if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
-                const [x, y] = place(event);
-                movePoint(i, x, y);
-              }}
-              onPointerUp={() => { dragging.value = false; }}
-              onClick={(event) => event.stopPropagation()}
-              onDblClick={(event) => event.stopPropagation()}
-            >
-              <circle class="halo" r="11" />
-              {batch.has(i) && <circle class="batch" r="9.5" />}
-              <path d={classShape(p.label)} fill={classColor(p.label)} />
-            </g>
+            <Mark
+              key={i} i={i} n={points.value.length} point={p} left={px(p.x)} top={py(p.y)} wrong={wrong.value.has(i)}
+              chosen={i === selected.value} batch={batch.has(i)} place={place}
+            />
           ))}
           {lines.map((line, k) => <ClassLine part="handles" k={k} line={line} px={px} py={py} place={place} limit={limit} />)}
         </svg>
       </div>
     </div>
   );
+}
+
+interface MarkProps {
+  i: number;
+  n: number;
+  point: Point;
+  left: number;
+  top: number;
+  wrong: boolean;
+  chosen: boolean;
+  batch: boolean;
+  place: (event: PointerEvent) => [number, number];
+}
+
+/** A point; only the one that changes is drawn again while it is dragged. */
+class Mark extends Component<MarkProps> {
+  override shouldComponentUpdate(next: MarkProps): boolean {
+    const before = this.props;
+    return (
+      next.point !== before.point || next.left !== before.left || next.top !== before.top || next.wrong !== before.wrong ||
+      next.chosen !== before.chosen || next.batch !== before.batch || next.i !== before.i || next.n !== before.n
+    );
+  }
+
+  /** The place of an event in the plane, by the size that the plane has now. */
+  move = (event: PointerEvent & { currentTarget: SVGGElement }) => {
+    if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
+    const [x, y] = this.props.place(event);
+    movePoint(this.props.i, x, y);
+  };
+
+  render({ i, n, point, left, top, wrong, chosen, batch }: MarkProps) {
+    return (
+      <g
+        class={`point ${wrong ? "wrong" : ""} ${chosen ? "chosen" : ""}`} transform={`translate(${left.toFixed(1)} ${top.toFixed(1)})`}
+        tabindex={chosen ? 0 : -1} role="button" data-point={i}
+        aria-label={`point ${i + 1} of ${n}, class ${point.label}, x ${shown(point.x, 3)}, y ${shown(point.y, 3)}${wrong ? ", classified wrong" : ""}`}
+        onFocus={() => { selected.value = i; }}
+        onKeyDown={(event) => pointKey(event, i)}
+        onPointerDown={(event) => {
+          event.preventDefault();
+          event.stopPropagation();
+          event.currentTarget.focus({ preventScroll: true });
+          selected.value = i;
+          event.currentTarget.setPointerCapture(event.pointerId);
+          dragging.value = true;
+        }}
+        onPointerMove={this.move}
+        onPointerUp={() => { dragging.value = false; }}
+        onClick={(event) => event.stopPropagation()}
+        onDblClick={(event) => event.stopPropagation()}
+      >
+        <circle class="halo" r="11" />
+        {batch && <circle class="batch" r="9.5" />}
+        <path d={classShape(point.label)} fill={classColor(point.label)} />
+      </g>
+    );
+  }
 }
 
 const focusPoint = (i: number) => {
@@ -276,10 +315,17 @@ function ClassLine({ part, k, line, px, py, place, limit }: ClassLineProps) {
   );
 }
 
-function rgb(k: number): [number, number, number] {
-  const hex = getComputedStyle(document.documentElement).getPropertyValue(`--class-${k}`).trim();
-  return [1, 3, 5].map((i) => Number.parseInt(hex.slice(i, i + 2), 16)) as [number, number, number];
-}
+type Rgb = [number, number, number];
+
+/** The classes' colours of the theme, read once for each: it makes the browser work out the style of the page. */
+const tints = computed((): Rgb[] => {
+  void theme.value;
+  const style = getComputedStyle(document.documentElement);
+  return CLASS_COLORS.map((_, k) => {
+    const hex = style.getPropertyValue(`--class-${k}`).trim();
+    return [1, 3, 5].map((i) => Number.parseInt(hex.slice(i, i + 2), 16)) as Rgb;
+  });
+});
 
 /** Regions as a tint; in "both" the places where the neighbours say another class are striped with its colour. */
 function paint(canvas: HTMLCanvasElement | null): void {
@@ -293,7 +339,7 @@ function paint(canvas: HTMLCanvasElement | null): void {
     context.clearRect(0, 0, canvas.width, canvas.height);
     return;
   }
-  const colors = Array.from({ length: Math.max(K.value, 6) }, (_, k) => rgb(k));
+  const colors = tints.value;
   const over = mode === "both" ? look.neighbors : undefined;
   const cells = unpacked(base);
   const above = over && unpacked(over);

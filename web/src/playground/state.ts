@@ -182,13 +182,16 @@ const problem = computed(() => ({
   reg: state.reg.value,
 }));
 
-/** What was seen last, and of which points and weights: while a drag runs it is a moment behind. */
+/** What was seen last, while a drag runs a moment ago, */
 export const seen = signal<Look | undefined>(undefined);
-const ask = stream<Look>(
+/** and the points that it was seen of. */
+export const seenPoints = signal<Point[]>([]);
+const ask = stream<Look, Point[]>(
   "playground.look",
-  (result) => {
+  (result, of) => {
     batch(() => {
       seen.value = result;
+      seenPoints.value = of;
       failure.value = "";
     });
   },
@@ -203,7 +206,7 @@ export function watch(): void {
   void connections.value;
   if (points.value.length < 1) return;
   const limit = half.value;
-  ask({
+  const params = {
     ...problem.value,
     W: W.value,
     b: b.value,
@@ -214,7 +217,8 @@ export function watch(): void {
         neighbors: { k: Math.min(state.neighbors.value, points.value.length), metric: "l2" },
       }),
     }),
-  });
+  };
+  ask(params, points.value);
 }
 
 // ---- walks of the optimizers ----
@@ -348,12 +352,10 @@ export async function run(): Promise<void> {
   running.value = false;
 }
 
-// What a walk was computed on: when it changes, the walk is over.
-let walkedOn = "";
+// When what a walk was computed on changes, the walk is over.
 effect(() => {
-  const now = JSON.stringify(problem.value);
-  if (walkedOn !== "" && now !== walkedOn && walked.peek()) endWalk();
-  walkedOn = now;
+  void problem.value;
+  if (walked.peek()) endWalk();
 });
 
 export interface Surface {
