@@ -23,10 +23,10 @@ from linprobe.explain.picture import (
 )
 from linprobe.explain.seen import checked_names, checked_weights
 from linprobe.features.base import FeatureMap
-from linprobe.features.halved import HalvedMap
 from linprobe.features.intensity import IntensityMap
 from linprobe.features.joined import JoinedMap
 from linprobe.features.mirrored import MirroredMap
+from linprobe.features.wrapped import WrappedMap
 from linprobe.scores import fold
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _parts(features: FeatureMap | None, W: Weights) -> list[tuple[FeatureMap, We
             ends = np.cumsum([part.n_features for part in maps])[:-1]
             pairs = zip(maps, np.split(W, ends, axis=1), strict=True)
             return [found for part, columns in pairs for found in _parts(part, columns)]
-        case MirroredMap(inner=inner) | HalvedMap(inner=inner):
+        case WrappedMap(inner=inner):
             return _parts(inner, W)
         case _:
             return [(features, W)]
