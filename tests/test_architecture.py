@@ -41,8 +41,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "challenges": BASE | {"data"},
     "explain": FITTED,
     "runs": FITTED | {"challenges"},
+    "report": FITTED | {"challenges", "explain", "runs"},
     "lab": FITTED | {"challenges", "explain", "runs"},
-    "cli": FITTED | {"challenges", "explain", "runs", "lab"},
+    "cli": FITTED | {"challenges", "explain", "lab", "report", "runs"},
 }
 """A room, and what it may import: rooms, or single modules of a room. Each room may import itself."""
 
@@ -60,12 +61,13 @@ HEAVY = {
     "pandas": set(),
     "polars": set(),
     "matplotlib": {"explain"},
-    "jinja2": set(),
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
     "starlette": {"lab"},
     "uvicorn": {"lab"},
     "websockets": {"lab"},
     "pyarrow": {"data.parquet"},
-    "PIL": {"data", "features.onnx", "challenges.sheet"},
+    "PIL": {"data", "features.onnx", "challenges.sheet", "lab.uploads"},
     "onnx": {"features.onnx"},
     "onnxruntime": {"features.onnx"},
     "simplejpeg": {"data"},

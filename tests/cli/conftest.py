@@ -41,10 +41,15 @@ Call = Callable[..., Answer]
 
 @pytest.fixture
 def linprobe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """`linprobe(*arguments)` in a fresh folder, as the installed program would run it."""
+    """`linprobe(*arguments)` in a fresh folder, as the installed program would run it.
+
+    Trainings leave no report, which takes a second to draw, unless `report=True` is given.
+    """
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: object) -> Answer:
+    def call(*arguments: object, report: bool = False) -> Answer:
+        if arguments[:1] in (("train",), ("sweep",)) and not report:
+            arguments = (*arguments, "--no-report")
         result = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="linprobe")
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return Answer(result.exit_code, result.stdout, result.stderr)

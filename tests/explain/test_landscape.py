@@ -50,7 +50,7 @@ def test_a_cut_in_blocks_of_images_is_the_same(monkeypatch):
     objective = problem()
     plane = any_plane(objective)
     whole = loss_slice(objective, plane, (-1, -1), (1, 1), 3)
-    monkeypatch.setattr("linprobe.explain.landscape.SCORES_AT_ONCE", 21)
+    monkeypatch.setattr("linprobe.explain.landscape.SCORES_AT_ONCE", 63)
     assert_allclose(loss_slice(objective, plane, (-1, -1), (1, 1), 3).values, whole.values, rtol=1e-13)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from linprobe.explain.picture import (
     INK,
     Picture,
     class_style,
+    coarser,
     drawing,
     label_text,
     shown,
@@ -118,3 +120,28 @@ def test_large_pictures_are_shown_smaller_by_means():
     small = shown(image, side=100)
     assert small.shape == (2, 100, 3)
     assert (small == 50).all()
+
+
+def test_a_coarser_map_has_means_of_squares():
+    values = np.arange(35.0).reshape(5, 7)
+    assert (coarser(values, 7) == values).all()
+    assert coarser(values, 4).tolist() == [[values[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean() for j in range(3)]
+                                           for i in range(2)]  # fmt: skip
+    assert coarser(values[:2], 2).shape == (1, 1)
+    assert coarser(np.ones((9, 1, 3)), 4).shape == (3, 1, 3)
+
+
+def test_threads_draw_one_after_the_other_and_leave_the_settings_as_they_were():
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+
+    def draw(k):
+        with drawing(2.0, 1.0) as figure:
+            figure.subplots().plot([0, k], [1, 0])
+        return Picture(figure, "").svg()
+
+    expected = [draw(k) for k in range(8)]
+    with ThreadPoolExecutor(4) as workers:
+        assert list(workers.map(draw, range(8))) == expected
+    assert dict(matplotlib.rcParams) == before

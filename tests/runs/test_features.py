@@ -19,7 +19,7 @@ from linprobe.features.parse import feature_map
 from linprobe.runs import features as features_module
 from linprobe.runs.challenges import challenge_source
 from linprobe.runs.evaluation import evaluate_source
-from linprobe.runs.features import map_dataset
+from linprobe.runs.features import kept_features, map_dataset
 from linprobe.runs.prediction import predict_pictures
 from linprobe.runs.sweep import SweepSettings, sweep
 from linprobe.runs.train import TrainSettings, resume, train
@@ -166,3 +166,14 @@ def test_the_challenges_are_met_by_nearest_neighbours():
         challenge_source(Path("knn:3"), "planar:shell")
     with pytest.raises(ParameterError, match="k = 0"):
         challenge_source(Path("knn:0"), "digits")
+
+
+def test_features_that_a_run_has_kept_are_found_by_the_map_in_its_model(tmp_path: Path):
+    run = train(settings(feature_options={**PATCHES, "mirror": True}), out=tmp_path / "run")
+    dataset, features = open_dataset("digits"), load_model(run.path).features_
+    found = kept_features(dataset, features)
+    split = train_validation_test(found)
+    assert split.test.n_images == run.metrics["n_test"]
+    picked = dataset.train.images[train_validation_test(dataset).test.rows[:5]]
+    assert_array_equal(split.test.X[split.test.rows[:5]], features.transform(picked).astype(np.float16))
+    assert kept_features(dataset, feature_map("hog").fit(dataset.train.images, 0)) is None

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from linprobe.classifiers.model_file import load_model
+from linprobe.data.base import open_dataset
+from linprobe.data.splits import split_dataset
 from linprobe.errors import ParameterError, RunError
 from linprobe.runs.folder import RunFolder
 from linprobe.runs.sweep import SweepSettings, resume_sweep, sweep
@@ -53,8 +55,31 @@ def test_folds_choose_too_and_each_leaves_its_part(tmp_path):
         "part-1.json",
         "part-2.json",
         "part-3.json",
+        "path.safetensors",
         "settings.json",
     ]
+
+
+def test_the_grid_tells_what_each_member_is_and_its_weights_are_kept(tmp_path):
+    result = sweep(settings(classifier={"penalty": "l1", "tol": 1e-3}), out=tmp_path / "run")
+    path = RunFolder.open(tmp_path / "run").read_path()
+    assert path["regs"].tolist() == list(REGS)
+    assert path["W"].shape == (len(REGS), 10, 64)
+    parts = split_dataset(open_dataset("digits"), validation=0.1)
+    train = parts.train
+    for row, W, b in zip(result.metrics["grid"], path["W"], path["b"], strict=True):
+        assert row["norm"] == pytest.approx(float(np.linalg.norm(W)), rel=1e-5)
+        assert row["zeros"] == (W == 0).mean()
+        X = (train.X[train.rows] - train.X[train.rows].mean(axis=0)) / 255.0
+        hits = (X @ W.T + b).argmax(axis=1) == train.y
+        assert row["train_accuracy"] == pytest.approx(hits.mean(), abs=2e-3)
+    assert result.metrics["grid"][-1]["zeros"] > result.metrics["grid"][0]["zeros"] > 0
+
+
+def test_weights_too_many_to_keep_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("linprobe.runs.sweep.PATH_NUMBERS", len(REGS) * 640 - 1)
+    sweep(settings(), out=tmp_path / "run")
+    assert RunFolder.open(tmp_path / "run").read_path() is None
 
 
 @pytest.mark.parametrize("loss", ["softmax", "hinge"])

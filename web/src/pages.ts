@@ -12,4 +12,6 @@ export const PAGES: readonly PageEntry[] = [
   { name: "playground", title: "Playground", load: () => import("./pages/playground") },
   { name: "scores", title: "Scores to loss", load: () => import("./pages/scores") },
   { name: "gradient", title: "Gradient check", load: () => import("./pages/gradient") },
+  { name: "train", title: "Train", load: () => import("./pages/train") },
+  { name: "inspect", title: "Inspect", load: () => import("./pages/inspect") },
 ];

@@ -52,6 +52,10 @@ class PartScores:
         accuracies, losses: (L,) on the images left out: share classified correctly, mean of L_i.
         certificates, statuses: of the L members, on the images they were trained on.
         passes, seconds: of all of them together.
+        train_accuracies: (L,) share of the images trained on that is classified correctly.
+        norms: (L,) sqrt(sum W²), without the bias.
+        zeros: (L,) share of the weights that are exactly 0.
+        weights: W (K, D) and b (K,) of each member, if they were to be kept.
     """
 
     accuracies: tuple[float, ...]
@@ -60,6 +64,10 @@ class PartScores:
     statuses: tuple[Status, ...]
     passes: float
     seconds: float
+    train_accuracies: tuple[float, ...]
+    norms: tuple[float, ...]
+    zeros: tuple[float, ...]
+    weights: tuple[tuple[Floats, Floats], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,11 +124,12 @@ class Selector(Generic[AnyModel]):
         self.classifier, self.images, self.regs, self.callback = classifier, images, tuple(regs), callback
         self._whole: tuple[AnyModel, Objective, SecondMoment | ExactMoment] | None = None
 
-    def part(self, train: npt.NDArray[np.int64] | None, held_out: Rows) -> PartScores:
+    def part(self, train: npt.NDArray[np.int64] | None, held_out: Rows, keep: bool = False) -> PartScores:
         """The grid solved on the images at positions `train`, judged by all the others; None: on all, by images beside.
 
         Args:
             held_out: the images that judge.
+            keep: whether the weights of the members are kept.
         """
         moment: SecondMoment | ExactMoment | None
         if train is None:
@@ -139,6 +148,10 @@ class Selector(Generic[AnyModel]):
             tuple(solution.status for solution in path.solutions),
             path.passes,
             path.seconds,
+            tuple(solution.history[-1]["train_accuracy"] for solution in path.solutions),
+            tuple(float(np.sqrt(np.square(solution.W).sum())) for solution in path.solutions),
+            tuple(float((solution.W == 0.0).mean()) for solution in path.solutions),
+            tuple((solution.W, solution.b) for solution in path.solutions) if keep else (),
         )
 
     def refit(self, reg: float) -> AnyModel:

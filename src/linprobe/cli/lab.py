@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from linprobe.cli.options import debug
@@ -27,8 +29,16 @@ NEEDED = ("starlette", "uvicorn", "websockets")
     metavar="H",
     help="Address it listens on. One that other machines can reach is guarded by a token.",
 )
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    metavar="FOLDER",
+    help="The folder of runs: those in it are listed, new ones are made there.",
+)
 @debug
-def lab(sources: tuple[str, ...], port: int, host: str) -> None:
+def lab(sources: tuple[str, ...], port: int, host: str, runs: Path) -> None:
     """Serve the lab: points, scores, gradients, training and inspection in the browser, computed by linprobe.
 
     Each SOURCE can be trained on. The lab listens on this machine alone, unless --host says otherwise: then the address
@@ -44,10 +54,17 @@ def lab(sources: tuple[str, ...], port: int, host: str) -> None:
     from linprobe.lab.server import make_app, open_port, serve
 
     token = None if is_loopback(host) else new_token()
-    shared = Lab(sources)
+    shared = Lab(sources, runs, _write_report)
     app = make_app(shared, host=host, token=token)
     listening = open_port(host, port)
     at = f"[{host}]" if ":" in host else host
     address = f"http://{at}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
     click.echo(f"the lab is at {address} - Ctrl-C ends it")
     serve(app, listening, shared)
+
+
+def _write_report(run: Path, cache: bool) -> Path:
+    """The report of a finished run, in its folder."""
+    from linprobe.report.page import write_report
+
+    return write_report([run], cache=cache)

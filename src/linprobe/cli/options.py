@@ -132,7 +132,7 @@ REG = click.option(
     metavar="F",
     help="Weight of the penalty, lambda.",
 )
-WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet")
+WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet", "report")
 """Parameters that may be given with --resume: the result does not depend on them."""
 
 
@@ -301,6 +301,14 @@ def run_options(what: str) -> Callable[[Command], Command]:
     options = (
         click.option("--quiet", is_flag=True, help="Show no progress."),
         json_output,
+        click.option(
+            "--no-report",
+            "report",
+            is_flag=True,
+            flag_value=False,
+            default=True,
+            help="Write no report.html at the end; `linprobe report RUN` writes it later.",
+        ),
         click.option(
             "--resume",
             type=click.Path(path_type=Path),

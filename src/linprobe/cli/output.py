@@ -16,11 +16,23 @@ import click
 from linprobe.plain import plain
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
     from linprobe.data.base import ProgressCallback
 
-__all__ = ["number", "print_facts", "print_json", "print_table", "progress", "say", "share", "trained_on"]
+__all__ = [
+    "number",
+    "print_facts",
+    "print_json",
+    "print_table",
+    "progress",
+    "say",
+    "share",
+    "trained_on",
+    "write_page",
+]
 
 Row: TypeAlias = Sequence[str]
 
@@ -113,3 +125,26 @@ def trained_on(metrics: dict[str, Any]) -> str:
     shape = metrics["image_shape"]
     of = f" of {'x'.join(map(str, shape))}" if shape else ""
     return f"{metrics['source']}: {metrics['n_train']} training images{of}, {metrics['n_classes']} classes"
+
+
+def write_page(run: Path, options: Mapping[str, Any]) -> None:
+    """Write the report of a finished run, and say where it is, unless the options say otherwise.
+
+    Whatever goes wrong is a warning: the training is done, and its files are there.
+
+    Args:
+        run: the run folder.
+        options: of the command: report, as_json, cache, threads.
+    """
+    if not options["report"]:
+        return
+    try:
+        from linprobe.report.page import write_report
+
+        path = write_report([run], cache=options["cache"], n_threads=options["threads"])
+    except (Exception, KeyboardInterrupt) as error:  # a bug in drawing, too, is no training that failed
+        reason = " ".join(str(error).split()) or type(error).__name__
+        say(f"warning: no report was written ({reason}); the run is complete, try: linprobe report {run}")
+        return
+    if not options["as_json"]:
+        print_facts({"report": str(path)})

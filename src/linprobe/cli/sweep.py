@@ -76,7 +76,7 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
     All values are solved together in shared passes over the images, each to a proven gap. The one that does best
     on held-out images is fitted to all training images, and the test split is touched once, at the end.
     """
-    from linprobe.cli.output import print_json, say
+    from linprobe.cli.output import print_json, say, write_page
 
     result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
     for line in _warnings(result.metrics):
@@ -85,6 +85,7 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
         print_json(result.metrics)
     else:
         _show(result)
+    write_page(result.path, options)
 
 
 def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:

@@ -135,7 +135,7 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     .tar[.gz], CIFAR, IDX (MNIST), embeddings in .npz, .npy or .parquet files, or one of the built-in sets: digits,
     planar:shell, ...
     """
-    from linprobe.cli.output import print_json, say
+    from linprobe.cli.output import print_json, say, write_page
 
     result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
     if result.metrics["status"] in WARNED:
@@ -144,6 +144,7 @@ def train(ctx: click.Context, /, **options: Any) -> None:
         print_json(result.metrics)
     else:
         _show(result)
+    write_page(result.path, options)
 
 
 def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:

@@ -38,6 +38,9 @@ Weights: TypeAlias = tuple[Floats, Floats]
 MARGIN = 0.15
 """Room around the walks, as a share of what they span."""
 
+PANEL = 3.5
+"""Width of a panel with its labels, in inches."""
+
 LEVELS = 12
 """Contour lines."""
 
@@ -198,14 +201,15 @@ def loss_slice(
     values = np.zeros((height, width))
     shares, labels = objective.shares(), objective.examples.y
     parts = (plane.center, *plane.directions)
-    block = max(1, SCORES_AT_ONCE // objective.n_classes)
+    block = max(1, SCORES_AT_ONCE // (objective.n_classes * width))
     for start in range(0, objective.n_images, block):
         rows = np.arange(start, min(start + block, objective.n_images))
         center, first, second = (objective.engine.scores(W, b, rows, precise=True) for W, b in parts)
+        again = np.tile(labels[rows], width)
         for i, up in enumerate(y):
-            on_row = center + up * second
-            for j, right in enumerate(x):
-                values[i, j] += shares[rows] @ objective.loss.value(on_row + right * first, labels[rows])
+            on_row = (center + up * second) + x[:, None, None] * first
+            losses = objective.loss.value(on_row.reshape(-1, objective.n_classes), again)
+            values[i] += losses.reshape(width, -1) @ shares[rows]
     for i, up in enumerate(y):
         for j, right in enumerate(x):
             values[i, j] += objective.penalty_value(plane.at(right, up)[0])
@@ -250,9 +254,14 @@ def landscape_picture(cut: LossSlice, walks: Mapping[str, Walk]) -> Picture:
     if not np.isfinite(cut.values).all():
         raise ParameterError("the cut holds NaN or infinity; cut closer to the optimum.")
     levels = _levels(cut.values)
-    height = min(5.0, max(2.6, 3.0 * float(np.ptp(cut.y)) / float(np.ptp(cut.x)))) + 0.5
-    with drawing(3.3 * len(walks) + 0.3, height) as figure:
+    side = PANEL - 0.62
+    panel = min(4.5, max(2.0, side * float(np.ptp(cut.y)) / float(np.ptp(cut.x))))
+    width, height = PANEL * len(walks) + 0.1, panel + 0.85
+    with drawing(width, height, arranged=False) as figure:
         panels = figure.subplots(1, len(walks), sharex=True, sharey=True, squeeze=False)[0]
+        figure.subplots_adjust(
+            left=0.6 / width, right=1.0 - 0.1 / width, bottom=0.5 / height, top=1.0 - 0.35 / height, wspace=0.62 / side
+        )
         for axes, (name, taken) in zip(panels, walks.items(), strict=True):
             _draw_panel(axes, cut, levels, taken)
             axes.set_title(f"{label_text(name)}: {taken.objectives[-1]:.4f}, {taken.solution.passes:.0f} passes")

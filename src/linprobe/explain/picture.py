@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ from linprobe.errors import OutputError, ParameterError
 from linprobe.files import write_whole
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure, SubFigure
 
 __all__ = [
     "CLASS_COLORS",
@@ -29,10 +32,14 @@ __all__ = [
     "ON_LIGHT",
     "PAPER",
     "Picture",
+    "class_grid",
     "class_style",
+    "coarser",
     "drawing",
+    "grid_columns",
     "label_text",
     "shown",
+    "signed_bar",
     "symmetric_limit",
 ]
 
@@ -55,6 +62,9 @@ CLASS_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
 """Shapes of classes, so that no colour is needed to tell them apart."""
 DIVERGING = "RdBu"
 """Colour map of signed numbers, centred on 0: red is negative, blue is positive; told apart by all common eyes."""
+
+_ONE_AT_A_TIME = threading.RLock()
+"""matplotlib's settings belong to the process: two threads that draw would give each other theirs."""
 
 # Named in the SVG as CSS variables with these defaults: a page that sets them draws its pictures in its own colours.
 _THEMED = {"ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER}
@@ -110,7 +120,7 @@ class Picture:
 
         Ink, muted ink, grid and paper are the CSS variables --ink, --muted, --grid and --paper where the page has them.
         """
-        text = self._saved("svg", metadata={"Date": None}).decode()
+        text = self._saved("svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))).decode()
         text = text[text.index("<svg") :]
         for name, color in _THEMED.items():
             text = text.replace(f": {color}", f": var(--{name}, {color})")
@@ -150,7 +160,7 @@ class Picture:
         import matplotlib
 
         buffer = io.BytesIO()
-        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        with _ONE_AT_A_TIME, matplotlib.rc_context(_STYLE), warnings.catch_warnings():
             # of a class name in a script that the font lacks: an SVG is set in the fonts of the page, a PNG shows boxes
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             self.figure.savefig(buffer, format=kind, **options)
@@ -158,17 +168,21 @@ class Picture:
 
 
 @contextmanager
-def drawing(width: float = 6.4, height: float = 3.6) -> Iterator[Figure]:
-    """An empty figure in the house's look, to be drawn on inside the `with`; nothing global is touched.
+def drawing(width: float = 6.4, height: float = 3.6, *, arranged: bool = True) -> Iterator[Figure]:
+    """An empty figure in the house's look, to be drawn on inside the `with`, by one thread at a time.
+
+    Nothing global is changed when it ends.
 
     Args:
         width, height: in inches.
+        arranged: whether its axes find their places by themselves, so that nothing overlaps; it takes seconds for
+            dozens of axes, and those of `class_grid` have places already.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
-        yield Figure(figsize=(width, height), layout="constrained")
+    with _ONE_AT_A_TIME, matplotlib.rc_context(_STYLE):
+        yield Figure(figsize=(width, height), layout="constrained" if arranged else None)
 
 
 def class_style(k: int) -> tuple[str, str]:
@@ -177,9 +191,65 @@ def class_style(k: int) -> tuple[str, str]:
     return CLASS_COLORS[k % n], CLASS_MARKERS[(k + k // n) % n]
 
 
+def grid_columns(n_classes: int) -> int:
+    """Columns of a grid with a small picture for each class."""
+    return min(n_classes, 5) if n_classes <= 10 else 8 if n_classes <= 40 else 10
+
+
+def class_grid(
+    figure: Figure | SubFigure, class_names: Sequence[object], width: float, height: float, *, right: float = 0.0
+) -> list[Axes]:
+    """Axes for each class, row by row, its name above; without frame, ticks and grid.
+
+    Args:
+        figure: drawn with `arranged=False`.
+        class_names: K names.
+        width, height: of the figure, in inches.
+        right: left free at its right side, in inches.
+    """
+    columns = grid_columns(len(class_names))
+    rows = -(-len(class_names) // columns)
+    longest = {1: 60, 2: 32, 3: 24, 4: 18, 5: 15, 8: 10, 10: 8}[columns]
+    size = 9.0 if columns <= 5 else 7.5
+    title, gap = size / 72 + 0.09, 0.06
+    cell_width, cell_height = (width - right - gap) / columns, (height - gap) / rows
+    grid = []
+    for k, name in enumerate(class_names):
+        row, column = divmod(k, columns)
+        left, bottom = gap + column * cell_width, height - (row + 1) * cell_height
+        axes = figure.add_axes(
+            (left / width, bottom / height, (cell_width - gap) / width, (cell_height - title) / height)
+        )
+        axes.set_axis_off()
+        axes.set_anchor("N")
+        # with y given, matplotlib does not look for ticks to keep clear of, which takes most of its time
+        axes.set_title(label_text(name, longest), loc="center", fontsize=size, pad=3, y=1.0)
+        grid.append(axes)
+    return grid
+
+
+def signed_bar(
+    figure: Figure | SubFigure, drawn: ScalarMappable, limit: float, labels: tuple[str, str], width: float
+) -> None:
+    """The colours of a diverging map from -limit to limit, in the inch that `class_grid` left free at the right.
+
+    Args:
+        drawn: what has the colours.
+        limit: their ends.
+        labels: at the lower and at the upper end.
+        width: of the figure, in inches.
+    """
+    axes = figure.add_axes((1.0 - 0.82 / width, 0.12, 0.1 / width, 0.72))
+    bar = figure.colorbar(drawn, cax=axes, ticks=[-limit, 0.0, limit])
+    bar.set_ticklabels([labels[0], "0", labels[1]])
+    bar.ax.tick_params(length=2)
+    bar.outline.set_visible(False)
+
+
 def label_text(text: object, longest: int = 18) -> str:
     """A class name as it is drawn: on one line, of at most `longest` characters, and never read as a formula."""
     line = " ".join(str(text).split())
+    line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)  # XML has no others
     if len(line) > longest:
         line = line[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
     return line.replace("$", r"\$")
@@ -204,10 +274,21 @@ def shown(image: npt.NDArray[Any], side: int = 96) -> npt.NDArray[np.uint8]:
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.shape[2] != 3:
         pixels = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2)
-    step = -(-max(pixels.shape[:2]) // side)
-    if step > 1:
-        height, width = (max(1, n // step) for n in pixels.shape[:2])
-        cut = pixels[: height * step, : width * step]
-        rows = np.array_split(cut, height, axis=0)
-        pixels = np.stack([[part.mean(axis=(0, 1)) for part in np.array_split(row, width, axis=1)] for row in rows])
-    return np.rint(np.clip(pixels, 0.0, 255.0)).astype(np.uint8)
+    small: npt.NDArray[np.uint8] = np.rint(np.clip(coarser(pixels, side), 0.0, 255.0)).astype(np.uint8)
+    return small
+
+
+def coarser(values: npt.NDArray[np.floating[Any]], side: int) -> npt.NDArray[np.floating[Any]]:
+    """A map (height, width, ...) with at most `side` rows and columns: itself, or means over squares.
+
+    Rows and columns at the end that fill no square are left out.
+    """
+    height, width = values.shape[:2]
+    step = -(-max(height, width) // side)
+    if step <= 1:
+        return values
+    down, across = min(step, height), min(step, width)
+    cut = values[: height - height % down, : width - width % across]
+    squares = cut.reshape(height // down, down, width // across, across, *values.shape[2:])
+    means: npt.NDArray[np.floating[Any]] = squares.mean(axis=(1, 3))
+    return means

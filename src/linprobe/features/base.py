@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.errors import ParameterError, ShapeError
+from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 from linprobe.shapes import Floats, Pixels
 
 __all__ = ["Affine", "FeatureMap"]
@@ -120,6 +120,18 @@ class FeatureMap(ABC):
                 f"resize them to {expected}, or fit the features again."
             )
         return self._transform(images)
+
+    def spread(self, values: Floats) -> npt.NDArray[np.float64]:
+        """A number for each feature (n, D) laid back over the pixels, (n, height, width), with the same sum.
+
+        The number of a feature is shared evenly by the pixels of the part of the picture that it is computed from.
+
+        Raises:
+            IncompatibleError: these features are computed from the whole picture.
+        """
+        raise IncompatibleError(
+            f"{self.spec}: each of these features is computed from the whole picture, and has no place in it."
+        )
 
     def settings(self) -> dict[str, Any]:
         """The parameters, as JSON values."""

@@ -81,12 +81,25 @@ class ColorMap(FeatureMap):
             rows[part] = self._shares(images[part])
         return np.sqrt(rows, out=rows) if self.root else rows
 
+    def spread(self, values: Floats) -> npt.NDArray[np.float64]:
+        """Each over the pixels of its region."""
+        region = self._region_of_pixels()
+        sums = values.reshape(len(values), self.grid**2, -1).sum(axis=2, dtype=np.float64)
+        shared: npt.NDArray[np.float64] = (sums / np.bincount(region.ravel(), minlength=self.grid**2))[:, region]
+        return shared
+
+    def _region_of_pixels(self) -> npt.NDArray[np.int64]:
+        """(height, width): the region, 0..grid² - 1, that each pixel lies in."""
+        height, width, _ = self.fitted_shape
+        at_y, at_x = np.arange(height) * self.grid // height, np.arange(width) * self.grid // width
+        region: npt.NDArray[np.int64] = at_y[:, None] * self.grid + at_x
+        return region
+
     def _shares(self, images: Pixels) -> Floats:
         """(N, D) float64: the share of the pixels of each region in each bin, region by region."""
-        n_images, height, width, _ = images.shape
+        n_images = len(images)
         hue, saturation = hue_and_saturation(images)
-        at_y, at_x = np.arange(height) * self.grid // height, np.arange(width) * self.grid // width
-        region = at_y[:, None] * self.grid + at_x
+        region = self._region_of_pixels()
         first_bin = (np.arange(n_images)[:, None, None] * self.grid**2 + region) * self.hue_bins * self.saturation_bins
         total = np.zeros(n_images * self.n_features)
         for hue_bin, hue_share in self._votes(hue, self.hue_bins, circular=True):

@@ -123,6 +123,37 @@ class HogMap(FeatureMap):
                 start = end
         return rows
 
+    def by_cell(self, values: Floats) -> list[npt.NDArray[np.float64]]:
+        """(n, cells_y, cells_x, orientations) of each scale: for each cell the sum over the blocks that it is part of.
+
+        Args:
+            values: (n, D), a number for each feature.
+        """
+        found, start = [], 0
+        for size in self._cell_sizes:
+            n_y, n_x = self._cells(size)
+            blocks_y, blocks_x = n_y - self.block_size + 1, n_x - self.block_size + 1
+            end = start + self._n_numbers(size)
+            blocks = values[:, start:end].reshape(
+                -1, blocks_y, blocks_x, self.block_size, self.block_size, self.orientations
+            )
+            cells = np.zeros((len(values), n_y, n_x, self.orientations))
+            for i in range(self.block_size):
+                for j in range(self.block_size):
+                    cells[:, i : i + blocks_y, j : j + blocks_x] += blocks[:, :, :, i, j]
+            found.append(cells)
+            start = end
+        return found
+
+    def spread(self, values: Floats) -> npt.NDArray[np.float64]:
+        """Each over the pixels of its cell; pixels that fill no cell have 0."""
+        height, width, _ = self.fitted_shape
+        pixels = np.zeros((len(values), height, width))
+        for size, cells in zip(self._cell_sizes, self.by_cell(values), strict=True):
+            squares = np.kron(cells.sum(axis=3), np.full((1, size, size), 1.0 / size**2))
+            pixels[:, : squares.shape[1], : squares.shape[2]] += squares
+        return pixels
+
     def _gradients(self, images: Pixels) -> tuple[Floats, Floats]:
         """(along x, along y), each (N, height, width) float32, of the channel whose gradient is longest."""
         planes = np.moveaxis(images, 3, 0).astype(np.float32, order="C")

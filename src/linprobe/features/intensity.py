@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.features.base import FeatureMap
-from linprobe.shapes import Pixels
+from linprobe.shapes import Floats, Pixels
 
 __all__ = ["IntensityMap"]
 
@@ -42,3 +42,8 @@ class IntensityMap(FeatureMap):
         rows = images.reshape(len(images), self.n_features).astype(np.float32)
         rows /= 255.0
         return rows
+
+    def spread(self, values: Floats) -> npt.NDArray[np.float64]:
+        """Those of each pixel: the sum over its channels."""
+        summed: npt.NDArray[np.float64] = values.reshape(-1, *self.fitted_shape).sum(axis=3, dtype=np.float64)
+        return summed

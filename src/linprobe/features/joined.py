@@ -11,7 +11,7 @@ import numpy.typing as npt
 from linprobe.errors import ParameterError
 from linprobe.features.base import FeatureMap
 from linprobe.features.parse import map_class
-from linprobe.shapes import Pixels
+from linprobe.shapes import Floats, Pixels
 
 __all__ = ["JoinedMap"]
 
@@ -55,6 +55,14 @@ class JoinedMap(FeatureMap):
 
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
         return np.concatenate([part.transform(images) for part in self.maps], axis=1)
+
+    def spread(self, values: Floats) -> npt.NDArray[np.float64]:
+        """The sum of what the maps spread."""
+        ends = np.cumsum([part.n_features for part in self.maps])
+        shares = np.split(values, ends[:-1], axis=1)
+        spread = [part.spread(share) for part, share in zip(self.maps, shares, strict=True)]
+        summed: npt.NDArray[np.float64] = np.sum(spread, axis=0)
+        return summed
 
     def settings(self) -> dict[str, Any]:
         """{"maps": [{"name": ..., "settings": {...}}, ...]}, as JSON values."""

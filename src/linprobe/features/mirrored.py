@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from linprobe.features.base import FeatureMap
 from linprobe.features.parse import map_class
-from linprobe.shapes import Pixels
+from linprobe.shapes import Floats, Pixels
 
 __all__ = ["MirroredMap"]
 
@@ -50,6 +50,11 @@ class MirroredMap(FeatureMap):
         mean += self.inner.transform(images[:, :, ::-1])
         mean *= np.float32(0.5)
         return mean
+
+    def spread(self, values: Floats) -> npt.NDArray[np.float64]:
+        """Half of what phi spreads, and half of its mirror image."""
+        found = self.inner.spread(values)
+        return 0.5 * (found + found[:, :, ::-1])
 
     def settings(self) -> dict[str, Any]:
         """{"inner": {"name": ..., "settings": {...}}}, as JSON values."""

@@ -12,7 +12,7 @@ from linprobe.engines.patches import Dictionary, pooled_responses
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.features.base import FeatureMap
 from linprobe.features.fractional_pooling import POOLINGS, regions_of
-from linprobe.shapes import Pixels
+from linprobe.shapes import Floats, Pixels
 
 __all__ = ["PatchesMap"]
 
@@ -144,6 +144,34 @@ class PatchesMap(FeatureMap):
         )
         regions, mirrored = self._regions()
         return pooled_responses(images, dictionary, regions, mirrored, maximum=self.pooling == "max")
+
+    def spread(self, values: Floats) -> npt.NDArray[np.float64]:
+        """Each over the pixels of the patches of its region; half of it over the mirror image with `mirror`."""
+        height, width, _ = self.fitted_shape
+        columns = (width - self.size) // self.stride + 1
+        regions, mirrored = self._regions()
+        covered = np.zeros((len(regions), height, width))
+        for cover, region in zip(covered, regions, strict=True):
+            for place in region:
+                y, x = (int(n) * self.stride for n in divmod(place, columns))
+                cover[y : y + self.size, x : x + self.size] += 1.0
+            cover /= cover.sum()
+        if mirrored is not None:
+            covered = 0.5 * (covered + covered[mirrored])
+        sums = values.reshape(len(values), len(regions), -1).sum(axis=2, dtype=np.float64)
+        shared: npt.NDArray[np.float64] = np.einsum("ng,ghw->nhw", sums, covered)
+        return shared
+
+    def patch_pictures(self) -> npt.NDArray[np.float64]:
+        """(P', size, size, channels): what each filter looks for, the whitening undone, in deviations from its mean.
+
+        P' is the number of filters that have features of their own: half of P with `mirror`.
+        """
+        size, channels = self.size, self.fitted_shape[2]
+        wanted = self.patches // (2 if self.mirror else 1)
+        unwhitened = np.linalg.solve(self.whiten.astype(np.float64).T, self.filters[:wanted].astype(np.float64).T).T
+        pictures: npt.NDArray[np.float64] = unwhitened.astype(np.float64)
+        return pictures.reshape(wanted, size, size, channels)
 
     def _regions(self) -> tuple[list[npt.NDArray[np.int64]], npt.NDArray[np.int64] | None]:
         """The regions, and for each the one on the other side, or None."""

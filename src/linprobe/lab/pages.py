@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from linprobe.lab import gradient, playground, scores
+from linprobe.lab import gradient, inspect, playground, scores, train
 from linprobe.lab.protocol import Page
 
 __all__ = ["PAGES"]
 
-PAGES: tuple[Page, ...] = (playground.PAGE, scores.PAGE, gradient.PAGE)
+PAGES: tuple[Page, ...] = (playground.PAGE, scores.PAGE, gradient.PAGE, train.PAGE, inspect.PAGE)

@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -169,9 +170,14 @@ class Lab:
 
     Args:
         sources: those of the command line, as they were given.
+        runs: the folder of the run folders.
+        report: writes the report of a run folder into it; told whether decoded pixels may be kept. None where nothing
+            can.
     """
 
     sources: tuple[str, ...] = ()
+    runs: Path = Path("runs")
+    report: Callable[[Path, bool], object] | None = None
     clients: set[Client] = field(default_factory=set)
     _services: dict[type, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -191,9 +197,9 @@ class Lab:
             client.send(event, data)
 
     def close(self) -> None:
-        """End the services that have a `close`."""
+        """End the services that have a `close`, those made last first: they may need the others."""
         with self._lock:
-            for service in self._services.values():
+            for service in reversed(list(self._services.values())):
                 close = getattr(service, "close", None)
                 if close is not None:
                     close()

@@ -23,7 +23,7 @@ from linprobe.features.base import FeatureMap
 from linprobe.features.parse import feature_map
 from linprobe.shapes import Pixels
 
-__all__ = ["Mapped", "map_dataset", "map_images", "requested", "transformed"]
+__all__ = ["Mapped", "kept_features", "map_dataset", "map_images", "requested", "transformed"]
 
 BLOCK = 128
 """Pictures mapped at once."""
@@ -84,7 +84,7 @@ def map_dataset(
         LinprobeError: the features do not suit the pictures.
     """
     begun = time.perf_counter()
-    parts = [(name, part) for name in ("train", "validation", "test") if (part := getattr(dataset, name)) is not None]
+    parts = _parts(dataset)
     for _, part in parts:
         if not isinstance(part, ImageSet):
             raise IncompatibleError(
@@ -93,23 +93,45 @@ def map_dataset(
     assert isinstance(train, ImageSet)
     with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
         features.fit(_Picked(train).all(), seed)
-    key = cache_key("features", dataset.fingerprint, _digest(features), [(name, _digest_rows(p)) for name, p in parts])
+    key = _key(dataset, features)
     found = load(key) if cache else None
     if found is None:
-        sets = [part for _, part in parts]
+        sets = [part for _, part in parts if isinstance(part, ImageSet)]
         with _store(key, cache, (sum(part.n_images for part in sets), features.n_features)) as store:
             _fill(store.X, sets, features, n_threads, progress)
             X = store.kept()
     else:
         X = found.pixels
+    return Mapped(_with_vectors(dataset, X), features, time.perf_counter() - begun)
+
+
+def kept_features(dataset: Dataset, features: FeatureMap) -> Dataset | None:
+    """`dataset` with its pictures mapped by `features`, which are fitted, where a run has left that in the cache."""
+    found = load(_key(dataset, features))
+    return None if found is None else _with_vectors(dataset, found.pixels)
+
+
+def _parts(dataset: Dataset) -> list[tuple[str, LabelledSet]]:
+    """(name, set) of each split that is there."""
+    named = ((name, getattr(dataset, name)) for name in ("train", "validation", "test"))
+    return [(name, part) for name, part in named if part is not None]
+
+
+def _key(dataset: Dataset, features: FeatureMap) -> str:
+    """The cache's key of the features of `dataset`."""
+    rows = [(name, _digest_rows(part)) for name, part in _parts(dataset)]
+    return cache_key("features", dataset.fingerprint, _digest(features), rows)
+
+
+def _with_vectors(dataset: Dataset, X: npt.NDArray[Any]) -> Dataset:
+    """`dataset` with the rows of X, one for each picture, split after split, in place of its pictures."""
     mapped: dict[str, EmbeddingSet] = {}
     start = 0
-    for name, part in parts:
+    for name, part in _parts(dataset):
         rows = np.arange(start, start + part.n_images)
         mapped[name] = EmbeddingSet(X, part.y, part.class_names, part.source, rows, part.names)
         start += part.n_images
-    made = replace(dataset, train=mapped["train"], validation=mapped.get("validation"), test=mapped.get("test"))
-    return Mapped(made, features, time.perf_counter() - begun)
+    return replace(dataset, train=mapped["train"], validation=mapped.get("validation"), test=mapped.get("test"))
 
 
 def map_images(

@@ -6,6 +6,8 @@
     model.safetensors        the trained classifier
     metrics.json             the result, written last: a run that has it is finished
     part-1.json, ...         of a sweep, in place of trace and checkpoint: what each part of it gave
+    path.safetensors         of a sweep: the weights of all members of the grid
+    report.html              the page that shows it all
 
 The trace is always written before the checkpoint, so that it holds at least the checkpoint's epochs; on
 resuming, the rows beyond are dropped, because those epochs will be run again (to the same bits).
@@ -20,12 +22,13 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
@@ -33,6 +36,7 @@ from safetensors.numpy import save as save_tensors
 from linprobe.errors import RunError
 from linprobe.files import write_whole
 from linprobe.optimizers.base import Epoch, State
+from linprobe.shapes import Floats
 
 __all__ = [
     "RUN_VERSION",
@@ -178,6 +182,46 @@ class RunFolder:
         """What the parts of a sweep gave that are done, in order."""
         numbers = itertools.takewhile(lambda n: (self.path / f"part-{n}.json").is_file(), itertools.count(1))
         return [self._read_json(f"part-{n}.json") for n in numbers]
+
+    def write_path(self, regs: Sequence[float], weights: Sequence[tuple[Floats, Floats]]) -> None:
+        """Write W (K, D) and b (K,) of each member of a sweep, as float32."""
+        W, b = (np.stack([pair[i] for pair in weights]).astype(np.float32) for i in (0, 1))
+        content = save_tensors({"W": W, "b": b, "regs": np.array(regs, np.float64)})
+        write_atomically(self.path / "path.safetensors", content)
+
+    def read_path(self) -> dict[str, npt.NDArray[Any]] | None:
+        """W (L, K, D), b (L, K) and regs (L,) of the members of a sweep; None where they were not kept.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.path / "path.safetensors"
+        if not path.exists():
+            return None
+        try:
+            tensors: dict[str, npt.NDArray[Any]] = load_tensors(path.read_bytes())
+            fits = tensors["W"].ndim == 3 and len(tensors["W"]) == len(tensors["b"]) == len(tensors["regs"])
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            raise RunError(f"{path}: the weights of the grid cannot be read ({error}); sweep again.") from error
+        if not fits:
+            raise RunError(f"{path}: W, b and regs do not fit together; sweep again.")
+        return tensors
+
+    def read_trace(self) -> list[dict[str, float]]:
+        """The rows of the trace, by the names of `Epoch` but for `state`; NaN where a cell is empty.
+
+        Raises:
+            RunError: there is none (a sweep has none), or it is damaged.
+        """
+        path = self.path / "trace.csv"
+        try:
+            header, *lines = path.read_text().splitlines()
+            rows = [[float(cell) if cell else math.nan for cell in line.split(",")] for line in lines]
+            if header != ",".join(TRACE_COLUMNS) or any(len(row) != len(TRACE_COLUMNS) for row in rows):
+                raise ValueError("its columns are not those of a trace")
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            raise RunError(f"{path}: the trace cannot be read ({error}); start the run anew.") from error
+        return [dict(zip(TRACE_COLUMNS, row, strict=True)) for row in rows]
 
     def write_model(self, content: bytes) -> None:
         """Write the bytes of a model file."""

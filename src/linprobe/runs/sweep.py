@@ -2,14 +2,15 @@
 
 Besides the files of a training, the folder holds part-1.json, part-2.json, ...: the scores and certificates of each
 part (a fold, or the one validation split), written when it is done. A sweep that was stopped goes on with the next.
+The weights of all members of part 1 are in path.safetensors, unless they are too many: W (L, K, D) and b (L, K),
+float32, and the reg values (L,).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,9 +41,13 @@ from linprobe.runs.train import (
     made_material,
     read_again,
     read_source,
+    versions,
 )
 
 __all__ = ["SweepSettings", "resume_sweep", "sweep"]
+
+PATH_NUMBERS = 2**24
+"""Weights of a grid, at most, that are kept: 64 MB."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def sweep(
     settings = replace(settings, source=absolute_source(settings.source))
     record = {
         "kind": "sweep",
-        "linprobe_version": version("linprobe"),
+        **versions(),
         **asdict(settings),
         "fingerprint": dataset.fingerprint,
         "format": dataset.format,
@@ -205,8 +210,10 @@ class _Session:
                 scores = solve()
                 if Status.INTERRUPTED in scores.statuses:
                     raise KeyboardInterrupt
+                if scores.weights:  # before the part: a sweep goes on after the parts that are there
+                    run.write_path(regs, scores.weights)
                 run.write_part(number, _record(scores))
-                done.append(scores)
+                done.append(replace(scores, weights=()))
             choice = Choice(regs, tuple(done))
             self.part_name = "all training images"
             classifier = self._refit(selector, regs[choice.best])
@@ -236,13 +243,20 @@ class _Session:
         if self.settings.folds:
             every = np.arange(len(self.train.y))
 
-            def of(fold: Any) -> Callable[[], PartScores]:
-                return lambda: selector.part(np.setdiff1d(every, fold), selector.images.at(fold))
+            def of(fold: Any, first: bool) -> Callable[[], PartScores]:
+                keep = first and self._path_is_small
+                return lambda: selector.part(np.setdiff1d(every, fold), selector.images.at(fold), keep)
 
-            return [(f"fold {i} of {len(self.folds)}", of(fold)) for i, fold in enumerate(self.folds, start=1)]
+            return [(f"fold {i} of {len(self.folds)}", of(fold, i == 1)) for i, fold in enumerate(self.folds, start=1)]
         assert self.validation is not None
         held_out = _rows(self.classifier, self.validation)
-        return [("validation", lambda: selector.part(None, held_out))]
+        return [("validation", lambda: selector.part(None, held_out, self._path_is_small))]
+
+    @property
+    def _path_is_small(self) -> bool:
+        """Whether the weights of all members are few enough to be kept."""
+        n_weights: int = len(self.dataset.class_names) * int(self.train.X.shape[1])
+        return len(self.settings.regs) * n_weights <= PATH_NUMBERS
 
     def _refit(self, selector: Selector[LinearModel], reg: float) -> LinearModel:
         """The winner on all training images: with those that were held out of them, but not a val/ folder."""
@@ -278,6 +292,9 @@ class _Session:
                     "reg": reg,
                     "validation_accuracy": float(accuracies[i]),
                     "validation_loss": finite(float(losses[i])),
+                    "train_accuracy": _mean(part.train_accuracies[i] for part in choice.parts),
+                    "norm": _mean(part.norms[i] for part in choice.parts),
+                    "zeros": _mean(part.zeros[i] for part in choice.parts),
                     "accuracies": [part.accuracies[i] for part in choice.parts],
                     "certificates": [certificate_record(part.certificates[i]) for part in choice.parts],
                     "statuses": [part.statuses[i].name.lower() for part in choice.parts],
@@ -306,10 +323,18 @@ def _rows(classifier: LinearModel, images: LabelledSet) -> Rows:
     return Rows(images.X, images.y, images.rows, classifier.row_weights(None, images.y))
 
 
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+RECORDED = ("accuracies", "losses", "passes", "seconds", "train_accuracies", "norms", "zeros")
+"""What part-N.json holds as it is."""
+
+
 def _record(scores: PartScores) -> dict[str, Any]:
     """The scores of a part as JSON."""
     return {
-        **{name: getattr(scores, name) for name in ("accuracies", "losses", "passes", "seconds")},
+        **{name: getattr(scores, name) for name in RECORDED},
         "certificates": [asdict(certificate) for certificate in scores.certificates],
         "statuses": [status.name for status in scores.statuses],
     }
@@ -324,6 +349,9 @@ def _scores_from(path: Path, record: dict[str, Any]) -> PartScores:
             tuple(Status[name] for name in record["statuses"]),
             record["passes"],
             record["seconds"],
+            tuple(record["train_accuracies"]),
+            tuple(record["norms"]),
+            tuple(record["zeros"]),
         )
     except (KeyError, TypeError) as error:
         raise RunError(f"{path}: a part-N.json is not one of a sweep ({error!r}); start a new sweep.") from error

@@ -80,7 +80,8 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
       }
     }
     if (!Number.isFinite(low) || !Number.isFinite(high)) [low, high] = axis.log ? [0.1, 1] : [0, 1];
-    if (high <= low) [low, high] = axis.log ? [low / 2, low * 2] : [low - 0.5, low + 0.5];
+    // values that differ by rounding alone would have no ticks between them
+    if (high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high))) [low, high] = axis.log ? [low / 2, low * 2] : [low - 0.5, low + 0.5];
     return [low, high];
   };
   const [x0, x1] = all(x, "x");

@@ -1,0 +1,40 @@
+"""`linprobe report RUN...`: a run as one page, or several beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from linprobe.cli.options import debug, json_output, threads
+
+
+@click.command(short_help="Write a page that shows a run, or compares several.")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The page.  [default: report.html in the folder of one run, comparison.html here for several]",
+)
+@click.option(
+    "--no-cache", "cache", is_flag=True, flag_value=False, default=True, help="Keep no decoded pixels, use none."
+)
+@threads
+@json_output
+@debug
+def report(runs: tuple[Path, ...], **options: Any) -> None:
+    """Write one HTML file that shows what a run learnt and how good it is, or what sets several runs apart.
+
+    The page needs no network and no script. The source of the run is read again for the pictures; where it is gone, or
+    has changed, the page says so and shows the rest.
+    """
+    from linprobe.cli.output import print_facts, print_json
+    from linprobe.report.page import write_report
+
+    path = write_report(runs, options["out"], cache=options["cache"], n_threads=options["threads"])
+    if options["as_json"]:
+        print_json({"runs": [str(run) for run in runs], "report": str(path), "bytes": path.stat().st_size})
+    else:
+        print_facts({"report": str(path)})

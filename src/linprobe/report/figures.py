@@ -1,0 +1,299 @@
+"""The pictures of a report, each with its caption; one that cannot be drawn is told, and the page goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from linprobe.data.base import ImageSet
+from linprobe.errors import LinprobeError
+from linprobe.explain.algebra import algebra_picture
+from linprobe.explain.confident_errors import confident_errors, confident_errors_picture
+from linprobe.explain.confusion import confusion_picture
+from linprobe.explain.contributions import contributions_picture
+from linprobe.explain.curves import AXES, QUANTITIES, LearningCurves, curves_picture, learning_curves
+from linprobe.explain.landscape import Walk, landscape_picture, slice_around, walk
+from linprobe.explain.path import RegPath, path_picture, path_templates_picture
+from linprobe.explain.picture import Picture
+from linprobe.explain.planes import planes_picture, slice_picture
+from linprobe.explain.reliability import reliability, reliability_picture
+from linprobe.explain.templates import of_pixels, templates_picture
+from linprobe.optimizers.base import Optimizer
+from linprobe.optimizers.exact import Exact
+from linprobe.optimizers.gradient_descent import GradientDescent
+from linprobe.optimizers.sgd import SGD
+from linprobe.report.record import Record, Tested, evenly
+
+__all__ = ["Figure", "Section", "compared_sections", "sections_of", "shared_bound"]
+
+LANDSCAPE_WEIGHTS = 150_000
+"""Weights, at most, of which a landscape is drawn: the walks keep some eighty copies of them."""
+
+GD_STEPS, SGD_EPOCHS, EXACT_STEPS = 30, 12, 60
+"""Lengths of the walks on the landscape."""
+
+POINTS = 2000
+"""Test images, at most, among which those for the plane are chosen."""
+
+CUT = 25
+"""Points along a side of the landscape."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture, or several of one kind side by side, with what to see in it.
+
+    Attributes:
+        pictures: one or more.
+        caption: a sentence or two.
+    """
+
+    pictures: Sequence[Picture]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        key: its name in a link.
+        title: its heading.
+        figures: its pictures.
+        missing: what could not be drawn, and why.
+    """
+
+    key: str
+    title: str
+    figures: Sequence[Figure]
+    missing: Sequence[str] = ()
+
+
+Drawn = Iterator[Figure]
+
+
+def sections_of(record: Record) -> list[Section]:
+    """The pictures of one run, those that it has."""
+    plans: list[tuple[str, str, Callable[[Record], Drawn]]] = [
+        ("path", "The path over reg", _path),
+        ("curves", "How it learnt", _curves),
+        ("templates", "What it looks for: a template per class", _templates),
+        ("geometry", "Where it draws the line", _geometry),
+        ("errors", "What it gets wrong", _errors),
+        ("image", "One image, number by number", _one_image),
+        ("reliability", "Can its probabilities be trusted?", _reliability),
+        ("landscape", "The bowl it slid down", _landscape),
+    ]
+    return [section for key, title, draw in plans if (section := _section(key, title, draw, record)) is not None]
+
+
+def compared_sections(records: Sequence[Record]) -> list[Section]:
+    """The pictures of several runs beside each other."""
+    found = []
+    curves = dict(_compared_curves(records))
+    if curves:
+        alike = len({record.objective_key for record in records}) == 1
+        caption = "Each colour is a run." + (
+            "" if alike else " Objectives of different functions are no measure of merit."
+        )
+        figures = [_curves_figure(curves, caption)]
+        found.append(Section("curves", "How they learnt", figures))
+    figures, missing = [], []
+    for record in records:
+        try:
+            kind = "pixels" if _has_templates(record) else record.metrics["features"]
+            figures.append(Figure([templates_picture(record.model)], f"{record.name}: weights of {kind}."))
+        except LinprobeError as error:
+            missing.append(f"No templates of {record.name}: {error}")
+    found.append(Section("templates", "What they look for: a template per class", figures, missing))
+    return found
+
+
+def _section(key: str, title: str, draw: Callable[[Record], Drawn], record: Record) -> Section | None:
+    """The section, as far as it can be drawn; None where there is nothing to draw or to tell."""
+    figures: list[Figure] = []
+    missing: list[str] = []
+    try:
+        figures.extend(draw(record))
+    except (LinprobeError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        missing.append(f"A picture is missing here: {error}")
+    return Section(key, title, figures, missing) if figures or missing else None
+
+
+def _curves(record: Record) -> Drawn:
+    if record.trace:
+        curves = {"": learning_curves(record.trace, record.lower_bound)}
+        gap = " The gap is what is at most left to gain: the objective less what no weights can go below."
+        yield _curves_figure(curves, "A mark is an epoch." + (gap if record.lower_bound is not None else ""))
+
+
+def _curves_figure(curves: dict[str, LearningCurves], caption: str) -> Figure:
+    gap = any(drawn.gap is not None for drawn in curves.values())
+    quantities = [quantity for quantity in QUANTITIES if gap or quantity != "gap"]
+    return Figure([curves_picture(curves, [quantity], [axis]) for axis in AXES for quantity in quantities], caption)
+
+
+def _compared_curves(records: Sequence[Record]) -> Iterator[tuple[str, LearningCurves]]:
+    """The curves of each training; one that proves no bound takes that of another run on the same objective."""
+    for record in records:
+        if record.trace:
+            yield record.name, learning_curves(record.trace, shared_bound(record, records)[0])
+
+
+def shared_bound(record: Record, records: Sequence[Record]) -> tuple[float | None, str]:
+    """The highest lower bound that is proved for the objective of `record`, and the other run that proved it.
+
+    Its own where it has one; (None, "") where none of the runs proves any.
+    """
+    if record.lower_bound is not None:
+        return record.lower_bound, ""
+    same = [other for other in records if other.objective_key == record.objective_key]
+    proved = [(other.lower_bound, other.name) for other in same if other.lower_bound is not None]
+    return max(proved, default=(None, ""))
+
+
+def _path(record: Record) -> Drawn:
+    if not record.swept:
+        return
+    grid = record.metrics["grid"]
+    columns = [
+        np.array([np.nan if row.get(name) is None else row[name] for row in grid], dtype=np.float64)
+        for name in ("reg", "train_accuracy", "validation_accuracy", "norm", "zeros")
+    ]
+    chosen = float(record.metrics["reg"])
+    yield Figure(
+        [path_picture(RegPath(*columns), chosen)],
+        "A small reg lets the weights grow until they fit the training images; a large one holds them near 0. "
+        "The dotted line is the value that did best on the images held out.",
+    )
+    if record.weights is not None and _has_templates(record):
+        regs = [float(reg) for reg in record.weights["regs"]]
+        yield Figure(
+            [path_templates_picture(record.model, regs, list(record.weights["W"]), chosen=chosen)],
+            "The same classes along the path, each column on its own scale: an L2 penalty blurs the templates as reg "
+            "grows, an L1 penalty carves them down to few pixels.",
+        )
+
+
+def _has_templates(record: Record) -> bool:
+    return of_pixels(record.model.features_) and (
+        record.model.image_shape_ is not None or record.model.features_ is not None
+    )
+
+
+def _templates(record: Record) -> Drawn:
+    model = record.model
+    if not _has_templates(record):
+        yield Figure(
+            [templates_picture(model)], "Its weights, class by class: what raises the score, and what lowers it."
+        )
+        return
+    yield Figure(
+        [templates_picture(model, "signed")],
+        "The score of a class is the sum of its template times the picture: blue is where light speaks for the class, "
+        "red where it speaks against it.",
+    )
+    shape = model.image_shape_ if model.features_ is None else model.features_.image_shape
+    if shape is not None and shape[2] == 3:
+        yield Figure([templates_picture(model, "color")], "The same weights as colours: grey is 0.")
+
+
+def _geometry(record: Record) -> Drawn:
+    tested, model = record.tested, record.model
+    if tested is None:
+        return
+    rows = evenly(len(tested.y), POINTS)
+    names = model.classes_[tested.y[rows]]
+    if model.features_ is None and model.weights_.shape[1] == 2:
+        yield Figure(
+            [planes_picture(model, tested.vectors(rows), names)],
+            "The test points, the regions of the classes, and the line on which each score is 0 with its normal.",
+        )
+    elif model.weights_.shape[1] > 2 and len(np.unique(names)) > 1:
+        pixels = model.features_ is None and isinstance(tested.images, ImageSet)
+        yield Figure(
+            [slice_picture(model, tested.pictures(rows) if pixels else tested.vectors(rows), names)],
+            "Test images of the classes that are confused most, projected onto the plane in which the model tells them "
+            "apart: the borders between the classes are straight lines.",
+        )
+
+
+def _errors(record: Record) -> Drawn:
+    tested = record.tested
+    if tested is None:
+        return
+    yield Figure(
+        [confusion_picture(tested.performance.confusion, record.model.class_names_)],
+        "A row is a true class, a column what the model said: off the diagonal lie the errors.",
+    )
+    if isinstance(tested.images, ImageSet):
+        errors = confident_errors(tested.scores, tested.y)
+        if len(errors.rows):
+            yield Figure(
+                [
+                    confident_errors_picture(
+                        tested.pictures(errors.rows), errors.true, tested.scores[errors.rows], record.model.class_names_
+                    )
+                ],
+                "The test images it is most sure of and wrong about: the true class above, the class it gave below, "
+                "with the difference of the two scores.",
+            )
+
+
+def _one_image(record: Record) -> Drawn:
+    tested, model = record.tested, record.model
+    if tested is None or not isinstance(tested.images, ImageSet):
+        return
+    errors = confident_errors(tested.scores, tested.y, 1)
+    row = int(errors.rows[0]) if len(errors.rows) else 0
+    label, names = int(tested.y[row]), model.class_names_
+    picture = tested.pictures(np.array([row]))[0]
+    yield Figure(
+        [algebra_picture(model, picture, label)],
+        f"W x + b of the test image {_named(tested, row)}, of the class {names[label]}, as the numbers they are.",
+    )
+    if len(errors.rows):
+        said = int(errors.predicted[0])
+        yield Figure(
+            [contributions_picture(model, picture, said, label)],
+            f"Why it said {names[said]} and not {names[label]}: what each pixel adds to the two scores.",
+        )
+
+
+def _named(tested: Tested, row: int) -> str:
+    """A test image by its file, or by its number."""
+    return tested.images.names[row] if tested.images.names is not None else f"number {row + 1}"
+
+
+def _reliability(record: Record) -> Drawn:
+    if record.tested is None or record.metrics["loss"] != "softmax":
+        return
+    found = reliability(record.tested.probabilities(), record.tested.y)
+    yield Figure(
+        [reliability_picture(found)],
+        "Of the test images to which it gives a probability of about 70%, about 70% should be right: then a bar ends "
+        f"at the diagonal. On average a bar misses it by {100.0 * found.ece:.1f}% (the expected calibration error).",
+    )
+
+
+def _landscape(record: Record) -> Drawn:
+    sample, model = record.sample, record.model
+    if sample is None or model.weights_.size > LANDSCAPE_WEIGHTS:
+        return
+    objective = model.objective_of(sample.X, sample.y, sample.rows, model.row_weights(None, sample.y))
+    optimizers: dict[str, Optimizer] = {
+        "gradient descent": GradientDescent(max_iter=GD_STEPS),
+        "SGD": SGD(epochs=SGD_EPOCHS),
+        "exact": Exact(tol=1e-2, max_iter=EXACT_STEPS),
+    }
+    walks: dict[str, Walk] = {name: walk(optimizer, objective) for name, optimizer in optimizers.items()}
+    cut = slice_around(objective, list(walks.values()), CUT)
+    n = sample.n_images
+    yield Figure(
+        [landscape_picture(cut, {name: taken}) for name, taken in walks.items()],
+        f"The same objective on {n:,} training images, cut by the plane that holds the most of three ways to its "
+        f"bottom ({100.0 * cut.plane.share:.0f}% of their squared distances): each panel has its objective at the end "
+        "and the passes over the images that it took. The star is the lowest point reached; the square is W = 0.",
+    )

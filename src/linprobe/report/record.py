@@ -1,0 +1,301 @@
+"""All that a report tells of one run: its files, and what its model does on the test images of its source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.challenges.wilson import wilson_interval
+from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.model_file import read_model
+from linprobe.data.base import Dataset, ImageSet, LabelledSet, ReadOptions, open_dataset
+from linprobe.data.splits import train_validation_test
+from linprobe.errors import LinprobeError, RunError
+from linprobe.losses.softmax import SoftmaxCrossEntropy
+from linprobe.runs.evaluation import Performance, labels_by_name, measure
+from linprobe.runs.features import kept_features, map_images
+from linprobe.runs.folder import RunFolder
+from linprobe.shapes import Floats, Labels, Pixels
+
+__all__ = ["Accuracy", "Record", "Tested", "evenly", "read_record"]
+
+SCORES = 2**23
+"""Scores of test images, at most, that are looked at one by one: 64 MB."""
+
+LANDSCAPE_ROWS = 400
+"""Training images, at most, on which the loss landscape is drawn."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A share of images classified correctly, of a part of the data.
+
+    Attributes:
+        part: its name.
+        value: 0..1.
+        n: images.
+        interval: of 95% (Wilson); None where the images are no fresh sample.
+        note: what to know of it.
+    """
+
+    part: str
+    value: float
+    n: int
+    interval: tuple[float, float] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the model does on the test images.
+
+    Attributes:
+        performance: on all of them.
+        images: those that are looked at one by one, as the source has them: pictures or vectors.
+        seen: the same as the model reads them: pixels, vectors, or features.
+        y: (n,) their labels, as positions in the names of the model.
+        scores: (n, K) of these.
+        n_all: test images; n where all are looked at.
+    """
+
+    performance: Performance
+    images: LabelledSet
+    seen: LabelledSet
+    y: Labels
+    scores: Floats
+    n_all: int
+
+    def probabilities(self) -> Floats:
+        """(n, K) softmax of the scores."""
+        return SoftmaxCrossEntropy().probabilities(self.scores)
+
+    def pictures(self, positions: npt.NDArray[np.int64]) -> Pixels:
+        """Pictures (m, height, width, channels) at some positions; the images are pictures."""
+        assert isinstance(self.images, ImageSet)
+        return self.images.images[_rows(self.images)[positions]]
+
+    def vectors(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Rows (m, D) that the model reads at some positions."""
+        picked: npt.NDArray[Any] = self.seen.X[_rows(self.seen)[positions]]
+        return picked
+
+
+@dataclass
+class Record:
+    """One run, as far as it can be read.
+
+    Attributes:
+        path: the folder.
+        name: what it is called beside others.
+        settings, metrics: of the run folder.
+        trace: rows, none for a sweep.
+        weights: W (L, K, D) and regs (L,) of a sweep, or None.
+        model: the classifier.
+        tested: None where the source cannot be read.
+        sample: training images for the loss landscape, as the model reads them; None where they cannot be read.
+        missing: what is not there, and why, in sentences.
+    """
+
+    path: Path
+    name: str
+    settings: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    trace: list[dict[str, float]]
+    weights: Mapping[str, npt.NDArray[Any]] | None
+    model: LinearModel
+    tested: Tested | None = None
+    sample: LabelledSet | None = None
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def swept(self) -> bool:
+        """Whether it is a sweep."""
+        return self.metrics.get("kind") == "sweep"
+
+    @property
+    def lower_bound(self) -> float | None:
+        """What no weights go below; None where nothing was proved."""
+        certificate = self.metrics.get("certificate")
+        known = certificate is not None and self.metrics["penalty"] != "none" and self.metrics["reg"] > 0.0
+        return certificate["lower_bound"] if certificate is not None and known else None
+
+    @property
+    def objective_key(self) -> tuple[object, ...]:
+        """What two runs have in common that minimise the same function."""
+        ours = ("loss", "penalty", "reg", "beta", "delta", "class_weight", "preprocess")
+        settings = self.model.parameters()
+        return (
+            self.settings.get("fingerprint"),
+            *(str(settings[name]) for name in ours),
+            self.metrics.get("features"),
+            str(self.settings.get("feature_options")),
+            str(self.settings.get("image_size")),
+            self.settings.get("seed"),
+            self.metrics["n_train"],
+            self.metrics["n_features"],
+        )
+
+    def accuracies(self) -> list[Accuracy]:
+        """Training, validation and test, those that are there."""
+        metrics, found = self.metrics, []
+        for part, note in (
+            ("test", "images never seen before: the number to quote"),
+            ("validation", "held out of the training"),
+            ("train", "the images it learnt from"),
+        ):
+            value, n = metrics.get(f"{part}_accuracy"), metrics.get(f"n_{part}") or 0
+            if value is None or not n or not math.isfinite(value):
+                continue
+            fresh = part != "train"
+            if part == "validation" and self.swept:
+                note, fresh = f"best of {len(metrics['grid'])} values of reg, so a little too good", False
+            elif part == "validation" and self.settings["classifier"].get("patience"):
+                note, fresh = "chose when to stop, so a little too good", False
+            interval = wilson_interval(round(value * n), n) if fresh else None
+            found.append(Accuracy(part, value, n, interval, note))
+        return found
+
+
+def read_record(path: Path, *, cache: bool = True, n_threads: int | None = None) -> Record:
+    """The finished run at `path`, and its model on the test images where the source is still there.
+
+    Args:
+        path: a run folder.
+        cache: whether decoded pixels that are kept are used.
+        n_threads: of reading and computing.
+    Raises:
+        RunError: there is no run, it is not finished, or its files are damaged.
+        ModelFileError: its model is damaged.
+    """
+    run = RunFolder.open(path)
+    settings = run.settings()
+    swept = settings.get("kind") == "sweep"
+    command = "sweep" if swept else "train"
+    if not run.finished:
+        raise RunError(f"{path}: this run is not finished; finish it with `linprobe {command} --resume {path}`.")
+    metrics, model = run.metrics(), read_model(run.model_path)
+    record = Record(path, path.resolve().name, settings, metrics, [], None, model)
+    _check(record)
+    for read, what in ((_read_trace, "learning curves"), (_read_weights, "templates along the path")):
+        try:
+            read(record, run)
+        except RunError as error:
+            record.missing.append(f"No {what}: {error}")
+    try:
+        _read_images(record, cache, n_threads)
+    except (LinprobeError, OSError) as error:
+        record.tested = record.sample = None
+        record.missing.append(f"No pictures of images, and no figures by class: the source cannot be read ({error})")
+    return record
+
+
+def _check(record: Record) -> None:
+    """Raise RunError where settings or metrics lack what every report needs."""
+    needed = {
+        "settings.json": (record.settings, ("source", "classifier")),
+        "metrics.json": (
+            record.metrics,
+            ("loss", "penalty", "reg", "objective", "n_train", "n_test", "n_classes", "n_features", "status"),
+        ),
+    }
+    for name, (values, keys) in needed.items():
+        lacking = [key for key in keys if key not in values]
+        if lacking:
+            raise RunError(f"{record.path / name}: it has no {', '.join(lacking)}; a report needs them: train again.")
+    if not isinstance(record.settings["classifier"], dict):
+        raise RunError(f"{record.path / 'settings.json'}: classifier is no JSON object; train again.")
+
+
+def _read_trace(record: Record, run: RunFolder) -> None:
+    if not record.swept:
+        record.trace = run.read_trace()
+
+
+def _read_weights(record: Record, run: RunFolder) -> None:
+    if record.swept:
+        record.weights = run.read_path()
+        if record.weights is None:
+            record.missing.append("No templates along the path: the weights of the grid were too many to keep.")
+        elif record.weights["W"].shape[1:] != record.model.weights_.shape:
+            record.weights = None
+            raise RunError(
+                f"{run.path / 'path.safetensors'}: its weights are of another shape than those of the model."
+            )
+
+
+def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
+    """Read the source, and ask the model about its test images."""
+    settings, model = record.settings, record.model
+    size = settings.get("image_size")
+    options = ReadOptions(
+        image_size=None if size is None else (int(size[0]), int(size[1])),
+        on_bad_image=settings.get("on_bad_image", "fail"),
+        cache=cache,
+        n_threads=n_threads,
+        seed=int(settings.get("seed", 0)),
+    )
+    dataset = open_dataset(str(settings["source"]), options)
+    if dataset.fingerprint != settings.get("fingerprint"):
+        record.missing.append(
+            f"No pictures of images, and no figures by class: {settings['source']} has changed since this run."
+        )
+        return
+    share = 0.0 if settings.get("folds") else float(settings.get("validation", 0.0))
+    seed = int(settings.get("seed", 0))
+    split = train_validation_test(dataset, share, seed)
+    seen = split
+    if model.features_ is not None:
+        kept = kept_features(dataset, model.features_) if cache else None
+        if kept is not None:
+            seen = train_validation_test(kept, share, seed)
+        else:
+            seen = _mapped(record, dataset, share, seed, n_threads)
+    performance = measure(model, seen.test, n_threads)
+    n_all = seen.test.n_images
+    n = min(n_all, max(1, SCORES // len(model.class_names_)))
+    looked_at = evenly(n_all, n)
+    test, seen_test = split.test.subset(looked_at), seen.test.subset(looked_at)
+    model.n_threads = n_threads
+    scores = np.concatenate([model.scores(seen_test.X[rows]) for rows in _blocks(_rows(seen_test))])
+    record.tested = Tested(performance, test, seen_test, labels_by_name(test, model.class_names_), scores, n_all)
+    record.sample = _sample(seen.train)
+
+
+def evenly(n: int, most: int) -> npt.NDArray[np.int64]:
+    """At most `most` positions of 0..n-1, evenly spread, in ascending order."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
+
+
+def _mapped(record: Record, dataset: Dataset, share: float, seed: int, n_threads: int | None) -> Any:
+    """The split with the features of the test images, and of a sample of the training images, computed anew."""
+    features = record.model.features_
+    assert features is not None
+    split = train_validation_test(dataset, share, seed)
+    parts = {"train": _sample(split.train), "test": split.test}
+    mapped = {}
+    for name, part in parts.items():
+        assert isinstance(part, ImageSet)
+        mapped[name] = map_images(part, features, n_threads)
+    return replace(split, train=mapped["train"], validation=None, test=mapped["test"])
+
+
+def _sample(train: LabelledSet) -> LabelledSet:
+    """At most LANDSCAPE_ROWS of the images, drawn with a fixed seed, in their order."""
+    if train.n_images <= LANDSCAPE_ROWS:
+        return train
+    random = np.random.Generator(np.random.PCG64(0))
+    return train.subset(np.sort(random.choice(train.n_images, LANDSCAPE_ROWS, replace=False)))
+
+
+def _rows(images: LabelledSet) -> npt.NDArray[np.int64]:
+    return np.arange(images.n_images) if images.rows is None else images.rows
+
+
+def _blocks(rows: npt.NDArray[np.int64], size: int = 4096) -> list[npt.NDArray[np.int64]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
