@@ -15,7 +15,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 # Set to suit another machine, these two would make NumPy slower than it is.
 BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
-.PHONY: help demo test lint format typecheck pytest docs bench clean
+.PHONY: help demo test lint format typecheck pytest docs bench web clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,13 @@ bench: .venv/benchmarks  ## time and memory beside other tools, into docs/benchm
 	$(BENCHMARK).neighbors --out benchmarks/results/neighbors.json
 	$(BENCHMARK).features --out benchmarks/results/features.json
 	$(BENCHMARK).page
+
+web: web/node_modules/installed  ## build the page of the lab from web/ into src/linprobe/lab/page (needs Node 20.19)
+	cd web && npm run build
+
+web/node_modules/installed: web/package-lock.json
+	cd web && npm ci
+	@touch $@
 
 clean:  ## remove what was built; runs/ and the pixel cache stay
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

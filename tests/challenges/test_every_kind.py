@@ -145,3 +145,12 @@ def test_draws_are_uniform_and_of_each_picture_alone(seed: int, count: int) -> N
 def test_kinds_draw_differently() -> None:
     numbers = np.arange(100)
     assert not np.array_equal(uniforms(0, "patch", numbers, 1), uniforms(0, "rim", numbers, 1))
+
+
+def test_pictures_given_beside_their_numbers_change_as_those_that_stand_there(challenge: Challenge, kind: Kind) -> None:
+    images = smooth(11, 9, 12, 3)
+    picked = np.array([7, 2])
+    again = challenge.apply_again(images[picked], kind.name, 4, 7, numbers=picked, source=images)
+    assert np.array_equal(again, challenge.apply(images, kind.name, 4, 7, rows=picked))
+    with pytest.raises(ShapeError, match="those of the source"):
+        challenge.apply_again(images[picked, :5], kind.name, 4, 7, numbers=picked, source=images)

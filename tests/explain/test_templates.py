@@ -169,3 +169,11 @@ def test_the_picture_of_a_patch_is_what_its_filter_answers_to_most():
     whitened = pictures.reshape(7, -1) @ maps.whiten
     responses = (whitened / np.linalg.norm(whitened, axis=1, keepdims=True)) @ maps.filters.T
     assert_allclose(np.diag(responses), 1.0, atol=1e-4)
+
+
+def test_features_of_two_scales_have_a_panel_each():
+    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
+    features = feature_map("color+color/2", grid=2).fit(images)
+    model = LinearClassifier(max_iter=5, tol=1e-1).fit(features.transform(images), np.arange(12) % 3)
+    model.features_ = features
+    assert len(templates_picture(model).alt.split(";")) == 2

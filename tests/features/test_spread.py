@@ -64,3 +64,15 @@ def test_a_mirrored_feature_lies_on_both_sides():
 def test_features_of_a_whole_picture_have_no_place():
     with pytest.raises(IncompatibleError, match="whole picture"):
         OnnxMap("network.onnx").spread(np.zeros((1, 3)))
+
+
+def test_a_feature_of_the_half_picture_keeps_its_sum_and_lies_in_squares_of_four():
+    images = IMAGES[:, :16, :16]
+    half = feature_map("color/2", grid=3).fit(images)
+    whole = feature_map("color", grid=2).fit(images[:, ::2, ::2])
+    values = np.random.default_rng(0).normal(size=(2, half.n_features))
+    spread = half.spread(values)
+    assert spread.shape == (2, 16, 16)
+    assert_allclose(spread.sum(axis=(1, 2)), values.sum(axis=1))
+    assert_allclose(4.0 * spread[:, ::2, ::2], whole.spread(values))
+    assert_allclose(spread[:, ::2, ::2], spread[:, 1::2, 1::2])

@@ -107,13 +107,52 @@ class Challenge(ABC):
                 f"rows lie in {numbers.min()}..{numbers.max()}; expected positions in 0..{len(images) - 1}."
             )
         pictures: Pixels = np.array(images if rows is None else images[numbers])  # a copy, never a view of a file
+        return self._change(pictures, numbers, images, chosen, severity, seed)
+
+    @final
+    def apply_again(
+        self,
+        pictures: Pixels,
+        kind: str,
+        severity: int,
+        seed: int = 0,
+        *,
+        numbers: npt.NDArray[np.int64],
+        source: Pixels,
+    ) -> Pixels:
+        """Pictures that were changed before, or come from elsewhere, changed as `apply` would: a new array.
+
+        Args:
+            pictures: (n, height, width, channels) uint8.
+            kind, severity, seed: as for `apply`.
+            numbers: (n,) the positions in `source` by which each is known: what is drawn for it depends on them.
+            source: (N, height, width, channels) uint8, all pictures, from which clutter is taken.
+        Raises:
+            ShapeError, ParameterError: as for `apply`; the pictures have another shape than those of `source`.
+        """
+        chosen = self._checked(pictures, kind, severity, seed)
+        self._checked(source, kind, severity, seed)
+        if pictures.shape[1:] != source.shape[1:]:
+            raise ShapeError(f"pictures have shape {pictures.shape[1:]}, but those of the source {source.shape[1:]}.")
+        return self._change(np.array(pictures), numbers, source, chosen, severity, seed)
+
+    def _change(
+        self,
+        pictures: Pixels,
+        numbers: npt.NDArray[np.int64],
+        source: Pixels,
+        kind: Kind,
+        severity: int,
+        seed: int,
+    ) -> Pixels:
+        """`pictures` themselves, changed in place, a part at a time."""
         if severity == 0 or len(pictures) == 0:
             return pictures
-        size = max(1, PART_NUMBERS // int(np.prod(images.shape[1:])))
+        size = max(1, PART_NUMBERS // int(np.prod(pictures.shape[1:])))
         for start in range(0, len(pictures), size):
             part = slice(start, start + size)
-            block = Block(pictures[part], numbers[part], images, seed, kind)
-            pictures[part] = self._changed(block, chosen.amounts[severity - 1])
+            block = Block(pictures[part], numbers[part], source, seed, kind.name)
+            pictures[part] = self._changed(block, kind.amounts[severity - 1])
         return pictures
 
     @abstractmethod

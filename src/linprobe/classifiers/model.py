@@ -18,7 +18,7 @@ from linprobe.features.base import Affine, FeatureMap
 from linprobe.features.pixels import Pixels
 from linprobe.losses import Loss, make_loss
 from linprobe.objective import Objective
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.sgd import SGD
@@ -116,6 +116,7 @@ class LinearModel:
         validation: LabelledSet | None = None,
         callback: Callback | None = None,
         start: State | None = None,
+        watch: Watch | None = None,
     ) -> AnyModel:
         """The classifier itself, trained on the rows that `train` uses; its classes are the class names.
 
@@ -128,6 +129,7 @@ class LinearModel:
             callback: called after the start and after each epoch; returning True ends the training.
             start: a state of an earlier training with the same parameters and data, to continue to the same
                 bits.
+            watch: called between epochs that are long, as `Optimizer.minimize` says.
         Raises:
             ParameterError, LabelError, ShapeError, SplitError: a parameter or the set cannot be used.
             IncompatibleError: `validation` has other classes or another shape than `train`.
@@ -145,7 +147,7 @@ class LinearModel:
         self.n_features_in_ = int(train.X.shape[1])
         self.image_shape_ = train.image_shape
         weight = self.row_weights(None, train.y)
-        self._train(train.X, train.y, train.rows, weight, validation, callback, start)
+        self._train(train.X, train.y, train.rows, weight, validation, callback, start, watch)
         return self
 
     @property
@@ -168,6 +170,7 @@ class LinearModel:
         validation: LabelledSet | None,
         callback: Callback | None,
         start: State | None,
+        watch: Watch | None = None,
     ) -> None:
         """Minimise over the rows, less those held out, and keep the solution."""
         seed = self._seed()
@@ -195,7 +198,8 @@ class LinearModel:
             optimizer = Exact(max_iter=self.max_iter, tol=self.tol)
         else:
             optimizer = GradientDescent(max_iter=self.max_iter, tol=self.tol)
-        solution = optimizer.minimize(objective, start, callback, None if held is None else self.objective_of(*held))
+        held_out = None if held is None else self.objective_of(*held)
+        solution = optimizer.minimize(objective, start, callback, held_out, watch)
         self.keep(solution, objective)
 
     def begin(

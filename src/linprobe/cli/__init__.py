@@ -22,7 +22,19 @@ from linprobe.errors import LinprobeError
 
 __all__ = ["main"]
 
-COMMANDS = ("train", "sweep", "knn", "evaluate", "predict", "challenges", "report", "gradcheck", "info", "cache")
+COMMANDS = (
+    "train",
+    "sweep",
+    "knn",
+    "evaluate",
+    "predict",
+    "challenges",
+    "report",
+    "gradcheck",
+    "lab",
+    "info",
+    "cache",
+)
 """Each is a module of this room that holds a click command of the same name."""
 
 

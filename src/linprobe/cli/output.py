@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from linprobe.plain import plain
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -37,19 +39,7 @@ Row: TypeAlias = Sequence[str]
 
 def print_json(record: Mapping[str, Any]) -> None:
     """One JSON object on stdout; NaN and infinity, which JSON does not have, become null."""
-    click.echo(json.dumps(_jsonable(record), indent=2, allow_nan=False, ensure_ascii=False))
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    if hasattr(value, "tolist"):  # NumPy arrays and numbers, without importing NumPy here
-        return _jsonable(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    click.echo(json.dumps(plain(record), indent=2, allow_nan=False, ensure_ascii=False))
 
 
 def say(text: str) -> None:

@@ -26,6 +26,7 @@ from linprobe.features.base import FeatureMap
 from linprobe.features.intensity import IntensityMap
 from linprobe.features.joined import JoinedMap
 from linprobe.features.mirrored import MirroredMap
+from linprobe.features.wrapped import WrappedMap
 from linprobe.scores import fold
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def templates_picture(
 
 
 def _parts(features: FeatureMap | None, W: Weights) -> list[tuple[FeatureMap, Weights]]:
-    """The maps of a join with their columns of W; of one that is averaged with its mirror image, the map itself."""
+    """The maps of a join with their columns of W; of mirrored and halved ones, the map itself."""
     match features:
         case None:
             return []
@@ -174,7 +175,7 @@ def _parts(features: FeatureMap | None, W: Weights) -> list[tuple[FeatureMap, We
             ends = np.cumsum([part.n_features for part in maps])[:-1]
             pairs = zip(maps, np.split(W, ends, axis=1), strict=True)
             return [found for part, columns in pairs for found in _parts(part, columns)]
-        case MirroredMap(inner=inner):
+        case WrappedMap(inner=inner):
             return _parts(inner, W)
         case _:
             return [(features, W)]

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
 from linprobe.errors import ParameterError
-from linprobe.features.base import FeatureMap
-from linprobe.features.parse import map_class
-from linprobe.shapes import Pixels
+from linprobe.features.wrapped import WrappedMap
+from linprobe.shapes import Floats, Pixels
 
 __all__ = ["HalvedMap", "halved"]
 
 
 @final
 @dataclass
-class HalvedMap(FeatureMap):
+class HalvedMap(WrappedMap):
     """phi(x at half its height and width), with the D of phi: a second scale, at a quarter of the first one's cost.
 
     Args:
         inner: phi.
     """
-
-    inner: FeatureMap
 
     name = "halved"
 
@@ -33,11 +30,6 @@ class HalvedMap(FeatureMap):
     def spec(self) -> str:
         """That of phi, followed by "/2"."""
         return f"{self.inner.spec}/2"
-
-    @property
-    def n_features(self) -> int:
-        """D, once fitted."""
-        return self.inner.n_features
 
     def _fit(self, images: Pixels, seed: int) -> None:
         height, width, _ = self.fitted_shape
@@ -51,24 +43,15 @@ class HalvedMap(FeatureMap):
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
         return self.inner.transform(halved(images))
 
-    def settings(self) -> dict[str, Any]:
-        """{"inner": {"name": ..., "settings": {...}}}, as JSON values."""
-        return {"inner": {"name": self.inner.name, "settings": self.inner.settings()}}
+    def spread(self, values: Floats) -> npt.NDArray[np.float64]:
+        """What phi spreads over the half picture, every pixel of it shared by the four it is the mean of."""
+        return 0.25 * self.inner.spread(values).repeat(2, axis=1).repeat(2, axis=2)
 
-    def tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """What phi has learnt."""
-        return self.inner.tensors()
-
-    @classmethod
-    def restored(
-        cls, settings: dict[str, Any], image_shape: tuple[int, int, int], tensors: dict[str, npt.NDArray[Any]]
-    ) -> Self:
-        """The fitted map with these `settings()`, `image_shape` and `tensors()`."""
-        inner, (height, width, channels) = settings["inner"], image_shape
-        shape = (height // 2, width // 2, channels)
-        made = cls(map_class(inner["name"]).restored(inner["settings"], shape, tensors))
-        made.image_shape = image_shape
-        return made
+    @staticmethod
+    def inner_shape(image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Half of it."""
+        height, width, channels = image_shape
+        return height // 2, width // 2, channels
 
 
 def halved(images: Pixels) -> Pixels:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.features.base import FeatureMap
-from linprobe.features.parse import map_class
+from linprobe.features.wrapped import WrappedMap
 from linprobe.shapes import Floats, Pixels
 
 __all__ = ["MirroredMap"]
@@ -17,7 +16,7 @@ __all__ = ["MirroredMap"]
 
 @final
 @dataclass
-class MirroredMap(FeatureMap):
+class MirroredMap(WrappedMap):
     """(phi(x) + phi(x mirrored)) / 2, with the D of phi.
 
     Where mirroring a picture only exchanges features, as with pixels, hog and color, this is the same as training on
@@ -28,19 +27,12 @@ class MirroredMap(FeatureMap):
         inner: phi.
     """
 
-    inner: FeatureMap
-
     name = "mirrored"
 
     @property
     def spec(self) -> str:
         """That of phi."""
         return self.inner.spec
-
-    @property
-    def n_features(self) -> int:
-        """D, once fitted."""
-        return self.inner.n_features
 
     def _fit(self, images: Pixels, seed: int) -> None:
         self.inner.fit(images, seed)
@@ -55,21 +47,3 @@ class MirroredMap(FeatureMap):
         """Half of what phi spreads, and half of its mirror image."""
         found = self.inner.spread(values)
         return 0.5 * (found + found[:, :, ::-1])
-
-    def settings(self) -> dict[str, Any]:
-        """{"inner": {"name": ..., "settings": {...}}}, as JSON values."""
-        return {"inner": {"name": self.inner.name, "settings": self.inner.settings()}}
-
-    def tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """What phi has learnt."""
-        return self.inner.tensors()
-
-    @classmethod
-    def restored(
-        cls, settings: dict[str, Any], image_shape: tuple[int, int, int], tensors: dict[str, npt.NDArray[Any]]
-    ) -> Self:
-        """The fitted map with these `settings()`, `image_shape` and `tensors()`."""
-        inner = settings["inner"]
-        made = cls(map_class(inner["name"]).restored(inner["settings"], image_shape, tensors))
-        made.image_shape = image_shape
-        return made

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from linprobe.certificate import Certificate, certify, lower_bound_from
 from linprobe.objective import DualPoint, Evaluation, Objective, Split
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, zeros_state
+from linprobe.optimizers.base import Callback, Glimpse, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.normal_equations import ExactMoment, NormalEquations, exact_moment
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
@@ -88,6 +88,7 @@ class ADMM(Optimizer):
         start: State | None = None,
         callback: Callback | None = None,
         validation: Objective | None = None,
+        watch: Watch | None = None,
         moment: ExactMoment | None = None,
     ) -> Solution:
         """The weights found, with their certificate; one row of the trace per ten steps.
@@ -98,7 +99,7 @@ class ADMM(Optimizer):
             IncompatibleError: the loss has no prox, or the penalty no coefficients; too many images and features.
         """
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
-            return _Search(self, objective, start, callback, validation, moment).run()
+            return _Search(self, objective, start, callback, validation, watch, moment).run()
 
 
 class _Search:
@@ -111,9 +112,10 @@ class _Search:
         start: State | None,
         callback: Callback | None,
         validation: Objective | None,
+        watch: Watch | None,
         moment: ExactMoment | None,
     ) -> None:
-        self.settings, self.objective, self.validation = settings, objective, validation
+        self.settings, self.objective, self.validation, self.watch = settings, objective, validation, watch
         numbers, arrays = (
             ({}, zeros_state(objective, np.float64).arrays) if start is None else (start.numbers, start.arrays)
         )
@@ -135,6 +137,7 @@ class _Search:
         alone = objective.sizes > 0.0 and objective.squares == 0.0
         self.slack = numbers.get("slack", MOST_SLACK if alone else 0.0)
         self.least = numbers.get("least", math.inf)  # the lowest objective of a candidate
+        self.left = numbers.get("left", math.nan)  # what a certificate would probably say is left
         self.candidate = (arrays["best_W"], arrays["best_b"]) if "best_W" in arrays else self._candidate()
         self.promising: DualPoint | None = None  # that of the last round, while a proof is to be made of it
         if "dual_A" in arrays:
@@ -192,6 +195,8 @@ class _Search:
             )
             self.miss = split.miss, split.miss_columns
             self.passes += 1.0
+            if self.watch is not None and step < ROUND - 1:
+                self.watch(Glimpse(self.rounds + (step + 1) / ROUND, split.data_loss, *self._candidate()))
         self.rounds += 1
         if self.rounds & (self.rounds - 1) == 0:  # the 1st, 2nd, 4th, ...
             self._review(z, g)
@@ -262,8 +267,8 @@ class _Search:
             self.least, self.candidate = value, (W, b)
         if objective.penalised:
             even = DualPoint(dual.value, dual.A, np.zeros_like(dual.c))
-            bound = max(0.0, lower_bound_from(objective, even, value))
-            return evaluation, value - bound <= self.wanted * value
+            self.left = value - max(0.0, lower_bound_from(objective, even, value))
+            return evaluation, self.left <= self.wanted * value
         near = abs(value - dual.value) <= self.wanted * value
         return evaluation, value == 0.0 or (norm <= self.wanted * self.first_norm and near)
 
@@ -353,6 +358,8 @@ class _Search:
             "rho": self.rho,
             "least": self.least,
         }
+        if math.isfinite(self.left):
+            numbers["left"] = self.left
         if self.promising is not None:
             arrays |= {"dual_A": self.promising.A, "dual_c": self.promising.c}
             numbers["dual_value"] = self.promising.value

@@ -15,7 +15,7 @@ from linprobe.certificate import Certificate
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
 
-__all__ = ["Callback", "Epoch", "Optimizer", "Solution", "State", "Status"]
+__all__ = ["Callback", "Epoch", "Glimpse", "Optimizer", "Solution", "State", "Status", "Watch"]
 
 
 class Status(Enum):
@@ -49,7 +49,8 @@ class State:
     Attributes:
         epoch: epochs (SGD) or iterations (gradient descent) done.
         arrays: W, b, and the optimizer's own arrays by name; float32 or float64.
-        numbers: the optimizer's own numbers by name (chosen learning rate, step count, best loss, ...).
+        numbers: the optimizer's own numbers by name (chosen learning rate, step count, best loss, ...); `left`,
+            where it is there, is what a certificate would probably leave of the objective to gain: no proof.
     """
 
     epoch: int
@@ -92,6 +93,28 @@ Callback: TypeAlias = Callable[[Epoch], bool | None]
 
 
 @dataclass(frozen=True)
+class Glimpse:
+    """Where a search is between two rows of the trace: for those who watch, and nothing depends on them.
+
+    Attributes:
+        epoch: how many are done, the share of the one that runs included.
+        data_loss: mean of L_i over the images seen since the last glimpse, each at the weights it met.
+        W, b: (K, D) and (K,), the weights now: the search's own, which it goes on to change.
+    """
+
+    epoch: float
+    data_loss: float
+    W: Floats
+    b: Floats
+
+
+Watch: TypeAlias = Callable[[Glimpse], None]
+"""Called about `WATCH_SECONDS` apart where the rows of the trace are further apart than that."""
+
+WATCH_SECONDS = 0.15
+
+
+@dataclass(frozen=True)
 class Solution:
     """What an optimizer returns.
 
@@ -129,6 +152,7 @@ class Optimizer(ABC):
         start: State | None = None,
         callback: Callback | None = None,
         validation: Objective | None = None,
+        watch: Watch | None = None,
     ) -> Solution:
         """The weights found, with the reason why the search ended.
 
@@ -139,6 +163,8 @@ class Optimizer(ABC):
             callback: called with an `Epoch` after the start and after each epoch.
             validation: the same loss over held-out images (its reg is ignored), for early stopping and the
                 trace.
+            watch: called with a `Glimpse` between two rows of the trace, by searches whose rows are more than a
+                pass over the images apart; the result has the same bits with it and without.
         """
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
 from linprobe.optimizers.admm import ADMM
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Watch
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.shapes import check_range
 
@@ -47,13 +47,14 @@ class Exact(Optimizer):
         start: State | None = None,
         callback: Callback | None = None,
         validation: Objective | None = None,
+        watch: Watch | None = None,
     ) -> Solution:
         """The weights found, with their certificate.
 
         Raises:
             IncompatibleError: the loss has no conjugate or no prox, or the penalty no coefficients.
         """
-        return self.method(objective).minimize(objective, start, callback, validation)
+        return self.method(objective).minimize(objective, start, callback, validation, watch)
 
     def method(self, objective: Objective) -> LBFGS | ADMM:
         """The optimizer that fits the objective.

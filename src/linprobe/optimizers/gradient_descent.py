@@ -9,7 +9,7 @@ import numpy as np
 
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, zeros_state
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.learning_rate import descent_rate
 from linprobe.optimizers.line_search import Point, backtrack, rounding
 from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
@@ -72,6 +72,7 @@ class GradientDescent(Optimizer):
         start: State | None = None,
         callback: Callback | None = None,
         validation: Objective | None = None,
+        watch: Watch | None = None,
     ) -> Solution:
         """The weights found; one row of the trace per step."""
         state = zeros_state(objective, np.float64) if start is None else start

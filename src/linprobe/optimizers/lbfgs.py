@@ -14,7 +14,7 @@ from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.asking import Ask, Asking, answer
 from linprobe.optimizers.balance import balance
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, zeros_state
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.preconditioner import Preconditioners, second_moment
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
@@ -84,6 +84,7 @@ class LBFGS(Optimizer):
         start: State | None = None,
         callback: Callback | None = None,
         validation: Objective | None = None,
+        watch: Watch | None = None,
     ) -> Solution:
         """The weights found, with their certificate; one row of the trace per iteration.
 
@@ -149,6 +150,7 @@ class LBFGS(Optimizer):
                     "wanted": wanted,
                     "curvature": pairs.curvature,
                     "precise": float(precise),
+                    **({"left": point.left(objective)} if objective.penalised else {}),
                 }
                 # the pairs are large: they are gathered for those who look, and at the end
                 gathered = pairs.arrays() if callback is not None else {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
+import time
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
@@ -12,7 +14,17 @@ import numpy.typing as npt
 
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, zeros_state
+from linprobe.optimizers.base import (
+    WATCH_SECONDS,
+    Callback,
+    Glimpse,
+    Optimizer,
+    Solution,
+    State,
+    Status,
+    Watch,
+    zeros_state,
+)
 from linprobe.optimizers.learning_rate import stochastic_rate
 from linprobe.optimizers.schedules import rates, schedule_name
 from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
@@ -108,6 +120,7 @@ class SGD(Optimizer):
         start: State | None = None,
         callback: Callback | None = None,
         validation: Objective | None = None,
+        watch: Watch | None = None,
     ) -> Solution:
         """The weights found; one row of the trace per epoch.
 
@@ -124,7 +137,7 @@ class SGD(Optimizer):
         fused = _engine_runs(objective)
         state, eta, chosen = self._begin(objective, start, fused)
         clock = Clock(state.numbers["seconds"])
-        trace = Trace(objective, validation, callback)
+        trace, pace = Trace(objective, validation, callback), _Pace(watch)
         status: Status | None = None
         taken, good = eta, state
         n_batches = -(-objective.n_images // self.batch_size)
@@ -157,7 +170,7 @@ class SGD(Optimizer):
                 final_rate=self.final_rate,
             )
             taken = float(etas[-1])
-            if not math.isfinite(self._run_epoch(objective, state, etas, fused)):
+            if not math.isfinite(self._run_epoch(objective, state, etas, fused, pace)):
                 state, status = good, Status.DIVERGED
                 break
 
@@ -218,44 +231,74 @@ class SGD(Optimizer):
             return Status.EARLY_STOPPED
         return Status.COMPLETED if state.epoch >= self.epochs else None
 
-    def _run_epoch(self, objective: Objective, state: State, etas: npt.NDArray[np.float64], fused: bool) -> float:
-        """Update `state` by one epoch; the mean loss as seen on the way, NaN where it diverged."""
+    def _run_epoch(
+        self, objective: Objective, state: State, etas: npt.NDArray[np.float64], fused: bool, pace: _Pace
+    ) -> float:
+        """Update `state` by one epoch, in parts for one who watches; the loss as last seen, NaN where it diverged."""
         random = np.random.Generator(np.random.PCG64([self.seed, state.epoch]))
+        order = random.permutation(objective.n_images)
         averages = self.average and state.epoch >= self.epochs // 2
-        arrays, numbers = state.arrays, state.numbers
-        plan: dict[str, Any] = {
-            "order": random.permutation(objective.n_images),
-            "batch_size": int(self.batch_size),
-            "rates": etas,
-            "bias_rate": float(numbers.get("bias_rate", 1.0)),
-            "update": self.update,
-            "momentum": float(self.momentum),
-            "rho": float(self.rho),
-            "beta1": float(self.beta1),
-            "beta2": float(self.beta2),
-            "epsilon": float(self.epsilon),
-            "step": int(numbers["steps"]),
-            "averaged": int(numbers["averaged"]) if averages else -1,
-        }
-        if fused:
-            a, c = (0.0, 0.0) if objective.penalty is None else objective.penalty.coefficients or (0.0, 0.0)
-            suffixes = ["", *(f"_{suffix}" for suffix in UPDATES[self.update].arrays)]
-            suffixes += ["_avg"] if averages else []
-            names = [f"{name}{suffix}" for name in ("W", "b") for suffix in suffixes]
-            used = {name: arrays[name] for name in names}
-            share = UPDATES[self.update].gradients_per_step(self.momentum)
-            plan |= {"l2": objective.reg * a, "l1": objective.reg * c * share}
-            seen = objective.engine.sgd_epoch(used, objective.loss, **plan)
-        else:
-            seen = plain_epoch(objective, arrays, **plan)
+        arrays, numbers, M = state.arrays, state.numbers, int(self.batch_size)
+        seen, first, n_batches = 0.0, 0, len(etas)
+        while first < n_batches and math.isfinite(seen):
+            begun, stop = time.perf_counter(), min(first + pace.batches, n_batches)
+            plan: dict[str, Any] = {
+                "order": order[first * M : stop * M],
+                "batch_size": M,
+                "rates": etas[first:stop],
+                "bias_rate": float(numbers.get("bias_rate", 1.0)),
+                "update": self.update,
+                "momentum": float(self.momentum),
+                "rho": float(self.rho),
+                "beta1": float(self.beta1),
+                "beta2": float(self.beta2),
+                "epsilon": float(self.epsilon),
+                "step": int(numbers["steps"]),
+                "averaged": int(numbers["averaged"]) if averages else -1,
+            }
+            seen = self._run_batches(objective, arrays, plan, fused)
+            numbers["steps"] += stop - first
+            if averages:
+                numbers["averaged"] += stop - first
+            if pace.watch is not None:
+                pace.ran(stop - first, time.perf_counter() - begun)
+                if stop < n_batches:
+                    pace.watch(Glimpse(state.epoch + stop / n_batches, seen, *self._weights(state)))
+            first = stop
         state.epoch += 1
-        numbers["steps"] += len(etas)
-        if averages:
-            numbers["averaged"] += len(etas)
-        elif self.average:
+        if self.average and not averages:
             for name in ("W", "b"):
                 arrays[f"{name}_avg"][...] = arrays[name]
         return seen
+
+    def _run_batches(
+        self, objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan: dict[str, Any], fused: bool
+    ) -> float:
+        """Update `arrays` by some batches, with the engine's own loop or the plain one; the mean loss seen."""
+        if not fused:
+            return plain_epoch(objective, arrays, **plan)
+        a, c = (0.0, 0.0) if objective.penalty is None else objective.penalty.coefficients or (0.0, 0.0)
+        suffixes = ["", *(f"_{suffix}" for suffix in UPDATES[self.update].arrays)]
+        suffixes += ["_avg"] if plan["averaged"] >= 0 else []
+        used = {name: arrays[name] for name in (f"{kind}{suffix}" for kind in ("W", "b") for suffix in suffixes)}
+        share = UPDATES[self.update].gradients_per_step(self.momentum)
+        rates_of_penalty = {"l2": objective.reg * a, "l1": objective.reg * c * share}
+        return objective.engine.sgd_epoch(used, objective.loss, **plan, **rates_of_penalty)
+
+
+class _Pace:
+    """How many batches to run at once: all of an epoch, or `WATCH_SECONDS` of them for one who watches.
+
+    The bits are the same wherever an epoch is cut between two batches.
+    """
+
+    def __init__(self, watch: Watch | None) -> None:
+        self.watch = watch
+        self.batches = sys.maxsize if watch is None else 1  # one, to learn how long it takes
+
+    def ran(self, batches: int, seconds: float) -> None:
+        """Learn from what so many batches took."""
+        self.batches = max(1, round(batches * WATCH_SECONDS / max(seconds, 1e-6)))
 
 
 def plain_epoch(

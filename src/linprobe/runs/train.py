@@ -20,7 +20,7 @@ from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptio
 from linprobe.data.splits import train_validation_test
 from linprobe.errors import LinprobeError, RunError
 from linprobe.features.base import FeatureMap
-from linprobe.optimizers.base import Epoch, State, Status
+from linprobe.optimizers.base import Epoch, State, Status, Watch
 from linprobe.runs.evaluation import measure
 from linprobe.runs.features import map_dataset, requested
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row
@@ -100,7 +100,8 @@ def train(
     n_threads: int | None = None,
     cache: bool = True,
     reading: ProgressCallback | None = None,
-    training: Callable[[Epoch], None] | None = None,
+    training: Callable[[Epoch], bool | None] | None = None,
+    watch: Watch | None = None,
 ) -> RunResult:
     """Train as `settings` say, in a new run folder.
 
@@ -110,7 +111,8 @@ def train(
         n_threads: threads that compute and decode; None for one per core. The result does not depend on it.
         cache: whether decoded pixels are kept, and those that are there are used.
         reading: told how far reading the source is.
-        training: told of each epoch.
+        training: told of each epoch; returning True ends the run there, and its result is that of these weights.
+        watch: told of what happens within long epochs, as `Optimizer.minimize` says.
     Raises:
         RunError: `out` is not free, or a file cannot be written.
         LinprobeError: the source or a setting cannot be used.
@@ -131,7 +133,7 @@ def train(
     material = made_material(settings, dataset, settings.validation, n_threads, cache, reading)
     path = out or make_run_folder(settings.source, str(settings.classifier.get("loss", "softmax")), Path("runs"))
     run = RunFolder.create(path, record)
-    session = _Session(run, settings, material, n_threads, training)
+    session = _Session(run, settings, material, n_threads, training, watch)
     try:
         return session.run(None)
     except LinprobeError:
@@ -148,7 +150,8 @@ def resume(
     n_threads: int | None = None,
     cache: bool = True,
     reading: ProgressCallback | None = None,
-    training: Callable[[Epoch], None] | None = None,
+    training: Callable[[Epoch], bool | None] | None = None,
+    watch: Watch | None = None,
 ) -> RunResult:
     """Go on with the run at `path` from its checkpoint, to the bits of a run that was never stopped.
 
@@ -164,7 +167,7 @@ def resume(
         progress = run.read_progress()
         dataset = read_again(run, settings, "run", n_threads, cache, reading)
         material = made_material(settings, dataset, settings.validation, n_threads, cache, reading)
-        return _Session(run, settings, material, n_threads, training).run(progress)
+        return _Session(run, settings, material, n_threads, training, watch).run(progress)
     finally:
         run.close()
 
@@ -178,11 +181,12 @@ class _Session:
         settings: TrainSettings,
         material: Material,
         n_threads: int | None,
-        tell: Callable[[Epoch], None] | None,
+        tell: Callable[[Epoch], bool | None] | None,
+        watch: Watch | None,
     ) -> None:
         self.run_folder, self.settings, self.material = run, settings, material
         self.split = train_validation_test(material.dataset, settings.validation, settings.seed)
-        self.n_threads, self.tell = n_threads, tell
+        self.n_threads, self.tell, self.watch = n_threads, tell, watch
         self.trace: list[str] = []
         self.last: Epoch | None = None
         self.written = float("-inf")
@@ -195,7 +199,7 @@ class _Session:
         split = self.split
         classifier = made_classifier(self.settings, self.material, self.n_threads)
         try:
-            classifier.fit_sets(split.train, split.validation, start=start, callback=self._record)
+            classifier.fit_sets(split.train, split.validation, self._record, start, self.watch)
             self._write_progress()
             made_from = {
                 "image_size": self.settings.image_size,
@@ -215,15 +219,14 @@ class _Session:
         self.run_folder.write_metrics(metrics)
         return RunResult(self.run_folder.path, metrics, classifier)
 
-    def _record(self, epoch: Epoch) -> None:
+    def _record(self, epoch: Epoch) -> bool:
         """Keep the row of `epoch`, and write trace and checkpoint unless that was done a moment ago."""
         self.last = epoch
         if epoch.epoch == len(self.trace):  # the first call after resuming repeats the checkpoint's row
             self.trace.append(trace_row(epoch))
         if time.monotonic() - self.written >= CHECKPOINT_SECONDS:
             self._write_progress()
-        if self.tell is not None:
-            self.tell(epoch)
+        return self.tell is not None and self.tell(epoch) is True
 
     def _write_progress(self) -> None:
         if self.last is not None:

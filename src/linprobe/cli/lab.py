@@ -1,0 +1,70 @@
+"""`linprobe lab [SOURCE ...]`: the workbench in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from linprobe.cli.options import debug
+from linprobe.errors import IncompatibleError
+
+NEEDED = ("starlette", "uvicorn", "websockets")
+
+
+@click.command(short_help="The workbench in the browser.")
+@click.argument("sources", nargs=-1, metavar="[SOURCE ...]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8421,
+    show_default=True,
+    metavar="P",
+    help="Where it listens; 0 for a free port.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="H",
+    help="Address it listens on. One that other machines can reach is guarded by a token.",
+)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    metavar="FOLDER",
+    help="The folder of runs: those in it are listed, new ones are made there.",
+)
+@debug
+def lab(sources: tuple[str, ...], port: int, host: str, runs: Path) -> None:
+    """Serve the lab: points, scores, gradients, training and inspection in the browser, computed by linprobe.
+
+    Each SOURCE can be trained on. The lab listens on this machine alone, unless --host says otherwise: then the address
+    it prints holds a token, without which nothing is answered. Ctrl-C ends it.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise IncompatibleError(f"the lab needs {', '.join(missing)}; install with: pip install 'linprobe[lab]'")
+    from linprobe.lab.guard import is_loopback, new_token
+    from linprobe.lab.protocol import Lab
+    from linprobe.lab.server import make_app, open_port, serve
+
+    token = None if is_loopback(host) else new_token()
+    shared = Lab(sources, runs, _write_report)
+    app = make_app(shared, host=host, token=token)
+    listening = open_port(host, port)
+    at = f"[{host}]" if ":" in host else host
+    address = f"http://{at}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+    click.echo(f"the lab is at {address} - Ctrl-C ends it")
+    serve(app, listening, shared)
+
+
+def _write_report(run: Path, cache: bool) -> Path:
+    """The report of a finished run, in its folder."""
+    from linprobe.report.page import write_report
+
+    return write_report([run], cache=cache)

@@ -1,0 +1,29 @@
+"""The lab: a workbench in the browser, whose every number comes from this library.
+
+How it is put together, and how a page is added:
+
+    pages.py     PAGES, the pages in the order of the menu: the only list of them on this side
+    server.py    the application: the built page, the WebSocket /socket, the routes of the pages; and serve()
+    guard.py     who may ask: Host, Origin, token; the security headers of every answer
+    protocol.py  Page, Client, Lab, Params: what a page module is written with
+    page/        the built page, made from web/ by `make web`; never edited by hand
+
+A page is one module here that holds `PAGE = Page(name, methods, routes)`, a line in PAGES, and one module in
+web/src/pages/ with a line in web/src/pages.ts. Nothing else knows the pages.
+
+- The browser sends {"id": 7, "method": "scores.explain", "params": {...}} as text over the WebSocket, and gets
+  {"id": 7, "result": ...} or {"id": 7, "error": "one sentence"}. A method is called `<page>.<name>`, takes
+  (client, params) and returns what JSON can hold; NumPy arrays and numbers are turned into lists, NaN and infinity
+  into null. It runs in a thread of its own, and may take its time; a LinprobeError becomes the error's sentence.
+- The server sends {"event": "train.epoch", "data": ...} when it likes: `client.send(event, data)` to one page,
+  `lab.broadcast(event, data)` to all, from any thread.
+- Params reads and checks what came: `params.number("reg", low=0)`, `params.choice("loss", LOSSES)`, ...
+- What lasts longer than a request is a service: `client.lab.service(Trainer)` is the one `Trainer(lab)`, made when
+  it is first asked for; its `close()`, if it has one, is called when the server ends.
+- Whatever starts something, or takes a file, goes over the WebSocket or a POST: the guard has then seen that the
+  request comes from our own page. A GET only reads.
+- Drags send at most one request at a time, the latest state wins (`stream` in web/src/socket.ts), so that no queue
+  grows. Grids travel as base64 of uint8 (`packed`).
+
+Starlette, uvicorn and websockets are the extra `lab`; nothing else in linprobe imports them.
+"""

@@ -1,0 +1,67 @@
+"""A slice of the loss surface for the playground: through the minimum, the start of a walk, and its first step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from linprobe.explain.landscape import Plane, loss_slice
+from linprobe.lab.protocol import packed
+from linprobe.objective import Objective
+from linprobe.optimizers import Exact
+from linprobe.shapes import Floats
+
+__all__ = ["FLOOR", "surface"]
+
+FLOOR = 1e-2
+"""Share of the height of a slice up to which it is shown evenly; above it the logarithm is."""
+
+
+def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> dict[str, Any]:
+    """L over a square of a plane of (W, b), and the path (n, K, 2), (n, K) projected onto the plane.
+
+    With m the minimum (that of the exact optimizer, to a per cent) and p the start of the path, the first axis runs
+    from m to p, and the second is the gradient at p made orthogonal to it: so the plane stays while a walk goes on.
+    """
+    least = Exact(tol=1e-2, max_iter=200).minimize(objective)
+    plane = _plane(objective, (path_W[0], path_b[0]), (least.W, least.b))
+    path = plane.project(path_W, path_b)
+    size_of_minimum = float(np.sqrt(np.square(least.W).sum() + np.square(least.b).sum()))
+    half = 1.2 * max(float(np.abs(path).max()), 0.25 * size_of_minimum, 0.5)
+    values = loss_slice(objective, plane, (-half, -half), (half, half), size).values
+    minimum = objective.value(least.W, least.b)
+    lowest, highest = min(float(values.min()), minimum), float(values.max())
+    unit = FLOOR * (highest - lowest) or 1.0
+    heights = np.log1p((values - lowest) / unit)
+    top = float(heights.max()) or 1.0
+    return {
+        "half": half,
+        "heights": packed(np.rint(255.0 * heights / top)),
+        "minimum": minimum,
+        "path": path,
+    }
+
+
+def _plane(objective: Objective, start: tuple[Floats, Floats], minimum: tuple[Floats, Floats]) -> Plane:
+    (W, b), K = start, objective.n_classes
+    _, dW, db = objective.value_and_gradient(W, b)
+    rough = np.random.Generator(np.random.PCG64(0)).standard_normal((2, W.size + K))
+    home = np.concatenate([minimum[0].ravel(), minimum[1]])
+    there, downhill = np.concatenate([W.ravel(), b]) - home, np.concatenate([dW.ravel(), db])
+    axes: list[Floats] = []
+    # a direction of no length, or inside the one before it, gives way to a made one
+    for wanted, instead in ((there, rough[0]), (downhill, rough[1])):
+        rest = _across(wanted, axes)
+        if np.linalg.norm(rest) <= 1e-6 * (1e-3 + np.linalg.norm(wanted)):
+            rest = _across(instead, axes)
+        axes.append(rest / np.linalg.norm(rest))
+    first, second = ((axis[:-K].reshape(K, -1), axis[-K:]) for axis in axes)
+    return Plane(minimum, (first, second))
+
+
+def _across(vector: Floats, axes: list[Floats]) -> Floats:
+    """`vector` without its parts along the `axes`."""
+    for axis in axes:
+        vector = vector - (vector @ axis) * axis
+    return vector

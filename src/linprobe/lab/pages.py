@@ -1,0 +1,10 @@
+"""The pages of the lab, in the order of the menu. A new page is a module of this room and a line here."""
+
+from __future__ import annotations
+
+from linprobe.lab import gradient, inspect, playground, scores, train
+from linprobe.lab.protocol import Page
+
+__all__ = ["PAGES"]
+
+PAGES: tuple[Page, ...] = (playground.PAGE, scores.PAGE, gradient.PAGE, train.PAGE, inspect.PAGE)

@@ -1,0 +1,151 @@
+"""What the lab may read: the built-in sets, what the command line named, what the page uploaded; nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linprobe.data.base import Dataset, ImageSet, ReadOptions, open_dataset
+from linprobe.data.planar import PLANAR
+from linprobe.errors import DataError, ImageError, LinprobeError, ParameterError
+from linprobe.lab.protocol import Lab
+from linprobe.lab.uploads import Uploads, check_numbers
+from linprobe.runs.train import absolute_source
+
+__all__ = ["BUILT_IN", "Source", "Sources"]
+
+BUILT_IN = ("digits", *(f"planar:{name}" for name in PLANAR))
+
+KEPT = 2
+"""Datasets that are kept open."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of the lab.
+
+    Attributes:
+        key: what the page calls it, in its address as well.
+        label: how it is shown.
+        kind: built-in, named or uploaded.
+        path: what `open_dataset` takes.
+    """
+
+    key: str
+    label: str
+    kind: str
+    path: str
+
+
+class Sources:
+    """The sources of a lab.
+
+    Args:
+        lab: whose service it is.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self.uploads = lab.service(Uploads)
+        self._named = [
+            Source(f"source:{text}", _label(text, lab.sources), "named", absolute_source(text)) for text in lab.sources
+        ]
+        self._open: OrderedDict[tuple[Any, ...], Dataset] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def all(self) -> list[Source]:
+        """All of them: those of the command line first."""
+        uploaded = [Source(key, kept.name, "uploaded", str(kept.path)) for key, kept in self.uploads.kept.items()]
+        named = {source.path for source in self._named}
+        built_in = [Source(name, name, "built-in", name) for name in BUILT_IN if name not in named]
+        return [*self._named, *uploaded, *built_in]
+
+    def of(self, key: str) -> Source:
+        """The source that the page calls `key`.
+
+        Raises:
+            ParameterError: there is none.
+        """
+        for source in self.all():
+            if source.key == key:
+                return source
+        raise ParameterError(f"source = {key[:80]!r}; the lab reads what its command line named, and uploads.")
+
+    def of_run(self, path: str) -> Source:
+        """The source that a run was trained on, if the lab may read it.
+
+        Raises:
+            ParameterError: the command line did not name it.
+        """
+        for source in self.all():
+            if source.path == path:
+                return source
+        gone = not Path(path).exists()
+        raise ParameterError(
+            f"{path}: the source of this run is gone; its model can still be asked about pictures of your own."
+            if gone
+            else f"the lab was not started with the source of this run; start it with: linprobe lab {path}"
+        )
+
+    def cache_of(self, source: Source) -> Path | None:
+        """The folder for the decoded pixels of a source: None for the user's own."""
+        return self.uploads.cache if source.kind == "uploaded" else None
+
+    def check(self, source: Source, image_size: tuple[int, int] | None) -> None:
+        """Raise ArchiveError where an upload is too large in this size."""
+        if source.kind == "uploaded":
+            check_numbers(self.uploads.kept[source.key], image_size)
+
+    def dataset(self, source: Source, image_size: tuple[int, int] | None, seed: int = 0) -> Dataset:
+        """What a source holds; the last ones are kept open.
+
+        Raises:
+            LinprobeError: it cannot be read.
+        """
+        self.check(source, image_size)
+        key = (source.key, image_size, seed if source.path.startswith("planar:") else 0)
+        with self._lock:  # a second page waits instead of decoding the same again
+            if key in self._open:
+                self._open.move_to_end(key)
+                return self._open[key]
+            options = ReadOptions(image_size=image_size, cache=source.kind != "uploaded", seed=seed)
+            try:
+                dataset = open_dataset(source.path, options)
+            except DataError as error:
+                raise self._in_words(source, error) from error
+            except MemoryError as error:
+                raise ImageError(f"{source.label}: its pixels do not fit the memory; resize the pictures.") from error
+            self._open[key] = dataset
+            while len(self._open) > KEPT:
+                self._open.popitem(last=False)
+            return dataset
+
+    def describe(self, source: Source, image_size: tuple[int, int] | None, seed: int = 0) -> dict[str, Any]:
+        """What the page shows of a source: format, classes, counts, shape."""
+        dataset = self.dataset(source, image_size, seed)
+        pictures = isinstance(dataset.train, ImageSet)
+        parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+        return {
+            "format": dataset.format,
+            "pictures": pictures,
+            "shape": dataset.image_shape or [int(dataset.train.X.shape[1])],
+            "class_names": list(dataset.class_names),
+            "counts": {name: part.n_images for name, part in parts.items() if part is not None},
+            "skipped": len(dataset.skipped),
+        }
+
+    @staticmethod
+    def _in_words(source: Source, error: LinprobeError) -> LinprobeError:
+        """The error, told of the source as the page calls it and not of a path, with the page's own remedy."""
+        text = str(error).replace(source.path, source.label)
+        if "--image-size" in text:
+            text = text.partition("; resize all with")[0] + "; choose a size in 'Resize pictures'."
+        return type(error)(text)
+
+
+def _label(text: str, all_of_them: tuple[str, ...]) -> str:
+    """The last part of a path, where that is enough to tell it from the others."""
+    name = Path(text).name or text
+    return name if sum((Path(other).name or other) == name for other in all_of_them) == 1 else text

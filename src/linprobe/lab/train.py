@@ -1,0 +1,404 @@
+"""The page "Train": sources, settings, one training at a time, the list of runs and their reports."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from linprobe.classifiers.model import OPTIMIZERS, PREPROCESS, LinearModel
+from linprobe.classifiers.model_file import read_model
+from linprobe.errors import IncompatibleError, LinprobeError, ParameterError, RunError
+from linprobe.explain.templates import AT_MOST, as_colors, signed
+from linprobe.lab.pixels import signed_bytes, smaller
+from linprobe.lab.protocol import Client, Lab, Page, Params
+from linprobe.lab.run_list import list_runs, run_at, trace_of
+from linprobe.lab.sources import BUILT_IN, Source, Sources
+from linprobe.lab.training import Trainer
+from linprobe.lab.uploads import MOST_BYTES, Uploads
+from linprobe.losses import LOSSES
+from linprobe.optimizers.schedules import SCHEDULES
+from linprobe.optimizers.updates import UPDATES
+from linprobe.penalties import PENALTIES
+from linprobe.runs.folder import RunFolder
+from linprobe.runs.train import TrainSettings
+
+__all__ = ["FEATURES", "PAGE", "Trainings"]
+
+FEATURES = ("pixels", "hog", "color", "hog+color", "patches")
+"""A network in a file is for the command line: the page names no files."""
+
+MOST_COMPARED = 8
+
+SIDE = 96
+"""Most pixels of a side of a template that is sent."""
+
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; sandbox"
+)
+"""A report is a page that holds everything and runs nothing."""
+
+
+class Trainings:
+    """The trainer of a lab, and who follows it.
+
+    Args:
+        lab: whose service it is.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.sources = lab, lab.service(Sources)
+        self.trainer = Trainer(lab.runs, self._tell)
+        self._lookers: set[Client] = set()
+        self._lock = threading.Lock()
+        self._reports = threading.Lock()
+
+    def close(self) -> None:
+        """Stop what runs."""
+        self.trainer.close()
+
+    def look(self, client: Client, looking: bool) -> None:
+        """Whether this page wants to be told of every step."""
+        with self._lock:
+            (self._lookers.add if looking else self._lookers.discard)(client)
+        self.trainer.look(bool(self._present()))
+
+    def _present(self) -> list[Client]:
+        """The pages that look and are still there."""
+        with self._lock:
+            self._lookers &= self.lab.clients
+            return list(self._lookers)
+
+    def report(self, run: RunFolder) -> None:
+        """Write the report of a run into its folder.
+
+        Raises:
+            RunError: this lab cannot make one, or the run is not finished.
+            ParameterError: it would have to read a source that the lab may not read.
+        """
+        if self.lab.report is None:
+            raise RunError(f"{run.path.name} has no report, and this lab cannot make one: linprobe report {run.path}")
+        source, cache = str(run.settings().get("source")), True
+        if source in BUILT_IN or Path(source).exists():  # a report does without a source that is gone
+            cache = self.sources.cache_of(self.sources.of_run(source)) is None
+        with self._reports:  # two pages that ask for the same wait for it
+            if not (run.path / "report.html").is_file():
+                self.lab.report(run.path, cache)
+
+    def _report_of(self, name: str) -> None:
+        """Write the report of a run that has just been finished; where that fails, the page still offers to."""
+        with contextlib.suppress(LinprobeError):
+            self.report(run_at(self.lab.runs, name))
+        self.lab.broadcast("train.reported", {"run": name})
+
+    def _tell(self, kind: str, data: dict[str, Any]) -> None:
+        if kind == "state":
+            self.lab.broadcast("train.state", data)
+            if data["phase"] == "finished" and self.lab.report is not None:
+                threading.Thread(target=self._report_of, args=(data["run"],), daemon=True).start()
+            self.trainer.look(bool(self._present()))
+            return
+        lookers = self._present()
+        if kind == "weights":
+            if not lookers:
+                self.trainer.look(False)
+                return
+            drawn = self._templates(data)
+            if drawn is None:
+                return
+            kind, data = "templates", drawn
+        for client in lookers:
+            client.send(f"train.{kind}", data)
+
+    def _templates(self, data: dict[str, Any]) -> dict[str, Any] | None:
+        """The weights of a running training as pictures; None of vectors and features, whose weights are none."""
+        job = self.trainer.job
+        if job is None:
+            return None
+        try:
+            source = self.sources.of(job.source)
+            size = (job.settings or {}).get("image_size")
+            dataset = self.sources.dataset(source, None if size is None else (size[0], size[1]))
+        except LinprobeError:
+            return None
+        W = np.frombuffer(base64.b64decode(data["bytes"]), np.float32).reshape(data["shape"])
+        if dataset.image_shape is None or W.shape[1] != np.prod(dataset.image_shape):
+            return None
+        drawn = draw_templates(W.astype(np.float64), dataset.image_shape)
+        return {"run": data["run"], "epoch": data["epoch"], "class_names": dataset.class_names, **drawn}
+
+
+def draw_templates(W: npt.NDArray[np.float64], shape: tuple[int, ...]) -> dict[str, Any]:
+    """The rows of W (K, D) as pictures, for the mapped pixels that they multiply: bytes as base64.
+
+    `color` is (K, height, width, 3), the lecture's rendering; `signed` (K, height, width), as `signed_bytes`; `limit`
+    the weight of its ends. Of many classes the first 60, large pictures averaged.
+    """
+    weights = smaller(W[:AT_MOST].reshape(-1, *shape), SIDE)
+    drawn, limit = signed_bytes(signed(weights))
+    return {
+        "height": weights.shape[1],
+        "width": weights.shape[2],
+        "limit": limit,
+        "color": base64.b64encode(as_colors(weights).tobytes()).decode("ascii"),
+        "signed": drawn,
+    }
+
+
+def state(client: Client, params: Params) -> dict[str, Any]:
+    """All that the page shows when it opens."""
+    trainings = client.lab.service(Trainings)
+    job = trainings.trainer.job
+    return {
+        "sources": _sources(trainings.sources),
+        "job": None if job is None else job.as_dict(with_rows=True),
+        "runs": list_runs(client.lab.runs),
+        "folder": str(client.lab.runs),
+        "reports": client.lab.report is not None,
+        "most_bytes": MOST_BYTES,
+        "choices": {
+            "loss": sorted(LOSSES, key=["softmax", "hinge", "squared-hinge"].index),
+            "penalty": [*PENALTIES],
+            "optimizer": list(OPTIMIZERS),
+            "preprocess": list(PREPROCESS),
+            "features": list(FEATURES),
+            "schedule": list(SCHEDULES),
+            "update": list(UPDATES),
+        },
+    }
+
+
+def describe(client: Client, params: Params) -> dict[str, Any]:
+    """What a source holds, once it is read in this size."""
+    sources = client.lab.service(Sources)
+    source = sources.of(params.text("source", longest=4096))
+    found = sources.describe(source, _image_size(params), params.whole("seed", low=0, high=2**31 - 1))
+    return {"source": source.key, "label": source.label, **found}
+
+
+def start(client: Client, params: Params) -> dict[str, Any]:
+    """Begin a run."""
+    trainings = client.lab.service(Trainings)
+    source = trainings.sources.of(params.text("source", longest=4096))
+    settings = _settings(source, params.group("settings"))
+    trainings.sources.check(source, settings.image_size)
+    trainings.look(client, True)
+    return trainings.trainer.start(settings, source.key, cache=trainings.sources.cache_of(source)).as_dict()
+
+
+def _settings(source: Source, params: Params) -> TrainSettings:
+    """The settings of a run, every value checked before a process is started."""
+    optimizer = params.choice("optimizer", OPTIMIZERS)
+    classifier: dict[str, Any] = {
+        "loss": params.choice("loss", LOSSES),
+        "penalty": params.choice("penalty", PENALTIES),
+        "reg": params.number("reg", low=0.0),
+        "beta": params.number("beta", low=0.0),
+        "delta": params.number("delta", low=0.0, open_low=True),
+        "optimizer": optimizer,
+        "preprocess": params.choice("preprocess", PREPROCESS),
+        "tol": params.number("tol", low=0.0),
+        "max_iter": params.whole("max_iter", low=0, high=1_000_000),
+    }
+    if optimizer == "sgd":
+        classifier |= {
+            "batch_size": params.whole("batch_size", low=1, high=1_000_000),
+            "epochs": params.whole("epochs", low=0, high=1_000_000),
+            "learning_rate": params.number("learning_rate", low=0.0, open_low=True)
+            if "learning_rate" in params
+            else "auto",
+            "schedule": params.choice("schedule", SCHEDULES),
+            "update": params.choice("update", UPDATES),
+            "momentum": params.number("momentum", low=0.0, high=1.0),
+            "average": params.flag("average"),
+        }
+        if "patience" in params:
+            classifier["patience"] = params.whole("patience", low=1, high=1_000_000)
+    LinearModel(**classifier).check_parameters()
+    features = params.choice("features", FEATURES)
+    options: dict[str, Any] = {"mirror": True} if params.flag("flips") else {}
+    if features == "patches" and "patches" in params:
+        options["patches"] = params.whole("patches", low=2, high=100_000)
+    validation = params.number("validation", low=0.0, high=0.95)
+    return TrainSettings(
+        source.path,
+        classifier,
+        seed=params.whole("seed", low=0, high=2**31 - 1),
+        validation=validation,
+        image_size=_image_size(params),
+        on_bad_image="skip" if params.flag("skip_bad") else "fail",
+        features=features,
+        feature_options=options,
+    )
+
+
+def _image_size(params: Params) -> tuple[int, int] | None:
+    """(height, width) to resize to; None where the pictures stay as they are."""
+    if "image_size" not in params:
+        return None
+    height, width = params.floats("image_size", (2,), most=2, size=1024)
+    if min(height, width) < 1 or height != int(height) or width != int(width):
+        raise ParameterError(f"image_size = {height:g}x{width:g}; expected whole numbers of pixels, 1..1024.")
+    return int(height), int(width)
+
+
+def stop(client: Client, params: Params) -> None:
+    """Stop the training; it can be resumed."""
+    client.lab.service(Trainings).trainer.stop()
+
+
+def finish(client: Client, params: Params) -> None:
+    """End the training at its next row, and keep what it has as a finished run."""
+    client.lab.service(Trainings).trainer.finish()
+
+
+def resume(client: Client, params: Params) -> dict[str, Any]:
+    """Go on with a stopped run; with `finish`, make a finished one of what is there."""
+    trainings = client.lab.service(Trainings)
+    run = run_at(client.lab.runs, params.text("run"))
+    if run.finished:
+        raise RunError(f"{run.path.name} is finished; start a new run to go further.")
+    settings = run.settings()
+    if settings.get("kind", "train") != "train":
+        raise RunError(f"{run.path.name} is a {settings['kind']}; go on with: linprobe sweep --resume {run.path}")
+    source = trainings.sources.of_run(str(settings.get("source")))
+    trainings.look(client, True)
+    cache, finish = trainings.sources.cache_of(source), params.flag("finish")
+    return trainings.trainer.resume(run.path, source.key, trace_of(run), finish=finish, cache=cache).as_dict()
+
+
+def runs(client: Client, params: Params) -> list[dict[str, Any]]:
+    """The list of runs."""
+    return list_runs(client.lab.runs)
+
+
+def traces(client: Client, params: Params) -> dict[str, Any]:
+    """The traces of runs, to be compared."""
+    names = [name for name in params.text("runs", longest=4096).split("/") if name][:MOST_COMPARED]
+    return {name: trace_of(run_at(client.lab.runs, name)) for name in names}
+
+
+def templates(client: Client, params: Params) -> dict[str, Any]:
+    """The templates of a run's model, as those of a running training."""
+    run = run_at(client.lab.runs, params.text("run"))
+    model = read_model(run.model_path)
+    if model.features_ is not None or model.image_shape_ is None:
+        raise IncompatibleError(f"{run.path.name} was trained on features or vectors, whose weights are no pixels.")
+    drawn = draw_templates(model.weights_, model.image_shape_)
+    return {"run": run.path.name, "epoch": None, "class_names": model.class_names_, **drawn}
+
+
+def report(client: Client, params: Params) -> dict[str, Any]:
+    """The address of a run's report, which is made where it is not there yet."""
+    run = run_at(client.lab.runs, params.text("run"))
+    if not (run.path / "report.html").is_file():
+        client.lab.service(Trainings).report(run)
+    return {"address": f"train/report/{run.path.name}"}
+
+
+def look(client: Client, params: Params) -> None:
+    """Whether this page wants every step of the training."""
+    client.lab.service(Trainings).look(client, params.flag("on"))
+
+
+def forget(client: Client, params: Params) -> list[dict[str, Any]]:
+    """The sources, once an upload is deleted."""
+    trainings = client.lab.service(Trainings)
+    key, job = params.text("source", longest=4096), trainings.trainer.job
+    if job is not None and job.running and job.source == key:
+        raise RunError(f"{job.run} is being trained on it; stop it first.")
+    client.lab.service(Uploads).forget(key)
+    return _sources(trainings.sources)
+
+
+def _sources(sources: Sources) -> list[dict[str, Any]]:
+    shown = []
+    for source in sources.all():
+        upload = sources.uploads.kept.get(source.key)
+        about = (
+            None if upload is None else {"n_files": upload.n_files, "size": upload.size, "one_size": upload.one_size}
+        )
+        shown.append({"key": source.key, "label": source.label, "kind": source.kind, "upload": about})
+    return shown
+
+
+async def receive(request: Request) -> Response:
+    """Take an archive, a piece at a time, into the lab's own folder; the answer says what it holds, or why not.
+
+    As over the WebSocket, a refusal is an answer: {"error": one sentence}.
+    """
+
+    lab: Lab = request.app.state.lab
+    uploads, sources = lab.service(Uploads), lab.service(Sources)
+    path: Path | None = None
+    try:
+        path = uploads.place(request.query_params.get("name", ""))
+        with path.open("wb") as file:
+            length = 0
+            async for piece in request.stream():
+                length += len(piece)
+                if length > MOST_BYTES:
+                    raise ParameterError(
+                        f"{path.name} is larger than {MOST_BYTES // 2**20} MiB; name it on the command line: "
+                        f"linprobe lab {path.name}"
+                    )
+                await run_in_threadpool(file.write, piece)
+        key, _ = await run_in_threadpool(uploads.keep, path)
+    except ClientDisconnect:
+        uploads.drop(path)
+        return JSONResponse({"error": "the upload was broken off."})
+    except LinprobeError as error:
+        uploads.drop(path)
+        return JSONResponse({"error": str(error)})
+    except OSError as error:
+        uploads.drop(path)
+        return JSONResponse(
+            {"error": f"the upload cannot be kept ({error.strerror}); free some space."}, status_code=507
+        )
+    return JSONResponse({"source": key, "sources": _sources(sources)})
+
+
+def show_report(request: Request) -> Response:
+    """The report of a run."""
+
+    lab: Lab = request.app.state.lab
+    try:
+        path = run_at(lab.runs, request.path_params["run"]).path / "report.html"
+    except RunError as error:
+        return PlainTextResponse(f"{error}\n", status_code=404)
+    if not path.is_file():
+        return PlainTextResponse(f"{path.parent.name} has no report yet.\n", status_code=404)
+    return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
+
+
+PAGE = Page(
+    "train",
+    {
+        "state": state,
+        "describe": describe,
+        "start": start,
+        "stop": stop,
+        "finish": finish,
+        "resume": resume,
+        "runs": runs,
+        "traces": traces,
+        "templates": templates,
+        "report": report,
+        "look": look,
+        "forget": forget,
+    },
+    [
+        Route("/train/upload", receive, methods=["POST"]),
+        Route("/train/report/{run}", show_report, methods=["GET"]),
+    ],
+)

@@ -1,0 +1,294 @@
+"""The trainings of the lab, one at a time, each in a process of its own (worker.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from linprobe.errors import RunError
+from linprobe.runs.folder import make_run_folder
+from linprobe.runs.train import TrainSettings
+
+__all__ = ["MOST_ROWS", "Job", "Trainer"]
+
+MOST_ROWS = 4000
+"""Rows of a trace that are kept for the page; of a longer one every second goes, again and again."""
+
+CLOSE_SECONDS = 20.0
+"""How long a training may take to write down what it has when the lab ends; then it is killed, its files whole."""
+
+LONG = ("rows", "glimpses")
+
+Listener = Callable[[str, dict[str, Any]], None]
+"""Told of an event: its kind, as in worker.py, or "state"; and its data."""
+
+
+@dataclass
+class Job:
+    """What is known of a training.
+
+    Attributes:
+        run: name of its folder.
+        source: what it trains on, as the page calls it.
+        settings: what was asked for; None of a run that is resumed.
+        phase: starting, reading, training, stopping, finished, stopped or failed.
+        message: what the page says of it, a sentence.
+        rows: of the trace, thinned.
+        glimpses: (epochs, mean loss) since the last row.
+        metrics: those of a finished run.
+        process: its number on this machine.
+    """
+
+    run: str
+    source: str
+    settings: dict[str, Any] | None
+    phase: str = "starting"
+    message: str = ""
+    rows: list[dict[str, float | None]] = field(default_factory=list)
+    glimpses: list[tuple[float, float | None]] = field(default_factory=list)
+    metrics: dict[str, Any] | None = None
+    process: int = 0
+    every: int = 1
+
+    @property
+    def running(self) -> bool:
+        """Whether its process has not come to its end."""
+        return self.phase not in ("finished", "stopped", "failed")
+
+    def as_dict(self, *, with_rows: bool = False) -> dict[str, Any]:
+        """For JSON; the rows only where they are asked for."""
+        record = {**asdict(self), "running": self.running}
+        return record if with_rows else {name: value for name, value in record.items() if name not in LONG}
+
+    def add(self, rows: list[dict[str, float | None]]) -> None:
+        """Keep the rows that the thinning leaves, and the last one always; a row that comes again takes its place."""
+        for row in rows:
+            while self.rows and (self.rows[-1]["epoch"] or 0) >= (row["epoch"] or 0):
+                self.rows.pop()
+            if self.rows and (self.rows[-1]["epoch"] or 0) % self.every:
+                self.rows.pop()
+            self.rows.append(row)
+        if len(self.rows) > MOST_ROWS:
+            self.every *= 2
+            self.rows = [row for row in self.rows[:-1] if not (row["epoch"] or 0) % self.every] + self.rows[-1:]
+        self.glimpses = []
+
+
+class Trainer:
+    """Starts, stops and follows trainings.
+
+    Args:
+        runs: the folder of the run folders.
+        tell: told of every event; from a thread of its own.
+    """
+
+    def __init__(self, runs: Path, tell: Listener) -> None:
+        self.runs, self.tell = runs, tell
+        self.job: Job | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self._lock = threading.RLock()
+        self._looking = False
+
+    def start(self, settings: TrainSettings, source: str, *, cache: Path | None = None) -> Job:
+        """The job of a new run in the folder of runs.
+
+        Args:
+            settings: as `runs.train.train` takes them; the run is the one that the command line would make.
+            source: what the page calls the source.
+            cache: folder for decoded pixels; None for the user's.
+        Raises:
+            RunError: another training runs, or the folder cannot be made.
+        """
+        with self._lock:
+            self._check_free()
+            path = make_run_folder(settings.source, str(settings.classifier.get("loss", "softmax")), self.runs)
+            return self._begin(path, source, asdict(settings), finish=False, cache=cache)
+
+    def resume(
+        self,
+        path: Path,
+        source: str,
+        trace: Sequence[dict[str, float | None]] = (),
+        *,
+        finish: bool = False,
+        cache: Path | None = None,
+    ) -> Job:
+        """The job that goes on with a stopped run; with `finish`, it makes a finished run of what is there.
+
+        Args:
+            path: the run folder.
+            trace: the rows that there are already.
+            source, cache: as for `start`.
+        Raises:
+            RunError: another training runs.
+        """
+        with self._lock:
+            self._check_free()
+            return self._begin(path, source, None, finish=finish, cache=cache, trace=trace)
+
+    def stop(self) -> None:
+        """Stop as Ctrl-C does: the run folder holds all that is needed to go on.
+
+        Raises:
+            RunError: no training runs.
+        """
+        with self._lock:
+            job, process = self._running()
+            job.phase, job.message = "stopping", "writing down what is there ..."
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+        self.tell("state", job.as_dict())
+
+    def finish(self) -> None:
+        """End the training at its next row, test it, and write the result.
+
+        Raises:
+            RunError: no training runs.
+        """
+        with self._lock:
+            job, _ = self._running()
+            job.message = "ends after this epoch; then the test images are classified ..."
+            self._say({"finish": True})
+        self.tell("state", job.as_dict())
+
+    def look(self, looking: bool) -> None:
+        """Whether the weights are wanted while the training runs: only then are they sent."""
+        with self._lock:
+            if looking != self._looking:
+                self._looking = looking
+                self._say({"look": looking})
+
+    def wait(self, seconds: float | None = None) -> Job | None:
+        """The job, once its process has ended or the time is over."""
+        reader = self._reader
+        if reader is not None:
+            reader.join(seconds)
+        return self.job
+
+    def close(self) -> None:
+        """Stop what runs, and wait until it has written down what it has."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        with contextlib.suppress(RunError):
+            self.stop()
+        try:
+            process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        self.wait(5.0)
+
+    def _check_free(self) -> None:
+        if self.job is not None and self.job.running:
+            raise RunError(f"{self.job.run} is being trained, and the lab trains one run at a time; stop it first.")
+
+    def _running(self) -> tuple[Job, subprocess.Popen[str]]:
+        if self.job is None or self._process is None or not self.job.running:
+            raise RunError("no training runs; start one, or resume a run of the list.")
+        return self.job, self._process
+
+    def _begin(
+        self,
+        path: Path,
+        source: str,
+        settings: dict[str, Any] | None,
+        *,
+        finish: bool,
+        cache: Path | None,
+        trace: Sequence[dict[str, float | None]] = (),
+    ) -> Job:
+        order = {"run": str(path), "settings": settings, "finish": finish, "n_threads": None}
+        errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by the thread that follows
+        environment = dict(os.environ) if cache is None else {**os.environ, "LINPROBE_CACHE_DIR": str(cache)}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "linprobe.lab.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+            start_new_session=True,  # Ctrl-C in the terminal goes to the lab, which stops the training itself
+        )
+        self._process, self._looking = process, False
+        self.job = job = Job(path.name, source, settings, rows=list(trace), process=process.pid)
+        self._say(order)
+        self._reader = threading.Thread(target=self._follow, args=(job, process, errors), daemon=True)
+        self._reader.start()
+        self.tell("state", job.as_dict())
+        return job
+
+    def _say(self, line: dict[str, Any]) -> None:
+        """A line to the process, if there is one that still listens."""
+        if self._process is None or self._process.stdin is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write(json.dumps(line) + "\n")
+            self._process.stdin.flush()
+
+    def _follow(self, job: Job, process: subprocess.Popen[str], errors: TextIO) -> None:
+        """Read what the process tells until it ends."""
+        ended = False
+        assert process.stdout is not None
+        with errors, process.stdout:
+            for line in process.stdout:
+                try:
+                    told = json.loads(line)
+                except ValueError:  # empty, or cut short by the stop
+                    continue
+                ended = self._met(job, told) or ended
+            code = process.wait()
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+            if not ended:
+                errors.seek(0)
+                last = errors.read().strip().splitlines()[-1:] or ["it said nothing"]
+                how = f"signal {-code}" if code < 0 else f"exit code {code}"
+                self._end(job, "failed", f"the training process ended with {how} ({last[0]}); try to resume the run.")
+
+    def _met(self, job: Job, told: dict[str, Any]) -> bool:
+        """Take in one line; whether it is the last one."""
+        kind = told.pop("kind")
+        match kind:
+            case "reading":
+                self._phase(job, "reading")
+            case "rows":
+                with self._lock:
+                    job.add(told["rows"])
+                self._phase(job, "training")
+            case "glimpse":
+                with self._lock:
+                    job.glimpses = [*job.glimpses[-99:], (told["epoch"], told["data_loss"])]
+            case "finished":
+                metrics = told["metrics"]
+                job.metrics = metrics
+                self._end(job, "finished", metrics["status_text"])
+                return True
+            case "stopped" | "failed":
+                self._end(job, kind, told["message"])
+                return True
+        self.tell(kind, {**told, "run": job.run, "sent": time.time()})
+        return False
+
+    def _phase(self, job: Job, phase: str) -> None:
+        if job.phase != phase and job.phase != "stopping":
+            job.phase = phase
+            self.tell("state", job.as_dict())
+
+    def _end(self, job: Job, phase: str, message: str) -> None:
+        with self._lock:
+            job.phase, job.message = phase, message
+        self.tell("state", job.as_dict())

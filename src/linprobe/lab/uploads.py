@@ -1,0 +1,214 @@
+"""What the page uploads: kept in a folder of the lab's own, checked before anything is decoded, gone at its end."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import struct
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from linprobe.errors import ArchiveError, ParameterError
+from linprobe.lab.protocol import Lab
+
+__all__ = ["MOST_BYTES", "MOST_ENTRIES", "MOST_NUMBERS", "PICTURE_BYTES", "Upload", "Uploads", "check_zip"]
+
+MOST_BYTES = 512 * 2**20
+"""Of one archive, as it is uploaded."""
+
+MOST_UPLOADS = 16
+
+PICTURE_BYTES = 32 * 2**20
+"""Of a single picture."""
+
+MOST_ENTRIES = 65_000
+"""Of an archive; what the plain format can count is little more."""
+
+DIRECTORY_BYTES = 16 * 2**20
+"""Of the list of entries, which is read as a whole."""
+
+UNPACKED_BYTES = 4 * 2**30
+"""What all entries of an archive may say that they hold."""
+
+MOST_NUMBERS = 2**29
+"""Intensities of all pictures of an upload, decoded: height x width x 3 for each."""
+
+LOOKED_AT = 64
+"""Pictures whose headers are read to learn their size."""
+
+_END = struct.Struct("<4sHHHHIIH")
+"""The end of a zip's directory: signature, disks, entries here, entries, size, start, length of the comment."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An archive that was uploaded and checked.
+
+    Attributes:
+        path: where it lies.
+        name: what the user calls it.
+        n_files: entries that are files.
+        size: (height, width) of the largest of the pictures looked at; None where none was found.
+        one_size: whether all pictures looked at have that size.
+    """
+
+    path: Path
+    name: str
+    n_files: int
+    size: tuple[int, int] | None
+    one_size: bool
+
+
+class Uploads:
+    """The lab's folder of uploads.
+
+    Args:
+        lab: whose service it is.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        _sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"linprobe-lab-{os.getpid()}-"))
+        self.kept: dict[str, Upload] = {}
+        self._count = 0
+
+    @property
+    def cache(self) -> Path:
+        """Where pixels decoded from uploads are kept: they go with the lab, and never into the user's cache."""
+        return self.folder / "cache"
+
+    def place(self, name: str) -> Path:
+        """A new, empty folder's path for an upload called `name`; its last part is a plain file name.
+
+        Raises:
+            ParameterError: it is not called `.zip`, or there are too many.
+        """
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("\\", "/").rsplit("/", 1)[-1]).strip("-.")[-80:]
+        if not plain.lower().endswith(".zip") or len(plain) < 5:
+            raise ParameterError(f"{name[:80]!r} is no .zip; put the class folders into one.")
+        if len(self.kept) >= MOST_UPLOADS:
+            raise ParameterError(f"there are {MOST_UPLOADS} uploads already; remove one first.")
+        self._count += 1
+        folder = self.folder / f"upload-{self._count}"
+        folder.mkdir()
+        return folder / plain
+
+    def keep(self, path: Path) -> tuple[str, Upload]:
+        """(key, upload) of the archive that was written to `path`.
+
+        Raises:
+            ArchiveError: it is damaged, or beyond a limit.
+        """
+        upload = check_zip(path)
+        key = f"upload:{path.parent.name.rpartition('-')[2]}:{path.name}"
+        self.kept[key] = upload
+        return key, upload
+
+    def forget(self, key: str) -> None:
+        """Delete an upload. Raises ParameterError where there is none of that key."""
+        upload = self.kept.pop(key, None)
+        if upload is None:
+            raise ParameterError(f"there is no upload {key!r}.")
+        shutil.rmtree(upload.path.parent, ignore_errors=True)
+
+    def drop(self, path: Path | None) -> None:
+        """Delete what was written of an upload that came to nothing."""
+        if path is not None:
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+    def close(self) -> None:
+        """Delete everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def check_zip(path: Path) -> Upload:
+    """What the zip at `path` holds, by its directory and the headers of its first pictures; nothing is unpacked.
+
+    Unsafe entries, damage and classes are for the reader of archives, which meets them when it is opened.
+
+    Raises:
+        ArchiveError: no zip, or one with too many entries, bytes or pixels.
+    """
+    name = path.name
+    count, size = _directory_size(path)
+    if count > MOST_ENTRIES or size > DIRECTORY_BYTES:
+        raise ArchiveError(f"{name}: {count:,} entries or more; the lab takes up to {MOST_ENTRIES:,}: train on a part.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if len(files) > MOST_ENTRIES:
+                raise ArchiveError(f"{name}: {len(files):,} entries; the lab takes up to {MOST_ENTRIES:,}.")
+            unpacked = sum(entry.file_size for entry in files)
+            if unpacked > UNPACKED_BYTES:
+                raise ArchiveError(
+                    f"{name}: its entries say that they hold {unpacked / 2**30:.1f} GiB; the lab takes up to "
+                    f"{UNPACKED_BYTES // 2**30}."
+                )
+            sizes = [found for entry in files[:LOOKED_AT] if (found := _picture_size(archive, entry)) is not None]
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, EOFError) as error:
+        if isinstance(error, ArchiveError):
+            raise
+        raise ArchiveError(f"{name}: not a readable archive ({error}); make it again.") from error
+    return Upload(
+        path, name, len(files), max(sizes, key=lambda size: size[0] * size[1], default=None), len(set(sizes)) <= 1
+    )
+
+
+def check_numbers(upload: Upload, image_size: tuple[int, int] | None) -> None:
+    """Raise ArchiveError where its pictures, read in this size, would take more memory than the lab gives them."""
+    size = image_size or upload.size
+    if size is None:
+        return
+    numbers = upload.n_files * size[0] * size[1] * 3
+    if numbers > MOST_NUMBERS:
+        raise ArchiveError(
+            f"{upload.name}: {upload.n_files:,} pictures of {size[0]}x{size[1]} are {numbers / 2**20:,.0f} MiB of "
+            f"pixels; the lab takes up to {MOST_NUMBERS // 2**20:,}: resize them to fewer pixels."
+        )
+
+
+def _directory_size(path: Path) -> tuple[int, int]:
+    """(entries, bytes) that the end of the zip's directory tells.
+
+    Raises:
+        ArchiveError: there is no such end.
+    """
+    with path.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - _END.size - 0xFFFF))
+        tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    if at < 0 or at + _END.size > len(tail):
+        raise ArchiveError(f"{path.name}: not a zip, or one that was cut short; make it again.")
+    _, _, _, _, entries, size, _, _ = _END.unpack_from(tail, at)
+    return int(entries), int(size)
+
+
+def _picture_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[int, int] | None:
+    """(height, width) of a picture by its header; None for anything else."""
+    from PIL import Image
+
+    if entry.file_size > PICTURE_BYTES or entry.flag_bits & 1:
+        return None
+    try:
+        with archive.open(entry) as file, Image.open(io.BytesIO(file.read(PICTURE_BYTES))) as picture:
+            return picture.height, picture.width
+    except Exception:  # Pillow's readers raise almost anything; what is wrong is said by the reader of archives
+        return None
+
+
+def _sweep() -> None:
+    """Delete the folders of labs that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob("linprobe-lab-*-*"):
+        number = folder.name.split("-")[2]
+        if number.isdigit() and folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
+            try:
+                os.kill(int(number), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+            except OSError:
+                continue

@@ -1,0 +1,73 @@
+"""`linprobe lab`: the address it prints, what it refuses, and how it ends."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+PROGRAM = [sys.executable, "-c", "from linprobe.cli import main; main()", "lab"]
+
+
+@contextmanager
+def started(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The program, and the address that it printed; it is stopped at the end, if it still runs."""
+    process = subprocess.Popen([*PROGRAM, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        found = re.search(r"http://\S+", process.stdout.readline())
+        assert found, process.communicate(timeout=20)
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_serves_on_a_free_port_of_loopback_until_ctrl_c():
+    with started("--port", "0") as (process, address):
+        assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d*/", address)
+        with urllib.request.urlopen(address, timeout=20) as answer:
+            assert b"linprobe lab" in answer.read()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_another_host_is_served_with_a_token_in_its_address():
+    with started("--port", "0", "--host", "0.0.0.0") as (_, address):
+        bare, token = re.fullmatch(r"(http://0\.0\.0\.0:\d+/)\?token=(\S{32})", address).groups()
+        bare = bare.replace("0.0.0.0", "127.0.0.1")
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(bare, timeout=20)
+        request = urllib.request.Request(bare, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert answer.status == 200
+
+
+def test_a_port_that_is_taken_ends_in_one_line(linprobe):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        answer = linprobe("lab", "--port", taken.getsockname()[1])
+    assert (answer.code, answer.out) == (2, "")
+    assert re.fullmatch(r"error: port \d+ is taken; choose another with --port, or --port 0 .*\n", answer.err)
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "1.2.3.4.5", ""])
+def test_a_host_that_is_none_ends_in_one_line(linprobe, host):
+    answer = linprobe("lab", "--host", host, "--port", 0)
+    assert (answer.code, answer.out) == (2, "")
+    assert re.fullmatch(r"error: host .* cannot be listened to .*\n", answer.err)
+
+
+def test_without_its_libraries_it_says_how_to_get_them(linprobe, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "uvicorn" else object())
+    answer = linprobe("lab")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "error: the lab needs uvicorn; install with: pip install 'linprobe[lab]'\n"

@@ -1,0 +1,210 @@
+"""The methods of the playground against the library."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from linprobe.classifiers.nearest_neighbors import NearestNeighbors
+from linprobe.data.planar import draw_planar
+from linprobe.explain.regions import decision_regions, grid_points
+from linprobe.losses import make_loss
+from linprobe.objective import Objective
+from linprobe.optimizers import SGD, Exact, GradientDescent
+from linprobe.optimizers.base import State
+from linprobe.penalties import make_penalty
+
+PROBLEM = {"loss": "hinge", "delta": 1.5, "penalty": "elastic-net", "beta": 0.25, "reg": 0.01}
+WEIGHTS = {"W": [[0.9, -0.5], [0.1, 1.0], [-0.9, -0.4]], "b": [0.1, -0.2, 0.0]}
+SGD_SETTINGS = {"batch_size": 7, "epochs": 4, "schedule": "cosine", "update": "adam", "momentum": 0.9, "seed": 3}
+
+
+@pytest.fixture
+def drawn(talk):
+    found = talk("playground.draw", set="spiral", n=40, seed=1)
+    return {"points": found["points"], "labels": found["labels"], "n_classes": found["n_classes"]}
+
+
+def objective_of(drawn, engine="reference", **changes):
+    asked = {**PROBLEM, **changes}
+    loss, penalty = asked["loss"], asked["penalty"]
+    return Objective(
+        np.array(drawn["points"]),
+        np.array(drawn["labels"]),
+        loss=make_loss(loss, **({} if loss == "softmax" else {"delta": asked["delta"]})),
+        penalty=make_penalty(penalty, **({"beta": asked["beta"]} if penalty == "elastic-net" else {})),
+        reg=asked["reg"],
+        n_classes=drawn["n_classes"],
+        engine=engine,
+    )
+
+
+def grid(packed):
+    classes = np.frombuffer(base64.b64decode(packed["bytes"]), np.uint8)
+    return classes.reshape(packed["height"], packed["width"])
+
+
+@pytest.mark.parametrize("name", ["shell", "three-modes", "quadrants", "spiral"])
+def test_the_points_are_those_of_the_planar_sets(talk, name):
+    found = talk("playground.draw", set=name, n=30, seed=5)
+    whole = draw_planar(name, 5)
+    points = np.array(found["points"])
+    assert points.shape == (30, 2)
+    for point, label in zip(points, found["labels"], strict=True):
+        nearest = np.abs(whole.X - point).max(axis=1).argmin()
+        assert_allclose(whole.X[nearest], point, atol=6e-4)  # thousandths
+        assert whole.y[nearest] == label
+    assert tuple(found["class_names"]) == whole.class_names
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared-hinge", "softmax"])
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elastic-net", "none"])
+def test_the_sums_and_the_losses_are_those_of_the_objective(talk, drawn, loss, penalty):
+    found = talk("playground.look", **drawn, **PROBLEM | {"loss": loss, "penalty": penalty}, **WEIGHTS)
+    objective = objective_of(drawn, loss=loss, penalty=penalty)
+    W, b = np.array(WEIGHTS["W"]), np.array(WEIGHTS["b"])
+    scores = np.array(drawn["points"]) @ W.T + b
+    assert_allclose(found["scores"], scores)
+    assert_allclose(found["losses"], objective.loss.value(scores, objective.examples.y))
+    evaluation = objective.evaluate(W, b)
+    for name in ("objective", "data_loss", "penalty", "accuracy", "gradient_norm"):
+        assert_allclose(found[name], getattr(evaluation, name), err_msg=name)
+    assert_allclose(found["objective"], found["data_loss"] + PROBLEM["reg"] * found["R"])
+    right = np.array(found["predicted"]) == drawn["labels"]
+    assert_allclose(np.array(found["margins"]) > 0, right)
+
+
+def test_the_regions_are_those_of_the_library(talk, drawn):
+    view = {"view": [-1.0, -1.2, 1.1, 1.2], "size": 24, "neighbors": {"k": 3, "metric": "l2"}}
+    found = talk("playground.look", **drawn, **PROBLEM, **WEIGHTS, **view)
+    points = grid_points((-1.0, -1.2), (1.1, 1.2), 24)
+    scores = points @ np.array(WEIGHTS["W"]).T + np.array(WEIGHTS["b"])
+    assert (grid(found["regions"]) == scores.argmax(axis=-1)).all()
+    neighbors = NearestNeighbors(3).fit(np.array(drawn["points"]), np.array(drawn["labels"]))
+    assert (grid(found["neighbors"]) == decision_regions(neighbors, (-1.0, -1.2), (1.1, 1.2), 12)).all()
+
+
+@pytest.mark.parametrize("line_search", [True, False])
+def test_steps_of_gradient_descent_in_two_requests_are_those_of_one_run(talk, drawn, line_search):
+    asked = {**drawn, **PROBLEM, **WEIGHTS, "method": "gd", "line_search": line_search, "loss": "softmax"}
+    first = talk("playground.step", **asked, steps=3)
+    then = talk("playground.step", **asked, steps=4, state=first["state"])
+    start = State(0, {name: np.array(value) for name, value in WEIGHTS.items()})
+    search = "backtracking" if line_search else "fixed"
+    optimizer = GradientDescent(max_iter=7, tol=1e-6, line_search=search)
+    expected = optimizer.minimize(objective_of(drawn, loss="softmax"), start)
+    assert_allclose(then["W"][-1], expected.W, rtol=1e-9)
+    assert_allclose(then["b"][-1], expected.b, rtol=1e-9)
+    assert_allclose(
+        [*first["objective"], *then["objective"]], [row["objective"] for row in expected.history[1:]], rtol=1e-9
+    )
+    assert then["status"] == ""
+
+
+@pytest.mark.parametrize("update", ["plain", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])
+@pytest.mark.parametrize("rate", [None, 0.05])
+def test_mini_batches_one_by_one_make_the_epochs_of_sgd(talk, drawn, update, rate):
+    settings = SGD_SETTINGS | {"update": update} | ({} if rate is None else {"learning_rate": rate})
+    asked = {**drawn, **PROBLEM, **WEIGHTS, "method": "sgd", **settings}
+    n_batches = 6  # of 7 points, the last of 5
+    found = talk("playground.step", **asked, steps=5)
+    assert len(found["batch"]) == 7
+    found = talk("playground.step", **asked, steps=4 * n_batches, state=found["state"])
+    assert found["status"] == "all epochs were run"
+    assert len(found["batch"]) == 5
+    assert found["epoch"] == 4
+    start = State(0, {name: np.array(value) for name, value in WEIGHTS.items()})
+    expected = SGD(
+        batch_size=7, epochs=4, learning_rate=rate or "auto", schedule="cosine", update=update, seed=3
+    ).minimize(objective_of(drawn), start)
+    assert_allclose(found["W"][-1], expected.W, rtol=1e-9, atol=1e-12)
+    assert_allclose(found["b"][-1], expected.b, rtol=1e-9, atol=1e-12)
+    assert_allclose(found["objective"][-1], expected.history[-1]["objective"])
+
+
+def test_a_learning_rate_far_too_high_is_told_and_the_last_good_weights_are_kept(talk, drawn):
+    asked = {**drawn, **PROBLEM, **WEIGHTS, **SGD_SETTINGS, "update": "plain", "loss": "squared-hinge"}
+    found = talk("playground.step", **asked, method="sgd", learning_rate=1e4, steps=50)
+    assert "lower learning_rate" in found["status"]
+    assert np.isfinite(found["state"]["arrays"]["W"]).all()
+
+
+def test_the_exact_optimum_comes_with_its_certificate(talk, drawn):
+    found = talk("playground.step", **drawn, **PROBLEM, **WEIGHTS, method="exact", steps=1)
+    expected = Exact().minimize(objective_of(drawn, engine="threads"))
+    assert_allclose(found["W"][-1], expected.W)
+    assert found["certificate"]["lower_bound"] <= found["objective"][-1]
+    assert found["certificate"]["relative_gap"] <= 1e-4
+    assert "no weights can go below" in found["certificate"]["words"]
+    assert found["state"] is None
+
+
+def test_the_slice_has_the_values_of_the_objective_and_the_path_on_it(talk, drawn):
+    path_W, path_b = [WEIGHTS["W"], [[0.0, 0.0]] * 3], [WEIGHTS["b"], [0.0] * 3]
+    found = talk(
+        "playground.landscape", **drawn, **PROBLEM | {"loss": "softmax"}, path_W=path_W, path_b=path_b, size=21
+    )
+    heights = grid(found["heights"])
+    assert heights.shape == (21, 21)
+    assert heights.max() == 255
+    middle = heights[10, 10]  # the minimum, to a per cent
+    assert middle == heights.min()
+    # the start lies on the first axis, whose unit is that of the weights
+    (x, y), _ = found["path"]
+    assert abs(y) < 1e-9
+    least = Exact(tol=1e-2, max_iter=200).minimize(objective_of(drawn, engine="threads", loss="softmax"))
+    away = np.square(np.array(path_W[0]) - least.W).sum() + np.square(np.array(path_b[0]) - least.b).sum()
+    assert_allclose(x, np.sqrt(away))
+    assert max(map(abs, np.ravel(found["path"]))) <= found["half"]
+
+
+def test_a_slice_through_the_minimum_itself_or_without_a_slope_still_has_two_axes(talk):
+    drawn = {"points": [[0.0, 0.0], [0.0, 0.0]], "labels": [0, 1], "n_classes": 2}
+    zero = {"path_W": [[[0.0, 0.0], [0.0, 0.0]]], "path_b": [[0.0, 0.0]]}
+    found = talk("playground.landscape", **drawn, **PROBLEM | {"loss": "softmax"}, **zero, size=5)
+    assert_allclose(found["path"], [[0.0, 0.0]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "why"),
+    [
+        ("look", {"points": []}, "points has shape"),
+        ("look", {"points": [[0.0, 1.0]] * 401}, "n in 1..400"),
+        ("look", {"labels": [9] * 40}, "0..2"),
+        ("look", {"labels": [0]}, "labels has shape"),
+        ("look", {"n_classes": 7}, "n_classes = "),
+        ("look", {"W": [[1.0, 2.0]]}, "W has shape"),
+        ("look", {"loss": "softmax+"}, "hinge, squared-hinge, softmax"),
+        ("look", {"penalty": "l3"}, "l2, l1, elastic-net, none"),
+        ("look", {"reg": -1}, "reg = "),
+        ("look", {"view": [0, 0, 0, 1], "size": 10}, "x0 < x1"),
+        ("look", {"view": [0, 0, 1, 1], "size": 10_000}, "size = "),
+        ("look", {"view": [0, 0, 1, 1], "size": 10, "neighbors": {"k": 0, "metric": "l2"}}, "k = "),
+        ("step", {"method": "adam"}, "gd, sgd, exact"),
+        ("step", {"steps": 100_000}, "steps = "),
+        ("step", {"learning_rate": 0}, "learning_rate = "),
+        ("step", {"state": 3}, "state = 3; expected an object"),
+        ("step", {"state": {"epoch": 0, "arrays": {}, "numbers": {}}}, "W = missing"),
+        ("step", {"method": "sgd", "batch_size": 41}, "batch_size = "),
+        ("step", {"method": "sgd", "momentum": 1}, "momentum = "),
+        ("landscape", {"path_W": [], "path_b": []}, "path_W has shape"),
+        ("draw", {"set": "circle"}, "shell, three-modes"),
+        ("draw", {"n": 1}, "n = "),
+    ],
+)
+def test_bad_requests_are_refused_in_one_sentence(talk, drawn, method, changes, why):
+    asked = {
+        **drawn,
+        **PROBLEM,
+        **WEIGHTS,
+        **SGD_SETTINGS,
+        "method": "gd",
+        "steps": 1,
+        "set": "spiral",
+        "n": 40,
+        "size": 10,
+    }
+    assert why in talk.error(f"playground.{method}", **{**asked, **changes})

@@ -1,0 +1,215 @@
+"""The playground in the browser: every number that it shows is the library's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from linprobe.losses import make_loss
+from linprobe.objective import Objective
+from linprobe.optimizers import Exact, GradientDescent
+from linprobe.optimizers.base import State
+
+from .conftest import number
+
+SMALL = "#/playground?n=12"
+
+
+def shown_points(page):
+    """Points and labels as the page's own address holds them, or those of its table."""
+    rows = page.get_by_role("table", name="points").locator("tbody tr")
+    cells = [row.split("\t") for row in rows.all_inner_texts()]
+    return cells
+
+
+def weights(page):
+    """(W, b) of the page's table, to three decimals."""
+    rows = page.get_by_role("table", name="weights").locator("tbody tr").all()
+    cells = np.array([[number(text) for text in row.locator("td").all_inner_texts()] for row in rows])
+    return cells[:, :2], cells[:, 2]
+
+
+def value(page, name):
+    return number(page.locator(f'[data-value="{name}"]').inner_text())
+
+
+def wait_for_objective(page, expected, tolerance=6e-5):
+    page.wait_for_function(
+        """([expected, tolerance]) => {
+            const text = document.querySelector('[data-value="objective"]')?.innerText.replace(/−/g, "-");
+            return text !== undefined && Math.abs(Number(text) - expected) <= tolerance;
+        }""",
+        arg=[expected, tolerance],
+    )
+
+
+def objective_of(talk, points=None, loss="hinge", reg=0.001, set="spiral", n=12):
+    """The library's objective over the points of a set, some of them moved."""
+    drawn = talk("playground.draw", set=set, n=n, seed=0)
+    X, y = np.array(drawn["points"]), np.array(drawn["labels"])
+    for i, (x, label) in (points or {}).items():
+        X[i], y[i] = x, label
+    return Objective(X, y, loss=make_loss(loss), penalty="l2", reg=reg, n_classes=drawn["n_classes"])
+
+
+START_W = np.array([[0.87, -0.5], [0.0, 1.0], [-0.87, -0.5]])
+ZERO = np.zeros(3)
+
+
+def test_the_page_opens_on_the_librarys_numbers(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/{SMALL}")
+    objective = objective_of(talk)
+    wait_for_objective(page, objective.value(START_W, ZERO))
+    evaluation = objective.evaluate(START_W, ZERO)
+    assert abs(value(page, "data-loss") - evaluation.data_loss) < 6e-5
+    assert abs(value(page, "R") - np.square(START_W).sum()) < 6e-4
+    scores = objective.examples.X @ START_W.T
+    for cells, row, loss in zip(
+        shown_points(page), scores, objective.loss.value(scores, objective.examples.y), strict=True
+    ):
+        assert np.allclose([number(cell) for cell in cells[4:7]], row, atol=6e-3)
+        assert abs(number(cells[8]) - loss) < 6e-4
+
+
+def test_a_point_that_is_dragged_changes_its_loss_and_the_total(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/{SMALL}")
+    wait_for_objective(page, objective_of(talk).value(START_W, ZERO))
+    point = page.locator("[data-point='5']")
+    box, plane = point.bounding_box(), page.locator(".plot .plane").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    for share in (0.3, 0.6, 0.8):
+        page.mouse.move(plane["x"] + share * plane["width"], plane["y"] + 0.1 * plane["height"], steps=3)
+    page.mouse.up()
+    # the address follows when the hand rests
+    page.wait_for_function("() => Number(/p=([^&]*)/.exec(location.hash)?.[1].split('~')[5].split('_')[0]) > 730")
+    moved = page.url.partition("p=")[2].partition("&")[0].split("~")[5].split("_")
+    x = [int(moved[0]) / 1000, int(moved[1]) / 1000]
+    assert abs(x[0] - 0.6 * 1.25) < 0.02
+    assert abs(x[1] - 0.8 * 1.25) < 0.02
+    objective = objective_of(talk, {5: (x, int(moved[2]))})
+    wait_for_objective(page, objective.value(START_W, ZERO))
+    again = open_page(page.url)  # what a lecturer links is what the students see
+    wait_for_objective(again, objective.value(START_W, ZERO))
+
+
+def test_points_are_moved_relabelled_added_and_deleted_by_keys(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/{SMALL}")
+    before = objective_of(talk)
+    wait_for_objective(page, before.value(START_W, ZERO))
+    first = page.locator("[data-point='0']")
+    first.focus()
+    for key in ("ArrowRight", "ArrowRight", "Shift+ArrowUp", "Alt+ArrowLeft"):
+        page.keyboard.press(key)
+    x = before.examples.X[0] + 1.25 * np.array([2 * 0.02 - 0.002, 0.1])
+    label = 2 if before.examples.y[0] != 2 else 1
+    page.keyboard.press(str(label))
+    wait_for_objective(page, objective_of(talk, {0: (x, label)}).value(START_W, ZERO), 2e-3)
+    page.keyboard.press("n")
+    page.wait_for_function("() => document.activeElement.dataset.point === '1'")
+    page.keyboard.press("a")
+    page.wait_for_function("() => document.activeElement.dataset.point === '12'")
+    assert page.locator("[data-point]").count() == 13
+    page.keyboard.press("Delete")
+    page.locator("[data-point='12']").wait_for(state="detached")
+    assert page.locator("[data-point]").count() == 12
+
+
+def test_a_line_is_dragged_and_its_arrow_turned(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/{SMALL}")
+    objective = objective_of(talk)
+    wait_for_objective(page, objective.value(START_W, ZERO))
+    plane = page.locator(".plot .plane").bounding_box()
+    grip = page.get_by_role("button", name="line of class 1")
+    box = grip.bounding_box()
+    at = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*at)
+    page.mouse.down()
+    page.mouse.move(at[0], at[1] - 0.2 * plane["height"], steps=6)
+    page.mouse.up()
+    W, b = weights(page)
+    assert np.allclose(W, START_W)
+    assert abs(b[1] + 0.2 * 2.5) < 0.03  # its line, x2 = -b, went up by a fifth of the plane
+    wait_for_objective(page, objective.value(W, b), 2e-3)
+    tip = page.get_by_role("button", name="weights of class 1")
+    tip.focus()
+    for _ in range(3):
+        tip.press("Shift+ArrowRight")
+    turned, _ = weights(page)
+    assert np.allclose(turned[1], [np.sin(np.pi / 6), np.cos(np.pi / 6)], atol=2e-3)
+    grip.press("ArrowDown")
+    W, b = weights(page)
+    wait_for_objective(page, objective.value(W, b), 2e-3)
+
+
+def test_sliders_change_one_weight(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/{SMALL}")
+    page.get_by_role("slider", name="W0,1").press("ArrowRight")
+    W, b = weights(page)
+    assert np.allclose(W, START_W + np.array([[0.01, 0], [0, 0], [0, 0]]))
+    wait_for_objective(page, objective_of(talk).value(W, b))
+    page.get_by_role("button", name="2 W, 2 b").click()
+    wait_for_objective(page, objective_of(talk).value(2 * W, 2 * b))
+
+
+def test_the_exact_optimum_is_the_librarys_with_its_certificate(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/{SMALL}&loss=softmax&opt=exact")
+    page.get_by_role("button", name="Solve").click()
+    expected = Exact().minimize(objective_of(talk, loss="softmax"))
+    wait_for_objective(page, expected.certificate.objective)
+    assert "no weights can go below" in page.locator('[data-value="certificate"]').inner_text()
+    page.get_by_role("button", name="Reset").click()
+    page.locator('[data-value="certificate"]').wait_for(state="detached")
+
+
+def test_gradient_descent_steps_runs_and_is_reset(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/{SMALL}&loss=softmax&reg=0.1")
+    objective = objective_of(talk, loss="softmax", reg=0.1)
+    start = objective.value(START_W, ZERO)
+    wait_for_objective(page, start)
+    page.get_by_role("button", name="Step", exact=True).click()
+    page.get_by_text("1 step,").wait_for()
+    state = State(0, {"W": START_W, "b": ZERO})
+    once = GradientDescent(max_iter=1, line_search="fixed").minimize(objective, state)
+    wait_for_objective(page, objective.value(once.W, once.b))
+    page.get_by_role("button", name="Run").click()
+    page.get_by_text("the gradient norm is below tol").wait_for()
+    wait_for_objective(page, Exact(tol=1e-8).minimize(objective).certificate.objective)
+    page.get_by_role("button", name="Reset").click()
+    wait_for_objective(page, start)
+
+
+def test_sgd_walks_by_mini_batches_and_ends_with_its_epochs(lab_address, open_page):
+    page = open_page(f"{lab_address}/{SMALL}&opt=sgd&batch=5&epochs=3")
+    page.get_by_role("button", name="Step", exact=True).click()
+    page.locator(".point .batch").nth(4).wait_for()
+    assert page.locator(".point .batch").count() == 5  # the images of the mini-batch
+    page.get_by_role("button", name="10 steps").click()
+    page.get_by_text("9 steps, 3 epochs").wait_for()  # three batches in each of three epochs
+    page.get_by_text("all epochs were run").wait_for()
+    page.get_by_role("img", name="Slice of the loss").locator("path.path").wait_for()
+
+
+def test_other_sets_classes_and_neighbours_are_chosen(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/{SMALL}")
+    page.get_by_role("combobox", name="set").select_option("quadrants")
+    W, b = np.array([[1, 0.3], [-1, -0.3]]), np.zeros(2)
+    wait_for_objective(page, objective_of(talk, set="quadrants").value(W, b))
+    page.get_by_role("radio", name="where they differ").check()
+    page.get_by_role("slider", name="neighbours, k").press("ArrowRight")
+    page.wait_for_url("**regions=both*neighbors=4*")
+    page.get_by_role("button", name="one class more").click()
+    assert page.get_by_role("table", name="weights").locator("tbody tr").count() == 3
+    page.locator(".plot svg").dblclick(position={"x": 20, "y": 20})
+    page.locator("[data-point='12']").wait_for()
+
+
+def test_the_page_fits_a_narrow_screen_and_every_control_has_a_name(lab_address, open_page):
+    for name in ("playground", "scores", "gradient"):
+        page = open_page(f"{lab_address}/#/{name}", width=390, height=800)
+        page.locator("h1").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll("button, input, select, [tabindex='0']")].filter((e) =>
+                !(e.ariaLabel || e.labels?.length || e.textContent.trim())).map((e) => e.outerHTML)"""
+        )
+        assert nameless == []

@@ -1,0 +1,280 @@
+"""What the lab reads: what was named, what was uploaded within the limits, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from linprobe.errors import ArchiveError, ParameterError, RunError
+from linprobe.lab import train as train_module
+from linprobe.lab import uploads as uploads_module
+from linprobe.lab.protocol import Lab
+from linprobe.lab.run_list import list_runs, run_at
+from linprobe.lab.sources import Sources
+from linprobe.lab.uploads import Uploads, check_zip
+
+from .conftest import Talk, served, talking
+from .pictures import class_folders, write_source, zip_of
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """A lab with one named source, whose folder for uploads lies in the test's own."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(uploads_module.tempfile, "tempdir", str(tmp_path / "tmp"))
+    made = Lab((str(write_source(tmp_path / "things.zip")),), tmp_path / "runs")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def address(lab: Lab) -> Iterator[str]:
+    """Where that lab is served."""
+    with served(lab) as found:
+        yield found
+
+
+@pytest.fixture
+def talk_to(address: str) -> Iterator[Talk]:
+    """A WebSocket to it."""
+    with talking(address) as found:
+        yield found
+
+
+def post(address: str, name: str, content: bytes, origin: str | None = None) -> tuple[int, dict[str, str]]:
+    """Status and answer of an upload; from the lab's own page, unless an origin is given."""
+    request = urllib.request.Request(f"{address}/train/upload?name={quote(name)}", data=content, method="POST")
+    request.add_header("Origin", address if origin is None else origin)
+    request.add_header("Content-Type", "application/octet-stream")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            body = error.read().decode()
+            return error.code, json.loads(body) if body.startswith("{") else {"error": body}
+
+
+def test_a_zip_of_class_folders_is_taken_described_and_gone_with_the_lab(lab, address, talk_to, tmp_path):
+    status, answer = post(address, "my pictures.zip", zip_of(class_folders(n=6)))
+    assert status == 200, answer
+    found = talk_to("train.describe", source=answer["source"], seed=0)
+    assert found["class_names"] == ["blue", "green", "red"]
+    assert found["counts"] == {"train": 18}
+    assert found["shape"] == [8, 8, 3]
+    assert found["label"] == "my-pictures.zip"
+    folder = lab.service(Uploads).folder
+    assert folder.parent == tmp_path / "tmp"
+    assert (folder / "upload-1" / "my-pictures.zip").is_file()
+    talk_to("train.forget", source=answer["source"])
+    assert not (folder / "upload-1").exists()
+    assert talk_to.error("train.describe", source=answer["source"], seed=0).startswith("source = ")
+    lab.close()
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_what_is_decoded_of_an_upload_never_reaches_the_cache_of_the_user(lab, address, talk_to, own_cache):
+    _, answer = post(address, "a.zip", zip_of(class_folders(n=4)))
+    talk_to("train.describe", source=answer["source"], seed=0)
+    assert not list(own_cache.iterdir())
+    talk_to("train.describe", source=f"source:{lab.sources[0]}", seed=0)
+    assert list(own_cache.iterdir())  # that of a named source does
+
+
+def test_an_upload_from_another_site_is_refused(lab, address):
+    for origin in ("http://evil.example", "null"):
+        assert post(address, "a.zip", zip_of(class_folders(n=4)), origin)[0] == 403
+    assert not lab.service(Uploads).kept
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.zip", b"no zip at all", "not a zip"),
+        ("a.zip", zip_of(class_folders(n=2))[:-30], "not a zip, or one that was cut short"),
+        ("a.tar", b"", "is no .zip"),
+        (".zip", b"", "is no .zip"),
+        ("../../up.zip", b"PK", "up.zip: not a zip"),
+    ],
+)
+def test_what_is_no_zip_is_refused_in_a_line_and_nothing_is_kept(lab, address, name, content, words):
+    status, answer = post(address, name, content)
+    assert status == 200
+    assert words in answer["error"]
+    assert "\n" not in answer["error"]
+    folder = lab.service(Uploads).folder
+    assert not list(folder.rglob("*.zip"))
+
+
+@pytest.mark.parametrize("entry", ["../outside/x.png", "/etc/x.png", "a/../../x.png", "C:/x.png"])
+def test_a_zip_whose_entries_leave_it_is_refused_and_writes_nothing(lab, address, talk_to, tmp_path, entry):
+    _, answer = post(address, "a.zip", zip_of({**class_folders(n=2), entry: png_of_one()}))
+    assert "source" in answer  # it is a zip; its entries are met when it is read
+    said = talk_to.error("train.describe", source=answer["source"], seed=0)
+    assert "unsafe entry" in said
+    assert str(tmp_path) not in said
+    assert not list(tmp_path.rglob("x.png"))
+
+
+def png_of_one() -> bytes:
+    """A picture."""
+    return next(iter(class_folders(n=1).values()))
+
+
+def test_an_upload_beyond_a_limit_is_refused(lab, address, talk_to, monkeypatch):
+    content = zip_of(class_folders(n=4))
+    monkeypatch.setattr(train_module, "MOST_BYTES", len(content) - 1)
+    status, answer = post(address, "a.zip", content)
+    assert (status, "is larger than" in answer["error"]) == (200, True)
+    monkeypatch.undo()
+    monkeypatch.setattr(uploads_module, "MOST_ENTRIES", 11)
+    assert "12 entries" in post(address, "a.zip", content)[1]["error"]
+    monkeypatch.undo()
+    monkeypatch.setattr(uploads_module, "UNPACKED_BYTES", 100)
+    assert "hold" in post(address, "a.zip", content)[1]["error"]
+    monkeypatch.undo()
+    monkeypatch.setattr(uploads_module, "MOST_NUMBERS", 12 * 8 * 8 * 3 - 1)
+    _, answer = post(address, "a.zip", content)
+    assert "12 pictures of 8x8" in talk_to.error("train.describe", source=answer["source"], seed=0)
+    assert talk_to("train.describe", source=answer["source"], image_size=[4, 4], seed=0)["shape"] == [4, 4, 3]
+    for number in range(2, uploads_module.MOST_UPLOADS + 1):
+        assert "source" in post(address, f"{number}.zip", content)[1]
+    assert "uploads already" in post(address, "a.zip", content)[1]["error"]
+
+
+def test_a_zip_that_says_less_than_it_holds_is_read_no_further_than_its_directory(tmp_path):
+    content = bytearray(zip_of(class_folders(n=4)))
+    at = content.rfind(b"PK\5\6")
+    content[at + 8 : at + 12] = (1).to_bytes(2, "little") * 2  # one entry, it says
+    (tmp_path / "a.zip").write_bytes(content)
+    assert check_zip(tmp_path / "a.zip").n_files == 12
+    content[at + 12 : at + 16] = (uploads_module.DIRECTORY_BYTES + 1).to_bytes(4, "little")
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(ArchiveError, match="entries"):
+        check_zip(tmp_path / "a.zip")
+
+
+def test_pictures_of_several_sizes_are_told_with_the_remedy_of_the_page(address, talk_to):
+    entries = class_folders(n=3) | {"things/red/large.png": class_folders(n=1, side=12)["things/red/00.png"]}
+    _, answer = post(address, "a.zip", zip_of(entries))
+    about = next(one for one in answer["sources"] if one["key"] == answer["source"])["upload"]
+    assert about == {"n_files": 10, "size": [12, 12], "one_size": False}
+    said = talk_to.error("train.describe", source=answer["source"], seed=0)
+    assert "different sizes" in said
+    assert "'Resize pictures'" in said
+    assert "--image-size" not in said
+
+
+def test_a_source_that_was_not_named_is_refused(talk_to, tmp_path):
+    write_source(tmp_path / "other.zip")
+    for key in (str(tmp_path / "other.zip"), f"source:{tmp_path / 'other.zip'}", "/etc/passwd", "", "upload:1:a.zip"):
+        assert "the lab reads what its command line named" in talk_to.error("train.describe", source=key, seed=0)
+
+
+def test_a_run_on_a_source_that_was_not_named_cannot_be_read_through_it(lab, tmp_path):
+    sources = lab.service(Sources)
+    assert sources.of_run(str(tmp_path / "things.zip")).label == "things.zip"
+    assert sources.of_run("digits").key == "digits"
+    other = write_source(tmp_path / "other.zip")
+    with pytest.raises(ParameterError, match="start it with: linprobe lab"):
+        sources.of_run(str(other))
+    with pytest.raises(ParameterError, match="is gone"):
+        sources.of_run(str(tmp_path / "never.zip"))
+
+
+def test_names_of_runs_do_not_lead_out_of_their_folder(talk_to, lab, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "settings.json").write_text('{"run_version": 1}')
+    lab.runs.mkdir()
+    (lab.runs / "inside").mkdir()
+    (lab.runs / "inside" / "settings.json").write_text('{"run_version": 1, "source": "digits"}')
+    (lab.runs / "link").symlink_to(outside)
+    assert run_at(lab.runs, "inside").path == lab.runs / "inside"
+    for name in ("../outside", str(outside), "..", ".", "", "link", "inside/../../outside", "a\0b"):
+        with pytest.raises(RunError, match="expected the name of a run"):
+            run_at(lab.runs, name)
+        assert "expected the name of a run" in talk_to.error("train.resume", run=name)
+        assert "expected the name of a run" in talk_to.error("train.report", run=name)
+        assert "expected the name of a run" in talk_to.error("inspect.open", run=name)
+    listed = {run["run"]: run.get("error") for run in list_runs(lab.runs)}
+    assert listed["inside"] is None
+    assert "expected the name of a run" in listed["link"]
+
+
+def test_settings_are_checked_before_a_process_is_started(lab, talk_to):
+    good = {
+        "loss": "softmax", "penalty": "l2", "reg": 0.1, "beta": 1, "delta": 1, "optimizer": "exact",
+        "preprocess": "auto", "tol": 1e-3, "max_iter": 10, "features": "pixels", "validation": 0.1, "seed": 0,
+    }  # fmt: skip
+    for name, value, words in (
+        ("loss", "cubic", "loss = 'cubic'; expected one of"),
+        ("reg", -1, "reg = -1"),
+        ("features", "onnx:/etc/passwd", "features = "),
+        ("seed", 1.5, "expected a whole number"),
+        ("image_size", [0, 8], "image_size"),
+        ("max_iter", True, "max_iter"),
+    ):
+        settings = {**good, name: value}
+        assert words in talk_to.error("train.start", source=f"source:{lab.sources[0]}", settings=settings)
+    assert "expected an object" in talk_to.error("train.start", source="digits", settings=[])
+    assert talk_to("train.state")["job"] is None
+    assert not lab.runs.exists()
+
+
+def test_a_report_is_served_with_a_policy_that_runs_nothing(lab, address, talk_to):
+    run = lab.runs / "one"
+    run.mkdir(parents=True)
+    (run / "settings.json").write_text('{"run_version": 1, "source": "digits"}')
+    assert "cannot make one" in talk_to.error("train.report", run="one")
+    lab.report = lambda path, cache: path
+    (run / "report.html").write_text("<h1>Report</h1>")
+    assert talk_to("train.report", run="one") == {"address": "train/report/one"}
+    with urllib.request.urlopen(f"{address}/train/report/one", timeout=20) as answer:
+        assert answer.read() == b"<h1>Report</h1>"
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "sandbox" in policy
+        assert "script-src" not in policy
+    for name in ("two", "..", "%2e%2e%2foutside", "..%2f..%2fetc"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{address}/train/report/{name}", timeout=20)
+
+
+def test_a_report_that_would_read_a_source_that_was_not_named_is_not_made(lab, talk_to, tmp_path):
+    made: list[tuple[str, bool]] = []
+    lab.report = lambda path, cache: made.append((path.name, cache))
+    other = write_source(tmp_path / "other.zip")
+    sources = {"named": lab.sources[0], "other": str(other), "gone": str(tmp_path / "never.zip"), "built-in": "digits"}
+    for name, source in sources.items():
+        run = lab.runs / name
+        run.mkdir(parents=True)
+        (run / "settings.json").write_text(json.dumps({"run_version": 1, "source": source}))
+    for name in ("named", "gone", "built-in"):
+        talk_to("train.report", run=name)
+    assert "start it with: linprobe lab" in talk_to.error("train.report", run="other")
+    assert made == [("named", True), ("gone", True), ("built-in", True)]
+
+
+def test_the_folder_of_a_lab_that_was_killed_is_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads_module.tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    old = tmp_path / f"linprobe-lab-{int(gone.stdout)}-abc"
+    living = tmp_path / f"linprobe-lab-{os.getppid()}-abc"
+    for folder in (old, living, tmp_path / "linprobe-lab-notes-x"):
+        folder.mkdir()
+    made = Uploads(Lab())
+    assert not old.exists()
+    assert living.exists()
+    assert (tmp_path / "linprobe-lab-notes-x").exists()
+    made.close()
+    assert not made.folder.exists()

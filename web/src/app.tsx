@@ -1,0 +1,68 @@
+// The frame of every page: menu, connection, theme.
+import { signal, useSignalEffect } from "@preact/signals";
+import type { ComponentType } from "preact";
+import { PAGES } from "./pages";
+import { address, currentPage } from "./route";
+import { link } from "./socket";
+import { theme, toggleTheme } from "./theme";
+
+const loaded = signal<Record<string, ComponentType>>({});
+const failure = signal("");
+
+export function App() {
+  useSignalEffect(() => {
+    const entry = PAGES.find((page) => page.name === currentPage.value);
+    if (!entry) return;
+    document.title = `${entry.title} - linprobe lab`;
+    if (loaded.peek()[entry.name]) return;
+    entry.load().then(
+      (module) => {
+        loaded.value = { ...loaded.peek(), [entry.name]: module.default };
+      },
+      (error: Error) => {
+        failure.value = `The page cannot be loaded (${error.message}); is linprobe lab still running?`;
+      },
+    );
+  });
+  const Page = loaded.value[currentPage.value];
+  return (
+    <>
+      <a class="skip" href="#main" onClick={skip}>
+        To the page
+      </a>
+      <header class="top">
+        <span class="brand">
+          linprobe <b>lab</b>
+        </span>
+        <nav aria-label="Pages">
+          {PAGES.map((page) => (
+            <a href={address(page.name)} aria-current={page.name === currentPage.value ? "page" : undefined}>
+              {page.title}
+            </a>
+          ))}
+        </nav>
+        <span class={`link ${link.value}`} role="status">
+          {link.value === "open" ? "connected" : link.value === "closed" ? "no connection" : "connecting"}
+        </span>
+        <button type="button" class="quiet" onClick={toggleTheme} aria-label={`Switch to ${other()} colours`}>
+          {other()}
+        </button>
+      </header>
+      <main id="main" tabindex={-1}>
+        {failure.value && (
+          <p class="error" role="alert">
+            {failure.value}
+          </p>
+        )}
+        {Page ? <Page /> : <p class="muted">Loading</p>}
+      </main>
+    </>
+  );
+}
+
+const other = () => (theme.value === "dark" ? "light" : "dark");
+
+function skip(event: Event) {
+  event.preventDefault(); // the address holds the page's state
+  document.getElementById("main")?.focus();
+}

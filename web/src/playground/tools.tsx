@@ -1,0 +1,43 @@
+// What stands under the plane: the class of the chosen point and of new ones, adding and deleting.
+import { signal } from "@preact/signals";
+import { ClassMark } from "../classes";
+import { Button, Choice, Slider } from "../ui/controls";
+import { addPoint, classNames, deletePoint, K, points, relabel, selected, setClasses, state } from "./state";
+
+export const newLabel = signal(0);
+export const adding = signal(false);
+
+export function Tools() {
+  const chosen = points.value[selected.value];
+  return (
+    <div class="tools">
+      <div class="row" role="group" aria-label="Class of the chosen point and of new ones">
+        {Array.from({ length: K.value }, (_, k) => (
+          <Button
+            pressed={k === chosen?.label} label={`class ${k}`}
+            onClick={() => {
+              newLabel.value = k;
+              if (chosen) relabel(selected.value, k);
+            }}
+          >
+            <ClassMark k={k} /> {classNames.value[k] && !state.p.value ? classNames.value[k] : k}
+          </Button>
+        ))}
+        <Button onClick={() => setClasses(K.value + 1)} disabled={K.value >= 6} label="one class more">+</Button>
+        <Button onClick={() => setClasses(K.value - 1)} disabled={K.value <= 2} label="one class fewer">−</Button>
+      </div>
+      <div class="row">
+        <Button pressed={adding.value} onClick={() => { adding.value = !adding.value; }}>Add by pressing</Button>
+        <Button onClick={() => addPoint(0, 0, newLabel.value)}>Add in the middle</Button>
+        <Button onClick={() => deletePoint(selected.value)} disabled={points.value.length <= 2}>Delete point</Button>
+      </div>
+      <Choice
+        label="Regions" value={state.regions}
+        choices={[["linear", "linear"], ["knn", "nearest neighbours"], ["both", "where they differ"], ["none", "none"]]}
+      />
+      {(state.regions.value === "knn" || state.regions.value === "both") && (
+        <Slider label="neighbours, k" value={state.neighbors} low={1} high={Math.min(50, points.value.length)} step={1} />
+      )}
+    </div>
+  );
+}

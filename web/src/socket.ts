@@ -1,0 +1,104 @@
+// The one WebSocket to the library: calls, streams in which the latest state wins, and events.
+import { signal } from "@preact/signals";
+
+export type Link = "connecting" | "open" | "closed";
+export const link = signal<Link>("connecting");
+/** Counts the connections: what is read when a page opens is read again when this changes. */
+export const connections = signal(0);
+
+interface Waiting {
+  resolve: (value: any) => void;
+  reject: (error: Error) => void;
+}
+
+let socket: WebSocket | undefined;
+let lastId = 0;
+let pause = 250;
+const waiting = new Map<number, Waiting>();
+const listeners = new Map<string, Set<(data: any) => void>>();
+let whenOpen: (() => void)[] = [];
+
+function connect(): void {
+  const base = location.href.replace(/[?#].*$/, "").replace(/^http/, "ws");
+  socket = new WebSocket(new URL("socket", base));
+  socket.onopen = () => {
+    pause = 250;
+    link.value = "open";
+    connections.value += 1;
+    for (const go of whenOpen.splice(0)) go();
+  };
+  socket.onclose = () => {
+    link.value = "closed";
+    for (const { reject } of waiting.values()) reject(new Error("the connection to linprobe was lost"));
+    waiting.clear();
+    setTimeout(connect, pause);
+    pause = Math.min(2 * pause, 4000);
+  };
+  socket.onmessage = ({ data }) => {
+    const message = JSON.parse(data as string);
+    if (message.event !== undefined) {
+      for (const listener of listeners.get(message.event) ?? []) listener(message.data);
+      return;
+    }
+    const found = waiting.get(message.id);
+    waiting.delete(message.id);
+    if (message.error !== undefined) found?.reject(new Error(message.error));
+    else found?.resolve(message.result);
+  };
+}
+connect();
+
+const opened = (): Promise<void> =>
+  socket?.readyState === WebSocket.OPEN ? Promise.resolve() : new Promise((resolve) => whenOpen.push(resolve));
+
+/** Ask the library; waits for the connection, rejects with the library's sentence. */
+export async function call<R>(method: string, params: object = {}): Promise<R> {
+  await opened();
+  const id = (lastId += 1);
+  return new Promise<R>((resolve, reject) => {
+    waiting.set(id, { resolve, reject });
+    socket?.send(JSON.stringify({ id, method, params }));
+  });
+}
+
+/** Hear an event of the server; gives the function that stops it. */
+export function hear<D>(event: string, listener: (data: D) => void): () => void {
+  const heard = listeners.get(event) ?? new Set();
+  listeners.set(event, heard.add(listener));
+  return () => heard.delete(listener);
+}
+
+/**
+ * A stream of requests of one method, at most one in flight: of those that come meanwhile only the last is sent. So a
+ * drag is as fluid as the library is quick, and nothing queues up. What is given as `note` comes back with the answer.
+ */
+export function stream<R, N = undefined>(method: string, answer: (result: R, note: N) => void, failed: (error: Error) => void) {
+  let busy = false;
+  let next: { params: object; note: N } | undefined;
+  const pump = async (): Promise<void> => {
+    busy = true;
+    while (next !== undefined) {
+      const { params, note } = next;
+      next = undefined;
+      try {
+        answer(await call<R>(method, params), note);
+      } catch (error) {
+        failed(error as Error);
+      }
+    }
+    busy = false;
+  };
+  return (params: object, ...[note]: N extends undefined ? [] : [N]): void => {
+    next = { params, note: note as N };
+    if (!busy) void pump();
+  };
+}
+
+/** The classes of a grid that the server packed, row after row, the lowest first. */
+export interface Packed {
+  height: number;
+  width: number;
+  bytes: string;
+}
+
+export const unpacked = (grid: Packed): Uint8Array => Uint8Array.from(atob(grid.bytes), (c) => c.charCodeAt(0));

@@ -1,0 +1,210 @@
+// The controls that all pages share; each has a label, and works from the keyboard.
+import type { ReadonlySignal, Signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useId } from "preact/hooks";
+
+/** Four significant digits, or as many as asked, without noise; "inf" for what JSON could not hold. */
+export const shown = (value: number | null | undefined, digits = 4): string => {
+  if (value === null || value === undefined || Number.isNaN(value)) return "∞";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-4) {
+    return String(Number(value.toPrecision(digits)).toExponential()).replace("e+", "e").replaceAll("-", "−");
+  }
+  return String(Number(value.toPrecision(digits))).replace("-", "−");
+};
+
+/** A fixed number of decimals, with a true minus sign: for columns that must not dance. What would look like 0 is not. */
+export const fixed = (value: number | null | undefined, decimals = 2): string => {
+  if (value === null || value === undefined) return "∞";
+  if (value !== 0 && Math.abs(value) < 0.5 * 10 ** -decimals) return shown(value, 2);
+  return value.toFixed(decimals).replace("-", "−");
+};
+
+export function Panel({ title, help, children, wide, name }: {
+  title: string; help?: ComponentChildren; children: ComponentChildren; wide?: boolean; name?: string;
+}) {
+  const id = useId();
+  return (
+    <section class={`panel ${wide ? "wide" : ""} ${name ?? ""}`} aria-labelledby={id}>
+      <h2 id={id}>{title}</h2>
+      {help && <div class="help">{help}</div>}
+      {children}
+    </section>
+  );
+}
+
+interface SliderProps {
+  label: ComponentChildren;
+  value: Signal<number>;
+  low: number;
+  high: number;
+  step?: number;
+  /** The slider moves in powers of ten; the value itself is what the field holds. */
+  log?: boolean;
+  help?: string;
+  onChange?: (value: number) => void;
+  disabled?: boolean;
+  /** For tests and readers of the screen, where the label is not a plain text. */
+  name?: string;
+}
+
+/** A slider with a field beside it: drag, arrow keys, or type. */
+export function Slider({ label, value, low, high, step, log, help, onChange, disabled, name }: SliderProps) {
+  const id = useId();
+  const set = (next: number) => {
+    if (!Number.isFinite(next)) return;
+    value.value = Math.min(high, Math.max(low, next));
+    onChange?.(value.value);
+  };
+  const place = log ? Math.log10(Math.max(value.value, low)) : value.value;
+  return (
+    <div class="control slider">
+      <label for={id}>{label}</label>
+      <input
+        id={id} type="range" disabled={disabled} aria-label={name}
+        min={log ? Math.log10(low) : low} max={log ? Math.log10(high) : high} step={log ? (step ?? 0.05) : (step ?? 0.01)}
+        value={place} aria-valuetext={shown(value.value)}
+        onInput={(event) => {
+          const at = Number(event.currentTarget.value);
+          set(log ? Number((10 ** at).toPrecision(3)) : at);
+        }}
+      />
+      <input
+        type="text" inputMode="decimal" class="number" disabled={disabled}
+        aria-label={`${name ?? (typeof label === "string" ? label : "value")}, as a number`}
+        value={shown(value.value).replaceAll("−", "-")}
+        onChange={(event) => {
+          set(Number(event.currentTarget.value.replaceAll("−", "-").replace(",", ".")));
+          event.currentTarget.value = shown(value.value).replaceAll("−", "-");
+        }}
+      />
+      {help && <small>{help}</small>}
+    </div>
+  );
+}
+
+interface ChoiceProps<T extends string> {
+  label: string;
+  value: Signal<T>;
+  choices: readonly (readonly [T, string])[];
+  onChange?: (value: T) => void;
+  disabled?: boolean;
+}
+
+/** One of a few, all to be seen; arrow keys move. */
+export function Choice<T extends string>({ label, value, choices, onChange, disabled }: ChoiceProps<T>) {
+  const id = useId();
+  return (
+    <fieldset class="control choice" disabled={disabled}>
+      <legend>{label}</legend>
+      <div class="segments">
+        {choices.map(([key, text]) => (
+          <label>
+            <input
+              type="radio" name={id} checked={value.value === key}
+              onChange={() => {
+                value.value = key;
+                onChange?.(key);
+              }}
+            />
+            <span>{text}</span>
+          </label>
+        ))}
+      </div>
+    </fieldset>
+  );
+}
+
+/** One of many, in a list that opens. */
+export function Select<T extends string>({ label, value, choices, onChange, disabled }: ChoiceProps<T>) {
+  const id = useId();
+  return (
+    <div class="control select">
+      <label for={id}>{label}</label>
+      <select
+        id={id} disabled={disabled} value={value.value}
+        onChange={(event) => {
+          const key = choices[event.currentTarget.selectedIndex]?.[0];
+          if (key === undefined) return;
+          value.value = key;
+          onChange?.(key);
+        }}
+      >
+        {choices.map(([key, text]) => (
+          <option value={key} selected={key === value.value}>{text}</option>
+        ))}
+      </select>
+    </div>
+  );
+}
+
+export function Check({ label, value, onChange }: { label: string; value: Signal<boolean>; onChange?: (value: boolean) => void }) {
+  return (
+    <label class="control check">
+      <input
+        type="checkbox" checked={value.value}
+        onChange={(event) => {
+          value.value = event.currentTarget.checked;
+          onChange?.(value.value);
+        }}
+      />
+      <span>{label}</span>
+    </label>
+  );
+}
+
+export function Button({ children, onClick, kind, disabled, label, pressed }: {
+  children: ComponentChildren; onClick: () => void; kind?: "main" | "quiet"; disabled?: boolean; label?: string; pressed?: boolean;
+}) {
+  return (
+    <button type="button" class={kind ?? ""} onClick={onClick} disabled={disabled} aria-label={label} aria-pressed={pressed}>
+      {children}
+    </button>
+  );
+}
+
+/** What went wrong, in the library's words; nothing while all is well. */
+export function Failure({ message }: { message: ReadonlySignal<string> }) {
+  return message.value ? (
+    <p class="error" role="alert">
+      {message.value}
+    </p>
+  ) : null;
+}
+
+/** A formula in the text's own letters: `_j` and `_{j≠y}` are set below the line, `^2` and `^{s_j}` above it. */
+export function Formula({ children }: { children: string | (string | number)[] }) {
+  return <span class="formula">{set(Array.isArray(children) ? children.join("") : children)}</span>;
+}
+
+function set(text: string): ComponentChildren[] {
+  const parts: ComponentChildren[] = [];
+  let plain = "";
+  for (let at = 0; at < text.length; at += 1) {
+    const sign = text[at]!;
+    if (sign !== "_" && sign !== "^") {
+      plain += sign;
+      continue;
+    }
+    let end = at + 2;
+    if (text[at + 1] === "{") {
+      for (let depth = 1; end < text.length && depth > 0; end += 1) depth += text[end] === "{" ? 1 : text[end] === "}" ? -1 : 0;
+    }
+    const inner = text[at + 1] === "{" ? text.slice(at + 2, end - 1) : text.slice(at + 1, end);
+    parts.push(plain, sign === "_" ? <sub>{set(inner)}</sub> : <sup>{set(inner)}</sup>);
+    plain = "";
+    at = end - 1;
+  }
+  return [...parts, plain];
+}
+
+/** Text that is there for who asks: what a page is about, its keys. */
+export function More({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <details class="more">
+      <summary>{title}</summary>
+      <div>{children}</div>
+    </details>
+  );
+}
