@@ -238,7 +238,7 @@ function GridPanel() {
                 >
                   <Shown picture={item.picture} label="" />
                   <span>{className(item.label)}</span>
-                  {item.found !== item.label && <span class="wrong">✗ {className(item.found)}</span>}
+                  {item.found !== item.label && <span class="miss">✗ {className(item.found)}</span>}
                 </button>
               </li>
             ))}
@@ -260,10 +260,10 @@ function VerdictPanel() {
   return (
     <Panel title="Picture">
       <Failure message={lookFailure} />
-      <p class="verdict" role="status" data-test="verdict">
+      <p class="answer" role="status" data-test="verdict">
         {now.label === null ? <>taken for <b>{className(now.found)}</b></> : (
           <>
-            {className(now.label)}: <span class={right ? "right" : "wrong"}>{right ? "✓ classified right" : <>✗ taken for <b>{className(now.found)}</b></>}</span>
+            {className(now.label)}: <span class={right ? "hit" : "miss"}>{right ? "✓ classified right" : <>✗ taken for <b>{className(now.found)}</b></>}</span>
           </>
         )}
         {now.before !== now.found && <span class="muted">; without the challenges {className(now.before)}</span>}
