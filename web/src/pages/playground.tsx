@@ -56,12 +56,12 @@ export default function Playground() {
         <div class="column">
           <Total />
           <Points />
+          <Weights />
         </div>
         <div class="column">
           <Optimizer />
           <Landscape />
         </div>
-        <Weights />
         <Table />
       </div>
     </>
@@ -156,6 +156,8 @@ const SCHEDULES = ["constant", "step", "exponential", "cosine", "inverse"].map((
 const UPDATES = ["plain", "momentum", "nesterov", "adagrad", "rmsprop", "adam"].map((s) => [s, s] as const);
 const METHODS: readonly (readonly [Method, string])[] = [["gd", "GD"], ["sgd", "SGD"], ["exact", "exact"]];
 
+const counted = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;
+
 function Optimizer() {
   const method = state.opt.value;
   const walk = walked.value;
@@ -199,7 +201,7 @@ function Optimizer() {
       <p class="small" role="status">
         {walk ? (
           <>
-            {walk.method === "exact" ? `${walk.W.length - 1} iterates` : `${walk.W.length - 1} steps`}
+            {counted(walk.W.length - 1, walk.method === "exact" ? "iterate" : "step")}
             {walk.method === "sgd" && `, ${shown(walk.epoch, 3)} epochs`}
             {walk.rate !== null && <>, η = {shown(walk.rate, 3)}</>}
             {walk.status && <>: {walk.status}</>}

@@ -8,7 +8,9 @@ export const shown = (value: number | null | undefined, digits = 4): string => {
   if (value === null || value === undefined || Number.isNaN(value)) return "∞";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e6 || size < 1e-4) return value.toExponential(digits - 1).replace("e+", "e").replace("-", "−").replace("e-", "e−");
+  if (size >= 1e6 || size < 1e-4) {
+    return String(Number(value.toPrecision(digits)).toExponential()).replace("e+", "e").replaceAll("-", "−");
+  }
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 };
 
@@ -71,10 +73,10 @@ export function Slider({ label, value, low, high, step, log, help, onChange, dis
       <input
         type="text" inputMode="decimal" class="number" disabled={disabled}
         aria-label={`${name ?? (typeof label === "string" ? label : "value")}, as a number`}
-        value={shown(value.value).replace("−", "-").replace("−", "-")}
+        value={shown(value.value).replaceAll("−", "-")}
         onChange={(event) => {
-          set(Number(event.currentTarget.value.replace(/−/g, "-").replace(",", ".")));
-          event.currentTarget.value = shown(value.value).replace(/−/g, "-");
+          set(Number(event.currentTarget.value.replaceAll("−", "-").replace(",", ".")));
+          event.currentTarget.value = shown(value.value).replaceAll("−", "-");
         }}
       />
       {help && <small>{help}</small>}
