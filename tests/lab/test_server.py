@@ -100,7 +100,7 @@ def test_a_lab_that_others_can_reach_asks_for_its_token():
         status, _, headers = fetch(f"{address}/?token={TOKEN}")
         assert (status, headers["location"]) == (303, "/")
         assert "HttpOnly" in headers["set-cookie"]
-        assert "SameSite=strict" in headers["set-cookie"]
+        assert "SameSite=lax" in headers["set-cookie"]
         cookie = headers["set-cookie"].partition(";")[0]
         assert fetch(address, Cookie=cookie)[0] == 200
         assert fetch(address, Cookie=cookie + "x")[0] == 403
@@ -109,6 +109,28 @@ def test_a_lab_that_others_can_reach_asks_for_its_token():
         assert socket_status(address, origin=address) == 403
         assert socket_status(address, origin=address, additional_headers={"Cookie": cookie}) == 101
         assert socket_status(address, origin="http://evil.example", additional_headers={"Cookie": cookie}) == 403
+
+
+def test_the_page_works_in_a_browser_that_was_shown_the_token_once(open_page):
+    with served(Lab(), host="0.0.0.0", token=TOKEN) as address:
+        page = open_page(f"{address}/?token={TOKEN}#/scores")
+        page.get_by_role("table", name="hinge terms").wait_for()  # the numbers came over the WebSocket
+        assert page.url == f"{address}/#/scores"
+
+
+def test_a_page_that_is_not_the_labs_cannot_open_the_socket(lab_address, browser):
+    opens = """(address) => new Promise((done) => {
+        const socket = new WebSocket(address);
+        socket.onopen = () => done("open");
+        socket.onerror = () => done("refused");
+    })"""
+    context = browser.new_context()
+    page = context.new_page()
+    socket = lab_address.replace("http", "ws") + "/socket"
+    assert page.evaluate(opens, socket) == "refused"  # of about:blank, which no policy of ours restrains
+    page.goto(lab_address)
+    assert page.evaluate(opens, socket) == "open"
+    context.close()
 
 
 def test_the_token_cannot_lead_to_another_site():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COOKIE", "HEADERS", "Guard", "check_host", "is_loopback", "new_token"]
 
-COOKIE = "linprobe-lab"
-"""Holds the token once the printed address was opened."""
+COOKIE = "linprobe-lab-"
+"""Begins the name of the cookie that holds the token once the printed address was opened."""
 
 SAFE = ("GET", "HEAD")
 
@@ -65,6 +65,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self.app, self.token = app, token
+        # browsers share cookies between the ports of a host: each lab has a name of its own
+        self.cookie = COOKIE + hashlib.sha256((token or "").encode()).hexdigest()[:8]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -98,9 +100,20 @@ class Guard:
             origin = headers.get("origin", "")
             if origin not in (f"http://{host}", f"https://{host}"):
                 return f"a request from {origin or 'nowhere'!r} to {host!r} is not one from the lab's own page."
-        if self.token is not None and not any(_same(self.token, shown) for shown in _tokens(headers, query)):
+        if self.token is not None and not any(_same(self.token, shown) for shown in self._tokens(headers, query)):
             return "the token is missing or wrong: open the address that `linprobe lab` printed, with its token."
         return None
+
+    def _tokens(self, headers: dict[str, str], query: list[tuple[str, str]]) -> list[str]:
+        """The tokens that a request shows."""
+        from starlette.requests import cookie_parser
+
+        shown = [value for name, value in query if name == "token"]
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            shown.append(credentials.strip())
+        cookies = cookie_parser(headers.get("cookie", ""))
+        return [*shown, *(value for name, value in cookies.items() if name == self.cookie)]
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, query: list[tuple[str, str]]) -> None:
         """Move the token from the address, where others may see it, into a cookie."""
@@ -110,7 +123,8 @@ class Guard:
         # a path of two slashes would lead to another host
         response = RedirectResponse("/" + scope["path"].lstrip("/") + (f"?{rest}" if rest else ""), status_code=303)
         if self.token is not None:
-            response.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+            # "strict" would leave it out of this very redirect where a link on another page led here
+            response.set_cookie(self.cookie, self.token, httponly=True, samesite="lax")
         await response(scope, receive, send)
 
 
@@ -125,21 +139,6 @@ def _name(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0]
-
-
-def _tokens(headers: dict[str, str], query: list[tuple[str, str]]) -> list[str]:
-    """The tokens that a request shows."""
-    shown = [value for name, value in query if name == "token"]
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        shown.append(credentials.strip())
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return shown
-    if COOKIE in cookies:
-        shown.append(cookies[COOKIE].value)
-    return shown
 
 
 def _same(secret: str, shown: str) -> bool:

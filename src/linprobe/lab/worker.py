@@ -41,7 +41,7 @@ __all__ = ["ROW_SECONDS", "WEIGHT_SECONDS", "main"]
 ROW_SECONDS = 0.05
 """Least time between two messages with rows: epochs of a few milliseconds are sent together."""
 
-WEIGHT_SECONDS = 0.5
+WEIGHT_SECONDS = 0.6
 """Least time between two messages with weights."""
 
 WEIGHT_BYTES_PER_SECOND = 2e6

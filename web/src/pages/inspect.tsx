@@ -164,7 +164,7 @@ function ModelPanel() {
       {opening.value && <p class="muted" role="status">opening ...</p>}
       {subject && (
         <p class="help">
-          {subject.class_names.length} classes, {subject.shape ? `pictures of ${subject.shape.join(" x ")}` : "vectors"}, {subject.features}, {subject.loss}
+          {subject.class_names.length} classes, {subject.shape ? `pictures of ${subject.shape.join(" x ")}, ${subject.features}` : "vectors"}, {subject.loss}
           {grid.value && subject.n_test > 0 ? `; test accuracy ${(100 * grid.value.accuracy).toFixed(2)}%` : ""}
         </p>
       )}

@@ -5,7 +5,7 @@ import { choiceField, flagField, linked, numberField, textField, wholeField } fr
 import { call, connections, hear } from "../socket";
 import { classColor } from "../classes";
 import { Chart, type Line } from "../ui/chart";
-import { Button, Check, Choice, Failure, Formula, More, Panel, Select, shown, Slider } from "../ui/controls";
+import { Button, Check, Choice, Failure, fixed, Formula, More, Panel, Select, shown, Slider } from "../ui/controls";
 import { bytesOf, Pixels } from "../ui/pixels";
 import "../ui/pixels.css";
 import "./train.css";
@@ -79,6 +79,8 @@ const sources = signal<Source[]>([]);
 const job = signal<Job | null>(null);
 const rows = signal<Row[]>([]);
 const glimpses = signal<[number, number][]>([]);
+/** The last glimpse, which the figures show at once. */
+const latest = signal<[number, number]>([0, 0]);
 const progress = signal<{ what: string; done: number; total: number } | null>(null);
 const templates = signal<Templates | null>(null);
 const runs = signal<Run[]>([]);
@@ -139,6 +141,7 @@ hear<Job>("train.state", (told) => {
     if (before?.run !== told.run || (told.phase === "starting" && !before.running)) {
       rows.value = [];
       glimpses.value = [];
+      latest.value = [0, 0];
       progress.value = null;
       templates.value = templates.peek()?.run === told.run ? templates.peek() : null;
     }
@@ -149,11 +152,13 @@ hear<Job>("train.state", (told) => {
   else if (told.running !== before?.running || told.run !== before?.run) refreshRuns();
   if (told.phase === "finished") void showTemplates(told.run);
 });
-// What comes is drawn together, five to six times a second: on a machine of two cores a browser that draws each message
-// takes them from the training (benchmarks/lab.py).
-const FRAME_MS = 180;
+// What comes is shown together, five times a second as figures and at least every other time in the curves: on a machine
+// of two cores a browser that draws each message takes them from the training (benchmarks/lab.py).
+const FRAME_MS = 185;
+const CURVE_MS = 340;
 let waiting: { rows: Row[]; glimpses: [number, number][]; templates?: Templates } = { rows: [], glimpses: [] };
 let drawn = 0;
+let curved = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 function draw(): void {
@@ -161,14 +166,17 @@ function draw(): void {
   timer = undefined;
   drawn = performance.now();
   const now = waiting;
-  waiting = { rows: [], glimpses: [] };
+  const curves = now.rows.length > 0 || drawn - curved > CURVE_MS;
+  waiting = { rows: [], glimpses: curves ? [] : now.glimpses };
+  if (curves) curved = drawn;
   batch(() => {
+    if (now.glimpses.length) latest.value = now.glimpses.at(-1)!;
     if (now.rows.length) {
       const first = now.rows[0]!.epoch;
       rows.value = [...rows.peek().filter((row) => row.epoch < first), ...now.rows];
       progress.value = null;
     }
-    if (now.glimpses.length) glimpses.value = [...glimpses.peek().slice(-1999), ...now.glimpses];
+    if (curves && now.glimpses.length) glimpses.value = [...glimpses.peek().slice(-1999), ...now.glimpses];
     if (now.templates) templates.value = now.templates;
   });
 }
@@ -458,7 +466,7 @@ const planned = computed(() => {
   const asked = job.value?.settings?.classifier;
   return Number(asked?.optimizer === "sgd" ? asked.epochs : 0);
 });
-const done = computed(() => Math.max(glimpses.value.at(-1)?.[0] ?? 0, rows.value.at(-1)?.epoch ?? 0));
+const done = computed(() => Math.max(latest.value[0], rows.value.at(-1)?.epoch ?? 0));
 const axisName = computed(() => AXES.find(([key]) => key === state.x.value)?.[1] ?? "");
 
 /** The panel itself changes rarely; what moves with every update are small parts of it, each by itself. */
@@ -503,9 +511,10 @@ function LivePanel() {
 function Figures() {
   const last = rows.value.at(-1);
   if (!job.value || !last) return null;
+  const loss = latest.value[0] > last.epoch ? latest.value[1] : last.data_loss;
   return (
     <span class="figures" data-test="figures">
-      epoch {shown(done.value, 4)}{planned.value ? ` of ${planned.value}` : ""} · {shown(last.passes, 4)} passes · {shown(last.seconds, 3)} s
+      epoch {shown(done.value, 4)}{planned.value ? ` of ${planned.value}` : ""} · loss {fixed(loss, 4)} · {shown(last.passes, 4)} passes · {shown(last.seconds, 3)} s
     </span>
   );
 }
