@@ -14,6 +14,8 @@ export function App() {
     const entry = PAGES.find((page) => page.name === currentPage.value);
     if (!entry) return;
     document.title = `${entry.title} - linprobe lab`;
+    // on a narrow screen the menu is longer than the window
+    requestAnimationFrame(() => document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }));
     if (loaded.peek()[entry.name]) return;
     entry.load().then(
       (module) => {

@@ -294,7 +294,7 @@ function Bars() {
               <rect x={left + k * step} y={top} width={step} height={height - top - bottom} fill="transparent" />
               <rect x={x} width={w} y={Math.min(up(s), up(0))} height={Math.max(1, Math.abs(up(s) - up(0)))} fill={classColor(k)} opacity={k === label.value ? 1 : 0.55} />
               <line class="grip" x1={x - 3} x2={x + w + 3} y1={up(s)} y2={up(s)} stroke={classColor(k)} stroke-width="4" stroke-linecap="round" />
-              <text class="value" x={x + w / 2} y={s >= 0 ? up(s) - 7 : up(s) + 15} text-anchor="middle">{shown(s, 4)}</text>
+              <text class={step < 44 ? "value tight" : "value"} x={x + w / 2} y={s >= 0 ? up(s) - 7 : up(s) + 15} text-anchor="middle">{shown(s, step < 44 ? 2 : 4)}</text>
               <text class="name" x={x + w / 2} y={height - 7} text-anchor="middle">{step > 62 || name(k).length < 5 ? name(k) : name(k).slice(0, 4)}</text>
             </g>
           );
