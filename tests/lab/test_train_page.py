@@ -62,7 +62,7 @@ def test_the_digits_are_trained_to_the_end_and_the_result_is_that_of_the_run(lab
 
 def test_a_training_is_watched_stopped_resumed_and_kept(lab, address, open_page):
     source = f"source:{lab.sources[0]}"
-    page = open_page(f"{address}/#/train?source={source}&optimizer=sgd&epochs=10000&batch=1&loss=hinge", width=390)
+    page = open_page(f"{address}/#/train?source={source}&optimizer=sgd&epochs=1000000&batch=1&loss=hinge", width=390)
     page.get_by_text("blue, green, red").wait_for()
     page.get_by_role("button", name="Start training").click()
     page.locator("[data-test=figures]").wait_for()

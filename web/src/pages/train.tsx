@@ -37,7 +37,7 @@ const state = linked("train", {
   auto: flagField(true),
   rate: numberField(0.01, 1e-8, 100),
   batch: wholeField(32, 1, 100_000),
-  epochs: wholeField(20, 1, 10_000),
+  epochs: wholeField(20, 1, 1_000_000),
   update: choiceField("momentum", keys(UPDATES)),
   schedule: choiceField("cosine", keys(SCHEDULES)),
   momentum: numberField(0.9, 0, 0.999),
@@ -105,13 +105,21 @@ const say = (to: typeof failure) => (error: Error) => {
   to.value = error.message;
 };
 
+/** Counts what was told of the state of a training: an answer that was on its way meanwhile is older. */
+let states = 0;
+
 async function load(): Promise<void> {
+  const before = states;
   const found = await call<{ sources: Source[]; job: Job | null; runs: Run[]; folder: string; reports: boolean; most_bytes: number }>("train.state");
   batch(() => {
     sources.value = found.sources;
-    job.value = found.job;
-    rows.value = found.job?.rows ?? [];
-    glimpses.value = ((found.job?.glimpses ?? []) as [number, number][]).filter((one) => one[1] !== null);
+    if (states === before) job.value = found.job;
+    if (found.job?.run === job.peek()?.run) {
+      const known = found.job?.rows ?? [];
+      const last = known.at(-1)?.epoch ?? -1;
+      rows.value = [...known, ...rows.peek().filter((row) => row.epoch > last)];
+    }
+    if (!glimpses.peek().length) glimpses.value = ((found.job?.glimpses ?? []) as [number, number][]).filter((one) => one[1] !== null);
     runs.value = found.runs;
     folder.value = found.folder;
     reports.value = found.reports;
@@ -136,6 +144,7 @@ const refreshRuns = (): void => {
 
 hear<Job>("train.state", (told) => {
   const before = job.peek();
+  states += 1;
   draw(); // what came before it
   batch(() => {
     if (before?.run !== told.run || (told.phase === "starting" && !before.running)) {
@@ -378,7 +387,7 @@ function SettingsPanel() {
           <Check label="choose the learning rate" value={state.auto} />
           {!state.auto.value && <Slider label="learning rate" value={state.rate} low={1e-6} high={10} log />}
           <NumberField label="batch size" value={state.batch} low={1} high={100_000} />
-          <NumberField label="epochs" value={state.epochs} low={1} high={10_000} />
+          <NumberField label="epochs" value={state.epochs} low={1} high={1_000_000} />
           <Select label="update" value={state.update} choices={UPDATES} />
         </>
       ) : (
