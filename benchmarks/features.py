@@ -31,8 +31,11 @@ from benchmarks.train import train
 REGS = {"pixels": "1e-3", "hog+color": "1e-2"}
 """reg by features."""
 
-PATCHES_REG = {"patches": "5e-3", "patches+patches/2+hog+color": "3e-2"}
-"""The same of those with patches."""
+PATCHES = "patches+patches/2+hog+color"
+"""The features of each size."""
+
+PATCHES_REG = {500: "2e-2", 2000: "2e-2", 4000: "3e-2"}
+"""reg by the number of patches; that of the nearest number for others."""
 
 
 def settings(sizes: list[int]) -> list[tuple[str, list[str]]]:
@@ -40,9 +43,9 @@ def settings(sizes: list[int]) -> list[tuple[str, list[str]]]:
     lines = [("pixels", ["--reg", REGS["pixels"]])]
     lines += [("hog+color, flips", ["--features", "hog+color", "--flips", "--reg", REGS["hog+color"]])]
     for size in sizes:
-        for spec, reg in PATCHES_REG.items():
-            options = ["--features", spec, "--patches", str(size), "--flips", "--reg", reg, "--tol", "1e-3"]
-            lines.append((f"{spec}, {size} patches, flips", options))
+        reg = PATCHES_REG[min(PATCHES_REG, key=lambda known: abs(known - size))]
+        options = ["--features", PATCHES, "--patches", str(size), "--flips", "--reg", reg, "--tol", "1e-3"]
+        lines.append((f"{PATCHES}, {size} patches, flips", options))
     return lines
 
 
