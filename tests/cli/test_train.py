@@ -396,7 +396,8 @@ def test_ctrl_c_while_reading_leaves_nothing(tmp_path: Path, linprobe: Any, monk
 def test_a_bar_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
     def on_terminal(*options: str) -> str:
         ours, theirs = pty.openpty()
-        child = start("train", "digits", "--no-report", *options, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs)
+        command = ("train", "digits", "--no-report", *options)
+        child = start(*command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs)
         os.close(theirs)
         seen = b""
         while True:
