@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +26,7 @@ from websockets.sync.client import connect
 
 from benchmarks.record import machine, usable_cores
 from linprobe.lab.protocol import Lab
-from linprobe.lab.server import make_app, make_server, open_port
+from linprobe.lab.server import served
 
 CASES: dict[str, dict[str, Any]] = {
     "softmax, sgd, 20 epochs": {"optimizer": "sgd", "epochs": 20},
@@ -154,22 +153,6 @@ def in_lab(address: str, source: str, settings: dict[str, Any], page: Any) -> tu
 def send(socket: Any, number: int, method: str, params: dict[str, Any]) -> None:
     """A request, whose answer is read with the events."""
     socket.send(json.dumps({"id": number, "method": method, "params": params}))
-
-
-@contextlib.contextmanager
-def served(lab: Lab) -> Iterator[str]:
-    """The address of a lab that is served as long as the `with` lasts."""
-    listening = open_port("127.0.0.1", 0)
-    server = make_server(make_app(lab))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        lab.close()
-        listening.close()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,30 +18,13 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from linprobe.lab.protocol import Lab
-from linprobe.lab.server import make_app, make_server, open_port
+from linprobe.lab.server import served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-
-
-@contextmanager
-def served(lab: Lab, **options: Any) -> Iterator[str]:
-    """The address of a lab that is served as long as the `with` lasts."""
-    listening = open_port("127.0.0.1", 0)
-    server = make_server(make_app(lab, **options))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=20)
-        lab.close()
-        listening.close()
-        assert not thread.is_alive(), "the server did not end"
 
 
 class Talk:

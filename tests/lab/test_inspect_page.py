@@ -14,10 +14,11 @@ from linprobe.classifiers.model_file import load_model
 from linprobe.data.base import open_dataset
 from linprobe.data.splits import train_validation_test
 from linprobe.lab.protocol import Lab
+from linprobe.lab.server import served
 from linprobe.runs.prediction import predict_pictures
 from linprobe.runs.train import TrainSettings, train
 
-from .conftest import number, served
+from .conftest import number
 from .pictures import picture, png, write_source
 
 

@@ -20,11 +20,12 @@ from linprobe.data.splits import train_validation_test
 from linprobe.explain.contributions import contributions
 from linprobe.lab.inspector import Inspector
 from linprobe.lab.protocol import Lab
+from linprobe.lab.server import served
 from linprobe.runs.evaluation import evaluate_source
 from linprobe.runs.prediction import predict_pictures
 from linprobe.runs.train import TrainSettings, train
 
-from .conftest import Talk, served, talking
+from .conftest import Talk, talking
 from .pictures import picture, png, write_source
 
 

@@ -13,9 +13,9 @@ from websockets.sync.client import connect
 from linprobe.errors import ParameterError
 from linprobe.lab.guard import HEADERS, is_loopback
 from linprobe.lab.protocol import Lab
-from linprobe.lab.server import MESSAGE_BYTES, make_app, open_port
+from linprobe.lab.server import MESSAGE_BYTES, make_app, open_port, served
 
-from .conftest import served, talking
+from .conftest import talking
 
 TOKEN = "a-token-of-the-tests"
 ROW = {"scores": [[3.2, 5.1, -1.7]], "y": [0], "row": 0, "moved": 1, "low": -8, "high": 8, "delta": 1, "jiggle": 0.5}

@@ -19,10 +19,11 @@ from linprobe.lab import train as train_module
 from linprobe.lab import uploads as uploads_module
 from linprobe.lab.protocol import Lab
 from linprobe.lab.run_list import list_runs, run_at
+from linprobe.lab.server import served
 from linprobe.lab.sources import Sources
 from linprobe.lab.uploads import Uploads, check_zip
 
-from .conftest import Talk, served, talking
+from .conftest import Talk, talking
 from .pictures import class_folders, write_source, zip_of
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from linprobe.lab.protocol import Lab
+from linprobe.lab.server import served
 
-from .conftest import number, served
+from .conftest import number
 from .pictures import class_folders, write_source, zip_of
 
 

@@ -27,6 +27,9 @@ MADE = {
 }
 """What "/2", "+" and `mirror` make; a model file names them, a user does not."""
 
+HALF = "/2"
+"""What follows the name of a map that sees the pictures at half their size."""
+
 
 def map_class(name: str) -> type[FeatureMap]:
     """The class of the feature map called `name`, as in `FeatureMap.name`; those of `MADE` included.
@@ -60,8 +63,7 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
         >>> feature_map("hog+color", grid=2).spec
         'hog+color'
     """
-    halves = [part.endswith(HALF) and not part.startswith("onnx:") for part in _parts(spec)]
-    parts = [part.removesuffix(HALF * half).partition(":") for part, half in zip(_parts(spec), halves, strict=True)]
+    parts = [_read(part) for part in _parts(spec)]
     for name, _, _ in parts:
         if name not in FEATURE_MAPS:
             raise _unknown(name)
@@ -72,7 +74,7 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
             has = ", ".join(sorted({name for names in known for name in names} - {"file"})) or "none"
             raise ParameterError(f"the features {spec} have no parameter {option!r}; they have {has}.")
     maps = []
-    for (name, _, file), half, kind, names in zip(parts, halves, classes, known, strict=True):
+    for (name, file, half), kind, names in zip(parts, classes, known, strict=True):
         chosen = {option: value for option, value in options.items() if option in names}
         if half and "grid" in names:  # a region of the same grid would hold a quarter of the places
             chosen["grid"] = max(1, chosen.get("grid", kind.__dataclass_fields__["grid"].default) - 1)
@@ -94,12 +96,15 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
     return joined
 
 
-HALF = "/2"
-
-
 def _unknown(name: str) -> ParameterError:
     choices = ", ".join("onnx:FILE" if known == "onnx" else known for known in FEATURE_MAPS)
     return ParameterError(f"features = {name!r}; expected one of {choices}, or several joined by +, as hog+color.")
+
+
+def _read(part: str) -> tuple[str, str, bool]:
+    """(name, file or "", whether at half size) of one part of a spec; a file may end as it likes."""
+    name, colon, file = part.partition(":")
+    return name.removesuffix(HALF), colon and file, not colon and name.endswith(HALF)
 
 
 def _parts(spec: str) -> list[str]:

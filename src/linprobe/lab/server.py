@@ -9,8 +9,9 @@ import hashlib
 import json
 import socket
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.websockets import WebSocket
 
-__all__ = ["IN_FLIGHT", "MESSAGE_BYTES", "PAGE_FOLDER", "make_app", "make_server", "open_port", "serve"]
+__all__ = ["IN_FLIGHT", "MESSAGE_BYTES", "PAGE_FOLDER", "make_app", "make_server", "open_port", "serve", "served"]
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 """The built page."""
@@ -229,3 +230,27 @@ def serve(app: Guard, listening: socket.socket, lab: Lab) -> None:
     finally:
         lab.close()
         listening.close()
+
+
+@contextlib.contextmanager
+def served(lab: Lab, *, host: str = "127.0.0.1", token: str | None = None) -> Iterator[str]:
+    """The address of the lab, served from a thread on a free port as long as the `with` lasts.
+
+    Args:
+        lab, host, token: as for `make_app`; it listens on loopback, whatever the host.
+    Raises:
+        RuntimeError: the server did not end within 20 seconds.
+    """
+    listening = open_port("127.0.0.1", 0)
+    server = make_server(make_app(lab, host=host, token=token))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        lab.close()
+        listening.close()
+        if thread.is_alive():
+            raise RuntimeError("the server of the lab did not end within 20 seconds")

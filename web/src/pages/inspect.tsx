@@ -5,6 +5,7 @@ import { classColor } from "../classes";
 import { choiceField, linked, textField, wholeField } from "../route";
 import { call, connections, stream } from "../socket";
 import { Button, Choice, Failure, fixed, Formula, Panel, Select, shown } from "../ui/controls";
+import { Drop } from "../ui/drop";
 import { bytesOf, Pixels } from "../ui/pixels";
 import "../ui/pixels.css";
 import "./inspect.css";
@@ -54,7 +55,6 @@ const gridFailure = signal("");
 const lookFailure = signal("");
 const nearestFailure = signal("");
 const ownFailure = signal("");
-const over = signal(false);
 const opening = signal(false);
 
 const severities = computed<Record<string, number>>(() => {
@@ -135,7 +135,6 @@ function choose(index: number): void {
 }
 
 function ModelPanel() {
-  const id = useId();
   const all = runs.value;
   const subject = opened.value;
   if (all === null) return <Panel title="Model"><p class="muted">reading the runs ...</p></Panel>;
@@ -170,31 +169,9 @@ function ModelPanel() {
       )}
       {subject?.why && <p class="error" role="alert">{subject.why}</p>}
       {subject?.shape && (
-        <div
-          class={`drop ${over.value ? "over" : ""}`}
-          onDragOver={(event) => {
-            event.preventDefault();
-            over.value = true;
-          }}
-          onDragLeave={() => {
-            over.value = false;
-          }}
-          onDrop={(event) => {
-            event.preventDefault();
-            over.value = false;
-            take(event.dataTransfer?.files[0]);
-          }}
-        >
-          <label for={id}>Drop a picture of your own here, or choose one:</label>
-          <input
-            id={id} type="file" accept="image/*"
-            onChange={(event) => {
-              take(event.currentTarget.files?.[0]);
-              event.currentTarget.value = "";
-            }}
-          />
+        <Drop label="Drop a picture of your own here, or choose one:" accept="image/*" onFile={take}>
           <small>It is resized to {subject.shape[0]} x {subject.shape[1]} and stays on this machine.</small>
-        </div>
+        </Drop>
       )}
       <Failure message={ownFailure} />
     </Panel>

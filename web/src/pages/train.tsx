@@ -6,6 +6,7 @@ import { call, connections, hear } from "../socket";
 import { classColor } from "../classes";
 import { Chart, type Line } from "../ui/chart";
 import { Button, Check, Choice, Failure, fixed, Formula, More, Panel, Select, shown, Slider } from "../ui/controls";
+import { Drop } from "../ui/drop";
 import { bytesOf, Pixels } from "../ui/pixels";
 import "../ui/pixels.css";
 import "./train.css";
@@ -96,7 +97,6 @@ const sourceFailure = signal("");
 const uploadFailure = signal("");
 const runsFailure = signal("");
 const upload = signal<number | null>(null);
-const over = signal(false);
 
 const imageSize = computed(() => (state.size.value === "as" ? undefined : [Number(state.size.value), Number(state.size.value)]));
 const busy = computed(() => job.value?.running ?? false);
@@ -259,7 +259,6 @@ function take(file: File | undefined): void {
 }
 
 function SourcePanel() {
-  const id = useId();
   useSignalEffect(() => {
     void connections.value;
     const asked = { source: state.source.value, image_size: imageSize.value, seed: state.seed.value };
@@ -299,31 +298,9 @@ function SourcePanel() {
         <p class="error" role="alert">This lab does not have {state.source.value}; choose another source, or start it with <code>linprobe lab SOURCE</code>.</p>
       )}
       {current && current.kind !== "built-in" && <Select label="Resize pictures" value={state.size} choices={SIZES} />}
-      <div
-        class={`drop ${over.value ? "over" : ""}`}
-        onDragOver={(event) => {
-          event.preventDefault();
-          over.value = true;
-        }}
-        onDragLeave={() => {
-          over.value = false;
-        }}
-        onDrop={(event) => {
-          event.preventDefault();
-          over.value = false;
-          take(event.dataTransfer?.files[0]);
-        }}
-      >
-        <label for={id}>Drop a .zip with a folder of pictures per class here, or choose one:</label>
-        <input
-          id={id} type="file" accept=".zip,application/zip"
-          onChange={(event) => {
-            take(event.currentTarget.files?.[0]);
-            event.currentTarget.value = "";
-          }}
-        />
+      <Drop label="Drop a .zip with a folder of pictures per class here, or choose one:" accept=".zip,application/zip" onFile={take}>
         {upload.value !== null && <progress value={upload.value} max={1} aria-label="upload" />}
-      </div>
+      </Drop>
       <Failure message={uploadFailure} />
       <Failure message={sourceFailure} />
       {reading.value && !found && <p class="muted" role="status">reading ...</p>}
