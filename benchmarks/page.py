@@ -28,9 +28,8 @@ BLOCK = re.compile(r"(?P<open><!-- begin (?P<name>[a-z]+) -->\n).*?(?P<close><!-
 
 
 def read_records(folder: Path) -> dict[str, Record]:
-    """The records by benchmark; those that are not there are left out."""
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    return {record["benchmark"]: record for record in found}
+    """The records by the name of their file, which is the benchmark's, or `BENCHMARK-MACHINE` of another machine's."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
 def fill(page: str, blocks: dict[str, str]) -> str:
@@ -57,6 +56,7 @@ def blocks(records: dict[str, Record]) -> dict[str, str]:
         "pass": ("engine", pass_block),
         "sgd": ("engine", sgd_block),
         "slower": ("engine", slower_block),
+        "wider": ("engine-avx512", wider_block),
         "reading": ("reading", reading_block),
         "memory": ("memory", memory_block),
         "accuracy": ("accuracy", accuracy_block),
@@ -85,8 +85,15 @@ def milliseconds(about: Record) -> str:
 
 
 def pass_block(record: Record) -> str:
-    """A table for each shape, and the plot."""
-    parts = ["![Loss and gradient: times as fast as NumPy and PyTorch](images/benchmarks-pass.png)"]
+    """The plot, and a table for each shape."""
+    return (
+        f"![Loss and gradient: times as fast as NumPy and PyTorch](images/benchmarks-pass.png)\n\n{pass_tables(record)}"
+    )
+
+
+def pass_tables(record: Record) -> str:
+    """A table for each shape."""
+    parts = []
     for shape in dict.fromkeys(case["shape"] for case in record["pass"]):
         cases = [case for case in record["pass"] if case["shape"] == shape]
         one = cases[0]
@@ -107,7 +114,12 @@ def pass_block(record: Record) -> str:
 
 
 def sgd_block(record: Record) -> str:
-    """The table of SGD epochs, and the plot."""
+    """The plot, and the table of SGD epochs."""
+    return f"![SGD epoch: times as fast as PyTorch](images/benchmarks-sgd.png)\n\n{sgd_table(record)}"
+
+
+def sgd_table(record: Record) -> str:
+    """The table of SGD epochs."""
     head = ("loss", "threads", "linprobe, ms", "PyTorch, ms", "PyTorch / ours")
     rows = [
         (
@@ -118,10 +130,23 @@ def sgd_block(record: Record) -> str:
         )
         for case in record["sgd_epoch"]
     ]
-    return (
-        "![SGD epoch: times as fast as PyTorch](images/benchmarks-sgd.png)\n\n"
-        f"{record['sgd_epoch'][0]['n_images']:,} rows, batches of {record['sgd_epoch'][0]['batch_size']}.\n\n"
-        + markdown_table(head, rows)
+    one = record["sgd_epoch"][0]
+    return f"{one['n_images']:,} rows, batches of {one['batch_size']}.\n\n{markdown_table(head, rows)}"
+
+
+def wider_block(record: Record) -> str:
+    """Passes and SGD epochs on a machine with wider vectors, and what machine that is."""
+    machine, versions = record["machine"], record["versions"]
+    caches = ", ".join(f"{name} {size}" for name, size in machine["caches"].items())
+    torch = next(entry for entry in record["blas"] if entry.get("used_by") == "torch")
+    return "\n\n".join(
+        (
+            f"{machine['processor']}, {caches}; {record['pass'][0]['engine']}; Python {versions['python']}, "
+            f"NumPy {versions['numpy']} ({record['blas'][0]['internal_api']} {record['blas'][0]['architecture']}), "
+            f"PyTorch {versions['torch']} ({torch['internal_api']} {torch['version']}); commit `{record['commit']}`.",
+            pass_tables(record),
+            "An epoch of SGD: " + sgd_table(record),
+        )
     )
 
 
