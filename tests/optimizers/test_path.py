@@ -45,10 +45,18 @@ def test_passes_are_shared_and_members_that_are_certified_drop_out():
 
 
 def test_members_between_others_begin_near_their_optimum():
-    path = solve_path(made(), REGS, tol=1e-4)
-    from_zero = [path.solutions[i].passes for i in (2, 6)]
-    warm = [path.solutions[i].passes for i in (3, 4, 5)]
-    assert max(warm) < min(from_zero)
+    objective = made()
+    path = solve_path(objective, REGS, tol=1e-4)
+    for i in (1, 2, 4, 5):  # the ends and the middle, a factor of 1,000 apart, begin at zero weights
+        assert path.solutions[i].passes < 0.5 * Exact(tol=1e-4).minimize(objective.with_reg(REGS[i])).passes
+
+
+@pytest.mark.parametrize("regs", [(0.0,), (0.1,), (0.0, 0.1), (1e-9, 1.0), (0.0, 1e-3, 1e-2, 0.1)])
+def test_grids_of_any_size_are_solved_whole(regs):
+    path = solve_path(made(), regs, tol=1e-2, max_iter=50)
+    assert path.regs == regs
+    assert len(path.solutions) == len(regs)
+    assert all(solution.status is Status.CERTIFIED for solution in path.solutions[regs[0] == 0.0 :])
 
 
 def test_the_bits_do_not_depend_on_the_number_of_threads():

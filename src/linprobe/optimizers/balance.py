@@ -10,7 +10,7 @@ from linprobe.objective import DataGradient, Objective
 from linprobe.optimizers.asking import Ask, Asking
 from linprobe.shapes import Floats
 
-__all__ = ["balance"]
+__all__ = ["COARSE", "balance", "nearly_balance"]
 
 SAMPLE_ROWS = 8192
 """Images from which the curvature in the bias is taken: it is K x K, and Newton's steps need not be exact."""
@@ -22,8 +22,7 @@ SETTLED, ROUNDING = 1e-4, 1e-13
 """Sum of the columns' sizes that costs a bound next to nothing, as a share of tol, and that is rounding."""
 
 COARSE = 1e-5
-"""The tol from which on float32 scores tell the columns well enough."""
-
+"""The tol from which on float32 tells the columns well enough."""
 HELD_SCORES = 2**25
 """Scores, N times K, that are kept between the steps (256 MB); more are computed again for each."""
 
@@ -31,8 +30,19 @@ BLOCK_SCORES = 2**16
 """Scores of a block of rows, so that what a loss makes of them stays in the cache."""
 
 
-def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tuple[Floats, DataGradient, int]]:
-    """(b for which sum_i a_i dL_i/ds is as good as 0, W as it is; the data gradient there; passes), for a smooth loss.
+def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) -> Asking[tuple[Floats, DataGradient]]:
+    """(b after one of Newton's steps, W as it is; the data gradient there): the images are read once.
+
+    Args:
+        columns: (K,) the data gradient in the bias at (W, b), in float32 or better.
+    """
+    b = b - _inverse_curvature(objective, W, b) @ columns
+    gradient = yield Ask(W, b, precise=True)
+    return b, gradient
+
+
+def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tuple[Floats, DataGradient]]:
+    """(b for which sum_i a_i dL_i/ds is as good as 0, W as it is; the data gradient there), for a smooth loss.
 
     A dual point whose columns do not sum to 0 is mixed with another one (`Loss.balanced`), by a share t that is first
     order in the columns, and the bound suffers in proportion. Newton's method in b alone, from scores that a step
@@ -52,7 +62,7 @@ def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tu
             if np.abs(columns).sum() <= settled:
                 break
     gradient = yield Ask(W, b, precise=True)
-    return b, gradient, 2
+    return b, gradient
 
 
 def _columns(objective: Objective, W: Floats, b: Floats, precise: bool) -> Callable[[Floats], Floats]:

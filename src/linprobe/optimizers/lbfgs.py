@@ -11,9 +11,9 @@ from threadpoolctl import threadpool_limits
 
 from linprobe.certificate import Certificate, certify
 from linprobe.errors import IncompatibleError
-from linprobe.objective import Evaluation, Objective
+from linprobe.objective import DataGradient, Evaluation, Objective
 from linprobe.optimizers.asking import Ask, Asking, answer
-from linprobe.optimizers.balance import balance
+from linprobe.optimizers.balance import COARSE, balance, nearly_balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.preconditioner import Preconditioners, second_moment
 from linprobe.optimizers.trace import Clock, Trace
@@ -168,7 +168,7 @@ class LBFGS(Optimizer):
                 elif point.left(objective) <= wanted * (
                     point.evaluation.objective if objective.penalised else first_norm
                 ):
-                    best, passes = yield from _certified(objective, point.W, point.b, self.tol, passes, clock)
+                    best, passes = yield from _certified(objective, point, self.tol, passes, clock)
                     if self._met(objective, best.certificate, first_norm):
                         status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
                     wanted *= 0.5
@@ -182,7 +182,7 @@ class LBFGS(Optimizer):
                 )
                 if (noisy or following is None) and not precise:
                     if best is None:
-                        best, passes = yield from _certified(objective, point.W, point.b, self.tol, passes, clock)
+                        best, passes = yield from _certified(objective, point, self.tol, passes, clock)
                     precise, point = True, best.point
                     pairs.clear()
                     continue
@@ -200,8 +200,8 @@ class LBFGS(Optimizer):
             status = Status.INTERRUPTED
 
         if best is None:
-            W, b = (arrays["W"], arrays["b"]) if point is None else (point.W, point.b)
-            best, passes = yield from _certified(objective, W, b, self.tol, passes, clock)
+            last = arrays if point is None else point
+            best, passes = yield from _certified(objective, last, self.tol, passes, clock)
         certificate, W, b = best.certificate, best.point.W, best.point.b
         state = State(state.epoch, {**state.arrays, **pairs.arrays()}, state.numbers)
         if status in (Status.STALLED, Status.MAX_ITER) and self._met(objective, certificate, first_norm):
@@ -383,12 +383,24 @@ class _Proof:
 
 
 def _certified(
-    objective: Objective, W: Floats, b: Floats, tol: float, passes: float, clock: Clock
+    objective: Objective, near: _Point | dict[str, Floats], tol: float, passes: float, clock: Clock
 ) -> Asking[tuple[_Proof, float]]:
-    """(what is proved near (W, b), passes)."""
-    b, gradient, used = yield from balance(objective, W, b, tol)
-    certificate = certify(objective, W, b, gradient=gradient, passes=passes + used, seconds=clock())
-    return _Proof(certificate, _Point(W, b, *objective.with_penalty(gradient, W))), certificate.passes
+    """(what is proved near a point, or near weights of which no more is known; passes)."""
+    W = near.W if isinstance(near, _Point) else near["W"]
+
+    def proof(b: Floats, gradient: DataGradient) -> _Proof:
+        certificate = certify(objective, W, b, gradient=gradient, passes=passes, seconds=clock())
+        return _Proof(certificate, _Point(W, b, *objective.with_penalty(gradient, W)))
+
+    if isinstance(near, _Point) and objective.penalised and tol >= COARSE:
+        found = yield from nearly_balance(objective, W, near.b, near.db)
+        passes += 1.0
+        quick = proof(*found)
+        if quick.certificate.relative_gap <= tol:
+            return quick, passes
+    found = yield from balance(objective, W, near.b if isinstance(near, _Point) else near["b"], tol)
+    passes += 2.0
+    return proof(*found), passes
 
 
 def _typical_curvature(objective: Objective) -> float:

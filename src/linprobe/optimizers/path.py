@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -23,14 +24,15 @@ from linprobe.shapes import Floats, check_range
 
 __all__ = ["Path", "Progress", "reg_grid", "solve_path"]
 
-ANCHORS = 4
-"""Every so many reg values one is solved from zero weights; those between begin from a curve through the anchors."""
+APART = 300.0
+"""Ratio of two neighbouring reg values that are solved, above which what lies between them begins at zero weights: a
+curve from so far away is no better."""
 
 KEPT = ("W", "b", "copy", "price", "z", "g")
 """What of the state of ADMM serves the next reg value too."""
 
 POINTS = 4
-"""Anchors that the curve goes through, at most: a cubic in log reg."""
+"""Optima that the curve goes through, at most: a cubic in log reg."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,11 @@ def solve_path(
 ) -> Path:
     """The optimum for each reg value, all other things as in `objective` (whose own reg is not looked at).
 
-    Smooth objectives are solved jointly: every pass over the images serves all members that are not certified yet,
-    their weights stacked. Every fourth reg value begins at zero weights, the others on a cubic through these in
-    log reg, with the curvature that the nearest of them met; reg values within a factor of 4 share one factor of
-    the second moment. Objectives with kinks are solved one after the other, from the largest reg down, each from
+    Smooth objectives are solved jointly, level by level: the ends of the grid from zero weights, then the middles of
+    the gaps between those that are solved, on a cubic in log reg through the nearest of them and with the curvature
+    that the nearest met, until there are no gaps. Within a level every pass over the images serves all members that
+    are not certified yet, their weights stacked; reg values within a factor of 8 share one factor of the second
+    moment. Objectives with kinks are solved one after the other, from the largest reg down, each from
     the weights and the dual point of the one before, with one second moment for all.
 
     Args:
@@ -177,28 +180,48 @@ def _jointly(
 ) -> tuple[list[Solution], float]:
     metrics, teller = Preconditioners(moment, coarse=True), _Teller(callback, len(regs))
     members = [objective.with_reg(reg) for reg in regs]
+    solutions: dict[int, Solution] = {}
+    passes, stopped = 0.0, False
+    for level in _levels(regs):
+        if stopped:  # the others are certified where they would have begun
+            method = replace(method, max_iter=0)
+        known = {i: solution for i, solution in solutions.items() if regs[i] > 0.0}
+        searches = []
+        for i in level:
+            start = _between(members, known, i) if known else None
+            searches.append(method.search(members[i], metrics, start, teller.of(regs[i])))
+        found, more = answer_together(objective, searches)
+        solutions |= {i: _ended(solution, stopped) for i, solution in zip(level, found, strict=True)}
+        passes, teller.n_done = passes + more, len(solutions)
+        stopped = stopped or any(solution.status is Status.INTERRUPTED for solution in found)
+    return [solutions[i] for i in range(len(regs))], passes
+
+
+def _levels(regs: tuple[float, ...]) -> list[list[int]]:
+    """Which of the ascending reg values are solved together: the first from zero weights, the others on a curve."""
     # without a penalty there is no curve to follow, and the first gradient norm is a measure of the last
-    free = [i for i, reg in enumerate(regs) if reg > 0.0]
-    chosen = {*free[::-ANCHORS], *free[:1], *(i for i, reg in enumerate(regs) if reg == 0.0)}
-    anchors = sorted(chosen)
-    searches = [method.search(members[i], metrics, callback=teller.of(regs[i])) for i in anchors]
-    found, passes = answer_together(objective, searches)
-    solutions = dict(zip(anchors, found, strict=True))
-    teller.n_done = len(anchors)
-    between = [i for i in range(len(regs)) if i not in chosen]
-    known = [i for i in anchors if regs[i] > 0.0]
-    stopped = any(solution.status is Status.INTERRUPTED for solution in found)
-    if stopped:  # the others are certified where they would have begun
-        method = replace(method, max_iter=0)
-    searches = []
-    for i in between:
-        W, b = _interpolated([regs[j] for j in known], [solutions[j] for j in known], regs[i])
-        nearest = min(known, key=lambda j: abs(math.log(regs[j] / regs[i])))
-        start = carried(solutions[nearest].state, members[i].squares - members[nearest].squares, W, b)
-        searches.append(method.search(members[i], metrics, start, teller.of(regs[i])))
-    rest, more = answer_together(objective, searches)
-    solutions |= {i: _ended(solution, stopped) for i, solution in zip(between, rest, strict=True)}
-    return [solutions[i] for i in range(len(regs))], passes + more
+    first = [i for i in range(len(regs)) if regs[i] == 0.0]
+    known = sorted({len(first), len(regs) - 1}) if len(first) < len(regs) else []
+
+    def middles(least: float) -> list[int]:
+        gaps = [(low, high) for low, high in pairwise(known) if high - low > 1 and regs[high] > least * regs[low]]
+        return [(low + high) // 2 for low, high in gaps]
+
+    while middles(APART):
+        known = sorted(known + middles(APART))
+    levels = [first + known]
+    while middles(0.0):
+        levels.append(middles(0.0))
+        known = sorted(known + levels[-1])
+    return levels
+
+
+def _between(members: list[Objective], known: dict[int, Solution], i: int) -> State:
+    """Where member i begins, given the solutions of others."""
+    order = sorted(known, key=lambda j: abs(math.log(members[j].reg / members[i].reg)))
+    nearest, points = order[0], order[:POINTS]
+    W, b = _interpolated([members[j].reg for j in points], [known[j] for j in points], members[i].reg)
+    return carried(known[nearest].state, members[i].squares - members[nearest].squares, W, b)
 
 
 def _ended(solution: Solution, stopped: bool) -> Solution:
@@ -207,14 +230,13 @@ def _ended(solution: Solution, stopped: bool) -> Solution:
 
 
 def _interpolated(regs: list[float], solutions: list[Solution], reg: float) -> tuple[Floats, Floats]:
-    """W and b at `reg`, on the polynomial in log reg through the nearest solutions."""
-    order = sorted(range(len(regs)), key=lambda j: abs(math.log(regs[j] / reg)))[:POINTS]
-    t = [math.log(regs[j] / reg) for j in order]
+    """W and b at `reg`, on the polynomial in log reg through the solutions."""
+    t = [math.log(other / reg) for other in regs]
     W, b = np.zeros_like(solutions[0].W), np.zeros_like(solutions[0].b)
-    for n, j in enumerate(order):
-        weight = math.prod(t[m] / (t[m] - t[n]) for m in range(len(order)) if m != n)
-        W += weight * solutions[j].W
-        b += weight * solutions[j].b
+    for n, solution in enumerate(solutions):
+        weight = math.prod(t[m] / (t[m] - t[n]) for m in range(len(t)) if m != n)
+        W += weight * solution.W
+        b += weight * solution.b
     return W, b
 
 

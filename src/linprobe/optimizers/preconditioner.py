@@ -30,6 +30,9 @@ SKETCH_ROWS = 4096
 RIDGE = 1e-6
 """Share of the mean eigenvalue, and for Woodbury's identity of all together, that is added at least."""
 
+COARSE = 8.0
+"""Ratio of one shared ridge to the next."""
+
 MOST_RATIO = 1e30
 """Largest ridge, for float32: the loss may bend not at all where all margins are met."""
 
@@ -157,8 +160,8 @@ class Preconditioners:
 
     Args:
         moment: of the features.
-        coarse: whether ratios within a factor of 2 share a factor: a metric that is off by so much costs a pass
-            or two, a factor more than that.
+        coarse: whether ratios that are alike within a factor of 8 share a factor: a metric that is off by so much
+            costs a pass or two, a factor more than that.
     """
 
     def __init__(self, moment: SecondMoment, *, coarse: bool = False) -> None:
@@ -169,7 +172,7 @@ class Preconditioners:
     def of(self, ratio: float) -> Preconditioner:
         """The one of this ratio, or of a near one."""
         if self._coarse and ratio > 0.0:
-            ratio = 4.0 ** round(math.log(ratio, 4.0))
+            ratio = COARSE ** round(math.log(ratio, COARSE))
         if ratio not in self._known:
             self._known[ratio] = Preconditioner(self.moment, ratio)
         return self._known[ratio]
