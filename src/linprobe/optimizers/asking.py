@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from linprobe.cores import usable_cores
 from linprobe.objective import DataGradient, Objective
 from linprobe.shapes import Floats
 
@@ -52,7 +55,8 @@ def answer_together(objective: Objective, searches: list[Asking[Result]]) -> tup
     """(the result of each search, passes over the images), all asks of a round being answered in one pass.
 
     Asks for float64 have a pass of their own, and so do those beyond `MOST_TEMPLATES`. A search that is done drops
-    out. Ctrl-C is thrown into all that are not.
+    out. Ctrl-C is thrown into all that are not. Between two passes the searches go on side by side, in as many threads
+    as the engine has: what one does there takes long, and most of it by itself.
     """
     results: dict[int, Result] = {}
     asks: dict[int, Ask] = {}
@@ -68,20 +72,33 @@ def answer_together(objective: Objective, searches: list[Asking[Result]]) -> tup
             asks.pop(i, None)
             results[i] = end.value
 
-    for i in range(len(searches)):
-        go_on(i, None)
+    n_workers = min(objective.engine.n_threads or usable_cores(), len(searches))
     size = max(1, MOST_TEMPLATES // objective.n_classes)
-    while asks:
-        try:
-            for precise in (False, True):
-                waiting = [i for i, ask in asks.items() if ask.precise is precise]
-                for members in (waiting[start : start + size] for start in range(0, len(waiting), size)):
-                    W, b = (np.stack([getattr(asks[i], name) for i in members]) for name in ("W", "b"))
-                    gradients = objective.data_gradients(W, b, precise=precise)
-                    passes += 1.0
-                    for i, gradient in zip(members, gradients, strict=True):
-                        go_on(i, gradient)
-        except KeyboardInterrupt as stop:
-            for i in list(asks):
-                go_on(i, stop)
+    with ThreadPoolExecutor(n_workers) if n_workers > 1 else nullcontext() as pool:
+
+        def all_go_on(sent: dict[int, DataGradient | KeyboardInterrupt | None]) -> None:
+            if pool is None:
+                for i, gradient in sent.items():
+                    go_on(i, gradient)
+                return
+            futures = [pool.submit(go_on, i, gradient) for i, gradient in sent.items()]
+            try:
+                wait(futures)
+            finally:  # Ctrl-C comes to this thread: the searches must stand still before it is thrown into them
+                wait(futures)
+            for future in futures:
+                future.result()
+
+        all_go_on(dict.fromkeys(range(len(searches))))
+        while asks:
+            try:
+                for precise in (False, True):
+                    waiting = sorted(i for i, ask in asks.items() if ask.precise is precise)
+                    for members in (waiting[start : start + size] for start in range(0, len(waiting), size)):
+                        W, b = (np.stack([getattr(asks[i], name) for i in members]) for name in ("W", "b"))
+                        gradients = objective.data_gradients(W, b, precise=precise)
+                        passes += 1.0
+                        all_go_on(dict(zip(members, gradients, strict=True)))
+            except KeyboardInterrupt as stop:
+                all_go_on(dict.fromkeys(list(asks), stop))
     return [results[i] for i in range(len(searches))], passes

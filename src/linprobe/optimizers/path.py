@@ -127,7 +127,7 @@ def solve_path(
     Args:
         regs: each >= 0.
         tol, max_iter: as in `Exact`.
-        callback: told of each step of each member.
+        callback: told of each step of each member, by the thread that took it.
         moment: of the features, if it is there already: what `path_moment` gives.
     Raises:
         ParameterError: a reg value, tol or max_iter out of range.

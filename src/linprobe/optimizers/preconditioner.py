@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -156,7 +157,7 @@ class Preconditioner:
 
 
 class Preconditioners:
-    """The preconditioners of one moment, each factored once.
+    """The preconditioners of one moment, each factored once, whichever of several threads asks for it first.
 
     Args:
         moment: of the features.
@@ -167,12 +168,14 @@ class Preconditioners:
     def __init__(self, moment: SecondMoment, *, coarse: bool = False) -> None:
         self.moment = moment
         self._coarse = coarse
-        self._known: dict[float, Preconditioner] = {}
+        self._known: dict[float, tuple[Lock, list[Preconditioner]]] = {}
 
     def of(self, ratio: float) -> Preconditioner:
         """The one of this ratio, or of a near one."""
         if self._coarse and ratio > 0.0:
             ratio = COARSE ** round(math.log(ratio, COARSE))
-        if ratio not in self._known:
-            self._known[ratio] = Preconditioner(self.moment, ratio)
-        return self._known[ratio]
+        lock, made = self._known.setdefault(ratio, (Lock(), []))
+        with lock:
+            if not made:
+                made.append(Preconditioner(self.moment, ratio))
+        return made[0]
