@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -334,9 +335,15 @@ class Objective:
     def class_means(self) -> tuple[Floats, Floats]:
         """(share of each class (K,), sum over its images of a_i x'_i (K, D)), computed once, in float64."""
         if not self._class_means:
-            S = np.zeros((self.n_images, self.n_classes))
-            S[np.arange(self.n_images), self.examples.y] = self.shares()
-            sums, shares = self.engine.gradient_of_scores(S, precise=True)
+            shares, sums = np.zeros(self.n_classes), np.zeros((self.n_classes, self.n_features))
+            a, y = self.shares(), self.examples.y
+            order = np.argsort(y, kind="stable")
+            ends = np.searchsorted(y[order], np.arange(self.n_classes + 1))
+            for k, (start, end) in enumerate(pairwise(ends)):
+                if end > start:
+                    rows = order[start:end]
+                    found, total = self.engine.gradient_of_scores(a[rows, None], rows, precise=True)
+                    shares[k], sums[k] = total[0], found[0]
             self._class_means.append((shares, sums))
         return self._class_means[0]
 

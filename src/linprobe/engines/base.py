@@ -184,8 +184,10 @@ class Engine(ABC):
         return [self.loss_and_gradient(*member, loss, precise=precise) for member in zip(W, b, strict=True)]
 
     @abstractmethod
-    def gradient_of_scores(self, dS: Floats, *, precise: bool = False) -> tuple[Floats, Floats]:
-        """(dSᵀ X' (K, D), the sums of the columns of dS (K,)) over all images, for dS (N, K) float64; no weights."""
+    def gradient_of_scores(
+        self, dS: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
+    ) -> tuple[Floats, Floats]:
+        """(dSᵀ X' (K, D), the sums of the columns of dS (K,)) over the n images, for dS (n, K) float64; no weights."""
 
     @abstractmethod
     def split_step(

@@ -72,11 +72,16 @@ class ReferenceEngine(Engine):
             seen += float(len(y) if weight is None else weight.sum())
         return Sums(total, dW, db, correct, seen)
 
-    def gradient_of_scores(self, dS: Floats, *, precise: bool = False) -> tuple[Floats, Floats]:
+    def gradient_of_scores(
+        self, dS: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
+    ) -> tuple[Floats, Floats]:
         """(dSᵀ X', the sums of the columns of dS)."""
         dW = np.zeros((dS.shape[1], self.examples.n_features))
-        for block in self._blocks(None):
-            dW += dS[block].T @ self.examples.mapped(block)
+        done = 0
+        for block in self._blocks(rows):
+            images = self.examples.mapped(block)
+            dW += dS[done : done + len(images)].T @ images
+            done += len(images)
         return dW, dS.sum(axis=0)
 
     def split_step(

@@ -176,13 +176,10 @@ class ThreadsEngine(Engine):
             for i, (total, hits, weight) in enumerate(sums)
         ]
 
-    def gradient_of_scores(self, dS: Floats, *, precise: bool = False) -> tuple[Floats, Floats]:
-        """(dSᵀ X', the sums of the columns of dS)."""
-        return self._gradient_of_scores(dS, None, precise)
-
-    def _gradient_of_scores(
-        self, dS: Floats, rows: npt.NDArray[np.int64] | None, precise: bool
+    def gradient_of_scores(
+        self, dS: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
     ) -> tuple[Floats, Floats]:
+        """(dSᵀ X', the sums of the columns of dS)."""
         n_classes = dS.shape[1]
         dW, db = np.empty((n_classes, self.examples.n_features)), np.empty(n_classes)
         with _products(n_classes):
@@ -220,7 +217,7 @@ class ThreadsEngine(Engine):
             correct += float(weight @ (S.argmax(axis=1) == y))
             total_weight += float(weight.sum())
             if dW is not None and db is not None:
-                block_dW, block_db = self._gradient_of_scores(dS * weight[:, None], block, precise)
+                block_dW, block_db = self.gradient_of_scores(dS * weight[:, None], block, precise=precise)
                 dW += block_dW
                 db += block_db
         return Sums(total, dW, db, correct, total_weight)

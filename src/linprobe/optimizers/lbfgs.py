@@ -39,6 +39,9 @@ NOISY = 2.0
 REVIEW, FAR = 10, 3.0
 """Iterations between two looks at the curvature that the metric assumes, and the factor that is too far off."""
 
+UNSEEN = -1000.0
+"""Bias of a class without weight: e^b is 0, and remains it beside scores of a few hundred."""
+
 TRIALS = 20
 """Steps tried along one direction."""
 
@@ -123,9 +126,7 @@ class LBFGS(Optimizer):
         callback: Callback | None,
         validation: Objective | None,
     ) -> Asking[Solution]:
-        arrays, numbers = (
-            (zeros_state(objective, np.float64).arrays, {}) if start is None else (start.arrays, start.numbers)
-        )
+        arrays, numbers = (_zeros(objective), {}) if start is None else (start.arrays, start.numbers)
         clock, trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
         precise = bool(numbers.get("precise", 0.0))
         pairs = _Pairs(objective, metrics, numbers.get("curvature", _typical_curvature(objective)), arrays)
@@ -401,6 +402,17 @@ def _certified(
     found = yield from balance(objective, W, near.b if isinstance(near, _Point) else near["b"], tol)
     passes += 2.0
     return proof(*found), passes
+
+
+def _zeros(objective: Objective) -> dict[str, Floats]:
+    """Zero weights; under softmax, a bias that leaves no probability to a class without weight.
+
+    Softmax presses such a bias down for ever: the infimum is there once e^b is 0 in float64.
+    """
+    arrays: dict[str, Floats] = zeros_state(objective, np.float64).arrays
+    if objective.loss.name == "softmax":
+        arrays["b"][objective.class_means()[0] == 0.0] = UNSEEN
+    return arrays
 
 
 def _typical_curvature(objective: Objective) -> float:
