@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linprobe.cli.options import debug, json_output, reading, threads
+from linprobe.cli.options import debug, json_output, reading, reading_given, seed_option, threads
 
 if TYPE_CHECKING:
     from linprobe.challenges.table import ChallengeTable
@@ -70,14 +70,7 @@ class Severities(click.ParamType):  # type: ignore[type-arg]  # generic only sin
     metavar="N",
     help="Use N test images, spread evenly over the source.  [default: all]",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="S",
-    help="Of the challenges; the test split is that of the training.",
-)
+@seed_option("Of the challenges; the test split is that of the training.")
 @reading
 @threads
 @json_output
@@ -103,10 +96,7 @@ def challenges(model: Path, source: str, **options: Any) -> None:
             sheet=options["sheet"],
             limit=options["limit"],
             seed=options["seed"],
-            image_size=options["image_size"],
-            on_bad_image=options["on_bad_image"],
-            cache=options["cache"],
-            n_threads=options["threads"],
+            **reading_given(options),
             progress=report,
         )
     if options["as_json"]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linprobe.cli.options import debug, json_output, reading, threads
+from linprobe.cli.options import debug, json_output, reading, reading_given, threads
 
 if TYPE_CHECKING:
     from linprobe.runs.evaluation import Performance
@@ -51,10 +51,7 @@ def evaluate(model: Path, source: str, **options: Any) -> None:
             source,
             split=options["split"],
             seed=options["seed"],
-            image_size=options["image_size"],
-            on_bad_image=options["on_bad_image"],
-            cache=options["cache"],
-            n_threads=options["threads"],
+            **reading_given(options),
             progress=report,
         )
     if options["as_json"]:

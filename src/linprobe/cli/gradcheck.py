@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from linprobe.cli.options import Number, debug, json_output, objective_options, reading, threads
+from linprobe.cli.options import (
+    Number,
+    debug,
+    json_output,
+    objective_options,
+    reading,
+    reading_given,
+    seed_option,
+    threads,
+)
 
 
 @click.command(short_help="The analytic gradient against differences.")
@@ -44,7 +53,7 @@ from linprobe.cli.options import Number, debug, json_output, objective_options, 
     metavar="F",
     help="Largest relative error of a right gradient.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="Of all samples.")
+@seed_option("Of all samples.")
 @reading
 @threads
 @json_output
@@ -69,10 +78,7 @@ def gradcheck(ctx: click.Context, /, source: str, **options: Any) -> None:
         dataset = open_dataset(
             source,
             ReadOptions(
-                image_size=options["image_size"],
-                on_bad_image=options["on_bad_image"],
-                cache=options["cache"],
-                n_threads=options["threads"],
+                **reading_given(options),
                 seed=options["seed"],
                 progress=report,
             ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from linprobe.cli.options import debug, json_output, reading, threads
+from linprobe.cli.options import debug, json_output, reading, reading_given, threads
 
 
 @click.command(short_help="What a source or a model holds.")
@@ -89,10 +89,7 @@ def _source(source: str, quiet: bool, options: dict[str, Any]) -> dict[str, Any]
         dataset = open_dataset(
             source,
             ReadOptions(
-                image_size=options["image_size"],
-                on_bad_image=options["on_bad_image"],
-                cache=options["cache"],
-                n_threads=options["threads"],
+                **reading_given(options),
                 progress=report,
             ),
         )

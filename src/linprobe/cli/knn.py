@@ -7,7 +7,17 @@ from typing import Any
 
 import click
 
-from linprobe.cli.options import Number, debug, given, json_output, reading, threads
+from linprobe.cli.options import (
+    debug,
+    given,
+    json_output,
+    quiet,
+    reading,
+    seed_option,
+    settings_given,
+    threads,
+    validation_option,
+)
 
 METRICS = ("l2", "l1", "cosine")
 
@@ -48,15 +58,7 @@ class Counts(click.ParamType):  # type: ignore[type-arg]  # generic only since c
     help="l2: |a - b|. l1: sum |a - b|, of pixels. cosine: 1 - cos, of embeddings.",
 )
 @click.option("--folds", type=click.IntRange(min=2), metavar="N", help="Choose k by N-fold cross-validation.")
-@click.option(
-    "--validation",
-    type=Number(min=0, max=1, min_open=True, max_open=True),
-    default=0.1,
-    show_default=True,
-    metavar="F",
-    help="Without --folds: share of the training images held out to choose k by, class by class; a val/ folder is "
-    "used as it is.",
-)
+@validation_option("to choose k by")
 @click.option(
     "--neighbours-of",
     type=click.Path(path_type=Path),
@@ -64,17 +66,10 @@ class Counts(click.ParamType):  # type: ignore[type-arg]  # generic only since c
     metavar="IMAGE",
     help="List the neighbours of this picture, with class and distance; may be repeated.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="S",
-    help="Of the splits and folds: same seed, same result.",
-)
+@seed_option("Of the splits and folds: same seed, same result.")
 @threads
 @reading
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@quiet
 @json_output
 @debug
 @click.pass_context
@@ -91,14 +86,10 @@ def knn(ctx: click.Context, /, **options: Any) -> None:
     if options["folds"] is not None and given(ctx, "validation"):
         raise click.UsageError("--folds and --validation are two ways to choose k; give one of them", ctx)
     settings = KnnSettings(
-        source=options["source"],
+        **settings_given(options),
         ks=options["ks"],
         metric=options["metric"],
-        validation=options["validation"],
         folds=options["folds"],
-        seed=options["seed"],
-        image_size=options["image_size"],
-        on_bad_image=options["on_bad_image"],
     )
     with progress(options["quiet"] or options["as_json"]) as report:
         result = choose_and_test(

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 __all__ = [
+    "FEATURE_OPTIONS",
     "IMAGE_SIZE",
     "LEARNING_RATE",
     "WITH_RESUME",
@@ -19,13 +20,21 @@ __all__ = [
     "Number",
     "classifier_options",
     "debug",
+    "feature_options",
+    "features_given",
     "given",
     "json_output",
+    "no_cache",
     "objective_options",
+    "quiet",
     "reading",
+    "reading_given",
     "refuse_changes",
     "run_options",
+    "seed_option",
+    "settings_given",
     "threads",
+    "validation_option",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -122,8 +131,10 @@ threads = click.option(
     metavar="T",
     help="Threads that compute; the result has the same bits for any number.  [default: one per core]",
 )
-
-
+quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
+no_cache = click.option(
+    "--no-cache", "cache", is_flag=True, flag_value=False, default=True, help="Keep no decoded pixels, use none."
+)
 REG = click.option(
     "--reg",
     type=Number(min=0),
@@ -136,61 +147,88 @@ WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet", "report")
 """Parameters that may be given with --resume: the result does not depend on them."""
 
 
-def reading(command: Command) -> Command:
-    """Options on how a source is read, the same for every command that reads one."""
-    for option in (
-        click.option(
-            "--no-cache",
-            "cache",
-            is_flag=True,
-            flag_value=False,
-            default=True,
-            help="Keep no decoded pixels, use none.",
-        ),
-        click.option(
-            "--on-bad-image",
-            type=click.Choice(["fail", "skip"]),
-            default="fail",
-            show_default=True,
-            help="fail: list every broken picture and stop. skip: leave them out and count them.",
-        ),
-        click.option(
-            "--image-size",
-            type=IMAGE_SIZE,
-            metavar="HxW",
-            help="Resize every picture to this height and width in pixels, as in 32x32.",
-        ),
-    ):
-        command = option(command)
-    return command
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one; the help lists the last first."""
+
+    def add(command: Command) -> Command:
+        for option in options:
+            command = option(command)
+        return command
+
+    return add
 
 
-def feature_options(command: Command) -> Command:
-    """Options on what the pictures are turned into, the same for every command that trains."""
-    for option in (
-        click.option(
-            "--flips",
-            is_flag=True,
-            help="Train on the mirror images, too: every feature is averaged with that of the mirrored picture.",
-        ),
-        click.option(
-            "--pooling",
-            type=click.Choice(POOLINGS),
-            help="Of patches: how the responses in each region are pooled.  [default: average]",
-        ),
-        click.option(
-            "--patches", type=click.IntRange(min=2), metavar="P", help="Patches of the dictionary.  [default: 2000]"
-        ),
-        click.option(
-            "--features",
-            default="pixels",
-            show_default=True,
-            metavar="SPEC",
-            help="pixels, hog, color, patches, onnx:FILE; /2 after a name is half size; + joins several, as hog+color.",
-        ),
-    ):
-        command = option(command)
-    return command
+def seed_option(what: str) -> Callable[[Command], Command]:
+    """The option --seed, 0 unless given; `what` says of what it is the seed."""
+    return click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help=what)
+
+
+def validation_option(what: str) -> Callable[[Command], Command]:
+    """The option --validation of a command that has --folds, too; `what` says what the images are held out for."""
+    return click.option(
+        "--validation",
+        type=Number(min=0, max=1, min_open=True, max_open=True),
+        default=0.1,
+        show_default=True,
+        metavar="F",
+        help=f"Without --folds: share of the training images held out {what}, class by class; a val/ folder is "
+        "used as it is.",
+    )
+
+
+def settings_given(options: dict[str, Any]) -> dict[str, Any]:
+    """What the settings of every kind of run have in common, out of the options of the command line."""
+    return {name: options[name] for name in ("source", "validation", "seed", "image_size", "on_bad_image")}
+
+
+def reading_given(options: dict[str, Any]) -> dict[str, Any]:
+    """How a source is read, by the names of `ReadOptions`, out of the options `reading` and `threads`."""
+    read = {name: options[name] for name in ("image_size", "on_bad_image", "cache")}
+    return {**read, "n_threads": options["threads"]}
+
+
+reading = together(
+    no_cache,
+    click.option(
+        "--on-bad-image",
+        type=click.Choice(["fail", "skip"]),
+        default="fail",
+        show_default=True,
+        help="fail: list every broken picture and stop. skip: leave them out and count them.",
+    ),
+    click.option(
+        "--image-size",
+        type=IMAGE_SIZE,
+        metavar="HxW",
+        help="Resize every picture to this height and width in pixels, as in 32x32.",
+    ),
+)
+"""Options on how a source is read, the same for every command that reads one."""
+
+
+feature_options = together(
+    click.option(
+        "--flips",
+        is_flag=True,
+        help="Train on the mirror images, too: every feature is averaged with that of the mirrored picture.",
+    ),
+    click.option(
+        "--pooling",
+        type=click.Choice(POOLINGS),
+        help="Of patches: how the responses in each region are pooled.  [default: average]",
+    ),
+    click.option(
+        "--patches", type=click.IntRange(min=2), metavar="P", help="Patches of the dictionary.  [default: 2000]"
+    ),
+    click.option(
+        "--features",
+        default="pixels",
+        show_default=True,
+        metavar="SPEC",
+        help="pixels, hog, color, patches, onnx:FILE; /2 after a name is half size; + joins several, as hog+color.",
+    ),
+)
+"""Options on what the pictures are turned into, the same for every command that trains."""
 
 
 def features_given(options: dict[str, Any]) -> dict[str, Any]:
@@ -205,55 +243,52 @@ FEATURE_OPTIONS = ("features", "patches", "pooling", "flips")
 """Parameters of the command that `features_given` takes."""
 
 
-def classifier_options(command: Command) -> Command:
-    """Options of every exact fit, the same for every command that makes one."""
-    for option in (
-        click.option(
-            "--engine",
-            type=click.Choice(ENGINES),
-            default="threads",
-            show_default=True,
-            help="threads: the native core. reference: plain NumPy in float64, slow.",
-        ),
-        click.option(
-            "--tol",
-            type=Number(min=0),
-            default=1e-4,
-            show_default=True,
-            metavar="F",
-            help="What exact proves: the objective is above the least possible one by this share of it at most; "
-            "for gd, the norm of the gradient at which it has converged.",
-        ),
-        click.option(
-            "--max-iter",
-            type=click.IntRange(min=0),
-            default=1000,
-            show_default=True,
-            metavar="N",
-            help="Iterations of exact and gd, at most.",
-        ),
-        click.option(
-            "--preprocess",
-            type=click.Choice(PREPROCESS),
-            default="auto",
-            show_default=True,
-            help="unit: pixels / 255; center: the same, minus the mean image; standardize: mean 0, deviation 1; "
-            "auto: center. Vectors are not divided by 255.",
-        ),
-        click.option(
-            "--class-weight",
-            type=click.Choice(["balanced"]),
-            help="balanced: weigh the images of class k by N / (K n_k), so that all classes count the same.  "
-            "[default: none]",
-        ),
-    ):
-        command = option(command)
-    return command
+classifier_options = together(
+    click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default="threads",
+        show_default=True,
+        help="threads: the native core. reference: plain NumPy in float64, slow.",
+    ),
+    click.option(
+        "--tol",
+        type=Number(min=0),
+        default=1e-4,
+        show_default=True,
+        metavar="F",
+        help="What exact proves: the objective is above the least possible one by this share of it at most; "
+        "for gd, the norm of the gradient at which it has converged.",
+    ),
+    click.option(
+        "--max-iter",
+        type=click.IntRange(min=0),
+        default=1000,
+        show_default=True,
+        metavar="N",
+        help="Iterations of exact and gd, at most.",
+    ),
+    click.option(
+        "--preprocess",
+        type=click.Choice(PREPROCESS),
+        default="auto",
+        show_default=True,
+        help="unit: pixels / 255; center: the same, minus the mean image; standardize: mean 0, deviation 1; "
+        "auto: center. Vectors are not divided by 255.",
+    ),
+    click.option(
+        "--class-weight",
+        type=click.Choice(["balanced"]),
+        help="balanced: weigh the images of class k by N / (K n_k), so that all classes count the same.  "
+        "[default: none]",
+    ),
+)
+"""Options of every exact fit, the same for every command that makes one."""
 
 
 def objective_options(*, with_reg: bool = True) -> Callable[[Command], Command]:
     """Options that say what is minimised: L(W, b) = (1/N) sum L_i + reg R(W)."""
-    options = (
+    return together(
         click.option(
             "--beta",
             type=Number(min=0),
@@ -288,18 +323,11 @@ def objective_options(*, with_reg: bool = True) -> Callable[[Command], Command]:
         ),
     )
 
-    def add(command: Command) -> Command:
-        for option in options:
-            command = option(command)
-        return command
-
-    return add
-
 
 def run_options(what: str) -> Callable[[Command], Command]:
     """Options of the commands that leave a run folder; `what` names it in the help."""
-    options = (
-        click.option("--quiet", is_flag=True, help="Show no progress."),
+    return together(
+        quiet,
         json_output,
         click.option(
             "--no-report",
@@ -322,13 +350,6 @@ def run_options(what: str) -> Callable[[Command], Command]:
             help="The run folder, new or empty.  [default: runs/...]",
         ),
     )
-
-    def add(command: Command) -> Command:
-        for option in options:
-            command = option(command)
-        return command
-
-    return add
 
 
 def given(ctx: click.Context, name: str) -> bool:

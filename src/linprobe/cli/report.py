@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from linprobe.cli.options import debug, json_output, threads
+from linprobe.cli.options import debug, json_output, no_cache, threads
 
 
 @click.command(short_help="Write a page that shows a run, or compares several.")
@@ -18,9 +18,7 @@ from linprobe.cli.options import debug, json_output, threads
     metavar="FILE",
     help="The page.  [default: report.html in the folder of one run, comparison.html here for several]",
 )
-@click.option(
-    "--no-cache", "cache", is_flag=True, flag_value=False, default=True, help="Keep no decoded pixels, use none."
-)
+@no_cache
 @threads
 @json_output
 @debug

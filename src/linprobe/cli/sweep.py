@@ -10,7 +10,6 @@ from linprobe.cli.options import (
     FEATURE_OPTIONS,
     WITH_RESUME,
     Grid,
-    Number,
     classifier_options,
     debug,
     feature_options,
@@ -20,7 +19,10 @@ from linprobe.cli.options import (
     reading,
     refuse_changes,
     run_options,
+    seed_option,
+    settings_given,
     threads,
+    validation_option,
 )
 
 if TYPE_CHECKING:
@@ -45,26 +47,11 @@ NOT_CLASSIFIER = ("source", "reg_grid", "folds", "validation", "seed", "image_si
     help="The reg values, evenly spaced in the logarithm; or a list A,B,...",
 )
 @click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Choose by K-fold cross-validation.")
-@click.option(
-    "--validation",
-    type=Number(min=0, max=1, min_open=True, max_open=True),
-    default=0.1,
-    show_default=True,
-    metavar="F",
-    help="Without --folds: share of the training images held out to choose by, class by class; a val/ folder is "
-    "used as it is.",
-)
+@validation_option("to choose by")
 @objective_options(with_reg=False)
 @feature_options
 @classifier_options
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="S",
-    help="Of the splits and folds: same seed, same bits.",
-)
+@seed_option("Of the splits and folds: same seed, same bits.")
 @threads
 @reading
 @run_options("sweep")
@@ -100,14 +87,10 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
         raise click.UsageError("--folds and --validation are two ways to choose reg; give one of them", ctx)
     left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}
     settings = SweepSettings(
-        source=options["source"],
+        **settings_given(options),
         regs=options["reg_grid"],
         classifier={name: value for name, value in options.items() if name not in left_out},
         folds=options["folds"],
-        validation=options["validation"],
-        seed=options["seed"],
-        image_size=options["image_size"],
-        on_bad_image=options["on_bad_image"],
         **features_given(options),
     )
     with progress(options["quiet"] or options["as_json"]) as report:

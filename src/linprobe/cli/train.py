@@ -21,6 +21,8 @@ from linprobe.cli.options import (
     reading,
     refuse_changes,
     run_options,
+    seed_option,
+    settings_given,
     threads,
 )
 
@@ -104,14 +106,7 @@ WARNED = ("diverged", "stalled", "max_iter", "separable")
 )
 @feature_options
 @classifier_options
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="S",
-    help="Of the splits and of the order of the images: same seed, same bits.",
-)
+@seed_option("Of the splits and of the order of the images: same seed, same bits.")
 @threads
 @click.option(
     "--validation",
@@ -166,12 +161,8 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
             )
     left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}
     settings = TrainSettings(
-        source=options["source"],
+        **settings_given(options),
         classifier={name: value for name, value in options.items() if name not in left_out},
-        seed=options["seed"],
-        validation=options["validation"],
-        image_size=options["image_size"],
-        on_bad_image=options["on_bad_image"],
         **features_given(options),
     )
     with progress(options["quiet"] or options["as_json"]) as report:

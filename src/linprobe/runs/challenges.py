@@ -114,21 +114,9 @@ def challenge_source(
     """
     wanted = choose(names)  # an unknown name is told before anything is read
     is_run = model.is_dir()
-    if is_run and not os.access(model, os.W_OK):  # told now, not when the table is there and would be lost
-        raise RunError(
-            f"{model}: this run cannot be written to, so that {RECORD} finds no place; give its model.safetensors, "
-            "and --sheet for the pictures."
-        )
-    if sheet is not None and not os.access(sheet.parent, os.W_OK):
-        raise RunError(f"{sheet}: cannot be written; check the folder and its permissions.")
+    _check_writable(model if is_run else None, sheet)
     asked = None if model.exists() else NEIGHBOURS.fullmatch(str(model))
-    classifier = None if asked else read_model(model_file_of(model))
-    shape = None if classifier is None else picture_shape(classifier)
-    if classifier is not None and shape is None:
-        raise IncompatibleError(
-            f"{model}: this model was trained on vectors of {classifier.weights_.shape[1]} numbers, and the challenges "
-            "change pictures; give a model that was trained on pictures."
-        )
+    classifier, shape = (None, None) if asked else _model_of_pictures(model)
     trained_with = Reading(0, 0.0, None) if classifier is None else reading_of(classifier, model)
     options = ReadOptions(
         image_size=trained_with.image_size if image_size is None else image_size,
@@ -190,6 +178,33 @@ def challenge_source(
     if record_path is not None:
         write_atomically(record_path, (json.dumps(record, indent=2, allow_nan=False) + "\n").encode())
     return ChallengeRun(table, record, record_path, sheet)
+
+
+def _check_writable(run: Path | None, sheet: Path | None) -> None:
+    """Raise RunError where a file finds no place: now, not when the table is there and would be lost."""
+    if run is not None and not os.access(run, os.W_OK):
+        raise RunError(
+            f"{run}: this run cannot be written to, so that {RECORD} finds no place; give its model.safetensors, "
+            "and --sheet for the pictures."
+        )
+    if sheet is not None and not os.access(sheet.parent, os.W_OK):
+        raise RunError(f"{sheet}: cannot be written; check the folder and its permissions.")
+
+
+def _model_of_pictures(path: Path) -> tuple[LinearModel, tuple[int, ...]]:
+    """The model that `path` means, and the shape of the pictures that it reads.
+
+    Raises:
+        IncompatibleError: it was trained on vectors.
+    """
+    model = read_model(model_file_of(path))
+    shape = picture_shape(model)
+    if shape is None:
+        raise IncompatibleError(
+            f"{path}: this model was trained on vectors of {model.weights_.shape[1]} numbers, and the challenges "
+            "change pictures; give a model that was trained on pictures."
+        )
+    return model, shape
 
 
 def _pictures(images: object) -> ImageSet:

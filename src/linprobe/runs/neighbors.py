@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.classifiers.neighbors import NeighborModel, accuracy
-from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
 from linprobe.data.splits import split_dataset, stratified_folds
 from linprobe.engines.neighbors import METRICS, check_metric
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.runs.prediction import read_pictures
+from linprobe.runs.train import read_source
 
 __all__ = ["KnnSettings", "choose_and_test"]
 
@@ -87,15 +88,7 @@ def choose_and_test(
         LinprobeError: the source or a picture cannot be used.
     """
     tell = progress or (lambda what, done, total: None)
-    options = ReadOptions(
-        image_size=settings.image_size,
-        on_bad_image=settings.on_bad_image,
-        cache=cache,
-        n_threads=n_threads,
-        seed=settings.seed,
-        progress=progress,
-    )
-    dataset = open_dataset(settings.source, options)
+    dataset = read_source(settings, n_threads, cache, progress)
     check_metric(settings.metric, dataset.train.X.dtype)
     pictures = _pictures(dataset, neighbours_of, settings)
     started = time.perf_counter()

@@ -89,6 +89,11 @@ class SweepSettings:
                 f"validation = {self.validation}; a sweep chooses reg on held-out images: expected a share > 0 and < 1."
             )
 
+    @property
+    def held_out(self) -> float:
+        """The share of the training images that is held out for good: none with folds."""
+        return 0.0 if self.folds else self.validation
+
 
 def sweep(
     settings: SweepSettings,
@@ -128,8 +133,7 @@ def sweep(
         "fingerprint": dataset.fingerprint,
         "format": dataset.format,
     }
-    share = 0.0 if settings.folds else settings.validation
-    material = made_material(settings, dataset, share, n_threads, cache, reading)
+    material = made_material(settings, dataset, settings.held_out, n_threads, cache, reading)
     session = _Session(settings, material, n_threads, solving)  # splits, so that what cannot be split leaves no folder
     loss = str(settings.classifier.get("loss", "softmax"))
     run = RunFolder.create(out or make_run_folder(settings.source, f"sweep-{loss}", Path("runs")), record)
@@ -163,8 +167,7 @@ def resume_sweep(
         check_unfinished(run, "sweep")
         settings = _settings_from(path, run.settings())
         dataset = read_again(run, settings, "sweep", n_threads, cache, reading)
-        share = 0.0 if settings.folds else settings.validation
-        material = made_material(settings, dataset, share, n_threads, cache, reading)
+        material = made_material(settings, dataset, settings.held_out, n_threads, cache, reading)
         return _Session(settings, material, n_threads, solving).run(run)
     finally:
         run.close()
@@ -183,8 +186,7 @@ class _Session:
         self.settings, self.material, self.n_threads, self.solving = settings, material, n_threads, solving
         dataset = self.dataset = material.dataset
         self.part_name = ""
-        share = 0.0 if settings.folds else settings.validation
-        parts = split_dataset(dataset, validation=share, seed=settings.seed)
+        parts = split_dataset(dataset, validation=settings.held_out, seed=settings.seed)
         assert parts.test is not None
         self.test = parts.test
         # with folds, a validation split of the source is not looked at

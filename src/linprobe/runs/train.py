@@ -280,8 +280,8 @@ class _Session:
         }
 
 
-class RunSettings(Protocol):
-    """What settings of every kind of run say."""
+class SourceSettings(Protocol):
+    """What settings say of the source and how it is read."""
 
     @property
     def source(self) -> str: ...
@@ -291,6 +291,11 @@ class RunSettings(Protocol):
     def on_bad_image(self) -> Literal["fail", "skip"]: ...
     @property
     def seed(self) -> int: ...
+
+
+class RunSettings(SourceSettings, Protocol):
+    """What settings of every kind of run say."""
+
     @property
     def classifier(self) -> dict[str, Any]: ...
     @property
@@ -338,7 +343,9 @@ def made_material(
     return Material(mapped.dataset, mapped.features, mapped.seconds)
 
 
-def read_source(settings: RunSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None) -> Dataset:
+def read_source(
+    settings: SourceSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None
+) -> Dataset:
     """The dataset that the settings name, read as they say."""
     options = ReadOptions(
         image_size=settings.image_size,
