@@ -164,6 +164,8 @@ def test_loopback_is_what_no_other_machine_can_reach():
         ('{"id": 1, "method": "scores.explain", "params": {"scores": [[1e999, 1]]}}', "not finite"),
         ('{"id": 1, "method": "scores.explain", "params": {"scores": {"a": 1}}}', "expected"),
         ('{"id": 1, "method": "scores.explain", "params": {"scores": [[1, 2]], "y": [2]}}', "0..1"),
+        ('{"id": "\\ud800", "method": "os.system"}', "no method"),  # half a character, which UTF-8 cannot write
+        ('{"id": 1, "method": "inspect.open", "params": {"run": "\\ud800"}}', "whole characters"),
         ("x" * (MESSAGE_BYTES + 1), "at most"),
     ],
 )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -150,6 +151,32 @@ def test_an_upload_beyond_a_limit_is_refused(lab, address, talk_to, monkeypatch)
     for number in range(2, uploads_module.MOST_UPLOADS + 1):
         assert "source" in post(address, f"{number}.zip", content)[1]
     assert "uploads already" in post(address, "a.zip", content)[1]["error"]
+
+
+def large_png(width: int, height: int) -> bytes:
+    """A PNG file that says it has these many pixels, and holds none."""
+    small = bytearray(png_of_one())
+    small[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    small[29:33] = zlib.crc32(small[12:29]).to_bytes(4, "big")
+    return bytes(small)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((5000, 5001), "red/99.png has 5000 x 5001 pixels"), ((60000, 60000), "has hundreds of millions of pixels")],
+)
+def test_a_zip_with_one_huge_picture_is_refused_by_its_header_wherever_it_stands(address, size, words):
+    entries = class_folders(n=30) | {"things/red/99.png": large_png(*size)}
+    said = post(address, "a.zip", zip_of(entries))[1]["error"]
+    assert said.startswith("a.zip: things/red/99.png")
+    assert words in said
+    assert said.endswith("the lab takes pictures of up to 25 million pixels: make it smaller.")
+
+
+def test_a_zip_with_an_entry_of_very_many_bytes_is_refused(address, monkeypatch):
+    monkeypatch.setattr(uploads_module, "PICTURE_BYTES", 2**20)
+    said = post(address, "a.zip", zip_of(class_folders(n=2) | {"things/film.mp4": b"0" * (3 * 2**20)}))[1]["error"]
+    assert said.startswith("a.zip: things/film.mp4 holds 3 MiB; the lab takes pictures of up to 1 MiB: make it smaller")
 
 
 def test_a_zip_that_says_less_than_it_holds_is_read_no_further_than_its_directory(tmp_path):

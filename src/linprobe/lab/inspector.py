@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from linprobe.errors import ImageError, IncompatibleError, LinprobeError, Parame
 from linprobe.lab.protocol import Lab
 from linprobe.lab.run_list import run_at
 from linprobe.lab.sources import Sources
-from linprobe.lab.uploads import Uploads
+from linprobe.lab.uploads import Uploads, picture_size
 from linprobe.runs.evaluation import labels_by_name
 from linprobe.runs.models import picture_shape, reading_of, scores_of_pictures
 from linprobe.runs.prediction import read_pictures
@@ -251,11 +252,12 @@ class Inspector:
         return subject
 
     def keep(self, content: bytes, name: str) -> str:
-        """The key of a picture of the user's own, once it was decoded.
+        """The key of a picture of the user's own, once its header was checked and it was decoded.
 
         Raises:
             ImageError: it is no picture, or too large.
         """
+        picture_size(name[:80], io.BytesIO(content))
         with self._lock:
             self._count += 1
             path = self.uploads.folder / f"picture-{self._count}"

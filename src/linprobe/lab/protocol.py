@@ -31,8 +31,11 @@ Service = TypeVar("Service")
 
 
 def encode(message: Mapping[str, Any]) -> str:
-    """The message as JSON; NaN and infinity become null."""
-    return json.dumps(plain(message), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    """The message as JSON, in ASCII: half a surrogate pair, which a page may send, has no bytes in UTF-8.
+
+    NaN and infinity become null.
+    """
+    return json.dumps(plain(message), allow_nan=False, separators=(",", ":"))
 
 
 def packed(grid: npt.NDArray[Any]) -> dict[str, Any]:
@@ -81,6 +84,10 @@ class Params:
         value = self._values.get(name)
         if not isinstance(value, str) or len(value) > longest:
             raise ParameterError(f"{name} = {_shown(value)}; expected a text of at most {longest} characters.")
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # half a surrogate pair, which no file is called
+            raise ParameterError(f"{name} = {_shown(value)}; expected a text of whole characters.") from None
         return value
 
     def flag(self, name: str) -> bool:

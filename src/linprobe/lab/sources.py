@@ -84,7 +84,8 @@ class Sources:
                 return source
         gone = not Path(path).exists()
         raise ParameterError(
-            f"{path}: the source of this run is gone; its model can still be asked about pictures of your own."
+            f"{Path(path).name}: the source of this run is gone; its model can still be asked about pictures of your "
+            "own."
             if gone
             else f"the lab was not started with the source of this run; start it with: linprobe lab {path}"
         )

@@ -127,7 +127,7 @@ class Trainings:
             return None
         try:
             source = self.sources.of(job.source)
-            size = (job.settings or {}).get("image_size")
+            size = job.settings.get("image_size")
             dataset = self.sources.dataset(source, None if size is None else (size[0], size[1]))
         except LinprobeError:
             return None
@@ -274,7 +274,7 @@ def resume(client: Client, params: Params) -> dict[str, Any]:
     source = trainings.sources.of_run(str(settings.get("source")))
     trainings.look(client, True)
     cache, finish = trainings.sources.cache_of(source), params.flag("finish")
-    return trainings.trainer.resume(run.path, source.key, trace_of(run), finish=finish, cache=cache).as_dict()
+    return trainings.trainer.resume(run.path, source.key, settings, trace_of(run), finish=finish, cache=cache).as_dict()
 
 
 def runs(client: Client, params: Params) -> list[dict[str, Any]]:
