@@ -40,7 +40,7 @@ def figure(page, test: str) -> float:
 
 
 def test_the_digits_are_trained_to_the_end_and_the_result_is_that_of_the_run(lab, address, open_page):
-    page = open_page(f"{address}/#/train?reg=0.01&validation=0.2")
+    page = open_page(f"{address}/#/train?source=digits&reg=0.01&validation=0.2")
     page.get_by_text("8 x 8 x 1").wait_for()
     page.get_by_role("button", name="Start training").click()
     page.locator("[data-test=test-accuracy]").wait_for()

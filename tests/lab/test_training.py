@@ -116,6 +116,21 @@ def test_a_stopped_training_goes_on_where_it_was(trainer, heard, source, tmp_pat
     ended(trainer)
 
 
+def test_the_end_is_told_after_the_stop_however_long_that_takes_to_tell(heard, source, tmp_path):
+    def slow(kind: str, data: dict[str, Any]) -> None:
+        if data.get("phase") == "stopping":
+            made._process.wait(60)  # the training is over before the page hears that it stops
+            time.sleep(0.2)
+        heard(kind, data)
+
+    made = Trainer(tmp_path / "runs", slow)
+    made.start(endless(source), "things")
+    heard.wait_for("rows")
+    made.stop()
+    ended(made)
+    assert [data["phase"] for kind, data in heard.events if kind == "state"][-2:] == ["stopping", "stopped"]
+
+
 def test_a_running_training_can_be_kept_as_it_is(trainer, heard, source):
     job = trainer.start(endless(source), "things")
     heard.wait_for("rows")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["EVENTS_WAITING", "Client", "Lab", "Method", "Page", "Params", "encode", "packed"]
 
 EVENTS_WAITING = 256
-"""Events that may wait for a slow page; further ones are dropped, answers never."""
+"""Events that may wait for a slow page; further ones are dropped, answers and what is told to all pages never."""
 
 Service = TypeVar("Service")
 
@@ -150,11 +150,15 @@ class Client:
         self._loop = asyncio.get_running_loop()
         self._outgoing: asyncio.Queue[str] = asyncio.Queue()
 
-    def send(self, event: str, data: Any) -> None:
-        """Send an event to this page; from any thread. To a page that is gone or far behind nothing is sent."""
+    def send(self, event: str, data: Any, *, always: bool = False) -> None:
+        """Send an event to this page; from any thread. To a page that is gone nothing is sent.
+
+        Args:
+            always: also to a page that is far behind.
+        """
         text = encode({"event": event, "data": data})
         try:
-            self._loop.call_soon_threadsafe(self._put_event, text)
+            self._loop.call_soon_threadsafe(self._outgoing.put_nowait if always else self._put_event, text)
         except RuntimeError:  # the loop has ended
             return
 
@@ -199,9 +203,9 @@ class Lab:
             return made
 
     def broadcast(self, event: str, data: Any) -> None:
-        """Send an event to all pages; from any thread."""
+        """Send an event to all pages, those far behind as well; from any thread."""
         for client in tuple(self.clients):
-            client.send(event, data)
+            client.send(event, data, always=True)
 
     def close(self) -> None:
         """End the services that have a `close`, those made last first: they may need the others."""

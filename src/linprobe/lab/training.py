@@ -152,7 +152,7 @@ class Trainer:
             job.phase, job.message = "stopping", "writing down what is there ..."
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)
-        self.tell("state", job.as_dict())
+            self.tell("state", job.as_dict())  # under the lock: its end, which may be near, is told after it
 
     def finish(self) -> None:
         """End the training at its next row, test it, and write the result.
@@ -164,7 +164,7 @@ class Trainer:
             job, _ = self._running()
             job.message = "ends after this epoch; then the test images are classified ..."
             self._say({"finish": True})
-        self.tell("state", job.as_dict())
+            self.tell("state", job.as_dict())
 
     def look(self, looking: bool) -> None:
         """Whether the weights are wanted while the training runs: only then are they sent."""
@@ -289,11 +289,12 @@ class Trainer:
         return False
 
     def _phase(self, job: Job, phase: str) -> None:
-        if job.phase != phase and job.phase != "stopping":
-            job.phase = phase
-            self.tell("state", job.as_dict())
+        with self._lock:
+            if job.phase != phase and job.phase != "stopping":
+                job.phase = phase
+                self.tell("state", job.as_dict())
 
     def _end(self, job: Job, phase: str, message: str) -> None:
         with self._lock:
             job.phase, job.message = phase, message
-        self.tell("state", job.as_dict())
+            self.tell("state", job.as_dict())

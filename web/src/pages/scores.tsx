@@ -6,6 +6,7 @@ import { type Field, linked, numberField, numbersField, textField, wholeField } 
 import { connections, stream } from "../socket";
 import { Chart, ticksOf } from "../ui/chart";
 import { Button, Failure, fixed, Formula, Panel, Select, shown, Slider } from "../ui/controls";
+import { textScale } from "../theme";
 import { useWidth } from "../ui/size";
 
 type Loss = "hinge" | "squared-hinge" | "softmax";
@@ -236,10 +237,11 @@ function ScorePanel() {
 function Bars() {
   const [ref, width] = useWidth<HTMLDivElement>();
   const drag = useRef<number | undefined>(undefined);
-  const height = 250;
-  const left = 40;
-  const top = 18;
-  const bottom = 26;
+  const text = textScale.value;
+  const height = 250 * text;
+  const left = 40 * text;
+  const top = 18 * text;
+  const bottom = 26 * text;
   const n = K.value;
   const step = (width - left) / n;
   const up = (s: number) => top + (1 - (s + scale.value) / (2 * scale.value)) * (height - top - bottom);
@@ -294,7 +296,7 @@ function Bars() {
               <rect x={left + k * step} y={top} width={step} height={height - top - bottom} fill="transparent" />
               <rect x={x} width={w} y={Math.min(up(s), up(0))} height={Math.max(1, Math.abs(up(s) - up(0)))} fill={classColor(k)} opacity={k === label.value ? 1 : 0.55} />
               <line class="grip" x1={x - 3} x2={x + w + 3} y1={up(s)} y2={up(s)} stroke={classColor(k)} stroke-width="4" stroke-linecap="round" />
-              <text class={step < 44 ? "value tight" : "value"} x={x + w / 2} y={s >= 0 ? up(s) - 7 : up(s) + 15} text-anchor="middle">{shown(s, step < 44 ? 2 : 4)}</text>
+              <text class={step < 44 ? "value tight" : "value"} x={x + w / 2} y={s >= 0 ? up(s) - 7 : up(s) + 2 + 14 * text} text-anchor="middle">{shown(s, step < 44 ? 2 : 4)}</text>
               <text class="name" x={x + w / 2} y={height - 7} text-anchor="middle">{step > 62 || name(k).length < 5 ? name(k) : name(k).slice(0, 4)}</text>
             </g>
           );
