@@ -110,7 +110,7 @@ const blurred = (error: number | null, found: Checked): boolean => error !== nul
 function verdict(found: Checked): string {
   if (found.n_checked === 0) return "Nothing could be compared";
   if (!found.ok) return "Beyond the tolerance";
-  return blurred(found.largest_error, found) ? "No more off than rounding makes it: h is too small to tell" : "The gradient is right";
+  return blurred(found.largest_error, found) ? "h is too small to tell: no error is larger than rounding explains" : "The gradient is right";
 }
 
 function Step() {
@@ -120,7 +120,7 @@ function Step() {
       <Slider label="h" value={state.h} low={1e-12} high={0.1} log step={0.25} />
       {found && (
         <p class={`verdict ${!found.ok ? "bad" : blurred(found.largest_error, found) ? "unsure" : ""}`} role="status">
-          {verdict(found)}: {found.n_checked} compared, {found.n_wrong} off, {found.n_kinks} at kinks. Largest relative error{" "}
+          {verdict(found)}. {found.n_checked} compared, {found.n_wrong} off, {found.n_kinks} at kinks. Largest relative error{" "}
           {shown(found.largest_error, 2)}, asked {shown(found.tolerance, 1)}.
         </p>
       )}

@@ -5,7 +5,7 @@ import { ClassMark, classColor } from "../classes";
 import { type Field, linked, numberField, numbersField, textField, wholeField } from "../route";
 import { connections, stream } from "../socket";
 import { Chart, ticksOf } from "../ui/chart";
-import { Button, Failure, fixed, Formula, Panel, Select, shown, Slider } from "../ui/controls";
+import { Button, Failure, fixed, Formula, Panel, Select, shown, Slider, typed } from "../ui/controls";
 import { textScale } from "../theme";
 import { useWidth } from "../ui/size";
 
@@ -213,7 +213,8 @@ function ScorePanel() {
                   <input
                     class="number" type="text" inputMode="decimal" aria-label={`score of ${name(k)}`} value={String(s)}
                     onChange={(event) => {
-                      setScore(k, Number(event.currentTarget.value.replace(/−/g, "-").replace(",", ".")));
+                      const value = typed(event.currentTarget.value);
+                      if (value !== undefined) setScore(k, value);
                       event.currentTarget.value = String(scores.value[k]);
                     }}
                   />

@@ -5,7 +5,7 @@ import { choiceField, flagField, linked, numberField, textField, wholeField } fr
 import { call, connections, hear } from "../socket";
 import { classColor } from "../classes";
 import { Chart, type Line } from "../ui/chart";
-import { Button, Check, Choice, Failure, fixed, Formula, More, Panel, Select, shown, Slider } from "../ui/controls";
+import { Button, Check, Choice, Failure, fixed, Formula, More, Panel, Select, shown, Slider, typed } from "../ui/controls";
 import { LOSS_FORMULAS, SCHEDULE_FORMULAS, UPDATE_FORMULAS } from "../playground/names";
 import { Drop } from "../ui/drop";
 import { bytesOf, Pixels } from "../ui/pixels";
@@ -353,8 +353,8 @@ function NumberField({ label, value, low, high }: { label: string; value: { valu
       <input
         id={id} class="number" type="number" min={low} max={high} step={1} value={value.value}
         onChange={(event) => {
-          const found = Math.round(Number(event.currentTarget.value));
-          if (Number.isFinite(found)) value.value = Math.min(high, Math.max(low, found));
+          const found = typed(event.currentTarget.value);
+          if (found !== undefined) value.value = Math.min(high, Math.max(low, Math.round(found)));
           event.currentTarget.value = String(value.value);
         }}
       />
@@ -682,7 +682,7 @@ function RunsPanel() {
             </thead>
             <tbody>
               {runs.value.map((one) => one.error ? (
-                <tr><th scope="row">{one.run}</th><td colSpan={10} class="what">{one.error}</td></tr>
+                <tr><th scope="row">{one.run}</th><td colSpan={10} class="what wrapped">{one.error}</td></tr>
               ) : (
                 <tr class={chosenRuns.value.includes(one.run) ? "chosen" : ""}>
                   <th scope="row">{one.run}</th>
