@@ -202,6 +202,15 @@ def test_pictures_of_several_sizes_are_told_with_the_remedy_of_the_page(address,
     assert "--image-size" not in said
 
 
+def test_broken_pictures_are_told_with_the_remedy_of_the_page_and_left_out(address, talk_to):
+    _, answer = post(address, "a.zip", zip_of(class_folders(n=4) | {"things/red/broken.png": b"no picture"}))
+    said = talk_to.error("train.describe", source=answer["source"], seed=0)
+    assert "broken.png" in said
+    assert said.endswith("check 'Leave out broken pictures'.")
+    found = talk_to("train.describe", source=answer["source"], seed=0, skip_bad=True)
+    assert (found["counts"], found["skipped"]) == ({"train": 12}, 1)
+
+
 def test_a_source_that_was_not_named_is_refused(talk_to, tmp_path):
     write_source(tmp_path / "other.zip")
     for key in (str(tmp_path / "other.zip"), f"source:{tmp_path / 'other.zip'}", "/etc/passwd", "", "upload:1:a.zip"):

@@ -61,6 +61,26 @@ def test_the_digits_are_trained_to_the_end_and_the_result_is_that_of_the_run(lab
     opened.value.get_by_text("a report of digits-softmax-1").wait_for()
 
 
+def test_a_source_with_a_broken_picture_is_trained_on_without_it_and_inspected(lab, address, open_page):
+    page = open_page(f"{address}/#/train?reg=0.1", width=390)
+    page.get_by_text("blue, green, red").wait_for()
+    entries = class_folders(n=10) | {"things/red/broken.png": b"no picture"}
+    upload = {"name": "mine.zip", "mimeType": "application/zip", "buffer": zip_of(entries)}
+    page.get_by_label(re.compile("Drop a .zip")).set_input_files([upload])
+    page.get_by_role("alert").filter(has_text="broken.png").wait_for()
+    start = page.get_by_role("button", name="Start training")
+    assert start.is_disabled()
+    page.get_by_role("checkbox", name="Leave out broken pictures").check()
+    page.get_by_text("1, broken").wait_for()
+    start.click()
+    page.locator("[data-test=test-accuracy]").wait_for()
+    assert page.locator(".panel.live").bounding_box()["y"] < 400  # in view, though it stands below the settings
+    page.get_by_role("img", name="template of green").wait_for()
+    page.locator(".panel.live").get_by_role("link", name="Inspect").click()
+    page.get_by_role("button", name=re.compile("^test image 0")).wait_for()
+    assert page.get_by_role("alert").count() == 0
+
+
 def test_a_training_is_watched_stopped_resumed_and_kept(lab, address, open_page):
     source = f"source:{lab.sources[0]}"
     page = open_page(f"{address}/#/train?source={source}&optimizer=sgd&epochs=1000000&batch=1&loss=hinge", width=390)

@@ -128,7 +128,8 @@ class Trainings:
         try:
             source = self.sources.of(job.source)
             size = job.settings.get("image_size")
-            dataset = self.sources.dataset(source, None if size is None else (size[0], size[1]))
+            skip_bad = job.settings.get("on_bad_image") == "skip"
+            dataset = self.sources.dataset(source, None if size is None else (size[0], size[1]), skip_bad=skip_bad)
         except LinprobeError:
             return None
         W = np.frombuffer(base64.b64decode(data["bytes"]), np.float32).reshape(data["shape"])
@@ -182,7 +183,8 @@ def describe(client: Client, params: Params) -> dict[str, Any]:
     """What a source holds, once it is read in this size."""
     sources = client.lab.service(Sources)
     source = sources.of(params.text("source", longest=4096))
-    found = sources.describe(source, _image_size(params), params.whole("seed", low=0, high=2**31 - 1))
+    seed, skip_bad = params.whole("seed", low=0, high=2**31 - 1), params.flag("skip_bad")
+    found = sources.describe(source, _image_size(params), seed, skip_bad=skip_bad)
     return {"source": source.key, "label": source.label, **found}
 
 

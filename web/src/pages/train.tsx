@@ -233,7 +233,7 @@ function start(): void {
     refreshRuns();
     // on a narrow screen it lies below the settings
     const panel = document.querySelector(".panel.live");
-    if (panel && panel.getBoundingClientRect().top > 0.8 * innerHeight) panel.scrollIntoView({ block: "start" });
+    if (panel && panel.getBoundingClientRect().top > 0.4 * innerHeight) panel.scrollIntoView({ block: "start" });
   }, say(failure));
 }
 
@@ -271,7 +271,7 @@ function take(file: File | undefined): void {
 function SourcePanel() {
   useSignalEffect(() => {
     void connections.value;
-    const asked = { source: state.source.value, image_size: imageSize.value, seed: state.seed.value };
+    const asked = { source: state.source.value, image_size: imageSize.value, seed: state.seed.value, skip_bad: state.skip.value };
     if (!sources.value.some((one) => one.key === asked.source)) {
       about.value = null;
       return;
@@ -312,6 +312,7 @@ function SourcePanel() {
         <p class="error" role="alert">This lab does not have {state.source.value}; choose another source, or start it with <code>linprobe lab SOURCE</code>.</p>
       )}
       {current && current.kind !== "built-in" && <Select label="Resize pictures" value={state.size} choices={SIZES} />}
+      {current && current.kind !== "built-in" && <Check label="Leave out broken pictures" value={state.skip} />}
       <Drop label="Drop a .zip with a folder of pictures per class here, or choose one:" accept=".zip,application/zip" onFile={take}>
         {upload.value !== null && <progress value={upload.value} max={1} aria-label="upload" />}
       </Drop>
@@ -326,7 +327,7 @@ function SourcePanel() {
           <dd>{found.class_names.length}: {found.class_names.slice(0, 12).join(", ")}{found.class_names.length > 12 ? ", ..." : ""}</dd>
           <dt>images</dt>
           <dd>{Object.entries(found.counts).map(([name, n]) => `${n.toLocaleString("en")} ${name}`).join(", ")}{found.counts.test ? "" : "; a fifth is held out for the test"}</dd>
-          {found.skipped > 0 && <><dt>skipped</dt><dd>{found.skipped}</dd></>}
+          {found.skipped > 0 && <><dt>left out</dt><dd>{found.skipped}, broken</dd></>}
         </dl>
       )}
       {current?.kind === "uploaded" && (
@@ -407,7 +408,6 @@ function SettingsPanel() {
         )}
         <Select label="preprocess" value={state.preprocess} choices={PREPROCESS} />
         <Check label="mirror images as well (flips)" value={state.flips} />
-        <Check label="leave out broken pictures" value={state.skip} />
         <NumberField label="seed" value={state.seed} low={0} high={2 ** 31 - 1} />
       </More>
       <Failure message={failure} />
