@@ -630,9 +630,9 @@ function TemplatesPanel() {
     <Panel
       title={`Templates${live && found.epoch !== null ? `, epoch ${shown(found.epoch, 4)}` : ""}`}
       help={<>
-        <Formula>s_k = W_k x + b_k</Formula>: {state.view.value === "color"
-          ? "each row W_k as a picture; grey is 0, a colour is one that the class asks for."
-          : `each row W_k, channels summed; blue: light here speaks for the class, red: against it. The ends of the colours stand for ±${shown(found.limit, 2)}.`}
+        <Formula>s_k = W_k x + b_k</Formula>: each row <Formula>W_k</Formula> as a picture{state.view.value === "color"
+          ? "; grey is 0, a colour is one that the class asks for."
+          : `, channels summed; blue: light here speaks for the class, red: against it. The ends of the colours stand for ±${shown(found.limit, 2)}.`}
       </>}
     >
       <Choice label="Drawn as" value={state.view} choices={[["color", "colours"], ["signed", "signs"]] as const} />
@@ -651,17 +651,22 @@ function TemplatesPanel() {
 function RunsPanel() {
   useSignalEffect(() => {
     void connections.value;
-    const wanted = chosenRuns.value.join("/");
-    void runs.value; // a run that went on has a longer trace
+    // a run that went on has a longer trace
+    const known = new Set(runs.value.filter((one) => !one.error).map((one) => one.run));
+    const wanted = chosenRuns.value.filter((name) => known.has(name)).join("/");
     if (!wanted) {
       traces.value = {};
       return;
     }
     call<Record<string, Row[]>>("train.traces", { runs: wanted }).then((found) => {
-      traces.value = found;
+      batch(() => {
+        traces.value = found;
+        runsFailure.value = "";
+      });
     }, say(runsFailure));
   });
   const percent = (value: number | null | undefined) => (value === null || value === undefined ? "" : `${(100 * value).toFixed(2)}%`);
+  const missing = runs.value.length ? chosenRuns.value.filter((name) => !runs.value.some((one) => one.run === name)) : [];
   const compared = chosenRuns.value.filter((name) => (traces.value[name]?.length ?? 0) > 0);
   const toggle = (name: string) => {
     const left = chosenRuns.value.filter((one) => one !== name);
@@ -710,6 +715,12 @@ function RunsPanel() {
               ))}
             </tbody>
           </table>
+        </div>
+      )}
+      {missing.length > 0 && (
+        <div class="row">
+          <small>Chosen to be compared, and not in this folder: {missing.join(", ")}.</small>
+          <Button onClick={() => { state.runs.value = chosenRuns.value.filter((name) => !missing.includes(name)).join("/"); }}>Leave out</Button>
         </div>
       )}
       {compared.length > 0 && (
