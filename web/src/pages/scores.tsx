@@ -97,7 +97,8 @@ const name = (k: number): string => state.c.value.split(".")[k]?.slice(0, 16) ||
 
 const span = computed(() => {
   const size = Math.max(...state.s.value.flat().map(Math.abs), 4);
-  return [5, 8, 10, 12, 16, 20, 40, 80, 120, 200, 400, 1000, 10000].find((high) => high >= size) ?? size;
+  // with room for the number beyond the end of the longest bar
+  return [5, 8, 10, 12, 16, 20, 40, 80, 120, 200, 400, 800, 1600, 4000, 8000, 12000].find((high) => high >= 1.1 * size) ?? 12000;
 });
 /** While a bar is dragged the scale stays. */
 const held = signal<number | undefined>(undefined);
@@ -240,7 +241,7 @@ function Bars() {
   const drag = useRef<number | undefined>(undefined);
   const text = textScale.value;
   const height = 250 * text;
-  const left = 40 * text;
+  const left = 50 * text;
   const top = 18 * text;
   const bottom = 26 * text;
   const n = K.value;

@@ -18,7 +18,8 @@ export const shown = (value: number | null | undefined, digits = 4): string => {
 export const fixed = (value: number | null | undefined, decimals = 2): string => {
   if (value === null || value === undefined) return "∞";
   if (value !== 0 && Math.abs(value) < 0.5 * 10 ** -decimals) return shown(value, 2);
-  return value.toFixed(decimals).replace("-", "−");
+  if (Math.abs(value) >= 1e12) return shown(value, 6);
+  return value.toFixed(Math.abs(value) >= 1e5 ? 0 : decimals).replace("-", "−");
 };
 
 /** The number that was typed, with the minus and the comma of any hand; undefined for an empty field and for no number. */
