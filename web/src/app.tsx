@@ -9,6 +9,13 @@ import { large, theme, toggleText, toggleTheme } from "./theme";
 const loaded = signal<Record<string, ComponentType>>({});
 const failure = signal("");
 
+// A file that misses its place must not take the page's: a browser opens what is dropped elsewhere.
+for (const kind of ["dragover", "drop"] as const) {
+  addEventListener(kind, (event) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+  });
+}
+
 export function App() {
   useSignalEffect(() => {
     const entry = PAGES.find((page) => page.name === currentPage.value);
