@@ -29,6 +29,18 @@ def test_the_coordinates_are_those_of_the_librarys_check(talk):
     assert found["ok"] is expected.ok is True
 
 
+def test_the_errors_are_those_that_are_seen_while_those_of_rounding_are_no_fault(talk):
+    found = talk("gradient.check", **ASKED | {"loss": "softmax"}, h=1e-12)
+    errors = []
+    for row in found["coordinates"]:
+        error = abs(row["analytic"] - row["centred"]) / max(abs(row["analytic"]), abs(row["centred"]))
+        assert_allclose(row["error"], error)
+        errors.append(error)
+    assert found["largest_error"] == max(row["error"] for row in found["coordinates"])
+    assert max(errors) > 1e3 * found["tolerance"]
+    assert found["ok"]
+
+
 def test_a_large_step_of_the_hinge_crosses_kinks_which_are_named(talk):
     found = talk("gradient.check", **ASKED | {"weights_seed": 2}, h=0.1)
     kinks = [row["kink"] for row in found["coordinates"] if row["kink"]]

@@ -90,6 +90,11 @@ def test_a_picture_of_ones_own_is_asked_about(lab, address, open_page, tmp_path)
     wait_for_scores(page, expected.scores)
     assert page.locator("[data-test=verdict]").inner_text() == f"taken for {expected.best(1)[0][0]}"
     assert page.get_by_role("slider", name="another one").is_disabled()
+    (tmp_path / f"{'a_name_without_a_space' * 5}.png").write_bytes(png(picture(2, 99, side=20)))
+    page.get_by_label(re.compile("Drop a picture")).set_input_files(tmp_path / f"{'a_name_without_a_space' * 5}.png")
+    page.get_by_text("a_name_without_a_space").wait_for()
+    own, challenged = (figure.bounding_box() for figure in page.locator(".pictures canvas").all())
+    assert own["x"] + own["width"] < challenged["x"]  # side by side, however long its name
     (tmp_path / "text.png").write_bytes(b"no picture")
     with page.expect_response("**/inspect/picture?name=text.png"):
         page.get_by_label(re.compile("Drop a picture")).set_input_files(tmp_path / "text.png")

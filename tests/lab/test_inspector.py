@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import urllib.error
 import urllib.request
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from linprobe.challenges import Clutter, Occlusion, Viewpoint
 from linprobe.classifiers.model_file import load_model
@@ -193,18 +195,21 @@ def test_what_is_no_picture_is_refused_in_a_line_without_a_path(place, address, 
     assert "drop it again" in talk_to.error("inspect.look", run="things", own="own:999", seed=0)
 
 
-def test_a_picture_with_too_many_pixels_or_bytes_is_refused(address, monkeypatch):
-    from linprobe.data import decode as decode_module
+def test_a_picture_with_too_many_bytes_is_refused(address, monkeypatch):
     from linprobe.lab import inspect as inspect_module
 
     content = png(picture(0, 0))
     with monkeypatch.context() as patch:
-        patch.setattr(decode_module, "PIXEL_LIMIT", 63)
-        assert "64 pixels; at most 63 are read" in post_picture(address, content)[1]["error"]
-    with monkeypatch.context() as patch:
         patch.setattr(inspect_module, "PICTURE_BYTES", len(content) - 1)
         assert "is larger than" in post_picture(address, content)[1]["error"]
     assert "own" in post_picture(address, content)[1]
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(address):
+    content = io.BytesIO()
+    Image.new("1", (5000, 5001)).save(content, "PNG")
+    _, answer = post_picture(address, content.getvalue())
+    assert "has 5000 x 5001 pixels; the lab takes pictures of up to 25 million pixels" in answer["error"]
 
 
 def test_a_run_whose_source_was_not_named_answers_about_ones_own_pictures_alone(place, tmp_path):

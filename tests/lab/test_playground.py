@@ -150,15 +150,25 @@ def test_the_slice_has_the_values_of_the_objective_and_the_path_on_it(talk, draw
     heights = grid(found["heights"])
     assert heights.shape == (21, 21)
     assert heights.max() == 255
-    middle = heights[10, 10]  # the minimum, to a per cent
+    middle = heights[10, 10]  # the minimum
     assert middle == heights.min()
     # the start lies on the first axis, whose unit is that of the weights
     (x, y), _ = found["path"]
     assert abs(y) < 1e-9
-    least = Exact(tol=1e-2, max_iter=200).minimize(objective_of(drawn, engine="threads", loss="softmax"))
+    least = Exact().minimize(objective_of(drawn, engine="threads", loss="softmax"))
     away = np.square(np.array(path_W[0]) - least.W).sum() + np.square(np.array(path_b[0]) - least.b).sum()
     assert_allclose(x, np.sqrt(away))
     assert max(map(abs, np.ravel(found["path"]))) <= found["half"]
+
+
+def test_the_exact_walk_ends_in_the_minimum_of_the_slice(talk, drawn):
+    problem = PROBLEM | {"loss": "hinge", "reg": 0.001}
+    walk = talk("playground.step", **drawn, **problem, **WEIGHTS, method="exact", steps=1)
+    for n in (len(walk["W"]), 1):  # the second time, another path over the same points
+        path = {"path_W": walk["W"][-n:], "path_b": walk["b"][-n:]}
+        found = talk("playground.landscape", **drawn, **problem, **path, size=5)
+        assert_allclose(found["path"][-1], [0.0, 0.0], atol=1e-9)
+        assert found["minimum"] == walk["objective"][-1]
 
 
 def test_a_slice_through_the_minimum_itself_or_without_a_slope_still_has_two_axes(talk):

@@ -151,6 +151,24 @@ def test_sliders_change_one_weight(lab_address, open_page, talk):
     wait_for_objective(page, objective_of(talk).value(2 * W, 2 * b))
 
 
+def test_what_is_no_number_changes_nothing_and_whole_numbers_stay_whole(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/{SMALL}&c=2")
+    wait_for_objective(page, objective_of(talk).value(START_W, ZERO))
+    page.get_by_role("slider", name="W2,1").wait_for()  # the class of the sliders is in the address
+    for name, before in (("reg", "0.001"), ("points, N", "12"), ("W2,1", "-0.87")):
+        field = page.get_by_role("textbox", name=f"{name}, as a number", exact=True)
+        for text in ("", " ", "a", "1e999"):
+            field.fill(text)
+            field.press("Enter")
+            assert field.input_value() == before
+    field = page.get_by_role("textbox", name="points, N, as a number", exact=True)
+    field.fill("20,6")
+    field.press("Enter")
+    assert field.input_value() == "21"
+    page.locator("[data-point='20']").wait_for()
+    assert page.get_by_role("alert").count() == 0
+
+
 def test_the_exact_optimum_is_the_librarys_with_its_certificate(lab_address, open_page, talk):
     page = open_page(f"{lab_address}/{SMALL}&loss=softmax&opt=exact")
     page.get_by_role("button", name="Solve").click()
@@ -201,6 +219,19 @@ def test_other_sets_classes_and_neighbours_are_chosen(lab_address, open_page, ta
     assert page.get_by_role("table", name="weights").locator("tbody tr").count() == 3
     page.locator(".plot svg").dblclick(position={"x": 20, "y": 20})
     page.locator("[data-point='12']").wait_for()
+
+
+def test_text_is_made_larger_and_stays_so(lab_address, open_page):
+    page = open_page(f"{lab_address}/#/scores", width=390, height=800)
+    page.get_by_role("table", name="hinge terms").wait_for()
+    height = "document.querySelector('[data-value=hinge]').getBoundingClientRect().height"
+    before = page.evaluate(height)
+    page.get_by_role("button", name="Larger text").click()
+    assert page.evaluate(height) > 1.2 * before
+    page.reload()
+    page.get_by_role("table", name="hinge terms").wait_for()
+    assert page.evaluate(height) > 1.2 * before
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_the_page_fits_a_narrow_screen_and_every_control_has_a_name(lab_address, open_page):

@@ -122,3 +122,13 @@ def test_the_theme_is_that_of_the_system_until_the_button_says_otherwise(lab_add
     page.reload()
     page.get_by_role("button", name=f"Switch to {theme} colours").wait_for()
     assert root.get_attribute("data-theme") == other
+
+
+def test_the_largest_scores_are_worked_out_and_their_numbers_stand_clear_of_the_names(lab_address, open_page):
+    page = open_page(f"{lab_address}/#/scores?s=10000_-10000_0&y=1", width=390)
+    page.get_by_role("table", name="hinge terms").wait_for()
+    assert number(page.locator("[data-value=hinge]").inner_text()) == 20001 + 10001
+    assert page.get_by_role("alert").count() == 0
+    bar = page.get_by_role("slider", name="score of car, bar")
+    below, named = bar.locator(".value").bounding_box(), bar.locator(".name").bounding_box()
+    assert below["y"] + below["height"] <= named["y"] + 2

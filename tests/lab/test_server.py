@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -12,7 +14,7 @@ from websockets.sync.client import connect
 
 from linprobe.errors import ParameterError
 from linprobe.lab.guard import HEADERS, is_loopback
-from linprobe.lab.protocol import Lab
+from linprobe.lab.protocol import EVENTS_WAITING, Client, Lab
 from linprobe.lab.server import MESSAGE_BYTES, make_app, open_port, served
 
 from .conftest import talking
@@ -164,6 +166,8 @@ def test_loopback_is_what_no_other_machine_can_reach():
         ('{"id": 1, "method": "scores.explain", "params": {"scores": [[1e999, 1]]}}', "not finite"),
         ('{"id": 1, "method": "scores.explain", "params": {"scores": {"a": 1}}}', "expected"),
         ('{"id": 1, "method": "scores.explain", "params": {"scores": [[1, 2]], "y": [2]}}', "0..1"),
+        ('{"id": "\\ud800", "method": "os.system"}', "no method"),  # half a character, which UTF-8 cannot write
+        ('{"id": 1, "method": "inspect.open", "params": {"run": "\\ud800"}}', "whole characters"),
         ("x" * (MESSAGE_BYTES + 1), "at most"),
     ],
 )
@@ -173,6 +177,22 @@ def test_a_bad_message_gets_one_clear_sentence_and_the_connection_lives_on(talk,
     assert "\n" not in answer["error"]
     assert "Traceback" not in answer["error"]
     assert talk("scores.explain", **ROW)["losses"]["hinge"] == pytest.approx([2.9])
+
+
+def test_a_page_far_behind_misses_events_but_not_what_is_told_to_all():
+    async def told() -> list[str]:
+        lab = Lab()
+        client = Client(lab)
+        lab.clients.add(client)
+        for _ in range(EVENTS_WAITING + 10):
+            client.send("train.rows", 1)
+        lab.broadcast("train.state", 2)
+        await asyncio.sleep(0)  # the loop takes in what was sent
+        return [json.loads(await client.next())["event"] for _ in range(EVENTS_WAITING + 1)]
+
+    with ThreadPoolExecutor(1) as pool:  # the browser's loop runs in this one
+        events = pool.submit(lambda: asyncio.run(told())).result()
+    assert events == ["train.rows"] * EVENTS_WAITING + ["train.state"]
 
 
 def test_requests_beyond_those_in_flight_are_told_to_wait(lab_address):

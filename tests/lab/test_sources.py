@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -152,6 +153,32 @@ def test_an_upload_beyond_a_limit_is_refused(lab, address, talk_to, monkeypatch)
     assert "uploads already" in post(address, "a.zip", content)[1]["error"]
 
 
+def large_png(width: int, height: int) -> bytes:
+    """A PNG file that says it has these many pixels, and holds none."""
+    small = bytearray(png_of_one())
+    small[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    small[29:33] = zlib.crc32(small[12:29]).to_bytes(4, "big")
+    return bytes(small)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((5000, 5001), "red/99.png has 5000 x 5001 pixels"), ((60000, 60000), "has hundreds of millions of pixels")],
+)
+def test_a_zip_with_one_huge_picture_is_refused_by_its_header_wherever_it_stands(address, size, words):
+    entries = class_folders(n=30) | {"things/red/99.png": large_png(*size)}
+    said = post(address, "a.zip", zip_of(entries))[1]["error"]
+    assert said.startswith("a.zip: things/red/99.png")
+    assert words in said
+    assert said.endswith("the lab takes pictures of up to 25 million pixels: make it smaller.")
+
+
+def test_a_zip_with_an_entry_of_very_many_bytes_is_refused(address, monkeypatch):
+    monkeypatch.setattr(uploads_module, "PICTURE_BYTES", 2**20)
+    said = post(address, "a.zip", zip_of(class_folders(n=2) | {"things/film.mp4": b"0" * (3 * 2**20)}))[1]["error"]
+    assert said.startswith("a.zip: things/film.mp4 holds 3 MiB; the lab takes pictures of up to 1 MiB: make it smaller")
+
+
 def test_a_zip_that_says_less_than_it_holds_is_read_no_further_than_its_directory(tmp_path):
     content = bytearray(zip_of(class_folders(n=4)))
     at = content.rfind(b"PK\5\6")
@@ -173,6 +200,15 @@ def test_pictures_of_several_sizes_are_told_with_the_remedy_of_the_page(address,
     assert "different sizes" in said
     assert "'Resize pictures'" in said
     assert "--image-size" not in said
+
+
+def test_broken_pictures_are_told_with_the_remedy_of_the_page_and_left_out(address, talk_to):
+    _, answer = post(address, "a.zip", zip_of(class_folders(n=4) | {"things/red/broken.png": b"no picture"}))
+    said = talk_to.error("train.describe", source=answer["source"], seed=0)
+    assert "broken.png" in said
+    assert said.endswith("check 'Leave out broken pictures'.")
+    found = talk_to("train.describe", source=answer["source"], seed=0, skip_bad=True)
+    assert (found["counts"], found["skipped"]) == ({"train": 12}, 1)
 
 
 def test_a_source_that_was_not_named_is_refused(talk_to, tmp_path):

@@ -40,7 +40,7 @@ def figure(page, test: str) -> float:
 
 
 def test_the_digits_are_trained_to_the_end_and_the_result_is_that_of_the_run(lab, address, open_page):
-    page = open_page(f"{address}/#/train?reg=0.01&validation=0.2")
+    page = open_page(f"{address}/#/train?source=digits&reg=0.01&validation=0.2")
     page.get_by_text("8 x 8 x 1").wait_for()
     page.get_by_role("button", name="Start training").click()
     page.locator("[data-test=test-accuracy]").wait_for()
@@ -53,12 +53,38 @@ def test_the_digits_are_trained_to_the_end_and_the_result_is_that_of_the_run(lab
     page.get_by_label("Compare digits-softmax-1").check()
     page.get_by_role("img", name=re.compile("^objective over epochs; at the end: digits-softmax-1")).wait_for()
     page.wait_for_url(re.compile("#/train.*runs=digits-softmax-1"))
+    linked = open_page(page.url + "/never-trained")  # what is there is compared all the same
+    linked.get_by_role("img", name=re.compile("^objective over epochs; at the end: digits-softmax-1")).wait_for()
+    linked.get_by_text("not in this folder: never-trained").wait_for()
+    assert linked.get_by_role("alert").count() == 0
+    linked.get_by_role("button", name="Leave out", exact=True).click()
+    linked.wait_for_url(re.compile("runs=digits-softmax-1$"))
     assert row.get_by_role("link", name="Inspect").get_attribute("href") == "#/inspect?run=digits-softmax-1"
     link = row.get_by_role("link", name="Report of digits-softmax-1")  # made when the run ended
     assert link.get_attribute("href") == "train/report/digits-softmax-1"
     with page.expect_popup() as opened:
         link.click()
     opened.value.get_by_text("a report of digits-softmax-1").wait_for()
+
+
+def test_a_source_with_a_broken_picture_is_trained_on_without_it_and_inspected(lab, address, open_page):
+    page = open_page(f"{address}/#/train?reg=0.1", width=390)
+    page.get_by_text("blue, green, red").wait_for()
+    entries = class_folders(n=10) | {"things/red/broken.png": b"no picture"}
+    upload = {"name": "mine.zip", "mimeType": "application/zip", "buffer": zip_of(entries)}
+    page.get_by_label(re.compile("Drop a .zip")).set_input_files([upload])
+    page.get_by_role("alert").filter(has_text="broken.png").wait_for()
+    start = page.get_by_role("button", name="Start training")
+    assert start.is_disabled()
+    page.get_by_role("checkbox", name="Leave out broken pictures").check()
+    page.get_by_text("1, broken").wait_for()
+    start.click()
+    page.locator("[data-test=test-accuracy]").wait_for()
+    assert page.locator(".panel.live").bounding_box()["y"] < 400  # in view, though it stands below the settings
+    page.get_by_role("img", name="template of green").wait_for()
+    page.locator(".panel.live").get_by_role("link", name="Inspect").click()
+    page.get_by_role("button", name=re.compile("^test image 0")).wait_for()
+    assert page.get_by_role("alert").count() == 0
 
 
 def test_a_training_is_watched_stopped_resumed_and_kept(lab, address, open_page):
@@ -92,6 +118,14 @@ def test_a_zip_of_ones_own_is_dropped_and_trained_on_and_a_bad_one_is_told(lab, 
     with page.expect_response("**/train/upload?name=bad.zip"):
         chooser.set_input_files([bad])
     page.get_by_role("alert").filter(has_text="bad.zip: not a zip").wait_for()
+    missed = """() => {
+        const files = new DataTransfer();
+        files.items.add(new File(["x"], "x.zip"));
+        const event = new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true });
+        document.body.dispatchEvent(event);
+        return event.defaultPrevented;
+    }"""
+    assert page.evaluate(missed)  # else the browser would open the file in place of the page
     leaving = {"../leaves.png": next(iter(class_folders(n=1).values()))}
     chooser.set_input_files(
         [{"name": "leaves.zip", "mimeType": "application/zip", "buffer": zip_of(class_folders(n=2) | leaving)}]

@@ -109,11 +109,26 @@ def test_a_stopped_training_goes_on_where_it_was(trainer, heard, source, tmp_pat
     assert not (run / "metrics.json").exists()
     reached = len((run / "trace.csv").read_text().splitlines()) - 2
     heard.events.clear()
-    again = trainer.resume(run, "things")
+    again = trainer.resume(run, "things", {})
     heard.wait_for("rows")
     assert again.rows[0]["epoch"] == reached
     trainer.stop()
     ended(trainer)
+
+
+def test_the_end_is_told_after_the_stop_however_long_that_takes_to_tell(heard, source, tmp_path):
+    def slow(kind: str, data: dict[str, Any]) -> None:
+        if data.get("phase") == "stopping":
+            made._process.wait(60)  # the training is over before the page hears that it stops
+            time.sleep(0.2)
+        heard(kind, data)
+
+    made = Trainer(tmp_path / "runs", slow)
+    made.start(endless(source), "things")
+    heard.wait_for("rows")
+    made.stop()
+    ended(made)
+    assert [data["phase"] for kind, data in heard.events if kind == "state"][-2:] == ["stopping", "stopped"]
 
 
 def test_a_running_training_can_be_kept_as_it_is(trainer, heard, source):
@@ -122,6 +137,7 @@ def test_a_running_training_can_be_kept_as_it_is(trainer, heard, source):
     trainer.finish()
     assert ended(trainer).phase == "finished"
     assert job.metrics["status"] == "stopped"
+    assert job.message == "kept as it was then"
     assert 0 < job.metrics["test_accuracy"] <= 1
 
 
@@ -154,7 +170,7 @@ def test_a_training_that_is_killed_is_told_and_what_it_reached_can_be_kept(train
     os.kill(job.process, signal.SIGKILL)
     assert ended(trainer).phase == "failed"
     assert "ended with signal 9" in job.message
-    kept = trainer.resume(tmp_path / "runs" / job.run, "things", finish=True)
+    kept = trainer.resume(tmp_path / "runs" / job.run, "things", {}, finish=True)
     assert ended(trainer).phase == "finished"
     assert kept.metrics["status"] == "stopped"
     assert kept.metrics["epochs"] == kept.rows[-1]["epoch"]
@@ -187,7 +203,7 @@ def test_a_lab_that_vanishes_takes_its_training_with_it(trainer, heard, source, 
 
 def test_a_long_trace_is_thinned_with_its_last_row_kept(monkeypatch):
     monkeypatch.setattr(training_module, "MOST_ROWS", 10)
-    job = Job("run", "source", None)
+    job = Job("run", "source", {})
     for epoch in range(101):
         job.add([{"epoch": epoch}])
         assert job.rows[-1]["epoch"] == epoch

@@ -3,11 +3,18 @@ import { signal, useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { PAGES } from "./pages";
 import { address, currentPage } from "./route";
-import { link } from "./socket";
-import { theme, toggleTheme } from "./theme";
+import { connections, link } from "./socket";
+import { large, theme, toggleText, toggleTheme } from "./theme";
 
 const loaded = signal<Record<string, ComponentType>>({});
 const failure = signal("");
+
+// A file that misses its place must not take the page's: a browser opens what is dropped elsewhere.
+for (const kind of ["dragover", "drop"] as const) {
+  addEventListener(kind, (event) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+  });
+}
 
 export function App() {
   useSignalEffect(() => {
@@ -16,13 +23,15 @@ export function App() {
     document.title = `${entry.title} - linprobe lab`;
     // on a narrow screen the menu is longer than the window
     requestAnimationFrame(() => document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }));
+    failure.value = "";
+    void connections.value; // what could not be loaded is tried again
     if (loaded.peek()[entry.name]) return;
     entry.load().then(
       (module) => {
         loaded.value = { ...loaded.peek(), [entry.name]: module.default };
       },
       (error: Error) => {
-        failure.value = `The page cannot be loaded (${error.message}); is linprobe lab still running?`;
+        if (currentPage.peek() === entry.name) failure.value = `The page cannot be loaded (${error.message}).`;
       },
     );
   });
@@ -46,10 +55,19 @@ export function App() {
         <span class={`link ${link.value}`} role="status">
           {link.value === "open" ? "connected" : link.value === "closed" ? "no connection" : "connecting"}
         </span>
+        <button type="button" class="quiet text-size" onClick={toggleText} aria-label="Larger text" aria-pressed={large.value}>
+          A<b>A</b>
+        </button>
         <button type="button" class="quiet" onClick={toggleTheme} aria-label={`Switch to ${other()} colours`}>
           {other()}
         </button>
       </header>
+      {link.value === "closed" && (
+        <p class="error lost" role="alert">
+          No connection to the lab; what is shown is as it was. Is <code>linprobe lab</code> still running? The page goes on by itself when
+          it is back.
+        </p>
+      )}
       <main id="main" tabindex={-1}>
         {failure.value && (
           <p class="error" role="alert">

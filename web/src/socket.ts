@@ -29,7 +29,7 @@ function connect(): void {
   };
   socket.onclose = () => {
     link.value = "closed";
-    for (const { reject } of waiting.values()) reject(new Error("the connection to linprobe was lost"));
+    for (const { reject } of waiting.values()) reject(new Lost());
     waiting.clear();
     setTimeout(connect, pause);
     pause = Math.min(2 * pause, 4000);
@@ -48,11 +48,19 @@ function connect(): void {
 }
 connect();
 
+/** What was asked while there is no connection is not done later, unseen: it is refused, and shown is the banner. */
+class Lost extends Error {
+  constructor() {
+    super("no connection to the lab: nothing was done.");
+  }
+}
+
 const opened = (): Promise<void> =>
   socket?.readyState === WebSocket.OPEN ? Promise.resolve() : new Promise((resolve) => whenOpen.push(resolve));
 
-/** Ask the library; waits for the connection, rejects with the library's sentence. */
+/** Ask the library; waits for the first connection, rejects with the library's sentence, or at once where it was lost. */
 export async function call<R>(method: string, params: object = {}): Promise<R> {
+  if (link.peek() === "closed") throw new Lost();
   await opened();
   const id = (lastId += 1);
   return new Promise<R>((resolve, reject) => {
@@ -83,7 +91,7 @@ export function stream<R, N = undefined>(method: string, answer: (result: R, not
       try {
         answer(await call<R>(method, params), note);
       } catch (error) {
-        failed(error as Error);
+        if (!(error instanceof Lost)) failed(error as Error); // asked again once there is a connection
       }
     }
     busy = false;

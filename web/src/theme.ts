@@ -1,5 +1,5 @@
-// Light or dark: as the system has it, until the button says otherwise.
-import { effect, signal } from "@preact/signals";
+// Light or dark, as the system has it until the button says otherwise; and the size of the text.
+import { computed, effect, signal } from "@preact/signals";
 
 export type Theme = "light" | "dark";
 const KEY = "linprobe-theme";
@@ -25,6 +25,35 @@ system.addEventListener("change", () => {
 effect(() => {
   document.documentElement.dataset.theme = theme.value;
 });
+
+const SIZE = "linprobe-text";
+const LARGE = 1.3;
+
+const storedSize = (): boolean => {
+  try {
+    return localStorage.getItem(SIZE) === "large";
+  } catch {
+    return false;
+  }
+};
+
+/** Larger text, to be read from the last row of a lecture hall. */
+export const large = signal(storedSize());
+/** By how much text is larger: what is drawn in pixels makes room for it. */
+export const textScale = computed(() => (large.value ? LARGE : 1));
+
+effect(() => {
+  document.documentElement.style.setProperty("--text", String(textScale.value));
+});
+
+export function toggleText(): void {
+  large.value = !large.value;
+  try {
+    localStorage.setItem(SIZE, large.value ? "large" : "normal");
+  } catch {
+    // it lasts until the page is closed
+  }
+}
 
 export function toggleTheme(): void {
   own = true;

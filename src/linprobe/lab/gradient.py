@@ -24,10 +24,11 @@ def check(client: Client, params: Params) -> dict[str, Any]:
     found = check_gradient(
         objective, W, b, n_coordinates=None, n_images=None, step=params.number("h", low=1e-13, high=1.0)
     )
-    names = ("ok", "n_checked", "n_wrong", "n_kinks", "largest_error", "tolerance", "problems")
+    names = ("ok", "n_checked", "n_wrong", "n_kinks", "tolerance", "problems")
     return {
         **{name: getattr(found, name) for name in names},
-        "summary": found.summary(),
+        # what is seen, and not what is judged: of that the check takes off what rounding explains
+        "largest_error": max((_error(row) for row in found.coordinates if row.kink is None), default=None),
         "coordinates": [_row(row) for row in found.coordinates],
         "W": W,
         "b": b,
@@ -48,13 +49,19 @@ def sweep(client: Client, params: Params) -> dict[str, Any]:
     }
 
 
+def _error(row: CheckedCoordinate) -> float:
+    """|analytic - centred| / max(|analytic|, |centred|), whatever rounding has to do with it."""
+    size = max(abs(row.analytic), abs(row.centred))
+    return abs(row.analytic - row.centred) / size if size > 0.0 else 0.0
+
+
 def _row(row: CheckedCoordinate) -> dict[str, Any]:
     return {
         "name": row.name,
         "analytic": row.analytic,
         "forward": row.forward,
         "centred": row.centred,
-        "error": row.relative_error,
+        "error": _error(row),
         "kink": row.kink,
         "ok": row.ok,
     }

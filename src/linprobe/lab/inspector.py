@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,7 @@ from linprobe.errors import ImageError, IncompatibleError, LinprobeError, Parame
 from linprobe.lab.protocol import Lab
 from linprobe.lab.run_list import run_at
 from linprobe.lab.sources import Sources
-from linprobe.lab.uploads import Uploads
+from linprobe.lab.uploads import Uploads, picture_size
 from linprobe.runs.evaluation import labels_by_name
 from linprobe.runs.models import picture_shape, reading_of, scores_of_pictures
 from linprobe.runs.prediction import read_pictures
@@ -223,13 +225,13 @@ class Inspector:
         key = (run, folder.model_path.stat().st_mtime_ns)
         with self._lock:
             if key not in self._subjects:
-                self._subjects[key] = self._opened(run, folder.model_path, str(folder.settings().get("source")))
+                self._subjects[key] = self._opened(run, folder.model_path, folder.settings())
                 while len(self._subjects) > KEPT:
                     self._subjects.popitem(last=False)
             self._subjects.move_to_end(key)
             return self._subjects[key]
 
-    def _opened(self, run: str, path: Path, source: str) -> Subject:
+    def _opened(self, run: str, path: Path, settings: Mapping[str, Any]) -> Subject:
         model = read_model(path)
         subject = Subject(run, model, picture_shape(model))
         if subject.shape is None:
@@ -237,8 +239,9 @@ class Inspector:
             return subject
         reading = reading_of(model, path)
         try:
-            found = self.sources.of_run(source)
-            dataset = self.sources.dataset(found, reading.image_size, reading.seed)
+            found = self.sources.of_run(str(settings.get("source")))
+            skip_bad = settings.get("on_bad_image") == "skip"
+            dataset = self.sources.dataset(found, reading.image_size, reading.seed, skip_bad=skip_bad)
             parts = train_validation_test(dataset, reading.validation, reading.seed)
             if not isinstance(parts.test, ImageSet) or not isinstance(parts.train, ImageSet):
                 raise IncompatibleError(f"{found.label} holds vectors, not pictures.")
@@ -251,11 +254,12 @@ class Inspector:
         return subject
 
     def keep(self, content: bytes, name: str) -> str:
-        """The key of a picture of the user's own, once it was decoded.
+        """The key of a picture of the user's own, once its header was checked and it was decoded.
 
         Raises:
             ImageError: it is no picture, or too large.
         """
+        picture_size(name[:80], io.BytesIO(content))
         with self._lock:
             self._count += 1
             path = self.uploads.folder / f"picture-{self._count}"

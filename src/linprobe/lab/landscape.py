@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -17,20 +19,23 @@ __all__ = ["FLOOR", "surface"]
 FLOOR = 1e-2
 """Share of the height of a slice up to which it is shown evenly; above it the logarithm is."""
 
+MINIMA = 16
+"""Minima that are kept."""
+
 
 def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> dict[str, Any]:
     """L over a square of a plane of (W, b), and the path (n, K, 2), (n, K) projected onto the plane.
 
-    With m the minimum (that of the exact optimizer, to a per cent) and p the start of the path, the first axis runs
+    With m the minimum (that of the exact optimizer) and p the start of the path, the first axis runs
     from m to p, and the second is the gradient at p made orthogonal to it: so the plane stays while a walk goes on.
     """
-    least = Exact(tol=1e-2, max_iter=200).minimize(objective)
-    plane = _plane(objective, (path_W[0], path_b[0]), (least.W, least.b))
+    least = _minimum(objective)
+    plane = _plane(objective, (path_W[0], path_b[0]), least)
     path = plane.project(path_W, path_b)
-    size_of_minimum = float(np.sqrt(np.square(least.W).sum() + np.square(least.b).sum()))
+    size_of_minimum = float(np.sqrt(np.square(least[0]).sum() + np.square(least[1]).sum()))
     half = 1.2 * max(float(np.abs(path).max()), 0.25 * size_of_minimum, 0.5)
     values = loss_slice(objective, plane, (-half, -half), (half, half), size).values
-    minimum = objective.value(least.W, least.b)
+    minimum = objective.value(*least)
     lowest, highest = min(float(values.min()), minimum), float(values.max())
     unit = FLOOR * (highest - lowest) or 1.0
     heights = np.log1p((values - lowest) / unit)
@@ -41,6 +46,27 @@ def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> 
         "minimum": minimum,
         "path": path,
     }
+
+
+_minima: OrderedDict[tuple[Any, ...], tuple[Floats, Floats]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _minimum(objective: Objective) -> tuple[Floats, Floats]:
+    """(W, b) where "exact" ends. The last ones are kept: a walk asks after each of its steps."""
+    X, y = objective.examples.X, objective.examples.y
+    about = (objective.loss, objective.penalty, objective.reg, objective.n_classes)
+    key = (*about, np.asarray(X).tobytes(), np.asarray(y).tobytes())
+    with _lock:
+        if key in _minima:
+            _minima.move_to_end(key)
+            return _minima[key]
+    found = Exact().minimize(objective)
+    with _lock:
+        _minima[key] = found.W, found.b
+        while len(_minima) > MINIMA:
+            _minima.popitem(last=False)
+    return found.W, found.b
 
 
 def _plane(objective: Objective, start: tuple[Floats, Floats], minimum: tuple[Floats, Floats]) -> Plane:

@@ -135,7 +135,7 @@ def landscape(client: Client, params: Params) -> dict[str, Any]:
 def _view(params: Params) -> tuple[list[float], list[float]]:
     x0, y0, x1, y1 = params.floats("view", (4,), most=4, size=LARGEST)
     if not (x0 < x1 and y0 < y1):
-        raise ParameterError(f"view = {[x0, y0, x1, y1]}; expected x0 < x1 and y0 < y1.")
+        raise ParameterError(f"view = {x0:g}, {y0:g}, {x1:g}, {y1:g}; expected x0 < x1 and y0 < y1.")
     return [x0, y0], [x1, y1]
 
 

@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["EVENTS_WAITING", "Client", "Lab", "Method", "Page", "Params", "encode", "packed"]
 
 EVENTS_WAITING = 256
-"""Events that may wait for a slow page; further ones are dropped, answers never."""
+"""Events that may wait for a slow page; further ones are dropped, answers and what is told to all pages never."""
 
 Service = TypeVar("Service")
 
 
 def encode(message: Mapping[str, Any]) -> str:
-    """The message as JSON; NaN and infinity become null."""
-    return json.dumps(plain(message), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    """The message as JSON, in ASCII: half a surrogate pair, which a page may send, has no bytes in UTF-8.
+
+    NaN and infinity become null.
+    """
+    return json.dumps(plain(message), allow_nan=False, separators=(",", ":"))
 
 
 def packed(grid: npt.NDArray[Any]) -> dict[str, Any]:
@@ -81,6 +84,10 @@ class Params:
         value = self._values.get(name)
         if not isinstance(value, str) or len(value) > longest:
             raise ParameterError(f"{name} = {_shown(value)}; expected a text of at most {longest} characters.")
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # half a surrogate pair, which no file is called
+            raise ParameterError(f"{name} = {_shown(value)}; expected a text of whole characters.") from None
         return value
 
     def flag(self, name: str) -> bool:
@@ -143,11 +150,15 @@ class Client:
         self._loop = asyncio.get_running_loop()
         self._outgoing: asyncio.Queue[str] = asyncio.Queue()
 
-    def send(self, event: str, data: Any) -> None:
-        """Send an event to this page; from any thread. To a page that is gone or far behind nothing is sent."""
+    def send(self, event: str, data: Any, *, always: bool = False) -> None:
+        """Send an event to this page; from any thread. To a page that is gone nothing is sent.
+
+        Args:
+            always: also to a page that is far behind.
+        """
         text = encode({"event": event, "data": data})
         try:
-            self._loop.call_soon_threadsafe(self._put_event, text)
+            self._loop.call_soon_threadsafe(self._outgoing.put_nowait if always else self._put_event, text)
         except RuntimeError:  # the loop has ended
             return
 
@@ -192,9 +203,9 @@ class Lab:
             return made
 
     def broadcast(self, event: str, data: Any) -> None:
-        """Send an event to all pages; from any thread."""
+        """Send an event to all pages, those far behind as well; from any thread."""
         for client in tuple(self.clients):
-            client.send(event, data)
+            client.send(event, data, always=True)
 
     def close(self) -> None:
         """End the services that have a `close`, those made last first: they may need the others."""

@@ -31,7 +31,7 @@ def explain(client: Client, params: Params) -> dict[str, Any]:
     K = scores.shape[1]
     y = params.labels("y", len(scores), n_classes=K)
     row, moved = params.whole("row", low=0, high=len(scores) - 1), params.whole("moved", low=0, high=K - 1)
-    low, high = params.number("low", low=-LARGEST), params.number("high", high=LARGEST)
+    low, high = (params.number(name, low=-2 * LARGEST, high=2 * LARGEST) for name in ("low", "high"))
     jiggle = params.number("jiggle", low=0, high=LARGEST)
     hinge = MulticlassHinge(params.number("delta", low=0, open_low=True))
     losses = (hinge, SquaredHinge(hinge.delta), SoftmaxCrossEntropy())

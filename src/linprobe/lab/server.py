@@ -111,8 +111,13 @@ async def _talk(websocket: WebSocket, lab: Lab, methods: dict[str, Method]) -> N
     running: set[asyncio.Task[None]] = set()
 
     async def send_all() -> None:
-        while True:
-            await websocket.send_text(await client.next())
+        try:
+            while True:
+                await websocket.send_text(await client.next())
+        except Exception:  # the page gets no answer any more: it must not wait, but connect anew
+            with contextlib.suppress(Exception):
+                await websocket.close(1011)
+            raise
 
     sender = asyncio.create_task(send_all())
     try:

@@ -84,7 +84,8 @@ class Sources:
                 return source
         gone = not Path(path).exists()
         raise ParameterError(
-            f"{path}: the source of this run is gone; its model can still be asked about pictures of your own."
+            f"{Path(path).name}: the source of this run is gone; its model can still be asked about pictures of your "
+            "own."
             if gone
             else f"the lab was not started with the source of this run; start it with: linprobe lab {path}"
         )
@@ -98,19 +99,31 @@ class Sources:
         if source.kind == "uploaded":
             check_numbers(self.uploads.kept[source.key], image_size)
 
-    def dataset(self, source: Source, image_size: tuple[int, int] | None, seed: int = 0) -> Dataset:
+    def dataset(
+        self, source: Source, image_size: tuple[int, int] | None, seed: int = 0, *, skip_bad: bool = False
+    ) -> Dataset:
         """What a source holds; the last ones are kept open.
 
+        Args:
+            source: which.
+            image_size: (height, width) to resize to; None to leave pictures as they are.
+            seed: of the sets that are drawn.
+            skip_bad: leave out broken pictures.
         Raises:
             LinprobeError: it cannot be read.
         """
         self.check(source, image_size)
-        key = (source.key, image_size, seed if source.path.startswith("planar:") else 0)
+        key = (source.key, image_size, seed if source.path.startswith("planar:") else 0, skip_bad)
         with self._lock:  # a second page waits instead of decoding the same again
             if key in self._open:
                 self._open.move_to_end(key)
                 return self._open[key]
-            options = ReadOptions(image_size=image_size, cache=source.kind != "uploaded", seed=seed)
+            options = ReadOptions(
+                image_size=image_size,
+                on_bad_image="skip" if skip_bad else "fail",
+                cache=source.kind != "uploaded",
+                seed=seed,
+            )
             try:
                 dataset = open_dataset(source.path, options)
             except DataError as error:
@@ -122,9 +135,11 @@ class Sources:
                 self._open.popitem(last=False)
             return dataset
 
-    def describe(self, source: Source, image_size: tuple[int, int] | None, seed: int = 0) -> dict[str, Any]:
-        """What the page shows of a source: format, classes, counts, shape."""
-        dataset = self.dataset(source, image_size, seed)
+    def describe(
+        self, source: Source, image_size: tuple[int, int] | None, seed: int = 0, *, skip_bad: bool = False
+    ) -> dict[str, Any]:
+        """What the page shows of a source, read as `dataset` reads it: format, classes, counts, shape."""
+        dataset = self.dataset(source, image_size, seed, skip_bad=skip_bad)
         pictures = isinstance(dataset.train, ImageSet)
         parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
         return {
@@ -142,6 +157,7 @@ class Sources:
         text = str(error).replace(source.path, source.label)
         if "--image-size" in text:
             text = text.partition("; resize all with")[0] + "; choose a size in 'Resize pictures'."
+        text = text.replace("leave them out with --on-bad-image skip", "check 'Leave out broken pictures'")
         return type(error)(text)
 
 

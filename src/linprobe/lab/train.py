@@ -127,8 +127,9 @@ class Trainings:
             return None
         try:
             source = self.sources.of(job.source)
-            size = (job.settings or {}).get("image_size")
-            dataset = self.sources.dataset(source, None if size is None else (size[0], size[1]))
+            size = job.settings.get("image_size")
+            skip_bad = job.settings.get("on_bad_image") == "skip"
+            dataset = self.sources.dataset(source, None if size is None else (size[0], size[1]), skip_bad=skip_bad)
         except LinprobeError:
             return None
         W = np.frombuffer(base64.b64decode(data["bytes"]), np.float32).reshape(data["shape"])
@@ -182,7 +183,8 @@ def describe(client: Client, params: Params) -> dict[str, Any]:
     """What a source holds, once it is read in this size."""
     sources = client.lab.service(Sources)
     source = sources.of(params.text("source", longest=4096))
-    found = sources.describe(source, _image_size(params), params.whole("seed", low=0, high=2**31 - 1))
+    seed, skip_bad = params.whole("seed", low=0, high=2**31 - 1), params.flag("skip_bad")
+    found = sources.describe(source, _image_size(params), seed, skip_bad=skip_bad)
     return {"source": source.key, "label": source.label, **found}
 
 
@@ -274,7 +276,7 @@ def resume(client: Client, params: Params) -> dict[str, Any]:
     source = trainings.sources.of_run(str(settings.get("source")))
     trainings.look(client, True)
     cache, finish = trainings.sources.cache_of(source), params.flag("finish")
-    return trainings.trainer.resume(run.path, source.key, trace_of(run), finish=finish, cache=cache).as_dict()
+    return trainings.trainer.resume(run.path, source.key, settings, trace_of(run), finish=finish, cache=cache).as_dict()
 
 
 def runs(client: Client, params: Params) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from linprobe.errors import RunError
+from linprobe.optimizers.base import Status
 from linprobe.runs.folder import make_run_folder
 from linprobe.runs.train import TrainSettings
 
@@ -41,7 +42,7 @@ class Job:
     Attributes:
         run: name of its folder.
         source: what it trains on, as the page calls it.
-        settings: what was asked for; None of a run that is resumed.
+        settings: what was asked for, as `TrainSettings` or, of a run that is resumed, as its folder tells.
         phase: starting, reading, training, stopping, finished, stopped or failed.
         message: what the page says of it, a sentence.
         rows: of the trace, thinned.
@@ -52,7 +53,7 @@ class Job:
 
     run: str
     source: str
-    settings: dict[str, Any] | None
+    settings: dict[str, Any]
     phase: str = "starting"
     message: str = ""
     rows: list[dict[str, float | None]] = field(default_factory=list)
@@ -120,6 +121,7 @@ class Trainer:
         self,
         path: Path,
         source: str,
+        settings: dict[str, Any],
         trace: Sequence[dict[str, float | None]] = (),
         *,
         finish: bool = False,
@@ -129,6 +131,7 @@ class Trainer:
 
         Args:
             path: the run folder.
+            settings: those in it; to be shown, the training reads them itself.
             trace: the rows that there are already.
             source, cache: as for `start`.
         Raises:
@@ -136,7 +139,7 @@ class Trainer:
         """
         with self._lock:
             self._check_free()
-            return self._begin(path, source, None, finish=finish, cache=cache, trace=trace)
+            return self._begin(path, source, settings, resumed=True, finish=finish, cache=cache, trace=trace)
 
     def stop(self) -> None:
         """Stop as Ctrl-C does: the run folder holds all that is needed to go on.
@@ -149,7 +152,7 @@ class Trainer:
             job.phase, job.message = "stopping", "writing down what is there ..."
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)
-        self.tell("state", job.as_dict())
+            self.tell("state", job.as_dict())  # under the lock: its end, which may be near, is told after it
 
     def finish(self) -> None:
         """End the training at its next row, test it, and write the result.
@@ -161,7 +164,7 @@ class Trainer:
             job, _ = self._running()
             job.message = "ends after this epoch; then the test images are classified ..."
             self._say({"finish": True})
-        self.tell("state", job.as_dict())
+            self.tell("state", job.as_dict())
 
     def look(self, looking: bool) -> None:
         """Whether the weights are wanted while the training runs: only then are they sent."""
@@ -203,13 +206,14 @@ class Trainer:
         self,
         path: Path,
         source: str,
-        settings: dict[str, Any] | None,
+        settings: dict[str, Any],
         *,
         finish: bool,
+        resumed: bool = False,
         cache: Path | None,
         trace: Sequence[dict[str, float | None]] = (),
     ) -> Job:
-        order = {"run": str(path), "settings": settings, "finish": finish, "n_threads": None}
+        order = {"run": str(path), "settings": None if resumed else settings, "finish": finish, "n_threads": None}
         errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by the thread that follows
         environment = dict(os.environ) if cache is None else {**os.environ, "LINPROBE_CACHE_DIR": str(cache)}
         process = subprocess.Popen(
@@ -275,7 +279,8 @@ class Trainer:
             case "finished":
                 metrics = told["metrics"]
                 job.metrics = metrics
-                self._end(job, "finished", metrics["status_text"])
+                kept = metrics["status"] == Status.STOPPED.name.lower()  # by nobody but `finish`
+                self._end(job, "finished", "kept as it was then" if kept else metrics["status_text"])
                 return True
             case "stopped" | "failed":
                 self._end(job, kind, told["message"])
@@ -284,11 +289,12 @@ class Trainer:
         return False
 
     def _phase(self, job: Job, phase: str) -> None:
-        if job.phase != phase and job.phase != "stopping":
-            job.phase = phase
-            self.tell("state", job.as_dict())
+        with self._lock:
+            if job.phase != phase and job.phase != "stopping":
+                job.phase = phase
+                self.tell("state", job.as_dict())
 
     def _end(self, job: Job, phase: str, message: str) -> None:
         with self._lock:
             job.phase, job.message = phase, message
-        self.tell("state", job.as_dict())
+            self.tell("state", job.as_dict())

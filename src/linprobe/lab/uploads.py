@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
 import struct
 import tempfile
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from linprobe.errors import ArchiveError, ParameterError
+from linprobe.errors import ArchiveError, ImageError, ParameterError
 from linprobe.lab.protocol import Lab
 
-__all__ = ["MOST_BYTES", "MOST_ENTRIES", "MOST_NUMBERS", "PICTURE_BYTES", "Upload", "Uploads", "check_zip"]
+__all__ = [
+    "MOST_BYTES", "MOST_ENTRIES", "MOST_NUMBERS", "MOST_PIXELS", "PICTURE_BYTES", "Upload", "Uploads",
+    "check_numbers", "check_zip", "picture_size",
+]  # fmt: skip
 
 MOST_BYTES = 512 * 2**20
 """Of one archive, as it is uploaded."""
@@ -23,7 +27,10 @@ MOST_BYTES = 512 * 2**20
 MOST_UPLOADS = 16
 
 PICTURE_BYTES = 32 * 2**20
-"""Of a single picture."""
+"""Of a single picture, and of an entry of an archive, unpacked."""
+
+MOST_PIXELS = 25_000_000
+"""Of a single picture, by its header: more than a telephone makes, unless it is asked to, and 75 MB decoded."""
 
 MOST_ENTRIES = 65_000
 """Of an archive; what the plain format can count is little more."""
@@ -37,9 +44,6 @@ UNPACKED_BYTES = 4 * 2**30
 MOST_NUMBERS = 2**29
 """Intensities of all pictures of an upload, decoded: height x width x 3 for each."""
 
-LOOKED_AT = 64
-"""Pictures whose headers are read to learn their size."""
-
 _END = struct.Struct("<4sHHHHIIH")
 """The end of a zip's directory: signature, disks, entries here, entries, size, start, length of the comment."""
 
@@ -52,8 +56,8 @@ class Upload:
         path: where it lies.
         name: what the user calls it.
         n_files: entries that are files.
-        size: (height, width) of the largest of the pictures looked at; None where none was found.
-        one_size: whether all pictures looked at have that size.
+        size: (height, width) of the largest of its pictures; None where none was found.
+        one_size: whether all pictures have that size.
     """
 
     path: Path
@@ -126,12 +130,12 @@ class Uploads:
 
 
 def check_zip(path: Path) -> Upload:
-    """What the zip at `path` holds, by its directory and the headers of its first pictures; nothing is unpacked.
+    """What the zip at `path` holds, by its directory and the headers of its pictures; nothing else is unpacked.
 
     Unsafe entries, damage and classes are for the reader of archives, which meets them when it is opened.
 
     Raises:
-        ArchiveError: no zip, or one with too many entries, bytes or pixels.
+        ArchiveError: no zip, or one with too many entries, bytes, or pixels in a picture.
     """
     name = path.name
     count, size = _directory_size(path)
@@ -148,10 +152,18 @@ def check_zip(path: Path) -> Upload:
                     f"{name}: its entries say that they hold {unpacked / 2**30:.1f} GiB; the lab takes up to "
                     f"{UNPACKED_BYTES // 2**30}."
                 )
-            sizes = [found for entry in files[:LOOKED_AT] if (found := _picture_size(archive, entry)) is not None]
+            large = next((entry for entry in files if entry.file_size > PICTURE_BYTES), None)
+            if large is not None:
+                raise ArchiveError(
+                    f"{name}: {large.filename[-80:]} holds {large.file_size / 2**20:,.0f} MiB; the lab takes pictures "
+                    f"of up to {PICTURE_BYTES // 2**20} MiB: make it smaller, or leave it out."
+                )
+            sizes = [found for entry in files if (found := _size_of(archive, entry)) is not None]
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, EOFError) as error:
         if isinstance(error, ArchiveError):
             raise
+        if isinstance(error, ImageError):
+            raise ArchiveError(f"{name}: {error}") from None
         raise ArchiveError(f"{name}: not a readable archive ({error}); make it again.") from error
     return Upload(
         path, name, len(files), max(sizes, key=lambda size: size[0] * size[1], default=None), len(set(sizes)) <= 1
@@ -188,17 +200,43 @@ def _directory_size(path: Path) -> tuple[int, int]:
     return int(entries), int(size)
 
 
-def _picture_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[int, int] | None:
-    """(height, width) of a picture by its header; None for anything else."""
-    from PIL import Image
-
-    if entry.file_size > PICTURE_BYTES or entry.flag_bits & 1:
+def _size_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[int, int] | None:
+    """(height, width) of a picture by its header; None for anything else. Raises ImageError as `picture_size`."""
+    if entry.flag_bits & 1:
         return None
     try:
-        with archive.open(entry) as file, Image.open(io.BytesIO(file.read(PICTURE_BYTES))) as picture:
-            return picture.height, picture.width
-    except Exception:  # Pillow's readers raise almost anything; what is wrong is said by the reader of archives
+        with archive.open(entry) as file:
+            return picture_size(entry.filename[-80:], file)
+    except ImageError:
+        raise
+    except Exception:  # damage of any kind: it is told by the reader of archives, which meets it
         return None
+
+
+def picture_size(name: str, file: IO[bytes]) -> tuple[int, int] | None:
+    """(height, width) of the picture in the open `file`, by its header; None for what is no picture.
+
+    Raises:
+        ImageError: it has more pixels than the lab decodes; told of the file as `name`.
+    """
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of very many pixels: they are refused in our own words
+        try:
+            with Image.open(file) as picture:
+                height, width = picture.height, picture.width
+        except Image.DecompressionBombError:
+            height, width = 0, 0
+        except Exception:  # Pillow's readers raise almost anything
+            return None
+    if height * width > MOST_PIXELS or not height:
+        found = f"{width} x {height} pixels" if height else "hundreds of millions of pixels"
+        raise ImageError(
+            f"{name} has {found}; the lab takes pictures of up to {MOST_PIXELS // 10**6} million pixels: make it "
+            "smaller."
+        )
+    return height, width
 
 
 def _sweep() -> None:

@@ -104,15 +104,24 @@ export default function Gradient() {
   );
 }
 
+/** An error above the tolerance that is no larger than what rounding makes at this h. */
+const blurred = (error: number | null, found: Checked): boolean => error !== null && error > found.tolerance;
+
+function verdict(found: Checked): string {
+  if (found.n_checked === 0) return "Nothing could be compared";
+  if (!found.ok) return "Beyond the tolerance";
+  return blurred(found.largest_error, found) ? "h is too small to tell: no error is larger than rounding explains" : "The gradient is right";
+}
+
 function Step() {
   const found = checked.value;
   return (
     <Panel title="Step h" help={<><Formula>{"forward: (L(w + h) − L(w)) / h"}</Formula><br /><Formula>{"centred: (L(w + h) − L(w − h)) / 2h"}</Formula></>}>
       <Slider label="h" value={state.h} low={1e-12} high={0.1} log step={0.25} />
       {found && (
-        <p class={found.ok ? "verdict" : "verdict bad"} role="status">
-          {found.ok ? "The gradient is right" : found.n_checked === 0 ? "Nothing could be compared" : "Beyond the tolerance"}: {found.n_checked} compared,{" "}
-          {found.n_wrong} off, {found.n_kinks} at kinks. Largest relative error {shown(found.largest_error, 2)}, allowed {shown(found.tolerance, 1)}.
+        <p class={`verdict ${!found.ok ? "bad" : blurred(found.largest_error, found) ? "unsure" : ""}`} role="status">
+          {verdict(found)}. {found.n_checked} compared, {found.n_wrong} off, {found.n_kinks} at kinks. Largest relative error{" "}
+          {shown(found.largest_error, 2)}, asked {shown(found.tolerance, 1)}.
         </p>
       )}
       {found?.problems.map((problem) => <p class="error">{problem}</p>)}
@@ -187,7 +196,7 @@ function Coordinates() {
       <div class="scroll">
         <table aria-label="coordinates">
           <thead>
-            <tr><th>coordinate</th><th>value</th><th>analytic</th><th>forward</th><th>centred</th><th>relative error</th><th /></tr>
+            <tr><th>coordinate</th><th>value</th><th>analytic</th><th>forward</th><th>centred</th><th title="|analytic − centred| / max(|analytic|, |centred|)">relative error</th><th /></tr>
           </thead>
           <tbody>
             {found?.coordinates.map((row, i) => (
@@ -198,13 +207,16 @@ function Coordinates() {
                 <td><Digits value={row.forward} like={row.analytic} /></td>
                 <td><Digits value={row.centred} like={row.analytic} /></td>
                 <td>{row.kink ? "" : shown(row.error, 2)}</td>
-                <td>{row.kink ? <span class="kink" title={row.kink}>○ kink: {row.kink}</span> : row.ok ? "✓" : "✗"}</td>
+                <td>{row.kink ? <span class="kink" title={row.kink}>○ kink: {row.kink}</span> : row.ok ? (blurred(row.error, found) ? "≈ rounding" : "✓") : "✗ off"}</td>
               </tr>
             ))}
           </tbody>
         </table>
       </div>
-      <small>Digits that differ from the analytic gradient are underlined. L(W, b) = {shown(found?.objective, 6)}.</small>
+      <small>
+        Relative error: <Formula>|analytic − centred| / max(|analytic|, |centred|)</Formula>. Digits that differ from the analytic gradient are
+        underlined. L(W, b) = {shown(found?.objective, 6)}.
+      </small>
     </Panel>
   );
 }

@@ -4,7 +4,7 @@ import { useId } from "preact/hooks";
 import { classColor } from "../classes";
 import { choiceField, linked, textField, wholeField } from "../route";
 import { call, connections, stream } from "../socket";
-import { Button, Choice, Failure, fixed, Formula, Panel, Select, shown } from "../ui/controls";
+import { Button, Choice, Failure, fixed, Formula, Panel, Select, shown, typed } from "../ui/controls";
 import { Drop } from "../ui/drop";
 import { bytesOf, Pixels } from "../ui/pixels";
 import "../ui/pixels.css";
@@ -374,8 +374,8 @@ function ChallengesPanel() {
         <input
           id={id} class="number seed" type="number" min={0} max={2 ** 31 - 1} step={1} value={state.seed.value}
           onChange={(event) => {
-            const value = Math.round(Number(event.currentTarget.value));
-            if (value >= 0 && value < 2 ** 31) state.seed.value = value;
+            const value = typed(event.currentTarget.value);
+            if (value !== undefined) state.seed.value = Math.min(2 ** 31 - 1, Math.max(0, Math.round(value)));
             event.currentTarget.value = String(state.seed.value);
           }}
         />
@@ -402,7 +402,7 @@ function ContributionsPanel() {
     { title: "the difference", sum: contributions.sums[0] - contributions.sums[1], bias: now.bias[a]! - now.bias[b]! },
   ];
   return (
-    <Panel title="Contributions, class against class" help={<>Each pixel's part of <Formula>W_k x</Formula>: blue raises the score of the class, red lowers it; their sum and the bias are the score.</>}>
+    <Panel title="Contributions, class against class" help={<>Each pixel's part of <Formula>W_k x</Formula>{subject.features === "pixels" ? "" : ", x being features: each is shared by the pixels it comes from"}: blue raises the score of the class, red lowers it; their sum and the bias are the score.{!contributions.why && <> The ends of the colours stand for ±{shown(contributions.limit, 2)}.</>}</>}>
       <div class="pair">
         <Select label="Class" value={first as never} choices={choice("the highest score")} />
         <Select label="against" value={second as never} choices={choice("the next highest")} />
@@ -427,7 +427,7 @@ function NeighboursPanel() {
   const id = useId();
   if (!subject?.n_train) return null;
   return (
-    <Panel title="Nearest training images" help={now ? <>By the distance of their pixels, whatever the model; <b data-test="vote">{now.vote}</b> has the most votes.</> : "searching ..."}>
+    <Panel title="Nearest training images" help={now ? <>By <Formula>{state.metric.value === "l2" ? "d = (Σ (x_i − x′_i)^2)^{1/2}" : "d = Σ |x_i − x′_i|"}</Formula> over all pixels, whatever the model; <b data-test="vote">{now.vote}</b> has the most votes.</> : "searching ..."}>
       <div class="row">
         <Choice label="Distance" value={state.metric} choices={METRICS} />
         <div class="control inline">
@@ -435,8 +435,8 @@ function NeighboursPanel() {
           <input
             id={id} class="number seed" type="number" min={1} max={30} step={1} value={state.k.value}
             onChange={(event) => {
-              const value = Math.round(Number(event.currentTarget.value));
-              if (value >= 1 && value <= 30) state.k.value = value;
+              const value = typed(event.currentTarget.value);
+              if (value !== undefined) state.k.value = Math.min(30, Math.max(1, Math.round(value)));
               event.currentTarget.value = String(state.k.value);
             }}
           />
@@ -447,7 +447,7 @@ function NeighboursPanel() {
         {now?.items.map((item) => (
           <li class="still">
             <Shown picture={item.picture} label={`training image ${item.position}: ${item.name}`} />
-            {item.name}<br />{shown(item.distance, 4)}
+            {item.name}<br />d {shown(item.distance, 4)}
           </li>
         ))}
       </ul>
@@ -494,7 +494,7 @@ export default function Inspect() {
   });
   useSignalEffect(() => {
     const subject = opened.value;
-    if (!subject?.n_test) return;
+    if (!subject?.n_test || !connections.value) return;
     askGrid({
       run: subject.run, show: state.show.value, label: state.label.value < 0 ? undefined : state.label.value,
       found: state.found.value < 0 ? undefined : state.found.value, page: state.page.value, size: PER_PAGE,
@@ -503,11 +503,11 @@ export default function Inspect() {
   useSignalEffect(() => {
     const which = asked.value;
     const pair = { first: state.first.value < 0 ? undefined : state.first.value, second: state.second.value < 0 ? undefined : state.second.value };
-    if (which) askLook({ ...which, ...pair });
+    if (which && connections.value) askLook({ ...which, ...pair });
   });
   useSignalEffect(() => {
     const which = asked.value;
-    if (which && opened.value?.n_train) askNearest({ ...which, k: state.k.value, metric: state.metric.value });
+    if (which && opened.value?.n_train && connections.value) askNearest({ ...which, k: state.k.value, metric: state.metric.value });
   });
   return (
     <>

@@ -3,7 +3,7 @@ import { signal, useSignalEffect } from "@preact/signals";
 import { Component } from "preact";
 import { ClassMark } from "../classes";
 import { Landscape } from "../playground/landscape";
-import { type Loss, type Penalty, SET_TITLES, SETS } from "../playground/names";
+import { type Loss, LOSS_FORMULAS, type Penalty, SCHEDULE_FORMULAS, SET_TITLES, SETS, UPDATE_FORMULAS } from "../playground/names";
 import { Plot } from "../playground/plot";
 import {
   advance, b, endWalk, failure, K, type Method, type Point, points, resetWalk, run, running, seen, seenPoints, selected, setClass, setWeights, state, takeSet,
@@ -15,11 +15,6 @@ import { Button, Check, Choice, Failure, fixed, Formula, More, Panel, Select, sh
 
 const LOSSES: readonly (readonly [Loss, string])[] = [["hinge", "hinge"], ["squared-hinge", "squared hinge"], ["softmax", "softmax"]];
 const PENALTIES: readonly (readonly [Penalty, string])[] = [["l2", "L2"], ["l1", "L1"], ["elastic-net", "elastic net"], ["none", "none"]];
-const LOSS_FORMULAS: Record<Loss, string> = {
-  hinge: "L_i = Σ_{j ≠ y} max(0, s_j − s_y + Δ)",
-  "squared-hinge": "L_i = Σ_{j ≠ y} max(0, s_j − s_y + Δ)^2",
-  softmax: "L_i = −log (e^{s_y} / Σ_j e^{s_j})",
-};
 const PENALTY_FORMULAS: Record<Penalty, string> = {
   l2: "R(W) = Σ W^2", l1: "R(W) = Σ |W|", "elastic-net": "R(W) = Σ (β W^2 + |W|)", none: "R(W) = 0",
 };
@@ -40,6 +35,7 @@ export default function Playground() {
         <div class="column plane-column">
           <Panel title="The plane" name="plane-panel">
             <Plot />
+            <Legend />
             <Tools />
             <More title="Keys">
               <p>
@@ -68,12 +64,25 @@ export default function Playground() {
   );
 }
 
+function Legend() {
+  return (
+    <p class="legend">
+      <span><svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true"><circle class="rim" r="5" /></svg>dark rim: classified wrong</span>
+      <span><svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true"><circle class="dots" r="6" /></svg>chosen</span>
+      {state.opt.value === "sgd" && (
+        <span><svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true"><circle r="6" /></svg>in the last mini-batch</span>
+      )}
+      {state.regions.value === "both" && <span>stripes: where the neighbours say another class</span>}
+    </p>
+  );
+}
+
 function Total() {
   const look = seen.value;
   return (
     <Panel title="Loss" help={<Formula>{"L(W, b) = (1/N) Σ L_i + λ R(W)"}</Formula>}>
       <p class="total" aria-live="off">
-        <span><b data-value="objective">{fixed(look?.objective, 4)}</b><small>L, total</small></span>
+        <span class="sum"><b data-value="objective">{fixed(look?.objective, 4)}</b><small>L, total</small></span>
         <i>=</i>
         <span><b data-value="data-loss">{fixed(look?.data_loss, 4)}</b><small>data loss</small></span>
         <i>+</i>
@@ -113,10 +122,18 @@ function Points() {
   );
 }
 
-const shownClass = signal("0");
+/** The class whose sliders are shown, as `Choice` takes it. */
+const shownClass = {
+  get value() {
+    return String(Math.min(state.c.value, K.value - 1));
+  },
+  set value(text: string) {
+    state.c.value = Number(text);
+  },
+};
 
 function Weights() {
-  const k = Math.min(Number(shownClass.value), K.value - 1);
+  const k = Number(shownClass.value);
   const w = W.value[k]!;
   const bias = b.value[k]!;
   return (
@@ -132,7 +149,7 @@ function Weights() {
           ))}
         </tbody>
       </table>
-      <Choice label="sliders of class" value={shownClass} choices={W.value.map((_, j) => [String(j), String(j)] as const)} />
+      <Choice label="sliders of class" value={shownClass as never} choices={W.value.map((_, j) => [String(j), String(j)] as const)} />
       <WeightSlider label={`W_{${k},1}`} value={w[0]} set={(value) => setClass(k, [value, w[1]], bias)} />
       <WeightSlider label={`W_{${k},2}`} value={w[1]} set={(value) => setClass(k, [w[0], value], bias)} />
       <WeightSlider label={`b_${k}`} value={bias} set={(value) => setClass(k, w, value)} />
@@ -180,10 +197,13 @@ function Optimizer() {
           <Slider label="batch size" value={state.batch} low={1} high={points.value.length || 1} step={1} onChange={endWalk} />
           <Slider label="epochs" value={state.epochs} low={1} high={200} step={1} onChange={endWalk} />
           <Select label="schedule" value={state.schedule} choices={SCHEDULES} onChange={endWalk} />
+          <small><Formula>{SCHEDULE_FORMULAS[state.schedule.value] ?? ""}</Formula></small>
           <Select label="update" value={state.update} choices={UPDATES} onChange={endWalk} />
+          <small><Formula>{UPDATE_FORMULAS[state.update.value] ?? ""}</Formula></small>
           {["momentum", "nesterov"].includes(state.update.value) && (
             <Slider label="momentum, μ" name="momentum" value={state.momentum} low={0} high={0.99} step={0.01} onChange={endWalk} />
           )}
+          <Slider label="seed of the order" value={state.order} low={0} high={50} step={1} onChange={endWalk} />
         </>
       )}
       <div class="row">

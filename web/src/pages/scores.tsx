@@ -5,7 +5,8 @@ import { ClassMark, classColor } from "../classes";
 import { type Field, linked, numberField, numbersField, textField, wholeField } from "../route";
 import { connections, stream } from "../socket";
 import { Chart, ticksOf } from "../ui/chart";
-import { Button, Failure, fixed, Formula, Panel, Select, shown, Slider } from "../ui/controls";
+import { Button, Failure, fixed, Formula, Panel, Select, shown, Slider, typed } from "../ui/controls";
+import { textScale } from "../theme";
 import { useWidth } from "../ui/size";
 
 type Loss = "hinge" | "squared-hinge" | "softmax";
@@ -96,7 +97,8 @@ const name = (k: number): string => state.c.value.split(".")[k]?.slice(0, 16) ||
 
 const span = computed(() => {
   const size = Math.max(...state.s.value.flat().map(Math.abs), 4);
-  return [5, 8, 10, 12, 16, 20, 40, 80, 120, 200, 400, 1000, 10000].find((high) => high >= size) ?? size;
+  // with room for the number beyond the end of the longest bar
+  return [5, 8, 10, 12, 16, 20, 40, 80, 120, 200, 400, 800, 1600, 4000, 8000, 12000].find((high) => high >= 1.1 * size) ?? 12000;
 });
 /** While a bar is dragged the scale stays. */
 const held = signal<number | undefined>(undefined);
@@ -212,7 +214,8 @@ function ScorePanel() {
                   <input
                     class="number" type="text" inputMode="decimal" aria-label={`score of ${name(k)}`} value={String(s)}
                     onChange={(event) => {
-                      setScore(k, Number(event.currentTarget.value.replace(/−/g, "-").replace(",", ".")));
+                      const value = typed(event.currentTarget.value);
+                      if (value !== undefined) setScore(k, value);
                       event.currentTarget.value = String(scores.value[k]);
                     }}
                   />
@@ -236,10 +239,11 @@ function ScorePanel() {
 function Bars() {
   const [ref, width] = useWidth<HTMLDivElement>();
   const drag = useRef<number | undefined>(undefined);
-  const height = 250;
-  const left = 40;
-  const top = 18;
-  const bottom = 26;
+  const text = textScale.value;
+  const height = 250 * text;
+  const left = 50 * text;
+  const top = 18 * text;
+  const bottom = 26 * text;
   const n = K.value;
   const step = (width - left) / n;
   const up = (s: number) => top + (1 - (s + scale.value) / (2 * scale.value)) * (height - top - bottom);
@@ -294,7 +298,7 @@ function Bars() {
               <rect x={left + k * step} y={top} width={step} height={height - top - bottom} fill="transparent" />
               <rect x={x} width={w} y={Math.min(up(s), up(0))} height={Math.max(1, Math.abs(up(s) - up(0)))} fill={classColor(k)} opacity={k === label.value ? 1 : 0.55} />
               <line class="grip" x1={x - 3} x2={x + w + 3} y1={up(s)} y2={up(s)} stroke={classColor(k)} stroke-width="4" stroke-linecap="round" />
-              <text class={step < 44 ? "value tight" : "value"} x={x + w / 2} y={s >= 0 ? up(s) - 7 : up(s) + 15} text-anchor="middle">{shown(s, step < 44 ? 2 : 4)}</text>
+              <text class={step < 44 ? "value tight" : "value"} x={x + w / 2} y={s >= 0 ? up(s) - 7 : up(s) + 2 + 14 * text} text-anchor="middle">{shown(s, step < 44 ? 2 : 4)}</text>
               <text class="name" x={x + w / 2} y={height - 7} text-anchor="middle">{step > 62 || name(k).length < 5 ? name(k) : name(k).slice(0, 4)}</text>
             </g>
           );

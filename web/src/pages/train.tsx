@@ -5,7 +5,8 @@ import { choiceField, flagField, linked, numberField, textField, wholeField } fr
 import { call, connections, hear } from "../socket";
 import { classColor } from "../classes";
 import { Chart, type Line } from "../ui/chart";
-import { Button, Check, Choice, Failure, fixed, Formula, More, Panel, Select, shown, Slider } from "../ui/controls";
+import { Button, Check, Choice, Failure, fixed, Formula, More, Panel, Select, shown, Slider, typed } from "../ui/controls";
+import { LOSS_FORMULAS, SCHEDULE_FORMULAS, UPDATE_FORMULAS } from "../playground/names";
 import { Drop } from "../ui/drop";
 import { bytesOf, Pixels } from "../ui/pixels";
 import "../ui/pixels.css";
@@ -25,7 +26,8 @@ const COMPARED = [["objective", "objective"], ["train_accuracy", "training accur
 const keys = <T extends string>(choices: readonly (readonly [T, string])[]): readonly T[] => choices.map(([key]) => key);
 
 const state = linked("train", {
-  source: textField("digits"),
+  /** "" until it is known what there is: then the first, which is one that the command line named if it named any. */
+  source: textField(""),
   size: choiceField("as", keys(SIZES)),
   loss: choiceField("softmax", keys(LOSSES)),
   penalty: choiceField("l2", keys(PENALTIES)),
@@ -61,7 +63,7 @@ interface Source { key: string; label: string; kind: string; upload: { n_files: 
 type Row = Record<string, number | null> & { epoch: number };
 interface Job {
   run: string; source: string; phase: string; message: string; running: boolean;
-  settings: { classifier: Record<string, unknown> } | null; metrics: Metrics | null;
+  settings: { classifier: Record<string, unknown> }; metrics: Metrics | null;
   rows?: Row[]; glimpses?: [number, number | null][];
 }
 interface Metrics {
@@ -96,6 +98,8 @@ const sourceFailure = signal("");
 /** Of the last upload: not for the description of another source, which may come later, to take away. */
 const uploadFailure = signal("");
 const runsFailure = signal("");
+/** Of stopping, keeping, resuming: said beside their buttons. */
+const liveFailure = signal("");
 const upload = signal<number | null>(null);
 
 const imageSize = computed(() => (state.size.value === "as" ? undefined : [Number(state.size.value), Number(state.size.value)]));
@@ -113,6 +117,7 @@ async function load(): Promise<void> {
   const found = await call<{ sources: Source[]; job: Job | null; runs: Run[]; folder: string; reports: boolean; most_bytes: number }>("train.state");
   batch(() => {
     sources.value = found.sources;
+    if (!state.source.peek()) state.source.value = found.sources[0]?.key ?? "";
     if (states === before) job.value = found.job;
     if (found.job?.run === job.peek()?.run) {
       const known = found.job?.rows ?? [];
@@ -224,7 +229,12 @@ const settings = () => ({
 
 function start(): void {
   failure.value = "";
-  call<Job>("train.start", { source: state.source.peek(), settings: settings() }).then(() => refreshRuns(), say(failure));
+  call<Job>("train.start", { source: state.source.peek(), settings: settings() }).then(() => {
+    refreshRuns();
+    // on a narrow screen it lies below the settings
+    const panel = document.querySelector(".panel.live");
+    if (panel && panel.getBoundingClientRect().top > 0.4 * innerHeight) panel.scrollIntoView({ block: "start" });
+  }, say(failure));
 }
 
 function take(file: File | undefined): void {
@@ -261,12 +271,16 @@ function take(file: File | undefined): void {
 function SourcePanel() {
   useSignalEffect(() => {
     void connections.value;
-    const asked = { source: state.source.value, image_size: imageSize.value, seed: state.seed.value };
+    const asked = { source: state.source.value, image_size: imageSize.value, seed: state.seed.value, skip_bad: state.skip.value };
     if (!sources.value.some((one) => one.key === asked.source)) {
       about.value = null;
       return;
     }
-    reading.value = true;
+    batch(() => {
+      reading.value = true;
+      if (about.peek()?.source !== asked.source) about.value = null; // what is shown is of this source
+      sourceFailure.value = "";
+    });
     call<Description>("train.describe", asked).then(
       (found) => {
         if (state.source.peek() !== asked.source) return;
@@ -298,12 +312,13 @@ function SourcePanel() {
         <p class="error" role="alert">This lab does not have {state.source.value}; choose another source, or start it with <code>linprobe lab SOURCE</code>.</p>
       )}
       {current && current.kind !== "built-in" && <Select label="Resize pictures" value={state.size} choices={SIZES} />}
+      {current && current.kind !== "built-in" && <Check label="Leave out broken pictures" value={state.skip} />}
       <Drop label="Drop a .zip with a folder of pictures per class here, or choose one:" accept=".zip,application/zip" onFile={take}>
         {upload.value !== null && <progress value={upload.value} max={1} aria-label="upload" />}
       </Drop>
       <Failure message={uploadFailure} />
       <Failure message={sourceFailure} />
-      {reading.value && !found && <p class="muted" role="status">reading ...</p>}
+      {reading.value && <p class="muted" role="status">reading ...</p>}
       {found && (
         <dl class="facts">
           <dt>what</dt>
@@ -312,7 +327,7 @@ function SourcePanel() {
           <dd>{found.class_names.length}: {found.class_names.slice(0, 12).join(", ")}{found.class_names.length > 12 ? ", ..." : ""}</dd>
           <dt>images</dt>
           <dd>{Object.entries(found.counts).map(([name, n]) => `${n.toLocaleString("en")} ${name}`).join(", ")}{found.counts.test ? "" : "; a fifth is held out for the test"}</dd>
-          {found.skipped > 0 && <><dt>skipped</dt><dd>{found.skipped}</dd></>}
+          {found.skipped > 0 && <><dt>left out</dt><dd>{found.skipped}, broken</dd></>}
         </dl>
       )}
       {current?.kind === "uploaded" && (
@@ -339,8 +354,8 @@ function NumberField({ label, value, low, high }: { label: string; value: { valu
       <input
         id={id} class="number" type="number" min={low} max={high} step={1} value={value.value}
         onChange={(event) => {
-          const found = Math.round(Number(event.currentTarget.value));
-          if (Number.isFinite(found)) value.value = Math.min(high, Math.max(low, found));
+          const found = typed(event.currentTarget.value);
+          if (found !== undefined) value.value = Math.min(high, Math.max(low, Math.round(found)));
           event.currentTarget.value = String(value.value);
         }}
       />
@@ -352,42 +367,47 @@ function SettingsPanel() {
   const { optimizer, loss, penalty, features } = state;
   const sgd = optimizer.value === "sgd";
   return (
-    <Panel title="Settings" help={<>Minimises <Formula>L(W, b) = (1/N) Σ L_i + reg R(W)</Formula>, as <code>linprobe train</code> does: same settings, same bits.</>}>
+    <Panel title="Settings" help={<>Minimises <Formula>L(W, b) = (1/N) Σ L_i + λ R(W)</Formula>, as <code>linprobe train</code> does: same settings, same bits.</>}>
       <Choice label="Loss" value={loss} choices={LOSSES} />
-      {loss.value !== "softmax" && <Slider label="delta" name="delta, the margin" value={state.delta} low={0.01} high={100} log />}
+      <small><Formula>{LOSS_FORMULAS[loss.value]}</Formula></small>
+      {loss.value !== "softmax" && <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />}
       <Select label="Penalty R(W)" value={penalty} choices={PENALTIES} />
-      {penalty.value !== "none" && <Slider label="reg" value={state.reg} low={1e-7} high={10} log />}
-      {penalty.value === "elastic-net" && <Slider label="beta" value={state.beta} low={0.01} high={10} log />}
+      {penalty.value !== "none" && <Slider label="reg, λ" name="reg" value={state.reg} low={1e-7} high={10} log />}
+      {penalty.value === "elastic-net" && <Slider label="beta, β" name="beta" value={state.beta} low={0.01} high={10} log />}
       <Choice label="Optimizer" value={optimizer} choices={OPTIMIZERS} />
       {sgd ? (
         <>
-          <Check label="choose the learning rate" value={state.auto} />
-          {!state.auto.value && <Slider label="learning rate" value={state.rate} low={1e-6} high={10} log />}
+          <Check label="learning rate η chosen by linprobe" value={state.auto} />
+          {!state.auto.value && <Slider label="learning rate, η" name="learning rate" value={state.rate} low={1e-6} high={10} log />}
           <NumberField label="batch size" value={state.batch} low={1} high={100_000} />
           <NumberField label="epochs" value={state.epochs} low={1} high={1_000_000} />
           <Select label="update" value={state.update} choices={UPDATES} />
+          <small><Formula>{UPDATE_FORMULAS[state.update.value] ?? ""}</Formula></small>
         </>
       ) : (
         <>
-          <Slider label="tol" name={optimizer.value === "exact" ? "tol, the relative gap to reach" : "tol, the gradient norm to reach"} value={state.tol} low={1e-8} high={0.1} log />
+          <Slider
+            label="tol" value={state.tol} low={1e-8} high={0.1} log
+            help={optimizer.value === "exact" ? "The relative gap to reach: (L − lower bound) / L." : "The norm of the gradient to reach."}
+          />
           <NumberField label="iterations at most" value={state.max_iter} low={0} high={1_000_000} />
         </>
       )}
       <Select label="Features" value={features} choices={FEATURES} />
       {features.value === "patches" && <NumberField label="patches" value={state.patches} low={2} high={100_000} />}
-      <Slider label="validation" name="validation, share held out" value={state.validation} low={0} high={0.5} step={0.05} />
+      <Slider label="validation" value={state.validation} low={0} high={0.5} step={0.05} help="The share of the training images that is held out." />
       <More title="More settings">
         {sgd && (
           <>
             <Select label="schedule" value={state.schedule} choices={SCHEDULES} />
-            {(state.update.value === "momentum" || state.update.value === "nesterov") && <Slider label="momentum" value={state.momentum} low={0} high={0.99} />}
+            <small><Formula>{SCHEDULE_FORMULAS[state.schedule.value] ?? ""}</Formula></small>
+            {(state.update.value === "momentum" || state.update.value === "nesterov") && <Slider label="momentum, μ" name="momentum" value={state.momentum} low={0} high={0.99} />}
             <Check label="average the second half" value={state.average} />
             <NumberField label="patience (0: none)" value={state.patience} low={0} high={10_000} />
           </>
         )}
         <Select label="preprocess" value={state.preprocess} choices={PREPROCESS} />
         <Check label="mirror images as well (flips)" value={state.flips} />
-        <Check label="leave out broken pictures" value={state.skip} />
         <NumberField label="seed" value={state.seed} low={0} high={2 ** 31 - 1} />
       </More>
       <Failure message={failure} />
@@ -434,11 +454,10 @@ function Curves({ title, over, series, log, percent, aim, height = 200 }: {
     });
   });
   if (aim && lines.length) lines.push({ name: `${aim.name} ${shown(aim.value)}`, color: "var(--muted)", dash: "1 5", x: [first, last], y: [aim.value, aim.value] });
-  const unit = percent ? "%" : "";
   return (
     <div class="curves">
-      <h3>{title}</h3>
-      <Chart lines={lines} x={{ label: over }} y={{ label: unit, log: log ?? false }} height={height} alt={`${title} over ${over}; at the end: ${said.join(", ") || "nothing yet"}`} />
+      <h3>{title}{percent ? ", %" : ""}</h3>
+      <Chart lines={lines} x={{ label: over }} y={{ label: "", log: log ?? false }} height={height} alt={`${title} over ${over}; at the end: ${said.join(", ") || "nothing yet"}`} />
     </div>
   );
 }
@@ -449,11 +468,17 @@ const PHASES: Record<string, string> = {
 };
 
 const planned = computed(() => {
-  const asked = job.value?.settings?.classifier;
+  const asked = job.value?.settings.classifier;
   return Number(asked?.optimizer === "sgd" ? asked.epochs : 0);
 });
-const done = computed(() => Math.max(latest.value[0], rows.value.at(-1)?.epoch ?? 0));
+/** Epochs; those of a training that has ended are whole: it goes on from there. */
+const done = computed(() => Math.max(busy.value ? latest.value[0] : 0, rows.value.at(-1)?.epoch ?? 0));
 const axisName = computed(() => AXES.find(([key]) => key === state.x.value)?.[1] ?? "");
+
+function ask(method: string): void {
+  liveFailure.value = "";
+  call(method).catch(say(liveFailure));
+}
 
 /** The panel itself changes rarely; what moves with every update are small parts of it, each by itself. */
 function LivePanel() {
@@ -469,8 +494,8 @@ function LivePanel() {
       {!now && <p class="muted">Choose a source and settings, then start: loss, gap, accuracy and templates are drawn as they form.</p>}
       <Progress />
       <div class="row">
-        <Button onClick={() => void call("train.stop").catch(say(failure))} disabled={!now?.running || now.phase === "stopping"}>Stop (can be resumed)</Button>
-        <Button onClick={() => void call("train.finish").catch(say(failure))} disabled={!now?.running || now.phase === "stopping"}>Keep as it is now</Button>
+        <Button onClick={() => ask("train.stop")} disabled={!now?.running || now.phase === "stopping"}>Stop (can be resumed)</Button>
+        <Button onClick={() => ask("train.finish")} disabled={!now?.running || now.phase === "stopping"}>Keep as it is now</Button>
         {now && !now.running && now.phase !== "finished" && (
           <>
             <Button kind="main" onClick={() => goOn(now.run, false)}>Resume</Button>
@@ -479,6 +504,7 @@ function LivePanel() {
         )}
         {now?.phase === "finished" && <RunLinks run={now.run} />}
       </div>
+      <Failure message={liveFailure} />
       {now?.metrics && <Result metrics={now.metrics} />}
       {now && (
         <>
@@ -497,7 +523,7 @@ function LivePanel() {
 function Figures() {
   const last = rows.value.at(-1);
   if (!job.value || !last) return null;
-  const loss = latest.value[0] > last.epoch ? latest.value[1] : last.data_loss;
+  const loss = job.value.running && latest.value[0] > last.epoch ? latest.value[1] : last.data_loss;
   return (
     <span class="figures" data-test="figures">
       epoch {shown(done.value, 4)}{planned.value ? ` of ${planned.value}` : ""} · loss {fixed(loss, 4)} · {shown(last.passes, 4)} passes · {shown(last.seconds, 3)} s
@@ -550,7 +576,7 @@ function GapCurves() {
   }
   const series: Series[] = [{ name: "estimated", k: 6, x: xs, y: table.map((row) => (row.left ?? NaN) / (row.objective ?? NaN)) }];
   if (proves && xs.length) series.push({ name: "proved", k: 3, x: [xs.at(-1)!], y: [Math.max(certificate.relative_gap, 1e-16)], dot: true });
-  const tol = Number(now?.settings?.classifier.tol ?? 0);
+  const tol = Number(now?.settings.classifier.tol ?? 0);
   return <Curves title="Relative gap to the optimum" over={axisName.value} series={series} log aim={tol > 0 ? { value: tol, name: "tol" } : undefined} />;
 }
 
@@ -568,12 +594,10 @@ function Result({ metrics }: { metrics: Metrics }) {
   );
 }
 
-function goOn(run: string, finish: boolean): void {
-  runsFailure.value = "";
-  call<Job>("train.resume", { run, finish }).then(() => refreshRuns(), (error: Error) => {
-    failure.value = error.message;
-    runsFailure.value = error.message;
-  });
+/** Resume a run, or keep what it reached; what is wrong is said where that was asked for. */
+function goOn(run: string, finish: boolean, said = liveFailure): void {
+  liveFailure.value = runsFailure.value = "";
+  call<Job>("train.resume", { run, finish }).then(() => refreshRuns(), say(said));
 }
 
 function RunLinks({ run }: { run: string }) {
@@ -605,7 +629,11 @@ function TemplatesPanel() {
   return (
     <Panel
       title={`Templates${live && found.epoch !== null ? `, epoch ${shown(found.epoch, 4)}` : ""}`}
-      help={state.view.value === "color" ? "A row of W per class as a picture: grey is 0, a colour is one that the class asks for." : "Blue: light here speaks for the class; red: against it. Channels summed, one scale for all classes."}
+      help={<>
+        <Formula>s_k = W_k x + b_k</Formula>: each row <Formula>W_k</Formula> as a picture{state.view.value === "color"
+          ? "; grey is 0, a colour is one that the class asks for."
+          : `, channels summed; blue: light here speaks for the class, red: against it. The ends of the colours stand for ±${shown(found.limit, 2)}.`}
+      </>}
     >
       <Choice label="Drawn as" value={state.view} choices={[["color", "colours"], ["signed", "signs"]] as const} />
       <ul class="templates">
@@ -623,17 +651,22 @@ function TemplatesPanel() {
 function RunsPanel() {
   useSignalEffect(() => {
     void connections.value;
-    const wanted = chosenRuns.value.join("/");
-    void runs.value; // a run that went on has a longer trace
+    // a run that went on has a longer trace
+    const known = new Set(runs.value.filter((one) => !one.error).map((one) => one.run));
+    const wanted = chosenRuns.value.filter((name) => known.has(name)).join("/");
     if (!wanted) {
       traces.value = {};
       return;
     }
     call<Record<string, Row[]>>("train.traces", { runs: wanted }).then((found) => {
-      traces.value = found;
+      batch(() => {
+        traces.value = found;
+        runsFailure.value = "";
+      });
     }, say(runsFailure));
   });
   const percent = (value: number | null | undefined) => (value === null || value === undefined ? "" : `${(100 * value).toFixed(2)}%`);
+  const missing = runs.value.length ? chosenRuns.value.filter((name) => !runs.value.some((one) => one.run === name)) : [];
   const compared = chosenRuns.value.filter((name) => (traces.value[name]?.length ?? 0) > 0);
   const toggle = (name: string) => {
     const left = chosenRuns.value.filter((one) => one !== name);
@@ -641,9 +674,9 @@ function RunsPanel() {
   };
   const source = (one: Run) => (one.source ?? "").split("/").at(-1) ?? "";
   return (
-    <Panel title={`Runs in ${folder.value}`} name="runs" wide>
+    <Panel title="Runs" help={<>Those in the folder <code>{folder.value}</code>; check some to compare their curves.</>} name="runs" wide>
       <Failure message={runsFailure} />
-      {runs.value.length === 0 ? <p class="muted">None yet; those of <code>linprobe train</code> appear here, too.</p> : (
+      {runs.value.length === 0 ? <p class="muted">No run yet; those of <code>linprobe train</code> appear here, too.</p> : (
         <div class="scroll" tabIndex={0} role="region" aria-label="Table of runs">
           <table>
             <thead>
@@ -654,7 +687,7 @@ function RunsPanel() {
             </thead>
             <tbody>
               {runs.value.map((one) => one.error ? (
-                <tr><th scope="row">{one.run}</th><td colSpan={10} class="what">{one.error}</td></tr>
+                <tr><th scope="row">{one.run}</th><td colSpan={10} class="what wrapped">{one.error}</td></tr>
               ) : (
                 <tr class={chosenRuns.value.includes(one.run) ? "chosen" : ""}>
                   <th scope="row">{one.run}</th>
@@ -671,8 +704,8 @@ function RunsPanel() {
                     <span class="row">
                       {!one.finished && one.kind === "train" && !(busy.value && job.value?.run === one.run) && (
                         <>
-                          <Button label={`Resume ${one.run}`} disabled={busy.value} onClick={() => goOn(one.run, false)}>Resume</Button>
-                          <Button label={`Keep what ${one.run} reached`} disabled={busy.value} onClick={() => goOn(one.run, true)}>Keep</Button>
+                          <Button label={`Resume ${one.run}`} disabled={busy.value} onClick={() => goOn(one.run, false, runsFailure)}>Resume</Button>
+                          <Button label={`Keep what ${one.run} reached`} disabled={busy.value} onClick={() => goOn(one.run, true, runsFailure)}>Keep</Button>
                         </>
                       )}
                       <RunLinks run={one.run} />
@@ -682,6 +715,12 @@ function RunsPanel() {
               ))}
             </tbody>
           </table>
+        </div>
+      )}
+      {missing.length > 0 && (
+        <div class="row">
+          <small>Chosen to be compared, and not in this folder: {missing.join(", ")}.</small>
+          <Button onClick={() => { state.runs.value = chosenRuns.value.filter((name) => !missing.includes(name)).join("/"); }}>Leave out</Button>
         </div>
       )}
       {compared.length > 0 && (
@@ -701,17 +740,17 @@ function RunsPanel() {
 }
 
 export default function Train() {
+  // The weights are sent while a page looks, and only then; over each connection it says so anew.
+  const look = () => {
+    const on = document.visibilityState === "visible";
+    void call("train.look", { on }).then(load).catch(say(failure));
+  };
   useSignalEffect(() => {
-    void connections.value;
-    load().catch(say(failure));
+    if (!connections.value) return;
+    failure.value = liveFailure.value = runsFailure.value = ""; // what was said while there was none
+    look();
   });
   useEffect(() => {
-    // The weights are sent while a page looks, and only then.
-    const look = () => {
-      const on = document.visibilityState === "visible";
-      void call("train.look", { on }).then(on ? load : undefined).catch(say(failure));
-    };
-    look();
     document.addEventListener("visibilitychange", look);
     return () => {
       document.removeEventListener("visibilitychange", look);

@@ -27,7 +27,7 @@ export function Landscape() {
   const end = path.at(-1);
   const middle = at([0, 0]);
   return (
-    <Panel title="Loss surface" help="A slice of L(W, b): darker is lower, each band a step of L.">
+    <Panel title="Loss surface" help={`A slice of L(W, b): ${theme.value === "dark" ? "brighter" : "darker"} is lower; the bands are steps of L on a logarithmic scale.`}>
       <div class="surface" ref={box}>
         <div class="plane" style={{ width: `${size}px`, height: `${size}px` }}>
           <canvas ref={canvas} width={41} height={41} aria-hidden="true" />

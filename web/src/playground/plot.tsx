@@ -104,10 +104,12 @@ export function Plot() {
             <g class="tick">
               <line class={t === 0 ? "zero" : ""} x1={px(t)} x2={px(t)} y1={0} y2={size} />
               <line class={t === 0 ? "zero" : ""} y1={py(t)} y2={py(t)} x1={0} x2={size} />
-              {t !== 0 && Math.abs(t) < 0.93 * limit && <text x={px(t)} y={py(0) + 14} text-anchor="middle">{shown(t, 2)}</text>}
-              {t !== 0 && Math.abs(t) < 0.93 * limit && <text x={px(0) - 5} y={py(t) + 4} text-anchor="end">{shown(t, 2)}</text>}
+              {t !== 0 && Math.abs(t) < 0.93 * limit && <text x={px(t)} y={size - 5} text-anchor="middle">{shown(t, 2)}</text>}
+              {t !== 0 && Math.abs(t) < 0.93 * limit && <text x={5} y={py(t) + 4}>{shown(t, 2)}</text>}
             </g>
           ))}
+          <text class="axis" x={size - 6} y={size - 5} text-anchor="end">x₁</text>
+          <text class="axis" x={5} y={14}>x₂</text>
           {lines.map((line, k) => <ClassLine part="line" k={k} line={line} px={px} py={py} place={place} limit={limit} />)}
           {points.value.map((p, i) => (
             <Mark
@@ -347,6 +349,7 @@ function paint(canvas: HTMLCanvasElement | null): void {
   const [w, h] = [base.width * scale, base.height * scale];
   if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
   const image = context.createImageData(w, h);
+  const stripe = w / 30;
   for (let row = 0; row < h; row += 1) {
     const up = h - 1 - row; // row 0 of a grid is the lowest
     for (let column = 0; column < w; column += 1) {
@@ -355,7 +358,7 @@ function paint(canvas: HTMLCanvasElement | null): void {
       let alpha = tint;
       if (over && above) {
         const other = above[Math.floor((up * over.height) / h) * over.width + Math.floor((column * over.width) / w)]!;
-        if (other !== own && (row + column) % 12 < 6) {
+        if (other !== own && (row + column) % stripe < 0.5 * stripe) {
           k = other;
           alpha = 3 * tint;
         }

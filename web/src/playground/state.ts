@@ -41,6 +41,8 @@ export const state = linked("playground", {
   penalty: choiceField<Penalty>("l2", ["l2", "l1", "elastic-net", "none"]),
   beta: numberField(0.5, 0, 100),
   reg: numberField(0.001, 0, 100),
+  /** The class whose weights have sliders. */
+  c: wholeField(0, 0, 5),
   regions: choiceField<"linear" | "both" | "knn" | "none">("linear", ["linear", "both", "knn", "none"]),
   neighbors: wholeField(3, 1, 50),
   lines: flagField(true),
@@ -200,7 +202,9 @@ const ask = stream<Look, Point[]>(
   },
 );
 
-export const GRID = 120;
+/** Points of the grid of regions along a side: of one that is looked at, and of one that changes under the hand. */
+const GRID = 240;
+const GRID_MOVING = 120;
 
 export function watch(): void {
   void connections.value;
@@ -212,7 +216,7 @@ export function watch(): void {
     b: b.value,
     ...(state.regions.value !== "none" && {
       view: [-limit, -limit, limit, limit],
-      size: GRID,
+      size: dragging.value || running.value ? GRID_MOVING : GRID,
       ...((state.regions.value === "knn" || state.regions.value === "both") && {
         neighbors: { k: Math.min(state.neighbors.value, points.value.length), metric: "l2" },
       }),

@@ -1,6 +1,7 @@
 // Lines over an axis, in SVG: linear or logarithmic, each line with a colour and a dash of its own.
 import { useRef } from "preact/hooks";
 import { shown } from "./controls";
+import { textScale } from "../theme";
 import { useWidth } from "./size";
 
 export interface Line {
@@ -51,12 +52,16 @@ function powersOf(low: number, high: number, count: number): number[] {
   const step = Math.max(1, Math.ceil((last - first + 1) / Math.max(1, count)));
   const found: number[] = [];
   for (let power = first; power <= last; power += step) found.push(10 ** power);
-  return found;
+  if (found.length > 1) return found;
+  // within a decade or two there would be one at most
+  const fine = [-1, 0, 1].flatMap((more) => [1, 2, 5].map((m) => m * 10 ** (first + more)));
+  return fine.filter((tick) => tick >= low && tick <= high);
 }
 
 const SUPERS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const power = (value: number): string => {
   const exponent = Math.round(Math.log10(value));
+  if (Math.abs(value / 10 ** exponent - 1) > 1e-6) return shown(value, 2);
   if (exponent === 0) return "1";
   return `10${exponent < 0 ? "⁻" : ""}${[...String(Math.abs(exponent))].map((digit) => SUPERS[Number(digit)]).join("")}`;
 };
@@ -64,10 +69,11 @@ const power = (value: number): string => {
 export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartProps) {
   const [ref, width] = useWidth<HTMLDivElement>();
   const dragging = useRef(false);
-  const left = 52;
-  const right = 12;
+  const text = textScale.value;
+  const left = 14 + 38 * text;
+  const right = 16 * text;
   const top = 10;
-  const bottom = 38;
+  const bottom = 38 * text;
   const inside = (value: number | null, axis: Axis): value is number => finite(value) && (!axis.log || value > 0);
   const all = (axis: Axis, of: "x" | "y"): [number, number] => {
     let low = axis.low ?? Number.POSITIVE_INFINITY;
@@ -93,8 +99,8 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
     return left + part * (width - left - right);
   };
   const up = (value: number) => height - bottom - share(value, y0, y1, y.log) * (height - top - bottom);
-  const xTicks = x.log ? powersOf(x0, x1, (width - left) / 46) : ticksOf(x0, x1, (width - left) / 70);
-  const yTicks = y.log ? powersOf(y0, y1, height / 34) : ticksOf(y0, y1, height / 46);
+  const xTicks = x.log ? powersOf(x0, x1, (width - left) / (46 * text)) : ticksOf(x0, x1, (width - left) / (70 * text));
+  const yTicks = y.log ? powersOf(y0, y1, height / (34 * text)) : ticksOf(y0, y1, height / (46 * text));
   const path = (line: Line): string => {
     let pen = "M";
     let text = "";
@@ -143,17 +149,17 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
         {yTicks.map((tick) => (
           <g class="tick">
             <line x1={left} x2={width - right} y1={up(tick)} y2={up(tick)} />
-            <text x={left - 7} y={up(tick) + 4} text-anchor="end">{y.log ? power(tick) : shown(tick, 3)}</text>
+            <text x={left - 7} y={up(tick) + 4 * text} text-anchor="end">{y.log ? power(tick) : shown(tick, 3)}</text>
           </g>
         ))}
         {xTicks.map((tick) => (
           <g class="tick">
             <line x1={across(tick)} x2={across(tick)} y1={top} y2={height - bottom} />
-            <text x={across(tick)} y={height - bottom + 16} text-anchor="middle">{x.log ? power(tick) : shown(tick, 3)}</text>
+            <text x={across(tick)} y={height - bottom + 16 * text} text-anchor="middle">{x.log ? power(tick) : shown(tick, 3)}</text>
           </g>
         ))}
         <text class="axis" x={(left + width - right) / 2} y={height - 4} text-anchor="middle">{x.label}</text>
-        <text class="axis" transform={`translate(12 ${(height - bottom + top) / 2}) rotate(-90)`} text-anchor="middle">{y.label}</text>
+        <text class="axis" transform={`translate(${12 * text} ${(height - bottom + top) / 2}) rotate(-90)`} text-anchor="middle">{y.label}</text>
         {finite(marker) && marker >= x0 && marker <= x1 && (
           <line class="marker" x1={across(marker)} x2={across(marker)} y1={top} y2={height - bottom} />
         )}

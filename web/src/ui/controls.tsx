@@ -18,7 +18,15 @@ export const shown = (value: number | null | undefined, digits = 4): string => {
 export const fixed = (value: number | null | undefined, decimals = 2): string => {
   if (value === null || value === undefined) return "∞";
   if (value !== 0 && Math.abs(value) < 0.5 * 10 ** -decimals) return shown(value, 2);
-  return value.toFixed(decimals).replace("-", "−");
+  if (Math.abs(value) >= 1e12) return shown(value, 6);
+  return value.toFixed(Math.abs(value) >= 1e5 ? 0 : decimals).replace("-", "−");
+};
+
+/** The number that was typed, with the minus and the comma of any hand; undefined for an empty field and for no number. */
+export const typed = (text: string): number | undefined => {
+  const plain = text.trim().replaceAll("−", "-").replace(",", ".");
+  const value = Number(plain);
+  return plain !== "" && Number.isFinite(value) ? value : undefined;
 };
 
 export function Panel({ title, help, children, wide, name }: {
@@ -52,9 +60,10 @@ interface SliderProps {
 /** A slider with a field beside it: drag, arrow keys, or type. */
 export function Slider({ label, value, low, high, step, log, help, onChange, disabled, name }: SliderProps) {
   const id = useId();
-  const set = (next: number) => {
-    if (!Number.isFinite(next)) return;
-    value.value = Math.min(high, Math.max(low, next));
+  const whole = !log && step !== undefined && Number.isInteger(step);
+  const set = (next: number | undefined) => {
+    if (next === undefined) return;
+    value.value = Math.min(high, Math.max(low, whole ? Math.round(next) : next));
     onChange?.(value.value);
   };
   const place = log ? Math.log10(Math.max(value.value, low)) : value.value;
@@ -75,7 +84,7 @@ export function Slider({ label, value, low, high, step, log, help, onChange, dis
         aria-label={`${name ?? (typeof label === "string" ? label : "value")}, as a number`}
         value={shown(value.value).replaceAll("−", "-")}
         onChange={(event) => {
-          set(Number(event.currentTarget.value.replaceAll("−", "-").replace(",", ".")));
+          set(typed(event.currentTarget.value));
           event.currentTarget.value = shown(value.value).replaceAll("−", "-");
         }}
       />
