@@ -24,6 +24,7 @@ __all__ = [
     "check_labels",
     "check_parameters",
     "check_range",
+    "check_rows",
     "check_sample_weight",
 ]
 
@@ -60,6 +61,16 @@ def check_parameters(W: Floats, b: Floats, n_classes: int, n_features: int) -> N
         )
     if b.shape != (n_classes,):
         raise ShapeError(f"b has shape {b.shape}; expected one bias per class, ({n_classes},).")
+
+
+def check_rows(X: object) -> None:
+    """Raise ShapeError if `X` is an array of pictures, (N, height, width[, channels]), where rows (N, D) are needed."""
+    shape = getattr(X, "shape", ())
+    if len(shape) in (3, 4):
+        raise ShapeError(
+            f"X has shape {shape}, as pictures have; expected (n_images, n_features), a row for each: "
+            "give X.reshape(len(X), -1)."
+        )
 
 
 def check_sample_weight(sample_weight: Floats, n_images: int) -> None:

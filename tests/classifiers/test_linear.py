@@ -23,6 +23,8 @@ from sklearn.preprocessing import StandardScaler
 
 from linprobe.classifiers import model as model_module
 from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.linear_cv import LinearClassifierCV
+from linprobe.classifiers.nearest_neighbors import NearestNeighbors
 from linprobe.data.base import EmbeddingSet, ImageSet
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError, SplitError
 from linprobe.losses import Loss, MulticlassHinge
@@ -746,3 +748,10 @@ def test_an_early_end_is_a_warning_and_a_status() -> None:
         classifier = make(optimizer="sgd", learning_rate=1e30, loss="squared-hinge").fit(X, y)
     assert classifier.status_ is Status.DIVERGED
     assert np.isfinite(classifier.coef_).all()
+
+
+@pytest.mark.parametrize("classifier", [LinearClassifier(), LinearClassifierCV(), NearestNeighbors(k=1)])
+def test_pictures_where_rows_are_needed_are_refused_with_what_to_give(classifier):
+    pictures = np.zeros((6, 4, 4, 3), np.uint8)
+    with pytest.raises(ShapeError, match=r"\(6, 4, 4, 3\), as pictures have.*give X.reshape\(len\(X\), -1\)"):
+        classifier.fit(pictures, [0, 1, 0, 1, 0, 1])

@@ -69,6 +69,12 @@ def test_the_tables_hold_the_figures(linprobe: Any, run: dict[str, Any], picture
     assert "patch" not in answer.out
 
 
+def test_classes_too_small_to_be_divided_are_told_in_words(linprobe: Any, run: dict[str, Any], pictures: Path) -> None:
+    asked = ("--severity", "1", "--challenges", "mirror,intraclass")
+    answer = linprobe("challenges", "run", pictures, *asked)
+    assert "best less worst   no class has two clusters of 10 images" in answer.out
+
+
 def test_a_model_file_leaves_only_the_sheet_that_was_asked_for(
     linprobe: Any, run: dict[str, Any], pictures: Path, tmp_path: Path
 ) -> None:

@@ -33,6 +33,12 @@ def test_a_finished_run_is_described_with_its_result(linprobe: Any) -> None:
     assert "scikit-learn, LIBLINEAR: C = 1/(2 reg N) = " in text
 
 
+def test_a_certificate_is_told_with_no_more_digits_than_one_reads(linprobe: Any) -> None:
+    result = linprobe("train", "planar:quadrants", "--no-report", "--json").record
+    text = linprobe("info", result["run"]).out
+    assert f"objective {result['certificate']['objective']:.6g}, lower_bound" in text
+
+
 def test_a_model_file_is_described(linprobe: Any) -> None:
     run = linprobe("train", "digits", "--optimizer", "sgd", "--epochs", 1, "--json").record["run"]
     record = linprobe("info", Path(run) / "model.safetensors", "--json").record

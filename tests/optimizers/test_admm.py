@@ -116,6 +116,15 @@ def test_fewer_images_than_features_are_solved_in_their_own_space(loss, monkeypa
     assert ADMM(tol=1e-4).minimize(objective).status is Status.CERTIFIED
 
 
+@pytest.mark.parametrize("loss", ["softmax", "hinge"])
+def test_features_of_very_different_scales_are_solved_within_the_budget(loss):
+    random = np.random.default_rng(2)
+    y = np.arange(150) % 3
+    X = (random.normal(size=(150, 6)) + 1.5 * np.eye(6)[y]) * np.logspace(-1, 2, 6)
+    objective = Objective(X - X.mean(axis=0), y, loss=loss, penalty="elastic-net", reg=1e-3)
+    assert ADMM(tol=1e-4, max_iter=1000).minimize(objective).status is Status.CERTIFIED
+
+
 def test_a_matrix_too_large_to_factor_is_refused_with_what_to_do(monkeypatch, make_objective):
     monkeypatch.setattr(equations, "MOST_ROWS", 2)
     with pytest.raises(IncompatibleError, match=r"min\(N, D\) = 3 rows, and 2 at most; use fewer features"):

@@ -18,7 +18,7 @@ from linprobe.classifiers.model import BAD_ENDS, LinearModel, few
 from linprobe.errors import LabelError, ParameterError
 from linprobe.losses import SoftmaxCrossEntropy
 from linprobe.optimizers.base import Solution, State, Status
-from linprobe.shapes import Floats, Labels
+from linprobe.shapes import Floats, Labels, check_rows
 
 __all__ = ["LinearClassifier"]
 
@@ -126,6 +126,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         Args:
             estimator: whose attributes `n_features_in_` and `feature_names_in_` are set: itself, or what wraps it.
         """
+        check_rows(X)
         X, y = validate_data(estimator, X, y, dtype=list(DTYPES))
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from linprobe.classifiers.neighbors import NeighborModel, shares, vote
-from linprobe.shapes import Floats
+from linprobe.shapes import Floats, check_rows
 
 __all__ = ["NearestNeighbors"]
 
@@ -56,9 +56,11 @@ class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel):  # type: 
 
         Raises:
             ParameterError: k is no number of these rows, or another parameter is unknown.
+            ShapeError: X holds pictures, not rows.
             IncompatibleError: the metric does not fit the dtype of X.
             ValueError, TypeError: scikit-learn's, for an X that is not a finite, dense table.
         """
+        check_rows(X)
         X, y = validate_data(self, X, y, dtype=list(DTYPES))
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,8 @@ def _show(run: ChallengeRun) -> None:
         for name, cluster in (("worst cluster", inside.worst), ("best cluster", inside.best)):
             if cluster is not None:
                 facts[name] = f"{_rate(cluster.rate)}, {cluster.rate.n} images of {cluster.class_name}"
-        facts["best less worst"] = f"{share(inside.gap)} inside a class, {share(inside.gap_by_chance)} by chance"
+        told = f"{share(inside.gap)} inside a class, {share(inside.gap_by_chance)} by chance"
+        facts["best less worst"] = "no class has two clusters of 10 images" if math.isnan(inside.gap) else told
     if run.record_path is not None:
         facts["record"] = str(run.record_path)
     if run.sheet_path is not None:

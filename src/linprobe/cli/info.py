@@ -124,7 +124,7 @@ def _words(name: str) -> str:
 def _text(value: Any) -> str:
     """`value` for a table: shapes as 32x32x3, counts by split as train 10, test 2, lines one below the other."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
         numbers = all(isinstance(item, int) for item in value)
         return "x".join(map(str, value)) if numbers else _lines([str(item) for item in value])

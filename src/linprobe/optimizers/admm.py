@@ -29,7 +29,10 @@ INNER = 3
 """Alternations between the weights and that copy for each pass over the images."""
 
 TIE = 0.3
-"""Strength of the tie between weights and copy, in units of rho times the mean variance of the features."""
+"""Strength of the tie between a weight and its copy, in units of rho times the variance of its feature."""
+
+LEAST_VARIANCE = 1e-12
+"""The least variance that a tie is made for, as a share of the largest: that of a constant feature is 0."""
 
 MOST_SLACK, DECAY = 0.1, 0.7
 """Share of reg that L1 is first made weaker by, and the least factor of that share from round to round."""
@@ -205,9 +208,8 @@ class _Search:
     def _stiffen(self, rho: float) -> None:
         """Take this rho: the factor, and the strength of the tie between weights and copy, follow it."""
         objective = self.objective
-        mean_variance = self.moment.trace / max(1, objective.n_features) or 1.0
-        self.rho = rho
-        self.tie = TIE * rho * mean_variance if objective.sizes > 0.0 else 0.0
+        self.rho, self.tied = rho, objective.sizes > 0.0
+        self.tie: Floats = TIE * rho * _variances(objective, self.moment) if self.tied else np.zeros(1)
         self.equations = NormalEquations(objective, self.moment, rho, 2.0 * objective.squares + self.tie)
 
     def _review(self, z: npt.NDArray[np.float32], g: npt.NDArray[np.float32]) -> None:
@@ -225,7 +227,7 @@ class _Search:
         if not 1.0 / FAR < factor < FAR:
             tie = self.tie
             self._stiffen(self.rho * min(max(factor, 1.0 / MOST_CHANGE), MOST_CHANGE))
-            if tie > 0.0:
+            if self.tied:
                 self.price = self.price * (tie / self.tie)
             self.miss = None  # it was measured with the other rho; the next step measures it again
 
@@ -233,7 +235,7 @@ class _Search:
         """W and b, and the copy of W with exact zeros, fitted to the scores that missed them by so much."""
         W, mean, squares = self.W, self.moment.mean, self.objective.squares
         toward = self.rho * (miss - columns[:, None] * mean) - 2.0 * squares * W
-        if self.tie == 0.0:
+        if not self.tied:
             self.W = W + self.equations.solve(toward)
         else:
             for _ in range(INNER):
@@ -245,7 +247,7 @@ class _Search:
 
     def _candidate(self) -> tuple[Floats, Floats]:
         """The weights to use: with a kinked penalty the copy, and the bias that leaves the mean scores as they are."""
-        if self.tie == 0.0:
+        if not self.tied:
             return self.W, self.b
         return self.copy, self.b + (self.W - self.copy) @ self.moment.mean
 
@@ -253,7 +255,7 @@ class _Search:
         """(the candidate's evaluation; whether the dual point, its columns evened out, may bound it closely)."""
         objective, dual = self.objective, _of(split)
         W, b = self._candidate()
-        if self.tie == 0.0:
+        if not self.tied:
             data_loss, penalty, accuracy = split.data_loss, objective.penalty_value(W), split.accuracy
         else:
             at = objective.evaluate(W, b)
@@ -343,7 +345,7 @@ class _Search:
 
     def _state(self, seconds: float) -> State:
         arrays: dict[str, npt.NDArray[np.floating]] = {"W": self.W, "b": self.b, "z": self.z, "g": self.g}
-        if self.tie > 0.0:
+        if self.tied:
             arrays |= {"copy": self.copy, "price": self.price}
         if self.miss is not None:
             arrays |= {"miss": self.miss[0], "miss_columns": self.miss[1]}
@@ -374,6 +376,19 @@ def _of(split: Split) -> DualPoint:
     if split.dual is None:
         raise TypeError("the engine gave no dual point though it was asked for one")
     return split.dual
+
+
+def _variances(objective: Objective, moment: ExactMoment) -> Floats:
+    """The variance of each feature (D,), or (1,) their mean where there are fewer images than features.
+
+    A tie that is right for the mean holds back the weights of a feature of another scale: those of a small one are
+    large, and |W| prices each feature by its scale.
+    """
+    if not moment.of_features:
+        return np.array([moment.trace / max(1, objective.n_features) or 1.0])
+    variances = np.diagonal(moment.matrix)
+    largest = float(variances.max(initial=0.0)) or 1.0
+    return np.maximum(variances, LEAST_VARIANCE * largest)
 
 
 def _steepness(objective: Objective) -> float:

@@ -107,7 +107,7 @@ def _cleaned(matrix: Floats, mean: Floats) -> Floats:
 
 
 class NormalEquations:
-    """Solves V (rho M + ridge I) = R for V (K, D), with M the moment about the mean, in float64.
+    """Solves V (rho M + diag(ridge)) = R for V (K, D), with M the moment about the mean, in float64.
 
     By a Cholesky factor of the (D, D) matrix; or, with fewer images than features, by Woodbury's identity with one
     of the (N, N) matrix, the rows being read anew.
@@ -116,14 +116,16 @@ class NormalEquations:
         objective: whose images they are.
         moment: of them.
         rho: > 0.
-        ridge: >= 0; raised to `FLOOR` times the trace where it is less, and to the rounding of a squared mean
-            (`ridge` holds what is used).
+        ridge: >= 0, one number, or with a moment of the features one for each of them; raised to `FLOOR` times the
+            trace where it is less, and to the rounding of a squared mean (`ridge` holds what is used).
     """
 
-    def __init__(self, objective: Objective, moment: ExactMoment, rho: float, ridge: float) -> None:
+    def __init__(self, objective: Objective, moment: ExactMoment, rho: float, ridge: Floats | float) -> None:
         self._objective, self._moment, self._rho = objective, moment, rho
         rounding = NOISE**2 * float(moment.mean @ moment.mean)
-        self.ridge = max(ridge, rho * max(FLOOR * moment.trace, rounding)) or 1.0
+        least = rho * max(FLOOR * moment.trace, rounding)
+        self.ridge: Floats = np.maximum(np.atleast_1d(ridge), least)
+        self.ridge[self.ridge == 0.0] = 1.0
         n = len(moment.matrix)
         while True:
             M = moment.matrix.copy(order="C").T  # symmetric: as LAPACK wants it, without a transposition
@@ -133,7 +135,7 @@ class NormalEquations:
                 self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
                 return
             except scipy.linalg.LinAlgError:  # the moment's own rounding, of a float32 product, was larger
-                self.ridge *= 10.0
+                self.ridge = self.ridge * 10.0
 
     def solve(self, R: Floats) -> Floats:
         """V (K, D)."""
