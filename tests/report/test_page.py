@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from linprobe.challenges.wilson import wilson_interval
+from linprobe.challenges.wilson import Change, wilson_interval
 from linprobe.classifiers.model_file import read_model
 from linprobe.data.base import open_dataset
 from linprobe.data.splits import train_validation_test
@@ -176,11 +176,13 @@ def test_challenges_that_were_run_have_their_table_and_their_sheet(source, close
 def test_several_runs_are_set_beside_each_other(run, source, closed, tmp_path):
     other = source.train("sgd <b>", {"optimizer": "sgd", "epochs": 4}, validation=0.2)
     page = closed(write_report([run, other], tmp_path / "both.html", cache=False))
-    assert page.sections() == ["certificate", "numbers", "curves", "templates", "reproduce"]
+    assert page.sections() == ["certificate", "comparable", "numbers", "curves", "templates", "reproduce"]
     assert "optimizer exact sgd" in page.words
+    assert "All were tested on the same" in page.words
+    assert "All minimise the same function" in page.words
     assert "(first has proved the bound)" in page.words
     assert "sgd <b> : A linear classifier" in page.words
-    assert "cannot be compared" not in page.words
+    assert "not tested on the same" not in page.words
     for trained in (run, other):
         metrics = json.loads((trained / "metrics.json").read_text())
         assert f"{metrics['test_accuracy']:.1%}" in page.words
@@ -189,8 +191,51 @@ def test_several_runs_are_set_beside_each_other(run, source, closed, tmp_path):
 def test_runs_on_other_images_are_not_compared_by_accuracy(run, closed, tmp_path):
     other = train(TrainSettings("planar:shell", {"tol": 1e-2}), out=tmp_path / "first").path
     page = closed(write_report([run, other], tmp_path / "both.html", cache=False))
-    assert "were not tested on the same images" in page.words
+    assert "They were not tested on the same images: the data are not the same." in page.words
+    assert "On the same test images, one against one" not in page.words
     assert f"{tmp_path.name}/first" in page.words  # both folders are called first
+
+
+def test_a_seed_that_draws_other_test_images_is_told(run, source, closed, tmp_path):
+    other = source.train("reseeded", validation=0.2, seed=1)
+    page = closed(write_report([run, other], tmp_path / "both.html", cache=False))
+    assert "They were not tested on the same images: the seeds differ, and the seed draws them." in page.words
+    assert "They do not minimise the same function; they differ in training images." in page.words
+    assert "On the same test images, one against one" not in page.words
+
+
+def test_two_runs_are_set_against_each_other_image_by_image(run, source, closed, tmp_path):
+    other = source.train("strong", {"reg": 10.0}, validation=0.2)
+    test = train_validation_test(open_dataset(source.path, cache=False), 0.2).test
+    hits = [
+        read_model(folder / "model.safetensors").scores(test.X[test.rows]).argmax(axis=1) == test.y
+        for folder in (run, other)
+    ]
+    better, worse = sorted(hits, key=np.sum, reverse=True)
+    change = Change(int((worse & ~better).sum()), int((better & ~worse).sum()), len(test.y))
+    page = closed(write_report([run, other], tmp_path / "both.html", cache=False))
+    low, high = (100.0 * end for end in change.interval)
+    assert f"{100.0 * change.value:+.1f} {low:+.1f} to {high:+.1f} {change.gained} {change.lost} " in page.words
+    assert "they differ in reg. A lower objective says nothing." in page.words
+
+
+def test_sweeps_are_laid_over_each_other(source, closed, tmp_path):
+    regs = (1e-3, 1e-2, 1e-1)
+    folders = [
+        sweep(
+            SweepSettings(str(source.path), regs, {"tol": 1e-2, "penalty": penalty}, validation=0.2),
+            out=source.runs / f"sweep-{penalty}",
+            cache=False,
+        ).path
+        for penalty in ("l1", "l2")
+    ]
+    page = closed(write_report(folders, tmp_path / "both.html", cache=False))
+    assert page.sections() == ["certificate", "comparable", "numbers", "path", "templates", "reproduce"]
+    pictures = [a["aria-label"] for tag, a in page.elements if tag == "svg" and "reg values" in a["aria-label"]]
+    assert len(pictures) == 4  # accuracy, gap, norm, zeros
+    assert all("sweep-l1: 3 reg values" in alt and "sweep-l2: 3 reg values" in alt for alt in pictures)
+    assert "The same images were held out." in page.words
+    assert "One value of reg is not as strong in l1 and l2" in page.words
 
 
 def test_what_cannot_be_reported_is_one_line(run, tmp_path):

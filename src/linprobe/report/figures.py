@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from linprobe.data.base import ImageSet
 from linprobe.errors import LinprobeError
@@ -15,7 +16,7 @@ from linprobe.explain.confusion import confusion_picture
 from linprobe.explain.contributions import contributions_picture
 from linprobe.explain.curves import AXES, QUANTITIES, LearningCurves, curves_picture, learning_curves
 from linprobe.explain.landscape import Walk, landscape_picture, slice_around, walk
-from linprobe.explain.path import RegPath, path_picture, path_templates_picture
+from linprobe.explain.path import PATH_QUANTITIES, RegPath, path_picture, path_templates_picture
 from linprobe.explain.picture import Picture
 from linprobe.explain.planes import planes_picture, slice_picture
 from linprobe.explain.reliability import reliability, reliability_picture
@@ -92,6 +93,9 @@ def sections_of(record: Record) -> list[Section]:
 def compared_sections(records: Sequence[Record]) -> list[Section]:
     """The pictures of several runs beside each other."""
     found = []
+    sweeps = [record for record in records if record.swept]
+    if sweeps:
+        found.append(Section("path", "The paths over reg", [_compared_paths(sweeps)]))
     curves = dict(_compared_curves(records))
     if curves:
         alike = len({record.objective_key for record in records}) == 1
@@ -109,6 +113,25 @@ def compared_sections(records: Sequence[Record]) -> list[Section]:
             missing.append(f"No templates of {record.name}: {error}")
     found.append(Section("templates", "What they look for: a template per class", figures, missing))
     return found
+
+
+def _compared_paths(sweeps: Sequence[Record]) -> Figure:
+    paths = {record.name: _path_of(record) for record in sweeps}
+    chosen = {record.name: float(record.metrics["reg"]) for record in sweeps}
+    caption = "Each colour is a sweep; the dotted lines are the values that each has chosen."
+    penalties = {str(record.metrics["penalty"]) for record in sweeps}
+    if len(penalties) > 1:
+        caption += (
+            f" One value of reg is not as strong in {_listed(sorted(penalties))}: compare how high the curves rise, "
+            "not where."
+        )
+    if len({record.held_out_key for record in sweeps}) > 1:
+        caption += " They held out other images: the dashed curves are not measured on the same ones."
+    return _path_figure(paths, chosen, caption)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _section(key: str, title: str, draw: Callable[[Record], Drawn], record: Record) -> Section | None:
@@ -157,16 +180,13 @@ def shared_bound(record: Record, records: Sequence[Record]) -> tuple[float | Non
 def _path(record: Record) -> Drawn:
     if not record.swept:
         return
-    grid = record.metrics["grid"]
-    columns = [
-        np.array([np.nan if row.get(name) is None else row[name] for row in grid], dtype=np.float64)
-        for name in ("reg", "train_accuracy", "validation_accuracy", "norm", "zeros")
-    ]
-    chosen = float(record.metrics["reg"])
-    yield Figure(
-        [path_picture(RegPath(*columns), chosen)],
+    path, chosen = _path_of(record), float(record.metrics["reg"])
+    yield _path_figure(
+        {"": path},
+        {"": chosen},
         "A small reg lets the weights grow until they fit the training images; a large one holds them near 0. "
-        "The dotted line is the value that did best on the images held out.",
+        "The dotted line is the value that did best on the images held out. The relative gap is what is at most left "
+        "to gain by other weights, as the certificate of each value proves.",
     )
     if record.weights is not None and _has_templates(record):
         regs = [float(reg) for reg in record.weights["regs"]]
@@ -175,6 +195,37 @@ def _path(record: Record) -> Drawn:
             "The same classes along the path, each column on its own scale: an L2 penalty blurs the templates as reg "
             "grows, an L1 penalty carves them down to few pixels.",
         )
+
+
+def _path_of(record: Record) -> RegPath:
+    """What the grid of a sweep gave, in ascending order of reg."""
+    grid = sorted(record.metrics["grid"], key=lambda row: float(row["reg"]))
+
+    def column(values: Iterable[float | None]) -> npt.NDArray[np.float64]:
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+    regs, trained, held_out, norm, zeros = (
+        column(row.get(name) for row in grid)
+        for name in ("reg", "train_accuracy", "validation_accuracy", "norm", "zeros")
+    )
+    proved = [[known["relative_gap"] for known in row.get("certificates") or () if known] for row in grid]
+    return RegPath(regs, trained, held_out, norm, zeros, column(max(gaps, default=None) for gaps in proved))
+
+
+def _path_figure(paths: dict[str, RegPath], chosen: dict[str, float], caption: str) -> Figure:
+    known = [
+        quantity
+        for quantity in PATH_QUANTITIES
+        if any(np.isfinite(_values(path, quantity)).any() for path in paths.values())
+    ]
+    return Figure([path_picture(paths, chosen, [quantity]) for quantity in known], caption)
+
+
+def _values(path: RegPath, quantity: str) -> npt.NDArray[np.float64]:
+    if quantity == "accuracy":
+        return np.stack([path.train_accuracy, path.validation_accuracy])
+    values: npt.NDArray[np.float64] | None = getattr(path, quantity)
+    return np.array([np.nan]) if values is None else values
 
 
 def _has_templates(record: Record) -> bool:

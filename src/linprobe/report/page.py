@@ -15,7 +15,8 @@ from linprobe.challenges.wilson import wilson_interval
 from linprobe.errors import OutputError, ParameterError
 from linprobe.explain.picture import Picture
 from linprobe.files import write_whole
-from linprobe.report.command import command_of
+from linprobe.report.command import ONLY_SGD, command_of, grid_text
+from linprobe.report.comparing import comparable, duels
 from linprobe.report.figures import compared_sections, sections_of, shared_bound
 from linprobe.report.record import Record, read_record
 from linprobe.report.words import certificate_sentence, share, trained_sentence
@@ -116,7 +117,8 @@ def _page_of_several(records: Sequence[Record]) -> str:
         certificates=certificates,
         differing=_differing(records),
         rows=_compared(records),
-        same_data=len({(record.settings.get("fingerprint"), record.metrics["n_test"]) for record in records}) == 1,
+        comparable=comparable(records),
+        duels=duels(records),
         sections=compared_sections(records),
         runs=[_reproduction(record) for record in records],
         missing=[(record.name, text) for record in records for text in record.missing],
@@ -134,6 +136,7 @@ def _rendered(template: str, **values: Any) -> str:
     )
     numbers = iter(range(1, 10_000))
     environment.filters["share"] = share
+    environment.filters["points"] = lambda value: f"{100.0 * value:+.1f}"
     environment.filters["svg"] = lambda picture: Markup(_inline(picture, next(numbers)))
     environment.filters["data_uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}"
     environment.filters["inches"] = lambda picture: f"{picture.figure.get_size_inches()[0]:.2f}"
@@ -268,15 +271,27 @@ def _reproduction(record: Record) -> dict[str, Any]:
 
 
 def _options(record: Record) -> list[tuple[str, str]]:
-    """Every setting of the run, defaults included."""
+    """Every setting that decides what the run gives, defaults included."""
     left_out = ("run_version", "linprobe_version", "python_version", "numpy_version", "kind", "fingerprint", "format")
     flat: dict[str, Any] = {**record.model.parameters(), **record.settings}
     for name in ("n_threads", "random_state", "validation_fraction", *left_out):
         flat.pop(name, None)
     for name in ("classifier", "feature_options"):
         flat |= flat.pop(name, None) or {}
-    if record.swept:  # the members', not the one of the model
-        flat.pop("reg", None)
+    if record.swept:
+        flat.pop("reg", None)  # the members', not the one of the model
+        flat["regs"] = grid_text([float(reg) for reg in flat["regs"]])
+    without_use = {
+        "delta": "hinge" not in str(record.metrics["loss"]),
+        "beta": record.metrics["penalty"] != "elastic-net",
+        "reg": record.metrics["penalty"] == "none",
+        "validation": bool(record.settings.get("folds")),
+        "folds": not record.settings.get("folds"),
+        **dict.fromkeys(ONLY_SGD, flat.get("optimizer") != "sgd"),
+        **dict.fromkeys(("max_iter", "tol"), flat.get("optimizer") == "sgd"),
+    }
+    for name in [name for name, useless in without_use.items() if useless]:
+        flat.pop(name, None)
     return [(name, _text(value)) for name, value in sorted(flat.items())]
 
 
@@ -295,7 +310,8 @@ def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
 def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:
     """The figures of each run, row by row; the best is marked."""
     rows: list[dict[str, Any]] = []
-    for part in ("test", "validation", "train"):
+    measured = {"test": _alike(records, "test_key"), "validation": _alike(records, "held_out_key"), "train": False}
+    for part, alike in measured.items():
         found = [next((a for a in record.accuracies() if a.part == part), None) for record in records]
         if any(found):
             values = [None if a is None else a.value for a in found]
@@ -303,22 +319,31 @@ def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:
                 f"{share(a.interval[0])} to {share(a.interval[1])}" if a is not None and a.interval else ""
                 for a in found
             ]
-            texts = [share(value) for value in values]
-            rows.append({"name": f"{part} accuracy", "texts": texts, "notes": notes, "best": _best(values, max)})
-    same = len({record.objective_key for record in records}) == 1
+            best = _best(values, max) if alike else []
+            rows.append(
+                {"name": f"{part} accuracy", "texts": [share(value) for value in values], "notes": notes, "best": best}
+            )
     numbers: list[tuple[str, list[float | None], bool]] = [
-        ("objective", [record.metrics["objective"] for record in records], same),
-        ("mean loss on test images", [record.metrics.get("test_loss") for record in records], False),
-        ("seconds of optimisation", [record.metrics.get("seconds") for record in records], True),
+        ("objective", [record.metrics["objective"] for record in records], _alike(records, "objective_key")),
+        (
+            "mean loss on test images",
+            [record.metrics.get("test_loss") for record in records],
+            measured["test"] and _alike(records, "loss_key"),
+        ),
+        ("seconds of optimisation", [record.metrics.get("seconds") for record in records], False),
         ("passes over the images", [record.metrics.get("passes") for record in records], False),
     ]
-    for name, found_numbers, comparable in numbers:
+    for name, found_numbers, alike in numbers:
         if any(value is not None for value in found_numbers):
-            best = _best(found_numbers, min) if comparable else []
+            best = _best(found_numbers, min) if alike else []
             rows.append({"name": name, "texts": [_number(value, 5) for value in found_numbers], "best": best})
     rows.append({"name": "training images", "texts": [f"{r.metrics['n_train']:,}" for r in records], "best": []})
     rows.append({"name": "status", "texts": [str(r.metrics["status"]) for r in records], "best": []})
     return rows
+
+
+def _alike(records: Sequence[Record], key: str) -> bool:
+    return len({getattr(record, key) for record in records}) == 1
 
 
 def _best(values: Sequence[float | None], choose: Any) -> list[int]:

@@ -79,6 +79,16 @@ class Tested:
         """(n, K) softmax of the scores."""
         return SoftmaxCrossEntropy().probabilities(self.scores)
 
+    @property
+    def whole(self) -> bool:
+        """Whether all test images are looked at one by one."""
+        return len(self.y) == self.n_all
+
+    def hits(self) -> npt.NDArray[np.bool_]:
+        """(n,) whether each image is given its class."""
+        found: npt.NDArray[np.bool_] = self.scores.argmax(axis=1) == self.y
+        return found
+
     def pictures(self, positions: npt.NDArray[np.int64]) -> Pixels:
         """Pictures (m, height, width, channels) at some positions; the images are pictures."""
         assert isinstance(self.images, ImageSet)
@@ -122,6 +132,7 @@ class Record:
         model: the classifier.
         tested: None where the source cannot be read.
         challenges: None where there are none.
+        test_drawn: whether the test images were drawn from the source's, with the seed; None where it is not known.
         sample: training images for the loss landscape, as the model reads them; None where they cannot be read.
         missing: what is not there, and why, in sentences.
     """
@@ -135,6 +146,7 @@ class Record:
     model: LinearModel
     tested: Tested | None = None
     challenges: Challenges | None = None
+    test_drawn: bool | None = None
     sample: LabelledSet | None = None
     missing: list[str] = field(default_factory=list)
 
@@ -151,20 +163,48 @@ class Record:
         return certificate["lower_bound"] if certificate is not None and known else None
 
     @property
+    def test_key(self) -> tuple[object, ...]:
+        """What two runs have in common that were tested on the same images."""
+        drawn = self.settings.get("seed") if self.test_drawn in (True, None) else "the source's"
+        return self._data_key, self.metrics["n_test"], drawn
+
+    @property
+    def held_out_key(self) -> tuple[object, ...]:
+        """What two runs have in common that held out the same images, in the same parts."""
+        settings = self.settings
+        how = ("folds", settings["folds"]) if settings.get("folds") else ("share", settings.get("validation"))
+        return self.test_key, how, settings.get("seed"), self.metrics.get("n_validation")
+
+    @property
+    def loss_key(self) -> tuple[object, ...]:
+        """What two runs have in common that have the same loss."""
+        return tuple(self.objective_parts[name] for name in ("loss", "delta"))
+
+    @property
+    def objective_parts(self) -> dict[str, object]:
+        """All that decides the function that is minimised, by names for readers."""
+        settings, metrics = self.model.parameters(), self.metrics
+        has = {"delta": "hinge" in str(metrics["loss"]), "beta": metrics["penalty"] == "elastic-net"}
+        # the seed draws what is held out, if anything is, and what the features draw
+        drawn = self.test_key, self.held_out_key if metrics.get("n_validation") and not self.swept else None
+        features = metrics.get("features", "pixels")
+        return {
+            **{name: str(settings[name]) for name in ("loss", "penalty", "class_weight", "preprocess")},
+            **{name: settings[name] if used else None for name, used in has.items()},
+            "reg": None if metrics["penalty"] == "none" else metrics["reg"],
+            "features": (features, str(self.settings.get("feature_options")), features != "pixels" and drawn),
+            "image size": str(self.settings.get("image_size")),
+            "training images": (self._data_key, drawn, metrics["n_train"]),
+        }
+
+    @property
     def objective_key(self) -> tuple[object, ...]:
         """What two runs have in common that minimise the same function."""
-        ours = ("loss", "penalty", "reg", "beta", "delta", "class_weight", "preprocess")
-        settings = self.model.parameters()
-        return (
-            self.settings.get("fingerprint"),
-            *(str(settings[name]) for name in ours),
-            self.metrics.get("features"),
-            str(self.settings.get("feature_options")),
-            str(self.settings.get("image_size")),
-            self.settings.get("seed"),
-            self.metrics["n_train"],
-            self.metrics["n_features"],
-        )
+        return tuple(self.objective_parts.values())
+
+    @property
+    def _data_key(self) -> tuple[object, ...]:
+        return self.settings.get("fingerprint"), self.settings.get("on_bad_image", "fail")
 
     def accuracies(self) -> list[Accuracy]:
         """Training, validation and test, those that are there."""
@@ -301,6 +341,7 @@ def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
             f"No pictures of images, and no figures by class: {settings['source']} has changed since this run."
         )
         return
+    record.test_drawn = dataset.test is None
     share = 0.0 if settings.get("folds") else float(settings.get("validation", 0.0))
     seed = int(settings.get("seed", 0))
     split = train_validation_test(dataset, share, seed)
