@@ -43,7 +43,7 @@ def test_the_page_has_every_part_and_stands_in_the_run_folder(page, run):
     assert page.sections() == [*SECTIONS, "reproduce"]
     assert (run / "report.html").stat().st_size < 1_000_000
     pictures = [a for tag, a in page.elements if tag == "svg"]
-    assert len(pictures) == 17  # 6 curves, 2 templates, 1 plane, 2 of errors, 2 of an image, 1 of trust, 3 cuts
+    assert len(pictures) == 18  # 6 curves, 2 templates, 1 plane, 2 of errors, 3 of images, 1 of trust, 3 cuts
     assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in pictures)
 
 
@@ -145,6 +145,7 @@ def test_vectors_have_no_pictures_of_images(tmp_path, closed):
 def test_points_in_the_plane_have_their_regions(tmp_path, closed):
     page = report(train(TrainSettings("planar:shell", {"penalty": "none"}), out=tmp_path / "run").path, closed)
     assert "the regions of the classes" in page.words
+    assert "For comparison, the regions of the 5 nearest training points" in page.words
     assert "Without a penalty there is no bound" in page.words
 
 
@@ -251,6 +252,17 @@ def test_what_cannot_be_reported_is_one_line(run, tmp_path):
     (tmp_path / "copy" / "metrics.json").write_text("{}")
     with pytest.raises(RunError, match=r"metrics\.json: it has no loss, penalty"):
         write_report([tmp_path / "copy"])
+    metrics = json.loads((run / "metrics.json").read_text())
+    for change, wanted in (
+        ({"objective": "low"}, "objective is 'low', which no run writes"),
+        ({"test_accuracy": []}, r"test_accuracy is \[\]"),
+        ({"certificate": {}}, "certificate is {}; expected numbers for objective"),
+        ({"kind": "sweep", "grid": [{}]}, "a row of grid is {}; expected numbers for reg"),
+        ({"kind": "sweep", "grid": []}, "grid is empty"),
+    ):
+        (tmp_path / "copy" / "metrics.json").write_text(json.dumps({**metrics, **change}))
+        with pytest.raises(RunError, match=rf"metrics\.json: {wanted}"):
+            write_report([tmp_path / "copy"])
     (tmp_path / "copy" / "metrics.json").unlink()
     with pytest.raises(RunError, match="is not finished; finish it with `linprobe train --resume"):
         write_report([tmp_path / "copy"])

@@ -287,6 +287,7 @@ def _picture(
         axes.set_xlim(low[0], high[0])
         axes.set_ylim(low[1], high[1])
         if max(high[0] - low[0], high[1] - low[1]) < LONGEST * min(high[0] - low[0], high[1] - low[1]):
+            axes.set_anchor("NW")
             axes.set_aspect("equal")  # so that normals stand at right angles
         draw(axes, points)
         picked = _evenly(len(X), MOST_POINTS)

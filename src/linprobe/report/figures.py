@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import ImageSet
 from linprobe.errors import LinprobeError
 from linprobe.explain.algebra import algebra_picture
@@ -16,16 +18,19 @@ from linprobe.explain.confusion import confusion_picture
 from linprobe.explain.contributions import contributions_picture
 from linprobe.explain.curves import AXES, QUANTITIES, LearningCurves, curves_picture, learning_curves
 from linprobe.explain.landscape import Walk, landscape_picture, slice_around, walk
+from linprobe.explain.neighbors import neighbors_picture
 from linprobe.explain.path import PATH_QUANTITIES, RegPath, path_picture, path_templates_picture
 from linprobe.explain.picture import Picture
-from linprobe.explain.planes import planes_picture, slice_picture
+from linprobe.explain.planes import planes_picture, regions_picture, slice_picture
 from linprobe.explain.reliability import reliability, reliability_picture
 from linprobe.explain.templates import of_pixels, templates_picture
 from linprobe.optimizers.base import Optimizer
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.sgd import SGD
-from linprobe.report.record import Record, Tested, evenly
+from linprobe.report.record import Record, Tested, evenly, rows_of
+from linprobe.report.words import share
+from linprobe.runs.evaluation import labels_by_name
 
 __all__ = ["Figure", "Section", "compared_sections", "sections_of", "shared_bound"]
 
@@ -37,6 +42,9 @@ GD_STEPS, SGD_EPOCHS, EXACT_STEPS = 30, 12, 40
 
 POINTS = 2000
 """Test images, at most, among which those for the plane are chosen."""
+
+K_NEAREST, NEIGHBORED, AMONG = 5, 5, 5000
+"""Neighbours that are shown, or vote; test images that are shown with theirs; training images among which they are."""
 
 CUT = 25
 """Points along a side of the landscape."""
@@ -262,6 +270,16 @@ def _geometry(record: Record) -> Drawn:
             [planes_picture(model, tested.vectors(rows), names)],
             "The test points, the regions of the classes, and the line on which each score is 0 with its normal.",
         )
+        if record.train is not None:
+            voting = _Voting(NeighborModel(min(K_NEAREST, record.train.n_images)).fit_sets(record.train))
+            points, k = tested.vectors(rows), voting.model.k
+            right = float(np.mean(voting.predict(points) == names))
+            yield Figure(
+                [regions_picture(voting, points, names)],
+                f"For comparison, the regions of the {k} nearest training points, which vote: "
+                f"{share(right)} of the test points are given their class, by the linear classifier "
+                f"{share(tested.performance.accuracy)}. Its borders bend as the points do.",
+            )
     elif model.weights_.shape[1] > 2 and len(np.unique(names)) > 1:
         pixels = model.features_ is None and isinstance(tested.images, ImageSet)
         yield Figure(
@@ -311,6 +329,45 @@ def _one_image(record: Record) -> Drawn:
             [contributions_picture(model, picture, said, label)],
             f"Why it said {names[said]} and not {names[label]}: what each pixel adds to the two scores.",
         )
+
+    if isinstance(record.train, ImageSet):
+        yield _neighbors(record, record.train, tested)
+
+
+def _neighbors(record: Record, train: ImageSet, tested: Tested) -> Figure:
+    """A few test images, evenly taken, and the nearest of some training images."""
+    among = train.subset(evenly(train.n_images, AMONG))
+    search = NeighborModel(min(K_NEAREST, among.n_images)).fit_sets(among)
+    chosen = ((np.arange(NEIGHBORED) + 0.5) * len(tested.y) / NEIGHBORED).astype(np.int64)
+    chosen = np.unique(chosen)
+    images = tested.pictures(chosen)
+    _, near = search.nearest(images.reshape(len(images), -1))
+    names = record.model.class_names_
+    found = labels_by_name(among, names)[near]
+    alike = int((found == tested.y[chosen][:, None]).sum())
+    some = f" (of {among.n_images:,} of them)" if among.n_images < train.n_images else ""
+    return Figure(
+        [neighbors_picture(images, tested.y[chosen], among.images[rows_of(among)[near]], found, names)],
+        f"For comparison, what a classifier by nearest neighbours looks at: test images, and the training images{some} "
+        f"whose pixels differ least. {alike} of {found.size} have the class of the image: near in pixels is often "
+        "alike in ground and light, not in kind.",
+    )
+
+
+@dataclass(frozen=True)
+class _Voting:
+    """Nearest neighbours as `regions_picture` asks them."""
+
+    model: NeighborModel
+
+    @property
+    def classes_(self) -> npt.NDArray[Any]:
+        return self.model.classes_
+
+    def predict(self, points: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        k = self.model.k
+        labels: npt.NDArray[Any] = self.classes_[self.model.labels_by_k(points, [k])[k]]
+        return labels
 
 
 def _named(tested: Tested, row: int) -> str:

@@ -19,7 +19,7 @@ from linprobe.report.command import ONLY_SGD, command_of, grid_text
 from linprobe.report.comparing import comparable, duels
 from linprobe.report.figures import compared_sections, sections_of, shared_bound
 from linprobe.report.record import Record, read_record
-from linprobe.report.words import certificate_sentence, share, trained_sentence
+from linprobe.report.words import bounded, certificate_sentence, share, trained_sentence
 
 __all__ = ["REPORT", "write_report"]
 
@@ -89,6 +89,7 @@ def _page_of_one(record: Record) -> str:
         metrics=metrics,
         sentence=trained_sentence(settings, metrics, _source_name(settings)),
         certificate=certificate_sentence(metrics),
+        proved=bounded(metrics),
         warned=metrics["status"] in WARNED,
         accuracies=record.accuracies(),
         facts=_facts(record),
@@ -210,10 +211,13 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     )
     if metrics.get("feature_seconds"):
         facts.append(("features", f"{metrics['feature_seconds']:.1f} s"))
-    facts += [(name.replace("_", " "), str(text)) for name, text in (metrics.get("chosen") or {}).items()]
+    chosen = metrics.get("chosen") or {}
+    facts += [(f"{name.replace('_', ' ')}, chosen by itself", str(text)) for name, text in chosen.items()]
     if metrics.get("skipped_images"):
         facts.append(("pictures left out", f"{metrics['skipped_images']} that could not be read"))
-    facts.append(("how it ended", metrics.get("status_text") or metrics["status"]))
+    ended = str(metrics.get("status_text") or metrics["status"])
+    tol = record.model.parameters()["tol"]
+    facts.append(("how it ended", f"{ended}, {tol:g}" if ended.endswith("at most tol") else ended))
     return facts
 
 

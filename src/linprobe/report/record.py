@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from linprobe.runs.features import kept_features, map_images
 from linprobe.runs.folder import RunFolder
 from linprobe.shapes import Floats, Labels, Pixels
 
-__all__ = ["Accuracy", "Challenges", "Record", "Tested", "evenly", "read_record"]
+__all__ = ["Accuracy", "Challenges", "Record", "Tested", "evenly", "read_record", "rows_of"]
 
 SCORES = 2**23
 """Scores of test images, at most, that are looked at one by one: 64 MB."""
@@ -32,8 +33,22 @@ SCORES = 2**23
 SHEET_BYTES = 2_000_000
 """Size, at most, of a sheet of challenged pictures that is put into the page."""
 
-LANDSCAPE_ROWS, LANDSCAPE_SCORES = 400, 40_000
+LANDSCAPE_ROWS, LANDSCAPE_SCORES = 256, 25_600
 """Training images, and scores of them, at most, of which the loss landscape is drawn; at least a hundred images."""
+
+
+METRICS: Mapping[str, Any] = {
+    **dict.fromkeys(("loss", "penalty", "status"), str),
+    "objective": Real | None,
+    **dict.fromkeys(("reg", "n_train", "n_test", "n_classes", "n_features", "seconds", "passes"), Real),
+}
+"""What every report needs of metrics.json."""
+
+MAYBE = tuple(f"{part}_{figure}" for part in ("train", "validation", "test") for figure in ("accuracy", "loss"))
+"""Numbers of metrics.json that may be missing, or null."""
+
+PROOF = ("objective", "lower_bound", "relative_gap", "gradient_norm")
+"""Numbers of a certificate."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +107,11 @@ class Tested:
     def pictures(self, positions: npt.NDArray[np.int64]) -> Pixels:
         """Pictures (m, height, width, channels) at some positions; the images are pictures."""
         assert isinstance(self.images, ImageSet)
-        return self.images.images[_rows(self.images)[positions]]
+        return self.images.images[rows_of(self.images)[positions]]
 
     def vectors(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Rows (m, D) that the model reads at some positions."""
-        picked: npt.NDArray[Any] = self.seen.X[_rows(self.seen)[positions]]
+        picked: npt.NDArray[Any] = self.seen.X[rows_of(self.seen)[positions]]
         return picked
 
 
@@ -133,6 +148,7 @@ class Record:
         tested: None where the source cannot be read.
         challenges: None where there are none.
         test_drawn: whether the test images were drawn from the source's, with the seed; None where it is not known.
+        train: the training images as the source has them; None where they cannot be read.
         sample: training images for the loss landscape, as the model reads them; None where they cannot be read.
         missing: what is not there, and why, in sentences.
     """
@@ -147,6 +163,7 @@ class Record:
     tested: Tested | None = None
     challenges: Challenges | None = None
     test_drawn: bool | None = None
+    train: LabelledSet | None = None
     sample: LabelledSet | None = None
     missing: list[str] = field(default_factory=list)
 
@@ -260,26 +277,38 @@ def read_record(path: Path, *, cache: bool = True, n_threads: int | None = None)
     try:
         _read_images(record, cache, n_threads)
     except (LinprobeError, OSError, TypeError, ValueError) as error:  # settings of another hand, too
-        record.tested = record.sample = None
+        record.tested = record.train = record.sample = None
         record.missing.append(f"No pictures of images, and no figures by class: the source cannot be read ({error})")
     return record
 
 
 def _check(record: Record) -> None:
-    """Raise RunError where settings or metrics lack what every report needs."""
-    needed = {
-        "settings.json": (record.settings, ("source", "classifier")),
-        "metrics.json": (
-            record.metrics,
-            ("loss", "penalty", "reg", "objective", "n_train", "n_test", "n_classes", "n_features", "status"),
-        ),
+    """Raise RunError where settings or metrics lack what every report needs, or hold something else there."""
+    settings, metrics = record.settings, record.metrics
+    wanted: dict[str, Any] = {
+        "settings.json": (settings, {"source": str, "classifier": dict}),
+        "metrics.json": (metrics, {**METRICS, "grid": list} if record.swept else METRICS),
     }
-    for name, (values, keys) in needed.items():
-        lacking = [key for key in keys if key not in values]
+    for name, (values, kinds) in wanted.items():
+        lacking = [key for key in kinds if key not in values]
         if lacking:
             raise RunError(f"{record.path / name}: it has no {', '.join(lacking)}; a report needs them: train again.")
-    if not isinstance(record.settings["classifier"], dict):
-        raise RunError(f"{record.path / 'settings.json'}: classifier is no JSON object; train again.")
+        odd = [key for key, kind in kinds.items() if not isinstance(values[key], kind)]
+        odd += [key for key in MAYBE if name == "metrics.json" and not isinstance(values.get(key, 0.0), Real | None)]
+        if odd:
+            raise RunError(f"{record.path / name}: {odd[0]} is {values[odd[0]]!r}, which no run writes; train again.")
+    rows: list[tuple[str, Any, tuple[str, ...]]] = [("certificate", metrics.get("certificate"), PROOF)]
+    rows += [("a row of grid", row, ("reg",)) for row in (metrics["grid"] if record.swept else ())]
+    for name, row, numbers in rows:
+        if row is None and name == "certificate":
+            continue
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), Real) for key in numbers):
+            raise RunError(
+                f"{record.path / 'metrics.json'}: {name} is {row!r}; expected numbers for {', '.join(numbers)}: "
+                "train again."
+            )
+    if record.swept and not metrics["grid"]:
+        raise RunError(f"{record.path / 'metrics.json'}: grid is empty; sweep again.")
 
 
 def _read_trace(record: Record, run: RunFolder) -> None:
@@ -358,9 +387,9 @@ def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
     looked_at = evenly(n_all, n)
     test, seen_test = split.test.subset(looked_at), seen.test.subset(looked_at)
     model.n_threads = n_threads
-    scores = np.concatenate([model.scores(seen_test.X[rows]) for rows in _blocks(_rows(seen_test))])
+    scores = np.concatenate([model.scores(seen_test.X[rows]) for rows in _blocks(rows_of(seen_test))])
     record.tested = Tested(performance, test, seen_test, labels_by_name(test, model.class_names_), scores, n_all)
-    record.sample = _sample(seen.train)
+    record.train, record.sample = split.train, _sample(seen.train)
 
 
 def evenly(n: int, most: int) -> npt.NDArray[np.int64]:
@@ -390,7 +419,8 @@ def _sample(train: LabelledSet) -> LabelledSet:
     return train.subset(np.sort(random.choice(train.n_images, n, replace=False)))
 
 
-def _rows(images: LabelledSet) -> npt.NDArray[np.int64]:
+def rows_of(images: LabelledSet) -> npt.NDArray[np.int64]:
+    """(n,) where its images lie in the array that holds them."""
     return np.arange(images.n_images) if images.rows is None else images.rows
 
 
