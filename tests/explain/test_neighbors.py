@@ -15,7 +15,7 @@ NEAREST = np.stack([IMAGES[::-1], IMAGES, IMAGES], axis=1)
 def test_each_image_has_its_neighbours_beside_it_marked_by_their_class():
     labels = np.array([[1, 0, 0], [1, 1, 2]])
     picture = neighbors_picture(IMAGES, np.array([0, 1]), NEAREST, labels, ("a $x$", "b", "c"))
-    drawn = [axes.images[0].get_array() for axes in picture.figure.axes]
+    drawn = [image.get_array() for image in picture.figure.axes[0].images]
     assert len(drawn) == 8
     np.testing.assert_array_equal(drawn[0], IMAGES[0])
     np.testing.assert_array_equal(drawn[1], IMAGES[1])

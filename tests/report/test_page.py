@@ -132,6 +132,24 @@ def test_features_have_their_nearest_picture(source, closed):
     assert "--features color" in page.words
 
 
+@pytest.mark.parametrize("features", ["pixels", "color"])
+def test_a_run_that_has_just_ended_is_not_read_again(source, closed, tmp_path, monkeypatch, features):
+    settings = TrainSettings(str(source.path), {"tol": 1e-2}, features=features)
+    result = train(settings, out=tmp_path / "run", cache=False)
+    later = write_report([result.path], tmp_path / "later.html", cache=False).read_text()
+
+    def refuse(*_, **__):
+        raise AssertionError("read again")
+
+    for name in ("open_dataset", "map_images", "kept_features"):
+        monkeypatch.setattr(f"linprobe.report.record.{name}", refuse)
+    page = write_report([result.path], cache=False, material=result.material)
+    assert closed(page).sections() == [*SECTIONS, "reproduce"]
+    assert page.read_text() == later
+    with pytest.raises(ParameterError, match="material is given for several runs"):
+        write_report([result.path, tmp_path], material=result.material)
+
+
 def test_vectors_have_no_pictures_of_images(tmp_path, closed):
     random = np.random.default_rng(0)
     y = np.arange(80) % 4

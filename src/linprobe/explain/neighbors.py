@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from linprobe.errors import ParameterError, ShapeError
-from linprobe.explain.picture import MUTED, Picture, drawing, label_text, shown
+from linprobe.explain.picture import MUTED, Picture, canvas, drawing, label_text, shown
 from linprobe.shapes import Labels, Pixels
 
 __all__ = ["neighbors_picture"]
@@ -53,17 +53,16 @@ def neighbors_picture(
         figure.text(
             (CELL + AWAY) / width, 1.0 - 0.11 / height, "nearest training images", ha="left", va="center", fontsize=8.5
         )
+        axes = canvas(figure, width, height)
         for i in range(n):
             for j in range(k + 1):
                 left = j * CELL + AWAY * (j > 0)
                 bottom = height - 0.25 - (i + 1) * row + TEXT
-                axes = figure.add_axes(
-                    (left / width, bottom / height, 0.94 * CELL / width, 0.97 * CELL * tall / height),
-                    xticks=[],
-                    yticks=[],
+                axes.imshow(
+                    shown(images[i] if j == 0 else nearest[i, j - 1]),
+                    extent=(left, left + 0.94 * CELL, bottom, bottom + 0.94 * CELL * tall),
+                    aspect="auto",
                 )
-                axes.set_axis_off()
-                axes.imshow(shown(images[i] if j == 0 else nearest[i, j - 1]))
                 label = int(y[i] if j == 0 else nearest_y[i, j - 1])
                 same = label == int(y[i])
                 sign = "" if j == 0 else "✓ " if same else "✗ "

@@ -19,6 +19,7 @@ from linprobe.explain.picture import (
     INK,
     MUTED,
     Picture,
+    canvas,
     drawing,
     label_text,
     symmetric_limit,
@@ -244,19 +245,25 @@ def path_templates_picture(
     tall = min(max(found.shape[2] / found.shape[3], 0.4), 2.0)
     width, height = LABEL + CELL * len(columns) + 0.05, HEAD + CELL * tall * len(rows) + 0.05
     with drawing(width, height, arranged=False) as figure:
+        axes = canvas(figure, width, height)
         for j, i in enumerate(columns):
             limit = symmetric_limit(found[j], CLIPPED)
-            left = (LABEL + j * CELL) / width
+            left = LABEL + j * CELL
             is_best = best is not None and i == int(order[best])
             figure.text(
-                left + 0.47 * CELL / width, 1.0 - 0.5 * HEAD / height, f"{regs[i]:.2g}" + " (chosen)" * is_best,
+                (left + 0.47 * CELL) / width, 1.0 - 0.5 * HEAD / height, f"{regs[i]:.2g}" + " (chosen)" * is_best,
                 ha="center", va="center", fontsize=7.5 if is_best else 8.5,
             )  # fmt: skip
             for row, k in enumerate(rows):
-                bottom = 1.0 - (HEAD + (row + 1) * CELL * tall - 0.05) / height
-                axes = figure.add_axes((left, bottom, 0.94 * CELL / width, 0.94 * CELL * tall / height))
-                axes.set_axis_off()
-                axes.imshow(found[j, k], cmap=DIVERGING, vmin=-limit, vmax=limit)
+                bottom = height - (HEAD + (row + 1) * CELL * tall - 0.05)
+                axes.imshow(
+                    found[j, k],
+                    cmap=DIVERGING,
+                    vmin=-limit,
+                    vmax=limit,
+                    extent=(left, left + 0.94 * CELL, bottom, bottom + 0.94 * CELL * tall),
+                    aspect="auto",
+                )
         figure.text((LABEL - 0.08) / width, 1.0 - 0.5 * HEAD / height, "reg", ha="right", va="center", fontsize=8.5)
         for row, k in enumerate(rows):
             middle = 1.0 - (HEAD + (row + 0.5) * CELL * tall) / height

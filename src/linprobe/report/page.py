@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from linprobe.challenges.wilson import wilson_interval
@@ -20,6 +20,9 @@ from linprobe.report.comparing import comparable, duels
 from linprobe.report.figures import compared_sections, sections_of, shared_bound
 from linprobe.report.record import Record, read_record
 from linprobe.report.words import bounded, certificate_sentence, share, trained_sentence
+
+if TYPE_CHECKING:
+    from linprobe.runs.train import Material
 
 __all__ = ["REPORT", "write_report"]
 
@@ -36,7 +39,12 @@ WARNED = ("diverged", "stalled", "max_iter", "separable")
 
 
 def write_report(
-    runs: Sequence[str | Path], out: str | Path | None = None, *, cache: bool = True, n_threads: int | None = None
+    runs: Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    cache: bool = True,
+    n_threads: int | None = None,
+    material: Material | None = None,
 ) -> Path:
     """The path of the page that was written: of one run all there is to see, of several what sets them apart.
 
@@ -45,8 +53,9 @@ def write_report(
         out: the file; None for report.html in the folder of one run, or comparison.html where the command is run.
         cache: whether decoded pixels that are kept are used.
         n_threads: of reading and computing.
+        material: what a run that has just ended learnt from; the source of the one run is then not read again.
     Raises:
-        ParameterError: no run, or the same twice.
+        ParameterError: no run, the same twice, or material of several runs.
         RunError, ModelFileError: a run cannot be read; a source that is gone is no error, the page says so.
         OutputError: the page cannot be written.
     """
@@ -55,7 +64,9 @@ def write_report(
         raise ParameterError("no run is named; give at least one run folder.")
     if len({path.resolve() for path in paths}) < len(paths):
         raise ParameterError("a run is named twice; give different ones to compare.")
-    records = [read_record(path, cache=cache, n_threads=n_threads) for path in paths]
+    if material is not None and len(paths) > 1:
+        raise ParameterError("material is given for several runs; expected one run folder with it.")
+    records = [read_record(path, cache=cache, n_threads=n_threads, material=material) for path in paths]
     _tell_apart(records)
     if out is None:
         out = paths[0] / REPORT if len(paths) == 1 else Path("comparison.html")
@@ -300,7 +311,7 @@ def _options(record: Record) -> list[tuple[str, str]]:
 
 
 def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
-    """(setting, its value in each run) of those that are not the same in all."""
+    """(setting, its value in each run) of those that are not the same in all runs that have a use for them."""
     options = [dict(_options(record)) for record in records]
     for record, values in zip(records, options, strict=True):
         values["kind"] = "sweep" if record.swept else "train"
@@ -308,7 +319,8 @@ def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
         values["fingerprint of the data"] = str(record.settings.get("fingerprint"))[:12]
     names = sorted({name for values in options for name in values})
     table = [(name, [values.get(name, "–") for values in options]) for name in names]
-    return [(name, values) for name, values in table if len(set(values)) > 1]
+    without_use = {"–"} if len({values["kind"] for values in options}) == 1 else set()
+    return [(name, values) for name, values in table if len(set(values) - without_use) > 1]
 
 
 def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from linprobe.runs.evaluation import Performance, labels_by_name, measure
 from linprobe.runs.features import kept_features, map_images
 from linprobe.runs.folder import RunFolder
 from linprobe.shapes import Floats, Labels, Pixels
+
+if TYPE_CHECKING:
+    from linprobe.runs.train import Material
 
 __all__ = ["Accuracy", "Challenges", "Record", "Tested", "evenly", "read_record", "rows_of"]
 
@@ -244,13 +247,16 @@ class Record:
         return found
 
 
-def read_record(path: Path, *, cache: bool = True, n_threads: int | None = None) -> Record:
+def read_record(
+    path: Path, *, cache: bool = True, n_threads: int | None = None, material: Material | None = None
+) -> Record:
     """The finished run at `path`, and its model on the test images where the source is still there.
 
     Args:
         path: a run folder.
         cache: whether decoded pixels that are kept are used.
         n_threads: of reading and computing.
+        material: what the run learnt from, where it is still at hand.
     Raises:
         RunError: there is no run, it is not finished, or its files are damaged.
         ModelFileError: its model is damaged.
@@ -275,7 +281,7 @@ def read_record(path: Path, *, cache: bool = True, n_threads: int | None = None)
         except RunError as error:
             record.missing.append(f"No {what}: {error}")
     try:
-        _read_images(record, cache, n_threads)
+        _read_images(record, cache, n_threads, material)
     except (LinprobeError, OSError, TypeError, ValueError) as error:  # settings of another hand, too
         record.tested = record.train = record.sample = None
         record.missing.append(f"No pictures of images, and no figures by class: the source cannot be read ({error})")
@@ -353,8 +359,8 @@ def _severity(severity: int | None) -> str:
     return "all" if severity is None else f"severity {severity}"
 
 
-def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
-    """Read the source, and ask the model about its test images."""
+def _read_images(record: Record, cache: bool, n_threads: int | None, material: Material | None) -> None:
+    """Read the source, unless its material is at hand, and ask the model about its test images."""
     settings, model = record.settings, record.model
     size = settings.get("image_size")
     options = ReadOptions(
@@ -364,7 +370,7 @@ def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
         n_threads=n_threads,
         seed=int(settings.get("seed", 0)),
     )
-    dataset = open_dataset(str(settings["source"]), options)
+    dataset = open_dataset(str(settings["source"]), options) if material is None else material.as_read
     if dataset.fingerprint != settings.get("fingerprint"):
         record.missing.append(
             f"No pictures of images, and no figures by class: {settings['source']} has changed since this run."
@@ -376,7 +382,9 @@ def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
     split = train_validation_test(dataset, share, seed)
     seen = split
     if model.features_ is not None:
-        kept = kept_features(dataset, model.features_) if cache else None
+        kept = kept_features(dataset, model.features_) if cache and material is None else None
+        if material is not None:
+            kept = material.dataset
         if kept is not None:
             seen = train_validation_test(kept, share, seed)
         else:
