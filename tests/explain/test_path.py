@@ -47,6 +47,26 @@ def test_the_picture_marks_the_chosen_reg_and_says_what_it_shows(solved):
     assert ">0.01<" in picture.svg()
 
 
+def test_several_paths_share_their_panels(solved):
+    weights = [solution.W for solution in solved[2].solutions]
+    paths = {
+        "one": reg_path((1e-4, 1e-2, 10.0), weights, None, (0.7, 0.75, 0.2), (1e-3, 1e-5, 0.0)),
+        "two": reg_path((1e-3, 1e-1), weights[:2], (0.6, 0.5)),
+    }
+    picture = path_picture(paths, {"one": 1e-2})
+    accuracy, gap, norm, _ = picture.figure.axes
+    assert [text.get_text() for text in picture.figure.legends[0].get_texts()] == ["one", "two"]
+    assert [line.get_xdata()[0] for line in norm.lines[::2]] == pytest.approx([-4.0, -3.0])
+    assert accuracy.lines[0].get_color() != accuracy.lines[-1].get_color()
+    assert len(gap.lines) == 2  # only "one" has a gap, and its mark
+    assert np.isnan(gap.lines[0].get_ydata()[2])
+    assert "one: 3 reg values" in picture.alt
+    assert "The largest relative gap is 1.0e-03." in picture.alt
+    assert len(path_picture(paths, None, ["norm"]).figure.axes) == 1
+    with pytest.raises(ParameterError, match="loudness"):
+        path_picture(paths, None, ["loudness"])
+
+
 def test_a_grid_with_zero_has_it_at_the_left_end():
     weights = [np.ones((2, 3))] * 3
     axes = path_picture(reg_path((0.0, 0.1, 1.0), weights)).figure.axes[0]

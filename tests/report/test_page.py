@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from linprobe.challenges.wilson import wilson_interval
+from linprobe.challenges.wilson import Change, wilson_interval
 from linprobe.classifiers.model_file import read_model
 from linprobe.data.base import open_dataset
 from linprobe.data.splits import train_validation_test
@@ -43,7 +43,7 @@ def test_the_page_has_every_part_and_stands_in_the_run_folder(page, run):
     assert page.sections() == [*SECTIONS, "reproduce"]
     assert (run / "report.html").stat().st_size < 1_000_000
     pictures = [a for tag, a in page.elements if tag == "svg"]
-    assert len(pictures) == 17  # 6 curves, 2 templates, 1 plane, 2 of errors, 2 of an image, 1 of trust, 3 cuts
+    assert len(pictures) == 18  # 6 curves, 2 templates, 1 plane, 2 of errors, 3 of images, 1 of trust, 3 cuts
     assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in pictures)
 
 
@@ -132,6 +132,24 @@ def test_features_have_their_nearest_picture(source, closed):
     assert "--features color" in page.words
 
 
+@pytest.mark.parametrize("features", ["pixels", "color"])
+def test_a_run_that_has_just_ended_is_not_read_again(source, closed, tmp_path, monkeypatch, features):
+    settings = TrainSettings(str(source.path), {"tol": 1e-2}, features=features)
+    result = train(settings, out=tmp_path / "run", cache=False)
+    later = write_report([result.path], tmp_path / "later.html", cache=False).read_text()
+
+    def refuse(*_, **__):
+        raise AssertionError("read again")
+
+    for name in ("open_dataset", "map_images", "kept_features"):
+        monkeypatch.setattr(f"linprobe.report.record.{name}", refuse)
+    page = write_report([result.path], cache=False, material=result.material)
+    assert closed(page).sections() == [*SECTIONS, "reproduce"]
+    assert page.read_text() == later
+    with pytest.raises(ParameterError, match="material is given for several runs"):
+        write_report([result.path, tmp_path], material=result.material)
+
+
 def test_vectors_have_no_pictures_of_images(tmp_path, closed):
     random = np.random.default_rng(0)
     y = np.arange(80) % 4
@@ -145,6 +163,7 @@ def test_vectors_have_no_pictures_of_images(tmp_path, closed):
 def test_points_in_the_plane_have_their_regions(tmp_path, closed):
     page = report(train(TrainSettings("planar:shell", {"penalty": "none"}), out=tmp_path / "run").path, closed)
     assert "the regions of the classes" in page.words
+    assert "For comparison, the regions of the 5 nearest training points" in page.words
     assert "Without a penalty there is no bound" in page.words
 
 
@@ -176,11 +195,13 @@ def test_challenges_that_were_run_have_their_table_and_their_sheet(source, close
 def test_several_runs_are_set_beside_each_other(run, source, closed, tmp_path):
     other = source.train("sgd <b>", {"optimizer": "sgd", "epochs": 4}, validation=0.2)
     page = closed(write_report([run, other], tmp_path / "both.html", cache=False))
-    assert page.sections() == ["certificate", "numbers", "curves", "templates", "reproduce"]
+    assert page.sections() == ["certificate", "comparable", "numbers", "curves", "templates", "reproduce"]
     assert "optimizer exact sgd" in page.words
+    assert "All were tested on the same" in page.words
+    assert "All minimise the same function" in page.words
     assert "(first has proved the bound)" in page.words
     assert "sgd <b> : A linear classifier" in page.words
-    assert "cannot be compared" not in page.words
+    assert "not tested on the same" not in page.words
     for trained in (run, other):
         metrics = json.loads((trained / "metrics.json").read_text())
         assert f"{metrics['test_accuracy']:.1%}" in page.words
@@ -189,8 +210,51 @@ def test_several_runs_are_set_beside_each_other(run, source, closed, tmp_path):
 def test_runs_on_other_images_are_not_compared_by_accuracy(run, closed, tmp_path):
     other = train(TrainSettings("planar:shell", {"tol": 1e-2}), out=tmp_path / "first").path
     page = closed(write_report([run, other], tmp_path / "both.html", cache=False))
-    assert "were not tested on the same images" in page.words
+    assert "They were not tested on the same images: the data are not the same." in page.words
+    assert "On the same test images, one against one" not in page.words
     assert f"{tmp_path.name}/first" in page.words  # both folders are called first
+
+
+def test_a_seed_that_draws_other_test_images_is_told(run, source, closed, tmp_path):
+    other = source.train("reseeded", validation=0.2, seed=1)
+    page = closed(write_report([run, other], tmp_path / "both.html", cache=False))
+    assert "They were not tested on the same images: the seeds differ, and the seed draws them." in page.words
+    assert "They do not minimise the same function; they differ in training images." in page.words
+    assert "On the same test images, one against one" not in page.words
+
+
+def test_two_runs_are_set_against_each_other_image_by_image(run, source, closed, tmp_path):
+    other = source.train("strong", {"reg": 10.0}, validation=0.2)
+    test = train_validation_test(open_dataset(source.path, cache=False), 0.2).test
+    hits = [
+        read_model(folder / "model.safetensors").scores(test.X[test.rows]).argmax(axis=1) == test.y
+        for folder in (run, other)
+    ]
+    better, worse = sorted(hits, key=np.sum, reverse=True)
+    change = Change(int((worse & ~better).sum()), int((better & ~worse).sum()), len(test.y))
+    page = closed(write_report([run, other], tmp_path / "both.html", cache=False))
+    low, high = (100.0 * end for end in change.interval)
+    assert f"{100.0 * change.value:+.1f} {low:+.1f} to {high:+.1f} {change.gained} {change.lost} " in page.words
+    assert "they differ in reg. A lower objective says nothing." in page.words
+
+
+def test_sweeps_are_laid_over_each_other(source, closed, tmp_path):
+    regs = (1e-3, 1e-2, 1e-1)
+    folders = [
+        sweep(
+            SweepSettings(str(source.path), regs, {"tol": 1e-2, "penalty": penalty}, validation=0.2),
+            out=source.runs / f"sweep-{penalty}",
+            cache=False,
+        ).path
+        for penalty in ("l1", "l2")
+    ]
+    page = closed(write_report(folders, tmp_path / "both.html", cache=False))
+    assert page.sections() == ["certificate", "comparable", "numbers", "path", "templates", "reproduce"]
+    pictures = [a["aria-label"] for tag, a in page.elements if tag == "svg" and "reg values" in a["aria-label"]]
+    assert len(pictures) == 4  # accuracy, gap, norm, zeros
+    assert all("sweep-l1: 3 reg values" in alt and "sweep-l2: 3 reg values" in alt for alt in pictures)
+    assert "The same images were held out." in page.words
+    assert "One value of reg is not as strong in l1 and l2" in page.words
 
 
 def test_what_cannot_be_reported_is_one_line(run, tmp_path):
@@ -206,6 +270,17 @@ def test_what_cannot_be_reported_is_one_line(run, tmp_path):
     (tmp_path / "copy" / "metrics.json").write_text("{}")
     with pytest.raises(RunError, match=r"metrics\.json: it has no loss, penalty"):
         write_report([tmp_path / "copy"])
+    metrics = json.loads((run / "metrics.json").read_text())
+    for change, wanted in (
+        ({"objective": "low"}, "objective is 'low', which no run writes"),
+        ({"test_accuracy": []}, r"test_accuracy is \[\]"),
+        ({"certificate": {}}, "certificate is {}; expected numbers for objective"),
+        ({"kind": "sweep", "grid": [{}]}, "a row of grid is {}; expected numbers for reg"),
+        ({"kind": "sweep", "grid": []}, "grid is empty"),
+    ):
+        (tmp_path / "copy" / "metrics.json").write_text(json.dumps({**metrics, **change}))
+        with pytest.raises(RunError, match=rf"metrics\.json: {wanted}"):
+            write_report([tmp_path / "copy"])
     (tmp_path / "copy" / "metrics.json").unlink()
     with pytest.raises(RunError, match="is not finished; finish it with `linprobe train --resume"):
         write_report([tmp_path / "copy"])

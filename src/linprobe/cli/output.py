@@ -16,11 +16,10 @@ import click
 from linprobe.plain import plain
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.table import Table
 
     from linprobe.data.base import ProgressCallback
+    from linprobe.runs.train import RunResult
 
 __all__ = [
     "number",
@@ -127,13 +126,13 @@ def trained_on(metrics: dict[str, Any]) -> str:
     return f"{metrics['source']}: {metrics['n_train']} training images{of}, {metrics['n_classes']} classes"
 
 
-def write_page(run: Path, options: Mapping[str, Any]) -> None:
+def write_page(run: RunResult, options: Mapping[str, Any]) -> None:
     """Write the report of a finished run, and say where it is, unless the options say otherwise.
 
     Whatever goes wrong is a warning: the training is done, and its files are there.
 
     Args:
-        run: the run folder.
+        run: the result; what it learnt from is not read again.
         options: of the command: report, as_json, cache, threads.
     """
     if not options["report"]:
@@ -141,10 +140,10 @@ def write_page(run: Path, options: Mapping[str, Any]) -> None:
     try:
         from linprobe.report.page import write_report
 
-        path = write_report([run], cache=options["cache"], n_threads=options["threads"])
+        path = write_report([run.path], cache=options["cache"], n_threads=options["threads"], material=run.material)
     except (Exception, KeyboardInterrupt) as error:  # a bug in drawing, too, is no training that failed
         reason = " ".join(str(error).split()) or type(error).__name__
-        say(f"warning: no report was written ({reason}); the run is complete, try: linprobe report {run}")
+        say(f"warning: no report was written ({reason}); the run is complete, try: linprobe report {run.path}")
         return
     if not options["as_json"]:
         print_facts({"report": str(path)})

@@ -72,7 +72,7 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
         print_json(result.metrics)
     else:
         _show(result)
-    write_page(result.path, options)
+    write_page(result, options)
 
 
 def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:

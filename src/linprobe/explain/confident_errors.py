@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from linprobe.errors import ParameterError, ShapeError
-from linprobe.explain.picture import MUTED, Picture, drawing, label_text, shown
+from linprobe.explain.picture import MUTED, Picture, canvas, drawing, label_text, shown
 from linprobe.explain.seen import check_finite_numbers
 from linprobe.shapes import Floats, Labels, Pixels, check_labels
 
@@ -83,18 +83,17 @@ def confident_errors_picture(
     with drawing(width, height, arranged=False) as figure:
         if not found:
             figure.text(0.5, 0.5, "no image is classified wrongly", ha="center", va="center", color=MUTED)
+        axes = canvas(figure, width, height)
         for place, (row, true, predicted, margin) in enumerate(zip(*errors, strict=True)):
             down, across = divmod(place, columns)
-            bottom = height - (down + 1) * (height / rows) + 0.62 * text
-            axes = figure.add_axes(
-                ((across + 0.05) * cell / width, bottom / height, 0.9 * cell / width, 0.9 * cell * tall / height)
-            )
-            axes.set_axis_off()
-            axes.imshow(shown(images[row]))
-            axes.set_title(label_text(class_names[true], 13), loc="center", fontsize=7, pad=2, y=1.0, color=MUTED)
+            left, bottom = (across + 0.05) * cell, height - (down + 1) * (height / rows) + 0.62 * text
+            top, middle = bottom + 0.9 * cell * tall, left + 0.45 * cell
+            axes.imshow(shown(images[row]), extent=(left, left + 0.9 * cell, bottom, top), aspect="auto")
+            style: dict[str, Any] = {"ha": "center", "clip_on": False}
             axes.text(
-                0.5, -0.03, f"{label_text(class_names[predicted], 11)} +{margin:.1f}", transform=axes.transAxes,
-                ha="center", va="top", fontsize=6.5,
-            )  # fmt: skip
+                middle, top + 0.03, label_text(class_names[true], 13), va="bottom", fontsize=7, color=MUTED, **style
+            )
+            said = f"{label_text(class_names[predicted], 11)} +{margin:.1f}"
+            axes.text(middle, bottom - 0.025, said, va="top", fontsize=6.5, **style)
     alt = f"The {found} most confident errors: each image with its class above, and below what it was taken for."
     return Picture(figure, alt if found else "No image is classified wrongly.")

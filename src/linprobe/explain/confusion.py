@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -92,9 +92,14 @@ def confusion_picture(matrix: npt.NDArray[np.int64], class_names: Sequence[objec
     worst = most_confused(matrix)
     if K <= READABLE:
         side = 2.2 + 0.42 * K if K <= NUMBERED else 2.2 + 0.27 * K
-        with drawing(max(side, 4.2), max(side - 0.5, 3.2)) as figure:
-            axes = figure.subplots()
-            _draw_matrix(axes, matrix)
+        # measured room: to find it takes longer than to draw the numbers
+        name, bar = 0.12 + 0.075 * max(map(len, names)), 0.95
+        cells = max(side - 1.9, 2.0)
+        width, height = 0.3 + name + cells + bar, 0.08 + cells + 0.71 * name + 0.35
+        with drawing(width, height, arranged=False) as figure:
+            axes = figure.add_axes(((0.3 + name) / width, 1.0 - (0.08 + cells) / height, cells / width, cells / height))
+            bar_place = (0.3 + name + cells + 0.12) / width, 1.0 - (0.08 + 0.85 * cells) / height
+            _draw_matrix(axes, matrix, figure.add_axes((*bar_place, 0.1 / width, 0.7 * cells / height)))
             axes.set_xticks(range(K), names, rotation=45, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(K), names)
     else:
@@ -112,7 +117,8 @@ def confusion_picture(matrix: npt.NDArray[np.int64], class_names: Sequence[objec
     return Picture(figure, alt)
 
 
-def _draw_matrix(axes: Axes, matrix: npt.NDArray[np.int64]) -> None:
+def _draw_matrix(axes: Axes, matrix: npt.NDArray[np.int64], beside: Axes | None = None) -> None:
+    """The matrix, and its colours `beside` it, or where there is room."""
     from matplotlib.colors import PowerNorm
 
     K = len(matrix)
@@ -124,7 +130,8 @@ def _draw_matrix(axes: Axes, matrix: npt.NDArray[np.int64]) -> None:
     axes.tick_params(length=0)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.7, aspect=25, pad=0.02, ticks=[0.0, 0.1, 0.25, 0.5, 1.0])
+    room: dict[str, Any] = {"ax": axes, "shrink": 0.7, "aspect": 25, "pad": 0.02} if beside is None else {"cax": beside}
+    bar = axes.figure.colorbar(drawn, ticks=[0.0, 0.1, 0.25, 0.5, 1.0], **room)
     bar.set_ticklabels(["0", "10%", "25%", "50%", "100%"])
     bar.set_label("share of the true class", fontsize=8)
     bar.outline.set_visible(False)

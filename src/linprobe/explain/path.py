@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from linprobe.explain.picture import (
     INK,
     MUTED,
     Picture,
+    canvas,
     drawing,
     label_text,
     symmetric_limit,
@@ -30,7 +31,33 @@ from linprobe.shapes import Floats
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["RegPath", "path_picture", "path_templates", "path_templates_picture", "reg_path", "spread_over"]
+__all__ = [
+    "PATH_QUANTITIES",
+    "RegPath",
+    "path_picture",
+    "path_templates",
+    "path_templates_picture",
+    "reg_path",
+    "spread_over",
+]
+
+PathQuantity: TypeAlias = Literal["accuracy", "gap", "norm", "zeros"]
+
+PATH_QUANTITIES: tuple[PathQuantity, ...] = ("accuracy", "gap", "norm", "zeros")
+"""What a path is drawn of, in the order of the panels."""
+
+TITLES = {
+    "accuracy": "accuracy",
+    "gap": "relative gap, proved",
+    "norm": "size of the weights: norm of W",
+    "zeros": "weights that are 0",
+}
+
+PANEL = (3.5, 2.9)
+"""Width and height of a panel with its labels, in inches."""
+
+LONGEST = 40
+"""Letters of a name in the legend."""
 
 CLIPPED = 0.995
 """Share of the weights within the ends of the colours, as for single templates."""
@@ -48,6 +75,7 @@ class RegPath:
         train_accuracy, validation_accuracy: (L,) 0..1.
         norm: (L,) sqrt(sum W²), without the bias.
         zeros: (L,) share of the weights that are exactly 0, 0..1.
+        gap: (L,) relative gap that each member's certificate proves; None where none was asked for.
     """
 
     regs: npt.NDArray[np.float64]
@@ -55,6 +83,7 @@ class RegPath:
     validation_accuracy: npt.NDArray[np.float64]
     norm: npt.NDArray[np.float64]
     zeros: npt.NDArray[np.float64]
+    gap: npt.NDArray[np.float64] | None = None
 
 
 def reg_path(
@@ -62,6 +91,7 @@ def reg_path(
     weights: Sequence[Floats],
     train_accuracy: Sequence[float] | None = None,
     validation_accuracy: Sequence[float] | None = None,
+    gap: Sequence[float] | None = None,
 ) -> RegPath:
     """The path of the members of a grid, in ascending order of reg.
 
@@ -69,6 +99,7 @@ def reg_path(
         regs: L values >= 0.
         weights: W (K, D) of each.
         train_accuracy, validation_accuracy: of each, 0..1; None where they are not known.
+        gap: relative gap of each, as its certificate proves it; None where there is none.
     Raises:
         ParameterError: there are not as many of each as reg values, or there is none.
     """
@@ -77,6 +108,7 @@ def reg_path(
         "weights": weights,
         "train_accuracy": unknown if train_accuracy is None else train_accuracy,
         "validation_accuracy": unknown if validation_accuracy is None else validation_accuracy,
+        "gap": unknown if gap is None else gap,
     }
     for name, values in parts.items():
         if len(values) != len(regs) or not len(regs):
@@ -85,46 +117,80 @@ def reg_path(
     norm = np.array([np.sqrt(np.square(W, dtype=np.float64).sum()) for W in weights])
     zeros = np.array([np.mean(W == 0.0) for W in weights])
     trained, held_out = (np.array(parts[name], np.float64)[order] for name in ("train_accuracy", "validation_accuracy"))
-    return RegPath(np.array(regs, np.float64)[order], trained, held_out, norm[order], zeros[order])
+    proved = None if gap is None else np.array(gap, np.float64)[order]
+    return RegPath(np.array(regs, np.float64)[order], trained, held_out, norm[order], zeros[order], proved)
 
 
-def path_picture(path: RegPath, chosen: float | None = None) -> Picture:
-    """Accuracy, norm of W and share of zeros against reg, which grows to the right by equal factors.
+def path_picture(
+    path: RegPath | Mapping[str, RegPath],
+    chosen: float | Mapping[str, float] | None = None,
+    quantities: Sequence[PathQuantity] = PATH_QUANTITIES,
+) -> Picture:
+    """Accuracy, proved gap, norm of W and share of zeros against reg, which grows to the right by equal factors.
 
-    A grid that holds reg = 0 has it at the left end. A panel of what is not known is left out.
+    Several paths are laid over each other, a colour for each: solid is the accuracy on training images, dashed that
+    on held-out images. A grid that holds reg = 0 has it at the left end. A panel of what is not known is left out.
 
     Args:
-        path: as `reg_path` returns it.
-        chosen: the reg value to mark, or None.
+        path: as `reg_path` returns it; or several, by name.
+        chosen: the reg value to mark, or None; of several paths by their names.
+        quantities: of accuracy, gap, norm, zeros.
     Raises:
-        ParameterError: nothing of the path is known.
+        ParameterError: no path, a quantity that there is not, or none of the quantities is known.
     """
-    panels = {
-        "accuracy": np.isfinite([path.train_accuracy, path.validation_accuracy]).any(),
-        "size of the weights": np.isfinite(path.norm).any(),
-        "weights that are 0": np.isfinite(path.zeros).any(),
-    }
-    shown = [title for title, known in panels.items() if known]
+    paths = {"": path} if isinstance(path, RegPath) else dict(path)
+    marks = chosen if isinstance(chosen, Mapping) else {} if chosen is None else dict.fromkeys(paths, chosen)
+    unknown = [name for name in quantities if name not in PATH_QUANTITIES]
+    if unknown or not paths:
+        raise ParameterError(f"{unknown or 'no path'} is given; expected some of {', '.join(PATH_QUANTITIES)}.")
+    shown = [quantity for quantity in quantities if any(_known(drawn, quantity) for drawn in paths.values())]
     if not shown:
         raise ParameterError("the path holds neither accuracies nor weights; there is nothing to draw.")
-    x, ticks = _places(path.regs)
-    width, height = 3.5 * len(shown), 2.9
+    regs = np.unique(np.concatenate([drawn.regs for drawn in paths.values()]))
+    places, ticks = _places(regs)
+    width = PANEL[0] * len(shown)
+    several = len(paths) > 1
+    columns = max(1, int(width / (0.5 + 0.08 * max(len(label_text(name, LONGEST)) for name in paths))))
+    legend = 0.1 + 0.17 * -(-len(paths) // columns) if several else 0.0
+    height = PANEL[1] + legend
     with drawing(width, height, arranged=False) as figure:
         panels = figure.subplots(1, len(shown), squeeze=False)[0]
         figure.subplots_adjust(
-            left=0.62 / width, right=1.0 - 0.12 / width, bottom=0.5 / height, top=1.0 - 0.5 / height, wspace=0.28
-        )
-        for axes, title in zip(panels, shown, strict=True):
-            _draw(axes, path, x, title)
-            axes.set_title(title, pad=18 if title == "accuracy" else None)
+            left=0.62 / width, right=1.0 - 0.12 / width, bottom=0.5 / height, top=1.0 - (0.5 + legend) / height,
+            wspace=0.28,
+        )  # fmt: skip
+        for axes, quantity in zip(panels, shown, strict=True):
+            for i, (name, drawn) in enumerate(paths.items()):
+                color = CLASS_COLORS[i % len(CLASS_COLORS)] if several else INK
+                x = places[np.searchsorted(regs, drawn.regs)]
+                _draw(axes, drawn, x, quantity, color, label_text(name, LONGEST))
+                if marks.get(name) is not None:
+                    nearest = int(np.abs(drawn.regs - marks[name]).argmin())
+                    axes.axvline(float(x[nearest]), color=color if several else MUTED, linewidth=1.0, linestyle=":")
+            _scale(axes, [getattr(drawn, quantity, None) for drawn in paths.values()], quantity)
+            if several:
+                dashed = quantity == "accuracy" and any(
+                    np.isfinite(drawn.validation_accuracy).any() for drawn in paths.values()
+                )
+                axes.set_title(TITLES[quantity] + " (dashed: held out)" * dashed)
+            else:
+                axes.set_title(TITLES[quantity], pad=18 if quantity == "accuracy" else None)
             axes.set_xlabel("reg")
             axes.set_xticks(list(ticks), list(ticks.values()))
-            room = 0.04 * max(1.0, float(np.ptp(x)))
-            axes.set_xlim(x.min() - room, x.max() + room)  # the same for all, a norm of 0 not being drawn
-            if chosen is not None:
-                nearest = int(np.abs(path.regs - chosen).argmin())
-                axes.axvline(float(x[nearest]), color=MUTED, linewidth=1.0, linestyle=":")
-    return Picture(figure, _in_words(path, chosen))
+            room = 0.04 * max(1.0, float(np.ptp(places)))
+            axes.set_xlim(places.min() - room, places.max() + room)  # the same for all, a norm of 0 not being drawn
+        if several:
+            handles, labels = panels[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="upper left", ncols=columns)
+    return Picture(figure, " ".join(_in_words(name, drawn, marks.get(name)) for name, drawn in paths.items()))
+
+
+def _known(path: RegPath, quantity: PathQuantity) -> bool:
+    """Whether a path holds any number of this."""
+    if quantity == "accuracy":
+        return bool(np.isfinite([path.train_accuracy, path.validation_accuracy]).any())
+    values = getattr(path, quantity)
+    return values is not None and bool(np.isfinite(values).any())
 
 
 def path_templates(model: LinearModel, weights: Sequence[Floats]) -> npt.NDArray[np.float64]:
@@ -179,19 +245,25 @@ def path_templates_picture(
     tall = min(max(found.shape[2] / found.shape[3], 0.4), 2.0)
     width, height = LABEL + CELL * len(columns) + 0.05, HEAD + CELL * tall * len(rows) + 0.05
     with drawing(width, height, arranged=False) as figure:
+        axes = canvas(figure, width, height)
         for j, i in enumerate(columns):
             limit = symmetric_limit(found[j], CLIPPED)
-            left = (LABEL + j * CELL) / width
+            left = LABEL + j * CELL
             is_best = best is not None and i == int(order[best])
             figure.text(
-                left + 0.47 * CELL / width, 1.0 - 0.5 * HEAD / height, f"{regs[i]:.2g}" + " (chosen)" * is_best,
+                (left + 0.47 * CELL) / width, 1.0 - 0.5 * HEAD / height, f"{regs[i]:.2g}" + " (chosen)" * is_best,
                 ha="center", va="center", fontsize=7.5 if is_best else 8.5,
             )  # fmt: skip
             for row, k in enumerate(rows):
-                bottom = 1.0 - (HEAD + (row + 1) * CELL * tall - 0.05) / height
-                axes = figure.add_axes((left, bottom, 0.94 * CELL / width, 0.94 * CELL * tall / height))
-                axes.set_axis_off()
-                axes.imshow(found[j, k], cmap=DIVERGING, vmin=-limit, vmax=limit)
+                bottom = height - (HEAD + (row + 1) * CELL * tall - 0.05)
+                axes.imshow(
+                    found[j, k],
+                    cmap=DIVERGING,
+                    vmin=-limit,
+                    vmax=limit,
+                    extent=(left, left + 0.94 * CELL, bottom, bottom + 0.94 * CELL * tall),
+                    aspect="auto",
+                )
         figure.text((LABEL - 0.08) / width, 1.0 - 0.5 * HEAD / height, "reg", ha="right", va="center", fontsize=8.5)
         for row, k in enumerate(rows):
             middle = 1.0 - (HEAD + (row + 0.5) * CELL * tall) / height
@@ -227,32 +299,52 @@ def _places(regs: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], dic
     return x, ticks
 
 
-def _draw(axes: Axes, path: RegPath, x: npt.NDArray[np.float64], title: str) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+def _draw(axes: Axes, path: RegPath, x: npt.NDArray[np.float64], quantity: PathQuantity, color: str, name: str) -> None:
+    """A path's curve, or its two accuracies; one without a name has a legend and colours of its own for these."""
+    style: dict[str, Any] = {"marker": "o", "markersize": 3.0, "color": color, "label": name or "_"}
+    if quantity == "accuracy":
+        parts: list[dict[str, Any]] = (
+            [{}, {"label": "_"}]
+            if name
+            else [
+                {"color": CLASS_COLORS[0], "label": "training images"},
+                {"color": CLASS_COLORS[5], "label": "held out"},
+            ]
+        )
+        axes.plot(x, path.train_accuracy, **{**style, **parts[0]})
+        axes.plot(x, path.validation_accuracy, **{**style, **parts[1]}, linestyle="--")
+        if not name:
+            axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=2, borderaxespad=0.0)
+    elif _known(path, quantity):
+        values = getattr(path, quantity)
+        # 0 has no place on a logarithmic scale
+        axes.plot(x, values if quantity == "zeros" else np.where(values > 0.0, values, np.nan), **style)
 
-    style: dict[str, Any] = {"marker": "o", "markersize": 3.0}
-    if title == "accuracy":
-        axes.plot(x, path.train_accuracy, color=CLASS_COLORS[0], label="training images", **style)
-        axes.plot(x, path.validation_accuracy, color=CLASS_COLORS[5], label="held out", linestyle="--", **style)
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=2, borderaxespad=0.0)
+
+def _scale(axes: Axes, found: Sequence[npt.NDArray[np.float64] | None], quantity: PathQuantity) -> None:
+    """The scale of a panel that holds these."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+
+    if quantity == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    elif title == "size of the weights":
-        axes.plot(x, np.where(path.norm > 0.0, path.norm, np.nan), color=INK, **style)
-        axes.set_ylabel("norm of W")
-        known = path.norm[np.isfinite(path.norm) & (path.norm > 0.0)]
-        if len(known) and known.max() > 20.0 * known.min():
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.plot(x, path.zeros, color=INK, **style)
+    elif quantity == "zeros":
         axes.set_ylim(-0.03, 1.03)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    else:
+        numbers = np.concatenate([values for values in found if values is not None])
+        numbers = numbers[np.isfinite(numbers) & (numbers > 0.0)]
+        if len(numbers) and numbers.max() > 20.0 * numbers.min():
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(numticks=7))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        # plain text: what matplotlib writes by itself is a formula, or a factor above the axis
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _in_words(path: RegPath, chosen: float | None) -> str:
+def _in_words(name: str, path: RegPath, chosen: float | None) -> str:
     """What the picture shows, for those who cannot see it."""
-    text = f"{len(path.regs)} reg values from {path.regs[0]:.3g} to {path.regs[-1]:.3g}."
+    text = f"{name}: " if name else ""
+    text += f"{len(path.regs)} reg values from {path.regs[0]:.3g} to {path.regs[-1]:.3g}."
     if np.isfinite(path.validation_accuracy).any():
         best = int(np.nanargmax(path.validation_accuracy))
         text += (
@@ -261,4 +353,6 @@ def _in_words(path: RegPath, chosen: float | None) -> str:
     if np.isfinite(path.norm).any():
         text += f" The norm of W goes from {path.norm[0]:.3g} to {path.norm[-1]:.3g}"
         text += f", the share of zeros from {path.zeros[0]:.0%} to {path.zeros[-1]:.0%}."
+    if path.gap is not None and np.isfinite(path.gap).any():
+        text += f" The largest relative gap is {np.nanmax(path.gap):.1e}."
     return text + ("" if chosen is None else f" Chosen: {chosen:.3g}.")

@@ -32,6 +32,7 @@ __all__ = [
     "ON_LIGHT",
     "PAPER",
     "Picture",
+    "canvas",
     "class_grid",
     "class_style",
     "coarser",
@@ -88,6 +89,7 @@ _STYLE: Any = {
     "font.size": 9,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
+    "image.composite_image": False,  # or the images of one axes become a single one, of 72 pixels an inch
     "image.interpolation": "none",  # pixels stay squares, and an SVG holds each of them once
     "legend.fontsize": 8,
     "legend.frameon": False,
@@ -183,6 +185,19 @@ def drawing(width: float = 6.4, height: float = 3.6, *, arranged: bool = True) -
 
     with _ONE_AT_A_TIME, matplotlib.rc_context(_STYLE):
         yield Figure(figsize=(width, height), layout="constrained" if arranged else None)
+
+
+def canvas(figure: Figure | SubFigure, width: float, height: float) -> Axes:
+    """Axes over the whole figure without frame, ticks and grid, in inches from its lower left corner.
+
+    Dozens of images with an `extent` each stand on it: to make axes takes most of the time that a thumbnail takes.
+    """
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    axes.set_xlim(0.0, width)
+    axes.set_ylim(0.0, height)
+    axes.set_autoscale_on(False)
+    return axes
 
 
 def class_style(k: int) -> tuple[str, str]:

@@ -272,8 +272,14 @@ def _picture(
     from matplotlib.colors import to_rgb
 
     pale = np.array([0.72 + 0.28 * np.array(to_rgb(class_style(k)[0])) for k in range(len(names))])
-    with drawing(5.6, 4.4) as figure:
+    present = np.unique(labels)
+    legend = 0.42 + 0.078 * max((len(label_text(names[k])) for k in present), default=0) if len(present) <= 20 else 0.1
+    width, height = 5.6, 4.4
+    with drawing(width, height, arranged=False) as figure:
         axes = figure.subplots()
+        figure.subplots_adjust(
+            left=0.72 / width, right=1.0 - legend / width, bottom=0.5 / height, top=1.0 - 0.08 / height
+        )
         axes.grid(visible=False)
         axes.imshow(
             pale[regions], origin="lower", extent=(low[0], high[0], low[1], high[1]), aspect="auto", zorder=0
@@ -281,10 +287,10 @@ def _picture(
         axes.set_xlim(low[0], high[0])
         axes.set_ylim(low[1], high[1])
         if max(high[0] - low[0], high[1] - low[1]) < LONGEST * min(high[0] - low[0], high[1] - low[1]):
+            axes.set_anchor("NW")
             axes.set_aspect("equal")  # so that normals stand at right angles
         draw(axes, points)
         picked = _evenly(len(X), MOST_POINTS)
-        present = np.unique(labels)
         for k in present:
             color, marker = class_style(int(k))
             own = X[picked][labels[picked] == k]

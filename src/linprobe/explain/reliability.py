@@ -88,8 +88,11 @@ def reliability_picture(found: Reliability) -> Picture:
     width = edges[1] - edges[0]
     middle = (edges[:-1] + edges[1:]) / 2
     total = int(found.counts.sum())
-    with drawing(4.4, 4.6) as figure:
+    with drawing(4.4, 4.6, arranged=False) as figure:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1.0))
+        figure.subplots_adjust(
+            left=0.62 / 4.4, right=1.0 - 0.15 / 4.4, bottom=0.48 / 4.6, top=1.0 - 0.55 / 4.6, hspace=0.1
+        )
         axes.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1.0, zorder=3)
         axes.bar(middle[used], found.accuracy[used], width=0.92 * width, color="#56b4e9", label="accuracy of the bin")
         low = np.minimum(found.accuracy, found.confidence)[used]

@@ -10,7 +10,7 @@ from linprobe.classifiers.model import LinearModel
 from linprobe.errors import ParameterError
 from linprobe.optimizers.path import reg_grid
 
-__all__ = ["command_of"]
+__all__ = ["ONLY_SGD", "command_of", "grid_text"]
 
 ALWAYS = ("loss", "penalty", "reg", "optimizer")
 """Options that are written out even where they have their defaults."""
@@ -22,7 +22,7 @@ OPTIONS = (
 """Parameters of LinearClassifier that are options of `linprobe train`."""
 
 ONLY_SGD = ("batch_size", "epochs", "learning_rate", "schedule", "update", "momentum", "average", "patience")
-"""Options that are refused beside another optimizer."""
+"""Options that are refused, and parameters that do nothing, beside another optimizer."""
 
 NOT_OF_SWEEP = ("reg", "optimizer", *ONLY_SGD)
 
@@ -40,7 +40,7 @@ def command_of(settings: Mapping[str, Any]) -> list[str] | None:
     defaults = {name: p.default for name, p in inspect.signature(LinearModel).parameters.items()}
     words = ["linprobe", "sweep" if swept else "train", str(settings["source"])]
     if swept:
-        words += ["--reg-grid", _grid(settings["regs"])]
+        words += ["--reg-grid", grid_text(settings["regs"])]
         if settings.get("folds"):
             words += ["--folds", str(settings["folds"])]
         else:
@@ -84,7 +84,7 @@ def _option(name: str, value: str | float) -> list[str]:
     return [option, value if isinstance(value, str) else repr(value)]
 
 
-def _grid(regs: Sequence[float]) -> str:
+def grid_text(regs: Sequence[float]) -> str:
     """The reg values as `--reg-grid` takes them, by their ends and count where these give the same ones."""
     short = f"{regs[0]!r}:{regs[-1]!r}:{len(regs)}"
     try:

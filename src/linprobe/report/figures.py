@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import ImageSet
 from linprobe.errors import LinprobeError
 from linprobe.explain.algebra import algebra_picture
@@ -15,16 +18,19 @@ from linprobe.explain.confusion import confusion_picture
 from linprobe.explain.contributions import contributions_picture
 from linprobe.explain.curves import AXES, QUANTITIES, LearningCurves, curves_picture, learning_curves
 from linprobe.explain.landscape import Walk, landscape_picture, slice_around, walk
-from linprobe.explain.path import RegPath, path_picture, path_templates_picture
+from linprobe.explain.neighbors import neighbors_picture
+from linprobe.explain.path import PATH_QUANTITIES, RegPath, path_picture, path_templates_picture
 from linprobe.explain.picture import Picture
-from linprobe.explain.planes import planes_picture, slice_picture
+from linprobe.explain.planes import planes_picture, regions_picture, slice_picture
 from linprobe.explain.reliability import reliability, reliability_picture
 from linprobe.explain.templates import of_pixels, templates_picture
 from linprobe.optimizers.base import Optimizer
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.sgd import SGD
-from linprobe.report.record import Record, Tested, evenly
+from linprobe.report.record import Record, Tested, evenly, rows_of
+from linprobe.report.words import share
+from linprobe.runs.evaluation import labels_by_name
 
 __all__ = ["Figure", "Section", "compared_sections", "sections_of", "shared_bound"]
 
@@ -36,6 +42,9 @@ GD_STEPS, SGD_EPOCHS, EXACT_STEPS = 30, 12, 40
 
 POINTS = 2000
 """Test images, at most, among which those for the plane are chosen."""
+
+K_NEAREST, NEIGHBORED, AMONG = 5, 5, 5000
+"""Neighbours that are shown, or vote; test images that are shown with theirs; training images among which they are."""
 
 CUT = 25
 """Points along a side of the landscape."""
@@ -92,6 +101,9 @@ def sections_of(record: Record) -> list[Section]:
 def compared_sections(records: Sequence[Record]) -> list[Section]:
     """The pictures of several runs beside each other."""
     found = []
+    sweeps = [record for record in records if record.swept]
+    if sweeps:
+        found.append(Section("path", "The paths over reg", [_compared_paths(sweeps)]))
     curves = dict(_compared_curves(records))
     if curves:
         alike = len({record.objective_key for record in records}) == 1
@@ -109,6 +121,25 @@ def compared_sections(records: Sequence[Record]) -> list[Section]:
             missing.append(f"No templates of {record.name}: {error}")
     found.append(Section("templates", "What they look for: a template per class", figures, missing))
     return found
+
+
+def _compared_paths(sweeps: Sequence[Record]) -> Figure:
+    paths = {record.name: _path_of(record) for record in sweeps}
+    chosen = {record.name: float(record.metrics["reg"]) for record in sweeps}
+    caption = "Each colour is a sweep; the dotted lines are the values that each has chosen."
+    penalties = {str(record.metrics["penalty"]) for record in sweeps}
+    if len(penalties) > 1:
+        caption += (
+            f" One value of reg is not as strong in {_listed(sorted(penalties))}: compare how high the curves rise, "
+            "not where."
+        )
+    if len({record.held_out_key for record in sweeps}) > 1:
+        caption += " They held out other images: the dashed curves are not measured on the same ones."
+    return _path_figure(paths, chosen, caption)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _section(key: str, title: str, draw: Callable[[Record], Drawn], record: Record) -> Section | None:
@@ -157,16 +188,13 @@ def shared_bound(record: Record, records: Sequence[Record]) -> tuple[float | Non
 def _path(record: Record) -> Drawn:
     if not record.swept:
         return
-    grid = record.metrics["grid"]
-    columns = [
-        np.array([np.nan if row.get(name) is None else row[name] for row in grid], dtype=np.float64)
-        for name in ("reg", "train_accuracy", "validation_accuracy", "norm", "zeros")
-    ]
-    chosen = float(record.metrics["reg"])
-    yield Figure(
-        [path_picture(RegPath(*columns), chosen)],
+    path, chosen = _path_of(record), float(record.metrics["reg"])
+    yield _path_figure(
+        {"": path},
+        {"": chosen},
         "A small reg lets the weights grow until they fit the training images; a large one holds them near 0. "
-        "The dotted line is the value that did best on the images held out.",
+        "The dotted line is the value that did best on the images held out. The relative gap is what is at most left "
+        "to gain by other weights, as the certificate of each value proves.",
     )
     if record.weights is not None and _has_templates(record):
         regs = [float(reg) for reg in record.weights["regs"]]
@@ -175,6 +203,37 @@ def _path(record: Record) -> Drawn:
             "The same classes along the path, each column on its own scale: an L2 penalty blurs the templates as reg "
             "grows, an L1 penalty carves them down to few pixels.",
         )
+
+
+def _path_of(record: Record) -> RegPath:
+    """What the grid of a sweep gave, in ascending order of reg."""
+    grid = sorted(record.metrics["grid"], key=lambda row: float(row["reg"]))
+
+    def column(values: Iterable[float | None]) -> npt.NDArray[np.float64]:
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+    regs, trained, held_out, norm, zeros = (
+        column(row.get(name) for row in grid)
+        for name in ("reg", "train_accuracy", "validation_accuracy", "norm", "zeros")
+    )
+    proved = [[known["relative_gap"] for known in row.get("certificates") or () if known] for row in grid]
+    return RegPath(regs, trained, held_out, norm, zeros, column(max(gaps, default=None) for gaps in proved))
+
+
+def _path_figure(paths: dict[str, RegPath], chosen: dict[str, float], caption: str) -> Figure:
+    known = [
+        quantity
+        for quantity in PATH_QUANTITIES
+        if any(np.isfinite(_values(path, quantity)).any() for path in paths.values())
+    ]
+    return Figure([path_picture(paths, chosen, [quantity]) for quantity in known], caption)
+
+
+def _values(path: RegPath, quantity: str) -> npt.NDArray[np.float64]:
+    if quantity == "accuracy":
+        return np.stack([path.train_accuracy, path.validation_accuracy])
+    values: npt.NDArray[np.float64] | None = getattr(path, quantity)
+    return np.array([np.nan]) if values is None else values
 
 
 def _has_templates(record: Record) -> bool:
@@ -211,6 +270,16 @@ def _geometry(record: Record) -> Drawn:
             [planes_picture(model, tested.vectors(rows), names)],
             "The test points, the regions of the classes, and the line on which each score is 0 with its normal.",
         )
+        if record.train is not None:
+            voting = _Voting(NeighborModel(min(K_NEAREST, record.train.n_images)).fit_sets(record.train))
+            points, k = tested.vectors(rows), voting.model.k
+            right = float(np.mean(voting.predict(points) == names))
+            yield Figure(
+                [regions_picture(voting, points, names)],
+                f"For comparison, the regions of the {k} nearest training points, which vote: "
+                f"{share(right)} of the test points are given their class, by the linear classifier "
+                f"{share(tested.performance.accuracy)}. Its borders bend as the points do.",
+            )
     elif model.weights_.shape[1] > 2 and len(np.unique(names)) > 1:
         pixels = model.features_ is None and isinstance(tested.images, ImageSet)
         yield Figure(
@@ -260,6 +329,45 @@ def _one_image(record: Record) -> Drawn:
             [contributions_picture(model, picture, said, label)],
             f"Why it said {names[said]} and not {names[label]}: what each pixel adds to the two scores.",
         )
+
+    if isinstance(record.train, ImageSet):
+        yield _neighbors(record, record.train, tested)
+
+
+def _neighbors(record: Record, train: ImageSet, tested: Tested) -> Figure:
+    """A few test images, evenly taken, and the nearest of some training images."""
+    among = train.subset(evenly(train.n_images, AMONG))
+    search = NeighborModel(min(K_NEAREST, among.n_images)).fit_sets(among)
+    chosen = ((np.arange(NEIGHBORED) + 0.5) * len(tested.y) / NEIGHBORED).astype(np.int64)
+    chosen = np.unique(chosen)
+    images = tested.pictures(chosen)
+    _, near = search.nearest(images.reshape(len(images), -1))
+    names = record.model.class_names_
+    found = labels_by_name(among, names)[near]
+    alike = int((found == tested.y[chosen][:, None]).sum())
+    some = f" (of {among.n_images:,} of them)" if among.n_images < train.n_images else ""
+    return Figure(
+        [neighbors_picture(images, tested.y[chosen], among.images[rows_of(among)[near]], found, names)],
+        f"For comparison, what a classifier by nearest neighbours looks at: test images, and the training images{some} "
+        f"whose pixels differ least. {alike} of {found.size} have the class of the image: near in pixels is often "
+        "alike in ground and light, not in kind.",
+    )
+
+
+@dataclass(frozen=True)
+class _Voting:
+    """Nearest neighbours as `regions_picture` asks them."""
+
+    model: NeighborModel
+
+    @property
+    def classes_(self) -> npt.NDArray[Any]:
+        return self.model.classes_
+
+    def predict(self, points: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        k = self.model.k
+        labels: npt.NDArray[Any] = self.classes_[self.model.labels_by_k(points, [k])[k]]
+        return labels
 
 
 def _named(tested: Tested, row: int) -> str:

@@ -8,17 +8,21 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from linprobe.challenges.wilson import wilson_interval
 from linprobe.errors import OutputError, ParameterError
 from linprobe.explain.picture import Picture
 from linprobe.files import write_whole
-from linprobe.report.command import command_of
+from linprobe.report.command import ONLY_SGD, command_of, grid_text
+from linprobe.report.comparing import comparable, duels
 from linprobe.report.figures import compared_sections, sections_of, shared_bound
 from linprobe.report.record import Record, read_record
-from linprobe.report.words import certificate_sentence, share, trained_sentence
+from linprobe.report.words import bounded, certificate_sentence, share, trained_sentence
+
+if TYPE_CHECKING:
+    from linprobe.runs.train import Material
 
 __all__ = ["REPORT", "write_report"]
 
@@ -35,7 +39,12 @@ WARNED = ("diverged", "stalled", "max_iter", "separable")
 
 
 def write_report(
-    runs: Sequence[str | Path], out: str | Path | None = None, *, cache: bool = True, n_threads: int | None = None
+    runs: Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    cache: bool = True,
+    n_threads: int | None = None,
+    material: Material | None = None,
 ) -> Path:
     """The path of the page that was written: of one run all there is to see, of several what sets them apart.
 
@@ -44,8 +53,9 @@ def write_report(
         out: the file; None for report.html in the folder of one run, or comparison.html where the command is run.
         cache: whether decoded pixels that are kept are used.
         n_threads: of reading and computing.
+        material: what a run that has just ended learnt from; the source of the one run is then not read again.
     Raises:
-        ParameterError: no run, or the same twice.
+        ParameterError: no run, the same twice, or material of several runs.
         RunError, ModelFileError: a run cannot be read; a source that is gone is no error, the page says so.
         OutputError: the page cannot be written.
     """
@@ -54,7 +64,9 @@ def write_report(
         raise ParameterError("no run is named; give at least one run folder.")
     if len({path.resolve() for path in paths}) < len(paths):
         raise ParameterError("a run is named twice; give different ones to compare.")
-    records = [read_record(path, cache=cache, n_threads=n_threads) for path in paths]
+    if material is not None and len(paths) > 1:
+        raise ParameterError("material is given for several runs; expected one run folder with it.")
+    records = [read_record(path, cache=cache, n_threads=n_threads, material=material) for path in paths]
     _tell_apart(records)
     if out is None:
         out = paths[0] / REPORT if len(paths) == 1 else Path("comparison.html")
@@ -88,6 +100,7 @@ def _page_of_one(record: Record) -> str:
         metrics=metrics,
         sentence=trained_sentence(settings, metrics, _source_name(settings)),
         certificate=certificate_sentence(metrics),
+        proved=bounded(metrics),
         warned=metrics["status"] in WARNED,
         accuracies=record.accuracies(),
         facts=_facts(record),
@@ -116,7 +129,8 @@ def _page_of_several(records: Sequence[Record]) -> str:
         certificates=certificates,
         differing=_differing(records),
         rows=_compared(records),
-        same_data=len({(record.settings.get("fingerprint"), record.metrics["n_test"]) for record in records}) == 1,
+        comparable=comparable(records),
+        duels=duels(records),
         sections=compared_sections(records),
         runs=[_reproduction(record) for record in records],
         missing=[(record.name, text) for record in records for text in record.missing],
@@ -134,6 +148,7 @@ def _rendered(template: str, **values: Any) -> str:
     )
     numbers = iter(range(1, 10_000))
     environment.filters["share"] = share
+    environment.filters["points"] = lambda value: f"{100.0 * value:+.1f}"
     environment.filters["svg"] = lambda picture: Markup(_inline(picture, next(numbers)))
     environment.filters["data_uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}"
     environment.filters["inches"] = lambda picture: f"{picture.figure.get_size_inches()[0]:.2f}"
@@ -207,10 +222,13 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     )
     if metrics.get("feature_seconds"):
         facts.append(("features", f"{metrics['feature_seconds']:.1f} s"))
-    facts += [(name.replace("_", " "), str(text)) for name, text in (metrics.get("chosen") or {}).items()]
+    chosen = metrics.get("chosen") or {}
+    facts += [(f"{name.replace('_', ' ')}, chosen by itself", str(text)) for name, text in chosen.items()]
     if metrics.get("skipped_images"):
         facts.append(("pictures left out", f"{metrics['skipped_images']} that could not be read"))
-    facts.append(("how it ended", metrics.get("status_text") or metrics["status"]))
+    ended = str(metrics.get("status_text") or metrics["status"])
+    tol = record.model.parameters()["tol"]
+    facts.append(("how it ended", f"{ended}, {tol:g}" if ended.endswith("at most tol") else ended))
     return facts
 
 
@@ -268,20 +286,32 @@ def _reproduction(record: Record) -> dict[str, Any]:
 
 
 def _options(record: Record) -> list[tuple[str, str]]:
-    """Every setting of the run, defaults included."""
+    """Every setting that decides what the run gives, defaults included."""
     left_out = ("run_version", "linprobe_version", "python_version", "numpy_version", "kind", "fingerprint", "format")
     flat: dict[str, Any] = {**record.model.parameters(), **record.settings}
     for name in ("n_threads", "random_state", "validation_fraction", *left_out):
         flat.pop(name, None)
     for name in ("classifier", "feature_options"):
         flat |= flat.pop(name, None) or {}
-    if record.swept:  # the members', not the one of the model
-        flat.pop("reg", None)
+    if record.swept:
+        flat.pop("reg", None)  # the members', not the one of the model
+        flat["regs"] = grid_text([float(reg) for reg in flat["regs"]])
+    without_use = {
+        "delta": "hinge" not in str(record.metrics["loss"]),
+        "beta": record.metrics["penalty"] != "elastic-net",
+        "reg": record.metrics["penalty"] == "none",
+        "validation": bool(record.settings.get("folds")),
+        "folds": not record.settings.get("folds"),
+        **dict.fromkeys(ONLY_SGD, flat.get("optimizer") != "sgd"),
+        **dict.fromkeys(("max_iter", "tol"), flat.get("optimizer") == "sgd"),
+    }
+    for name in [name for name, useless in without_use.items() if useless]:
+        flat.pop(name, None)
     return [(name, _text(value)) for name, value in sorted(flat.items())]
 
 
 def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
-    """(setting, its value in each run) of those that are not the same in all."""
+    """(setting, its value in each run) of those that are not the same in all runs that have a use for them."""
     options = [dict(_options(record)) for record in records]
     for record, values in zip(records, options, strict=True):
         values["kind"] = "sweep" if record.swept else "train"
@@ -289,13 +319,15 @@ def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
         values["fingerprint of the data"] = str(record.settings.get("fingerprint"))[:12]
     names = sorted({name for values in options for name in values})
     table = [(name, [values.get(name, "–") for values in options]) for name in names]
-    return [(name, values) for name, values in table if len(set(values)) > 1]
+    without_use = {"–"} if len({values["kind"] for values in options}) == 1 else set()
+    return [(name, values) for name, values in table if len(set(values) - without_use) > 1]
 
 
 def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:
     """The figures of each run, row by row; the best is marked."""
     rows: list[dict[str, Any]] = []
-    for part in ("test", "validation", "train"):
+    measured = {"test": _alike(records, "test_key"), "validation": _alike(records, "held_out_key"), "train": False}
+    for part, alike in measured.items():
         found = [next((a for a in record.accuracies() if a.part == part), None) for record in records]
         if any(found):
             values = [None if a is None else a.value for a in found]
@@ -303,22 +335,31 @@ def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:
                 f"{share(a.interval[0])} to {share(a.interval[1])}" if a is not None and a.interval else ""
                 for a in found
             ]
-            texts = [share(value) for value in values]
-            rows.append({"name": f"{part} accuracy", "texts": texts, "notes": notes, "best": _best(values, max)})
-    same = len({record.objective_key for record in records}) == 1
+            best = _best(values, max) if alike else []
+            rows.append(
+                {"name": f"{part} accuracy", "texts": [share(value) for value in values], "notes": notes, "best": best}
+            )
     numbers: list[tuple[str, list[float | None], bool]] = [
-        ("objective", [record.metrics["objective"] for record in records], same),
-        ("mean loss on test images", [record.metrics.get("test_loss") for record in records], False),
-        ("seconds of optimisation", [record.metrics.get("seconds") for record in records], True),
+        ("objective", [record.metrics["objective"] for record in records], _alike(records, "objective_key")),
+        (
+            "mean loss on test images",
+            [record.metrics.get("test_loss") for record in records],
+            measured["test"] and _alike(records, "loss_key"),
+        ),
+        ("seconds of optimisation", [record.metrics.get("seconds") for record in records], False),
         ("passes over the images", [record.metrics.get("passes") for record in records], False),
     ]
-    for name, found_numbers, comparable in numbers:
+    for name, found_numbers, alike in numbers:
         if any(value is not None for value in found_numbers):
-            best = _best(found_numbers, min) if comparable else []
+            best = _best(found_numbers, min) if alike else []
             rows.append({"name": name, "texts": [_number(value, 5) for value in found_numbers], "best": best})
     rows.append({"name": "training images", "texts": [f"{r.metrics['n_train']:,}" for r in records], "best": []})
     rows.append({"name": "status", "texts": [str(r.metrics["status"]) for r in records], "best": []})
     return rows
+
+
+def _alike(records: Sequence[Record], key: str) -> bool:
+    return len({getattr(record, key) for record in records}) == 1
 
 
 def _best(values: Sequence[float | None], choose: Any) -> list[int]:

@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,10 @@ from linprobe.runs.features import kept_features, map_images
 from linprobe.runs.folder import RunFolder
 from linprobe.shapes import Floats, Labels, Pixels
 
-__all__ = ["Accuracy", "Challenges", "Record", "Tested", "evenly", "read_record"]
+if TYPE_CHECKING:
+    from linprobe.runs.train import Material
+
+__all__ = ["Accuracy", "Challenges", "Record", "Tested", "evenly", "read_record", "rows_of"]
 
 SCORES = 2**23
 """Scores of test images, at most, that are looked at one by one: 64 MB."""
@@ -32,8 +36,22 @@ SCORES = 2**23
 SHEET_BYTES = 2_000_000
 """Size, at most, of a sheet of challenged pictures that is put into the page."""
 
-LANDSCAPE_ROWS, LANDSCAPE_SCORES = 400, 40_000
+LANDSCAPE_ROWS, LANDSCAPE_SCORES = 256, 25_600
 """Training images, and scores of them, at most, of which the loss landscape is drawn; at least a hundred images."""
+
+
+METRICS: Mapping[str, Any] = {
+    **dict.fromkeys(("loss", "penalty", "status"), str),
+    "objective": Real | None,
+    **dict.fromkeys(("reg", "n_train", "n_test", "n_classes", "n_features", "seconds", "passes"), Real),
+}
+"""What every report needs of metrics.json."""
+
+MAYBE = tuple(f"{part}_{figure}" for part in ("train", "validation", "test") for figure in ("accuracy", "loss"))
+"""Numbers of metrics.json that may be missing, or null."""
+
+PROOF = ("objective", "lower_bound", "relative_gap", "gradient_norm")
+"""Numbers of a certificate."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +97,24 @@ class Tested:
         """(n, K) softmax of the scores."""
         return SoftmaxCrossEntropy().probabilities(self.scores)
 
+    @property
+    def whole(self) -> bool:
+        """Whether all test images are looked at one by one."""
+        return len(self.y) == self.n_all
+
+    def hits(self) -> npt.NDArray[np.bool_]:
+        """(n,) whether each image is given its class."""
+        found: npt.NDArray[np.bool_] = self.scores.argmax(axis=1) == self.y
+        return found
+
     def pictures(self, positions: npt.NDArray[np.int64]) -> Pixels:
         """Pictures (m, height, width, channels) at some positions; the images are pictures."""
         assert isinstance(self.images, ImageSet)
-        return self.images.images[_rows(self.images)[positions]]
+        return self.images.images[rows_of(self.images)[positions]]
 
     def vectors(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Rows (m, D) that the model reads at some positions."""
-        picked: npt.NDArray[Any] = self.seen.X[_rows(self.seen)[positions]]
+        picked: npt.NDArray[Any] = self.seen.X[rows_of(self.seen)[positions]]
         return picked
 
 
@@ -122,6 +150,8 @@ class Record:
         model: the classifier.
         tested: None where the source cannot be read.
         challenges: None where there are none.
+        test_drawn: whether the test images were drawn from the source's, with the seed; None where it is not known.
+        train: the training images as the source has them; None where they cannot be read.
         sample: training images for the loss landscape, as the model reads them; None where they cannot be read.
         missing: what is not there, and why, in sentences.
     """
@@ -135,6 +165,8 @@ class Record:
     model: LinearModel
     tested: Tested | None = None
     challenges: Challenges | None = None
+    test_drawn: bool | None = None
+    train: LabelledSet | None = None
     sample: LabelledSet | None = None
     missing: list[str] = field(default_factory=list)
 
@@ -151,20 +183,48 @@ class Record:
         return certificate["lower_bound"] if certificate is not None and known else None
 
     @property
+    def test_key(self) -> tuple[object, ...]:
+        """What two runs have in common that were tested on the same images."""
+        drawn = self.settings.get("seed") if self.test_drawn in (True, None) else "the source's"
+        return self._data_key, self.metrics["n_test"], drawn
+
+    @property
+    def held_out_key(self) -> tuple[object, ...]:
+        """What two runs have in common that held out the same images, in the same parts."""
+        settings = self.settings
+        how = ("folds", settings["folds"]) if settings.get("folds") else ("share", settings.get("validation"))
+        return self.test_key, how, settings.get("seed"), self.metrics.get("n_validation")
+
+    @property
+    def loss_key(self) -> tuple[object, ...]:
+        """What two runs have in common that have the same loss."""
+        return tuple(self.objective_parts[name] for name in ("loss", "delta"))
+
+    @property
+    def objective_parts(self) -> dict[str, object]:
+        """All that decides the function that is minimised, by names for readers."""
+        settings, metrics = self.model.parameters(), self.metrics
+        has = {"delta": "hinge" in str(metrics["loss"]), "beta": metrics["penalty"] == "elastic-net"}
+        # the seed draws what is held out, if anything is, and what the features draw
+        drawn = self.test_key, self.held_out_key if metrics.get("n_validation") and not self.swept else None
+        features = metrics.get("features", "pixels")
+        return {
+            **{name: str(settings[name]) for name in ("loss", "penalty", "class_weight", "preprocess")},
+            **{name: settings[name] if used else None for name, used in has.items()},
+            "reg": None if metrics["penalty"] == "none" else metrics["reg"],
+            "features": (features, str(self.settings.get("feature_options")), features != "pixels" and drawn),
+            "image size": str(self.settings.get("image_size")),
+            "training images": (self._data_key, drawn, metrics["n_train"]),
+        }
+
+    @property
     def objective_key(self) -> tuple[object, ...]:
         """What two runs have in common that minimise the same function."""
-        ours = ("loss", "penalty", "reg", "beta", "delta", "class_weight", "preprocess")
-        settings = self.model.parameters()
-        return (
-            self.settings.get("fingerprint"),
-            *(str(settings[name]) for name in ours),
-            self.metrics.get("features"),
-            str(self.settings.get("feature_options")),
-            str(self.settings.get("image_size")),
-            self.settings.get("seed"),
-            self.metrics["n_train"],
-            self.metrics["n_features"],
-        )
+        return tuple(self.objective_parts.values())
+
+    @property
+    def _data_key(self) -> tuple[object, ...]:
+        return self.settings.get("fingerprint"), self.settings.get("on_bad_image", "fail")
 
     def accuracies(self) -> list[Accuracy]:
         """Training, validation and test, those that are there."""
@@ -187,13 +247,16 @@ class Record:
         return found
 
 
-def read_record(path: Path, *, cache: bool = True, n_threads: int | None = None) -> Record:
+def read_record(
+    path: Path, *, cache: bool = True, n_threads: int | None = None, material: Material | None = None
+) -> Record:
     """The finished run at `path`, and its model on the test images where the source is still there.
 
     Args:
         path: a run folder.
         cache: whether decoded pixels that are kept are used.
         n_threads: of reading and computing.
+        material: what the run learnt from, where it is still at hand.
     Raises:
         RunError: there is no run, it is not finished, or its files are damaged.
         ModelFileError: its model is damaged.
@@ -218,28 +281,40 @@ def read_record(path: Path, *, cache: bool = True, n_threads: int | None = None)
         except RunError as error:
             record.missing.append(f"No {what}: {error}")
     try:
-        _read_images(record, cache, n_threads)
+        _read_images(record, cache, n_threads, material)
     except (LinprobeError, OSError, TypeError, ValueError) as error:  # settings of another hand, too
-        record.tested = record.sample = None
+        record.tested = record.train = record.sample = None
         record.missing.append(f"No pictures of images, and no figures by class: the source cannot be read ({error})")
     return record
 
 
 def _check(record: Record) -> None:
-    """Raise RunError where settings or metrics lack what every report needs."""
-    needed = {
-        "settings.json": (record.settings, ("source", "classifier")),
-        "metrics.json": (
-            record.metrics,
-            ("loss", "penalty", "reg", "objective", "n_train", "n_test", "n_classes", "n_features", "status"),
-        ),
+    """Raise RunError where settings or metrics lack what every report needs, or hold something else there."""
+    settings, metrics = record.settings, record.metrics
+    wanted: dict[str, Any] = {
+        "settings.json": (settings, {"source": str, "classifier": dict}),
+        "metrics.json": (metrics, {**METRICS, "grid": list} if record.swept else METRICS),
     }
-    for name, (values, keys) in needed.items():
-        lacking = [key for key in keys if key not in values]
+    for name, (values, kinds) in wanted.items():
+        lacking = [key for key in kinds if key not in values]
         if lacking:
             raise RunError(f"{record.path / name}: it has no {', '.join(lacking)}; a report needs them: train again.")
-    if not isinstance(record.settings["classifier"], dict):
-        raise RunError(f"{record.path / 'settings.json'}: classifier is no JSON object; train again.")
+        odd = [key for key, kind in kinds.items() if not isinstance(values[key], kind)]
+        odd += [key for key in MAYBE if name == "metrics.json" and not isinstance(values.get(key, 0.0), Real | None)]
+        if odd:
+            raise RunError(f"{record.path / name}: {odd[0]} is {values[odd[0]]!r}, which no run writes; train again.")
+    rows: list[tuple[str, Any, tuple[str, ...]]] = [("certificate", metrics.get("certificate"), PROOF)]
+    rows += [("a row of grid", row, ("reg",)) for row in (metrics["grid"] if record.swept else ())]
+    for name, row, numbers in rows:
+        if row is None and name == "certificate":
+            continue
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), Real) for key in numbers):
+            raise RunError(
+                f"{record.path / 'metrics.json'}: {name} is {row!r}; expected numbers for {', '.join(numbers)}: "
+                "train again."
+            )
+    if record.swept and not metrics["grid"]:
+        raise RunError(f"{record.path / 'metrics.json'}: grid is empty; sweep again.")
 
 
 def _read_trace(record: Record, run: RunFolder) -> None:
@@ -284,8 +359,8 @@ def _severity(severity: int | None) -> str:
     return "all" if severity is None else f"severity {severity}"
 
 
-def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
-    """Read the source, and ask the model about its test images."""
+def _read_images(record: Record, cache: bool, n_threads: int | None, material: Material | None) -> None:
+    """Read the source, unless its material is at hand, and ask the model about its test images."""
     settings, model = record.settings, record.model
     size = settings.get("image_size")
     options = ReadOptions(
@@ -295,18 +370,21 @@ def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
         n_threads=n_threads,
         seed=int(settings.get("seed", 0)),
     )
-    dataset = open_dataset(str(settings["source"]), options)
+    dataset = open_dataset(str(settings["source"]), options) if material is None else material.as_read
     if dataset.fingerprint != settings.get("fingerprint"):
         record.missing.append(
             f"No pictures of images, and no figures by class: {settings['source']} has changed since this run."
         )
         return
+    record.test_drawn = dataset.test is None
     share = 0.0 if settings.get("folds") else float(settings.get("validation", 0.0))
     seed = int(settings.get("seed", 0))
     split = train_validation_test(dataset, share, seed)
     seen = split
     if model.features_ is not None:
-        kept = kept_features(dataset, model.features_) if cache else None
+        kept = kept_features(dataset, model.features_) if cache and material is None else None
+        if material is not None:
+            kept = material.dataset
         if kept is not None:
             seen = train_validation_test(kept, share, seed)
         else:
@@ -317,9 +395,9 @@ def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
     looked_at = evenly(n_all, n)
     test, seen_test = split.test.subset(looked_at), seen.test.subset(looked_at)
     model.n_threads = n_threads
-    scores = np.concatenate([model.scores(seen_test.X[rows]) for rows in _blocks(_rows(seen_test))])
+    scores = np.concatenate([model.scores(seen_test.X[rows]) for rows in _blocks(rows_of(seen_test))])
     record.tested = Tested(performance, test, seen_test, labels_by_name(test, model.class_names_), scores, n_all)
-    record.sample = _sample(seen.train)
+    record.train, record.sample = split.train, _sample(seen.train)
 
 
 def evenly(n: int, most: int) -> npt.NDArray[np.int64]:
@@ -349,7 +427,8 @@ def _sample(train: LabelledSet) -> LabelledSet:
     return train.subset(np.sort(random.choice(train.n_images, n, replace=False)))
 
 
-def _rows(images: LabelledSet) -> npt.NDArray[np.int64]:
+def rows_of(images: LabelledSet) -> npt.NDArray[np.int64]:
+    """(n,) where its images lie in the array that holds them."""
     return np.arange(images.n_images) if images.rows is None else images.rows
 
 

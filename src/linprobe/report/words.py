@@ -20,6 +20,8 @@ PENALTIES = {
     "elastic-net": "an elastic-net penalty",
     "none": "no penalty",
 }
+SOLVED = {"certified", "converged", None}
+"""Ends of the exact solver at the optimum; None where none is recorded."""
 OPTIMIZERS = {"sgd": "stochastic gradient descent", "gd": "gradient descent on all images"}
 
 
@@ -59,11 +61,15 @@ def trained_sentence(settings: Mapping[str, Any], metrics: Mapping[str, Any], so
     penalty = PENALTIES.get(metrics["penalty"], metrics["penalty"])
     weight = "" if metrics["penalty"] == "none" else f" of weight reg = {metrics['reg']:g}"
     optimizer = settings["classifier"].get("optimizer", "exact")
+    swept = metrics.get("kind") == "sweep"
+    ends = {end for row in metrics["grid"] for end in row.get("statuses", ())} if swept else {metrics.get("status")}
+    solved = "solved to its optimum" if ends <= SOLVED else "by the exact solver, which did not always reach its tol"
     how = (
-        f"reg was chosen from a grid of {len(metrics['grid'])} values by {metrics['chosen_by']}, each member solved to "
-        "its optimum"
-        if metrics.get("kind") == "sweep"
+        f"reg was chosen from a grid of {len(metrics['grid'])} values by {metrics['chosen_by']}, each member {solved}"
+        if swept
         else "it was solved to its optimum"
+        if optimizer == "exact" and ends <= SOLVED
+        else "it was trained by the exact solver, which ended before its tol"
         if optimizer == "exact"
         else f"it was trained by {OPTIMIZERS.get(optimizer, optimizer)}"
     )

@@ -234,7 +234,7 @@ class _Session:
             ) from stop
         run.write_model(model)
         run.write_metrics(metrics)
-        return RunResult(run.path, metrics, classifier)
+        return RunResult(run.path, metrics, classifier, self.material)
 
     @property
     def _n_parts(self) -> int:

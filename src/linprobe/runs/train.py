@@ -82,11 +82,13 @@ class RunResult:
         path: the run folder.
         metrics: what metrics.json holds.
         classifier: the trained classifier.
+        material: what it learnt from and was tested on, so that a report need not read it again.
     """
 
     path: Path
     metrics: dict[str, Any]
     classifier: LinearModel
+    material: Material
 
 
 class Interrupted(KeyboardInterrupt):
@@ -217,7 +219,7 @@ class _Session:
             raise self._interrupted() from stop
         self.run_folder.write_model(model)
         self.run_folder.write_metrics(metrics)
-        return RunResult(self.run_folder.path, metrics, classifier)
+        return RunResult(self.run_folder.path, metrics, classifier, self.material)
 
     def _record(self, epoch: Epoch) -> bool:
         """Keep the row of `epoch`, and write trace and checkpoint unless that was done a moment ago."""
@@ -309,11 +311,13 @@ class Material:
     """What a run learns from: the dataset, of pictures, of given vectors, or of features of its pictures.
 
     Attributes:
+        as_read: the dataset as it was read.
         features: what made the features, fitted; None where the dataset is as it was read.
         seconds: that took.
     """
 
     dataset: Dataset
+    as_read: Dataset
     features: FeatureMap | None = None
     seconds: float = 0.0
 
@@ -336,11 +340,11 @@ def made_material(
     train = train_validation_test(dataset, validation, settings.seed).train
     features = requested(settings.features, settings.feature_options)
     if features is None:
-        return Material(dataset)
+        return Material(dataset, dataset)
     mapped = map_dataset(
         dataset, train, features, seed=settings.seed, cache=cache, n_threads=n_threads, progress=reading
     )
-    return Material(mapped.dataset, mapped.features, mapped.seconds)
+    return Material(mapped.dataset, dataset, mapped.features, mapped.seconds)
 
 
 def read_source(
