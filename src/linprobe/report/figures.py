@@ -43,10 +43,10 @@ GD_STEPS, SGD_EPOCHS, EXACT_STEPS = 30, 12, 40
 POINTS = 2000
 """Test images, at most, among which those for the plane are chosen."""
 
-K_NEAREST, NEIGHBORED, AMONG = 5, 5, 5000
+K_NEAREST, NEIGHBORED, AMONG = 5, 5, 2000
 """Neighbours that are shown, or vote; test images that are shown with theirs; training images among which they are."""
 
-CUT = 25
+CUT = 21
 """Points along a side of the landscape."""
 
 

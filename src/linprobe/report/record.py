@@ -36,7 +36,7 @@ SCORES = 2**23
 SHEET_BYTES = 2_000_000
 """Size, at most, of a sheet of challenged pictures that is put into the page."""
 
-LANDSCAPE_ROWS, LANDSCAPE_SCORES = 256, 25_600
+LANDSCAPE_ROWS, LANDSCAPE_SCORES = 200, 20_000
 """Training images, and scores of them, at most, of which the loss landscape is drawn; at least a hundred images."""
 
 
