@@ -5,20 +5,24 @@
 // z and g (n, K) float32 are kept between steps; g is the gradient of L at z, and dual feasible as it is.
 #pragma once
 
-inline double exponential_of(double x) { return exponential(V<double>{} + x)[0]; }
+inline V<double> logarithm(V<double> x) {
+  for (int64_t i = 0; i < Vector<double>::size; ++i) x[i] = std::log(x[i]);
+  return x;
+}
 
 constexpr int kRootSteps = 100;  // Newton's steps for the scalar of a row, each inside a bracket
 
 // z and g of a block of rows, in float64, rows as lanes.
 struct ProxOfBlock {
+  using Lanes = Vector<double>::type;
   const LossKind kind;
   const double delta, rho;
   const int64_t K;
-  Buffer<double> V, G, own, root, low, high, sum, slope, conjugate;
+  Buffer<double> V, G, own, root, low, high, sum, slope, conjugate, P, H, M;
 
   ProxOfBlock(LossKind kind_, double delta_, double rho_, int64_t K_)
       : kind(kind_), delta(delta_), rho(rho_), K(K_), V(K_ * kBlock), G(K_ * kBlock), own(kBlock), root(kBlock), low(kBlock),
-        high(kBlock), sum(kBlock), slope(kBlock), conjugate(kBlock) {}
+        high(kBlock), sum(kBlock), slope(kBlock), conjugate(kBlock), P(K_ * kBlock), H(K_ * kBlock), M(K_ * kBlock) {}
 
   // G[k * kBlock + r] from V alike, for n <= kBlock rows with labels y (n).
   void run(const int64_t* y, int64_t n) {
@@ -74,62 +78,68 @@ struct ProxOfBlock {
     for (int64_t r = 0; r < n; ++r) V[y[r] * kBlock + r] = own[r], G[y[r] * kBlock + r] = -sum[r];
   }
 
-  // g = p - e_y with log p_j + p_j / rho = q_j - lambda, q = v + e_y / rho, and lambda such that sum p = 1: Newton's
-  // method in log p and lambda together.
+  // g = p - e_y with log p_j + p_j / rho = q_j - lambda, q = v + e_y / rho, and lambda such that sum p = 1.
   void softmax(const int64_t* y, int64_t n) {
     for (int64_t r = 0; r < n; ++r) V[y[r] * kBlock + r] += 1 / rho;
-    for (int64_t r = 0; r < kBlock; ++r) {
-      high[r] = V[r];
-      for (int64_t k = 1; k < K; ++k) high[r] = std::max(high[r], V[k * kBlock + r]);
-      sum[r] = 0;
-    }
-    for (int64_t k = 0; k < K; ++k)
-      for (int64_t r = 0; r < kBlock; ++r) {
-        // where p is large the term p / rho flattens it: start from the softmax of a milder slope
-        G[k * kBlock + r] = (V[k * kBlock + r] - high[r]) * (rho / (1 + rho));
-        sum[r] += exponential_of(G[k * kBlock + r]);
-      }
-    for (int64_t r = 0; r < kBlock; ++r) root[r] = std::log(sum[r]);
-    for (int64_t k = 0; k < K; ++k)
-      for (int64_t r = 0; r < kBlock; ++r) G[k * kBlock + r] -= root[r];
-    for (int64_t r = 0; r < kBlock; ++r) root[r] = high[r];  // lambda
-    for (int step = 0; step < kRootSteps; ++step) {
-      for (int64_t r = 0; r < kBlock; ++r) sum[r] = slope[r] = low[r] = 0;
-      for (int64_t k = 0; k < K; ++k)
-        for (int64_t r = 0; r < kBlock; ++r) {
-          const double p = exponential_of(std::min(G[k * kBlock + r], 0.0)), h = p * rho / (rho + p);
-          const double miss = G[k * kBlock + r] + p / rho + root[r] - V[k * kBlock + r];
-          sum[r] += p, slope[r] += h, low[r] += miss * h;
-        }
-      double worst = 0;
-      for (int64_t r = 0; r < kBlock; ++r) own[r] = -(1 - sum[r] + low[r]) / slope[r];
-      for (int64_t k = 0; k < K; ++k)
-        for (int64_t r = 0; r < kBlock; ++r) {
-          const double w = G[k * kBlock + r], p = exponential_of(std::min(w, 0.0));
-          const double miss = w + p / rho + root[r] - V[k * kBlock + r];
-          double change = -(miss + own[r]) * rho / (rho + p);
-          change = std::min(change, 2.0);  // e^w must not run away
-          G[k * kBlock + r] = std::min(w + change, 0.0);
-          if (r < n) worst = std::max(worst, std::abs(change) * (p + 1e-12));
-        }
-      for (int64_t r = 0; r < kBlock; ++r) root[r] += own[r];
-      if (worst < 1e-14) break;
-    }
-    for (int64_t r = 0; r < kBlock; ++r) sum[r] = low[r] = conjugate[r] = 0;
-    for (int64_t k = 0; k < K; ++k)
-      for (int64_t r = 0; r < kBlock; ++r) sum[r] += exponential_of(std::min(G[k * kBlock + r], 0.0));
-    for (int64_t k = 0; k < K; ++k)
-      for (int64_t r = 0; r < kBlock; ++r) {
-        const double p = exponential_of(std::min(G[k * kBlock + r], 0.0)) / sum[r];
-        conjugate[r] += p > 0 ? p * std::log(p) : 0.0;
-        G[k * kBlock + r] = p;
-      }
+    for (int64_t r = 0; r < n; r += Vector<double>::size) softmax_of_lanes(r, std::min(Vector<double>::size, n - r));
     for (int64_t r = 0; r < n; ++r) V[y[r] * kBlock + r] -= 1 / rho;
     for (int64_t r = 0; r < n; ++r) {
       double others = 0;
       for (int64_t k = 0; k < K; ++k) others += k == y[r] ? 0.0 : G[k * kBlock + r];
       G[y[r] * kBlock + r] = -others;
     }
+  }
+
+  // p of a vector of rows from `first` on, `n` of which count: Newton's method in log p and lambda together.
+  void softmax_of_lanes(int64_t first, int64_t n) {
+    Lanes lambda = load(V + first), total{};
+    for (int64_t k = 1; k < K; ++k) {
+      const Lanes v = load(V + k * kBlock + first);
+      lambda = v > lambda ? v : lambda;
+    }
+    for (int64_t k = 0; k < K; ++k) {
+      // where p is large the term p / rho flattens it: start from the softmax of a milder slope
+      const Lanes w = (load(V + k * kBlock + first) - lambda) * (rho / (1 + rho));
+      store(G + k * kBlock + first, w);
+      total += exponential(w);
+    }
+    const Lanes start = logarithm(total);
+    for (int64_t k = 0; k < K; ++k) store(G + k * kBlock + first, load(G + k * kBlock + first) - start);
+    for (int step = 0; step < kRootSteps; ++step) {
+      Lanes sums{}, slopes{}, misses{}, worst{};
+      for (int64_t k = 0; k < K; ++k) {
+        const Lanes w = load(G + k * kBlock + first), p = exponential(w > 0 ? Lanes{} : w), h = rho / (rho + p);
+        const Lanes miss = w + p / rho + lambda - load(V + k * kBlock + first);
+        sums += p, slopes += h * p, misses += miss * h * p;
+        store(P + k * kBlock + first, p), store(H + k * kBlock + first, h), store(M + k * kBlock + first, miss);
+      }
+      const Lanes moved = (sums - 1 - misses) / slopes;
+      for (int64_t k = 0; k < K; ++k) {
+        const Lanes p = load(P + k * kBlock + first);
+        Lanes change = -(load(M + k * kBlock + first) + moved) * load(H + k * kBlock + first);
+        change = change > 2 ? Lanes{} + 2 : change;  // e^w must not run away
+        const Lanes w = load(G + k * kBlock + first) + change, size = (change < 0 ? -change : change) * (p + 1e-12);
+        store(G + k * kBlock + first, w > 0 ? Lanes{} : w);
+        worst = size > worst ? size : worst;
+      }
+      lambda += moved;
+      double most = 0;
+      for (int64_t i = 0; i < n; ++i) most = std::max(most, worst[i]);
+      if (most < 1e-14) break;
+    }
+    Lanes sums{}, conjugates{};
+    for (int64_t k = 0; k < K; ++k) {
+      const Lanes p = exponential(load(G + k * kBlock + first));
+      store(P + k * kBlock + first, p);
+      sums += p;
+    }
+    const Lanes logarithms = logarithm(sums);
+    for (int64_t k = 0; k < K; ++k) {
+      const Lanes p = load(P + k * kBlock + first) / sums;
+      conjugates += p * (load(G + k * kBlock + first) - logarithms);
+      store(G + k * kBlock + first, p);
+    }
+    store(conjugate + first, conjugates);
   }
 };
 
