@@ -29,7 +29,7 @@ Where a target was not met, the last column has the lowest gap, and the seconds 
 
 NOT_RACED = """adelie takes no part: its multinomial lasso makes one group of a feature's weights for all classes, which
 is another penalty, and it needs an older NumPy. No peer but PyTorch has the joint hinge, and none a step for it with
-|W|. A ★ is the gap that linprobe proved, and when."""
+|W|. A ★ is the gap that linprobe proved, and when: by a run of its own, of 120 s at most."""
 
 PATH = """## A path of reg values
 
