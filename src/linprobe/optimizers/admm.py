@@ -32,7 +32,7 @@ TIE = 0.3
 """Strength of the tie between a weight and its copy, in units of rho times the variance of its feature."""
 
 LEAST_VARIANCE = 1e-12
-"""The least variance that a tie is made for, as a share of the largest: that of a constant feature is 0."""
+"""The least variance that a tie is made for, as a share of the largest; below it a feature is as good as constant."""
 
 MOST_SLACK, DECAY = 0.1, 0.7
 """Share of reg that L1 is first made weaker by, and the least factor of that share from round to round."""
@@ -388,7 +388,8 @@ def _variances(objective: Objective, moment: ExactMoment) -> Floats:
         return np.array([moment.trace / max(1, objective.n_features) or 1.0])
     variances = np.diagonal(moment.matrix)
     largest = float(variances.max(initial=0.0)) or 1.0
-    return np.maximum(variances, LEAST_VARIANCE * largest)
+    # a weight of a constant feature changes no score: with a loose tie it would wander off
+    return np.where(variances > LEAST_VARIANCE * largest, variances, variances.mean() or 1.0)
 
 
 def _steepness(objective: Objective) -> float:
