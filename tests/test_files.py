@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from linprobe import files
-from linprobe.files import write_whole
+from linprobe.files import remove_left_behind, write_whole
 
 
 @pytest.fixture(params=["nameless", "named"])
@@ -92,7 +92,7 @@ def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
 
 def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from linprobe.files import write_whole\n"
+        "import sys; from pathlib import Path; from linprobe.files import remove_left_behind, write_whole\n"
         "path = Path(sys.argv[1]); print('ready', flush=True)\n"
         "for i in range(10**9): write_whole(path, bytes([i % 256]) * 400_000)\n"
     )
@@ -107,3 +107,19 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
         content = path.read_bytes()
         assert len(content) == 400_000
         assert len(set(content)) == 1
+
+
+def test_what_a_killed_writer_left_behind_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from linprobe.files import write_whole\n"
+        "os.replace = lambda source, target: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_whole(Path(sys.argv[1]), b'x')\n"
+    )
+    others = {"run.json", ".run.json", ".report.html.1.partial", "run.json.1.partial"}
+    for name in others:
+        (tmp_path / name).write_bytes(b"y")
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run.json")])
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == len(others) + 1
+    remove_left_behind(tmp_path, "*.json")
+    assert {path.name for path in tmp_path.iterdir()} == others

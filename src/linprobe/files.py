@@ -6,15 +6,15 @@ import errno
 import os
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["remove_left_behind", "write_whole"]
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Put `content` into `path`: whatever happens, the file holds all of it or all of what it held before.
 
-    The bytes go to a file without a name (Linux: O_TMPFILE), so that a kill leaves nothing behind, or where
-    the file system has none, to a hidden file beside it. They are on the disk before the name moves, and so
-    is the name before this returns.
+    The bytes go to a file without a name (Linux: O_TMPFILE), so that only a kill between the last two system
+    calls leaves anything behind (`remove_left_behind`), or where the file system has none, to a hidden file
+    beside it. They are on the disk before the name moves, and so is the name before this returns.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; `path` is as it was.
@@ -41,6 +41,15 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:  # a full disk, or Ctrl-C between two system calls
         aside.unlink(missing_ok=True)
         raise
+
+
+def remove_left_behind(folder: Path, name: str) -> None:
+    """Remove what a writer that was killed just before its last step left beside the files called `name`, a glob.
+
+    Such a file is hidden and whole, but nobody will give it its name any more. No writer of `name` may be at work.
+    """
+    for aside in folder.glob(f".{name}.*.partial"):
+        aside.unlink(missing_ok=True)
 
 
 def _write_nameless(folder: Path, content: bytes) -> int | None:

@@ -150,11 +150,13 @@ t.resume(out) if (out / "settings.json").exists() else t.train(settings, out=out
 
 
 def whole_files(run: Path) -> None:
-    """Assert that each file in the folder is complete, and that there are no others."""
-    found = set(os.listdir(run))
+    """Assert that each file in the folder is complete, and that none is there to stay that should not be."""
     names = {"settings.json", "trace.csv", "checkpoint.safetensors", "model.safetensors", "metrics.json"}
-    assert found <= names, found - names
     folder = RunFolder.open(run)
+    folder.lock()  # as whoever writes next does
+    folder.close()
+    found = set(os.listdir(run))
+    assert found <= names, found - names
     folder.read_progress()
     if "trace.csv" in found:
         text = (run / "trace.csv").read_text()

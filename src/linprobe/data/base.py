@@ -54,6 +54,11 @@ class _Labelled:
         """N."""
         return len(self.y)
 
+    @property
+    def positions(self) -> npt.NDArray[np.int64]:
+        """(N,) where the images lie in the array that holds them."""
+        return np.arange(self.n_images) if self.rows is None else self.rows
+
     def subset(self, picked: npt.NDArray[np.int64]) -> Self:
         """The images at positions `picked` (0..N-1), sharing memory."""
         return replace(

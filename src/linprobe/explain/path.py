@@ -85,6 +85,13 @@ class RegPath:
     zeros: npt.NDArray[np.float64]
     gap: npt.NDArray[np.float64] | None = None
 
+    def knows(self, quantity: PathQuantity) -> bool:
+        """Whether there is any number of this, for any member."""
+        if quantity == "accuracy":
+            return bool(np.isfinite([self.train_accuracy, self.validation_accuracy]).any())
+        values = getattr(self, quantity)
+        return values is not None and bool(np.isfinite(values).any())
+
 
 def reg_path(
     regs: Sequence[float],
@@ -143,7 +150,7 @@ def path_picture(
     unknown = [name for name in quantities if name not in PATH_QUANTITIES]
     if unknown or not paths:
         raise ParameterError(f"{unknown or 'no path'} is given; expected some of {', '.join(PATH_QUANTITIES)}.")
-    shown = [quantity for quantity in quantities if any(_known(drawn, quantity) for drawn in paths.values())]
+    shown = [quantity for quantity in quantities if any(drawn.knows(quantity) for drawn in paths.values())]
     if not shown:
         raise ParameterError("the path holds neither accuracies nor weights; there is nothing to draw.")
     regs = np.unique(np.concatenate([drawn.regs for drawn in paths.values()]))
@@ -183,14 +190,6 @@ def path_picture(
             handles, labels = panels[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="upper left", ncols=columns)
     return Picture(figure, " ".join(_in_words(name, drawn, marks.get(name)) for name, drawn in paths.items()))
-
-
-def _known(path: RegPath, quantity: PathQuantity) -> bool:
-    """Whether a path holds any number of this."""
-    if quantity == "accuracy":
-        return bool(np.isfinite([path.train_accuracy, path.validation_accuracy]).any())
-    values = getattr(path, quantity)
-    return values is not None and bool(np.isfinite(values).any())
 
 
 def path_templates(model: LinearModel, weights: Sequence[Floats]) -> npt.NDArray[np.float64]:
@@ -315,7 +314,7 @@ def _draw(axes: Axes, path: RegPath, x: npt.NDArray[np.float64], quantity: PathQ
         axes.plot(x, path.validation_accuracy, **{**style, **parts[1]}, linestyle="--")
         if not name:
             axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=2, borderaxespad=0.0)
-    elif _known(path, quantity):
+    elif path.knows(quantity):
         values = getattr(path, quantity)
         # 0 has no place on a logarithmic scale
         axes.plot(x, values if quantity == "zeros" else np.where(values > 0.0, values, np.nan), **style)

@@ -117,6 +117,11 @@ class Picture:
         self.figure = figure
         self.alt = alt
 
+    @property
+    def width(self) -> float:
+        """Of the drawing, in inches."""
+        return float(self.figure.get_size_inches()[0])
+
     def svg(self) -> str:
         """The drawing as an SVG element, without XML prologue, to put into a page or a file.
 

@@ -173,7 +173,7 @@ def neighbours(client: Client, params: Params) -> dict[str, Any]:
     distances, positions = search.nearest(seen.pixels.reshape(1, -1), k)
     labels = search.labels_[positions]
     elected = int(vote(labels, distances, [k], len(search.classes_))[k][0])
-    rows = subject.rows(train)
+    rows = train.positions
     names = [str(name) for name in search.classes_]
     return {
         "vote": names[elected],

@@ -90,10 +90,6 @@ class Subject:
     _neighbors: dict[str, NeighborModel] = field(default_factory=dict)
     _clusters: dict[int, tuple[npt.NDArray[np.int64], Floats]] = field(default_factory=dict)
 
-    def rows(self, images: ImageSet) -> npt.NDArray[np.int64]:
-        """(N,) where the pictures of a set stand in its array."""
-        return np.arange(images.n_images) if images.rows is None else images.rows
-
     def scores(self) -> Floats:
         """(N, K) of all test images, computed once.
 
@@ -103,7 +99,7 @@ class Subject:
         test, _ = self.tested()
         with self._lock:
             if self._scores is None:
-                rows = self.rows(test)
+                rows = test.positions
                 step = max(1, BLOCK_NUMBERS // int(np.prod(test.images.shape[1:])))
                 parts = [
                     scores_of_pictures(self.model, test.images[rows[start : start + step]])
@@ -131,7 +127,7 @@ class Subject:
         test, y = self.tested()
         if not 0 <= index < test.n_images:
             raise ParameterError(f"index = {index}; expected a test image 0..{test.n_images - 1}.")
-        number = int(self.rows(test)[index])
+        number = int(test.positions[index])
         name = f"test image {index}" if test.names is None else test.names[index]
         return Where(test.images[number], number, test.images, int(y[index]), name)
 
@@ -160,7 +156,7 @@ class Subject:
         if where.label is None:
             raise ParameterError("a picture whose class is unknown has no others of its class to stand in for it.")
         members = np.flatnonzero(y == where.label)
-        rows = self.rows(test)[members]
+        rows = test.positions[members]
         with self._lock:
             if where.label not in self._clusters:
                 points = thumbnails(test.images, rows)

@@ -384,12 +384,12 @@ def _variances(objective: Objective, moment: ExactMoment) -> Floats:
     A tie that is right for the mean holds back the weights of a feature of another scale: those of a small one are
     large, and |W| prices each feature by its scale.
     """
+    mean = moment.trace / max(1, objective.n_features) or 1.0
     if not moment.of_features:
-        return np.array([moment.trace / max(1, objective.n_features) or 1.0])
+        return np.array([mean])
     variances = np.diagonal(moment.matrix)
-    largest = float(variances.max(initial=0.0)) or 1.0
     # a weight of a constant feature changes no score: with a loose tie it would wander off
-    return np.where(variances > LEAST_VARIANCE * largest, variances, variances.mean() or 1.0)
+    return np.where(variances > LEAST_VARIANCE * variances.max(initial=0.0), variances, mean)
 
 
 def _steepness(objective: Objective) -> float:

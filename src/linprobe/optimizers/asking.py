@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -72,15 +71,10 @@ def answer_together(objective: Objective, searches: list[Asking[Result]]) -> tup
             asks.pop(i, None)
             results[i] = end.value
 
-    n_workers = min(objective.engine.n_threads or usable_cores(), len(searches))
     size = max(1, MOST_TEMPLATES // objective.n_classes)
-    with ThreadPoolExecutor(n_workers) if n_workers > 1 else nullcontext() as pool:
+    with ThreadPoolExecutor(objective.engine.n_threads or usable_cores()) as pool:
 
         def all_go_on(sent: dict[int, DataGradient | KeyboardInterrupt | None]) -> None:
-            if pool is None:
-                for i, gradient in sent.items():
-                    go_on(i, gradient)
-                return
             futures = [pool.submit(go_on, i, gradient) for i, gradient in sent.items()]
             try:
                 wait(futures)

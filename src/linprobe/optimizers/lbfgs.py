@@ -169,7 +169,7 @@ class LBFGS(Optimizer):
                 elif point.left(objective) <= wanted * (
                     point.evaluation.objective if objective.penalised else first_norm
                 ):
-                    best, passes = yield from _certified(objective, point, self.tol, passes, clock)
+                    best, passes = yield from _certified(objective, point.W, point.b, point.db, self.tol, passes, clock)
                     if self._met(objective, best.certificate, first_norm):
                         status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
                     wanted *= 0.5
@@ -183,7 +183,9 @@ class LBFGS(Optimizer):
                 )
                 if (noisy or following is None) and not precise:
                     if best is None:
-                        best, passes = yield from _certified(objective, point, self.tol, passes, clock)
+                        best, passes = yield from _certified(
+                            objective, point.W, point.b, point.db, self.tol, passes, clock
+                        )
                     precise, point = True, best.point
                     pairs.clear()
                     continue
@@ -201,8 +203,8 @@ class LBFGS(Optimizer):
             status = Status.INTERRUPTED
 
         if best is None:
-            last = arrays if point is None else point
-            best, passes = yield from _certified(objective, last, self.tol, passes, clock)
+            W, b, db = (arrays["W"], arrays["b"], None) if point is None else (point.W, point.b, point.db)
+            best, passes = yield from _certified(objective, W, b, db, self.tol, passes, clock)
         certificate, W, b = best.certificate, best.point.W, best.point.b
         state = State(state.epoch, {**state.arrays, **pairs.arrays()}, state.numbers)
         if status in (Status.STALLED, Status.MAX_ITER) and self._met(objective, certificate, first_norm):
@@ -384,22 +386,21 @@ class _Proof:
 
 
 def _certified(
-    objective: Objective, near: _Point | dict[str, Floats], tol: float, passes: float, clock: Clock
+    objective: Objective, W: Floats, b: Floats, db: Floats | None, tol: float, passes: float, clock: Clock
 ) -> Asking[tuple[_Proof, float]]:
-    """(what is proved near a point, or near weights of which no more is known; passes)."""
-    W = near.W if isinstance(near, _Point) else near["W"]
+    """(what is proved near (W, b), passes); `db` is the gradient in the bias there, None where it is not known."""
 
-    def proof(b: Floats, gradient: DataGradient) -> _Proof:
-        certificate = certify(objective, W, b, gradient=gradient, passes=passes, seconds=clock())
-        return _Proof(certificate, _Point(W, b, *objective.with_penalty(gradient, W)))
+    def proof(bias: Floats, gradient: DataGradient) -> _Proof:
+        certificate = certify(objective, W, bias, gradient=gradient, passes=passes, seconds=clock())
+        return _Proof(certificate, _Point(W, bias, *objective.with_penalty(gradient, W)))
 
-    if isinstance(near, _Point) and objective.penalised and tol >= COARSE:
-        found = yield from nearly_balance(objective, W, near.b, near.db)
+    if db is not None and objective.penalised and tol >= COARSE:
+        found = yield from nearly_balance(objective, W, b, db)
         passes += 1.0
         quick = proof(*found)
         if quick.certificate.relative_gap <= tol:
             return quick, passes
-    found = yield from balance(objective, W, near.b if isinstance(near, _Point) else near["b"], tol)
+    found = yield from balance(objective, W, b, tol)
     passes += 2.0
     return proof(*found), passes
 

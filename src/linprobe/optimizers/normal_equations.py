@@ -73,13 +73,12 @@ def exact_moment(objective: Objective) -> ExactMoment:
             f"{MOST_ROWS} at most; use fewer features (image_size), or a smooth loss with penalty='l2', "
             "or optimizer='sgd'."
         )
-    shares = objective.shares()
-    mean = objective.engine.gradient_of_scores(shares[:, None], precise=True)[0][0]
+    mean = objective.class_means()[1].sum(axis=0)
     if D <= N:
         # Taken about 0 the float32 products would lose a variance that is small beside the squared mean.
         matrix = objective.engine.about(mean).second_moment() / objective.examples.total_weight
         return ExactMoment(mean, _cleaned(matrix, mean), True, objective.examples.total_weight)
-    roots = np.sqrt(shares)
+    roots = np.sqrt(objective.shares())
     gram = np.zeros((N, N))
     size = max(1, 2**23 // D)
     blocks = [slice(start, min(start + size, N)) for start in range(0, N, size)]

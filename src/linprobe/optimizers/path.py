@@ -207,12 +207,12 @@ def _levels(regs: tuple[float, ...]) -> list[list[int]]:
         gaps = [(low, high) for low, high in pairwise(known) if high - low > 1 and regs[high] > least * regs[low]]
         return [(low + high) // 2 for low, high in gaps]
 
-    while middles(APART):
-        known = sorted(known + middles(APART))
+    while far := middles(APART):
+        known = sorted(known + far)
     levels = [first + known]
-    while middles(0.0):
-        levels.append(middles(0.0))
-        known = sorted(known + levels[-1])
+    while level := middles(0.0):
+        levels.append(level)
+        known = sorted(known + level)
     return levels
 
 

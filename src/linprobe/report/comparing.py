@@ -10,7 +10,7 @@ from linprobe.challenges.wilson import Change
 from linprobe.report.record import Record
 from linprobe.report.words import counted
 
-__all__ = ["Comparable", "Duel", "comparable", "duels"]
+__all__ = ["Comparable", "Duel", "alike", "comparable", "duels"]
 
 MOST_DUELS = 10
 """Pairs of runs, at most, that are set against each other image by image."""
@@ -56,7 +56,7 @@ def comparable(records: Sequence[Record]) -> list[Comparable]:
     """What of several runs may be compared, figure by figure."""
     n_test = counted(int(records[0].metrics["n_test"]), "test image")
     tested, lost, held_out, minimised = (
-        _alike(records, key)
+        alike(records, key)
         for key in (
             lambda record: record.test_key,
             lambda record: (record.test_key, record.loss_key),
@@ -64,7 +64,7 @@ def comparable(records: Sequence[Record]) -> list[Comparable]:
             lambda record: record.objective_key,
         )
     )
-    same_data = _alike(records, lambda record: record.settings.get("fingerprint"))
+    same_data = alike(records, lambda record: record.settings.get("fingerprint"))
     other = "the seeds differ, and the seed draws them" if same_data else "the data are not the same"
     rows = [
         Comparable(
@@ -113,7 +113,8 @@ def comparable(records: Sequence[Record]) -> list[Comparable]:
     return rows
 
 
-def _alike(records: Sequence[Record], key: Callable[[Record], Hashable]) -> bool:
+def alike(records: Sequence[Record], key: Callable[[Record], Hashable]) -> bool:
+    """Whether this is the same of all runs."""
     return len({key(record) for record in records}) == 1
 
 

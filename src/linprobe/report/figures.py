@@ -28,11 +28,12 @@ from linprobe.optimizers.base import Optimizer
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.sgd import SGD
-from linprobe.report.record import Record, Tested, evenly, rows_of
+from linprobe.report.processes import each
+from linprobe.report.record import Record, Tested, evenly
 from linprobe.report.words import share
 from linprobe.runs.evaluation import labels_by_name
 
-__all__ = ["Figure", "Section", "compared_sections", "sections_of", "shared_bound"]
+__all__ = ["Figure", "Section", "Svg", "compared_sections", "sections_of", "shared_bound"]
 
 LANDSCAPE_WEIGHTS = 150_000
 """Weights, at most, of which a landscape is drawn: the walks keep some eighty copies of them."""
@@ -51,6 +52,21 @@ CUT = 21
 
 
 @dataclass(frozen=True)
+class Svg:
+    """A drawn picture.
+
+    Attributes:
+        text: the SVG element.
+        alt: what it shows, in a sentence.
+        width: in inches.
+    """
+
+    text: str
+    alt: str
+    width: float
+
+
+@dataclass(frozen=True)
 class Figure:
     """A picture, or several of one kind side by side, with what to see in it.
 
@@ -59,8 +75,12 @@ class Figure:
         caption: a sentence or two.
     """
 
-    pictures: Sequence[Picture]
+    pictures: Sequence[Svg]
     caption: str
+
+
+def _figure(pictures: Sequence[Picture], caption: str) -> Figure:
+    return Figure([Svg(picture.svg(), picture.alt, picture.width) for picture in pictures], caption)
 
 
 @dataclass(frozen=True)
@@ -80,12 +100,16 @@ class Section:
     missing: Sequence[str] = ()
 
 
-Drawn = Iterator[Figure]
+Drawn = Iterator[Figure | str]
+"""Pictures, and sentences on those that are missing."""
+
+Plan = tuple[str, str, Callable[[Any], Drawn]]
+"""Key and title of a section, and what draws it."""
 
 
-def sections_of(record: Record) -> list[Section]:
-    """The pictures of one run, those that it has."""
-    plans: list[tuple[str, str, Callable[[Record], Drawn]]] = [
+def sections_of(record: Record, n_threads: int | None = None) -> list[Section]:
+    """The pictures of one run, those that it has, drawn on `n_threads` cores, None for all."""
+    plans: list[Plan] = [
         ("path", "The path over reg", _path),
         ("curves", "How it learnt", _curves),
         ("templates", "What it looks for: a template per class", _templates),
@@ -95,35 +119,43 @@ def sections_of(record: Record) -> list[Section]:
         ("reliability", "Can its probabilities be trusted?", _reliability),
         ("landscape", "The bowl it slid down", _landscape),
     ]
-    return [section for key, title, draw in plans if (section := _section(key, title, draw, record)) is not None]
+    return _sections(plans, record, n_threads)
 
 
-def compared_sections(records: Sequence[Record]) -> list[Section]:
-    """The pictures of several runs beside each other."""
-    found = []
-    sweeps = [record for record in records if record.swept]
-    if sweeps:
-        found.append(Section("path", "The paths over reg", [_compared_paths(sweeps)]))
-    curves = dict(_compared_curves(records))
-    if curves:
-        alike = len({record.objective_key for record in records}) == 1
-        caption = "Each colour is a run." + (
-            "" if alike else " Objectives of different functions are no measure of merit."
-        )
-        figures = [_curves_figure(curves, caption)]
-        found.append(Section("curves", "How they learnt", figures))
-    figures, missing = [], []
-    for record in records:
+def compared_sections(records: Sequence[Record], n_threads: int | None = None) -> list[Section]:
+    """The pictures of several runs beside each other, drawn on `n_threads` cores, None for all."""
+    plans: list[Plan] = [
+        ("path", "The paths over reg", _compared_paths),
+        ("curves", "How they learnt", _compared_curves),
+        ("templates", "What they look for: a template per class", _compared_templates),
+    ]
+    return _sections(plans, records, n_threads)
+
+
+def _sections(plans: Sequence[Plan], of: Any, n_threads: int | None) -> list[Section]:
+    """What each plan draws of a record or of several, if there is anything to draw or to tell."""
+
+    def section(plan: Plan) -> Section:
+        key, title, draw = plan
+        figures: list[Figure] = []
+        missing: list[str] = []
         try:
-            kind = "pixels" if _has_templates(record) else record.metrics["features"]
-            figures.append(Figure([templates_picture(record.model)], f"{record.name}: weights of {kind}."))
-        except LinprobeError as error:
-            missing.append(f"No templates of {record.name}: {error}")
-    found.append(Section("templates", "What they look for: a template per class", figures, missing))
-    return found
+            for drawn in draw(of):
+                if isinstance(drawn, Figure):
+                    figures.append(drawn)
+                else:
+                    missing.append(drawn)
+        except (LinprobeError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            missing.append(f"A picture is missing here: {error}")
+        return Section(key, title, figures, missing)
+
+    return [found for found in each(section, plans, n_threads) if found.figures or found.missing]
 
 
-def _compared_paths(sweeps: Sequence[Record]) -> Figure:
+def _compared_paths(records: Sequence[Record]) -> Drawn:
+    sweeps = [record for record in records if record.swept]
+    if not sweeps:
+        return
     paths = {record.name: _path_of(record) for record in sweeps}
     chosen = {record.name: float(record.metrics["reg"]) for record in sweeps}
     caption = "Each colour is a sweep; the dotted lines are the values that each has chosen."
@@ -135,22 +167,35 @@ def _compared_paths(sweeps: Sequence[Record]) -> Figure:
         )
     if len({record.held_out_key for record in sweeps}) > 1:
         caption += " They held out other images: the dashed curves are not measured on the same ones."
-    return _path_figure(paths, chosen, caption)
+    yield _path_figure(paths, chosen, caption)
+
+
+def _compared_curves(records: Sequence[Record]) -> Drawn:
+    """The curves of each training; one that proves no bound takes that of another run on the same objective."""
+    curves = {
+        record.name: learning_curves(record.trace, shared_bound(record, records)[0])
+        for record in records
+        if record.trace
+    }
+    if curves:
+        same = len({record.objective_key for record in records}) == 1
+        caption = "Each colour is a run." + (
+            "" if same else " Objectives of different functions are no measure of merit."
+        )
+        yield _curves_figure(curves, caption)
+
+
+def _compared_templates(records: Sequence[Record]) -> Drawn:
+    for record in records:
+        try:
+            kind = "pixels" if _has_templates(record) else record.metrics["features"]
+            yield _figure([templates_picture(record.model)], f"{record.name}: weights of {kind}.")
+        except LinprobeError as error:
+            yield f"No templates of {record.name}: {error}"
 
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _section(key: str, title: str, draw: Callable[[Record], Drawn], record: Record) -> Section | None:
-    """The section, as far as it can be drawn; None where there is nothing to draw or to tell."""
-    figures: list[Figure] = []
-    missing: list[str] = []
-    try:
-        figures.extend(draw(record))
-    except (LinprobeError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-        missing.append(f"A picture is missing here: {error}")
-    return Section(key, title, figures, missing) if figures or missing else None
 
 
 def _curves(record: Record) -> Drawn:
@@ -163,14 +208,7 @@ def _curves(record: Record) -> Drawn:
 def _curves_figure(curves: dict[str, LearningCurves], caption: str) -> Figure:
     gap = any(drawn.gap is not None for drawn in curves.values())
     quantities = [quantity for quantity in QUANTITIES if gap or quantity != "gap"]
-    return Figure([curves_picture(curves, [quantity], [axis]) for axis in AXES for quantity in quantities], caption)
-
-
-def _compared_curves(records: Sequence[Record]) -> Iterator[tuple[str, LearningCurves]]:
-    """The curves of each training; one that proves no bound takes that of another run on the same objective."""
-    for record in records:
-        if record.trace:
-            yield record.name, learning_curves(record.trace, shared_bound(record, records)[0])
+    return _figure([curves_picture(curves, [quantity], [axis]) for axis in AXES for quantity in quantities], caption)
 
 
 def shared_bound(record: Record, records: Sequence[Record]) -> tuple[float | None, str]:
@@ -198,7 +236,7 @@ def _path(record: Record) -> Drawn:
     )
     if record.weights is not None and _has_templates(record):
         regs = [float(reg) for reg in record.weights["regs"]]
-        yield Figure(
+        yield _figure(
             [path_templates_picture(record.model, regs, list(record.weights["W"]), chosen=chosen)],
             "The same classes along the path, each column on its own scale: an L2 penalty blurs the templates as reg "
             "grows, an L1 penalty carves them down to few pixels.",
@@ -221,19 +259,8 @@ def _path_of(record: Record) -> RegPath:
 
 
 def _path_figure(paths: dict[str, RegPath], chosen: dict[str, float], caption: str) -> Figure:
-    known = [
-        quantity
-        for quantity in PATH_QUANTITIES
-        if any(np.isfinite(_values(path, quantity)).any() for path in paths.values())
-    ]
-    return Figure([path_picture(paths, chosen, [quantity]) for quantity in known], caption)
-
-
-def _values(path: RegPath, quantity: str) -> npt.NDArray[np.float64]:
-    if quantity == "accuracy":
-        return np.stack([path.train_accuracy, path.validation_accuracy])
-    values: npt.NDArray[np.float64] | None = getattr(path, quantity)
-    return np.array([np.nan]) if values is None else values
+    known = [quantity for quantity in PATH_QUANTITIES if any(path.knows(quantity) for path in paths.values())]
+    return _figure([path_picture(paths, chosen, [quantity]) for quantity in known], caption)
 
 
 def _has_templates(record: Record) -> bool:
@@ -245,18 +272,18 @@ def _has_templates(record: Record) -> bool:
 def _templates(record: Record) -> Drawn:
     model = record.model
     if not _has_templates(record):
-        yield Figure(
+        yield _figure(
             [templates_picture(model)], "Its weights, class by class: what raises the score, and what lowers it."
         )
         return
-    yield Figure(
+    yield _figure(
         [templates_picture(model, "signed")],
         "The score of a class is the sum of its template times the picture: blue is where light speaks for the class, "
         "red where it speaks against it.",
     )
     shape = model.image_shape_ if model.features_ is None else model.features_.image_shape
     if shape is not None and shape[2] == 3:
-        yield Figure([templates_picture(model, "color")], "The same weights as colours: grey is 0.")
+        yield _figure([templates_picture(model, "color")], "The same weights as colours: grey is 0.")
 
 
 def _geometry(record: Record) -> Drawn:
@@ -266,7 +293,7 @@ def _geometry(record: Record) -> Drawn:
     rows = evenly(len(tested.y), POINTS)
     names = model.classes_[tested.y[rows]]
     if model.features_ is None and model.weights_.shape[1] == 2:
-        yield Figure(
+        yield _figure(
             [planes_picture(model, tested.vectors(rows), names)],
             "The test points, the regions of the classes, and the line on which each score is 0 with its normal.",
         )
@@ -274,7 +301,7 @@ def _geometry(record: Record) -> Drawn:
             voting = _Voting(NeighborModel(min(K_NEAREST, record.train.n_images)).fit_sets(record.train))
             points, k = tested.vectors(rows), voting.model.k
             right = float(np.mean(voting.predict(points) == names))
-            yield Figure(
+            yield _figure(
                 [regions_picture(voting, points, names)],
                 f"For comparison, the regions of the {k} nearest training points, which vote: "
                 f"{share(right)} of the test points are given their class, by the linear classifier "
@@ -282,7 +309,7 @@ def _geometry(record: Record) -> Drawn:
             )
     elif model.weights_.shape[1] > 2 and len(np.unique(names)) > 1:
         pixels = model.features_ is None and isinstance(tested.images, ImageSet)
-        yield Figure(
+        yield _figure(
             [slice_picture(model, tested.pictures(rows) if pixels else tested.vectors(rows), names)],
             "Test images of the classes that are confused most, projected onto the plane in which the model tells them "
             "apart: the borders between the classes are straight lines.",
@@ -293,14 +320,14 @@ def _errors(record: Record) -> Drawn:
     tested = record.tested
     if tested is None:
         return
-    yield Figure(
+    yield _figure(
         [confusion_picture(tested.performance.confusion, record.model.class_names_)],
         "A row is a true class, a column what the model said: off the diagonal lie the errors.",
     )
     if isinstance(tested.images, ImageSet):
         errors = confident_errors(tested.scores, tested.y)
         if len(errors.rows):
-            yield Figure(
+            yield _figure(
                 [
                     confident_errors_picture(
                         tested.pictures(errors.rows), errors.true, tested.scores[errors.rows], record.model.class_names_
@@ -319,13 +346,13 @@ def _one_image(record: Record) -> Drawn:
     row = int(errors.rows[0]) if len(errors.rows) else 0
     label, names = int(tested.y[row]), model.class_names_
     picture = tested.pictures(np.array([row]))[0]
-    yield Figure(
+    yield _figure(
         [algebra_picture(model, picture, label)],
         f"W x + b of the test image {_named(tested, row)}, of the class {names[label]}, as the numbers they are.",
     )
     if len(errors.rows):
         said = int(errors.predicted[0])
-        yield Figure(
+        yield _figure(
             [contributions_picture(model, picture, said, label)],
             f"Why it said {names[said]} and not {names[label]}: what each pixel adds to the two scores.",
         )
@@ -346,8 +373,8 @@ def _neighbors(record: Record, train: ImageSet, tested: Tested) -> Figure:
     found = labels_by_name(among, names)[near]
     alike = int((found == tested.y[chosen][:, None]).sum())
     some = f" (of {among.n_images:,} of them)" if among.n_images < train.n_images else ""
-    return Figure(
-        [neighbors_picture(images, tested.y[chosen], among.images[rows_of(among)[near]], found, names)],
+    return _figure(
+        [neighbors_picture(images, tested.y[chosen], among.images[among.positions[near]], found, names)],
         f"For comparison, what a classifier by nearest neighbours looks at: test images, and the training images{some} "
         f"whose pixels differ least. {alike} of {found.size} have the class of the image: near in pixels is often "
         "alike in ground and light, not in kind.",
@@ -379,7 +406,7 @@ def _reliability(record: Record) -> Drawn:
     if record.tested is None or record.metrics["loss"] != "softmax":
         return
     found = reliability(record.tested.probabilities(), record.tested.y)
-    yield Figure(
+    yield _figure(
         [reliability_picture(found)],
         "Of the test images to which it gives a probability of about 70%, about 70% should be right: then a bar ends "
         f"at the diagonal. On average a bar misses it by {100.0 * found.ece:.1f}% (the expected calibration error).",
@@ -399,7 +426,7 @@ def _landscape(record: Record) -> Drawn:
     walks: dict[str, Walk] = {name: walk(optimizer, objective) for name, optimizer in optimizers.items()}
     cut = slice_around(objective, list(walks.values()), CUT)
     n = sample.n_images
-    yield Figure(
+    yield _figure(
         [landscape_picture(cut, {name: taken}) for name, taken in walks.items()],
         f"The same objective on {n:,} training images, cut by the plane that holds the most of three ways to its "
         f"bottom ({100.0 * cut.plane.share:.0f}% of their squared distances): each panel has its objective at the end "

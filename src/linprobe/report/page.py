@@ -7,17 +7,17 @@ import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from linprobe.challenges.wilson import wilson_interval
 from linprobe.errors import OutputError, ParameterError
-from linprobe.explain.picture import Picture
 from linprobe.files import write_whole
 from linprobe.report.command import ONLY_SGD, command_of, grid_text
-from linprobe.report.comparing import comparable, duels
-from linprobe.report.figures import compared_sections, sections_of, shared_bound
+from linprobe.report.comparing import alike, comparable, duels
+from linprobe.report.figures import Svg, compared_sections, sections_of, shared_bound
 from linprobe.report.record import Record, read_record
 from linprobe.report.words import bounded, certificate_sentence, share, trained_sentence
 
@@ -70,7 +70,7 @@ def write_report(
     _tell_apart(records)
     if out is None:
         out = paths[0] / REPORT if len(paths) == 1 else Path("comparison.html")
-    page = _page_of_one(records[0]) if len(records) == 1 else _page_of_several(records)
+    page = _page_of_one(records[0], n_threads) if len(records) == 1 else _page_of_several(records, n_threads)
     target = Path(out)
     try:
         # file names need not be text: what cannot be written as UTF-8 becomes a question mark
@@ -91,7 +91,7 @@ def _tell_apart(records: Sequence[Record]) -> None:
             record.name = str(Path(record.path.resolve().parent.name) / record.name)
 
 
-def _page_of_one(record: Record) -> str:
+def _page_of_one(record: Record, n_threads: int | None) -> str:
     metrics, settings = record.metrics, record.settings
     return _rendered(
         "report.html",
@@ -107,14 +107,14 @@ def _page_of_one(record: Record) -> str:
         classes=_classes(record),
         n_classes_left_out=max(0, len(record.model.class_names_) - MOST_CLASSES),
         guess=_guess(record),
-        sections=sections_of(record),
+        sections=sections_of(record, n_threads),
         challenges=record.challenges,
         runs=[_reproduction(record)],
         options=_options(record),
     )
 
 
-def _page_of_several(records: Sequence[Record]) -> str:
+def _page_of_several(records: Sequence[Record], n_threads: int | None) -> str:
     certificates = [
         (record.name, certificate_sentence(record.metrics, *shared_bound(record, records))) for record in records
     ]
@@ -131,7 +131,7 @@ def _page_of_several(records: Sequence[Record]) -> str:
         rows=_compared(records),
         comparable=comparable(records),
         duels=duels(records),
-        sections=compared_sections(records),
+        sections=compared_sections(records, n_threads),
         runs=[_reproduction(record) for record in records],
         missing=[(record.name, text) for record in records for text in record.missing],
     )
@@ -151,15 +151,14 @@ def _rendered(template: str, **values: Any) -> str:
     environment.filters["points"] = lambda value: f"{100.0 * value:+.1f}"
     environment.filters["svg"] = lambda picture: Markup(_inline(picture, next(numbers)))
     environment.filters["data_uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    environment.filters["inches"] = lambda picture: f"{picture.figure.get_size_inches()[0]:.2f}"
     style = Markup((here / "style.css").read_text())
     return environment.get_template(template).render(style=style, **values)
 
 
-def _inline(picture: Picture, number: int) -> str:
+def _inline(picture: Svg, number: int) -> str:
     """The picture as an element of an HTML page: no namespaces, and no name that another picture has, too."""
     # what a font cannot draw is not always what XML may hold
-    root = ElementTree.fromstring(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "\N{REPLACEMENT CHARACTER}", picture.svg()))
+    root = ElementTree.fromstring(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "\N{REPLACEMENT CHARACTER}", picture.text))
     used = set()
     for element in root.iter():
         for name, value in element.attrib.items():
@@ -326,8 +325,12 @@ def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
 def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:
     """The figures of each run, row by row; the best is marked."""
     rows: list[dict[str, Any]] = []
-    measured = {"test": _alike(records, "test_key"), "validation": _alike(records, "held_out_key"), "train": False}
-    for part, alike in measured.items():
+    measured = {
+        "test": alike(records, attrgetter("test_key")),
+        "validation": alike(records, attrgetter("held_out_key")),
+        "train": False,
+    }
+    for part, same in measured.items():
         found = [next((a for a in record.accuracies() if a.part == part), None) for record in records]
         if any(found):
             values = [None if a is None else a.value for a in found]
@@ -335,31 +338,27 @@ def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:
                 f"{share(a.interval[0])} to {share(a.interval[1])}" if a is not None and a.interval else ""
                 for a in found
             ]
-            best = _best(values, max) if alike else []
+            best = _best(values, max) if same else []
             rows.append(
                 {"name": f"{part} accuracy", "texts": [share(value) for value in values], "notes": notes, "best": best}
             )
     numbers: list[tuple[str, list[float | None], bool]] = [
-        ("objective", [record.metrics["objective"] for record in records], _alike(records, "objective_key")),
+        ("objective", [record.metrics["objective"] for record in records], alike(records, attrgetter("objective_key"))),
         (
             "mean loss on test images",
             [record.metrics.get("test_loss") for record in records],
-            measured["test"] and _alike(records, "loss_key"),
+            measured["test"] and alike(records, attrgetter("loss_key")),
         ),
         ("seconds of optimisation", [record.metrics.get("seconds") for record in records], False),
         ("passes over the images", [record.metrics.get("passes") for record in records], False),
     ]
-    for name, found_numbers, alike in numbers:
+    for name, found_numbers, same in numbers:
         if any(value is not None for value in found_numbers):
-            best = _best(found_numbers, min) if alike else []
+            best = _best(found_numbers, min) if same else []
             rows.append({"name": name, "texts": [_number(value, 5) for value in found_numbers], "best": best})
     rows.append({"name": "training images", "texts": [f"{r.metrics['n_train']:,}" for r in records], "best": []})
     rows.append({"name": "status", "texts": [str(r.metrics["status"]) for r in records], "best": []})
     return rows
-
-
-def _alike(records: Sequence[Record], key: str) -> bool:
-    return len({getattr(record, key) for record in records}) == 1
 
 
 def _best(values: Sequence[float | None], choose: Any) -> list[int]:

@@ -28,7 +28,7 @@ from linprobe.shapes import Floats, Labels, Pixels
 if TYPE_CHECKING:
     from linprobe.runs.train import Material
 
-__all__ = ["Accuracy", "Challenges", "Record", "Tested", "evenly", "read_record", "rows_of"]
+__all__ = ["Accuracy", "Challenges", "Record", "Tested", "evenly", "read_record"]
 
 SCORES = 2**23
 """Scores of test images, at most, that are looked at one by one: 64 MB."""
@@ -110,11 +110,11 @@ class Tested:
     def pictures(self, positions: npt.NDArray[np.int64]) -> Pixels:
         """Pictures (m, height, width, channels) at some positions; the images are pictures."""
         assert isinstance(self.images, ImageSet)
-        return self.images.images[rows_of(self.images)[positions]]
+        return self.images.images[self.images.positions[positions]]
 
     def vectors(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Rows (m, D) that the model reads at some positions."""
-        picked: npt.NDArray[Any] = self.seen.X[rows_of(self.seen)[positions]]
+        picked: npt.NDArray[Any] = self.seen.X[self.seen.positions[positions]]
         return picked
 
 
@@ -395,7 +395,7 @@ def _read_images(record: Record, cache: bool, n_threads: int | None, material: M
     looked_at = evenly(n_all, n)
     test, seen_test = split.test.subset(looked_at), seen.test.subset(looked_at)
     model.n_threads = n_threads
-    scores = np.concatenate([model.scores(seen_test.X[rows]) for rows in _blocks(rows_of(seen_test))])
+    scores = np.concatenate([model.scores(seen_test.X[rows]) for rows in _blocks(seen_test.positions)])
     record.tested = Tested(performance, test, seen_test, labels_by_name(test, model.class_names_), scores, n_all)
     record.train, record.sample = split.train, _sample(seen.train)
 
@@ -425,11 +425,6 @@ def _sample(train: LabelledSet) -> LabelledSet:
         return train
     random = np.random.Generator(np.random.PCG64(0))
     return train.subset(np.sort(random.choice(train.n_images, n, replace=False)))
-
-
-def rows_of(images: LabelledSet) -> npt.NDArray[np.int64]:
-    """(n,) where its images lie in the array that holds them."""
-    return np.arange(images.n_images) if images.rows is None else images.rows
 
 
 def _blocks(rows: npt.NDArray[np.int64], size: int = 4096) -> list[npt.NDArray[np.int64]]:

@@ -241,5 +241,4 @@ def _digest(features: FeatureMap) -> str:
 
 
 def _digest_rows(images: LabelledSet) -> str:
-    rows = np.arange(images.n_images) if images.rows is None else images.rows
-    return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(images.positions).tobytes()).hexdigest()

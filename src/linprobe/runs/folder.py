@@ -34,7 +34,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from linprobe.errors import RunError
-from linprobe.files import write_whole
+from linprobe.files import remove_left_behind, write_whole
 from linprobe.optimizers.base import Epoch, State
 from linprobe.shapes import Floats
 
@@ -140,6 +140,8 @@ class RunFolder:
             raise RunError(
                 f"{self.path}: another process is training this run; wait until it ends, or stop it."
             ) from None
+        for name in ("*.json", "*.csv", "*.safetensors"):  # a report is written without the lock
+            remove_left_behind(self.path, name)
 
     def remove(self) -> None:
         """Delete a run in which nothing was trained yet: its settings, and the folder."""

@@ -268,8 +268,7 @@ class _Session:
         assert self.validation.rows is not None
         whole = self.dataset.train
         kept = np.union1d(self.train.rows, self.validation.rows)
-        rows = np.arange(len(whole.X)) if whole.rows is None else whole.rows
-        self.train = whole.subset(np.flatnonzero(np.isin(rows, kept)))
+        self.train = whole.subset(np.flatnonzero(np.isin(whole.positions, kept)))
         return Selector(self.classifier, _rows(self.classifier, self.train), [reg], self._tell).refit(reg)
 
     def _tell(self, progress: Progress) -> None:
