@@ -36,7 +36,7 @@ REGS = {"pixels": "1e-3", "hog+color": "1e-2"}
 PATCHES = "patches+patches/2+hog+color"
 """The features of each size."""
 
-PATCHES_REG = {500: "2e-2", 2000: "2e-2", 3200: "2e-2", 4000: "3e-2"}
+PATCHES_REG = {500: "2e-2", 2000: "2e-2", 4000: "3e-2"}
 """reg by the number of patches; that of the nearest number for others."""
 
 
@@ -83,7 +83,7 @@ def main() -> None:
     """Train each, show a table on stderr, deliver the record."""
     parser = arguments(__doc__, "features")
     parser.add_argument("archive", type=Path, nargs="?", default=image_archive(), metavar="ARCHIVE")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[500, 2000, 3200, 4000], metavar="P")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[500, 2000, 4000], metavar="P")
     given = parser.parse_args()
     reason = why_absent(given.archive)
     if reason:

@@ -1,6 +1,6 @@
 """The promise of the certificate, lower_bound <= optimum <= objective, against optima found by code of another kind.
 
-2,160 problems, of small shapes and odd data: duplicated rows and columns, constant pixels, features from 1e-6 to 1e6,
+2,016 problems, of small shapes and odd data: duplicated rows and columns, constant pixels, features from 1e-6 to 1e6,
 weights of 0, classes of one image. The optimum is enclosed by tests/oracles/optimum.py: `upper` is L at a point, in
 long doubles, so that a lower bound may not exceed it at all; `lower` carries its own tolerance.
 """
@@ -21,7 +21,7 @@ from linprobe.objective import Objective
 from linprobe.optimizers import Exact, Status
 from linprobe.penalties import L1, L2, ElasticNet
 
-EXAMPLES = 180
+EXAMPLES = 168
 """Problems for each of the twelve pairs of loss and penalty."""
 
 LOSSES = {"softmax": SoftmaxCrossEntropy, "hinge": MulticlassHinge, "squared-hinge": SquaredHinge}
@@ -46,7 +46,7 @@ problems = st.fixed_dictionaries(
         "offset": st.sampled_from([0.0, 3.0, 1e3]),
         "map": st.sampled_from([None, "standardise", "any"]),
         "engine": st.sampled_from(["reference", "threads"]),
-        "max_iter": st.sampled_from([30, 100, 0, 1]),
+        "max_iter": st.sampled_from([30, 60, 0, 1]),
     }
 )
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
@@ -420,3 +420,11 @@ def test_arguments_that_do_not_fit_are_refused_at_the_door(options, error, messa
 def test_a_dual_of_the_wrong_shape_is_refused():
     with pytest.raises(ShapeError, match=r"G has shape \(40, 2\); expected \(n_images, n_classes\) = \(40, 3\)"):
         make().dual_value(np.zeros((N, 2)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_sizes_of_features_are_those_of_their_largest_numbers(dtype):
+    X = np.random.default_rng(0).normal(size=(40, 7)).astype(dtype)
+    X[:, 1], X[3, 2], X[:, 3], X[:, 4] = -0.0, -6e4, np.finfo(dtype).smallest_subnormal, -np.abs(X[:, 4])
+    objective = Objective(X, np.arange(40) % 3, loss=SoftmaxCrossEntropy(), penalty=L2(), reg=0.1)
+    assert_array_equal(objective.feature_sizes(), np.abs(X.astype(np.float64)).max(axis=0))

@@ -357,7 +357,7 @@ class Objective:
             sizes = np.full(D, 255.0 if examples.X.dtype == np.uint8 else 0.0)
             for block in [] if examples.X.dtype == np.uint8 else _blocks(self.n_images, D):
                 rows = examples.X[block if examples.rows is None else examples.rows[block]]
-                sizes = np.maximum(sizes, np.maximum(rows.max(axis=0), -rows.min(axis=0)).astype(np.float64))
+                sizes = np.maximum(sizes, _largest_sizes(rows))
             if examples.affine is not None:
                 sizes = np.abs(examples.affine.scale) * sizes + np.abs(examples.affine.shift)
             self._feature_sizes.append(sizes)
@@ -422,6 +422,17 @@ class Objective:
         if seed not in self._moments:
             self._moments[seed] = _feature_moments(self.examples, seed)
         return self._moments[seed]
+
+
+def _largest_sizes(rows: npt.NDArray[Any]) -> Floats:
+    """(D,) the largest |x| of each column, without NaN, float64."""
+    if rows.dtype == np.float16:
+        # without its sign a half is ordered as its bits are, and NumPy compares whole numbers ten times as fast
+        largest = (rows.view(np.uint16) & np.uint16(0x7FFF)).max(axis=0).view(np.float16)
+    else:
+        largest = np.maximum(rows.max(axis=0), -rows.min(axis=0))
+    sizes: Floats = largest.astype(np.float64)
+    return sizes
 
 
 def _blocks(n_rows: int, n_numbers: int) -> list[slice]:

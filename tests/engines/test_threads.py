@@ -56,8 +56,8 @@ def made_weights(examples, seed=1):
     return rng.normal(size=(examples.n_classes, examples.n_features)), rng.normal(size=examples.n_classes)
 
 
-def assert_engines_agree(examples, loss, n_threads=2):
-    W, b = made_weights(examples)
+def assert_engines_agree(examples, loss, n_threads=2, size=1.0):
+    W, b = (size * array for array in made_weights(examples))
     found = open_engine("threads", examples, n_threads).loss_and_gradient(W, b, loss)
     wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
     # float32 products: 2^-24 for each of D terms of size |w x|; float64 rows: 2^-53. The hinge's slopes jump, but
@@ -111,6 +111,15 @@ def test_a_pass_agrees_with_the_reference_over_many_slices_blocks_and_groups(dty
     # both sides of the choice between tiles and BLAS
     n = 2500 if K == 10 else 150
     assert_engines_agree(made_examples(n, 1107, K, dtype, weighted=True), SoftmaxCrossEntropy())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [3, 64, 129, 300])
+def test_a_pass_over_long_rows_agrees_with_the_reference(dtype, n):
+    """Beyond 8,192 columns a block has twice the rows."""
+    for D in (8192, 8193):
+        # scores of a size at which a float32 product leaves even a small loss its digits
+        assert_engines_agree(made_examples(n, D, 3, dtype, weighted=True), SoftmaxCrossEntropy(), size=0.03)
 
 
 @pytest.mark.parametrize("K", [3, 200])

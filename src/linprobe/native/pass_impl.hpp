@@ -9,17 +9,20 @@
 
 constexpr int64_t kForward = 32;    // rows whose partial scores stay in the first-level cache
 constexpr int64_t kRows = 64;       // rows of a block: of pixels, they stay in the second-level cache
+constexpr int64_t kLong = 8192;     // columns from which on neither rows nor templates stay in it: twice the rows, to read W and G half as often
 constexpr int64_t kColumns = 2048;  // bytes of a template's slice, so that the slices of 10 stay in the first level
 constexpr int64_t kFlush = 16;      // blocks whose gradient is summed in T before it is added to the float64 totals
 constexpr int64_t kGroups = 32;     // groups of blocks, added in their order: what the threads share out
 
 // What the fused tiles keep for a block of rows; S is the type of the numbers of the rows.
+constexpr int64_t rows_of_block(int64_t D) { return D > kLong ? 2 * kRows : kRows; }
+
 template <class T, class S>
 struct FusedBlock {
   static constexpr int64_t lanes = Vector<T>::size;
   static constexpr int64_t slice = kColumns / sizeof(T);
   const Rows& rows;
-  const int64_t D, M, ld, whole;  // columns 0..whole-1 fill vectors; the last few are copied behind zeros
+  const int64_t D, M, n_rows, forward, ld, whole;  // columns 0..whole-1 fill vectors; the last few are copied behind zeros
   const T* const centre;          // or null
   // Pixels are small whole numbers: their scores lose next to nothing when the centre goes into the bias.
   const T* const scores_centre;
@@ -29,12 +32,12 @@ struct FusedBlock {
   Buffer<const T*> tail_row;
 
   FusedBlock(const Rows& rows_, int64_t M_, const T* centre_)
-      : rows(rows_), D(rows_.D), M(M_), ld(padded(D)), whole(D / lanes * lanes), centre(centre_),
+      : rows(rows_), D(rows_.D), M(M_), n_rows(rows_of_block(D)), forward(D > kLong ? 2 * kForward : kForward), ld(padded(D)), whole(D / lanes * lanes), centre(centre_),
         scores_centre(std::is_same_v<S, uint8_t> ? nullptr : centre_),
-        contiguous(rows.column_stride == 1 ? 0 : kRows * D), kept(kRows * 2 * lanes), zeros(centre_ == nullptr ? D : 0), tail(kRows * lanes),
-        centred_tail(kRows * lanes),
-        total(kForward * M * lanes), row(kRows), next(kForward), tail_row(kRows) {
-    for (int64_t r = 0; r < kRows; ++r) tail_row[r] = tail + r * lanes;
+        contiguous(rows.column_stride == 1 ? 0 : n_rows * D), kept(n_rows * 2 * lanes), zeros(centre_ == nullptr ? D : 0), tail(n_rows * lanes),
+        centred_tail(n_rows * lanes),
+        total(forward * M * lanes), row(n_rows), next(forward), tail_row(n_rows) {
+    for (int64_t r = 0; r < n_rows; ++r) tail_row[r] = tail + r * lanes;
   }
 
   const S* at(int64_t i) const { return static_cast<const S*>(rows.data) + row_of(rows, i) * rows.row_stride; }
@@ -69,17 +72,17 @@ struct FusedBlock {
 
   // out (n, M) = X Wᵀ for the rows that are open, W packed; `first` and `end` tell which rows come next, to ask for them early.
   void scores(int64_t first, int64_t n, int64_t end, const T* W, T* out) {
-    for (int64_t r = 0; r < n; r += kForward) {
-      const int64_t count = std::min(kForward, n - r);
-      const int64_t ahead = std::clamp<int64_t>(end - (first + r + kForward), 0, kForward);
-      for (int64_t i = 0; i < ahead; ++i) next[i] = at(first + r + kForward + i);
+    for (int64_t r = 0; r < n; r += forward) {
+      const int64_t count = std::min(forward, n - r);
+      const int64_t ahead = std::clamp<int64_t>(end - (first + r + forward), 0, forward);
+      for (int64_t i = 0; i < ahead; ++i) next[i] = at(first + r + forward + i);
       bool fresh = true;
       for (int64_t d = 0; d < whole; d += slice) {
         const int64_t width = std::min(slice, whole - d);
         if (rows.column_stride == 1)
           for (int64_t i = 0; i < ahead; ++i)
             for (int64_t e = 0; e < width; e += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(next[i] + d + e, 0, 2);
-        const S* here[kForward];
+        const S* here[2 * kForward];
         for (int64_t i = 0; i < count; ++i) here[i] = row[r + i] + d;
         dot_slice<T, S>(here, scores_centre != nullptr ? scores_centre + d : nullptr, count, W + M * d, width, M, width, total, fresh);
         fresh = false;
@@ -245,7 +248,7 @@ struct Folded {
 
   // Rows of a block: tiles take few; for the BLAS 2 to 8 MB a scratch, enough to run at its rate.
   int64_t size(int64_t M) const {
-    if (fused) return kRows;
+    if (fused) return rows_of_block(D);
     return std::clamp<int64_t>((int64_t{8} << 20) / static_cast<int64_t>(sizeof(T)) / (ld + M) / kBlock, 1, 16) * kBlock;
   }
 

@@ -99,6 +99,10 @@ void dot_slice(const S* const* x, const T* centre, int64_t rows, const T* W, int
   if (r < rows) some(std::integral_constant<int, 1>(), r);
 }
 
+// Bytes of a row that are asked for early: long rows come from beyond the second-level cache, too many streams at once
+// for the processor to foresee.
+constexpr int64_t kEarly = 256;
+
 // Rows of a scratch, one behind the other.
 template <class T>
 struct Scratch {
@@ -126,6 +130,7 @@ inline void outer_tile(X x, const T* minus, int64_t rows, const T* dS, int64_t K
     for (int u = 0; u < U; ++u) m[u] = load(minus + u * size);
   for (int64_t r = 0; r < rows; ++r) {
     const S* row = x[r];
+    if constexpr (Keep) __builtin_prefetch(row + kEarly / static_cast<int64_t>(sizeof(S)), 0, 3);
     V<T> v[U];
 #pragma GCC unroll 16
     for (int u = 0; u < U; ++u) {

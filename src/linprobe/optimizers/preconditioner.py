@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
+from linprobe.cores import usable_cores
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
 
 __all__ = ["Preconditioner", "Preconditioners", "SecondMoment", "second_moment"]
+
+Result = TypeVar("Result")
 
 ROWS_PER_FEATURE = 2
 """Rows of the sample per feature: the moment of a sample of 2 D rows serves like that of all, to a pass or two."""
@@ -27,6 +34,9 @@ DENSE_FEATURES = 6144
 
 SKETCH_ROWS = 4096
 """Rows of the sample beyond DENSE_FEATURES: a sketch of the moment of that rank."""
+
+BLOCK_ROWS, BLOCK_COLUMNS = 256, 4096
+"""Of the sample, for one thread at a time: of its products with a few vectors, the BLAS forms small ones soonest."""
 
 RIDGE = 1e-6
 """Share of the mean eigenvalue, and for Woodbury's identity of all together, that is added at least."""
@@ -47,20 +57,59 @@ class SecondMoment:
         matrix: (D, D) moment about the mean; None where there are fewer rows than features, or very many.
         rows: (n, D) centred rows, each times the root of its share, when `matrix` is None.
         trace: of the moment about the mean.
+        n_threads: of the products with `rows`; they do not change a bit.
     """
 
     mean: Floats
     matrix: Floats | None
     rows: Floats | None
     trace: float
+    n_threads: int = 1
+
+    @cached_property
+    def products(self) -> Floats:
+        """(n, n) products of the sampled rows with each other, float32: the preconditioner of every ratio has them."""
+        rows = self.rows
+        assert rows is not None
+        products = np.empty((len(rows), len(rows)), np.float32)
+
+        def some(block: slice) -> None:
+            products[block, : block.stop] = rows[block] @ rows[: block.stop].T
+            products[: block.start, block] = products[block, : block.start].T
+
+        _each(some, _slices(len(rows), BLOCK_ROWS)[::-1], self.n_threads)  # the longest first
+        return products
+
+    def scores(self, V: Floats) -> Floats:
+        """(n, K), the products of the sampled rows with V (K, D), float32."""
+        rows = self.rows
+        assert rows is not None
+        found = np.empty((len(rows), len(V)), np.float32)
+
+        def some(block: slice) -> None:
+            found[block] = rows[block] @ V.T
+
+        _each(some, _slices(len(rows), BLOCK_ROWS), self.n_threads)
+        return found
+
+    def combined(self, G: Floats) -> Floats:
+        """(K, D), the sums of the sampled rows, each times its row of G (n, K), float32."""
+        rows = self.rows
+        assert rows is not None
+        found = np.empty((G.shape[1], rows.shape[1]), np.float32)
+
+        def some(block: slice) -> None:
+            found[:, block] = G.T @ rows[:, block]
+
+        _each(some, _slices(rows.shape[1], BLOCK_COLUMNS), self.n_threads)
+        return found
 
     def along(self, W: Floats) -> float:
         """sum_k w_kᵀ (moment) w_k, for W (K, D)."""
         V = W.astype(np.float32)
         if self.matrix is not None:
             return float(((V @ self.matrix) * V).sum(dtype=np.float64))
-        assert self.rows is not None
-        return float(np.square(V @ self.rows.T, dtype=np.float64).sum())
+        return float(np.square(self.scores(V), dtype=np.float64).sum())
 
 
 def second_moment(objective: Objective, seed: int = 0) -> SecondMoment:
@@ -79,9 +128,13 @@ def second_moment(objective: Objective, seed: int = 0) -> SecondMoment:
         return SecondMoment(mean, matrix, None, float(np.trace(matrix, dtype=np.float64)))
     rows, roots = np.empty((len(positions), D), np.float32), np.sqrt(shares)
     mean = _mean(objective, positions, shares)
-    for block in _blocks(len(positions), D):
+    n_threads = objective.engine.n_threads or usable_cores()
+
+    def read(block: slice) -> float:
         rows[block] = (objective.examples.mapped(positions[block]) - mean) * roots[block, None]
-    return SecondMoment(mean, None, rows, float(np.square(rows, dtype=np.float64).sum()))
+        return float(np.square(rows[block], dtype=np.float64).sum())
+
+    return SecondMoment(mean, None, rows, sum(_each(read, _blocks(len(positions), D), n_threads)), n_threads)
 
 
 def _mean(objective: Objective, positions: npt.NDArray[np.int64], shares: Floats) -> Floats:
@@ -93,7 +146,19 @@ def _mean(objective: Objective, positions: npt.NDArray[np.int64], shares: Floats
 
 def _blocks(n_rows: int, n_features: int) -> list[slice]:
     size = max(1, 2**21 // max(1, n_features))
-    return [slice(start, start + size) for start in range(0, n_rows, size)]
+    return _slices(n_rows, size)
+
+
+def _slices(n: int, size: int) -> list[slice]:
+    return [slice(start, min(n, start + size)) for start in range(0, n, size)]
+
+
+def _each(work: Callable[[slice], Result], blocks: Sequence[slice], n_threads: int) -> list[Result]:
+    """[work(block) for block in blocks], by threads: the blocks, and so the bits, are the same for any number."""
+    if n_threads == 1 or len(blocks) == 1:
+        return [work(block) for block in blocks]
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(work, blocks))
 
 
 class Preconditioner:
@@ -114,10 +179,7 @@ class Preconditioner:
         # Woodbury's identity divides what is left of a difference in float32 by the ratio.
         least = RIDGE * moment.trace / (1 if moment.matrix is None else max(1, D))
         self._ratio = min(max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8), MOST_RATIO)
-        plain = moment.matrix
-        if plain is None:
-            assert moment.rows is not None
-            plain = moment.rows @ moment.rows.T
+        plain = moment.products if moment.matrix is None else moment.matrix
         if not np.isfinite(plain).all():
             raise IncompatibleError(
                 "the preconditioner needs the squares of the features, and some are too large for float32 (above about "
@@ -136,15 +198,14 @@ class Preconditioner:
         """M⁻¹ applied to a gradient (K, D) and (K,), float64: a step in the metric of the features."""
         # In the variables (W, b + W·mean) the moment about the mean and the bias do not see each other.
         mean = self._moment.mean
-        centred = (dW - db[:, None] * mean).T.astype(np.float32)
+        centred = (dW - db[:, None] * mean).astype(np.float32)
         if self._moment.matrix is not None:
-            step = scipy.linalg.cho_solve(self._factor, centred, overwrite_b=True, check_finite=False)
+            step = scipy.linalg.cho_solve(self._factor, centred.T, overwrite_b=True, check_finite=False).T
         else:
-            rows = self._moment.rows
-            assert rows is not None
-            inner = scipy.linalg.cho_solve(self._factor, rows @ centred, overwrite_b=True, check_finite=False)
-            step = (centred - rows.T @ inner) / np.float32(self._ratio)
-        step_W = np.ascontiguousarray(step.T).astype(np.float64)
+            scores = self._moment.scores(centred)
+            inner = scipy.linalg.cho_solve(self._factor, scores, overwrite_b=True, check_finite=False)
+            step = (centred - self._moment.combined(inner)) / np.float32(self._ratio)
+        step_W = np.ascontiguousarray(step).astype(np.float64)
         return step_W, db - step_W @ mean
 
     def solve_all(self, gradients: list[Floats]) -> list[Floats]:
