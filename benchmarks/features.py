@@ -36,8 +36,8 @@ REGS = {"pixels": "1e-3", "hog+color": "1e-2"}
 PATCHES = "patches+patches/2+hog+color"
 """The features of each size."""
 
-PATCHES_REG = {500: "2e-2", 2000: "2e-2", 4000: "3e-2"}
-"""reg by the number of patches; that of the nearest number for others."""
+PATCHES_FIT = {500: ("2e-2", "1e-3"), 2000: ("2e-2", "1e-3"), 4000: ("3e-2", "1e-2")}
+"""reg and tol by the number of patches; those of the nearest number for others."""
 
 
 def settings(sizes: list[int]) -> list[tuple[str, list[str]]]:
@@ -45,8 +45,8 @@ def settings(sizes: list[int]) -> list[tuple[str, list[str]]]:
     lines = [("pixels", ["--reg", REGS["pixels"]])]
     lines += [("hog+color, flips", ["--features", "hog+color", "--flips", "--reg", REGS["hog+color"]])]
     for size in sizes:
-        reg = PATCHES_REG[min(PATCHES_REG, key=lambda known: abs(known - size))]
-        options = ["--features", PATCHES, "--patches", str(size), "--flips", "--reg", reg, "--tol", "1e-3"]
+        reg, tol = PATCHES_FIT[min(PATCHES_FIT, key=lambda known: abs(known - size))]
+        options = ["--features", PATCHES, "--patches", str(size), "--flips", "--reg", reg, "--tol", tol]
         lines.append((f"{PATCHES}, {size} patches, flips", options))
     return lines
 

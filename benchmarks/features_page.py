@@ -20,12 +20,24 @@ def features_block(record: Record) -> str:
             f"{100 * line['train_accuracy']:.1f}%",
             f"{line['feature_seconds']:.0f}",
             f"{line['seconds']:.0f}",
+            f"{line['relative_gap']:.0e}",
             f"{line['wall_seconds']:.0f}",
             f"{line['peak_resident'] / 1e9:.2f}",
         ]
         for line in record["lines"]
     ]
-    head = ["features", "numbers", "test", "training", "features, s", "optimum, s", "in all, s", "peak, GB"]
+    head = ["features", "numbers", "test", "training"]
+    head += ["features, s", "optimum, s", "proved gap", "in all, s", "peak, GB"]
+        "features",
+        "numbers",
+        "test",
+        "training",
+        "features, s",
+        "optimum, s",
+        "proved gap",
+        "in all, s",
+        "peak, GB",
+    ]
     sizes = (f"{record[name]:,}" for name in ("n_train", "n_test"))
     told = "{} training and {} test pictures of `{}`, softmax with L2.".format(*sizes, record["source"])
     return told + "\n\n" + table(head, rows)

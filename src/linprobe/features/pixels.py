@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.cores import usable_cores
 from linprobe.errors import ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.shapes import Floats, check_sample_weight
@@ -54,6 +56,7 @@ class Pixels:
         X: npt.NDArray[Any],
         rows: npt.NDArray[np.int64] | None = None,
         sample_weight: Floats | None = None,
+        n_threads: int | None = None,
     ) -> Pixels:
         """Learn from the training images; returns itself.
 
@@ -61,6 +64,7 @@ class Pixels:
             X: (M, D) uint8 pixels, or float features; memory maps included.
             rows: (N,) positions in X of the training images, or None for all.
             sample_weight: (N,) weights >= 0 that count like repetitions, or None for all ones.
+            n_threads: of reading floats; None for one per core. The result does not depend on it.
         Raises:
             ShapeError: X is not (M, D), or holds no row.
         """
@@ -75,7 +79,7 @@ class Pixels:
         mean: Floats = np.zeros(X.shape[1])
         deviation: Floats | None = None
         if self.center or self.standardize:
-            mean, deviation = _moments(X, rows, sample_weight, self.standardize)
+            mean, deviation = _moments(X, rows, sample_weight, self.standardize, n_threads)
         scale = np.full(X.shape[1], 1.0 / 255.0 if self.unit and is_pixels else 1.0)
         if deviation is not None:
             if is_pixels:
@@ -104,7 +108,11 @@ class Pixels:
 
 
 def _moments(
-    X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None, weight: Floats | None, need_deviation: bool
+    X: npt.NDArray[Any],
+    rows: npt.NDArray[np.int64] | None,
+    weight: Floats | None,
+    need_deviation: bool,
+    n_threads: int | None,
 ) -> tuple[Floats, Floats | None]:
     """Mean and, when asked for, standard deviation (divided by N, not N - 1) of each column, (D,) float64."""
     n_rows, n_features = len(X) if rows is None else len(rows), X.shape[1]
@@ -128,14 +136,22 @@ def _moments(
         spread = n_rows * squares.astype(object) - total.astype(object) ** 2
         return mean, np.sqrt(spread.astype(np.float64)) / n_rows
 
-    weight = np.ones(n_rows) if weight is None else weight / weight.mean()
+    shares = np.ones(n_rows) if weight is None else weight / weight.mean()
     mean = np.zeros(n_features)
-    for block in blocks:
-        mean += np.einsum("n,nd->d", weight[block], read(block).astype(np.float64))
-    mean /= n_rows
-    if not need_deviation:
-        return mean, None
-    variance = np.zeros(n_features)
-    for block in blocks:
-        variance += np.einsum("n,nd->d", weight[block], np.square(read(block) - mean))
-    return mean, np.sqrt(variance / n_rows)
+
+    def sums(block: slice) -> Floats:
+        total: Floats = np.einsum("n,nd->d", shares[block], read(block).astype(np.float64))
+        return total
+
+    def spreads(block: slice) -> Floats:
+        x = read(block).astype(np.float64)
+        x -= mean
+        total: Floats = np.einsum("n,nd->d", shares[block], np.square(x, out=x))
+        return total
+
+    # added in the order of the blocks: the bits are the same for any number of threads
+    with ThreadPoolExecutor(n_threads or usable_cores()) as pool:
+        mean = sum(pool.map(sums, blocks), mean) / n_rows
+        if not need_deviation:
+            return mean, None
+        return mean, np.sqrt(sum(pool.map(spreads, blocks), np.zeros(n_features)) / n_rows)
