@@ -28,16 +28,6 @@ def features_block(record: Record) -> str:
     ]
     head = ["features", "numbers", "test", "training"]
     head += ["features, s", "optimum, s", "proved gap", "in all, s", "peak, GB"]
-        "features",
-        "numbers",
-        "test",
-        "training",
-        "features, s",
-        "optimum, s",
-        "proved gap",
-        "in all, s",
-        "peak, GB",
-    ]
     sizes = (f"{record[name]:,}" for name in ("n_train", "n_test"))
     told = "{} training and {} test pictures of `{}`, softmax with L2.".format(*sizes, record["source"])
     return told + "\n\n" + table(head, rows)
