@@ -16,7 +16,7 @@ from linprobe.errors import ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses import Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge, make_loss
 from linprobe.penalties import L1, L2, ElasticNet, Penalty, make_penalty
-from linprobe.shapes import Floats, Labels, check_range
+from linprobe.shapes import Floats, Labels, check_range, half_sizes, slices
 
 __all__ = ["DataGradient", "DualPoint", "Evaluation", "Objective", "Split"]
 
@@ -427,8 +427,7 @@ class Objective:
 def _largest_sizes(rows: npt.NDArray[Any]) -> Floats:
     """(D,) the largest |x| of each column, without NaN, float64."""
     if rows.dtype == np.float16:
-        # without its sign a half is ordered as its bits are, and NumPy compares whole numbers ten times as fast
-        largest = (rows.view(np.uint16) & np.uint16(0x7FFF)).max(axis=0).view(np.float16)
+        largest = half_sizes(rows).max(axis=0).view(np.float16)
     else:
         largest = np.maximum(rows.max(axis=0), -rows.min(axis=0))
     sizes: Floats = largest.astype(np.float64)
@@ -436,8 +435,7 @@ def _largest_sizes(rows: npt.NDArray[Any]) -> Floats:
 
 
 def _blocks(n_rows: int, n_numbers: int) -> list[slice]:
-    size = max(1, BLOCK_NUMBERS // max(1, n_numbers))
-    return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+    return slices(n_rows, max(1, BLOCK_NUMBERS // max(1, n_numbers)))
 
 
 def _feature_moments(examples: Examples, seed: int) -> tuple[float, float, float, float, float]:

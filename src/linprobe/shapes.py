@@ -26,6 +26,8 @@ __all__ = [
     "check_range",
     "check_rows",
     "check_sample_weight",
+    "half_sizes",
+    "slices",
 ]
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -94,3 +96,13 @@ def check_range(name: str, value: float, *, low: float, high: float = float("inf
         sign = ">" if open_low else ">="
         upper = f" and <= {high:g}" if high != float("inf") else ""
         raise ParameterError(f"{name} = {value}; expected a finite number {sign} {low:g}{upper}.")
+
+
+def slices(n: int, size: int) -> list[slice]:
+    """0..n-1 in order, `size` at a time; the last slice is as long as what is left."""
+    return [slice(start, min(n, start + size)) for start in range(0, n, size)]
+
+
+def half_sizes(halves: npt.NDArray[np.float16]) -> npt.NDArray[np.uint16]:
+    """Bits of |x|, in the order of the numbers and ten times as fast to compare in NumPy; from 0x7C00 on not finite."""
+    return halves.view(np.uint16) & np.uint16(0x7FFF)

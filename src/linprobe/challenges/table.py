@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ from linprobe.challenges.wilson import Change, Rate
 from linprobe.cores import usable_cores
 from linprobe.data.base import ImageSet, ProgressCallback
 from linprobe.errors import ParameterError, ShapeError
-from linprobe.shapes import Labels, Pixels
+from linprobe.shapes import Labels, Pixels, slices
 
 __all__ = ["CHALLENGES", "INTRACLASS", "Cell", "ChallengeTable", "Classify", "choose", "run_challenges", "score_sets"]
 
@@ -237,9 +237,8 @@ class _Job:
     def __post_init__(self) -> None:
         object.__setattr__(self, "hits", np.zeros(len(self.y), bool))
 
-    def parts(self) -> Iterator[slice]:
-        size = max(1, BLOCK_NUMBERS // int(np.prod(self.shape)))
-        return (slice(start, min(start + size, len(self.y))) for start in range(0, len(self.y), size))
+    def parts(self) -> list[slice]:
+        return slices(len(self.y), max(1, BLOCK_NUMBERS // int(np.prod(self.shape))))
 
 
 def _changer(

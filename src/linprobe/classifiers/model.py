@@ -24,7 +24,7 @@ from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.sgd import SGD
 from linprobe.penalties import Penalty, make_penalty
 from linprobe.scores import fold
-from linprobe.shapes import Floats, Labels, check_range, check_sample_weight
+from linprobe.shapes import Floats, Labels, check_range, check_sample_weight, half_sizes
 
 __all__ = ["BAD_ENDS", "OPTIMIZERS", "PREPROCESS", "AnyModel", "LinearModel", "check_finite", "few"]
 
@@ -429,8 +429,8 @@ def check_finite(images: LabelledSet) -> None:
 
 def _finite(rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """(n,) whether each row holds finite numbers only."""
-    if rows.dtype == np.float16:  # by their bits, which NumPy compares faster: from infinity on, none is finite
-        finite: npt.NDArray[np.bool_] = (rows.view(np.uint16) & np.uint16(0x7FFF)).max(axis=1, initial=0) < 0x7C00
+    if rows.dtype == np.float16:
+        finite: npt.NDArray[np.bool_] = half_sizes(rows).max(axis=1, initial=0) < 0x7C00
         return finite
     found: npt.NDArray[np.bool_] = np.isfinite(rows).all(axis=1)
     return found

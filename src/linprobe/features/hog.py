@@ -11,7 +11,7 @@ import numpy.typing as npt
 from linprobe.errors import ParameterError
 from linprobe.features.base import FeatureMap
 from linprobe.features.parameters import count, flag, number
-from linprobe.shapes import Floats, Pixels
+from linprobe.shapes import Floats, Pixels, slices
 
 __all__ = ["HogMap", "pooling", "split_evenly"]
 
@@ -227,4 +227,4 @@ def pooling(n_pixels: int, cell_size: int, n_cells: int) -> npt.NDArray[np.float
 def split_evenly(images: Pixels, n_pixels: int) -> list[slice]:
     """Slices of the pictures, each of about `n_pixels` pixels and at least one picture."""
     size = max(1, n_pixels // (images.shape[1] * images.shape[2]))
-    return [slice(start, start + size) for start in range(0, len(images), size)]
+    return slices(len(images), size)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.cores import usable_cores
+from linprobe.cores import by_threads
 from linprobe.errors import ParameterError, ShapeError
 from linprobe.features.base import Affine
-from linprobe.shapes import Floats, check_sample_weight
+from linprobe.shapes import Floats, check_sample_weight, slices
 
 __all__ = ["Pixels"]
 
@@ -117,7 +116,7 @@ def _moments(
     """Mean and, when asked for, standard deviation (divided by N, not N - 1) of each column, (D,) float64."""
     n_rows, n_features = len(X) if rows is None else len(rows), X.shape[1]
     size = min(2**16, max(1, BLOCK_NUMBERS // max(1, n_features)))
-    blocks = [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+    blocks = slices(n_rows, size)
 
     def read(block: slice) -> npt.NDArray[Any]:
         return X[block] if rows is None else X[rows[block]]
@@ -149,9 +148,7 @@ def _moments(
         total: Floats = np.einsum("n,nd->d", shares[block], np.square(x, out=x))
         return total
 
-    # added in the order of the blocks: the bits are the same for any number of threads
-    with ThreadPoolExecutor(n_threads or usable_cores()) as pool:
-        mean = sum(pool.map(sums, blocks), mean) / n_rows
-        if not need_deviation:
-            return mean, None
-        return mean, np.sqrt(sum(pool.map(spreads, blocks), np.zeros(n_features)) / n_rows)
+    mean = sum(by_threads(sums, blocks, n_threads), mean) / n_rows
+    if not need_deviation:
+        return mean, None
+    return mean, np.sqrt(sum(by_threads(spreads, blocks, n_threads), np.zeros(n_features)) / n_rows)

@@ -9,7 +9,8 @@
 
 constexpr int64_t kForward = 32;    // rows whose partial scores stay in the first-level cache
 constexpr int64_t kRows = 64;       // rows of a block: of pixels, they stay in the second-level cache
-constexpr int64_t kLong = 8192;     // columns from which on neither rows nor templates stay in it: twice the rows, to read W and G half as often
+// Columns beyond which neither rows nor templates stay there: blocks have twice the rows, to read W and G half as often.
+constexpr int64_t kLong = 8192;
 constexpr int64_t kColumns = 2048;  // bytes of a template's slice, so that the slices of 10 stay in the first level
 constexpr int64_t kFlush = 16;      // blocks whose gradient is summed in T before it is added to the float64 totals
 constexpr int64_t kGroups = 32;     // groups of blocks, added in their order: what the threads share out

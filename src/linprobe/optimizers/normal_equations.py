@@ -9,7 +9,7 @@ import scipy.linalg
 
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
-from linprobe.shapes import Floats
+from linprobe.shapes import Floats, slices
 
 __all__ = ["ExactMoment", "NormalEquations", "exact_moment"]
 
@@ -81,7 +81,7 @@ def exact_moment(objective: Objective) -> ExactMoment:
     roots = np.sqrt(objective.shares())
     gram = np.zeros((N, N))
     size = max(1, 2**23 // D)
-    blocks = [slice(start, min(start + size, N)) for start in range(0, N, size)]
+    blocks = slices(N, size)
     for i, block in enumerate(blocks):
         left = (objective.examples.mapped(block) - mean) * roots[block, None]
         for other in blocks[: i + 1]:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
-from linprobe.cores import usable_cores
+from linprobe.cores import by_threads, usable_cores
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
-from linprobe.shapes import Floats
+from linprobe.shapes import Floats, slices
 
 __all__ = ["Preconditioner", "Preconditioners", "SecondMoment", "second_moment"]
-
-Result = TypeVar("Result")
 
 ROWS_PER_FEATURE = 2
 """Rows of the sample per feature: the moment of a sample of 2 D rows serves like that of all, to a pass or two."""
@@ -77,32 +72,22 @@ class SecondMoment:
             products[block, : block.stop] = rows[block] @ rows[: block.stop].T
             products[: block.start, block] = products[block, : block.start].T
 
-        _each(some, _slices(len(rows), BLOCK_ROWS)[::-1], self.n_threads)  # the longest first
+        list(by_threads(some, slices(len(rows), BLOCK_ROWS)[::-1], self.n_threads))  # the longest first
         return products
 
     def scores(self, V: Floats) -> Floats:
         """(n, K), the products of the sampled rows with V (K, D), float32."""
         rows = self.rows
         assert rows is not None
-        found = np.empty((len(rows), len(V)), np.float32)
-
-        def some(block: slice) -> None:
-            found[block] = rows[block] @ V.T
-
-        _each(some, _slices(len(rows), BLOCK_ROWS), self.n_threads)
-        return found
+        blocks = slices(len(rows), BLOCK_ROWS)
+        return np.concatenate(list(by_threads(lambda block: rows[block] @ V.T, blocks, self.n_threads)))
 
     def combined(self, G: Floats) -> Floats:
         """(K, D), the sums of the sampled rows, each times its row of G (n, K), float32."""
         rows = self.rows
         assert rows is not None
-        found = np.empty((G.shape[1], rows.shape[1]), np.float32)
-
-        def some(block: slice) -> None:
-            found[:, block] = G.T @ rows[:, block]
-
-        _each(some, _slices(rows.shape[1], BLOCK_COLUMNS), self.n_threads)
-        return found
+        blocks = slices(rows.shape[1], BLOCK_COLUMNS)
+        return np.concatenate(list(by_threads(lambda block: G.T @ rows[:, block], blocks, self.n_threads)), axis=1)
 
     def along(self, W: Floats) -> float:
         """sum_k w_kᵀ (moment) w_k, for W (K, D)."""
@@ -134,7 +119,7 @@ def second_moment(objective: Objective, seed: int = 0) -> SecondMoment:
         rows[block] = (objective.examples.mapped(positions[block]) - mean) * roots[block, None]
         return float(np.square(rows[block], dtype=np.float64).sum())
 
-    return SecondMoment(mean, None, rows, sum(_each(read, _blocks(len(positions), D), n_threads)), n_threads)
+    return SecondMoment(mean, None, rows, sum(by_threads(read, _blocks(len(positions), D), n_threads)), n_threads)
 
 
 def _mean(objective: Objective, positions: npt.NDArray[np.int64], shares: Floats) -> Floats:
@@ -146,19 +131,7 @@ def _mean(objective: Objective, positions: npt.NDArray[np.int64], shares: Floats
 
 def _blocks(n_rows: int, n_features: int) -> list[slice]:
     size = max(1, 2**21 // max(1, n_features))
-    return _slices(n_rows, size)
-
-
-def _slices(n: int, size: int) -> list[slice]:
-    return [slice(start, min(n, start + size)) for start in range(0, n, size)]
-
-
-def _each(work: Callable[[slice], Result], blocks: Sequence[slice], n_threads: int) -> list[Result]:
-    """[work(block) for block in blocks], by threads: the blocks, and so the bits, are the same for any number."""
-    if n_threads == 1 or len(blocks) == 1:
-        return [work(block) for block in blocks]
-    with ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(work, blocks))
+    return slices(n_rows, size)
 
 
 class Preconditioner:

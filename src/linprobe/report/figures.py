@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from linprobe.optimizers.base import Optimizer
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.sgd import SGD
+from linprobe.report.comparing import alike
 from linprobe.report.processes import each
 from linprobe.report.record import Record, Tested, evenly
 from linprobe.report.words import share
@@ -165,7 +167,7 @@ def _compared_paths(records: Sequence[Record]) -> Drawn:
             f" One value of reg is not as strong in {_listed(sorted(penalties))}: compare how high the curves rise, "
             "not where."
         )
-    if len({record.held_out_key for record in sweeps}) > 1:
+    if not alike(sweeps, attrgetter("held_out_key")):
         caption += " They held out other images: the dashed curves are not measured on the same ones."
     yield _path_figure(paths, chosen, caption)
 
@@ -178,7 +180,7 @@ def _compared_curves(records: Sequence[Record]) -> Drawn:
         if record.trace
     }
     if curves:
-        same = len({record.objective_key for record in records}) == 1
+        same = alike(records, attrgetter("objective_key"))
         caption = "Each colour is a run." + (
             "" if same else " Objectives of different functions are no measure of merit."
         )
@@ -371,12 +373,12 @@ def _neighbors(record: Record, train: ImageSet, tested: Tested) -> Figure:
     _, near = search.nearest(images.reshape(len(images), -1))
     names = record.model.class_names_
     found = labels_by_name(among, names)[near]
-    alike = int((found == tested.y[chosen][:, None]).sum())
+    same = int((found == tested.y[chosen][:, None]).sum())
     some = f" (of {among.n_images:,} of them)" if among.n_images < train.n_images else ""
     return _figure(
         [neighbors_picture(images, tested.y[chosen], among.images[among.positions[near]], found, names)],
         f"For comparison, what a classifier by nearest neighbours looks at: test images, and the training images{some} "
-        f"whose pixels differ least. {alike} of {found.size} have the class of the image: near in pixels is often "
+        f"whose pixels differ least. {same} of {found.size} have the class of the image: near in pixels is often "
         "alike in ground and light, not in kind.",
     )
 
