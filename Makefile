@@ -23,7 +23,8 @@ help:  ## this list
 demo: .venv/installed  ## install, train on handwritten digits, show the result and the run folder
 	$(BIN)/linprobe train digits
 
-test: lint typecheck pytest  ## everything that must hold: style, types, tests
+test: lint  ## everything that must hold: style, types, tests
+	@$(MAKE) --no-print-directory -j2 typecheck pytest
 
 lint: .venv/tools  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -79,11 +80,12 @@ clean:  ## remove what was built; runs/ and the pixel cache stay
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
 	@touch $@
 
-.venv/tools: .venv/bin/python $(BUILT_FROM)
-	@echo "Installing into .venv, the test tools included: this takes some minutes ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
-	@touch .venv/installed $@
+# By its name: linprobe is there, and pip adds what the extra names without building the core again.
+.venv/tools: .venv/installed
+	@echo "Installing the test tools into .venv ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'linprobe[test]'
+	@touch $@
 
-.venv/benchmarks: .venv/bin/python $(BUILT_FROM)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
-	@touch .venv/installed .venv/tools $@
+.venv/benchmarks: .venv/tools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'linprobe[bench]'
+	@touch $@

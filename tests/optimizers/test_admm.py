@@ -64,8 +64,8 @@ def test_weights_that_do_not_help_are_exactly_zero(make_objective, penalty):
 @pytest.mark.parametrize(("loss", "penalty"), [("hinge", "l2"), ("softmax", "l1"), ("squared-hinge", "elastic-net")])
 def test_any_number_of_threads_and_a_resumed_search_give_the_same_bits(loss, penalty):
     random = np.random.default_rng(0)
-    X, y = random.integers(0, 256, (700, 40)).astype(np.uint8), random.integers(0, 4, 700)
-    weight = random.random(700)
+    X, y = random.integers(0, 256, (1200, 60)).astype(np.uint8), random.integers(0, 4, 1200)
+    weight = random.random(1200)
     rows = [
         Objective(X, y, loss=loss, penalty=penalty, reg=1e-3, sample_weight=weight, n_threads=threads)
         for threads in (1, 2, 3)

@@ -21,6 +21,15 @@
 namespace linprobe::LINPROBE_ISA {
 namespace {
 
+// f(i) for every i < n, each on whichever thread is free first.
+template <class F>
+void share_out(int threads, int64_t n, F&& f) {
+  std::atomic<int64_t> next{0};
+  pool().run(threads, [&](int, int) {
+    for (int64_t i; (i = next.fetch_add(1)) < n;) f(i);
+  });
+}
+
 #include "vectors.hpp"
 #include "tiles.hpp"
 #include "loss_block.hpp"

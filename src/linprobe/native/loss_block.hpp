@@ -32,7 +32,7 @@ struct LossOfBlock {
         other(kBlock), argmax(kBlock) {}
 
   // Losses and gradients of n <= kBlock rows with scores S[k * kBlock + r] and labels y (n).
-  void run(const int64_t* y, int64_t n) {
+  LINPROBE_ONCE void run(const int64_t* y, int64_t n) {
     const double* __restrict s = S;
     double *__restrict top = best, *__restrict place = argplace;
     for (int64_t r = 0; r < kBlock; ++r) {
@@ -83,10 +83,11 @@ struct LossOfBlock {
   void margins(const int64_t* y, int64_t n) {
     double *__restrict s = S, *__restrict g = dS, *__restrict sum = other, *__restrict total = loss;
     const double* __restrict label = own;
-    for (int64_t r = 0; r < n; ++r) s[y[r] * kBlock + r] = label[r] - 2 * delta;  // its margin -delta is no violation
+    const double apart = delta;  // a member might be what is written to: read again and again
+    for (int64_t r = 0; r < n; ++r) s[y[r] * kBlock + r] = label[r] - 2 * apart;  // its margin -delta is no violation
     for (int64_t k = 0; k < K; ++k)
       for (int64_t r = 0; r < kBlock; ++r) {
-        const double m = s[k * kBlock + r] - label[r] + delta;
+        const double m = s[k * kBlock + r] - label[r] + apart;
         const double violated = m <= 0 ? 0.0 : m;
         const double slope = m <= 0 ? 0.0 : (squared ? 2 * m : 1.0);
         total[r] += squared ? violated * violated : violated;

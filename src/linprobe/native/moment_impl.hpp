@@ -61,52 +61,46 @@ bool run_moment_of_bytes(Moment& job) {
   for (int64_t block = 0; block < n_blocks && !stopped; ++block) {
     const int64_t first = block * kByteRows, rows = std::min(kByteRows, n - first), pairs = (rows + 1) / 2;
     const bool flush = block % kByteFlush == kByteFlush - 1 || block == n_blocks - 1;
-    std::atomic<int64_t> next{0};
-    pool().run(job.threads, [&](int, int) {
-      for (int64_t panel; (panel = next.fetch_add(1)) < panels;) {
-        const int64_t begin = panel * kByteWidth, width = std::min(kByteWidth, D - begin);
-        int32_t* to = packed + panel * most_pairs * kByteWidth;
-        for (int64_t p = 0; p < pairs; ++p, to += kByteWidth) {
-          const bool both = 2 * p + 1 < rows;
-          const auto* data = static_cast<const uint8_t*>(job.rows.data) + begin * job.rows.column_stride;
-          const uint8_t* one = data + row_of(job.rows, first + 2 * p) * job.rows.row_stride;
-          const uint8_t* two = data + row_of(job.rows, first + 2 * p + both) * job.rows.row_stride;
-          for (int64_t c = 0; c < width; ++c) {
-            const int32_t low = one[c * job.rows.column_stride], high = both ? two[c * job.rows.column_stride] : 0;
-            to[c] = low | high << 16;
-            sums[begin + c] += low + high;
-          }
+    share_out(job.threads, panels, [&](int64_t panel) {
+      const int64_t begin = panel * kByteWidth, width = std::min(kByteWidth, D - begin);
+      int32_t* to = packed + panel * most_pairs * kByteWidth;
+      for (int64_t p = 0; p < pairs; ++p, to += kByteWidth) {
+        const bool both = 2 * p + 1 < rows;
+        const auto* data = static_cast<const uint8_t*>(job.rows.data) + begin * job.rows.column_stride;
+        const uint8_t* one = data + row_of(job.rows, first + 2 * p) * job.rows.row_stride;
+        const uint8_t* two = data + row_of(job.rows, first + 2 * p + both) * job.rows.row_stride;
+        for (int64_t c = 0; c < width; ++c) {
+          const int32_t low = one[c * job.rows.column_stride], high = both ? two[c * job.rows.column_stride] : 0;
+          to[c] = low | high << 16;
+          sums[begin + c] += low + high;
         }
       }
     });
-    next = 0;
-    pool().run(job.threads, [&](int, int) {
-      for (int64_t t; (t = next.fetch_add(1)) < panels * (panels + 1) / 2;) {
-        int64_t i = 0, j = t;
-        while (j > i) j -= ++i;
-        const int32_t *a = packed + i * most_pairs * kByteWidth, *b = packed + j * most_pairs * kByteWidth;
-        int32_t* to = part + i * kByteWidth * ld + j * kByteWidth;
-        for (int64_t c = 0; c < kByteWidth; c += kByteHeight) add_products_of_pairs(a + c, b, pairs, to + c * ld, ld);
-        if (!flush) continue;
-        for (int64_t r = i * kByteWidth; r < std::min(D, (i + 1) * kByteWidth); ++r)
-          for (int64_t c = j * kByteWidth; c < std::min(D, (j + 1) * kByteWidth); ++c) {
-            if (job.single != nullptr) job.single[r * D + c] = static_cast<float>(mapped(r, c, part[r * ld + c]));
-            else job.out[r * D + c] += part[r * ld + c];
-            part[r * ld + c] = 0;
-          }
-      }
+    share_out(job.threads, panels * (panels + 1) / 2, [&](int64_t t) {
+      int64_t i = 0, j = t;
+      while (j > i) j -= ++i;
+      const int32_t *a = packed + i * most_pairs * kByteWidth, *b = packed + j * most_pairs * kByteWidth;
+      int32_t* to = part + i * kByteWidth * ld + j * kByteWidth;
+      for (int64_t c = 0; c < kByteWidth; c += kByteHeight) add_products_of_pairs(a + c, b, pairs, to + c * ld, ld);
+      if (!flush) return;
+      for (int64_t r = i * kByteWidth; r < std::min(D, (i + 1) * kByteWidth); ++r)
+        for (int64_t c = j * kByteWidth; c < std::min(D, (j + 1) * kByteWidth); ++c) {
+          if (job.single != nullptr) job.single[r * D + c] = static_cast<float>(mapped(r, c, part[r * ld + c]));
+          else job.out[r * D + c] += part[r * ld + c];
+          part[r * ld + c] = 0;
+        }
     });
     stopped = job.interrupted();
   }
   if (s != nullptr && job.single == nullptr && !stopped)
-    pool().run(job.threads, [&](int member, int members) {
-      for (int64_t r = member; r < D; r += members)
-        for (int64_t c = 0; c <= r; ++c) job.out[r * D + c] = mapped(r, c, job.out[r * D + c]);
+    share_out(job.threads, D, [&](int64_t r) {
+      for (int64_t c = 0; c <= r; ++c) job.out[r * D + c] = mapped(r, c, job.out[r * D + c]);
     });
   return !stopped;
 }
 
 constexpr int64_t kMomentRows = 512;   // rows widened at once: what one product sums in float32
+constexpr int64_t kMomentCopied = 16;  // of which a thread widens so many at a time
 constexpr int64_t kMomentTile = 256;   // columns of a tile; a tile is one thread's, whatever their number
 constexpr int64_t kMomentFlush = 8;    // blocks summed in float32 before they are added to the float64 totals
 
@@ -125,30 +119,27 @@ bool run_moment(Moment& job) {
   for (int64_t block = 0; block < n_blocks && !stopped; ++block) {
     const int64_t first = block * kMomentRows, rows = std::min(kMomentRows, n - first);
     const bool flush = block % kMomentFlush == kMomentFlush - 1 || block == n_blocks - 1;
-    pool().run(job.threads, [&](int member, int members) {
-      const int64_t begin = rows * member / members, end = rows * (member + 1) / members;
+    share_out(job.threads, (rows + kMomentCopied - 1) / kMomentCopied, [&](int64_t some) {
+      const int64_t begin = some * kMomentCopied, end = std::min(begin + kMomentCopied, rows);
       copy_rows<float>(job.rows, mapped ? scale.data : nullptr, mapped ? shift.data : nullptr, first + begin, end - begin, 0,
                        D, X + begin * ld, ld);
       for (int64_t r = begin; job.root != nullptr && r < end; ++r)
         for (int64_t d = 0; d < D; ++d) X[r * ld + d] *= static_cast<float>(job.root[first + r]);
     });
-    std::atomic<int64_t> next{0};
-    pool().run(job.threads, [&](int, int) {
-      for (int64_t t; (t = next.fetch_add(1)) < n_tiles * (n_tiles + 1) / 2;) {
-        int64_t i = 0, j = t;
-        while (j > i) j -= ++i;
-        const int64_t a = i * kMomentTile, b = j * kMomentTile;
-        const int64_t height = std::min(kMomentTile, D - a), width = std::min(kMomentTile, D - b);
-        float* to = part + a * D + b;
-        add_outer_product<float>(X + a, ld, X + b, ld, height, width, rows, to, D);
-        if (flush)
-          for (int64_t r = 0; r < height; ++r)
-            for (int64_t c = 0; c < width; ++c) {
-              if (job.single != nullptr) job.single[(a + r) * D + b + c] += to[r * D + c];
-              else job.out[(a + r) * D + b + c] += to[r * D + c];
-              to[r * D + c] = 0;
-            }
-      }
+    share_out(job.threads, n_tiles * (n_tiles + 1) / 2, [&](int64_t t) {
+      int64_t i = 0, j = t;
+      while (j > i) j -= ++i;
+      const int64_t a = i * kMomentTile, b = j * kMomentTile;
+      const int64_t height = std::min(kMomentTile, D - a), width = std::min(kMomentTile, D - b);
+      float* to = part + a * D + b;
+      add_outer_product<float>(X + a, ld, X + b, ld, height, width, rows, to, D);
+      if (flush)
+        for (int64_t r = 0; r < height; ++r)
+          for (int64_t c = 0; c < width; ++c) {
+            if (job.single != nullptr) job.single[(a + r) * D + b + c] += to[r * D + c];
+            else job.out[(a + r) * D + b + c] += to[r * D + c];
+            to[r * D + c] = 0;
+          }
     });
     stopped = job.interrupted();
   }

@@ -320,8 +320,8 @@ struct Codes {
         prefix_squares(job.codes != nullptr ? panels * kPanelWidth : 0),
         squares(job.codes != nullptr ? n : 0) {
     if (job.codes == nullptr) return;
-    pool().run(job.threads, [&](int member, int members) {
-      for (int64_t i = n * member / members; i < n * (member + 1) / members; ++i) {
+    share_out(job.threads, chunks, [&](int64_t chunk) {
+      for (int64_t i = chunk * kChunk; i < std::min(n, (chunk + 1) * kChunk); ++i) {
         const int16_t* code = job.codes + i * job.code;
         int32_t* to = packed + i / kPanelWidth * pairs * kPanelWidth + i % kPanelWidth;
         for (int64_t p = 0; p < pairs; ++p) to[p * kPanelWidth] = pair_at(code + 2 * p);

@@ -14,6 +14,7 @@ constexpr int64_t kLong = 8192;
 constexpr int64_t kColumns = 2048;  // bytes of a template's slice, so that the slices of 10 stay in the first level
 constexpr int64_t kFlush = 16;      // blocks whose gradient is summed in T before it is added to the float64 totals
 constexpr int64_t kGroups = 32;     // groups of blocks, added in their order: what the threads share out
+constexpr int64_t kAlone = 1 << 18;  // products of a pass below which calling another thread costs more than it gains
 
 // What the fused tiles keep for a block of rows; S is the type of the numbers of the rows.
 constexpr int64_t rows_of_block(int64_t D) { return D > kLong ? 2 * kRows : kRows; }
@@ -180,7 +181,9 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
   std::atomic<bool> stop{false};
   std::fill_n(plan.sums, plan.n_sums, 0.0);
 
-  pool().run(plan.threads, [&](int member, int) {
+  const int64_t products = n * plan.rows.D * std::max(plan.scores, plan.gradients);
+  const int threads = products < kAlone ? 1 : static_cast<int>(std::min<int64_t>(plan.threads, n_groups));
+  pool().run(threads, [&](int member, int) {
     auto block = make();
     auto stage = make_stage();
     Buffer<T> S(plan.W != nullptr ? size * plan.scores : 0), dS(gradient ? size * plan.gradients : 0), G(gradient ? numbers : 0);
@@ -294,7 +297,7 @@ bool run_pass(Pass& job) {
   const Plan<T> plan{job.rows, job.threads, job.interrupted, 0, given ? nullptr : W.data, M, gradient ? dW.data : nullptr, M, sums, L * (3 + K)};
   const bool finished = folded.run(plan, [&] {
     return [&job, &b, K, L, own, M, gradient, given, loss = LossOfBlock(job.loss, job.delta, K)](
-               int64_t first, int64_t rows, const T* S, T* dS, double* sum) mutable {
+               int64_t first, int64_t rows, const T* S, T* dS, double* sum) mutable LINPROBE_ONCE {
       for (int64_t l = 0; l < L; ++l)
         for (int64_t sub = 0; sub < rows; sub += kBlock) {
           const int64_t count = std::min(kBlock, rows - sub), row = first + sub;

@@ -51,14 +51,13 @@ void Pool::run(int members, const std::function<void(int, int)>& work) {
     }
     work_ = &work;
     members_ = members;
-    busy_ = members - 1;
     ++job_;
   }
   wake_.notify_all();
   work(0, members);
   std::unique_lock<std::mutex> lock(mutex_);
-  done_.wait(lock, [this] { return busy_ == 0; });
   work_ = nullptr;
+  done_.wait(lock, [this] { return busy_ == 0; });
 }
 
 void Pool::serve(int index, unsigned long seen) {
@@ -66,7 +65,8 @@ void Pool::serve(int index, unsigned long seen) {
   for (;;) {
     wake_.wait(lock, [&] { return job_ != seen; });
     seen = job_;
-    if (index >= members_) continue;
+    if (work_ == nullptr || index >= members_) continue;
+    ++busy_;
     const auto* work = work_;
     const int members = members_;
     lock.unlock();

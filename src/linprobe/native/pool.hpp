@@ -28,7 +28,9 @@ class Barrier {
 
 class Pool {
  public:
-  // Calls work(member, members) once for each member, member 0 on the calling thread. Where the pool already works
+  // Calls work(member, members) for each member, member 0 on the calling thread. A member that has not begun when
+  // member 0 ends is left out: on a busy machine nobody waits for a thread that finds nothing left to do. So work is
+  // taken from a counter that all share, or member 0 waits for the others by a Barrier. Where the pool already works
   // for another thread, everything runs on the calling thread alone: results do not depend on the number of members.
   void run(int members, const std::function<void(int, int)>& work);
 

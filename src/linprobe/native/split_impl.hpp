@@ -25,7 +25,7 @@ struct ProxOfBlock {
         high(kBlock), sum(kBlock), slope(kBlock), conjugate(kBlock), P(K_ * kBlock), H(K_ * kBlock), M(K_ * kBlock) {}
 
   // G[k * kBlock + r] from V alike, for n <= kBlock rows with labels y (n).
-  void run(const int64_t* y, int64_t n) {
+  LINPROBE_ONCE void run(const int64_t* y, int64_t n) {
     for (int64_t r = 0; r < kBlock; ++r) own[r] = r < n ? V[y[r] * kBlock + r] : 0.0;
     if (kind == LossKind::softmax) softmax(y, n);
     else margins(y, n);
@@ -154,7 +154,7 @@ bool run_split(Split& job) {
   const Plan<float> plan{job.rows, job.threads, job.interrupted, 0, W, K, back, columns, sums, 4 + columns};
   const bool finished = folded.run(plan, [&] {
     return [&job, &b, K, columns, loss = LossOfBlock(job.loss, job.delta, K), prox = ProxOfBlock(job.loss, job.delta, job.rho, K)](
-               int64_t first, int64_t rows, const float* S, float* dS, double* sum) mutable {
+               int64_t first, int64_t rows, const float* S, float* dS, double* sum) mutable LINPROBE_ONCE {
       for (int64_t sub = 0; sub < rows; sub += kBlock) {
         const int64_t count = std::min(kBlock, rows - sub), row = first + sub;
         const int64_t* y = job.y + row;

@@ -70,8 +70,12 @@ inline void dot_tile(const S* const* x, const T* centre, const T* W, int64_t ldw
       }
     }
   };
-  if (centre != nullptr) columns(std::true_type());
-  else columns(std::false_type());
+  if constexpr (std::is_same_v<S, uint8_t>) {  // the centre of pixels goes into the bias: FusedBlock::scores_centre
+    columns(std::false_type());
+  } else {
+    if (centre != nullptr) columns(std::true_type());
+    else columns(std::false_type());
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
@@ -80,7 +84,7 @@ inline void dot_tile(const S* const* x, const T* centre, const T* W, int64_t ldw
 
 // One slice of columns: total (rows, K) (+)= the lane-wise products of `rows` rows with K templates.
 template <class T, class S>
-void dot_slice(const S* const* x, const T* centre, int64_t rows, const T* W, int64_t ldw, int64_t K, int64_t n, T* total,
+LINPROBE_ONCE void dot_slice(const S* const* x, const T* centre, int64_t rows, const T* W, int64_t ldw, int64_t K, int64_t n, T* total,
                bool first) {
   auto some = [&](auto R, int64_t r) {
     for_class_tiles(K, [&](auto C, int64_t k) {
@@ -158,7 +162,7 @@ inline void outer_tile(X x, const T* minus, int64_t rows, const T* dS, int64_t K
 
 // G (K, n) (+)= dSᵀ X over `rows` rows, n a multiple of the vector, dS (rows, K).
 template <class T, bool Add>
-void outer(const T* X, int64_t ldx, int64_t rows, int64_t n, const T* dS, int64_t K, T* G, int64_t ldg) {
+LINPROBE_ONCE void outer(const T* X, int64_t ldx, int64_t rows, int64_t n, const T* dS, int64_t K, T* G, int64_t ldg) {
   auto columns = [&](auto U, int64_t d) {
     for_class_tiles(K, [&](auto C, int64_t k) {
       outer_tile<T, T, Scratch<T>, C(), U(), Add, false>({X + d, ldx}, nullptr, rows, dS + k, K, G + k * ldg + d, ldg, nullptr);
@@ -172,7 +176,7 @@ void outer(const T* X, int64_t ldx, int64_t rows, int64_t n, const T* dS, int64_
 
 // G (K, n) += dSᵀ (X - centre), the rows as they lie; `kept` has room for two vectors a row.
 template <class T, class S>
-void outer_lying(const S* const* row, const T* centre, int64_t rows, int64_t n, const T* dS, int64_t K, T* G, int64_t ldg, T* kept) {
+LINPROBE_ONCE void outer_lying(const S* const* row, const T* centre, int64_t rows, int64_t n, const T* dS, int64_t K, T* G, int64_t ldg, T* kept) {
   constexpr int64_t size = Vector<T>::size;
   auto columns = [&](auto U, int64_t d) {
     for_class_tiles(K, [&](auto C, int64_t k) {

@@ -66,6 +66,9 @@ struct Buffer {
 
 inline int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
+// Of what is large and called once for many numbers: inlined, it would be compiled again for every caller.
+#define LINPROBE_ONCE __attribute__((noinline))
+
 struct Half { uint16_t bits; };  // IEEE 754 binary16
 
 inline float half_to_float(Half half) {
@@ -99,7 +102,7 @@ inline T convert(Half x) { return static_cast<T>(half_to_float(x)); }
 template <class T, class S>
 struct Widen {
   static inline V<T> run(const S* p) {
-    V<T> v;
+    V<T> v{};
     for (int64_t i = 0; i < Vector<T>::size; ++i) v[i] = convert<T>(p[i]);
     return v;
   }
