@@ -77,15 +77,14 @@ clean:  ## remove what was built; runs/ and the pixel cache stay
 
 .venv/installed: .venv/bin/python $(BUILT_FROM)
 	@echo "Installing into .venv, the C++ core included: this takes a minute or two ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
+	$(BIN)/python tools/install.py lab
 	@touch $@
 
-# By its name: linprobe is there, and pip adds what the extra names without building the core again.
-.venv/tools: .venv/installed
-	@echo "Installing the test tools into .venv ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'linprobe[test]'
-	@touch $@
+.venv/tools: .venv/bin/python $(BUILT_FROM)
+	@echo "Installing into .venv, the test tools included: this takes some minutes ..."
+	$(BIN)/python tools/install.py test
+	@touch .venv/installed $@
 
-.venv/benchmarks: .venv/tools
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'linprobe[bench]'
-	@touch $@
+.venv/benchmarks: .venv/bin/python $(BUILT_FROM)
+	$(BIN)/python tools/install.py test bench
+	@touch .venv/installed .venv/tools $@

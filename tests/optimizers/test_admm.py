@@ -116,6 +116,24 @@ def test_fewer_images_than_features_are_solved_in_their_own_space(loss, monkeypa
     assert ADMM(tol=1e-4).minimize(objective).status is Status.CERTIFIED
 
 
+@pytest.mark.parametrize(("ridge", "error"), [(0.3, 1e-5), (1e-7, 1e-9)])  # an inverse in float32, a factor in float64
+@pytest.mark.parametrize("D", [1, 7, 1000])
+def test_the_normal_equations_are_solved_as_numpy_solves_them(D, ridge, error):
+    random = np.random.default_rng(1)
+    X, y = random.normal(size=(1100, D)), np.arange(1100) % 3
+    objective = Objective(X, y, loss="hinge", penalty="l2", reg=0.02)
+    moment = equations.exact_moment(objective)
+    matrix = 0.7 * moment.matrix + ridge * np.eye(D)
+    R = random.normal(size=(3, D))
+    solve = equations.NormalEquations(objective, moment, 0.7, ridge).solve
+    wanted = np.linalg.solve(matrix, R.T).T
+    np.testing.assert_allclose(solve(R), wanted, atol=error * np.abs(wanted).max())
+    found = np.zeros_like(R)
+    for _ in range(4):  # corrected by what it left over, it comes as close as float64 can
+        found += solve(R - found @ matrix)
+    np.testing.assert_allclose(found, wanted, atol=1e-12 * np.abs(wanted).max())
+
+
 @pytest.mark.parametrize("loss", ["softmax", "hinge"])
 def test_features_of_very_different_scales_are_solved_within_the_budget(loss):
     random = np.random.default_rng(2)

@@ -161,7 +161,8 @@ def margin_root(V: Floats, y: Labels, delta: float, rho: float, factor: float, m
     own = V[rows, y].astype(np.float64)
     others = V.astype(np.float64)
     others[rows, y] = -np.inf
-    low, high = own.copy(), np.maximum(own, others.max(axis=1) + delta)
+    # the root may be the end itself, and a step may end inside the bracket only
+    low, high = own.copy(), np.maximum(own, others.max(axis=1) + delta) + 1.0 / rho
     t = own.copy()
     for _ in range(ROOT_STEPS):
         m = factor * (others - t[:, None] + delta)

@@ -11,6 +11,7 @@ inline V<double> logarithm(V<double> x) {
 }
 
 constexpr int kRootSteps = 100;  // Newton's steps for the scalar of a row, each inside a bracket
+constexpr double kRootError = 1e-12;  // of that scalar: scores and slopes are kept in float32
 
 // z and g of a block of rows, in float64, rows as lanes.
 struct ProxOfBlock {
@@ -35,47 +36,55 @@ struct ProxOfBlock {
   // The margin v_j - t + delta of class j, with t = z_y the root of t - v_y = sum of the g_j / rho, has the slope
   // g_j = clip(rho m, 0, 1) of the hinge, or 2 rho / (rho + 2) max(0, m) of its square.
   void margins(const int64_t* y, int64_t n) {
+    // copies, and pointers that share nothing: members might be what is written to, and would be read again and again
     const bool squared = kind == LossKind::squared_hinge;
-    const double factor = squared ? 2 * rho / (rho + 2) : rho, most = squared ? HUGE_VAL : 1.0;
-    for (int64_t r = 0; r < n; ++r) V[y[r] * kBlock + r] = -HUGE_VAL;  // no margin of its own
-    for (int64_t r = 0; r < kBlock; ++r) {
-      double top = own[r];
-      for (int64_t k = 0; k < K; ++k) top = std::max(top, V[k * kBlock + r] + delta);
-      low[r] = own[r], high[r] = squared ? top : std::min(top, own[r] + static_cast<double>(K - 1) / rho);
-      root[r] = own[r];
-    }
-    for (int step = 0; step < kRootSteps; ++step) {
-      for (int64_t r = 0; r < kBlock; ++r) sum[r] = slope[r] = 0;
-      for (int64_t k = 0; k < K; ++k)
-        for (int64_t r = 0; r < kBlock; ++r) {
-          const double m = factor * (V[k * kBlock + r] - root[r] + delta);
-          sum[r] += m <= 0 ? 0.0 : (m >= most ? most : m);
-          slope[r] += m > 0 && m < most ? factor : 0.0;
-        }
-      double worst = 0;
-      for (int64_t r = 0; r < n; ++r) {
-        const double miss = root[r] - own[r] - sum[r] / rho;
-        if (miss > 0) high[r] = std::min(high[r], root[r]);
-        else low[r] = std::max(low[r], root[r]);
-        double moved = root[r] - miss / (1 + slope[r] / rho);
-        // A step to an end of the bracket, where it was before, would go round in a circle.
-        if (!(moved > low[r] && moved < high[r]) && moved != root[r]) moved = 0.5 * (low[r] + high[r]);
-        const double scale = 1e-15 * (std::abs(moved) + std::abs(own[r]) + delta);
-        if (std::abs(moved - root[r]) > scale) worst = 1;
-        root[r] = moved;
-      }
-      if (worst == 0) break;
-    }
-    for (int64_t r = 0; r < kBlock; ++r) sum[r] = conjugate[r] = 0;
+    const double apart = delta, steep = rho, factor = squared ? 2 * steep / (steep + 2) : steep, most = squared ? HUGE_VAL : 1.0;
+    double *__restrict v = V, *__restrict t = root, *__restrict least = low, *__restrict top = high, *__restrict label = own,
+           *__restrict total = sum, *__restrict rise = slope, *__restrict g = G, *__restrict dual = conjugate;
+    for (int64_t r = 0; r < n; ++r) v[y[r] * kBlock + r] = -HUGE_VAL;  // no margin of its own
+    for (int64_t r = 0; r < kBlock; ++r) top[r] = label[r];
     for (int64_t k = 0; k < K; ++k)
       for (int64_t r = 0; r < kBlock; ++r) {
-        const double m = factor * (V[k * kBlock + r] - root[r] + delta);
-        const double g = static_cast<float>(m <= 0 ? 0.0 : (m >= most ? most : m));  // as it is kept
-        G[k * kBlock + r] = g;
-        sum[r] += g;
-        conjugate[r] += squared ? g * g / 4 - delta * g : -delta * g;
+        const double at = v[k * kBlock + r] + apart;
+        top[r] = at > top[r] ? at : top[r];
       }
-    for (int64_t r = 0; r < n; ++r) V[y[r] * kBlock + r] = own[r], G[y[r] * kBlock + r] = -sum[r];
+    for (int64_t r = 0; r < kBlock; ++r) {
+      const double all = label[r] + static_cast<double>(K - 1) / steep;
+      // the root may be this end itself, and a step may end inside the bracket only
+      top[r] = (squared || top[r] < all ? top[r] : all) + 1 / steep;
+      least[r] = t[r] = label[r];
+    }
+    for (int step = 0; step < kRootSteps; ++step) {
+      for (int64_t r = 0; r < kBlock; ++r) total[r] = rise[r] = 0;
+      for (int64_t k = 0; k < K; ++k)
+        for (int64_t r = 0; r < kBlock; ++r) {
+          const double m = factor * (v[k * kBlock + r] - t[r] + apart);
+          total[r] += m <= 0 ? 0.0 : (m >= most ? most : m);
+          rise[r] += m > 0 && m < most ? factor : 0.0;
+        }
+      double moving = 0;
+      for (int64_t r = 0; r < kBlock; ++r) {
+        const double at = t[r], miss = at - label[r] - total[r] / steep;
+        const double lower = miss > 0 || at < least[r] ? least[r] : at, upper = miss > 0 && at < top[r] ? at : top[r];
+        const double newton = at - miss / (1 + rise[r] / steep);
+        // A step to an end of the bracket, where it was before, would go round in a circle.
+        const double moved = (newton > lower && newton < upper) || newton == at ? newton : 0.5 * (lower + upper);
+        const double settled = kRootError * (std::abs(moved) + std::abs(label[r]) + apart);
+        moving += r < n && std::abs(moved - at) > settled ? 1.0 : 0.0;
+        least[r] = lower, top[r] = upper, t[r] = moved;
+      }
+      if (moving == 0) break;
+    }
+    for (int64_t r = 0; r < kBlock; ++r) total[r] = dual[r] = 0;
+    for (int64_t k = 0; k < K; ++k)
+      for (int64_t r = 0; r < kBlock; ++r) {
+        const double m = factor * (v[k * kBlock + r] - t[r] + apart);
+        const double of = static_cast<float>(m <= 0 ? 0.0 : (m >= most ? most : m));  // as it is kept
+        g[k * kBlock + r] = of;
+        total[r] += of;
+        dual[r] += squared ? of * of / 4 - apart * of : -apart * of;
+      }
+    for (int64_t r = 0; r < n; ++r) v[y[r] * kBlock + r] = label[r], g[y[r] * kBlock + r] = -total[r];
   }
 
   // g = p - e_y with log p_j + p_j / rho = q_j - lambda, q = v + e_y / rho, and lambda such that sum p = 1.
