@@ -8,6 +8,8 @@ BIN := .venv/bin
 # One BLAS thread: the native core has its own threads, and two pools on one machine wait for each other.
 export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
+# The tests start hundreds of processes: each would compile the modules of linprobe anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What an installed copy is made from. The installation is an editable one: Python files are used where they are.
 BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)

@@ -183,7 +183,7 @@ def test_a_run_killed_again_and_again_leaves_whole_files_and_ends_at_the_same_bi
     out = tmp_path / "killed"
     random = np.random.default_rng(0)
     kills = 0
-    for _ in range(4):
+    for _ in range(3):
         with subprocess.Popen([sys.executable, "-c", CHILD, str(out), json.dumps(way)]) as child:
             while not (out / "settings.json").exists() and child.poll() is None:
                 time.sleep(0.005)
