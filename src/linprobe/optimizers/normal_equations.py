@@ -22,6 +22,9 @@ MOST_ROWS = 16_384
 FLOOR = 1e-10
 """Share of the trace that is the least ridge: below it rounding could make the matrix indefinite."""
 
+LARGE = 1e15
+"""Size of a moment from which on, and from its inverse down, numbers of a float32 inverse could leave its range."""
+
 BLOCK = 768
 """Columns of the inverse that a thread takes at a time."""
 
@@ -139,7 +142,8 @@ class NormalEquations:
         self.ridge: Floats = np.maximum(np.atleast_1d(ridge), least)
         self.ridge[self.ridge == 0.0] = 1.0
         n = len(moment.matrix)
-        single = moment.of_features and float(self.ridge.min()) >= SINGLE * rho * moment.trace
+        size = rho * moment.trace
+        single = moment.of_features and float(self.ridge.min()) >= SINGLE * size and 1.0 / LARGE < size < LARGE
         while True:
             # symmetric: as LAPACK wants it, without a transposition
             M: npt.NDArray[Any] = moment.matrix.astype(np.float32 if single else np.float64, order="C").T
@@ -147,7 +151,7 @@ class NormalEquations:
             M[np.diag_indices(n)] += self.ridge.astype(M.dtype)
             try:
                 self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
-                self._inverse = _inverse(self._factor[0]) if single else None
+                self._inverse = _inverse(self._factor[0]) if single else None  # in the place of the factor
                 return
             except scipy.linalg.LinAlgError:  # the moment's own rounding, of a float32 product, was larger
                 self.ridge = self.ridge if single else self.ridge * 10.0
