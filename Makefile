@@ -79,14 +79,14 @@ clean:  ## remove what was built; runs/ and the pixel cache stay
 
 .venv/installed: .venv/bin/python $(BUILT_FROM)
 	@echo "Installing into .venv, the C++ core included: this takes a minute or two ..."
-	$(BIN)/python tools/install.py lab
+	$(BIN)/python tools/install.py lab --built-from $(BUILT_FROM)
 	@touch $@
 
 .venv/tools: .venv/bin/python $(BUILT_FROM)
 	@echo "Installing into .venv, the test tools included: this takes some minutes ..."
-	$(BIN)/python tools/install.py test
+	$(BIN)/python tools/install.py test --built-from $(BUILT_FROM)
 	@touch .venv/installed $@
 
 .venv/benchmarks: .venv/bin/python $(BUILT_FROM)
-	$(BIN)/python tools/install.py test bench
+	$(BIN)/python tools/install.py test bench --built-from $(BUILT_FROM)
 	@touch .venv/installed .venv/tools $@

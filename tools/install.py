@@ -1,11 +1,14 @@
-"""Install linprobe, editable, with the extras that are named: `.venv/bin/python tools/install.py lab`.
+"""Install linprobe, editable, with the extras that are named.
+
+    .venv/bin/python tools/install.py EXTRA... --built-from FILE...
 
 The compiler makes the core while pip fetches and unpacks what linprobe needs, two installations that share no package;
-one after the other they took half as long again. The core is built only if what it is built from has changed.
+one after the other they took half as long again. The core is built only if the contents of FILE... have changed.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 import subprocess
@@ -21,10 +24,10 @@ BUILT = Path(sys.prefix) / "linprobe.built"
 PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 
 
-def sources_digest() -> str:
-    """Of everything that an editable installation holds a copy of, or is compiled from."""
-    paths = [ROOT / "pyproject.toml", ROOT / "CMakeLists.txt", *sorted((ROOT / "src/linprobe/native").iterdir())]
-    return hashlib.sha256(b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in paths)).hexdigest()
+def digest_of(paths: Iterable[Path]) -> str:
+    """Of the names and contents of files, in any order."""
+    parts = [path.name.encode() + b"\0" + path.read_bytes() for path in sorted(paths)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def needed(extras: Iterable[str]) -> list[str]:
@@ -41,10 +44,14 @@ def needed(extras: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def main(extras: list[str]) -> int:
+def main() -> int:
     """The exit code: that of the first installation that failed."""
-    digest = sources_digest()
-    commands = [[*PIP, *needed(extras)]]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("extras", nargs="+")
+    parser.add_argument("--built-from", type=Path, nargs="+", required=True)
+    given = parser.parse_args()
+    digest = digest_of(given.built_from)
+    commands = [[*PIP, *needed(given.extras)]]
     if not BUILT.exists() or BUILT.read_text() != digest:
         BUILT.unlink(missing_ok=True)
         commands.append([*PIP, "--no-deps", "--editable", str(ROOT)])
@@ -55,4 +62,4 @@ def main(extras: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -27,8 +27,12 @@ __all__ = [
     "check_rows",
     "check_sample_weight",
     "half_sizes",
+    "mirror_lower",
     "slices",
 ]
+
+SQUARE = 256
+"""Side of the squares in which a symmetric matrix is completed."""
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Labels: TypeAlias = npt.NDArray[np.integer[Any]]
@@ -101,6 +105,14 @@ def check_range(name: str, value: float, *, low: float, high: float = float("inf
 def slices(n: int, size: int) -> list[slice]:
     """0..n-1 in order, `size` at a time; the last slice is as long as what is left."""
     return [slice(start, min(n, start + size)) for start in range(0, n, size)]
+
+
+def mirror_lower(A: Floats) -> None:
+    """Make A (n, n) symmetric, in place, from its lower triangle: a copy could be the largest array of a training."""
+    for block in slices(len(A), SQUARE):
+        square = np.tril(A[block, block])
+        A[block, block] = square + np.tril(square, -1).T
+        A[block, block.stop :] = A[block.stop :, block].T
 
 
 def half_sizes(halves: npt.NDArray[np.float16]) -> npt.NDArray[np.uint16]:

@@ -15,7 +15,7 @@ from linprobe.engines import _core
 from linprobe.engines.base import Engine, Examples, SplitSums, Sums
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
-from linprobe.shapes import Floats, check_parameters
+from linprobe.shapes import Floats, check_parameters, mirror_lower
 
 __all__ = ["ONE_BLAS_THREAD", "ThreadsEngine"]
 
@@ -25,9 +25,6 @@ FUSED = {
     ("linprobe.losses.squared_hinge", "SquaredHinge"): "squared-hinge",
 }
 """Losses that the core knows, by their type: a loss written elsewhere may bear the same `name` and differ."""
-
-SQUARE = 256
-"""Side of the squares in which a symmetric matrix is completed."""
 
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
@@ -282,11 +279,7 @@ class ThreadsEngine(Engine):
                 single=out if dtype is np.float32 else None,
                 threads=self._threads,
             )
-        for start in range(0, D, SQUARE):  # in place: another D² numbers would be the largest array of a training
-            stop = min(start + SQUARE, D)
-            below = np.tril(out[start:stop, start:stop], -1)
-            out[start:stop, start:stop] = np.tril(out[start:stop, start:stop]) + below.T
-            out[start:stop, stop:] = out[stop:, start:stop].T
+        mirror_lower(out)
         return out
 
     def runs_sgd(self, loss: Loss) -> bool:

@@ -16,9 +16,9 @@ constexpr int64_t kFlush = 16;      // blocks whose gradient is summed in T befo
 constexpr int64_t kGroups = 32;     // groups of blocks, added in their order: what the threads share out
 constexpr int64_t kAlone = 1 << 18;  // products of a pass below which calling another thread costs more than it gains
 
-// What the fused tiles keep for a block of rows; S is the type of the numbers of the rows.
 constexpr int64_t rows_of_block(int64_t D) { return D > kLong ? 2 * kRows : kRows; }
 
+// What the fused tiles keep for a block of rows; S is the type of the numbers of the rows.
 template <class T, class S>
 struct FusedBlock {
   static constexpr int64_t lanes = Vector<T>::size;

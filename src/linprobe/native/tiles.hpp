@@ -84,8 +84,8 @@ inline void dot_tile(const S* const* x, const T* centre, const T* W, int64_t ldw
 
 // One slice of columns: total (rows, K) (+)= the lane-wise products of `rows` rows with K templates.
 template <class T, class S>
-LINPROBE_ONCE void dot_slice(const S* const* x, const T* centre, int64_t rows, const T* W, int64_t ldw, int64_t K, int64_t n, T* total,
-               bool first) {
+LINPROBE_ONCE void dot_slice(const S* const* x, const T* centre, int64_t rows, const T* W, int64_t ldw, int64_t K,
+                             int64_t n, T* total, bool first) {
   auto some = [&](auto R, int64_t r) {
     for_class_tiles(K, [&](auto C, int64_t k) {
       dot_tile<T, S, R(), C()>(x + r, centre, W + k * ldw, ldw, n, total + (r * K + k) * Vector<T>::size, K, first);
@@ -176,7 +176,8 @@ LINPROBE_ONCE void outer(const T* X, int64_t ldx, int64_t rows, int64_t n, const
 
 // G (K, n) += dSᵀ (X - centre), the rows as they lie; `kept` has room for two vectors a row.
 template <class T, class S>
-LINPROBE_ONCE void outer_lying(const S* const* row, const T* centre, int64_t rows, int64_t n, const T* dS, int64_t K, T* G, int64_t ldg, T* kept) {
+LINPROBE_ONCE void outer_lying(const S* const* row, const T* centre, int64_t rows, int64_t n, const T* dS, int64_t K, T* G,
+                               int64_t ldg, T* kept) {
   constexpr int64_t size = Vector<T>::size;
   auto columns = [&](auto U, int64_t d) {
     for_class_tiles(K, [&](auto C, int64_t k) {

@@ -12,7 +12,7 @@ import scipy.linalg
 from linprobe.cores import by_threads
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
-from linprobe.shapes import Floats, slices
+from linprobe.shapes import Floats, mirror_lower, slices
 
 __all__ = ["ExactMoment", "NormalEquations", "exact_moment"]
 
@@ -154,7 +154,8 @@ class NormalEquations:
                 self._inverse = _inverse(self._factor[0]) if single else None  # in the place of the factor
                 return
             except scipy.linalg.LinAlgError:  # the moment's own rounding, of a float32 product, was larger
-                self.ridge = self.ridge if single else self.ridge * 10.0
+                if not single:
+                    self.ridge = self.ridge * 10.0
                 single = False
 
     def solve(self, R: Floats) -> Floats:
@@ -176,10 +177,7 @@ class NormalEquations:
 
 def _inverse(factor: Floats) -> npt.NDArray[np.float32]:
     """The symmetric inverse of the float32 matrix whose lower Cholesky factor this is; the factor is overwritten."""
-    half, _ = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
-    inverse: npt.NDArray[np.float32] = half.T  # rows where LAPACK has columns: the upper triangle holds it
-    for block in slices(len(inverse), BLOCK):
-        square = np.triu(inverse[block, block])
-        inverse[block, block] = square + np.triu(square, 1).T
-        inverse[block.stop :, block] = inverse[block, block.stop :].T
-    return inverse
+    inverse, _ = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+    mirror_lower(inverse)
+    rows: npt.NDArray[np.float32] = inverse.T  # LAPACK's columns, read as rows
+    return rows
