@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "objective": BASE | {"losses", "penalties", "scores", "features.base", "engines.base"},
     "gradcheck": BASE | {"objective", "losses.base", "penalties.base"},
     "certificate": BASE | {"objective"},
-    "optimizers": BASE | {"objective", "certificate"},
+    "optimizers": BASE | {"objective", "certificate", "engines.base"},
     "classifiers": FITTED,
     "challenges": BASE | {"data"},
     "explain": FITTED,

@@ -181,7 +181,9 @@ def test_the_optimum_lies_within_every_certificate(loss, penalty):
     def within(problem):
         objective, data = build(loss, penalty, problem)
         oracle = optimum(data)
-        check_everywhere(objective, data, oracle, problem["seed"], problem["max_iter"])
+        # descent in plain Python takes half a second for 60 iterations
+        slow = problem["engine"] == "reference" and loss != "hinge" and penalty in ("l1", "elastic-net")
+        check_everywhere(objective, data, oracle, problem["seed"], min(problem["max_iter"], 6 if slow else 60))
         seen.append(float(oracle.upper) - oracle.lower <= 1e-6 * float(oracle.upper) + 1e-9)
 
     within()

@@ -6,7 +6,8 @@ For every dual-feasible G (N, K), with a_i = w_i / sum w, and every (W, b),
 
 The bias is not penalised, so that c must be 0 for the minimum over b not to be -inf. It is met by mixing into G a
 little of a point of the dual whose columns sum to what is missing (`Loss.balanced`). L1 asks for |A| <= reg: G is
-scaled down until it is (0 is a feasible point of every loss here, with L*_i(0) = 0). What rounding may have added to
+scaled down until it is (0 is a feasible point of every loss here, with L*_i(0) = 0, and the conjugate is convex: the
+value falls in proportion at most; of a smooth loss it is computed). What rounding may have added to
 the bound is subtracted from it.
 """
 
@@ -19,11 +20,14 @@ import numpy as np
 
 from linprobe.errors import ShapeError
 from linprobe.objective import DataGradient, DualPoint, Objective
-from linprobe.shapes import Floats
+from linprobe.shapes import Floats, slices
 
 __all__ = ["Certificate", "certify", "lower_bound_from"]
 
 EPS = float(np.finfo(np.float64).eps)
+
+BLOCK_SCORES = 2**18
+"""Scores that are held at once."""
 
 SLACK = 64.0
 """Roundings that a float64 sum of few terms is given."""
@@ -95,6 +99,9 @@ def certify(
     data_loss, A, c = gradient.loss, gradient.dW, gradient.db
     norm, value = objective.least_norm(W, A, c), data_loss + objective.penalty_value(W)
     points = [_point_at(objective, gradient, W, b)]
+    if (scale := _scale(objective, gradient.dW)) < 1.0 and objective.loss.smooth:
+        points.append(_point_at_scaled(objective, gradient, W, b, scale))
+        passes += 1.0
     if G is not None:
         points.append(_point_of(objective, G))
         passes += 1.0
@@ -201,6 +208,30 @@ def _point_at(objective: Objective, gradient: DataGradient, W: Floats, b: Floats
         mass = objective.loss.dual_size(value, objective.n_classes)
         products = float((np.abs(W) @ objective.feature_sizes() + np.abs(b)).max())
         return DualPoint(value, gradient.dW, gradient.db, gradient.loss + mass * products)
+
+
+def _scale(objective: Objective, A: Floats) -> float:
+    """By what a dual point is scaled for the penalty's conjugate to be finite."""
+    if objective.penalty is None or objective.reg == 0.0 or not np.isfinite(A).all():
+        return 1.0
+    return objective.penalty.dual_scale(A, objective.reg)
+
+
+def _point_at_scaled(objective: Objective, gradient: DataGradient, W: Floats, b: Floats, scale: float) -> DualPoint:
+    """`scale` times the gradient of the losses at (W, b), whose value is above its share of the value of the whole.
+
+    Close to the minimum it loses (1 - scale) reg sum |W|, and that share of the value (1 - scale) L.
+    """
+    engine, loss, y, shares = objective.engine, objective.loss, objective.examples.y, objective.shares()
+    counted = np.flatnonzero(shares > 0)  # an image of weight 0 bounds nothing
+
+    def share_of(block: slice) -> float:
+        rows = counted[block]
+        G = loss.value_and_gradient(engine.scores(W, b, rows, precise=True), y[rows])[1]
+        return float(shares[rows] @ loss.conjugate(scale * G, y[rows]))
+
+    blocks = slices(len(counted), max(1, BLOCK_SCORES // objective.n_classes))
+    return DualPoint(-sum(map(share_of, blocks)), scale * gradient.dW, scale * gradient.db)
 
 
 def _point_of(objective: Objective, G: Floats) -> DualPoint:

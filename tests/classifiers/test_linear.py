@@ -428,7 +428,8 @@ def test_validation_images_are_measured_in_each_epoch(digits: Digits, settings: 
     [
         {"optimizer": "exact", "max_iter": 3},
         {"optimizer": "exact", "loss": "hinge", "max_iter": 30},
-        {"optimizer": "exact", "penalty": "elastic-net", "max_iter": 30, "tol": 0.0},
+        {"optimizer": "exact", "loss": "hinge", "penalty": "elastic-net", "max_iter": 30, "tol": 0.0},
+        {"optimizer": "exact", "penalty": "elastic-net", "max_iter": 3, "tol": 0.0},
         {"optimizer": "sgd", "epochs": 3},
         {"optimizer": "gd", "max_iter": 3},
     ],

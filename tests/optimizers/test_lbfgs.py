@@ -115,10 +115,9 @@ def test_too_few_iterations_end_with_max_iter_and_an_honest_gap():
     assert solution.certificate.lower_bound <= LBFGS().minimize(digits()).certificate.objective
 
 
-def test_kinks_are_refused_by_name(make_objective):
-    for loss, penalty, name in (("hinge", "l2", "MulticlassHinge"), ("softmax", "l1", "L1")):
-        with pytest.raises(IncompatibleError, match=name):
-            LBFGS().minimize(make_objective(loss, penalty))
+def test_a_loss_with_kinks_is_refused_by_name(make_objective):
+    with pytest.raises(IncompatibleError, match="MulticlassHinge"):
+        LBFGS().minimize(make_objective("hinge", "l2"))
 
 
 def test_the_callback_stops_it_and_the_point_it_had_is_certified():

@@ -139,6 +139,45 @@ class SplitSums:
     dual_columns: Floats | None
 
 
+@dataclass(frozen=True)
+class QuadraticModel:
+    """A model of an objective around weights W_0, of n features and K classes; `Engine.descend` minimises it.
+
+        slope·D + 1/2 D·(gram x coupling - left rightᵀ) D + 1/2 ridge W² + size |W|,   D = W - W_0
+
+    W has a row for the bias below those of the features: its column of the gram is that of the identity, and it has
+    no penalty.
+
+    Attributes:
+        gram: (n, n) float32, symmetric.
+        coupling: (K, K) float64, symmetric.
+        ridge, size: of W² and |W|.
+        slope: (n + 1, K) float64, at W_0, of all but ridge and size.
+        left, right: (n + 1, K, m) float32; left rightᵀ is symmetric.
+        W: (n + 1, K) float64, in place: where to begin, and what is found.
+        moved: (K, n + 1) float32, in place: Dᵀ gram.
+        sums: (m,) float32, in place: rightᵀ D.
+    """
+
+    gram: npt.NDArray[np.float32]
+    coupling: Floats
+    ridge: float
+    size: float
+    slope: Floats
+    left: npt.NDArray[np.float32]
+    right: npt.NDArray[np.float32]
+    W: Floats
+    moved: npt.NDArray[np.float32]
+    sums: npt.NDArray[np.float32]
+
+
+SWEEPS_BETWEEN = 4
+"""Sweeps over the weights that are not 0, between two over all."""
+
+LEAST_CURVATURE = 1e-3
+"""Of a weight in a `QuadraticModel`, as a share of what it is without left and right."""
+
+
 class Engine(ABC):
     """Runs the sums over the images of one `Examples`.
 
@@ -212,6 +251,14 @@ class Engine(ABC):
     @abstractmethod
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None, *, dtype: type = np.float64) -> Floats:
         """sum_i weight_i x'_i x'_iᵀ over the images, (D, D), symmetric; in float32 it takes half the memory."""
+
+    @abstractmethod
+    def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
+        """Coordinate descent: each weight to its own minimum in turn, those that are 0 in every fifth sweep only.
+
+        Returns (sweeps, the largest change of a slope in the last sweep over all weights): it ends after `most`
+        sweeps, or with such a change of at most `tol`.
+        """
 
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether `sgd_epoch` can run this loss; if not, the optimizer loops over `loss_and_gradient`."""

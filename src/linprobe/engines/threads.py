@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from linprobe.cores import usable_cores
 from linprobe.engines import _core
-from linprobe.engines.base import Engine, Examples, SplitSums, Sums
+from linprobe.engines.base import Engine, Examples, QuadraticModel, SplitSums, Sums
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, check_parameters, mirror_lower
@@ -281,6 +281,10 @@ class ThreadsEngine(Engine):
             )
         mirror_lower(out)
         return out
+
+    def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
+        """Coordinate descent in the core, on one thread: vectors are float32, each weight and its slope float64."""
+        return _core.descent(**vars(model), most=most, tol=tol)
 
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether the core knows this loss."""

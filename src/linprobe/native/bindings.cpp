@@ -248,6 +248,31 @@ void moment(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<
   run(kernels().moment, job);
 }
 
+// Coordinate descent on a quadratic model with |W|: see Descent. Returns sweeps and the largest change of a slope.
+std::tuple<int64_t, double> descent(const In<float, 2>& gram, const In<double, 2>& coupling, double ridge, double size,
+                                    const In<double, 2>& slope, const In<float, 3>& left, const In<float, 3>& right,
+                                    const Out<double, 2>& W, const Out<float, 2>& moved, const Out<float, 1>& sums,
+                                    int64_t most, double tol) {
+  Descent job{};
+  const size_t n = gram.shape(0), K = W.shape(1), m = sums.shape(0);
+  require(gram.shape(1) == n, "gram must be (n, n)");
+  require(coupling.shape(0) == K && coupling.shape(1) == K, "coupling must be (K, K)");
+  require(W.shape(0) == n + 1 && slope.shape(0) == n + 1 && slope.shape(1) == K, "W and slope must be (n + 1, K)");
+  auto fits = [&](const In<float, 3>& a) { return a.shape(0) == n + 1 && a.shape(1) == K && a.shape(2) == m; };
+  require(fits(left) && fits(right), "left and right must be (n + 1, K, m)");
+  require(moved.shape(0) == K && moved.shape(1) == n + 1, "moved must be (K, n + 1)");
+  job.n = static_cast<int64_t>(n), job.K = static_cast<int64_t>(K), job.m = static_cast<int64_t>(m);
+  job.gram = gram.data(), job.coupling = coupling.data(), job.ridge = ridge, job.size = size;
+  job.slope = slope.data(), job.left = left.data(), job.right = right.data();
+  job.W = W.data(), job.moved = moved.data(), job.sums = sums.data();
+  job.most = most, job.tol = tol;
+  {
+    nb::gil_scoped_release release;
+    kernels().descent(job);
+  }
+  return {job.sweeps, job.largest};
+}
+
 // Responses of a dictionary to the patches of X (N, height * width * channels) uint8, pooled: see patches_impl.hpp.
 void patches(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, int64_t height, int64_t width, int64_t channels, int64_t size,
              int64_t stride, const In<float, 1>& centre, const In<float, 2>& whiten, const In<float, 2>& filters, double epsilon,
@@ -444,6 +469,8 @@ NB_MODULE(_core, module) {
              "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
   module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a.none(), "single"_a.none(),
              "threads"_a);
+  module.def("descent", &descent, "gram"_a, "coupling"_a, "ridge"_a, "size"_a, "slope"_a, "left"_a, "right"_a, "W"_a, "moved"_a,
+             "sums"_a, "most"_a, "tol"_a);
   module.def("patches", &patches, "X"_a, "picked"_a.none(), "height"_a, "width"_a, "channels"_a, "size"_a, "stride"_a, "centre"_a,
              "whiten"_a, "filters"_a, "epsilon"_a, "threshold"_a, "region_ends"_a, "places"_a, "mirrored"_a.none(), "maximum"_a,
              "out"_a, "threads"_a);

@@ -76,6 +76,24 @@ struct Moment {
   std::function<bool()> interrupted;
 };
 
+// min over W of slope·D + 1/2 D·(gram x coupling - left rightᵀ) D + 1/2 ridge W² + size |W|, D = W - W_0. W has a row
+// for the bias below those of the n features: its column of the gram is that of the identity, and it has no penalty.
+struct Descent {
+  int64_t n, K, m;              // features, classes, columns of left and right
+  const float* gram;            // (n, n), symmetric
+  const double* coupling;       // (K, K), symmetric
+  double ridge, size;
+  const double* slope;          // (n + 1, K) at W_0, without ridge and size
+  const float *left, *right;    // (n + 1, K, m)
+  double* W;                    // (n + 1, K): where to begin, and what is found
+  float* moved;                 // (K, n + 1): Dᵀ gram
+  float* sums;                  // (m): rightᵀ D
+  int64_t most;                 // sweeps
+  double tol;
+  int64_t sweeps;               // that were made
+  double largest;               // change of a slope in the last sweep over all weights
+};
+
 struct Patches {
   Rows rows;                                         // uint8, contiguous: (n, height * width * channels)
   int64_t height, width, channels, size, stride;
@@ -161,6 +179,7 @@ struct Kernels {
   bool (*pass)(Pass&);       // false: interrupted
   bool (*sgd_epoch)(Epoch&);
   bool (*moment)(Moment&);
+  void (*descent)(Descent&);
   bool (*split)(Split&);
   bool (*patches)(Patches&);
   bool (*projection)(Projection&);

@@ -36,6 +36,7 @@ void share_out(int threads, int64_t n, F&& f) {
 #include "pass_impl.hpp"
 #include "sgd_impl.hpp"
 #include "moment_impl.hpp"
+#include "descent_impl.hpp"
 #include "split_impl.hpp"
 #include "patches_impl.hpp"
 #include "neighbors_impl.hpp"
@@ -48,6 +49,7 @@ bool pass(Pass& job) {
 }
 bool sgd_epoch(Epoch& job) { return job.rows.dtype == Dtype::f64 ? run_epoch<double>(job) : run_epoch<float>(job); }
 bool moment(Moment& job) { return run_moment(job); }
+void descent(Descent& job) { run_descent(job); }
 bool split(Split& job) { return run_split(job); }
 bool patches(Patches& job) { return run_patches(job); }
 bool projection(Projection& job) { return run_projection(job); }

@@ -99,16 +99,18 @@ class ADMM(Optimizer):
         validation: Objective | None = None,
         watch: Watch | None = None,
         moment: ExactMoment | None = None,
+        spent: float = 0.0,
     ) -> Solution:
         """The weights found, with their certificate; one row of the trace per ten steps.
 
         Args:
             moment: of the features, if it is there already.
+            spent: seconds that it took.
         Raises:
             IncompatibleError: the loss has no prox, or the penalty no coefficients; too many images and features.
         """
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
-            return _Search(self, objective, start, callback, validation, watch, moment).run()
+            return _Search(self, objective, start, callback, validation, watch, moment, spent).run()
 
 
 class _Search:
@@ -123,12 +125,13 @@ class _Search:
         validation: Objective | None,
         watch: Watch | None,
         moment: ExactMoment | None,
+        spent: float,
     ) -> None:
         self.settings, self.objective, self.validation, self.watch = settings, objective, validation, watch
         numbers, arrays = (
             ({}, zeros_state(objective, np.float64).arrays) if start is None else (start.numbers, start.arrays)
         )
-        self.clock, self.trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
+        self.clock, self.trace = Clock(numbers.get("seconds", 0.0) + spent), Trace(objective, validation, callback)
         self.relax = RELAX if objective.sizes == 0.0 and objective.penalised else RELAX_KINKED
         self.moment = moment or exact_moment(objective)
         self._stiffen(numbers.get("rho", _steepness(objective)))

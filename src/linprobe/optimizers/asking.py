@@ -10,10 +10,10 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from linprobe.cores import usable_cores
-from linprobe.objective import DataGradient, Objective
+from linprobe.objective import DataGradient, Evaluation, Objective
 from linprobe.shapes import Floats
 
-__all__ = ["Ask", "Asking", "answer", "answer_together"]
+__all__ = ["Ask", "Asking", "Visited", "answer", "answer_together", "joined", "visit"]
 
 Result = TypeVar("Result")
 
@@ -32,6 +32,43 @@ class Ask:
 
 Asking: TypeAlias = Generator[Ask, DataGradient, Result]
 """A search: yields `Ask`s, is sent the `DataGradient`s, returns its result."""
+
+
+def joined(W: Floats, b: Floats) -> Floats:
+    """(K, D + 1), W and b side by side."""
+    return np.concatenate([W, b[:, None]], axis=1)
+
+
+@dataclass(frozen=True)
+class Visited:
+    """(W, b), with what a pass tells of it.
+
+    Attributes:
+        W, b: (K, D) and (K,).
+        evaluation: of the objective there.
+        dW, db: the gradient of all that is smooth.
+    """
+
+    W: Floats
+    b: Floats
+    evaluation: Evaluation
+    dW: Floats
+    db: Floats
+
+    @property
+    def gradient(self) -> Floats:
+        """(K, D + 1), dW and db side by side."""
+        return joined(self.dW, self.db)
+
+    def step_to(self, other: Visited) -> Floats:
+        """(K, D + 1)."""
+        return joined(other.W - self.W, other.b - self.b)
+
+
+def visit(objective: Objective, W: Floats, b: Floats, precise: bool) -> Asking[Visited]:
+    """What a pass tells of (W, b)."""
+    gradient = yield Ask(W, b, precise)
+    return Visited(W, b, *objective.with_penalty(gradient, W))
 
 
 def answer(objective: Objective, search: Asking[Result]) -> Result:

@@ -10,7 +10,7 @@ from linprobe.objective import DataGradient, Objective
 from linprobe.optimizers.asking import Ask, Asking
 from linprobe.shapes import Floats
 
-__all__ = ["COARSE", "balance", "nearly_balance"]
+__all__ = ["COARSE", "balance", "bias_curvature", "nearly_balance"]
 
 SAMPLE_ROWS = 8192
 """Images from which the curvature in the bias is taken: it is K x K, and Newton's steps need not be exact."""
@@ -23,6 +23,7 @@ SETTLED, ROUNDING = 1e-4, 1e-13
 
 COARSE = 1e-5
 """The tol from which on float32 tells the columns well enough."""
+
 HELD_SCORES = 2**25
 """Scores, N times K, that are kept between the steps (256 MB); more are computed again for each."""
 
@@ -83,15 +84,17 @@ def _columns(objective: Objective, W: Floats, b: Floats, precise: bool) -> Calla
     return at
 
 
-def _inverse_curvature(objective: Objective, W: Floats, b: Floats) -> Floats:
-    """Pseudo-inverse of the Hessian (K, K) of the data loss in b, over a sample.
-
-    Adding one number to every score changes no loss: the Hessian is singular along (1, ..., 1).
-    """
-    positions = objective.sample(SAMPLE_ROWS)
+def bias_curvature(objective: Objective, W: Floats, b: Floats, n_rows: int = SAMPLE_ROWS) -> Floats:
+    """The Hessian (K, K) of the data loss in b, over a sample of images, in float64."""
+    positions = objective.sample(n_rows)
     S = objective.engine.scores(W, b, positions, precise=True)
     y = objective.examples.y[positions]
     shares = objective.shares()[positions]
     shares = shares / shares.sum()
     H = objective.loss.shift_curvature(S, y, shares)
-    return np.linalg.pinv(0.5 * (H + H.T), rcond=1e-9, hermitian=True)
+    return 0.5 * (H + H.T)
+
+
+def _inverse_curvature(objective: Objective, W: Floats, b: Floats) -> Floats:
+    """Its pseudo-inverse: adding one number to every score changes no loss, it is singular along (1, ..., 1)."""
+    return np.linalg.pinv(bias_curvature(objective, W, b), rcond=1e-9, hermitian=True)

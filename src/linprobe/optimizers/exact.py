@@ -3,22 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
 
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
 from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Watch
+from linprobe.optimizers.coordinate_descent import is_sparse
 from linprobe.optimizers.lbfgs import LBFGS
+from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
+from linprobe.optimizers.preconditioner import DENSE_FEATURES, SecondMoment, second_moment
+from linprobe.optimizers.trace import Clock
 from linprobe.shapes import check_range
 
-__all__ = ["Exact"]
+__all__ = ["Exact", "Moments"]
+
+USUAL = 1e20
+"""Mean variance of the features, and its inverse, up to which float32 has room for their moment and its inverse."""
+
+
+class Moments:
+    """The second moments of the features of an objective, each computed when it is first asked for.
+
+    Args:
+        objective: any with these images.
+        known: one of them, or None.
+    """
+
+    def __init__(self, objective: Objective, known: SecondMoment | ExactMoment | None = None) -> None:
+        self._objective, self._known = objective, known
+
+    @cached_property
+    def sampled(self) -> SecondMoment:
+        """That of a sample, or of all images if it is known."""
+        known = self._known
+        if isinstance(known, SecondMoment):
+            return known
+        if known is not None and known.of_features:
+            return SecondMoment(known.mean, known.matrix.astype(np.float32), None, known.trace)
+        return second_moment(self._objective)
+
+    @cached_property
+    def exact(self) -> ExactMoment:
+        """That of all images."""
+        return self._known if isinstance(self._known, ExactMoment) else exact_moment(self._objective)
 
 
 @final
 @dataclass(frozen=True)
 class Exact(Optimizer):
-    """`LBFGS` where loss and penalty are smooth, `ADMM` where one of them has kinks.
+    """`LBFGS` where the loss is smooth, `ADMM` where it has kinks, or the penalty has and few weights are 0.
 
     Args:
         tol: relative duality gap to reach, >= 0; without a penalty, see `LBFGS` and `ADMM`.
@@ -54,11 +92,36 @@ class Exact(Optimizer):
         Raises:
             IncompatibleError: the loss has no conjugate or no prox, or the penalty no coefficients.
         """
-        return self.method(objective).minimize(objective, start, callback, validation, watch)
+        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+            return self.solve(objective, Moments(objective), start, callback, validation, watch)
 
-    def method(self, objective: Objective) -> LBFGS | ADMM:
+    def solve(
+        self,
+        objective: Objective,
+        moments: Moments,
+        start: State | None = None,
+        callback: Callback | None = None,
+        validation: Objective | None = None,
+        watch: Watch | None = None,
+    ) -> Solution:
+        """`minimize` with moments that others share.
+
+        Raises:
+            IncompatibleError: as there.
+        """
+        clock = Clock(0.0)
+        method = self.method(objective, moments)
+        if isinstance(method, LBFGS):
+            moment = moments.sampled
+            return method.minimize(objective, start, callback, validation, watch, moment, clock())
+        exact = moments.exact
+        return method.minimize(objective, start, callback, validation, watch, exact, clock())
+
+    def method(self, objective: Objective, moments: Moments | None = None) -> LBFGS | ADMM:
         """The optimizer that fits the objective.
 
+        Args:
+            moments: of its features; None for the one that would do if few weights are 0 at the optimum.
         Raises:
             IncompatibleError: none does.
         """
@@ -67,5 +130,19 @@ class Exact(Optimizer):
                 f"optimizer='exact' needs a penalty a sum W² + c sum |W|; {type(objective.penalty).__name__} has no "
                 "coefficients: use optimizer='sgd' or 'gd'."
             )
-        smooth = objective.loss.smooth and (not objective.penalised or objective.sizes == 0.0)
-        return LBFGS(self.tol, self.max_iter) if smooth else ADMM(self.tol, self.max_iter)
+        kinked = objective.penalised and objective.sizes > 0.0
+        if objective.loss.smooth and (not kinked or (moments is not None and _descends(objective, moments))):
+            return LBFGS(self.tol, self.max_iter)
+        return ADMM(self.tol, self.max_iter)
+
+
+def _descends(objective: Objective, moments: Moments) -> bool:
+    """Whether the steps of `LBFGS` with |W|, by coordinate descent, are the sooner way.
+
+    With L1 alone they are even where few weights are 0: ADMM then takes many hundred passes.
+    """
+    if objective.n_features > DENSE_FEATURES:
+        return False
+    variance = moments.sampled.trace / max(1, objective.n_features)
+    usual = 1.0 / USUAL < variance < USUAL
+    return usual and (objective.squares == 0.0 or is_sparse(objective, moments.sampled))

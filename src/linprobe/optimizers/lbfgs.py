@@ -11,11 +11,12 @@ from threadpoolctl import threadpool_limits
 
 from linprobe.certificate import Certificate, certify
 from linprobe.errors import IncompatibleError
-from linprobe.objective import DataGradient, Evaluation, Objective
-from linprobe.optimizers.asking import Ask, Asking, answer
+from linprobe.objective import DataGradient, Objective
+from linprobe.optimizers.asking import Asking, Visited, answer, joined, visit
 from linprobe.optimizers.balance import COARSE, balance, nearly_balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
-from linprobe.optimizers.preconditioner import Preconditioners, second_moment
+from linprobe.optimizers.coordinate_descent import DescentSteps
+from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment, second_moment
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -36,11 +37,17 @@ NOISE_PRECISE = 1e-13
 NOISY = 2.0
 """Ratio of the gaps that a point leaves in float64 and in float32 which shows that the latter is rounding."""
 
+PATIENCE, NEWS = 25, 0.8
+"""Iterations in float32 in which what seems to be left does not fall below this share of the lowest so far."""
+
 REVIEW, FAR = 10, 3.0
 """Iterations between two looks at the curvature that the metric assumes, and the factor that is too far off."""
 
 UNSEEN = -1000.0
 """Bias of a class without weight: e^b is 0, and remains it beside scores of a few hundred."""
+
+NEAR = 0.8
+"""Scale of a dual point from which on what it loses by it is read from the slope of its value."""
 
 TRIALS = 20
 """Steps tried along one direction."""
@@ -88,15 +95,21 @@ class LBFGS(Optimizer):
         callback: Callback | None = None,
         validation: Objective | None = None,
         watch: Watch | None = None,
+        moment: SecondMoment | None = None,
+        spent: float = 0.0,
     ) -> Solution:
         """The weights found, with their certificate; one row of the trace per iteration.
 
+        Args:
+            moment: of the features, if it is there already.
+            spent: seconds that it took.
         Raises:
-            IncompatibleError: the loss or the penalty has kinks.
+            IncompatibleError: the loss has kinks, or there are too many features for a penalty that has.
         """
+        clock = Clock(spent)
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
-            metrics = Preconditioners(second_moment(objective))
-            return answer(objective, self.search(objective, metrics, start, callback, validation))
+            metrics = Preconditioners(moment or second_moment(objective))
+            return answer(objective, self.search(objective, metrics, start, callback, validation, clock()))
 
     def search(
         self,
@@ -105,6 +118,7 @@ class LBFGS(Optimizer):
         start: State | None = None,
         callback: Callback | None = None,
         validation: Objective | None = None,
+        spent: float = 0.0,
     ) -> Asking[Solution]:
         """`minimize` as a search that asks for the gradients it needs: for many that share their passes.
 
@@ -112,11 +126,12 @@ class LBFGS(Optimizer):
             metrics: of the features.
             start: a state to continue to the same bits, or weights alone, with pairs of another reg or none
                 (`carried`), to begin from.
+            spent: seconds that the moment took.
         Raises:
-            IncompatibleError: the loss or the penalty has kinks.
+            IncompatibleError: the loss has kinks, or there are too many features for a penalty that has.
         """
         _check_smooth(objective)
-        return self._search(objective, metrics, start, callback, validation)
+        return self._search(objective, metrics, start, callback, validation, spent)
 
     def _search(
         self,
@@ -125,20 +140,26 @@ class LBFGS(Optimizer):
         start: State | None,
         callback: Callback | None,
         validation: Objective | None,
+        spent: float,
     ) -> Asking[Solution]:
         arrays, numbers = (_zeros(objective), {}) if start is None else (start.arrays, start.numbers)
-        clock, trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
+        clock, trace = Clock(numbers.get("seconds", 0.0) + spent), Trace(objective, validation, callback)
         precise = bool(numbers.get("precise", 0.0))
-        pairs = _Pairs(objective, metrics, numbers.get("curvature", _typical_curvature(objective)), arrays)
+        pairs: _Pairs | DescentSteps
+        if objective.penalised and objective.sizes > 0.0:
+            pairs = DescentSteps(objective, metrics.moment, arrays)
+        else:
+            pairs = _Pairs(objective, metrics, numbers.get("curvature", _typical_curvature(objective)), arrays)
         passes, wanted = numbers.get("passes", 0.0), numbers.get("wanted", self.tol)
         k, step_taken = 0 if start is None else start.epoch, 0.0
+        lowest, since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
         best: _Proof | None = None
         state = State(k, {"W": arrays["W"], "b": arrays["b"]}, numbers)
-        point: _Point | None = None
+        point: Visited | None = None
         first_norm = numbers.get("first_norm", math.nan)
         status: Status | None = None
         try:
-            point = yield from _at(objective, arrays["W"], arrays["b"], precise)
+            point = yield from visit(objective, arrays["W"], arrays["b"], precise)
             if math.isnan(first_norm):
                 first_norm = point.evaluation.gradient_norm
                 passes += 1.0  # a resumed search repeats this one, and does not count it
@@ -149,9 +170,11 @@ class LBFGS(Optimizer):
                     "passes": passes,
                     "first_norm": first_norm,
                     "wanted": wanted,
-                    "curvature": pairs.curvature,
+                    **pairs.numbers,
                     "precise": float(precise),
-                    **({"left": point.left(objective)} if objective.penalised else {}),
+                    "lowest": lowest,
+                    "since": since,
+                    **({"left": _left(objective, point)} if objective.penalised else {}),
                 }
                 # the pairs are large: they are gathered for those who look, and at the end
                 gathered = pairs.arrays() if callback is not None else {}
@@ -166,27 +189,31 @@ class LBFGS(Optimizer):
                     status = Status.STOPPED
                 elif k >= self.max_iter:
                     status = Status.MAX_ITER
-                elif point.left(objective) <= wanted * (
-                    point.evaluation.objective if objective.penalised else first_norm
+                elif (left := _left(objective, point)) <= wanted * (
+                    unit := point.evaluation.objective if objective.penalised else first_norm
                 ):
                     best, passes = yield from _certified(objective, point.W, point.b, point.db, self.tol, passes, clock)
-                    if self._met(objective, best.certificate, first_norm):
+                    found = self._found(objective, best.certificate, first_norm)
+                    if found <= self.tol:
                         status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
-                    wanted *= 0.5
+                    # what the proof lost against the promise, it will probably lose again
+                    hoped = self.tol - (found - left / max(unit, 1e-300))
+                    wanted = hoped if 0.25 * wanted < hoped < 0.9 * wanted else 0.5 * wanted
                 if status is not None:
                     break
                 following, step_taken, trials = yield from _along(objective, point, pairs.direction(point), precise)
                 passes += trials
                 # when float32 has no more to give
-                noisy = best is not None and (
-                    not objective.penalised or best.point.left(objective) > NOISY * point.left(objective)
+                noisy = since > PATIENCE or (
+                    best is not None
+                    and (not objective.penalised or _left(objective, best.point) > NOISY * _left(objective, point))
                 )
                 if (noisy or following is None) and not precise:
                     if best is None:
                         best, passes = yield from _certified(
                             objective, point.W, point.b, point.db, self.tol, passes, clock
                         )
-                    precise, point = True, best.point
+                    precise, since, point = True, 0.0, best.point
                     pairs.clear()
                     continue
                 if following is None and pairs.count:
@@ -197,8 +224,9 @@ class LBFGS(Optimizer):
                     break
                 pairs.add(point, following)
                 point, k, best = following, k + 1, None
-                if k % REVIEW == 0:
-                    pairs.review()
+                left = _left(objective, point)
+                lowest, since = (left, 0.0) if left < NEWS * lowest else (lowest, since + 1.0)
+                pairs.review(k, point)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
 
@@ -206,16 +234,19 @@ class LBFGS(Optimizer):
             W, b, db = (arrays["W"], arrays["b"], None) if point is None else (point.W, point.b, point.db)
             best, passes = yield from _certified(objective, W, b, db, self.tol, passes, clock)
         certificate, W, b = best.certificate, best.point.W, best.point.b
+        if trace.history:
+            trace.settle(best.point.evaluation)
         state = State(state.epoch, {**state.arrays, **pairs.arrays()}, state.numbers)
-        if status in (Status.STALLED, Status.MAX_ITER) and self._met(objective, certificate, first_norm):
+        if status in (Status.STALLED, Status.MAX_ITER) and self._found(objective, certificate, first_norm) <= self.tol:
             status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
         words = {"metric": "second moment of the features, from a sample of rows"}
         return Solution(W, b, status, trace.history, state, passes, clock(), words, certificate)
 
-    def _met(self, objective: Objective, certificate: Certificate, first_norm: float) -> bool:
+    def _found(self, objective: Objective, certificate: Certificate, first_norm: float) -> float:
+        """What is to be at most tol."""
         if not objective.penalised:
-            return certificate.gradient_norm <= self.tol * first_norm
-        return certificate.relative_gap <= self.tol
+            return certificate.gradient_norm / first_norm if first_norm > 0.0 else 0.0
+        return certificate.relative_gap
 
 
 def carried(state: State, squares: float, W: Floats, b: Floats) -> State:
@@ -226,7 +257,7 @@ def carried(state: State, squares: float, W: Floats, b: Floats) -> State:
         squares: `Objective.squares` now, less that of the other objective: the change of its y is 2 squares s.
         W, b: where to start.
     """
-    arrays = {"W": W, "b": b}
+    arrays = {"W": W, "b": b} | {name: state.arrays[name] for name in ("coupling",) if name in state.arrays}
     if "s" in state.arrays:
         s, y = state.arrays["s"], state.arrays["y"].copy()
         y[:, :, :-1] += 2.0 * squares * s[:, :, :-1]
@@ -235,30 +266,30 @@ def carried(state: State, squares: float, W: Floats, b: Floats) -> State:
     return State(0, arrays, numbers)
 
 
-@dataclass(frozen=True)
-class _Point:
-    """(W, b), with what a pass tells of it."""
-
-    W: Floats
-    b: Floats
-    evaluation: Evaluation
-    dW: Floats
-    db: Floats
-
-    def left(self, objective: Objective) -> float:
-        """What a certificate from this gradient will probably say is left: the duality gap, or the norm of ∇L."""
-        if not objective.penalised:
-            return self.evaluation.gradient_norm
-        # The bias is balanced before, which moves dW by the mean image of each class times db, or twice that.
-        shares, sums = objective.class_means()
-        means = np.square(sums).sum(axis=1) / np.square(np.where(shares > 0.0, shares, np.inf))
-        slight = 2.5 * float(np.square(self.db) @ (objective.n_classes + means / (4.0 * objective.squares)))
-        return float(np.square(self.dW).sum()) / (4.0 * objective.squares) + slight
+def _left(objective: Objective, at: Visited) -> float:
+    """What a certificate from this gradient will probably say is left: the duality gap, or the norm of ∇L."""
+    if not objective.penalised:
+        return at.evaluation.gradient_norm
+    if objective.sizes > 0.0:
+        return _left_of_sizes(objective, at)
+    # The bias is balanced before, which moves dW by the mean image of each class times db, or twice that.
+    shares, sums = objective.class_means()
+    means = np.square(sums).sum(axis=1) / np.square(np.where(shares > 0.0, shares, np.inf))
+    slight = 2.5 * float(np.square(at.db) @ (objective.n_classes + means / (4.0 * objective.squares)))
+    return float(np.square(at.dW).sum()) / (4.0 * objective.squares) + slight
 
 
-def _at(objective: Objective, W: Floats, b: Floats, precise: bool) -> Asking[_Point]:
-    gradient = yield Ask(W, b, precise)
-    return _Point(W, b, *objective.with_penalty(gradient, W))
+def _left_of_sizes(objective: Objective, at: Visited) -> float:
+    """The same with |W|: of the dual point A, the data gradient, scaled until the penalty's conjugate is finite."""
+    penalty, reg = objective.penalty, objective.reg
+    assert penalty is not None
+    A = at.dW - 2.0 * objective.squares * at.W
+    scale = penalty.dual_scale(A, reg)
+    products = float((A * at.W).sum() + at.db @ at.b)
+    value = at.evaluation.data_loss - products
+    # at `scale` by its slope at 1, if that is near, and at least in proportion
+    value = max(scale * value, value + (1.0 - scale) * products if scale > NEAR else -math.inf)
+    return at.evaluation.objective - value + penalty.conjugate(-scale * A, reg)
 
 
 class _Pairs:
@@ -275,7 +306,7 @@ class _Pairs:
         self._s: list[Floats] = []
         self._y: list[Floats] = []
         self._z: list[Floats] = []
-        self._solved: tuple[_Point, Floats] | None = None  # M⁻¹∇L at the point that was last asked for
+        self._solved: tuple[Visited, Floats] | None = None  # M⁻¹∇L at the point that was last asked for
         if "s" in arrays:
             self._s, self._y = list(arrays["s"]), list(arrays["y"])
             self._z = list(arrays["z"]) if "z" in arrays else self._metric.solve_all(self._y)
@@ -287,13 +318,17 @@ class _Pairs:
     def clear(self) -> None:
         self._s, self._y, self._z = [], [], []
 
-    def review(self) -> None:
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {"curvature": self.curvature}
+
+    def review(self, step: int, point: Visited) -> None:
         """Adopt the curvature of the loss that the last steps met, where it is far from the one in use.
 
         At the end of a search most images are far from their margins, and bend the objective much less than at
         its start; what matters is the ratio to the ridge, which does not change.
         """
-        if not self._s:
+        if step % REVIEW or not self._s:
             return
         steps, changes = np.stack(self._s), np.stack(self._y)
         W, moment = steps[:, :, :-1], self._metrics.moment
@@ -311,9 +346,8 @@ class _Pairs:
     def arrays(self) -> dict[str, Floats]:
         return {"s": np.array(self._s), "y": np.array(self._y), "z": np.array(self._z)} if self._s else {}
 
-    def add(self, point: _Point, following: _Point) -> None:
-        s = _joined(following.W - point.W, following.b - point.b)
-        y = _joined(following.dW - point.dW, following.db - point.db)
+    def add(self, point: Visited, following: Visited) -> None:
+        s, y = point.step_to(following), following.gradient - point.gradient
         if float((s * y).sum()) > 1e-12 * float(np.sqrt(np.square(s).sum() * np.square(y).sum())):
             z = -self._solve(point)
             z += self._solve(following)
@@ -321,9 +355,9 @@ class _Pairs:
                 kept.append(new)
                 del kept[:-MEMORY]
 
-    def direction(self, point: _Point) -> Floats:
+    def direction(self, point: Visited) -> Floats:
         """-H ∇L, (K, D + 1)."""
-        q, r = _joined(point.dW, point.db), self._solve(point).copy()
+        q, r = point.gradient, self._solve(point).copy()
         weights = []
         for s, y, z in zip(reversed(self._s), reversed(self._y), reversed(self._z), strict=True):
             weights.append(float((s * q).sum() / (s * y).sum()))
@@ -338,38 +372,39 @@ class _Pairs:
             r += s * (weight - float((y * r).sum() / (s * y).sum()))
         return -r
 
-    def _solve(self, point: _Point) -> Floats:
+    def _solve(self, point: Visited) -> Floats:
         """M⁻¹∇L at `point`."""
         if self._solved is None or self._solved[0] is not point:
-            self._solved = point, _joined(*self._metric.solve(point.dW, point.db))
+            self._solved = point, joined(*self._metric.solve(point.dW, point.db))
         return self._solved[1]
 
 
-def _joined(W: Floats, b: Floats) -> Floats:
-    return np.concatenate([W, b[:, None]], axis=1)
-
-
 def _along(
-    objective: Objective, point: _Point, direction: Floats, precise: bool
-) -> Asking[tuple[_Point | None, float, int]]:
-    """(a point along the direction that meets Wolfe's conditions, or None; its step; passes)."""
-    dW, db = direction[:, :-1], direction[:, -1]
+    objective: Objective, point: Visited, direction: Floats, precise: bool
+) -> Asking[tuple[Visited | None, float, int]]:
+    """(a point along the direction that meets Wolfe's conditions, with |W| Armijo's; or None; its step; passes)."""
+    dW, db, reg = direction[:, :-1], direction[:, -1], objective.sizes
     slope = float((point.dW * dW).sum() + point.db @ db)
+    if reg > 0.0:  # of the chord, as the step goes to the minimum of a model with kinks, and never beyond
+        slope += reg * float(np.abs(point.W + dW).sum() - np.abs(point.W).sum())
     if not slope < 0.0:
         return None, 0.0, 0
     value = point.evaluation.objective
     noise = (NOISE_PRECISE if precise else NOISE) * abs(value)
     low, high, step = 0.0, math.inf, 1.0
     for trial in range(1, TRIALS + 1):
-        following = yield from _at(objective, point.W + step * dW, point.b + step * db, precise)
+        following = yield from visit(objective, point.W + step * dW, point.b + step * db, precise)
         found = following.evaluation.objective
         new_slope = float((following.dW * dW).sum() + following.db @ db)
+        if reg > 0.0:  # from behind: a weight that has come to 0 had the other sign
+            signs = np.where(following.W == 0.0, -np.sign(dW), np.sign(following.W))
+            new_slope += reg * float((signs * dW).sum())
         falls = found <= value + SUFFICIENT * step * slope
         # where the decrease drowns in rounding, a slope that shrinks tells of it as well
         near = found <= value + noise and (2.0 * SUFFICIENT - 1.0) * slope >= new_slope
         if not (falls or near):  # NaN included
             high = step
-        elif new_slope < CURVATURE * slope:
+        elif new_slope < CURVATURE * slope and reg == 0.0:
             low = step
         else:
             return following, step, trial
@@ -382,7 +417,7 @@ class _Proof:
     """A certificate, and its point in float64: the bias is balanced."""
 
     certificate: Certificate
-    point: _Point
+    point: Visited
 
 
 def _certified(
@@ -392,17 +427,19 @@ def _certified(
 
     def proof(bias: Floats, gradient: DataGradient) -> _Proof:
         certificate = certify(objective, W, bias, gradient=gradient, passes=passes, seconds=clock())
-        return _Proof(certificate, _Point(W, bias, *objective.with_penalty(gradient, W)))
+        return _Proof(certificate, Visited(W, bias, *objective.with_penalty(gradient, W)))
 
     if db is not None and objective.penalised and tol >= COARSE:
         found = yield from nearly_balance(objective, W, b, db)
         passes += 1.0
         quick = proof(*found)
+        passes = quick.certificate.passes
         if quick.certificate.relative_gap <= tol:
             return quick, passes
     found = yield from balance(objective, W, b, tol)
     passes += 2.0
-    return proof(*found), passes
+    proved = proof(*found)
+    return proved, proved.certificate.passes
 
 
 def _zeros(objective: Objective) -> dict[str, Floats]:
@@ -423,15 +460,14 @@ def _typical_curvature(objective: Objective) -> float:
 
 
 def _check_smooth(objective: Objective) -> None:
-    for part in (objective.loss, objective.penalty if objective.penalised else None):
-        if part is not None and not part.smooth:
-            raise IncompatibleError(
-                f"LBFGS needs a smooth objective and {type(part).__name__} has kinks. "
-                "Use optimizer='exact', which takes ADMM for it, or optimizer='sgd'."
-            )
+    if not objective.loss.smooth:
+        raise IncompatibleError(
+            f"LBFGS needs a smooth loss and {type(objective.loss).__name__} has kinks. "
+            "Use optimizer='exact', which takes ADMM for it, or optimizer='sgd'."
+        )
 
 
-def _separable(objective: Objective, point: _Point) -> bool:
+def _separable(objective: Objective, point: Visited) -> bool:
     """Whether the weights show that no minimum exists: no penalty, softmax, and every image classified correctly."""
     evaluation = point.evaluation
     return not objective.penalised and objective.loss.name == "softmax" and evaluation.accuracy == 1.0

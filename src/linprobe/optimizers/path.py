@@ -12,10 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
-from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.asking import answer_together
 from linprobe.optimizers.base import Epoch, Solution, State, Status
-from linprobe.optimizers.exact import Exact
+from linprobe.optimizers.exact import Exact, Moments
 from linprobe.optimizers.lbfgs import LBFGS, carried
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
 from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment, second_moment
@@ -28,8 +27,8 @@ APART = 300.0
 """Ratio of two neighbouring reg values that are solved, above which what lies between them begins at zero weights: a
 curve from so far away is no better."""
 
-KEPT = ("W", "b", "copy", "price", "z", "g")
-"""What of the state of ADMM serves the next reg value too."""
+KEPT = ("W", "b", "copy", "price", "z", "g", "s", "y", "coupling")
+"""What of the state serves the next reg value too, where there are kinks."""
 
 POINTS = 4
 """Optima that the curve goes through, at most: a cubic in log reg."""
@@ -122,7 +121,7 @@ def solve_path(
     that the nearest met, until there are no gaps. Within a level every pass over the images serves all members that
     are not certified yet, their weights stacked; reg values within a factor of 8 share one factor of the second
     moment. Objectives with kinks are solved one after the other, from the largest reg down, each from
-    the weights and the dual point of the one before, with one second moment for all.
+    what the one before knows, with one second moment for all.
 
     Args:
         regs: each >= 0.
@@ -134,27 +133,26 @@ def solve_path(
         IncompatibleError: as for `Exact`.
     """
     regs = check_regs(regs)
-    check_range("tol", tol, low=0.0)
-    method = Exact(tol, max_iter).method(objective.with_reg(max(regs)))
-    clock = Clock(0.0)
+    exact, clock = Exact(tol, max_iter), Clock(0.0)
     with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
-        if moment is None:
-            moment = path_moment(objective, regs)
-        if isinstance(method, LBFGS):
-            if not isinstance(moment, SecondMoment):
-                raise TypeError("a smooth objective takes a SecondMoment")
-            solutions, passes = _jointly(method, objective, regs, moment, callback)
+        moments = Moments(objective, moment)
+        if (method := _joint_method(exact, objective, regs)) is not None:
+            solutions, passes = _jointly(method, objective, regs, moments.sampled, callback)
         else:
-            if not isinstance(moment, ExactMoment):
-                raise TypeError("an objective with kinks takes an ExactMoment")
-            solutions, passes = _in_turn(method, objective, regs, moment, callback)
+            solutions, passes = _in_turn(exact, objective, regs, moments, callback)
     return Path(regs, tuple(solutions), passes, clock())
 
 
 def path_moment(objective: Objective, regs: Sequence[float]) -> SecondMoment | ExactMoment:
     """The second moment that `solve_path` needs: of a sample for a smooth objective, else of all images."""
-    method = Exact().method(objective.with_reg(max(regs)))
-    return second_moment(objective) if isinstance(method, LBFGS) else exact_moment(objective)
+    smooth = _joint_method(Exact(), objective, check_regs(regs)) is not None
+    return second_moment(objective) if smooth else exact_moment(objective)
+
+
+def _joint_method(exact: Exact, objective: Objective, regs: tuple[float, ...]) -> LBFGS | None:
+    """The method of a smooth objective, whose members share passes; None where there are kinks."""
+    method = exact.method(objective.with_reg(max(regs)))
+    return method if isinstance(method, LBFGS) else None
 
 
 class _Teller:
@@ -241,10 +239,10 @@ def _interpolated(regs: list[float], solutions: list[Solution], reg: float) -> t
 
 
 def _in_turn(
-    method: ADMM,
+    exact: Exact,
     objective: Objective,
     regs: tuple[float, ...],
-    moment: ExactMoment,
+    moments: Moments,
     callback: Callable[[Progress], None] | None,
 ) -> tuple[list[Solution], float]:
     teller = _Teller(callback, len(regs))
@@ -253,8 +251,8 @@ def _in_turn(
     for reg in reversed(regs):
         stopped = any(solution.status is Status.INTERRUPTED for solution in solutions)
         if stopped:
-            method = replace(method, max_iter=0)
-        solution = method.minimize(objective.with_reg(reg), start, teller.of(reg), moment=moment)
+            exact = replace(exact, max_iter=0)
+        solution = exact.solve(objective.with_reg(reg), moments, start, teller.of(reg))
         solutions.append(_ended(solution, stopped))
         teller.n_done += 1
         kept = {name: solution.state.arrays[name] for name in KEPT if name in solution.state.arrays}

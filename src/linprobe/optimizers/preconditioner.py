@@ -75,6 +75,15 @@ class SecondMoment:
         list(by_threads(some, slices(len(rows), BLOCK_ROWS)[::-1], self.n_threads))  # the longest first
         return products
 
+    @cached_property
+    def dense(self) -> Floats:
+        """(D, D) the moment as a matrix, float32, whatever is kept of it."""
+        if self.matrix is not None:
+            return self.matrix
+        rows = self.rows
+        assert rows is not None
+        return self.combined(rows)
+
     def scores(self, V: Floats) -> Floats:
         """(n, K), the products of the sampled rows with V (K, D), float32."""
         rows = self.rows

@@ -81,6 +81,16 @@ class Trace:
         self.history.append({name: getattr(epoch, name) for name in names})
         return self.callback is not None and self.callback(epoch) is True
 
+    def settle(self, evaluation: Evaluation) -> None:
+        """Put what was measured at the weights that are returned into the last row, for those who read it alone."""
+        self.history[-1] |= {
+            "objective": evaluation.objective,
+            "data_loss": evaluation.data_loss,
+            "penalty": evaluation.penalty,
+            "gradient_norm": evaluation.gradient_norm,
+            "train_accuracy": evaluation.accuracy,
+        }
+
 
 class Clock:
     """Seconds since it was made, plus those of earlier calls."""

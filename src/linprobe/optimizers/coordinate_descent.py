@@ -1,0 +1,241 @@
+"""Steps where |W| has kinks: to the minimum of a quadratic model of the data loss plus the whole penalty."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.engines.base import QuadraticModel
+from linprobe.objective import Objective
+from linprobe.optimizers.asking import Visited, answer, visit
+from linprobe.optimizers.balance import bias_curvature
+from linprobe.optimizers.base import zeros_state
+from linprobe.optimizers.preconditioner import SecondMoment
+from linprobe.shapes import Floats
+
+__all__ = ["DescentSteps", "is_sparse"]
+
+MEMORY = 10
+"""Pairs of steps and changes of the gradient that are kept."""
+
+COUPLING_ROWS = 4096
+"""Images over which the curvature in the scores is averaged."""
+
+IDENTITY, LEAST = 0.01, 0.1
+"""Share of its mean, or of that of a tenth of the one before, that is added to that curvature: no loss sees one number
+that is added to all scores, and where all images have left their margins far behind a loss hardly bends at all."""
+
+MANY = 0.5
+"""Share of the features from which on all are looked at, where they lie."""
+
+NEW, ROUNDS = 1 / 16, 4
+"""Share of the features that join those in use, at most, before the first and each following round of a step."""
+
+PRECISION = 0.02
+"""Of a minimum of the model: what is left of slopes, as a share of what was left of them before the step."""
+
+FEWEST_SWEEPS, MOST_SWEEPS, SHARE = 20, 400, 0.25
+"""Of one step: between fewest and most as many as take this share of the products of a pass."""
+
+PIECE = 2e8
+"""Products between two moments in which Ctrl-C is heard."""
+
+SPARSE = 0.3
+"""Share of the weights that may leave 0 in a first step for coordinate descent to be the sooner way."""
+
+SMALL = 2**24
+"""Products of a sweep over all weights that are so few that it always is."""
+
+
+class DescentSteps:
+    """The last pairs of a search, and the step to the minimum of the model that they make.
+
+        g·D + 1/2 D·B D + reg R(W + D),   B = C x H, updated by the pairs as in BFGS
+
+    H is the second moment of the features about their mean, C (K, K) the mean curvature of the loss in the scores,
+    which is measured anew after the 1st, 2nd, 4th, 8th, ... step. C is what makes the steps few: with a number in its
+    place they are three times as many.
+
+    Args:
+        objective: its loss is smooth.
+        moment: of its features, of a sample.
+        arrays: "s" and "y", (m, K, D + 1), and "coupling", (K, K), of an earlier search.
+    Source:
+        Lee, Sun and Saunders, "Proximal Newton-type methods for minimizing composite functions", 2014; the pairs as
+        Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices", 1994, section 3; the descent as
+        Friedman, Hastie and Tibshirani, "Regularization paths for generalized linear models via coordinate descent",
+        2010.
+    """
+
+    def __init__(self, objective: Objective, moment: SecondMoment, arrays: dict[str, Floats]) -> None:
+        self._objective, self._mean, self._gram = objective, moment.mean, moment.dense
+        self._s: list[Floats] = list(arrays.get("s", []))
+        self._y: list[Floats] = list(arrays.get("y", []))
+        self._moved = [self._times_gram(s) for s in self._s]
+        self._coupling = arrays.get("coupling")
+        self._room = np.empty(0, np.float32)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {}
+
+    @property
+    def count(self) -> int:
+        return len(self._s)
+
+    def clear(self) -> None:
+        self._s, self._y, self._moved = [], [], []
+
+    def arrays(self) -> dict[str, Floats]:
+        coupling = {} if self._coupling is None else {"coupling": self._coupling}
+        return coupling | ({"s": np.array(self._s), "y": np.array(self._y)} if self._s else {})
+
+    def review(self, step: int, point: Visited) -> None:
+        """Measure C after step 0, 1, 2, 4, 8, ..."""
+        if step & (step - 1) == 0 or self._coupling is None:
+            C = bias_curvature(self._objective, point.W, point.b, COUPLING_ROWS)
+            before = 0.0 if self._coupling is None else LEAST * float(np.trace(self._coupling))
+            self._coupling = C + IDENTITY * max(float(np.trace(C)), before, 1e-300) / len(C) * np.eye(len(C))
+
+    def add(self, point: Visited, following: Visited) -> None:
+        step, change = point.step_to(following), following.gradient - point.gradient
+        change[:, :-1] -= 2.0 * self._objective.squares * step[:, :-1]
+        s, y = self._shifted(step), self._centred(change)
+        if float((s * y).sum()) > 1e-12 * float(np.sqrt(np.square(s).sum() * np.square(y).sum())):
+            for kept, new in ((self._s, s), (self._y, y), (self._moved, self._times_gram(s))):
+                kept.append(new)
+                del kept[:-MEMORY]
+
+    def direction(self, point: Visited, most: int = MOST_SWEEPS, new: float = NEW) -> Floats:
+        """The step (K, D + 1) from a point.
+
+        Args:
+            most: sweeps at most.
+            new: share of the features that may join at once.
+        """
+        if self._coupling is None:
+            self.review(0, point)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a search that diverges: the line search sees it
+            return self._direction(point, most, new)
+
+    def _direction(self, point: Visited, most: int, new: float) -> Floats:
+        coupling, objective, W = self._coupling, self._objective, point.W
+        assert coupling is not None
+        K, D = W.shape
+        reg, twice = objective.sizes, 2.0 * objective.squares
+        smooth = point.gradient
+        smooth[:, :-1] -= twice * W
+        slope = np.ascontiguousarray(self._centred(smooth).T)  # (D + 1, K)
+        left, right = self._pairs(coupling)
+        found, at = np.concatenate([W, np.zeros((K, 1))], axis=1).T.copy(), W.T
+        sums, moved = np.zeros(left.shape[2], np.float32), np.zeros((K, D + 1), np.float32)
+        before = slope[:D] + twice * at
+        excess = np.where(at == 0.0, np.maximum(0.0, np.abs(before) - reg), np.abs(before + reg * np.sign(at)))
+        tol = PRECISION * float(excess.max(initial=0.0))
+        features = (at != 0.0).any(axis=1)
+        most_new = max(64, int(new * D), int(np.count_nonzero(features)) // 2)
+        joining = _largest(np.where(at == 0.0, excess, 0.0).max(axis=1), most_new)
+        for _ in range(ROUNDS):
+            features |= joining
+            many = np.count_nonzero(features) > MANY * D
+            picked = np.append(np.arange(D) if many else np.flatnonzero(features), D)
+            part = QuadraticModel(
+                self._gram_of(picked[:-1]),
+                coupling,
+                twice,
+                reg,
+                slope[picked],
+                left[picked],
+                right[picked],
+                found[picked],
+                np.ascontiguousarray(moved[:, picked]),
+                sums,
+            )
+            self._descend(part, tol, most)
+            found[picked] = part.W
+            changes = part.W[:-1] - at[picked[:-1]]
+            moved[:, :D] = changes.T.astype(np.float32) @ self._gram[picked[:-1]]
+            moved[:, D] = found[D]
+            model = slope[:D] + (coupling.astype(np.float32) @ moved[:, :D]).T - left[:D] @ sums
+            beyond = np.where(features, 0.0, np.abs(model).max(axis=1) - reg)
+            joining = _largest(np.where(beyond > tol, beyond, 0.0), most_new)
+            if not joining.any():
+                break
+        step = np.empty((K, D + 1))
+        step[:, :D] = (found[:D] - at).T
+        step[:, D] = found[D] - step[:, :D] @ self._mean
+        return step
+
+    def _descend(self, model: QuadraticModel, tol: float, most: int) -> None:
+        objective = self._objective
+        n, K = model.W.shape
+        done, largest = 0, np.inf
+        while done < most and largest > tol:
+            work = float(np.count_nonzero(model.W)) * (n + K) + n * K
+            most = int(min(most, max(FEWEST_SWEEPS, SHARE * objective.n_images * objective.n_features * K / work)))
+            piece = min(max(5, int(PIECE / work)), most - done)
+            if piece <= 0:
+                break
+            sweeps, largest = objective.engine.descend(model, piece, tol)
+            done += sweeps
+
+    def _pairs(self, coupling: Floats) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """left and right (D + 1, K, 2 m): B is C x H less their product."""
+        K, D = len(coupling), len(self._mean)
+        m = len(self._s)
+        left = np.zeros((D + 1, K, 2 * m), np.float32)
+        if m == 0:
+            return left, left.copy()
+        s, y = (np.stack(kept).reshape(m, -1) for kept in (self._s, self._y))
+        bent = np.stack([coupling @ moved for moved in self._moved])
+        products, both = s @ y.T, np.zeros((2 * m, 2 * m))
+        both[:m, :m], both[:m, m:] = s @ bent.reshape(m, -1).T, np.tril(products, -1)
+        both[m:, :m], both[m:, m:] = both[:m, m:].T, -np.diag(np.diagonal(products))
+        left[:, :, :m], left[:, :, m:] = bent.transpose(2, 1, 0), y.reshape(bent.shape).transpose(2, 1, 0)
+        return left, left @ np.linalg.inv(both).astype(np.float32)
+
+    def _gram_of(self, picked: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        n = len(picked)
+        if n == len(self._gram):
+            return self._gram
+        if n * n > len(self._room):  # kept: fresh memory costs more than what is written to it
+            self._room = np.empty(2 * n * n, np.float32)
+        gram = self._room[: n * n].reshape(n, n)
+        for row, feature in zip(gram, picked, strict=True):
+            np.take(self._gram[feature], picked, out=row, mode="clip")
+        return gram
+
+    def _times_gram(self, s: Floats) -> Floats:
+        moved = np.empty_like(s)
+        moved[:, :-1], moved[:, -1] = s[:, :-1].astype(np.float32) @ self._gram, s[:, -1]
+        return moved
+
+    def _centred(self, gradient: Floats) -> Floats:
+        """The gradient in W and b + W·mean."""
+        centred = gradient.copy()
+        centred[:, :-1] -= gradient[:, -1:] * self._mean
+        return centred
+
+    def _shifted(self, step: Floats) -> Floats:
+        """The step in W and b + W·mean."""
+        shifted = step.copy()
+        shifted[:, -1] += step[:, :-1] @ self._mean
+        return shifted
+
+
+def _largest(values: Floats, most: int) -> npt.NDArray[np.bool_]:
+    """Which of the values above 0 are among the largest `most`."""
+    if most < len(values):
+        values = np.where(values >= np.partition(values, -most)[-most], values, 0.0)
+    return values > 0.0
+
+
+def is_sparse(objective: Objective, moment: SecondMoment) -> bool:
+    """Whether coordinate descent is the way to the optimum: few weights leave 0 in the first step from there."""
+    D, K = objective.n_features, objective.n_classes
+    if float(D) * D * K <= SMALL:
+        return True
+    zero = zeros_state(objective, np.float64).arrays
+    point = answer(objective, visit(objective, zero["W"], zero["b"], precise=False))
+    step = DescentSteps(objective, moment, {}).direction(point, FEWEST_SWEEPS, new=1.0)
+    return int(np.count_nonzero(step[:, :-1])) <= SPARSE * D * K
