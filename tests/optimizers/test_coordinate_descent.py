@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 
 from linprobe.certificate import certify
+from linprobe.errors import IncompatibleError
 from linprobe.features import Affine, Pixels
 from linprobe.objective import Objective
 from linprobe.optimizers import ADMM, LBFGS, Exact, Status
@@ -130,6 +131,28 @@ def test_too_many_features_and_numbers_out_of_range_are_left_to_admm(monkeypatch
     X, y = np.random.default_rng(0).standard_normal((30, 3)) * 1e-12, np.arange(30) % 2
     tiny = Objective(X, y, loss="softmax", penalty="l1", reg=1e-15)
     assert isinstance(Exact().method(tiny, Moments(tiny)), ADMM)
+
+
+def test_too_many_features_for_the_matrix_are_refused_in_words():
+    X, y = np.zeros((4, 6145), np.uint8), np.arange(4) % 2
+    with pytest.raises(IncompatibleError, match="D = 6145"):
+        LBFGS().minimize(Objective(X, y, loss="softmax", penalty="l1", reg=0.1))
+
+
+def test_pairs_that_depend_on_one_another_are_dropped(monkeypatch):
+    objective, calls = digits(), []
+    plain = np.linalg.inv
+
+    def singular(matrix):
+        calls.append(len(matrix))
+        if len(calls) == 3:
+            raise np.linalg.LinAlgError("Singular matrix")
+        return plain(matrix)
+
+    monkeypatch.setattr(np.linalg, "inv", singular)
+    assert LBFGS().minimize(objective).status is Status.CERTIFIED
+    assert calls[2] == 6
+    assert 2 in calls[3:]  # from three pairs to none, and on with one
 
 
 def test_a_dual_point_that_is_scaled_down_loses_a_share_of_the_penalty_alone():

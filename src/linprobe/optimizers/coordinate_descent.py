@@ -126,7 +126,11 @@ class DescentSteps:
         smooth = point.gradient
         smooth[:, :-1] -= twice * W
         slope = np.ascontiguousarray(self._centred(smooth).T)  # (D + 1, K)
-        left, right = self._pairs(coupling)
+        try:
+            left, right = self._pairs(coupling)
+        except np.linalg.LinAlgError:  # rounding has made the pairs depend on one another
+            self.clear()
+            left, right = self._pairs(coupling)
         found, at = np.concatenate([W, np.zeros((K, 1))], axis=1).T.copy(), W.T
         sums, moved = np.zeros(left.shape[2], np.float32), np.zeros((K, D + 1), np.float32)
         before = slope[:D] + twice * at

@@ -1,4 +1,4 @@
-"""L-BFGS in the metric of the features: the exact optimum of a smooth objective, with a certificate."""
+"""L-BFGS in the metric of the features: the exact optimum where the loss is smooth, with a certificate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from linprobe.optimizers.asking import Asking, Visited, answer, joined, visit
 from linprobe.optimizers.balance import COARSE, balance, nearly_balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.coordinate_descent import DescentSteps
-from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment, second_moment
+from linprobe.optimizers.preconditioner import DENSE_FEATURES, Preconditioners, SecondMoment, second_moment
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -61,7 +61,9 @@ class LBFGS(Optimizer):
         (W, b) <- (W, b) - step * H ∇L,   H from the pairs, H_0 = gamma (c X'ᵀX'/N + 2 reg I)⁻¹
 
     The pixels of photographs are so alike that plain L-BFGS crawls; in this metric a dozen passes do, nearly
-    whatever reg is. Ends when the relative duality gap, proved in float64, is at most `tol`.
+    whatever reg is. With |W| in the penalty each step goes to the minimum of a quadratic model of the data loss plus
+    the whole penalty, found by coordinate descent (`DescentSteps`). Ends when the relative duality gap, proved in
+    float64, is at most `tol`.
 
     Args:
         tol: relative duality gap to reach, >= 0. Without a penalty there is no finite dual bound, and the
@@ -130,7 +132,7 @@ class LBFGS(Optimizer):
         Raises:
             IncompatibleError: the loss has kinks, or there are too many features for a penalty that has.
         """
-        _check_smooth(objective)
+        _check(objective)
         return self._search(objective, metrics, start, callback, validation, spent)
 
     def _search(
@@ -459,11 +461,16 @@ def _typical_curvature(objective: Objective) -> float:
     return 0.2 * bound if bound <= 0.5 else min(bound, 2.0)
 
 
-def _check_smooth(objective: Objective) -> None:
+def _check(objective: Objective) -> None:
     if not objective.loss.smooth:
         raise IncompatibleError(
             f"LBFGS needs a smooth loss and {type(objective.loss).__name__} has kinks. "
             "Use optimizer='exact', which takes ADMM for it, or optimizer='sgd'."
+        )
+    if objective.penalised and objective.sizes > 0.0 and objective.n_features > DENSE_FEATURES:
+        raise IncompatibleError(
+            f"LBFGS with |W| keeps a (D, D) matrix; there are D = {objective.n_features} features and it takes "
+            f"{DENSE_FEATURES} at most. Use optimizer='exact', which takes ADMM for them, or optimizer='sgd'."
         )
 
 
