@@ -303,17 +303,20 @@ def joined(earlier: dict[str, Any] | None, now: dict[str, Any], order: list[str]
     """The record `now` with the other problems of an earlier one, in this order.
 
     Raises:
-        SystemExit: the earlier one is of another machine, commit, versions or settings.
+        SystemExit: the earlier one is of another machine, versions or settings. Of another commit it may be: all
+            solvers of a problem run side by side, and each problem tells its own.
     """
     if earlier is None:
         return now
-    for key in ("benchmark", "machine", "commit", "versions", "source", "threads", "repeats", "budget", "targets"):
+    for key in ("benchmark", "machine", "versions", "source", "threads", "repeats", "budget", "targets"):
         before, after = earlier.get(key), now[key]
-        if key == "commit":  # the records of `make bench` are themselves files that differ
-            before, after = str(before).rstrip("+"), str(after).rstrip("+")
         if before != after:
             raise SystemExit(f"error: --add: {key} was {before!r} and is {after!r}: measure all anew")
-    problems = {about["problem"]: about for about in (*earlier["problems"], *now["problems"])}
+    problems = {
+        about["problem"]: {"commit": record["commit"]} | about
+        for record in (earlier, now)
+        for about in record["problems"]
+    }
     shares = [record["share_used_by_others"] for record in (earlier, now)]
     return {
         **now,

@@ -70,7 +70,9 @@ def optimum_parts(record: Record) -> str:
     for about in record["problems"]:
         size = f"{about['n_images']:,} rows of {about['n_features']:,}, K = {about['n_classes']:,}"
         image = f"images/{plot_name(about)}"
-        parts.append(f"### {about['problem'][0].upper()}{about['problem'][1:]}\n\n{size}. {minimum_text(about)}")
+        measured = f" Measured at commit `{about['commit']}`." if "commit" in about else ""
+        title = f"### {about['problem'][0].upper()}{about['problem'][1:]}"
+        parts.append(f"{title}\n\n{size}. {minimum_text(about)}{measured}")
         parts.append(f"![Gap against seconds and passes: {about['problem']}]({image})")
         parts.append(solver_table(about, record["targets"]))
         reasons = [f"{name}: {reason}" for name, reason in about["skipped"].items()]

@@ -251,7 +251,7 @@ def machine_block(records: dict[str, Record]) -> str:
         "caches": [", ".join(f"{k} {v}" for k, v in r["machine"]["caches"].items()) or "not known" for r in of],
         "memory": [f"{r['machine']['memory'] / 1e9:.0f} GB" for r in of],
         "system": [r["machine"]["system"] for r in of],
-        "commit": [f"`{r['commit']}`" if r["commit"] else "not known" for r in of],
+        "commit": [commit_text(r) for r in of],
     }
     for library in dict.fromkeys(name for record in of for name in record["versions"]):
         lines[library] = [r["versions"].get(library, "") for r in of]
@@ -271,6 +271,12 @@ def machine_block(records: dict[str, Record]) -> str:
     lines["warning"] = [f"**{r['warning']}**" if r["warning"] else "none" for r in of]
     differing = [(name, *cells) for name, cells in lines.items()]
     return markdown_table(("", ""), shared, 2) + "\n\n" + markdown_table(("", *names), differing, 1 + len(names))
+
+
+def commit_text(record: Record) -> str:
+    """The commit that was measured, or those, of a record whose parts were measured one after the other."""
+    own = [part["commit"] for part in record.get("problems", []) if "commit" in part] or [record["commit"]]
+    return ", ".join(f"`{commit}`" if commit else "not known" for commit in dict.fromkeys(own))
 
 
 def blas_text(pools: Sequence[Record]) -> str:

@@ -211,9 +211,9 @@ def test_a_run_that_goes_on_keeps_the_other_problems_of_the_same_settings_only()
     facts = {**settings, "budget": 9.0, "targets": [1e-3], "seconds_in_all": 5.0, "share_used_by_others": 0.1}
     earlier = {**facts, "warning": "busy", "problems": [{"problem": "b"}, {"problem": "c", "old": True}]}
     now = {**facts, "warning": None, "share_used_by_others": 0.0, "problems": [{"problem": "c"}, {"problem": "a"}]}
-    now["commit"] = "1+"
+    now["commit"] = "2"
     both = joined(earlier, now, ["a", "b", "c"])
-    assert both["problems"] == [{"problem": "a"}, {"problem": "b"}, {"problem": "c"}]
+    assert [(about["problem"], about["commit"]) for about in both["problems"]] == [("a", "2"), ("b", "1"), ("c", "2")]
     assert (both["seconds_in_all"], both["share_used_by_others"], both["warning"]) == (10.0, 0.1, "busy")
     assert joined(None, now, []) is now
     with pytest.raises(SystemExit, match="budget was"):
