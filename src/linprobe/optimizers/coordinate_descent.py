@@ -10,13 +10,11 @@ from linprobe.objective import Objective
 from linprobe.optimizers.asking import Visited, answer, visit
 from linprobe.optimizers.balance import bias_curvature
 from linprobe.optimizers.base import zeros_state
+from linprobe.optimizers.pairs import curves, keep
 from linprobe.optimizers.preconditioner import SecondMoment
 from linprobe.shapes import Floats
 
 __all__ = ["DescentSteps", "is_sparse"]
-
-MEMORY = 10
-"""Pairs of steps and changes of the gradient that are kept."""
 
 COUPLING_ROWS = 4096
 """Images over which the curvature in the scores is averaged."""
@@ -101,10 +99,8 @@ class DescentSteps:
         step, change = point.step_to(following), following.gradient - point.gradient
         change[:, :-1] -= 2.0 * self._objective.squares * step[:, :-1]
         s, y = self._shifted(step), self._centred(change)
-        if float((s * y).sum()) > 1e-12 * float(np.sqrt(np.square(s).sum() * np.square(y).sum())):
-            for kept, new in ((self._s, s), (self._y, y), (self._moved, self._times_gram(s))):
-                kept.append(new)
-                del kept[:-MEMORY]
+        if curves(s, y):
+            keep((self._s, s), (self._y, y), (self._moved, self._times_gram(s)))
 
     def direction(self, point: Visited, most: int = MOST_SWEEPS, new: float = NEW) -> Floats:
         """The step (K, D + 1) from a point.

@@ -20,7 +20,7 @@ from linprobe.optimizers.preconditioner import DENSE_FEATURES, SecondMoment, sec
 from linprobe.optimizers.trace import Clock
 from linprobe.shapes import check_range
 
-__all__ = ["Exact", "Moments"]
+__all__ = ["Exact", "Moments", "is_smooth"]
 
 USUAL = 1e20
 """Mean variance of the features, and its inverse, up to which float32 has room for their moment and its inverse."""
@@ -86,54 +86,50 @@ class Exact(Optimizer):
         callback: Callback | None = None,
         validation: Objective | None = None,
         watch: Watch | None = None,
+        moments: Moments | None = None,
     ) -> Solution:
         """The weights found, with their certificate.
 
+        Args:
+            moments: of the features, if others share them.
         Raises:
             IncompatibleError: the loss has no conjugate or no prox, or the penalty no coefficients.
         """
-        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
-            return self.solve(objective, Moments(objective), start, callback, validation, watch)
-
-    def solve(
-        self,
-        objective: Objective,
-        moments: Moments,
-        start: State | None = None,
-        callback: Callback | None = None,
-        validation: Objective | None = None,
-        watch: Watch | None = None,
-    ) -> Solution:
-        """`minimize` with moments that others share.
-
-        Raises:
-            IncompatibleError: as there.
-        """
         clock = Clock(0.0)
-        method = self.method(objective, moments)
-        if isinstance(method, LBFGS):
-            moment = moments.sampled
-            return method.minimize(objective, start, callback, validation, watch, moment, clock())
-        exact = moments.exact
-        return method.minimize(objective, start, callback, validation, watch, exact, clock())
+        moments = moments or Moments(objective)
+        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+            method = self.method(objective, moments)
+            if isinstance(method, LBFGS):
+                sampled = moments.sampled
+                return method.minimize(objective, start, callback, validation, watch, sampled, clock())
+            exact = moments.exact
+            return method.minimize(objective, start, callback, validation, watch, exact, clock())
 
-    def method(self, objective: Objective, moments: Moments | None = None) -> LBFGS | ADMM:
+    def method(self, objective: Objective, moments: Moments) -> LBFGS | ADMM:
         """The optimizer that fits the objective.
 
         Args:
-            moments: of its features; None for the one that would do if few weights are 0 at the optimum.
+            moments: of its features, which are looked at where a smooth loss has a penalty with |W|.
         Raises:
             IncompatibleError: none does.
         """
-        if objective.penalty is not None and objective.penalty.coefficients is None:
-            raise IncompatibleError(
-                f"optimizer='exact' needs a penalty a sum W² + c sum |W|; {type(objective.penalty).__name__} has no "
-                "coefficients: use optimizer='sgd' or 'gd'."
-            )
-        kinked = objective.penalised and objective.sizes > 0.0
-        if objective.loss.smooth and (not kinked or (moments is not None and _descends(objective, moments))):
+        if is_smooth(objective) or (objective.loss.smooth and _descends(objective, moments)):
             return LBFGS(self.tol, self.max_iter)
         return ADMM(self.tol, self.max_iter)
+
+
+def is_smooth(objective: Objective) -> bool:
+    """Whether neither the loss nor the penalty has kinks.
+
+    Raises:
+        IncompatibleError: the exact optimum of such a penalty is not to be had.
+    """
+    if objective.penalty is not None and objective.penalty.coefficients is None:
+        raise IncompatibleError(
+            f"optimizer='exact' needs a penalty a sum W² + c sum |W|; {type(objective.penalty).__name__} has no "
+            "coefficients: use optimizer='sgd' or 'gd'."
+        )
+    return objective.loss.smooth and not (objective.penalised and objective.sizes > 0.0)
 
 
 def _descends(objective: Objective, moments: Moments) -> bool:

@@ -16,14 +16,12 @@ from linprobe.optimizers.asking import Asking, Visited, answer, joined, visit
 from linprobe.optimizers.balance import COARSE, balance, nearly_balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.coordinate_descent import DescentSteps
+from linprobe.optimizers.pairs import curves, keep
 from linprobe.optimizers.preconditioner import DENSE_FEATURES, Preconditioners, SecondMoment, second_moment
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
 __all__ = ["LBFGS", "carried"]
-
-MEMORY = 10
-"""Pairs of steps and changes of the gradient that are kept."""
 
 SUFFICIENT, CURVATURE = 1e-4, 0.9
 """Of the search along a step: decrease of the objective and of the slope, as shares of the slope at its start."""
@@ -165,6 +163,7 @@ class LBFGS(Optimizer):
             if math.isnan(first_norm):
                 first_norm = point.evaluation.gradient_norm
                 passes += 1.0  # a resumed search repeats this one, and does not count it
+            left = _left(objective, point)
             while True:
                 seconds = clock()
                 known = {
@@ -176,7 +175,7 @@ class LBFGS(Optimizer):
                     "precise": float(precise),
                     "lowest": lowest,
                     "since": since,
-                    **({"left": _left(objective, point)} if objective.penalised else {}),
+                    **({"left": left} if objective.penalised else {}),
                 }
                 # the pairs are large: they are gathered for those who look, and at the end
                 gathered = pairs.arrays() if callback is not None else {}
@@ -191,9 +190,7 @@ class LBFGS(Optimizer):
                     status = Status.STOPPED
                 elif k >= self.max_iter:
                     status = Status.MAX_ITER
-                elif (left := _left(objective, point)) <= wanted * (
-                    unit := point.evaluation.objective if objective.penalised else first_norm
-                ):
+                elif left <= wanted * (unit := point.evaluation.objective if objective.penalised else first_norm):
                     best, passes = yield from _certified(objective, point.W, point.b, point.db, self.tol, passes, clock)
                     found = self._found(objective, best.certificate, first_norm)
                     if found <= self.tol:
@@ -207,8 +204,7 @@ class LBFGS(Optimizer):
                 passes += trials
                 # when float32 has no more to give
                 noisy = since > PATIENCE or (
-                    best is not None
-                    and (not objective.penalised or _left(objective, best.point) > NOISY * _left(objective, point))
+                    best is not None and (not objective.penalised or _left(objective, best.point) > NOISY * left)
                 )
                 if (noisy or following is None) and not precise:
                     if best is None:
@@ -216,6 +212,7 @@ class LBFGS(Optimizer):
                             objective, point.W, point.b, point.db, self.tol, passes, clock
                         )
                     precise, since, point = True, 0.0, best.point
+                    left = _left(objective, point)
                     pairs.clear()
                     continue
                 if following is None and pairs.count:
@@ -259,7 +256,7 @@ def carried(state: State, squares: float, W: Floats, b: Floats) -> State:
         squares: `Objective.squares` now, less that of the other objective: the change of its y is 2 squares s.
         W, b: where to start.
     """
-    arrays = {"W": W, "b": b} | {name: state.arrays[name] for name in ("coupling",) if name in state.arrays}
+    arrays = {"W": W, "b": b}
     if "s" in state.arrays:
         s, y = state.arrays["s"], state.arrays["y"].copy()
         y[:, :, :-1] += 2.0 * squares * s[:, :, :-1]
@@ -350,12 +347,10 @@ class _Pairs:
 
     def add(self, point: Visited, following: Visited) -> None:
         s, y = point.step_to(following), following.gradient - point.gradient
-        if float((s * y).sum()) > 1e-12 * float(np.sqrt(np.square(s).sum() * np.square(y).sum())):
+        if curves(s, y):
             z = -self._solve(point)
             z += self._solve(following)
-            for kept, new in ((self._s, s), (self._y, y), (self._z, z)):
-                kept.append(new)
-                del kept[:-MEMORY]
+            keep((self._s, s), (self._y, y), (self._z, z))
 
     def direction(self, point: Visited) -> Floats:
         """-H ∇L, (K, D + 1)."""

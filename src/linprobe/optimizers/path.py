@@ -14,7 +14,7 @@ from linprobe.errors import ParameterError
 from linprobe.objective import Objective
 from linprobe.optimizers.asking import answer_together
 from linprobe.optimizers.base import Epoch, Solution, State, Status
-from linprobe.optimizers.exact import Exact, Moments
+from linprobe.optimizers.exact import Exact, Moments, is_smooth
 from linprobe.optimizers.lbfgs import LBFGS, carried
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
 from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment, second_moment
@@ -136,8 +136,8 @@ def solve_path(
     exact, clock = Exact(tol, max_iter), Clock(0.0)
     with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
         moments = Moments(objective, moment)
-        if (method := _joint_method(exact, objective, regs)) is not None:
-            solutions, passes = _jointly(method, objective, regs, moments.sampled, callback)
+        if is_smooth(objective.with_reg(max(regs))):
+            solutions, passes = _jointly(LBFGS(tol, max_iter), objective, regs, moments.sampled, callback)
         else:
             solutions, passes = _in_turn(exact, objective, regs, moments, callback)
     return Path(regs, tuple(solutions), passes, clock())
@@ -145,14 +145,7 @@ def solve_path(
 
 def path_moment(objective: Objective, regs: Sequence[float]) -> SecondMoment | ExactMoment:
     """The second moment that `solve_path` needs: of a sample for a smooth objective, else of all images."""
-    smooth = _joint_method(Exact(), objective, check_regs(regs)) is not None
-    return second_moment(objective) if smooth else exact_moment(objective)
-
-
-def _joint_method(exact: Exact, objective: Objective, regs: tuple[float, ...]) -> LBFGS | None:
-    """The method of a smooth objective, whose members share passes; None where there are kinks."""
-    method = exact.method(objective.with_reg(max(regs)))
-    return method if isinstance(method, LBFGS) else None
+    return second_moment(objective) if is_smooth(objective.with_reg(max(check_regs(regs)))) else exact_moment(objective)
 
 
 class _Teller:
@@ -252,7 +245,7 @@ def _in_turn(
         stopped = any(solution.status is Status.INTERRUPTED for solution in solutions)
         if stopped:
             exact = replace(exact, max_iter=0)
-        solution = exact.solve(objective.with_reg(reg), moments, start, teller.of(reg))
+        solution = exact.minimize(objective.with_reg(reg), start, teller.of(reg), moments=moments)
         solutions.append(_ended(solution, stopped))
         teller.n_done += 1
         kept = {name: solution.state.arrays[name] for name in KEPT if name in solution.state.arrays}
