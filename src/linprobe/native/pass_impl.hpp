@@ -8,7 +8,8 @@
 #pragma once
 
 constexpr int64_t kForward = 32;    // rows whose partial scores stay in the first-level cache
-constexpr int64_t kRows = 64;       // rows of a block: of pixels, they stay in the second-level cache
+constexpr int64_t kRows = 64;       // rows of a block
+constexpr int64_t kPixels = 128;     // of pixels, which stay in the second-level cache
 // Columns beyond which neither rows nor templates stay there: blocks have twice the rows, to read W and G half as often.
 constexpr int64_t kLong = 8192;
 constexpr int64_t kColumns = 2048;  // bytes of a template's slice, so that the slices of 10 stay in the first level
@@ -16,30 +17,39 @@ constexpr int64_t kFlush = 16;      // blocks whose gradient is summed in T befo
 constexpr int64_t kGroups = 32;     // groups of blocks, added in their order: what the threads share out
 constexpr int64_t kAlone = 1 << 18;  // products of a pass below which calling another thread costs more than it gains
 
-constexpr int64_t rows_of_block(int64_t D) { return D > kLong ? 2 * kRows : kRows; }
+inline int64_t rows_of_block(const Rows& rows) {
+  return rows.D > kLong ? 2 * kRows : rows.dtype == Dtype::u8 ? kPixels : kRows;
+}
 
 // What the fused tiles keep for a block of rows; S is the type of the numbers of the rows.
 template <class T, class S>
 struct FusedBlock {
   static constexpr int64_t lanes = Vector<T>::size;
   static constexpr int64_t slice = kColumns / sizeof(T);
+  static constexpr int64_t vectors = Unpack<T, S>::vectors, step = vectors * lanes;
   const Rows& rows;
-  const int64_t D, M, n_rows, forward, ld, whole;  // columns 0..whole-1 fill vectors; the last few are copied behind zeros
+  // Columns 0..whole-1 fill vectors, 0..unpacked-1 all those of a step; the last few are copied, with zeros behind them.
+  const int64_t D, M, n_rows, forward, ld, whole, unpacked;
   const T* const centre;          // or null
   // Pixels are small whole numbers: their scores lose next to nothing when the centre goes into the bias.
   const T* const scores_centre;
-  Buffer<S> contiguous;
-  Buffer<T> kept, zeros, tail, centred_tail, total;
+  // Rows that come unpacked are left by scores(), for the gradient, in strips of `step` columns one behind the other:
+  // where they lie, the lines of a column share a few sets of the caches.
+  const bool keeps;
+  const int64_t strip;  // numbers of a strip, not a multiple of 4 kB
+  Buffer<S> contiguous, strips;
+  Buffer<T> widened, zeros, tail, centred_tail, total;
   Buffer<const S*> row, next;
   Buffer<const T*> tail_row;
 
-  FusedBlock(const Rows& rows_, int64_t M_, const T* centre_)
-      : rows(rows_), D(rows_.D), M(M_), n_rows(rows_of_block(D)), forward(D > kLong ? 2 * kForward : kForward), ld(padded(D)), whole(D / lanes * lanes), centre(centre_),
-        scores_centre(std::is_same_v<S, uint8_t> ? nullptr : centre_),
-        contiguous(rows.column_stride == 1 ? 0 : n_rows * D), kept(n_rows * 2 * lanes), zeros(centre_ == nullptr ? D : 0), tail(n_rows * lanes),
-        centred_tail(n_rows * lanes),
-        total(forward * M * lanes), row(n_rows), next(forward), tail_row(n_rows) {
-    for (int64_t r = 0; r < n_rows; ++r) tail_row[r] = tail + r * lanes;
+  // `both`: the gradient of the rows follows their scores.
+  FusedBlock(const Rows& rows_, int64_t M_, const T* centre_, bool both)
+      : rows(rows_), D(rows_.D), M(M_), n_rows(rows_of_block(rows_)), forward(D > kLong ? 2 * kForward : kForward), ld(padded(D)),
+        whole(D / lanes * lanes), unpacked(D / step * step), centre(centre_), scores_centre(std::is_same_v<S, uint8_t> ? nullptr : centre_),
+        keeps(vectors > 1 && both && D <= kLong), strip(n_rows * step + 64), contiguous(rows.column_stride == 1 ? 0 : n_rows * D),
+        strips(keeps ? unpacked / step * strip : 0), widened(n_rows * 2 * lanes), zeros(centre_ == nullptr ? D : 0), tail(n_rows * step),
+        centred_tail(n_rows * lanes), total(forward * M * lanes), row(n_rows), next(forward), tail_row(n_rows) {
+    for (int64_t r = 0; r < n_rows; ++r) tail_row[r] = tail + r * step;
   }
 
   const S* at(int64_t i) const { return static_cast<const S*>(rows.data) + row_of(rows, i) * rows.row_stride; }
@@ -52,23 +62,28 @@ struct FusedBlock {
         for (int64_t d = 0; d < D; ++d) to[d] = row[r][d * rows.column_stride];
         row[r] = to;
       }
-      for (int64_t d = whole; d < D; ++d) {
+      for (int64_t d = unpacked; d < D; ++d) {
         const T x = convert<T>(row[r][d]);
-        tail[r * lanes + d - whole] = scores_centre != nullptr ? x - scores_centre[d] : x;
-        centred_tail[r * lanes + d - whole] = centre != nullptr ? x - centre[d] : x;
+        tail[r * step + d - unpacked] = scores_centre != nullptr ? x - scores_centre[d] : x;
+        if (d >= whole) centred_tail[r * lanes + d - whole] = centre != nullptr ? x - centre[d] : x;
       }
     }
   }
 
   // W (M, ld) slice by slice, each slice contiguous: templates a multiple of 4 kB apart would share a few sets of the
-  // first-level cache.
+  // first-level cache. In the order of Unpack, but for the last few columns.
   static Buffer<T> pack(const T* W, int64_t M, int64_t D) {
-    const int64_t ld = padded(D), whole = D / lanes * lanes;
-    Buffer<T> packed(M * (whole + slice + lanes));
+    const int64_t ld = padded(D), unpacked = D / step * step;
+    Buffer<T> packed(M * (unpacked + step));
     T* to = packed;
-    for (int64_t d = 0; d < whole; d += slice)
-      for (int64_t m = 0; m < M; ++m, to += std::min(slice, whole - d)) std::copy_n(W + m * ld + d, std::min(slice, whole - d), to);
-    for (int64_t m = 0; m < M; ++m, to += lanes) std::copy_n(W + m * ld + whole, D - whole, to);
+    for (int64_t d = 0; d < unpacked; d += slice)
+      for_class_tiles<vectors == 1 ? 1 : kUnpackedClasses>(M, [&](auto C, int64_t m) {
+        for (int64_t e = d; e < std::min(d + slice, unpacked); e += step)
+          for (int64_t u = 0; u < vectors; ++u)
+            for (int64_t c = 0; c < C(); ++c)
+              for (int64_t i = 0; i < lanes; ++i) *to++ = W[(m + c) * ld + e + i * vectors + u];
+      });
+    for (int64_t m = 0; m < M; ++m, to += step) std::copy_n(W + m * ld + unpacked, D - unpacked, to);
     return packed;
   }
 
@@ -79,24 +94,37 @@ struct FusedBlock {
       const int64_t ahead = std::clamp<int64_t>(end - (first + r + forward), 0, forward);
       for (int64_t i = 0; i < ahead; ++i) next[i] = at(first + r + forward + i);
       bool fresh = true;
-      for (int64_t d = 0; d < whole; d += slice) {
-        const int64_t width = std::min(slice, whole - d);
-        if (rows.column_stride == 1)
-          for (int64_t i = 0; i < ahead; ++i)
-            for (int64_t e = 0; e < width; e += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(next[i] + d + e, 0, 2);
-        const S* here[2 * kForward];
+      for (int64_t d = 0; d < unpacked; d += slice) {
+        const int64_t width = std::min(slice, unpacked - d);
+        const S* here[2 * kForward + kAhead];
         for (int64_t i = 0; i < count; ++i) here[i] = row[r + i] + d;
-        dot_slice<T, S>(here, scores_centre != nullptr ? scores_centre + d : nullptr, count, W + M * d, width, M, width, total, fresh);
+        if constexpr (vectors > 1) {
+          const bool last = d + width == unpacked;  // then the next rows follow
+          for (int64_t i = 0; i < kAhead; ++i) here[count + i] = last ? (i < ahead ? next[i] : here[0]) : row[r + std::min(i, count - 1)] + d + width;
+          unpacked_slice<T, S>(here, count, W + M * d, M, width, total, fresh, keeps ? strips + d / step * strip + r * step : nullptr, strip);
+        } else {
+          if (rows.column_stride == 1)
+            for (int64_t i = 0; i < ahead; ++i)
+              for (int64_t e = 0; e < width; e += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(next[i] + d + e, 0, 2);
+          dot_slice<T, S>(here, scores_centre != nullptr ? scores_centre + d : nullptr, count, W + M * d, width, M, width, total, fresh);
+        }
         fresh = false;
       }
-      if (whole < D) dot_slice<T, T>(tail_row + r, nullptr, count, W + M * whole, lanes, M, lanes, total, fresh);
+      if (unpacked < D) dot_slice<T, T>(tail_row + r, nullptr, count, W + M * unpacked, step, M, step, total, fresh);
       for (int64_t i = 0; i < count * M; ++i) out[r * M + i] = sum<T>(load(total + i * lanes));
     }
   }
 
   // G (columns, ld) += dSᵀ X for the rows that are open, dS (n, columns).
   void gradient(int64_t n, const T* dS, int64_t columns, T* G) {
-    outer_lying<T, S>(row, centre != nullptr ? centre : zeros.data, n, whole, dS, columns, G, ld, kept);
+    const T* minus = centre != nullptr ? centre : zeros.data;
+    int64_t done = 0;
+    if (keeps) {
+      outer_strips<T, S>(strips, step, strip, minus, n, unpacked, dS, columns, G, ld, widened);
+      done = unpacked;
+      for (int64_t r = 0; r < n; ++r) row[r] += done;
+    }
+    if (done < whole) outer_lying<T, S>(row, minus + done, n, whole - done, dS, columns, G + done, ld, widened);
     if (whole < D) outer<T, true>(centred_tail, lanes, n, lanes, dS, columns, G + whole, ld);
   }
 };
@@ -252,7 +280,7 @@ struct Folded {
 
   // Rows of a block: tiles take few; for the BLAS 2 to 8 MB a scratch, enough to run at its rate.
   int64_t size(int64_t M) const {
-    if (fused) return rows_of_block(D);
+    if (fused) return rows_of_block(rows);
     return std::clamp<int64_t>((int64_t{8} << 20) / static_cast<int64_t>(sizeof(T)) / (ld + M) / kBlock, 1, 16) * kBlock;
   }
 
@@ -275,7 +303,7 @@ struct Folded {
         packed = FusedBlock<T, S>::pack(plan.W, plan.scores, D);
         packed_plan.W = packed;
       }
-      finished = run_blocks<T>(packed_plan, [&] { return FusedBlock<T, S>(rows, plan.scores, map.centred ? map.centre.data : nullptr); }, make_stage);
+      finished = run_blocks<T>(packed_plan, [&] { return FusedBlock<T, S>(rows, plan.scores, map.centred ? map.centre.data : nullptr, plan.W != nullptr && plan.dW != nullptr); }, make_stage);
     });
     return finished;
   }

@@ -11,32 +11,18 @@ constexpr int kClasses = 10;  // 2 rows x 10 classes: 20 accumulators, 2 rows, a
 constexpr int kClasses = 5;   // 2 x 5 accumulators: 13 of 16
 #endif
 
-// Classes of the next tile where K are left: never a lone one behind wide ones, if that can be had.
-inline int tile_classes(int64_t K) {
-  if (K >= kClasses + 2 || K == kClasses) return kClasses;
-  return static_cast<int>(K > kClasses ? (K + 1) / 2 : K);
-}
-
-// f(std::integral_constant<int, C>, k) for consecutive tiles of C classes that cover 0..K-1.
-template <class F>
+// f(std::integral_constant<int, C>, k) for consecutive tiles of C <= Most classes, of sizes as equal as can be, that cover
+// 0..K-1.
+template <int Most, class F>
 inline void for_class_tiles(int64_t K, F&& f) {
-  for (int64_t k = 0; k < K;) {
-    const int n = tile_classes(K - k);
-    switch (n) {
-      case 1: f(std::integral_constant<int, 1>(), k); break;
-      case 2: f(std::integral_constant<int, 2>(), k); break;
-      case 3: f(std::integral_constant<int, 3>(), k); break;
-      case 4: f(std::integral_constant<int, 4>(), k); break;
-      case 5: f(std::integral_constant<int, 5>(), k); break;
-#if LINPROBE_VECTOR_BYTES == 64
-      case 6: f(std::integral_constant<int, 6>(), k); break;
-      case 7: f(std::integral_constant<int, 7>(), k); break;
-      case 8: f(std::integral_constant<int, 8>(), k); break;
-      case 9: f(std::integral_constant<int, 9>(), k); break;
-      case 10: f(std::integral_constant<int, 10>(), k); break;
-#endif
-    }
-    k += n;
+  const int64_t tiles = (K + Most - 1) / Most;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t k = K * t / tiles;
+    const auto call = [&]<int... C>(std::integer_sequence<int, C...>) {
+      const int64_t n = K * (t + 1) / tiles - k;
+      ((n == C + 1 ? f(std::integral_constant<int, C + 1>(), k) : void()), ...);
+    };
+    call(std::make_integer_sequence<int, Most>());
   }
 }
 
@@ -87,7 +73,7 @@ template <class T, class S>
 LINPROBE_ONCE void dot_slice(const S* const* x, const T* centre, int64_t rows, const T* W, int64_t ldw, int64_t K,
                              int64_t n, T* total, bool first) {
   auto some = [&](auto R, int64_t r) {
-    for_class_tiles(K, [&](auto C, int64_t k) {
+    for_class_tiles<kClasses>(K, [&](auto C, int64_t k) {
       dot_tile<T, S, R(), C()>(x + r, centre, W + k * ldw, ldw, n, total + (r * K + k) * Vector<T>::size, K, first);
     });
   };
@@ -101,6 +87,74 @@ LINPROBE_ONCE void dot_slice(const S* const* x, const T* centre, int64_t rows, c
     some(std::integral_constant<int, 2>(), r);
   }
   if (r < rows) some(std::integral_constant<int, 1>(), r);
+}
+
+// Rows after which one is asked for: behind x[rows - 1] stand the kAhead that are read next.
+constexpr int kAhead = 8;
+
+// Classes of a tile of numbers that come unpacked, and rows: sums enough that each can wait for the one before it.
+constexpr int kUnpackedClasses = 12;
+constexpr int unpacked_rows(int C) { return C == 1 ? 8 : C == 2 ? 4 : C <= 4 ? 2 : 1; }
+
+// As dot_tile, of rows that come in the order of Unpack. W has the numbers of the C templates in the order in which they
+// are used, a vector of each before the next. n is a multiple of the numbers that come at once. Keep: these are also left
+// in a strip of `kept`, those of the next row behind them.
+template <class T, class S, int R, int C, bool Keep>
+inline void unpacked_tile(const S* const* x, const T* W, int64_t n, T* total, int64_t K, bool first, S* kept, int64_t strip) {
+  constexpr int64_t size = Vector<T>::size;
+  constexpr int vectors = Unpack<T, S>::vectors;
+  V<T> sums[R][C];
+  const S* row[R];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    row[r] = x[r];
+#pragma GCC unroll 16
+    for (int c = 0; c < C; ++c) sums[r][c] = first ? V<T>{} : load(total + (r * K + c) * size);
+  }
+  for (int64_t d = 0; d < n; d += vectors * size, W += C * vectors * size) {
+    V<T> v[R][vectors];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      Unpack<T, S>::run(row[r] + d, v[r]);
+      if constexpr (Keep) std::memcpy(kept + r * vectors * size, row[r] + d, vectors * size * sizeof(S));
+    }
+    if constexpr (Keep) kept += strip;
+#pragma GCC unroll 16
+    for (int u = 0; u < vectors; ++u)
+#pragma GCC unroll 16
+      for (int c = 0; c < C; ++c) {
+        const V<T> w = load(W + (u * C + c) * size);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) sums[r][c] += v[r][u] * w;
+      }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int c = 0; c < C; ++c) store<T>(total + (r * K + c) * size, sums[r][c]);
+}
+
+// As dot_slice; the templates of a tile stay in the first-level cache while all rows pass. kept: the first of the strips
+// that get the rows, `strip` numbers each, or null.
+template <class T, class S>
+LINPROBE_ONCE void unpacked_slice(const S* const* x, int64_t rows, const T* W, int64_t K, int64_t n, T* total, bool first,
+                                  S* kept, int64_t strip) {
+  for_class_tiles<kUnpackedClasses>(K, [&](auto C, int64_t k) {
+    auto some = [&](auto R, int64_t r) {
+      T* to = total + (r * K + k) * Vector<T>::size;
+      if (kept == nullptr || k > 0) unpacked_tile<T, S, R(), C(), false>(x + r, W + k * n, n, to, K, first, nullptr, 0);
+      else unpacked_tile<T, S, R(), C(), true>(x + r, W + k * n, n, to, K, first, kept + r * Unpack<T, S>::vectors * Vector<T>::size, strip);
+    };
+    constexpr int R = unpacked_rows(C());
+    int64_t r = 0;
+    for (; r + R <= rows; r += R) {
+      if (k == 0)
+        for (int i = 0; i < R; ++i)
+          for (int64_t d = 0; d < n; d += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(x[r + kAhead + i] + d, 0, 0);
+      some(std::integral_constant<int, R>(), r);
+    }
+    for (; r < rows; ++r) some(std::integral_constant<int, 1>(), r);
+  });
 }
 
 // Bytes of a row that are asked for early: long rows come from beyond the second-level cache, too many streams at once
@@ -164,7 +218,7 @@ inline void outer_tile(X x, const T* minus, int64_t rows, const T* dS, int64_t K
 template <class T, bool Add>
 LINPROBE_ONCE void outer(const T* X, int64_t ldx, int64_t rows, int64_t n, const T* dS, int64_t K, T* G, int64_t ldg) {
   auto columns = [&](auto U, int64_t d) {
-    for_class_tiles(K, [&](auto C, int64_t k) {
+    for_class_tiles<kClasses>(K, [&](auto C, int64_t k) {
       outer_tile<T, T, Scratch<T>, C(), U(), Add, false>({X + d, ldx}, nullptr, rows, dS + k, K, G + k * ldg + d, ldg, nullptr);
     });
   };
@@ -180,7 +234,7 @@ LINPROBE_ONCE void outer_lying(const S* const* row, const T* centre, int64_t row
                                int64_t ldg, T* kept) {
   constexpr int64_t size = Vector<T>::size;
   auto columns = [&](auto U, int64_t d) {
-    for_class_tiles(K, [&](auto C, int64_t k) {
+    for_class_tiles<kClasses>(K, [&](auto C, int64_t k) {
       T* to = G + k * ldg + d;
       if (k == 0) outer_tile<T, S, Lying<S>, C(), U(), true, true>({row, d}, centre + d, rows, dS, K, to, ldg, kept);
       else outer_tile<T, T, Scratch<T>, C(), U(), true, false>({kept, U() * size}, nullptr, rows, dS + k, K, to, ldg, nullptr);
@@ -189,4 +243,17 @@ LINPROBE_ONCE void outer_lying(const S* const* row, const T* centre, int64_t row
   int64_t d = 0;
   for (; d + 2 * size <= n; d += 2 * size) columns(std::integral_constant<int, 2>(), d);
   for (; d < n; d += size) columns(std::integral_constant<int, 1>(), d);
+}
+
+// The same, n columns of rows that lie in strips of `step` columns, a multiple of two vectors.
+template <class T, class S>
+LINPROBE_ONCE void outer_strips(const S* kept, int64_t step, int64_t strip, const T* centre, int64_t rows, int64_t n, const T* dS,
+                                int64_t K, T* G, int64_t ldg, T* widened) {
+  constexpr int64_t wide = 2 * Vector<T>::size;
+  for (int64_t d = 0; d < n; d += wide)
+    for_class_tiles<kClasses>(K, [&](auto C, int64_t k) {
+      T* to = G + k * ldg + d;
+      if (k == 0) outer_tile<T, S, Scratch<S>, C(), 2, true, true>({kept + d / step * strip + d % step, step}, centre + d, rows, dS, K, to, ldg, widened);
+      else outer_tile<T, T, Scratch<T>, C(), 2, true, false>({widened, wide}, nullptr, rows, dS + k, K, to, ldg, nullptr);
+    });
 }

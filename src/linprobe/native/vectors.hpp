@@ -173,6 +173,38 @@ struct Widen<double, float> {
 };
 #endif
 
+// `vectors` vectors of T from as many numbers of S as they hold, in the order that costs least: lane i of vector j is
+// number i * vectors + j. Bytes in their own order take a shuffle for every vector, on a port of the multiplications.
+template <class T, class S>
+struct Unpack {
+  static constexpr int vectors = 1;
+  static inline void run(const S* p, V<T>* to) { to[0] = Widen<T, S>::run(p); }
+};
+#if LINPROBE_VECTOR_BYTES == 32
+template <>
+struct Unpack<float, uint8_t> {
+  static constexpr int vectors = 4;
+  static inline void run(const uint8_t* p, V<float>* to) {
+    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), low = _mm256_set1_epi32(255);
+    to[0] = (V<float>)_mm256_cvtepi32_ps(_mm256_and_si256(x, low));
+    to[1] = (V<float>)_mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(x, 8), low));
+    to[2] = (V<float>)_mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(x, 16), low));
+    to[3] = (V<float>)_mm256_cvtepi32_ps(_mm256_srli_epi32(x, 24));
+  }
+};
+template <>
+struct Unpack<double, uint8_t> {
+  static constexpr int vectors = 4;
+  static inline void run(const uint8_t* p, V<double>* to) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), low = _mm_set1_epi32(255);
+    to[0] = (V<double>)_mm256_cvtepi32_pd(_mm_and_si128(x, low));
+    to[1] = (V<double>)_mm256_cvtepi32_pd(_mm_and_si128(_mm_srli_epi32(x, 8), low));
+    to[2] = (V<double>)_mm256_cvtepi32_pd(_mm_and_si128(_mm_srli_epi32(x, 16), low));
+    to[3] = (V<double>)_mm256_cvtepi32_pd(_mm_srli_epi32(x, 24));
+  }
+};
+#endif
+
 // Calls f(static_cast<const S*>(nullptr)) with S the type of the numbers of `rows`.
 template <class F>
 void with_type(Dtype dtype, F&& f) {
