@@ -178,6 +178,7 @@ const counted = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`
 function Optimizer() {
   const method = state.opt.value;
   const walk = walked.value;
+  const none = !points.value.length;  // a walk that began before the points are there would end when they come
   const certificate = walk?.certificate;
   return (
     <Panel title="Optimizer">
@@ -208,12 +209,12 @@ function Optimizer() {
       )}
       <div class="row">
         {method === "exact" ? (
-          <Button kind="main" onClick={() => { endWalk(); void advance(1); }}>Solve</Button>
+          <Button kind="main" onClick={() => { endWalk(); void advance(1); }} disabled={none}>Solve</Button>
         ) : (
           <>
-            <Button kind="main" onClick={() => void run()} disabled={!running.value && !!walk?.status}>{running.value ? "Pause" : "Run"}</Button>
-            <Button onClick={() => void advance(1)} disabled={running.value || !!walk?.status}>Step</Button>
-            <Button onClick={() => void advance(10)} disabled={running.value || !!walk?.status}>10 steps</Button>
+            <Button kind="main" onClick={() => void run()} disabled={none || (!running.value && !!walk?.status)}>{running.value ? "Pause" : "Run"}</Button>
+            <Button onClick={() => void advance(1)} disabled={none || running.value || !!walk?.status}>Step</Button>
+            <Button onClick={() => void advance(10)} disabled={none || running.value || !!walk?.status}>10 steps</Button>
           </>
         )}
         <Button onClick={resetWalk} disabled={!walk}>Reset</Button>
