@@ -111,7 +111,8 @@ class SoftmaxCrossEntropy(Loss):
         """One distribution r for every image: r_k = shares_k - ((1 - t) / t) columns_k, the least t with r >= 0."""
         over = np.maximum(columns, 0.0)
         t = float(np.max(over / np.where(over > 0, shares + over, 1.0)))
-        t = min(1.0, t * (1.0 + 1e-9)) if columns.any() else 0.0
+        # a larger t serves as well; one near the least number there is would lose its digits, and r with them
+        t = min(1.0, max(t * (1.0 + 1e-9), 1e-300)) if columns.any() else 0.0
         if t == 0.0:
             return 0.0, np.zeros((len(shares), len(shares)))
         r = np.maximum(shares - (1.0 - t) / t * columns, 0.0)
