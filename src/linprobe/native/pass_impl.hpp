@@ -118,13 +118,8 @@ struct FusedBlock {
   // G (columns, ld) += dSᵀ X for the rows that are open, dS (n, columns).
   void gradient(int64_t n, const T* dS, int64_t columns, T* G) {
     const T* minus = centre != nullptr ? centre : zeros.data;
-    int64_t done = 0;
-    if (keeps) {
-      outer_strips<T, S>(strips, step, strip, minus, n, unpacked, dS, columns, G, ld, widened);
-      done = unpacked;
-      for (int64_t r = 0; r < n; ++r) row[r] += done;
-    }
-    if (done < whole) outer_lying<T, S>(row, minus + done, n, whole - done, dS, columns, G + done, ld, widened);
+    if (keeps) outer_strips<T, S>(strips, step, strip, minus, n, unpacked, dS, columns, G, ld, widened);
+    outer_lying<T, S>(row, minus, n, keeps ? unpacked : 0, whole, dS, columns, G, ld, widened);
     if (whole < D) outer<T, true>(centred_tail, lanes, n, lanes, dS, columns, G + whole, ld);
   }
 };

@@ -26,18 +26,31 @@ inline void for_class_tiles(int64_t K, F&& f) {
   }
 }
 
+// The sums of a tile of R rows and C classes, from total (R, K) of vectors, or from 0 where they are the first.
+template <class T, int R, int C>
+inline void open_sums(V<T> (&sums)[R][C], const T* total, int64_t K, bool first) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int c = 0; c < C; ++c) sums[r][c] = first ? V<T>{} : load(total + (r * K + c) * Vector<T>::size);
+}
+template <class T, int R, int C>
+inline void store_sums(const V<T> (&sums)[R][C], T* total, int64_t K) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int c = 0; c < C; ++c) store<T>(total + (r * K + c) * Vector<T>::size, sums[r][c]);
+}
+
 // total[r * K + c] (+)= the products of n columns, n a multiple of the vector, of R rows with C classes, lane by lane.
 template <class T, class S, int R, int C>
 inline void dot_tile(const S* const* x, const T* centre, const T* W, int64_t ldw, int64_t n, T* total, int64_t K, bool first) {
   constexpr int64_t size = Vector<T>::size;
   V<T> sums[R][C];
+  open_sums<T, R, C>(sums, total, K, first);
   const S* row[R];
 #pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    row[r] = x[r];
-#pragma GCC unroll 16
-    for (int c = 0; c < C; ++c) sums[r][c] = first ? V<T>{} : load(total + (r * K + c) * size);
-  }
+  for (int r = 0; r < R; ++r) row[r] = x[r];
   auto columns = [&](auto centred) {
     for (int64_t d = 0; d < n; d += size) {
       V<T> v[R], minus{};
@@ -62,10 +75,7 @@ inline void dot_tile(const S* const* x, const T* centre, const T* W, int64_t ldw
     if (centre != nullptr) columns(std::true_type());
     else columns(std::false_type());
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-    for (int c = 0; c < C; ++c) store<T>(total + (r * K + c) * size, sums[r][c]);
+  store_sums<T, R, C>(sums, total, K);
 }
 
 // One slice of columns: total (rows, K) (+)= the lane-wise products of `rows` rows with K templates.
@@ -104,13 +114,10 @@ inline void unpacked_tile(const S* const* x, const T* W, int64_t n, T* total, in
   constexpr int64_t size = Vector<T>::size;
   constexpr int vectors = Unpack<T, S>::vectors;
   V<T> sums[R][C];
+  open_sums<T, R, C>(sums, total, K, first);
   const S* row[R];
 #pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    row[r] = x[r];
-#pragma GCC unroll 16
-    for (int c = 0; c < C; ++c) sums[r][c] = first ? V<T>{} : load(total + (r * K + c) * size);
-  }
+  for (int r = 0; r < R; ++r) row[r] = x[r];
   for (int64_t d = 0; d < n; d += vectors * size, W += C * vectors * size) {
     V<T> v[R][vectors];
 #pragma GCC unroll 16
@@ -128,10 +135,7 @@ inline void unpacked_tile(const S* const* x, const T* W, int64_t n, T* total, in
         for (int r = 0; r < R; ++r) sums[r][c] += v[r][u] * w;
       }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-    for (int c = 0; c < C; ++c) store<T>(total + (r * K + c) * size, sums[r][c]);
+  store_sums<T, R, C>(sums, total, K);
 }
 
 // As dot_slice; the templates of a tile stay in the first-level cache while all rows pass. kept: the first of the strips
@@ -228,32 +232,34 @@ LINPROBE_ONCE void outer(const T* X, int64_t ldx, int64_t rows, int64_t n, const
   for (; d < n; d += size) columns(std::integral_constant<int, 1>(), d);
 }
 
-// G (K, n) += dSᵀ (X - centre), the rows as they lie; `kept` has room for two vectors a row.
-template <class T, class S>
-LINPROBE_ONCE void outer_lying(const S* const* row, const T* centre, int64_t rows, int64_t n, const T* dS, int64_t K, T* G,
-                               int64_t ldg, T* kept) {
-  constexpr int64_t size = Vector<T>::size;
-  auto columns = [&](auto U, int64_t d) {
-    for_class_tiles<kClasses>(K, [&](auto C, int64_t k) {
-      T* to = G + k * ldg + d;
-      if (k == 0) outer_tile<T, S, Lying<S>, C(), U(), true, true>({row, d}, centre + d, rows, dS, K, to, ldg, kept);
-      else outer_tile<T, T, Scratch<T>, C(), U(), true, false>({kept, U() * size}, nullptr, rows, dS + k, K, to, ldg, nullptr);
-    });
-  };
-  int64_t d = 0;
-  for (; d + 2 * size <= n; d += 2 * size) columns(std::integral_constant<int, 2>(), d);
-  for (; d < n; d += size) columns(std::integral_constant<int, 1>(), d);
+// G (K, U vectors) += dSᵀ (X - centre): the rows x are widened for the first classes, and left in `widened`, two vectors a
+// row, for the others.
+template <class T, class S, int U, class X>
+inline void outer_columns(X x, const T* centre, int64_t rows, const T* dS, int64_t K, T* G, int64_t ldg, T* widened) {
+  for_class_tiles<kClasses>(K, [&](auto C, int64_t k) {
+    T* to = G + k * ldg;
+    if (k == 0) outer_tile<T, S, X, C(), U, true, true>(x, centre, rows, dS, K, to, ldg, widened);
+    else outer_tile<T, T, Scratch<T>, C(), U, true, false>({widened, U * Vector<T>::size}, nullptr, rows, dS + k, K, to, ldg, nullptr);
+  });
 }
 
-// The same, n columns of rows that lie in strips of `step` columns, a multiple of two vectors.
+// G (K, ldg) += dSᵀ (X - centre) in the columns begin..end-1, the rows as they lie.
+template <class T, class S>
+LINPROBE_ONCE void outer_lying(const S* const* row, const T* centre, int64_t rows, int64_t begin, int64_t end, const T* dS, int64_t K,
+                               T* G, int64_t ldg, T* widened) {
+  constexpr int64_t size = Vector<T>::size;
+  auto columns = [&](auto U, int64_t d) {
+    outer_columns<T, S, U()>(Lying<S>{row, d}, centre + d, rows, dS, K, G + d, ldg, widened);
+  };
+  int64_t d = begin;
+  for (; d + 2 * size <= end; d += 2 * size) columns(std::integral_constant<int, 2>(), d);
+  for (; d < end; d += size) columns(std::integral_constant<int, 1>(), d);
+}
+
+// The same in the columns 0..n-1, of rows that lie in strips of `step` columns, a multiple of two vectors.
 template <class T, class S>
 LINPROBE_ONCE void outer_strips(const S* kept, int64_t step, int64_t strip, const T* centre, int64_t rows, int64_t n, const T* dS,
                                 int64_t K, T* G, int64_t ldg, T* widened) {
-  constexpr int64_t wide = 2 * Vector<T>::size;
-  for (int64_t d = 0; d < n; d += wide)
-    for_class_tiles<kClasses>(K, [&](auto C, int64_t k) {
-      T* to = G + k * ldg + d;
-      if (k == 0) outer_tile<T, S, Scratch<S>, C(), 2, true, true>({kept + d / step * strip + d % step, step}, centre + d, rows, dS, K, to, ldg, widened);
-      else outer_tile<T, T, Scratch<T>, C(), 2, true, false>({widened, wide}, nullptr, rows, dS + k, K, to, ldg, nullptr);
-    });
+  for (int64_t d = 0; d < n; d += 2 * Vector<T>::size)
+    outer_columns<T, S, 2>(Scratch<S>{kept + d / step * strip + d % step, step}, centre + d, rows, dS, K, G + d, ldg, widened);
 }
