@@ -439,3 +439,57 @@ def test_a_split_step_is_that_of_the_reference_and_its_dual_point_feasible(dtype
         assert_allclose(one, other, atol=5e-4 * np.abs(other).max(), err_msg=name)
     for name in ("loss", "correct", "weight", "conjugate"):
         assert getattr(found, name) == pytest.approx(getattr(wanted, name), rel=2e-4)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize(
+    ("n", "D", "K"), [(1, 1, 2), (255, 63, 3), (257, 64, 17), (513, 65, 50), (7, 4095, 3), (9, 4097, 3), (300, 130, 60)]
+)
+def test_bytes_agree_with_the_reference_at_the_edges_of_the_blocks_of_whole_numbers(loss, n, D, K):
+    assert_engines_agree(made_examples(n, D, K, weighted=True), loss, size=0.1)
+
+
+def test_weights_of_very_different_sizes_keep_their_digits():
+    """In whole multiples of a unit for all of a template, the small ones would have 9 digits, of 24, left."""
+    examples = made_examples(200, 300, 3, affine=True)
+    examples.X[:, 0] = 0
+    W, b = made_weights(examples)
+    W[:, 0] *= 1e6
+    found = open_engine("threads", examples, 2).scores(W, b)
+    wanted = open_engine("reference", examples).scores(W, b)
+    # what the great weight adds to every score, float64, goes: it tells no image from another
+    found, wanted = found - found.mean(axis=0), wanted - wanted.mean(axis=0)
+    assert_allclose(found, wanted, atol=2e-6 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_what_is_no_number_stays_none(value):
+    examples = made_examples(40, 70, 3)
+    W, b = made_weights(examples)
+    W[1, 5] = value
+    found = open_engine("threads", examples, 2).loss_and_gradient(W, b, SquaredHinge())
+    with np.errstate(invalid="ignore"):
+        wanted = open_engine("reference", examples).loss_and_gradient(W, b, SquaredHinge())
+    assert np.isfinite(found.loss) == np.isfinite(wanted.loss) == (value == 1e30)
+    # 1e30 squared is beyond float32: the gradient may overflow, but is not wrong
+    finite = np.isfinite(found.dW)
+    assert_allclose(found.dW[finite], wanted.dW[finite], rtol=1e-5, atol=1e-6 * value if value == 1e30 else 1.0)
+    dS = np.ones((40, 3))
+    dS[7, 1] = value
+    found_dW = open_engine("threads", examples, 2).gradient_of_scores(dS)[0]
+    with np.errstate(invalid="ignore"):
+        wanted_dW = open_engine("reference", examples).gradient_of_scores(dS)[0]
+    assert_allclose(found_dW[[0, 2]], wanted_dW[[0, 2]], rtol=1e-4, atol=1e-4)
+    assert np.isfinite(found_dW[1]).all() == (value == 1e30)
+
+
+@pytest.mark.parametrize("rows", [None, np.arange(299, 3, -3)], ids=["all", "some"])
+def test_a_gradient_of_small_whole_slopes_is_exact_in_bytes(rows):
+    """Sums of products of whole numbers; with a power of two as the scale nothing is rounded."""
+    X = np.random.default_rng(0).integers(0, 256, (300, 77)).astype(np.uint8)
+    affine = Affine(np.full(77, 2.0**-8), np.full(77, -0.5))
+    picked = np.arange(300) if rows is None else rows
+    examples = Examples(X, np.zeros(300, np.int64), 5, affine=affine)
+    dS = np.random.default_rng(1).integers(-9, 10, (len(picked), 5)).astype(float)
+    found = open_engine("threads", examples, 2).gradient_of_scores(dS, rows)[0]
+    assert_array_equal(found, dS.T @ (X[picked] * 2.0**-8 - 0.5))

@@ -32,6 +32,7 @@ void share_out(int threads, int64_t n, F&& f) {
 
 #include "vectors.hpp"
 #include "tiles.hpp"
+#include "bytes_impl.hpp"
 #include "loss_block.hpp"
 #include "pass_impl.hpp"
 #include "sgd_impl.hpp"

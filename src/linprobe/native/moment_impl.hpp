@@ -2,94 +2,154 @@
 // by kernels_impl.hpp.
 #pragma once
 
-constexpr int64_t kByteRows = 512;    // rows of bytes interleaved at once
-constexpr int64_t kByteFlush = 32;    // blocks of them that int32 holds: 16,384 * 255² < 2^31
 constexpr int64_t kByteVectors = 3;   // vectors of int32 that one row of a panel fills
-constexpr int64_t kByteHeight = 4;    // columns multiplied with a panel at once, in registers
 constexpr int64_t kByteWidth = kByteVectors * Vector<int32_t>::size;  // columns of a panel, a multiple of kByteHeight
-
-// sum of two products each: a holds one pair of int16 in every lane, b a pair for each column.
-inline V<int32_t> products_of_pairs(V<int32_t> a, V<int32_t> b) {
+constexpr int64_t kByteTiles = 4;     // panels along the side of a square of tiles, which stay in the second-level cache
 #if LINPROBE_VECTOR_BYTES == 64
-  return (V<int32_t>)_mm512_madd_epi16((__m512i)a, (__m512i)b);
-#elif LINPROBE_VECTOR_BYTES == 32
-  return (V<int32_t>)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+constexpr int64_t kByteTogether = 4;  // rows whose bytes lie in one int32, and are multiplied at once
+constexpr int64_t kByteHeight = 8;    // columns multiplied with a panel at once, in registers
+constexpr int64_t kByteRows = 2048;   // rows of bytes interleaved at once, a divisor of kByteWhole
+constexpr int64_t kByteDeep = 64;     // int32 of them whose panels stay in the first-level cache
+constexpr int64_t kByteLess = 128;    // what is taken from one of the factors: the instruction wants it to have a sign
+constexpr int64_t kByteWhole = 65536;  // rows whose products int32 holds: 65,536 * 255 * 128 < 2^31
 #else
-  return (a & 0xffff) * (b & 0xffff) + (a >> 16) * (b >> 16);  // bytes: no sign to mind
+constexpr int64_t kByteTogether = 2, kByteHeight = 4, kByteRows = 512, kByteDeep = 256, kByteLess = 0;
+constexpr int64_t kByteWhole = 16384;  // 16,384 * 255² < 2^31
+#endif
+
+// sums + kByteTogether products in every lane: of a column `one`, less kByteLess, with the columns of the vector `row`.
+inline V<int32_t> add_products(V<int32_t> sums, int32_t one, V<int32_t> row) {
+#if LINPROBE_VECTOR_BYTES == 64
+  return (V<int32_t>)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)row, _mm512_set1_epi32(one));
+#elif LINPROBE_VECTOR_BYTES == 32
+  return sums + (V<int32_t>)_mm256_madd_epi16(_mm256_set1_epi32(one), (__m256i)row);
+#else
+  const V<int32_t> a = V<int32_t>{} + one;
+  return sums + (a & 0xffff) * (row & 0xffff) + (a >> 16) * (row >> 16);  // bytes: no sign to mind
 #endif
 }
 
-// to (kByteHeight, ld) += the products of `pairs` pairs of rows: columns at a with the whole panel b, both laid out as
-// pairs[p][column of the panel].
-inline void add_products_of_pairs(const int32_t* a, const int32_t* b, int64_t pairs, int32_t* to, int64_t ld) {
-  V<int32_t> sums[kByteHeight][kByteVectors];
-#pragma GCC unroll 4
-  for (int64_t i = 0; i < kByteHeight; ++i)
+// to (kByteWidth, kByteWidth) += the products of the columns of a panel, less kByteLess, with those of the panel b, both
+// as panel[int32 of kByteTogether rows][column].
+LINPROBE_ONCE void add_tile(const int32_t* a, const int32_t* b, int64_t n, int32_t* to) {
+  constexpr int64_t size = Vector<int32_t>::size;
+  for (int64_t deep = 0; deep < n; deep += kByteDeep)
+    for (int64_t c = 0; c < kByteWidth; c += kByteHeight) {
+      V<int32_t> sums[kByteHeight][kByteVectors];
+      int32_t* rows = to + c * kByteWidth;
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kByteHeight; ++i)
 #pragma GCC unroll 3
-    for (int64_t v = 0; v < kByteVectors; ++v) sums[i][v] = load(to + i * ld + v * Vector<int32_t>::size);
-  for (int64_t p = 0; p < pairs; ++p, a += kByteWidth, b += kByteWidth) {
-    V<int32_t> row[kByteVectors];
+        for (int64_t v = 0; v < kByteVectors; ++v) sums[i][v] = load(rows + i * kByteWidth + v * size);
+      for (int64_t p = deep; p < std::min(n, deep + kByteDeep); ++p) {
+        V<int32_t> row[kByteVectors];
 #pragma GCC unroll 3
-    for (int64_t v = 0; v < kByteVectors; ++v) row[v] = load(b + v * Vector<int32_t>::size);
-#pragma GCC unroll 4
-    for (int64_t i = 0; i < kByteHeight; ++i) {
-      const V<int32_t> one = V<int32_t>{} + a[i];
+        for (int64_t v = 0; v < kByteVectors; ++v) row[v] = load(b + p * kByteWidth + v * size);
+#pragma GCC unroll 8
+        for (int64_t i = 0; i < kByteHeight; ++i) {
+          const int32_t one = a[p * kByteWidth + c + i];
 #pragma GCC unroll 3
-      for (int64_t v = 0; v < kByteVectors; ++v) sums[i][v] += products_of_pairs(one, row[v]);
+          for (int64_t v = 0; v < kByteVectors; ++v) sums[i][v] = add_products(sums[i][v], one, row[v]);
+        }
+      }
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kByteHeight; ++i)
+#pragma GCC unroll 3
+        for (int64_t v = 0; v < kByteVectors; ++v) store<int32_t>(rows + i * kByteWidth + v * size, sums[i][v]);
     }
+}
+
+// to[c] = the bytes of column c of n <= kByteTogether rows in one int32, c < width <= kByteWidth.
+inline void interleave(const uint8_t* const* row, int64_t n, int64_t stride, int64_t width, int32_t* to) {
+#if LINPROBE_VECTOR_BYTES == 64
+  if (stride == 1 && n == 4 && width == kByteWidth) {
+    for (int64_t c = 0; c < width; c += 16) {
+      __m128i x[4];
+      for (int i = 0; i < 4; ++i) x[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row[i] + c));
+      const __m128i low[2] = {_mm_unpacklo_epi8(x[0], x[1]), _mm_unpacklo_epi8(x[2], x[3])};
+      const __m128i high[2] = {_mm_unpackhi_epi8(x[0], x[1]), _mm_unpackhi_epi8(x[2], x[3])};
+      auto* out = reinterpret_cast<__m128i*>(to + c);
+      _mm_store_si128(out, _mm_unpacklo_epi16(low[0], low[1]));
+      _mm_store_si128(out + 1, _mm_unpackhi_epi16(low[0], low[1]));
+      _mm_store_si128(out + 2, _mm_unpacklo_epi16(high[0], high[1]));
+      _mm_store_si128(out + 3, _mm_unpackhi_epi16(high[0], high[1]));
+    }
+    return;
   }
-#pragma GCC unroll 4
-  for (int64_t i = 0; i < kByteHeight; ++i)
-#pragma GCC unroll 3
-    for (int64_t v = 0; v < kByteVectors; ++v) store<int32_t>(to + i * ld + v * Vector<int32_t>::size, sums[i][v]);
+#endif
+  for (int64_t c = 0; c < width; ++c) {
+    uint32_t bytes = 0;
+    for (int64_t i = 0; i < n; ++i) bytes |= uint32_t{row[i][c * stride]} << (32 / kByteTogether * i);
+    to[c] = static_cast<int32_t>(bytes);
+  }
+}
+
+// f(i, j) for the pairs j <= i < n of tiles, a square of kByteTiles² of them at a time, each on whichever thread is free.
+template <class F>
+void share_out_tiles(int threads, int64_t n, F&& f) {
+  const int64_t squares = (n + kByteTiles - 1) / kByteTiles;
+  share_out(threads, squares * (squares + 1) / 2, [&](int64_t t) {
+    int64_t a = 0, b = t;
+    while (b > a) b -= ++a;
+    for (int64_t i = a * kByteTiles; i < std::min(n, (a + 1) * kByteTiles); ++i)
+      for (int64_t j = b * kByteTiles; j < std::min(i + 1, (b + 1) * kByteTiles); ++j) f(i, j);
+  });
 }
 
 // Lower triangle of out (D, D) for rows of bytes without weights: sums of products of whole numbers, exact; then mapped.
 bool run_moment_of_bytes(Moment& job) {
   const double *s = job.rows.scale, *t = job.rows.shift;
-  const int64_t n = job.rows.n, D = job.rows.D, panels = (D + kByteWidth - 1) / kByteWidth, ld = panels * kByteWidth;
-  constexpr int64_t most_pairs = kByteRows / 2;
-  Buffer<int32_t> packed(panels * most_pairs * kByteWidth), part(ld * ld);
-  Buffer<int64_t> sums(ld);
+  const int64_t n = job.rows.n, D = job.rows.D, panels = (D + kByteWidth - 1) / kByteWidth;
+  constexpr int64_t most = kByteRows / kByteTogether, tile = kByteWidth * kByteWidth;
+  Buffer<int32_t> right(panels * most * kByteWidth), part(panels * (panels + 1) / 2 * tile), less(kByteLess > 0 ? panels * most * kByteWidth : 0);
+  int32_t* const left = kByteLess > 0 ? less : right;
+  Buffer<int64_t> sums(panels * kByteWidth), open(panels * kByteWidth);  // of all rows so far, and of those not yet flushed
   auto mapped = [&](int64_t r, int64_t c, double product) {
     if (s == nullptr) return product;
     const double x = static_cast<double>(sums[r]), y = static_cast<double>(sums[c]);
     return s[r] * s[c] * product + s[r] * x * t[c] + t[r] * s[c] * y + n * t[r] * t[c];
   };
-  const int64_t n_blocks = (n + kByteRows - 1) / kByteRows;
+  const int64_t n_blocks = (n + kByteRows - 1) / kByteRows, blocks_held = kByteWhole / kByteRows;
   bool stopped = false;
   for (int64_t block = 0; block < n_blocks && !stopped; ++block) {
-    const int64_t first = block * kByteRows, rows = std::min(kByteRows, n - first), pairs = (rows + 1) / 2;
-    const bool flush = block % kByteFlush == kByteFlush - 1 || block == n_blocks - 1;
+    const int64_t first = block * kByteRows, rows = std::min(kByteRows, n - first), deep = (rows + kByteTogether - 1) / kByteTogether;
+    const bool flush = block % blocks_held == blocks_held - 1 || block == n_blocks - 1;
     share_out(job.threads, panels, [&](int64_t panel) {
       const int64_t begin = panel * kByteWidth, width = std::min(kByteWidth, D - begin);
-      int32_t* to = packed + panel * most_pairs * kByteWidth;
-      for (int64_t p = 0; p < pairs; ++p, to += kByteWidth) {
-        const bool both = 2 * p + 1 < rows;
-        const auto* data = static_cast<const uint8_t*>(job.rows.data) + begin * job.rows.column_stride;
-        const uint8_t* one = data + row_of(job.rows, first + 2 * p) * job.rows.row_stride;
-        const uint8_t* two = data + row_of(job.rows, first + 2 * p + both) * job.rows.row_stride;
-        for (int64_t c = 0; c < width; ++c) {
-          const int32_t low = one[c * job.rows.column_stride], high = both ? two[c * job.rows.column_stride] : 0;
-          to[c] = low | high << 16;
-          sums[begin + c] += low + high;
+      const auto* data = static_cast<const uint8_t*>(job.rows.data) + begin * job.rows.column_stride;
+      V<int32_t> total[kByteVectors] = {};
+      for (int64_t p = 0; p < deep; ++p) {
+        int32_t* to = right + (panel * most + p) * kByteWidth;
+        const int64_t at = p * kByteTogether, some = std::min(kByteTogether, rows - at);
+        const uint8_t* row[kByteTogether];
+        for (int64_t i = 0; i < some; ++i) row[i] = data + row_of(job.rows, first + at + i) * job.rows.row_stride;
+        interleave(row, some, job.rows.column_stride, width, to);
+        for (int64_t v = 0; v < kByteVectors; ++v) {
+          const V<int32_t> x = load(to + v * Vector<int32_t>::size);
+          total[v] = add_products(total[v], kByteTogether == 4 ? 0x01010101 : 0x00010001, x);
+          if (kByteLess > 0) store<int32_t>(left + (to - right) + v * Vector<int32_t>::size, x ^ static_cast<int32_t>(0x80808080));
         }
       }
-    });
-    share_out(job.threads, panels * (panels + 1) / 2, [&](int64_t t) {
-      int64_t i = 0, j = t;
-      while (j > i) j -= ++i;
-      const int32_t *a = packed + i * most_pairs * kByteWidth, *b = packed + j * most_pairs * kByteWidth;
-      int32_t* to = part + i * kByteWidth * ld + j * kByteWidth;
-      for (int64_t c = 0; c < kByteWidth; c += kByteHeight) add_products_of_pairs(a + c, b, pairs, to + c * ld, ld);
-      if (!flush) return;
-      for (int64_t r = i * kByteWidth; r < std::min(D, (i + 1) * kByteWidth); ++r)
-        for (int64_t c = j * kByteWidth; c < std::min(D, (j + 1) * kByteWidth); ++c) {
-          if (job.single != nullptr) job.single[r * D + c] = static_cast<float>(mapped(r, c, part[r * ld + c]));
-          else job.out[r * D + c] += part[r * ld + c];
-          part[r * ld + c] = 0;
+      for (int64_t v = 0; v < kByteVectors; ++v)
+        for (int64_t i = 0; i < Vector<int32_t>::size; ++i) {
+          const int64_t c = begin + v * Vector<int32_t>::size + i;
+          sums[c] += total[v][i];
+          open[c] += total[v][i];
         }
     });
+    share_out_tiles(job.threads, panels, [&](int64_t i, int64_t j) {
+      int32_t* to = part + (i * (i + 1) / 2 + j) * tile;
+      add_tile(left + i * most * kByteWidth, right + j * most * kByteWidth, deep, to);
+      if (!flush) return;
+      for (int64_t r = i * kByteWidth; r < std::min(D, (i + 1) * kByteWidth); ++r, to += kByteWidth)
+        for (int64_t c = j * kByteWidth; c < std::min(D, (j + 1) * kByteWidth); ++c) {
+          const double product = static_cast<double>(to[c - j * kByteWidth] + kByteLess * open[c]);
+          if (job.single != nullptr) job.single[r * D + c] = static_cast<float>(mapped(r, c, product));
+          else job.out[r * D + c] += product;
+        }
+      std::memset(part + (i * (i + 1) / 2 + j) * tile, 0, tile * sizeof(int32_t));
+    });
+    if (flush) std::memset(open, 0, panels * kByteWidth * sizeof(int64_t));
     stopped = job.interrupted();
   }
   if (s != nullptr && job.single == nullptr && !stopped)
@@ -107,7 +167,7 @@ constexpr int64_t kMomentFlush = 8;    // blocks summed in float32 before they a
 // Lower triangle of out (D, D), float64; products and sums of up to 4,096 rows in float32, then float64.
 bool run_moment(Moment& job) {
   // Whole numbers are rounded once: what is left when they are split over two flushes would be rounded before its mean goes.
-  const bool once = job.rows.n <= kByteRows * kByteFlush;
+  const bool once = job.rows.n <= kByteWhole;
   if (job.rows.dtype == Dtype::u8 && job.root == nullptr && (job.single == nullptr || once)) return run_moment_of_bytes(job);
   const int64_t n = job.rows.n, D = job.rows.D, ld = padded(D);
   const bool mapped = job.rows.scale != nullptr;

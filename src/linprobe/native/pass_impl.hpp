@@ -30,6 +30,7 @@ struct FusedBlock {
   const Rows& rows;
   // Columns 0..whole-1 fill vectors, 0..unpacked-1 all those of a step; the last few are copied, with zeros behind them.
   const int64_t D, M, n_rows, forward, ld, whole, unpacked;
+  const T* const packed;          // templates from pack(), or null
   const T* const centre;          // or null
   // Pixels are small whole numbers: their scores lose next to nothing when the centre goes into the bias.
   const T* const scores_centre;
@@ -43,9 +44,9 @@ struct FusedBlock {
   Buffer<const T*> tail_row;
 
   // `both`: the gradient of the rows follows their scores.
-  FusedBlock(const Rows& rows_, int64_t M_, const T* centre_, bool both)
+  FusedBlock(const Rows& rows_, const T* packed_, int64_t M_, const T* centre_, bool both)
       : rows(rows_), D(rows_.D), M(M_), n_rows(rows_of_block(rows_)), forward(D > kLong ? 2 * kForward : kForward), ld(padded(D)),
-        whole(D / lanes * lanes), unpacked(D / step * step), centre(centre_), scores_centre(std::is_same_v<S, uint8_t> ? nullptr : centre_),
+        whole(D / lanes * lanes), unpacked(D / step * step), packed(packed_), centre(centre_), scores_centre(std::is_same_v<S, uint8_t> ? nullptr : centre_),
         keeps(vectors > 1 && both && D <= kLong), strip(n_rows * step + 64), contiguous(rows.column_stride == 1 ? 0 : n_rows * D),
         strips(keeps ? unpacked / step * strip : 0), widened(n_rows * 2 * lanes), zeros(centre_ == nullptr ? D : 0), tail(n_rows * step),
         centred_tail(n_rows * lanes), total(forward * M * lanes), row(n_rows), next(forward), tail_row(n_rows) {
@@ -87,8 +88,9 @@ struct FusedBlock {
     return packed;
   }
 
-  // out (n, M) = X Wᵀ for the rows that are open, W packed; `first` and `end` tell which rows come next, to ask for them early.
-  void scores(int64_t first, int64_t n, int64_t end, const T* W, T* out) {
+  // out (n, M) = X Wᵀ for the rows that are open; `first` and `end` tell which rows come next, to ask for them early.
+  void scores(int64_t first, int64_t n, int64_t end, T* out) {
+    const T* const W = packed;
     for (int64_t r = 0; r < n; r += forward) {
       const int64_t count = std::min(forward, n - r);
       const int64_t ahead = std::clamp<int64_t>(end - (first + r + forward), 0, forward);
@@ -160,14 +162,15 @@ template <class T>
 struct BlasBlock {
   const Rows& rows;
   const int64_t D, M, ld;
+  const T* const W;      // (M, ld), or null
   const T* const shift;  // minus the centre, or null
   Buffer<T> X;
 
-  BlasBlock(const Rows& rows_, int64_t M_, int64_t size, const T* shift_)
-      : rows(rows_), D(rows_.D), M(M_), ld(padded(D)), shift(shift_), X(size * ld) {}
+  BlasBlock(const Rows& rows_, const T* W_, int64_t M_, int64_t size, const T* shift_)
+      : rows(rows_), D(rows_.D), M(M_), ld(padded(D)), W(W_), shift(shift_), X(size * ld) {}
 
   void open(int64_t first, int64_t n) { copy_rows<T>(rows, nullptr, shift, first, n, 0, D, X, ld); }
-  void scores(int64_t, int64_t n, int64_t, const T* W, T* out) { product<T>(X, ld, W, ld, n, M, D, out, M); }
+  void scores(int64_t, int64_t n, int64_t, T* out) { product<T>(X, ld, W, ld, n, M, D, out, M); }
   void gradient(int64_t n, const T* dS, int64_t columns, T* G) { add_outer_product<T>(dS, columns, X, ld, columns, D, n, G, ld); }
 };
 
@@ -176,8 +179,7 @@ inline int64_t templates(const Pass& job) {
   return job.scores != nullptr || job.loss == LossKind::given ? job.K : job.K - 1;
 }
 
-// What a pass over blocks of rows is to do. W (scores, ...), in the layout of the block, gives the scores of a block;
-// dW (gradients, ld), in the space of what the block holds, receives dSᵀ X of the dS (rows, gradients) that the stage
+// What a pass over blocks of rows is to do. W (scores, ld) gives the scores of a block; dW (gradients, ld), in the space of what the block holds, receives dSᵀ X of the dS (rows, gradients) that the stage
 // makes of them, and sums (n_sums) what it adds up besides.
 template <class T>
 struct Plan {
@@ -219,7 +221,7 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
       for (int64_t at = begin; at < end && !stop; ++at) {
         const int64_t first = at * size, rows = std::min(size, n - first);
         block.open(first, rows);
-        if (plan.W != nullptr) block.scores(first, rows, std::min(end * size, n), plan.W, S);
+        if (plan.W != nullptr) block.scores(first, rows, std::min(end * size, n), S);
         stage(first, rows, S.data, dS.data, sums.data);
         if (gradient) {
           block.gradient(rows, dS, plan.gradients, G);
@@ -253,7 +255,7 @@ struct Folded {
   const int64_t D, ld;
 
   Folded(const Rows& rows_, bool fused_)
-      : rows(rows_), fused(fused_), raw(fused_ && rows_.dtype == Dtype::u8), map(rows_), D(rows_.D), ld(padded(D)) {}
+      : rows(rows_), fused(fused_), raw(fused_ && rows_.dtype == Dtype::u8), map(rows_, raw), D(rows_.D), ld(padded(D)) {}
 
   // Row m of `to` from w(d); returns what the map adds to every score.
   template <class Weight>
@@ -284,21 +286,29 @@ struct Folded {
   bool run(Plan<T> plan, MakeStage&& make_stage) const {
     const int64_t M = std::max(plan.scores, plan.gradients);
     plan.size = size(M);
+    const T* const centre = map.centred ? map.centre.data : nullptr;
     if (!fused) {
       Buffer<T> shift(ld);
       for (int64_t d = 0; d < D; ++d) shift[d] = -map.centre[d];
-      return run_blocks<T>(plan, [&] { return BlasBlock<T>(rows, plan.scores, plan.size, map.centred ? shift.data : nullptr); }, make_stage);
+      return run_blocks<T>(plan, [&] { return BlasBlock<T>(rows, plan.W, plan.scores, plan.size, centre != nullptr ? shift.data : nullptr); }, make_stage);
     }
+#if LINPROBE_VECTOR_BYTES == 64
+    if constexpr (std::is_same_v<T, float>)
+      if (raw) {
+        const WholeWeights W(plan.W, plan.W != nullptr ? plan.scores : 0, D);
+        if (W.fine) {
+          plan.size = kByteBlock;
+          const auto* const digits = plan.W != nullptr ? &W : nullptr;
+          return run_blocks<T>(plan, [&] { return ByteBlock(rows, digits, centre, plan.dW != nullptr ? plan.gradients : 0); }, make_stage);
+        }
+      }
+#endif
     bool finished = true;
     with_type(rows.dtype, [&](auto* type) {
       using S = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
-      Buffer<T> packed(0);
-      Plan<T> packed_plan = plan;
-      if (plan.W != nullptr) {
-        packed = FusedBlock<T, S>::pack(plan.W, plan.scores, D);
-        packed_plan.W = packed;
-      }
-      finished = run_blocks<T>(packed_plan, [&] { return FusedBlock<T, S>(rows, plan.scores, map.centred ? map.centre.data : nullptr, plan.W != nullptr && plan.dW != nullptr); }, make_stage);
+      const Buffer<T> packed = plan.W != nullptr ? FusedBlock<T, S>::pack(plan.W, plan.scores, D) : Buffer<T>(0);
+      const T* const W = plan.W != nullptr ? packed.data : nullptr;
+      finished = run_blocks<T>(plan, [&] { return FusedBlock<T, S>(rows, W, plan.scores, centre, W != nullptr && plan.dW != nullptr); }, make_stage);
     });
     return finished;
   }

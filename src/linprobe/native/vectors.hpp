@@ -224,12 +224,13 @@ struct Map {
   Buffer<T> centre;
   Buffer<double> scale, shift, rest;
 
-  explicit Map(const Rows& rows) : centre(padded(rows.D)), scale(rows.D), shift(rows.D), rest(rows.D) {
+  // `whole`: the centre is a whole number, of bytes that is one.
+  Map(const Rows& rows, bool whole) : centre(padded(rows.D)), scale(rows.D), shift(rows.D), rest(rows.D) {
     for (int64_t d = 0; d < rows.D; ++d) {
       scale[d] = rows.scale != nullptr ? rows.scale[d] : 1.0;
       shift[d] = rows.scale != nullptr ? rows.shift[d] : 0.0;
-      const T c = static_cast<T>(-shift[d] / scale[d]);
-      centre[d] = scale[d] != 0.0 && std::isfinite(c) ? c : T(0);
+      const T mean = static_cast<T>(-shift[d] / scale[d]), c = whole ? std::round(mean) : mean;
+      centre[d] = scale[d] != 0.0 && std::isfinite(c) && !(whole && (c < 0 || c > 255)) ? c : T(0);
       rest[d] = shift[d] + scale[d] * static_cast<double>(centre[d]);
       if (centre[d] != T(0)) centred = true;
     }
