@@ -493,3 +493,19 @@ def test_a_gradient_of_small_whole_slopes_is_exact_in_bytes(rows):
     dS = np.random.default_rng(1).integers(-9, 10, (len(picked), 5)).astype(float)
     found = open_engine("threads", examples, 2).gradient_of_scores(dS, rows)[0]
     assert_array_equal(found, dS.T @ (X[picked] * 2.0**-8 - 0.5))
+
+
+@pytest.mark.parametrize("n", [1, 4, 7, 8, 9, 63, 200])
+@pytest.mark.parametrize("m", [1, 10, 17, 32, 33])
+def test_few_right_sides_are_solved_as_the_reference_does(n, m):
+    random = np.random.default_rng(n)
+    rows = random.normal(size=(2 * n, n))
+    factor = np.linalg.cholesky(rows.T @ rows / n + 0.1 * np.eye(n)).T.astype(np.float32)
+    untouched = factor + np.tril(np.full((n, n), np.nan, np.float32), -1)
+    G = random.normal(size=(m, n)).astype(np.float32)
+    wanted = np.linalg.solve((factor.T @ factor).astype(float), G.T).T
+    for name, given in (("threads", G.copy()), ("threads", np.asfortranarray(G)), ("reference", G.copy())):
+        examples = Examples(np.zeros((1, 1)), np.zeros(1, np.int64), 2)
+        found = open_engine(name, examples).solve_factored(np.ascontiguousarray(untouched), given)
+        assert found.dtype == np.float32
+        assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from linprobe.engines.base import Examples, open_engine
 from linprobe.losses import SoftmaxCrossEntropy
 from linprobe.objective import Objective
 from linprobe.optimizers import preconditioner
 from linprobe.optimizers.preconditioner import Preconditioner, SecondMoment, second_moment
 from linprobe.penalties import L2
+
+ENGINE = open_engine("threads", Examples(np.zeros((1, 1)), np.zeros(1, np.int64), 2), 1)
 
 
 def made_moment(n: int, D: int, n_threads: int) -> SecondMoment:
@@ -37,7 +40,7 @@ def test_sampled_rows_precondition_as_their_moment_does(n, D):
     random, ratio = np.random.default_rng(1), 0.3
     dW, db = random.normal(size=(3, D)), random.normal(size=3)
     assert moment.along(dW) == pytest.approx(np.square(rows @ dW.T).sum(), rel=1e-4)
-    step_W, step_b = Preconditioner(moment, ratio).solve(dW, db)
+    step_W, step_b = Preconditioner(moment, ENGINE, ratio).solve(dW, db)
     M = rows.T @ rows + ratio * np.eye(D)
     wanted = np.linalg.solve(M, (dW - np.outer(db, moment.mean)).T).T
     assert_allclose(step_W, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
@@ -52,7 +55,7 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     found = []
     for n_threads in (1, 2, 3):
         moment = made_moment(500, 900, n_threads)
-        found.append([moment.rows, moment.products, moment.trace, *Preconditioner(moment, 0.1).solve(dW, db)])
+        found.append([moment.rows, moment.products, moment.trace, *Preconditioner(moment, ENGINE, 0.1).solve(dW, db)])
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):
             assert_array_equal(one, two)

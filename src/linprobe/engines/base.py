@@ -252,6 +252,16 @@ class Engine(ABC):
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None, *, dtype: type = np.float64) -> Floats:
         """sum_i weight_i x'_i x'_iᵀ over the images, (D, D), symmetric; in float32 it takes half the memory."""
 
+    def solve_factored(self, factor: Floats, G: Floats) -> Floats:
+        """The rows of G (m, n) times (factorᵀ factor)⁻¹; float32, `factor` (n, n) upper triangular.
+
+        What is below the diagonal of `factor` is not looked at. G may be overwritten.
+        """
+        from scipy.linalg import cho_solve
+
+        solved: Floats = cho_solve((factor.T, True), G.T, overwrite_b=True, check_finite=False).T
+        return solved
+
     @abstractmethod
     def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
         """Coordinate descent: each weight to its own minimum in turn, those that are 0 in every fifth sweep only.

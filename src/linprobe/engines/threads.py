@@ -26,6 +26,9 @@ FUSED = {
 }
 """Losses that the core knows, by their type: a loss written elsewhere may bear the same `name` and differ."""
 
+FEW_RIGHT_SIDES = 32
+"""Right sides up to which the core solves with a factor itself: more are products that the BLAS is made for."""
+
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
 
@@ -281,6 +284,14 @@ class ThreadsEngine(Engine):
             )
         mirror_lower(out)
         return out
+
+    def solve_factored(self, factor: Floats, G: Floats) -> Floats:
+        """As the other engines; few rows read the factor once each way, where the BLAS would copy it first."""
+        if len(G) > FEW_RIGHT_SIDES or G.size == 0:
+            return super().solve_factored(factor, G)
+        solved = np.ascontiguousarray(G)
+        _core.solve_triangles(factor, solved)
+        return solved
 
     def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
         """Coordinate descent in the core, on one thread: vectors are float32, each weight and its slope float64."""

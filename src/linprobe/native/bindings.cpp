@@ -249,6 +249,15 @@ void moment(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<
   run(kernels().moment, job);
 }
 
+// X (m, n) becomes X (UᵀU)⁻¹, for a few rows.
+void solve_triangles(const In<float, 2>& U, const Out<float, 2>& X) {
+  const size_t n = X.shape(1);
+  require(n > 0 && U.shape(0) == n && U.shape(1) == n, "U must be (n, n), and X (m, n)");
+  Triangle job{static_cast<int64_t>(n), static_cast<int64_t>(X.shape(0)), U.data(), X.data()};
+  nb::gil_scoped_release release;
+  kernels().triangle(job);
+}
+
 // Coordinate descent on a quadratic model with |W|: see Descent. Returns sweeps and the largest change of a slope.
 std::tuple<int64_t, double> descent(const In<float, 2>& gram, const In<double, 2>& coupling, double ridge, double size,
                                     const In<double, 2>& slope, const In<float, 3>& left, const In<float, 3>& right,
@@ -470,6 +479,7 @@ NB_MODULE(_core, module) {
              "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
   module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a.none(), "single"_a.none(),
              "threads"_a);
+  module.def("solve_triangles", &solve_triangles, "U"_a, "X"_a);
   module.def("descent", &descent, "gram"_a, "coupling"_a, "ridge"_a, "size"_a, "slope"_a, "left"_a, "right"_a, "W"_a, "moved"_a,
              "sums"_a, "most"_a, "tol"_a);
   module.def("patches", &patches, "X"_a, "picked"_a.none(), "height"_a, "width"_a, "channels"_a, "size"_a, "stride"_a, "centre"_a,

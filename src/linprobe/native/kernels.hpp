@@ -94,6 +94,13 @@ struct Descent {
   double largest;               // change of a slope in the last sweep over all weights
 };
 
+// X (m, n) becomes X (UᵀU)⁻¹.
+struct Triangle {
+  int64_t n, m;
+  const float* U;  // (n, n), what is below its diagonal is not looked at
+  float* X;
+};
+
 struct Patches {
   Rows rows;                                         // uint8, contiguous: (n, height * width * channels)
   int64_t height, width, channels, size, stride;
@@ -181,6 +188,7 @@ struct Kernels {
   bool (*moment)(Moment&);
   void (*descent)(Descent&);
   bool (*split)(Split&);
+  void (*triangle)(Triangle&);
   bool (*patches)(Patches&);
   bool (*projection)(Projection&);
   bool (*neighbors)(Neighbors&);
@@ -188,6 +196,6 @@ struct Kernels {
 
 Kernels kernels_plain();
 Kernels kernels_avx2();    // call only where the processor has avx2, fma, f16c
-Kernels kernels_avx512();  // likewise avx512 f, bw, dq, vl
+Kernels kernels_avx512();  // likewise avx512 f, bw, dq, vl, vnni
 
 }  // namespace linprobe

@@ -39,6 +39,7 @@ void share_out(int threads, int64_t n, F&& f) {
 #include "moment_impl.hpp"
 #include "descent_impl.hpp"
 #include "split_impl.hpp"
+#include "triangle_impl.hpp"
 #include "patches_impl.hpp"
 #include "neighbors_impl.hpp"
 
@@ -52,6 +53,7 @@ bool sgd_epoch(Epoch& job) { return job.rows.dtype == Dtype::f64 ? run_epoch<dou
 bool moment(Moment& job) { return run_moment(job); }
 void descent(Descent& job) { run_descent(job); }
 bool split(Split& job) { return run_split(job); }
+void triangle(Triangle& job) { run_triangle(job); }
 bool patches(Patches& job) { return run_patches(job); }
 bool projection(Projection& job) { return run_projection(job); }
 bool neighbors(Neighbors& job) { return run_neighbors(job); }

@@ -108,7 +108,7 @@ class LBFGS(Optimizer):
         """
         clock = Clock(spent)
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
-            metrics = Preconditioners(moment or second_moment(objective))
+            metrics = Preconditioners(moment or second_moment(objective), objective.engine)
             return answer(objective, self.search(objective, metrics, start, callback, validation, clock()))
 
     def search(
@@ -292,30 +292,22 @@ def _left_of_sizes(objective: Objective, at: Visited) -> float:
 
 
 class _Pairs:
-    """The last steps s and changes of the gradient y, W and b side by side, and the direction they give.
-
-    The metric M is linear: M⁻¹y is the change of M⁻¹∇L, and kept too, so that a direction takes one solve.
-    """
+    """The last steps s and changes of the gradient y, W and b side by side, and the direction they give."""
 
     def __init__(
         self, objective: Objective, metrics: Preconditioners, curvature: float, arrays: dict[str, Floats]
     ) -> None:
         self._ridge, self._metrics, self.curvature = 2.0 * objective.squares, metrics, curvature
         self._metric = metrics.of(self._ridge / curvature)
-        self._s: list[Floats] = []
-        self._y: list[Floats] = []
-        self._z: list[Floats] = []
-        self._solved: tuple[Visited, Floats] | None = None  # M⁻¹∇L at the point that was last asked for
-        if "s" in arrays:
-            self._s, self._y = list(arrays["s"]), list(arrays["y"])
-            self._z = list(arrays["z"]) if "z" in arrays else self._metric.solve_all(self._y)
+        self._s: list[Floats] = list(arrays.get("s", ()))
+        self._y: list[Floats] = list(arrays.get("y", ()))
 
     @property
     def count(self) -> int:
         return len(self._s)
 
     def clear(self) -> None:
-        self._s, self._y, self._z = [], [], []
+        self._s, self._y = [], []
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -339,41 +331,31 @@ class _Pairs:
         found = bends / lengths
         if not 1.0 / FAR < found / self.curvature < FAR:
             self.curvature = found
-            self._metric, self._solved = self._metrics.of(self._ridge / found), None
-            self._z = self._metric.solve_all(self._y)
+            self._metric = self._metrics.of(self._ridge / found)
 
     def arrays(self) -> dict[str, Floats]:
-        return {"s": np.array(self._s), "y": np.array(self._y), "z": np.array(self._z)} if self._s else {}
+        return {"s": np.array(self._s), "y": np.array(self._y)} if self._s else {}
 
     def add(self, point: Visited, following: Visited) -> None:
         s, y = point.step_to(following), following.gradient - point.gradient
         if curves(s, y):
-            z = -self._solve(point)
-            z += self._solve(following)
-            keep((self._s, s), (self._y, y), (self._z, z))
+            keep((self._s, s), (self._y, y))
 
     def direction(self, point: Visited) -> Floats:
         """-H ∇L, (K, D + 1)."""
-        q, r = point.gradient, self._solve(point).copy()
-        weights = []
-        for s, y, z in zip(reversed(self._s), reversed(self._y), reversed(self._z), strict=True):
+        q, weights = point.gradient, []
+        for s, y in zip(reversed(self._s), reversed(self._y), strict=True):
             weights.append(float((s * q).sum() / (s * y).sum()))
             q -= weights[-1] * y
-            r -= weights[-1] * z
+        r, *z = self._metric.solve_all([q, *self._y[-1:]])
         r /= self.curvature
-        if self._s:
-            s, y, z = self._s[-1], self._y[-1], self._z[-1]
-            bend = float((y * z).sum()) / self.curvature
+        if z:
+            s, y = self._s[-1], self._y[-1]
+            bend = float((y * z[0]).sum()) / self.curvature
             r *= float((s * y).sum()) / bend if bend > 0.0 else 1.0  # y may be too small for float32
         for s, y, weight in zip(self._s, self._y, reversed(weights), strict=True):
             r += s * (weight - float((y * r).sum() / (s * y).sum()))
         return -r
-
-    def _solve(self, point: Visited) -> Floats:
-        """M⁻¹∇L at `point`."""
-        if self._solved is None or self._solved[0] is not point:
-            self._solved = point, joined(*self._metric.solve(point.dW, point.db))
-        return self._solved[1]
 
 
 def _along(

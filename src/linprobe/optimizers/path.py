@@ -169,7 +169,7 @@ def _jointly(
     moment: SecondMoment,
     callback: Callable[[Progress], None] | None,
 ) -> tuple[list[Solution], float]:
-    metrics, teller = Preconditioners(moment, coarse=True), _Teller(callback, len(regs))
+    metrics, teller = Preconditioners(moment, objective.engine, coarse=True), _Teller(callback, len(regs))
     members = [objective.with_reg(reg) for reg in regs]
     solutions: dict[int, Solution] = {}
     passes, stopped = 0.0, False

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import scipy.linalg
 
 from linprobe.cores import by_threads, usable_cores
+from linprobe.engines.base import Engine
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
 from linprobe.shapes import Floats, slices
@@ -151,12 +152,13 @@ class Preconditioner:
 
     Args:
         moment: of the features.
+        engine: that solves with the factor.
         ratio: of the ridge, 2 * reg * (coefficient of W² in the penalty), to the curvature of the loss along
             scores, typical rather than worst; >= 0.
     """
 
-    def __init__(self, moment: SecondMoment, ratio: float) -> None:
-        self._moment = moment
+    def __init__(self, moment: SecondMoment, engine: Engine, ratio: float) -> None:
+        self._moment, self._engine = moment, engine
         D = len(moment.mean)
         # Woodbury's identity divides what is left of a difference in float32 by the ratio.
         least = RIDGE * moment.trace / (1 if moment.matrix is None else max(1, D))
@@ -171,7 +173,7 @@ class Preconditioner:
             M = plain.copy(order="C").T  # symmetric: as LAPACK wants it, without a transposition
             M[np.diag_indices(len(M))] += np.float32(self._ratio)
             try:
-                self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
+                self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)[0].T
                 return
             except scipy.linalg.LinAlgError:  # the rounding of the moment was larger than the ridge
                 self._ratio *= 10.0
@@ -182,11 +184,11 @@ class Preconditioner:
         mean = self._moment.mean
         centred = (dW - db[:, None] * mean).astype(np.float32)
         if self._moment.matrix is not None:
-            step = scipy.linalg.cho_solve(self._factor, centred.T, overwrite_b=True, check_finite=False).T
+            step = self._engine.solve_factored(self._factor, centred)
         else:
             scores = self._moment.scores(centred)
-            inner = scipy.linalg.cho_solve(self._factor, scores, overwrite_b=True, check_finite=False)
-            step = (centred - self._moment.combined(inner)) / np.float32(self._ratio)
+            inner = self._engine.solve_factored(self._factor, scores.T)
+            step = (centred - self._moment.combined(inner.T)) / np.float32(self._ratio)
         step_W = np.ascontiguousarray(step).astype(np.float64)
         return step_W, db - step_W @ mean
 
@@ -204,12 +206,13 @@ class Preconditioners:
 
     Args:
         moment: of the features.
+        engine: that solves with the factors.
         coarse: whether ratios that are alike within a factor of 8 share a factor: a metric that is off by so much
             costs a pass or two, a factor more than that.
     """
 
-    def __init__(self, moment: SecondMoment, *, coarse: bool = False) -> None:
-        self.moment = moment
+    def __init__(self, moment: SecondMoment, engine: Engine, *, coarse: bool = False) -> None:
+        self.moment, self._engine = moment, engine
         self._coarse = coarse
         self._known: dict[float, tuple[Lock, list[Preconditioner]]] = {}
 
@@ -220,5 +223,5 @@ class Preconditioners:
         lock, made = self._known.setdefault(ratio, (Lock(), []))
         with lock:
             if not made:
-                made.append(Preconditioner(self.moment, ratio))
+                made.append(Preconditioner(self.moment, self._engine, ratio))
         return made[0]
