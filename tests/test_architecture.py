@@ -56,7 +56,7 @@ HEAVY = {
         "data.digits",
         "features.transformers",
     },
-    "scipy": {"engines.threads", "optimizers.preconditioner", "optimizers.normal_equations"},
+    "scipy": {"engines.base", "engines.threads", "optimizers.preconditioner", "optimizers.normal_equations"},
     "torch": set(),
     "pandas": set(),
     "polars": set(),

@@ -446,7 +446,15 @@ def test_a_split_step_is_that_of_the_reference_and_its_dual_point_feasible(dtype
     ("n", "D", "K"), [(1, 1, 2), (255, 63, 3), (257, 64, 17), (513, 65, 50), (7, 4095, 3), (9, 4097, 3), (300, 130, 60)]
 )
 def test_bytes_agree_with_the_reference_at_the_edges_of_the_blocks_of_whole_numbers(loss, n, D, K):
-    assert_engines_agree(made_examples(n, D, K, weighted=True), loss, size=0.1)
+    examples = made_examples(n, D, K, weighted=True)
+    assert_engines_agree(examples, loss, size=0.1)
+    W, b = (0.1 * array for array in made_weights(examples))
+    found = [open_engine("threads", examples, t).loss_and_gradient(W, b, loss, precise=True) for t in (1, 2, 3)]
+    wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
+    assert_allclose(found[0].dW, wanted.dW, atol=1e-12 * (np.abs(wanted.dW).max() + np.abs(wanted.db).max()))
+    assert_allclose(found[0].loss, wanted.loss, rtol=1e-12)
+    for other in found[1:]:
+        assert_array_equal(other.dW, found[0].dW)
 
 
 def test_weights_of_very_different_sizes_keep_their_digits():
@@ -504,8 +512,8 @@ def test_few_right_sides_are_solved_as_the_reference_does(n, m):
     untouched = factor + np.tril(np.full((n, n), np.nan, np.float32), -1)
     G = random.normal(size=(m, n)).astype(np.float32)
     wanted = np.linalg.solve((factor.T @ factor).astype(float), G.T).T
-    for name, given in (("threads", G.copy()), ("threads", np.asfortranarray(G)), ("reference", G.copy())):
+    for name, right in (("threads", G.copy()), ("threads", np.asfortranarray(G)), ("reference", G.copy())):
         examples = Examples(np.zeros((1, 1)), np.zeros(1, np.int64), 2)
-        found = open_engine(name, examples).solve_factored(np.ascontiguousarray(untouched), given)
+        found = open_engine(name, examples).solve_factored(np.ascontiguousarray(untouched), right)
         assert found.dtype == np.float32
         assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())

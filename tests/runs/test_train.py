@@ -315,8 +315,8 @@ def test_the_metrics_hold_the_certificate_of_the_model(tmp_path: Path, way: dict
     assert (record["gap"], record["relative_gap"]) == (kept.gap, kept.relative_gap)
     assert 0.0 < record["seconds"] <= metrics["seconds"]
     assert record["passes"] <= metrics["passes"]
-    # metrics.json has its objective from a pass in float32
-    assert metrics["objective"] == pytest.approx(record["objective"], rel=1e-5)
+    # metrics.json has its objective from a pass in float32: of an objective of nothing but a few margins it knows less
+    assert metrics["objective"] == pytest.approx(record["objective"], rel=1e-5, abs=1e-8)
     rows = trace_without_seconds(result.path)
     assert [int(row["epoch"]) for row in rows] == list(range(metrics["epochs"] + 1))
 

@@ -2,39 +2,68 @@
 // products an int32 lane, four times as many an instruction as float32 has. Included by kernels_impl.hpp.
 //
 // Bytes are whole numbers already; templates, and the dS of a block, become whole multiples of a unit, a power of two for
-// each class, less than 2^23 of them: three digits of a byte, base 256, with signs. Sums of products are exact. What is lost
-// is the rounding to the unit, 2^-24 of the greatest number of a class, and that of the sum, once, to float32.
+// each class: digits of a byte, base 256, with signs, three for float32 and seven for float64. Sums of products are exact.
+// What is lost is the rounding to the unit, 2^-24 or 2^-56 of the greatest number of a class, and that of the sum, once.
 #pragma once
 
 #if LINPROBE_VECTOR_BYTES == 64
 
-constexpr int kDigits = 3;
-constexpr int64_t kByteChunk = 8;        // rows that stay in the first-level cache while all templates pass
-constexpr int64_t kByteSegment = 4096;   // columns of them; the sums of two digits, 4,096 / 16 * 255 * 128 * 257, fit int32
-constexpr int64_t kByteBlock = 256;      // rows of a block: 256 * 255 * 128 * 257 fits int32, too
+template <class T>
+struct Whole;
+template <>
+struct Whole<float> {
+  static constexpr int digits = 3;
+  static constexpr int rows = 8;       // of a tile of scores: 24 accumulators, the digits of a template, a row
+  static constexpr int vectors = 4;    // of a tile of the gradient, of two classes: 24 accumulators, the vectors, a digit
+  static constexpr int64_t chunk = 8;  // rows that stay in the first-level cache while all templates pass
+};
+template <>
+struct Whole<double> {
+  static constexpr int digits = 7;
+  static constexpr int rows = 3;
+  static constexpr int vectors = 2;
+  static constexpr int64_t chunk = 24;
+};
+
+constexpr int64_t kByteSegment = 4096;   // columns at once: sums of products with a digit, 4,096 * 255 * 128, fit int32
+constexpr int64_t kByteBlock = 256;      // rows of a block: 256 * 255 * 128 * 257, with two digits, fits int32, too
 constexpr int64_t kByteTemplates = 48;   // whose digits stay in the second-level cache while the rows of a block pass
-// How much coarser than float32 whole numbers may be: the roundings of n weights to the unit, of random signs, against one
-// of the sum of their sizes.
+// How much coarser than T whole numbers may be: the roundings of n weights to the unit, of random signs, against one of the
+// sum of their sizes.
 constexpr double kCoarser = 4.0;
 
 // The unit of numbers of which `most` is the greatest in size; 0 if that is nothing, NaN if it is no number.
-inline float unit_of(float most) {
-  if (most == 0.0f || !std::isfinite(most)) return most * 0.0f;
+template <class T>
+inline T unit_of(T most) {
+  constexpr int bits = 8 * Whole<T>::digits - 1;
+  if (most == 0 || !std::isfinite(most)) return most * T(0);
   int exponent;
-  const float fraction = std::frexp(most, &exponent);
-  return std::ldexp(1.0f, exponent - (fraction < 0.996f ? 23 : 22));  // 0.996 * 2^23 < 127 * (1 + 256 + 65536)
+  const T fraction = std::frexp(most, &exponent);
+  return std::ldexp(T(1), exponent - (fraction < T(0.996) ? bits : bits - 1));  // the greatest is 127 * (1 + 256 + ...)
 }
+// Its inverse, 0 where there is none.
+template <class T>
+inline T per_unit(T unit) { return unit > 0 && std::isfinite(1 / unit) ? 1 / unit : T(0); }
 
-// The digit of lowest worth of q, in its last byte; q becomes what the others stand for.
-inline V<int32_t> next_digit(V<int32_t>& q) {
-  const V<int32_t> digit = q & 255;
-  q = (q + 128) >> 8;
-  return digit;
-}
+// Whole numbers in lanes as wide as those of T.
+template <class T>
+using Wholes = V<std::conditional_t<std::is_same_v<T, float>, int32_t, int64_t>>;
+inline V<int32_t> rounded(V<float> x) { return (V<int32_t>)_mm512_cvtps_epi32((__m512)x); }
+inline V<int64_t> rounded(V<double> x) { return (V<int64_t>)_mm512_cvtpd_epi64((__m512d)x); }
+inline void store_as_int32(int32_t* to, V<int32_t> x) { store<int32_t>(to, x); }
+inline void store_as_int32(int32_t* to, V<int64_t> x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi64_epi32((__m512i)x)); }
 
-// 65536 * high + low.
-inline V<float> value_of(V<int32_t> high, V<int32_t> low) {
-  return (V<float>)_mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)high), _mm512_set1_ps(65536.0f), _mm512_cvtepi32_ps((__m512i)low));
+// The first n numbers, and zeros.
+inline V<float> load_some(const float* p, int64_t n) { return (V<float>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1 << n) - 1), p); }
+inline V<double> load_some(const double* p, int64_t n) { return (V<double>)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1 << n) - 1), p); }
+
+// to[0..size-1] = 65536 * of + x, x in lanes of int32.
+inline void add_next(V<int32_t> x, V<float>* of) { *of = *of * spread(65536.0f) + (V<float>)_mm512_cvtepi32_ps((__m512i)x); }
+inline void add_next(V<int32_t> x, V<double>* of) {
+  const auto low = (V<double>)_mm512_cvtepi32_pd(_mm512_castsi512_si256((__m512i)x));
+  const auto high = (V<double>)_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64((__m512i)x, 1));
+  of[0] = of[0] * 65536.0 + low;
+  of[1] = of[1] * 65536.0 + high;
 }
 
 inline V<int32_t> dot_bytes(V<int32_t> sums, V<int32_t> bytes, V<int32_t> digits) {
@@ -47,32 +76,33 @@ inline V<int32_t> load_bytes(const uint8_t* p) { return (V<int32_t>)_mm512_loadu
 inline V<int32_t> load_bytes(const uint8_t* p, __mmask64 some) { return (V<int32_t>)_mm512_maskz_loadu_epi8(some, p); }
 
 // Templates W (M, ld) as digits[template][64 columns][digit][column], and their units.
+template <class T>
 struct WholeWeights {
+  static constexpr int n_digits = Whole<T>::digits;
   int64_t M, vectors;
   Buffer<int8_t> digits;
-  Buffer<float> unit;
+  Buffer<T> unit;
   bool fine = true;  // no coarser than kCoarser allows
 
-  WholeWeights(const float* W, int64_t M_, int64_t D) : M(M_), vectors((D + 63) / 64), digits(M * vectors * 64 * kDigits), unit(M) {
+  WholeWeights(const T* W, int64_t M_, int64_t D) : M(M_), vectors((D + 63) / 64), digits(M * vectors * 64 * n_digits), unit(M) {
     const int64_t ld = padded(D);
     for (int64_t m = 0; m < M; ++m) {
-      const float* w = W + m * ld;
-      float most = 0;
+      const T* w = W + m * ld;
+      T most = 0;
       double all = 0, some = 0;
       for (int64_t d = 0; d < D; ++d) {
-        const float size = std::abs(w[d]);
+        const T size = std::abs(w[d]);
         most = size > most || size != size ? size : most;
         all += size;
         some += size > 0 ? 1.0 : 0.0;
       }
-      unit[m] = unit_of(most);
+      unit[m] = unit_of<T>(most);
       fine = fine && most * std::sqrt(some) <= kCoarser * all;  // not of NaN
-      if (!(unit[m] > 0)) continue;
-      const double inverse = 1.0 / static_cast<double>(unit[m]);
-      for (int64_t d = 0; d < D; ++d) {
-        int32_t q = static_cast<int32_t>(std::lrint(static_cast<double>(w[d]) * inverse));
-        int8_t* to = digits + ((m * vectors + d / 64) * kDigits) * 64 + d % 64;
-        for (int i = 0; i < kDigits; ++i, to += 64) {
+      const T inverse = per_unit<T>(unit[m]);
+      for (int64_t d = 0; d < D && inverse > 0; ++d) {
+        int64_t q = std::llrint(w[d] * inverse);
+        int8_t* to = digits + ((m * vectors + d / 64) * n_digits) * 64 + d % 64;
+        for (int i = 0; i < n_digits; ++i, to += 64) {
           *to = static_cast<int8_t>(q & 255);
           q = (q + 128) >> 8;
         }
@@ -81,40 +111,46 @@ struct WholeWeights {
   }
 };
 
-// The sums of the lanes of eight vectors.
-inline __m256 sums_of_lanes(const V<float> (&v)[kByteChunk]) {
-  __m512 four[4], two[2];
-  for (int i = 0; i < 4; ++i) {
-    const auto a = (__m512)v[2 * i], b = (__m512)v[2 * i + 1];
-    four[i] = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));  // lanes a b a b of every 128 bits
-  }
-  for (int i = 0; i < 2; ++i) {
-    const auto a = _mm512_castps_pd(four[2 * i]), b = _mm512_castps_pd(four[2 * i + 1]);
-    two[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
-  }
-  const auto low = _mm512_shuffle_f32x4(two[0], two[1], 0x88), high = _mm512_shuffle_f32x4(two[0], two[1], 0xdd);
-  const auto one = _mm512_add_ps(low, high);  // 128 bits each: rows 0-3, 0-3, 4-7, 4-7
-  const auto even = _mm512_shuffle_f32x4(one, one, 0x88), odd = _mm512_shuffle_f32x4(one, one, 0xdd);
-  return _mm512_castps512_ps256(_mm512_add_ps(even, odd));
+// The sums of the lanes of four vectors, and of eight, in float64: they are less than 2^31.
+inline __m512i sums_of_quarters(const V<int32_t>* v) {  // in every 128 bits those of all four vectors
+  const auto a = (__m512i)v[0], b = (__m512i)v[1], c = (__m512i)v[2], d = (__m512i)v[3];
+  const auto ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  const auto cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+}
+inline __m256d sums_of_lanes(const V<int32_t> (&v)[4]) {
+  const auto all = sums_of_quarters(v);
+  const auto half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+  return _mm256_cvtepi32_pd(_mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
+}
+inline __m512d sums_of_lanes(const V<int32_t> (&v)[8]) {
+  const auto low = sums_of_quarters(v), high = sums_of_quarters(v + 4);
+  const auto one = _mm512_add_epi32(_mm512_shuffle_i32x4(low, high, 0x88), _mm512_shuffle_i32x4(low, high, 0xdd));
+  const auto all = _mm512_add_epi32(_mm512_shuffle_i32x4(one, one, 0x88), _mm512_shuffle_i32x4(one, one, 0xdd));
+  return _mm512_cvtepi32_pd(_mm512_castsi512_si256(all));
 }
 
-// out[r * M] (+)= the scores of eight rows, n columns of them, for one template. `early`: a row that is asked for meanwhile.
-inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64_t n, const int8_t* W, float unit, float* out, int64_t rows, int64_t M, bool first) {
-  V<int32_t> sums[kByteChunk][kDigits] = {};
-  const uint8_t* row[kByteChunk];
+// out[r * M] (+)= the scores of the rows of a tile, n columns of them, for one template. `early`: a row that is asked for
+// meanwhile.
+template <class T>
+inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64_t n, const int8_t* W, T unit, T* out, int64_t rows,
+                            int64_t M, bool first) {
+  constexpr int R = Whole<T>::rows, P = Whole<T>::digits;
+  V<int32_t> sums[P][R <= 4 ? 4 : 8] = {};  // those beyond R stay 0
+  const uint8_t* row[R];
 #pragma GCC unroll 8
-  for (int r = 0; r < kByteChunk; ++r) row[r] = x[r];
+  for (int r = 0; r < R; ++r) row[r] = x[r];
   auto add = [&](auto&& bytes) {
-    V<int32_t> w[kDigits];
+    V<int32_t> w[P];
 #pragma GCC unroll 8
-    for (int i = 0; i < kDigits; ++i) w[i] = held<int32_t>(load(reinterpret_cast<const int32_t*>(W + i * 64)));
+    for (int i = 0; i < P; ++i) w[i] = held<int32_t>(load(reinterpret_cast<const int32_t*>(W + i * 64)));
 #pragma GCC unroll 8
-    for (int r = 0; r < kByteChunk; ++r) {
+    for (int r = 0; r < R; ++r) {
       const V<int32_t> v = bytes(row[r]);
 #pragma GCC unroll 8
-      for (int i = 0; i < kDigits; ++i) sums[r][i] = dot_bytes(sums[r][i], v, w[i]);
+      for (int i = 0; i < P; ++i) sums[i][r] = dot_bytes(sums[i][r], v, w[i]);
     }
-    W += 64 * kDigits;
+    W += 64 * P;
   };
   int64_t d = 0;
   for (; d + 64 <= n; d += 64) {
@@ -122,75 +158,90 @@ inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64
     add([d](const uint8_t* p) { return load_bytes(p + d); });
   }
   if (d < n) add([d, some = first_bytes(n - d)](const uint8_t* p) { return load_bytes(p + d, some); });
-  V<float> value[kByteChunk];
+  auto total = sums_of_lanes(sums[P - 1]);
 #pragma GCC unroll 8
-  for (int r = 0; r < kByteChunk; ++r) value[r] = value_of(sums[r][2], (sums[r][1] << 8) + sums[r][0]);
-  alignas(32) float eight[kByteChunk];
-  _mm256_store_ps(eight, _mm256_mul_ps(sums_of_lanes(value), _mm256_set1_ps(unit)));
-  for (int64_t r = 0; r < rows; ++r) out[r * M] = first ? eight[r] : out[r * M] + eight[r];
+  for (int i = P - 2; i >= 0; --i) total = total * 256.0 + sums_of_lanes(sums[i]);
+  total *= static_cast<double>(unit);
+  alignas(64) double value[R <= 4 ? 4 : 8];
+  std::memcpy(value, &total, sizeof value);
+  for (int64_t r = 0; r < std::min<int64_t>(R, rows); ++r) out[r * M] = static_cast<T>(first ? value[r] : out[r * M] + value[r]);
 }
 
 // G (C, ldg) += unit * the sums of products of 64 columns, less their centre, with the numbers of C classes, in the first n
-// columns, a multiple of 16. x has four rows interleaved, and four vectors of them a group; q[c] three digits a group, 16
-// apart; high[c] and low[c] are the sums over all rows of the third digits, and of what the others stand for; centre is in
-// the order of x.
-template <int C>
-inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* const* q, const float* unit, const int32_t* high,
-                           const int32_t* low, const int32_t* centre, int64_t n, float* G, int64_t ldg) {
-  V<int32_t> sums[C][4][kDigits] = {};
-  const int32_t* of[C];
+// columns, a multiple of 16. x has four rows interleaved, and four vectors of them a group; q[c] has the digits of a group
+// 16 apart, and less[c], too, the sums over all rows of two digits of the numbers each, at last of one; centre is in the order
+// of x.
+template <class T, int C>
+inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* const* q, const T* unit,
+                           const int32_t* const* less, const int32_t* centre, int64_t n, T* G, int64_t ldg) {
+  constexpr int P = Whole<T>::digits, U = Whole<T>::vectors;
+  constexpr int64_t lanes = Vector<T>::size;
+  alignas(64) T value[C][64];  // in the order of x
+  for (int part = 0; part < 4; part += U) {
+    V<int32_t> sums[C][U][P] = {};
+    const int32_t* of[C];
 #pragma GCC unroll 8
-  for (int c = 0; c < C; ++c) of[c] = q[c];
-  for (int64_t g = 0; g < groups; ++g, x += 256) {
-    V<int32_t> v[4];
+    for (int c = 0; c < C; ++c) of[c] = q[c];
+    const auto* from = reinterpret_cast<const int32_t*>(x) + 16 * part;
+    for (int64_t g = 0; g < groups; ++g, from += 64) {
+      V<int32_t> v[U];
 #pragma GCC unroll 8
-    for (int u = 0; u < 4; ++u) v[u] = held<int32_t>(load(reinterpret_cast<const int32_t*>(x) + 16 * u));
+      for (int u = 0; u < U; ++u) v[u] = held<int32_t>(load(from + 16 * u));
+#pragma GCC unroll 8
+      for (int c = 0; c < C; ++c)
+#pragma GCC unroll 8
+        for (int i = 0; i < P; ++i) {
+          const V<int32_t> digit = held<int32_t>((V<int32_t>)_mm512_set1_epi32(of[c][(g * P + i) * 16]));
+#pragma GCC unroll 8
+          for (int u = 0; u < U; ++u) sums[c][u][i] = dot_bytes(sums[c][u][i], v[u], digit);
+        }
+    }
 #pragma GCC unroll 8
     for (int c = 0; c < C; ++c)
 #pragma GCC unroll 8
-      for (int i = 0; i < kDigits; ++i) {
-        const V<int32_t> digit = held<int32_t>((V<int32_t>)_mm512_set1_epi32(of[c][(g * kDigits + i) * 16]));
+      for (int u = 0; u < U; ++u) {  // whole numbers still: what a constant column adds is 0
+        const V<int32_t> mean = load(centre + 16 * (part + u));
+        V<T> total[16 / lanes] = {};
 #pragma GCC unroll 8
-        for (int u = 0; u < 4; ++u) sums[c][u][i] = dot_bytes(sums[c][u][i], v[u], digit);
+        for (int i = P - 1; i >= 0; i -= 2) {
+          const V<int32_t> pair = i == P - 1 ? sums[c][u][i] : (sums[c][u][i + 1] << 8) + sums[c][u][i];
+          add_next(pair - mean * less[c][16 * (i / 2)], total);
+        }
+#pragma GCC unroll 8
+        for (int j = 0; j < 16 / lanes; ++j) store<T>(value[c] + 16 * (part + u) + lanes * j, total[j]);
       }
   }
+  // columns 16 l + 4 u .. + 3 are numbers 16 u + 4 l .. + 3
+  typedef T Four __attribute__((vector_size(4 * sizeof(T)), aligned(sizeof(T)), may_alias));
 #pragma GCC unroll 8
-  for (int c = 0; c < C; ++c) {
-    __m512 t[4];
-#pragma GCC unroll 8
-    for (int u = 0; u < 4; ++u) {  // whole numbers still: what a constant column adds is 0
-      const V<int32_t> less = load(centre + 16 * u);
-      t[u] = (__m512)value_of(sums[c][u][2] - less * high[c], (sums[c][u][1] << 8) + sums[c][u][0] - less * low[c]);
-    }
-    // columns 16 l + 4 u .. + 3 are lane l of vector u: to vectors of 16 columns
-    const auto a = _mm512_shuffle_f32x4(t[0], t[1], 0x88), b = _mm512_shuffle_f32x4(t[0], t[1], 0xdd);
-    const auto e = _mm512_shuffle_f32x4(t[2], t[3], 0x88), f = _mm512_shuffle_f32x4(t[2], t[3], 0xdd);
-    const __m512 column[4] = {_mm512_shuffle_f32x4(a, e, 0x88), _mm512_shuffle_f32x4(b, f, 0x88), _mm512_shuffle_f32x4(a, e, 0xdd),
-                              _mm512_shuffle_f32x4(b, f, 0xdd)};
-    for (int u = 0; u < 4 && 16 * u < n; ++u) {
-      float* to = G + c * ldg + 16 * u;
-      store<float>(to, load(to) + (V<float>)column[u] * spread(unit[c]));
-    }
-  }
+  for (int c = 0; c < C; ++c)
+    for (int l = 0; l < 4 && 16 * l < n; ++l)
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; ++u) {
+        auto* to = reinterpret_cast<Four*>(G + c * ldg + 16 * l + 4 * u);
+        *to += *reinterpret_cast<const Four*>(value[c] + 16 * u + 4 * l) * unit[c];
+      }
 }
 
 // As FusedBlock, of bytes.
+template <class T>
 struct ByteBlock {
+  static constexpr int P = Whole<T>::digits, R = Whole<T>::rows, pairs = (P + 1) / 2;
+  static constexpr int64_t chunk = Whole<T>::chunk, lanes = Vector<T>::size;
   const Rows& rows;
-  const WholeWeights* const W;    // or null: no scores are needed
-  const int64_t D, ld, blocks;    // blocks of 64 columns
+  const WholeWeights<T>* const W;  // or null: no scores are needed
+  const int64_t D, ld, blocks;     // blocks of 64 columns
   Buffer<int32_t> centre;
   Buffer<uint8_t> contiguous, strip, nothing;
   Buffer<const uint8_t*> row;
-  Buffer<int32_t> q, high, low;
-  Buffer<float> unit;
+  Buffer<int32_t> q, less;
+  Buffer<T> unit;
 
   // `columns` of dS, or 0.
-  ByteBlock(const Rows& rows_, const WholeWeights* W_, const float* centre_, int64_t columns)
-      : rows(rows_), W(W_), D(rows_.D), ld(padded(D)), blocks((D + 63) / 64),
-        centre(blocks * 64), contiguous(rows.column_stride == 1 ? 0 : kByteBlock * D), strip(kByteBlock * 64), nothing(blocks * 64),
-        row(kByteBlock + kByteChunk), q(padded(columns) * kByteBlock / 4 * kDigits), high(padded(columns)), low(padded(columns)),
-        unit(padded(columns)) {
+  ByteBlock(const Rows& rows_, const WholeWeights<T>* W_, const T* centre_, int64_t columns)
+      : rows(rows_), W(W_), D(rows_.D), ld(padded(D)), blocks((D + 63) / 64), centre(blocks * 64),
+        contiguous(rows.column_stride == 1 ? 0 : kByteBlock * D), strip(kByteBlock * 64), nothing(blocks * 64), row(kByteBlock + 8),
+        q(padded(columns) * kByteBlock / 4 * P), less(padded(columns) * pairs), unit(padded(columns)) {
     for (int64_t d = 0; d < D && centre_ != nullptr; ++d)  // column 16 l + 4 u + i is lane 4 l + i of vector u
       centre[d / 64 * 64 + d % 16 / 4 * 16 + d % 64 / 16 * 4 + d % 4] = static_cast<int32_t>(centre_[d]);
   }
@@ -205,28 +256,29 @@ struct ByteBlock {
       for (int64_t d = 0; d < D; ++d) to[d] = row[r][d * rows.column_stride];
       row[r] = to;
     }
-    for (int64_t r = n; r < (n + kByteChunk - 1) / kByteChunk * kByteChunk; ++r) row[r] = nothing;
+    for (int64_t r = n; r < n + 8; ++r) row[r] = nothing;
   }
 
   // out (n, M) = X Wᵀ for the rows that are open; `first` and `end` tell which rows come next, to ask for them early.
-  LINPROBE_ONCE void scores(int64_t first, int64_t n, int64_t end, float* out) {
+  LINPROBE_ONCE void scores(int64_t first, int64_t n, int64_t end, T* out) {
     const int64_t M = W->M;
     for (int64_t m = 0; m < M; m += kByteTemplates) {
       const int64_t most = std::min(kByteTemplates, M - m);
-      for (int64_t r = 0; r < n; r += kByteChunk) {
-        const uint8_t* next[kByteChunk];
-        const int64_t ahead = m > 0 || rows.column_stride != 1 ? 0 : std::clamp<int64_t>(end - (first + r + kByteChunk), 0, kByteChunk);
-        for (int64_t i = 0; i < ahead; ++i) next[i] = at(first + r + kByteChunk + i);
+      for (int64_t r = 0; r < n; r += chunk) {
+        const int64_t some = std::min(chunk, n - r), after = first + r + some;
+        const int64_t ahead = m > 0 || rows.column_stride != 1 ? 0 : std::clamp<int64_t>(end - after, 0, chunk);
         for (int64_t d = 0; d < D; d += kByteSegment) {
-          const uint8_t* x[kByteChunk];
-          for (int64_t i = 0; i < kByteChunk; ++i) x[i] = row[r + i] + d;
-          for (int64_t i = most; i < ahead; ++i)
-            for (int64_t e = d; e < std::min(D, d + kByteSegment); e += 64) __builtin_prefetch(next[i] + e, 0, 2);
-          for (int64_t k = m; k < m + most; ++k) {
-            const uint8_t* const early = k - m < ahead ? next[k - m] + d : x[0];
-            scores_of_bytes(x, early, std::min(kByteSegment, D - d), W->digits + (k * blocks * 64 + d) * kDigits, W->unit[k], out + r * M + k,
-                            std::min(kByteChunk, n - r), M, d == 0);
-          }
+          const int64_t width = std::min(kByteSegment, D - d);
+          int64_t asked = 0;
+          for (int64_t k = m; k < m + most; ++k)
+            for (int64_t i = 0; i < some; i += R) {
+              const uint8_t* x[R];
+              for (int64_t j = 0; j < R; ++j) x[j] = row[r + i + j] + d;
+              const uint8_t* const early = asked < ahead ? at(after + asked++) + d : x[0];
+              scores_of_bytes<T>(x, early, width, W->digits + (k * blocks * 64 + d) * P, W->unit[k], out + (r + i) * M + k, some - i, M, d == 0);
+            }
+          for (; asked < ahead; ++asked)
+            for (int64_t e = d; e < d + width; e += 64) __builtin_prefetch(at(after + asked) + e, 0, 2);
         }
       }
     }
@@ -252,53 +304,60 @@ struct ByteBlock {
     else with([some = first_bytes(D - block * 64)](const uint8_t* p) { return load_bytes(p, some); });
   }
 
-  // q, unit, high and low of dS (n, columns): 16 classes at a time, for each of them [group of four rows][digit][class].
-  void whole(const float* dS, int64_t n, int64_t columns) {
-    int32_t* to = q;
-    for (int64_t k = 0; k < columns; k += 16) {
-      const auto some = static_cast<__mmask16>(first_bytes(std::min<int64_t>(16, columns - k)));
-      auto most = _mm512_setzero_ps(), misses = _mm512_setzero_ps();
+  // Of 16 classes at a time: digits[group of four rows][digit][class] and sums[two digits][class].
+  int32_t* digits_of(int64_t k, int64_t groups) const { return q + k / 16 * groups * P * 16 + k % 16; }
+  int32_t* totals_of(int64_t k) const { return less + k / 16 * pairs * 16 + k % 16; }
+
+  // q, unit and less of dS (n, columns).
+  void whole(const T* dS, int64_t n, int64_t columns) {
+    for (int64_t k = 0; k < columns; k += lanes) {
+      const int64_t width = std::min(lanes, columns - k), groups = (n + 3) / 4;
+      auto read = [&](int64_t r) { return load_some(dS + r * columns + k, width); };
+      V<T> most{}, misses{};
       for (int64_t r = 0; r < n; ++r) {
-        const auto x = _mm512_abs_ps(_mm512_maskz_loadu_ps(some, dS + r * columns + k));
-        most = _mm512_max_ps(most, x);
-        misses = _mm512_fmadd_ps(x, _mm512_setzero_ps(), misses);  // NaN of what is no number, which max may pass over
+        const V<T> x = read(r), size = x < 0 ? -x : x;
+        most = size > most ? size : most;
+        misses += x * T(0);  // NaN of what is no number
       }
-      alignas(64) float inverse[16], greatest[16], miss[16];
-      _mm512_store_ps(greatest, most), _mm512_store_ps(miss, misses);
-      for (int i = 0; i < 16; ++i) {
-        const float of = unit_of(greatest[i] + miss[i]);
-        unit[k + i] = of;
-        inverse[i] = of > 0 && std::isfinite(1 / of) ? 1 / of : 0.0f;
+      V<T> inverse{};
+      for (int64_t i = 0; i < width; ++i) {
+        unit[k + i] = unit_of<T>(most[i] + misses[i]);
+        inverse[i] = per_unit<T>(unit[k + i]);
       }
-      const auto scale = _mm512_load_ps(inverse);
-      V<int32_t> highs{}, lows{};
-      for (int64_t r = 0; r < n; r += 4, to += 16 * kDigits) {
-        V<int32_t> digits[kDigits] = {};
+      int32_t *to = digits_of(k, groups), *totals = totals_of(k);
+      Wholes<T> sums[pairs] = {};
+      for (int64_t r = 0; r < n; r += 4, to += 16 * P) {
+        Wholes<T> digits[P] = {};
         for (int64_t i = 0; i < std::min<int64_t>(4, n - r); ++i) {
-          const auto x = _mm512_maskz_loadu_ps(some, dS + (r + i) * columns + k);
-          auto left = (V<int32_t>)_mm512_cvtps_epi32(_mm512_mul_ps(x, scale));
-          lows += left;
-          for (int j = 0; j < kDigits - 1; ++j) digits[j] |= next_digit(left) << static_cast<int>(8 * i);
-          digits[kDigits - 1] |= (left & 255) << static_cast<int>(8 * i);
-          highs += left;
+          Wholes<T> left = rounded(read(r + i) * inverse), before = left;
+#pragma GCC unroll 8
+          for (int j = 0; j < P; ++j) {
+            digits[j] |= (left & 255) << 8 * i;
+            if (j % 2 == 0) before = left;
+            left = (left + 128) >> 8;
+            if (j % 2 == 1) sums[j / 2] += before - (left << 16);
+            else if (j == P - 1) sums[j / 2] += before;
+          }
         }
-        for (int j = 0; j < kDigits; ++j) store<int32_t>(to + 16 * j, digits[j]);
+        for (int j = 0; j < P; ++j) store_as_int32(to + 16 * j, digits[j]);
       }
-      store<int32_t>(high + k, highs);
-      store<int32_t>(low + k, lows - (highs << 16));  // right again where a part of it is not: it fits int32
+      for (int j = 0; j < pairs; ++j) store_as_int32(totals + 16 * j, sums[j]);
     }
   }
 
   // G (columns, ld) += dSᵀ X for the rows that are open, dS (n, columns).
-  LINPROBE_ONCE void gradient(int64_t n, const float* dS, int64_t columns, float* G) {
+  LINPROBE_ONCE void gradient(int64_t n, const T* dS, int64_t columns, T* G) {
     whole(dS, n, columns);
     const int64_t groups = (n + 3) / 4;
     for (int64_t block = 0; block < blocks; ++block) {
       interleave(n, block);
       for_class_tiles<2>(columns, [&](auto C, int64_t k) {
-        const int32_t* of[C()];
-        for (int64_t c = 0; c < C(); ++c) of[c] = q + (k + c) / 16 * groups * 16 * kDigits + (k + c) % 16;
-        outer_of_bytes<C()>(strip, groups, of, unit + k, high + k, low + k, centre + block * 64, ld - block * 64, G + k * ld + block * 64, ld);
+        const int32_t *of[C()], *totals[C()];
+        for (int64_t c = 0; c < C(); ++c) {
+          of[c] = digits_of(k + c, groups);
+          totals[c] = totals_of(k + c);
+        }
+        outer_of_bytes<T, C()>(strip, groups, of, unit + k, totals, centre + block * 64, ld - block * 64, G + k * ld + block * 64, ld);
       });
     }
   }

@@ -293,15 +293,14 @@ struct Folded {
       return run_blocks<T>(plan, [&] { return BlasBlock<T>(rows, plan.W, plan.scores, plan.size, centre != nullptr ? shift.data : nullptr); }, make_stage);
     }
 #if LINPROBE_VECTOR_BYTES == 64
-    if constexpr (std::is_same_v<T, float>)
-      if (raw) {
-        const WholeWeights W(plan.W, plan.W != nullptr ? plan.scores : 0, D);
-        if (W.fine) {
-          plan.size = kByteBlock;
-          const auto* const digits = plan.W != nullptr ? &W : nullptr;
-          return run_blocks<T>(plan, [&] { return ByteBlock(rows, digits, centre, plan.dW != nullptr ? plan.gradients : 0); }, make_stage);
-        }
+    if (raw) {
+      const WholeWeights<T> W(plan.W, plan.W != nullptr ? plan.scores : 0, D);
+      if (W.fine) {
+        plan.size = kByteBlock;
+        const auto* const digits = plan.W != nullptr ? &W : nullptr;
+        return run_blocks<T>(plan, [&] { return ByteBlock<T>(rows, digits, centre, plan.dW != nullptr ? plan.gradients : 0); }, make_stage);
       }
+    }
 #endif
     bool finished = true;
     with_type(rows.dtype, [&](auto* type) {

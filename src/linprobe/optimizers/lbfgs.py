@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from linprobe.certificate import Certificate, certify
 from linprobe.errors import IncompatibleError
 from linprobe.objective import DataGradient, Objective
-from linprobe.optimizers.asking import Asking, Visited, answer, joined, visit
+from linprobe.optimizers.asking import Asking, Visited, answer, visit
 from linprobe.optimizers.balance import COARSE, balance, nearly_balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.coordinate_descent import DescentSteps
