@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.features_page import features_block, neighbors_block
-from benchmarks.optimum_page import optimum_block, path_block, plot_name, scale_block
+from benchmarks.optimum_page import further_problems, optimum_block, optimum_summary, path_block, plot_name, scale_block
 from benchmarks.plots import NAMES, READING, convergence_plot, memory_plot, pass_plot, plural, reading_plot, sgd_plot
 from benchmarks.record import RESULTS, ROOT, digits, say, spoken, write_aside
 
@@ -56,7 +56,7 @@ def blocks(records: dict[str, Record]) -> dict[str, str]:
         "pass": ("engine", pass_block),
         "sgd": ("engine", sgd_block),
         "slower": ("engine", slower_block),
-        "wider": ("engine-avx512", wider_block),
+        "narrower": ("engine-avx2", lambda record: narrower_block(record, records)),
         "reading": ("reading", reading_block),
         "memory": ("memory", memory_block),
         "accuracy": ("accuracy", accuracy_block),
@@ -65,7 +65,7 @@ def blocks(records: dict[str, Record]) -> dict[str, str]:
     }
     texts = {name: missing(records.get(of)) or make(records[of]) for name, (of, make) in made.items()}
     sections = {
-        "optimum": optimum_block(records.get("optimum")),
+        "optimum": optimum_block(records.get("optimum"), records.get("optimum-avx2")),
         "path": path_block(records.get("path")),
         "scale": scale_block(records.get("scale")),
     }
@@ -134,8 +134,8 @@ def sgd_table(record: Record) -> str:
     return f"{one['n_images']:,} rows, batches of {one['batch_size']}.\n\n{markdown_table(head, rows)}"
 
 
-def wider_block(record: Record) -> str:
-    """Passes and SGD epochs on a machine with wider vectors, and what machine that is."""
+def narrower_block(record: Record, records: dict[str, Record]) -> str:
+    """Passes, SGD epochs, optima and the path on a machine with narrower vectors, and what machine that is."""
     machine, versions = record["machine"], record["versions"]
     caches = ", ".join(f"{name} {size}" for name, size in machine["caches"].items())
     torch = next(entry for entry in record["blas"] if entry.get("used_by") == "torch")
@@ -146,6 +146,8 @@ def wider_block(record: Record) -> str:
             f"PyTorch {versions['torch']} ({torch['internal_api']} {torch['version']}); commit `{record['commit']}`.",
             pass_tables(record),
             "An epoch of SGD: " + sgd_table(record),
+            optimum_summary(records.get("optimum-avx2")),
+            path_block(records.get("path-avx2"), "A path of 20 reg values:"),
         )
     )
 
@@ -305,6 +307,8 @@ def plots(records: dict[str, Record]) -> dict[str, bytes]:
     drawn = {name: make(records[of]) for name, (of, make) in made.items() if missing(records.get(of)) is None}
     raced = records.get("optimum", {})
     drawn |= {plot_name(about): convergence_plot(about, raced["targets"]) for about in raced.get("problems", [])}
+    further = records.get("optimum-avx2", {})
+    drawn |= {plot_name(about): convergence_plot(about, further["targets"]) for about in further_problems(raced, further)}
     return drawn
 
 

@@ -1,9 +1,12 @@
 // The two products of a block of rows of bytes in whole numbers, where the processor multiplies bytes (AVX-512 VNNI): four
 // products an int32 lane, four times as many an instruction as float32 has. Included by kernels_impl.hpp.
 //
-// Bytes are whole numbers already; templates, and the dS of a block, become whole multiples of a unit, a power of two for
-// each class: digits of a byte, base 256, with signs, three for float32 and seven for float64. Sums of products are exact.
-// What is lost is the rounding to the unit, 2^-24 or 2^-56 of the greatest number of a class, and that of the sum, once.
+// Bytes are whole numbers already; templates, and the dS of a block of rows, become whole multiples of a unit, a power of two
+// for each class: digits of a byte, base 256, with signs, three for float32 and seven for float64. Sums of products are
+// exact. What is lost is the rounding to the unit, at most 2^-23 or 2^-55 of the greatest number of a class, and that of the
+// sum. So templates whose weights differ too much in size are left to FusedBlock (WholeWeights::fine). Slopes are not: of a
+// class whose rows have weights that differ by more than a factor of 2^23, within one block, float32 forgets the lightest,
+// and float64 keeps them.
 #pragma once
 
 #if LINPROBE_VECTOR_BYTES == 64
@@ -28,9 +31,12 @@ struct Whole<double> {
 constexpr int64_t kByteSegment = 4096;   // columns at once: sums of products with a digit, 4,096 * 255 * 128, fit int32
 constexpr int64_t kByteBlock = 256;      // rows of a block: 256 * 255 * 128 * 257, with two digits, fits int32, too
 constexpr int64_t kByteTemplates = 48;   // whose digits stay in the second-level cache while the rows of a block pass
-// How much coarser than T whole numbers may be: the roundings of n weights to the unit, of random signs, against one of the
-// sum of their sizes.
+// Whole numbers are used where the roundings of n weights to the unit, of random signs, sqrt(n) times that of the greatest,
+// are at most so many times the rounding of the sum of their sizes, and ...
 constexpr double kCoarser = 4.0;
+// ... where sqrt(n) times the greatest is at most this: then no score is off by more than about 2e-5 (255 / sqrt(12) of a
+// pixel times 2^-24), whatever the pixels: those of great weights may all be 0. Losses see differences of scores beside 1.
+constexpr double kGreatest = 4.5;
 
 // The unit of numbers of which `most` is the greatest in size; 0 if that is nothing, NaN if it is no number.
 template <class T>
@@ -39,11 +45,12 @@ inline T unit_of(T most) {
   if (most == 0 || !std::isfinite(most)) return most * T(0);
   int exponent;
   const T fraction = std::frexp(most, &exponent);
-  return std::ldexp(T(1), exponent - (fraction < T(0.996) ? bits : bits - 1));  // the greatest is 127 * (1 + 256 + ...)
+  const T unit = std::ldexp(T(1), exponent - (fraction < T(0.996) ? bits : bits - 1));  // the greatest is 127 * (1 + 256 + ...)
+  return std::max(unit, std::numeric_limits<T>::min());  // so that it has an inverse: less than that has fewer digits
 }
 // Its inverse, 0 where there is none.
 template <class T>
-inline T per_unit(T unit) { return unit > 0 && std::isfinite(1 / unit) ? 1 / unit : T(0); }
+inline T per_unit(T unit) { return unit > 0 ? 1 / unit : T(0); }
 
 // Whole numbers in lanes as wide as those of T.
 template <class T>
@@ -57,7 +64,7 @@ inline void store_as_int32(int32_t* to, V<int64_t> x) { _mm256_storeu_si256(rein
 inline V<float> load_some(const float* p, int64_t n) { return (V<float>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1 << n) - 1), p); }
 inline V<double> load_some(const double* p, int64_t n) { return (V<double>)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1 << n) - 1), p); }
 
-// to[0..size-1] = 65536 * of + x, x in lanes of int32.
+// of = 65536 * of + x, lane by lane: two vectors of float64 are as many numbers as one of int32.
 inline void add_next(V<int32_t> x, V<float>* of) { *of = *of * spread(65536.0f) + (V<float>)_mm512_cvtepi32_ps((__m512i)x); }
 inline void add_next(V<int32_t> x, V<double>* of) {
   const auto low = (V<double>)_mm512_cvtepi32_pd(_mm512_castsi512_si256((__m512i)x));
@@ -82,7 +89,7 @@ struct WholeWeights {
   int64_t M, vectors;
   Buffer<int8_t> digits;
   Buffer<T> unit;
-  bool fine = true;  // no coarser than kCoarser allows
+  bool fine = true;  // by kCoarser and kGreatest
 
   WholeWeights(const T* W, int64_t M_, int64_t D) : M(M_), vectors((D + 63) / 64), digits(M * vectors * 64 * n_digits), unit(M) {
     const int64_t ld = padded(D);
@@ -97,7 +104,8 @@ struct WholeWeights {
         some += size > 0 ? 1.0 : 0.0;
       }
       unit[m] = unit_of<T>(most);
-      fine = fine && most * std::sqrt(some) <= kCoarser * all;  // not of NaN
+      const double noise = most * std::sqrt(some);
+      fine = fine && noise <= kCoarser * all && noise <= kGreatest;  // not of NaN
       const T inverse = per_unit<T>(unit[m]);
       for (int64_t d = 0; d < D && inverse > 0; ++d) {
         int64_t q = std::llrint(w[d] * inverse);
@@ -168,9 +176,9 @@ inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64
 }
 
 // G (C, ldg) += unit * the sums of products of 64 columns, less their centre, with the numbers of C classes, in the first n
-// columns, a multiple of 16. x has four rows interleaved, and four vectors of them a group; q[c] has the digits of a group
-// 16 apart, and less[c], too, the sums over all rows of two digits of the numbers each, at last of one; centre is in the order
-// of x.
+// columns, a multiple of 16. x has four rows interleaved, and four vectors of them a group; q[c] has the digits of a group,
+// and less[c], for each pair of digits (the last has one), what they stand for summed over all rows, both 16 apart; centre is
+// in the order of x.
 template <class T, int C>
 inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* const* q, const T* unit,
                            const int32_t* const* less, const int32_t* centre, int64_t n, T* G, int64_t ldg) {

@@ -5,8 +5,9 @@
 // gradient of a block of rows follow while it is in cache: one trip through memory.
 //
 // Which sums are what: a score is a sum over D in T; losses and their gradients in the scores are float64; the
-// gradient of a few blocks is a sum over their rows in T, added to float64 totals. Blocks belong to groups, and groups
-// are added in their order, both fixed by N, D and K alone: the bits do not depend on the number of threads.
+// gradient of a few blocks is a sum over their rows in T, added to float64 totals. Where the processor multiplies bytes,
+// the sums of uint8 rows are of whole numbers instead (bytes_impl.hpp). Blocks belong to groups, and groups are added in
+// their order, both fixed by the problem and its weights: the bits do not depend on the number of threads.
 #pragma once
 
 #include <cstddef>
@@ -71,7 +72,7 @@ struct Moment {
   Rows rows;
   const double* root;  // (n) root of the weight of each row, or null
   double* out;         // (D, D), zeros: its lower triangle is filled; exact for uint8 without weights, but for the map
-  float* single;       // the same in float32, instead: uint8 without weights are rounded once, others summed in it
+  float* single;       // the same in float32, instead: up to 16,384 rows of uint8 without weights are rounded once, others summed in it
   int threads;
   std::function<bool()> interrupted;
 };

@@ -17,7 +17,8 @@ constexpr int64_t kByteTogether = 2, kByteHeight = 4, kByteRows = 512, kByteDeep
 constexpr int64_t kByteWhole = 16384;  // 16,384 * 255² < 2^31
 #endif
 
-// sums + kByteTogether products in every lane: of a column `one`, less kByteLess, with the columns of the vector `row`.
+// sums + kByteTogether products in every lane: of the bytes of `one`, which have a sign where kByteLess was taken from them,
+// with those of the vector `row`, which have none.
 inline V<int32_t> add_products(V<int32_t> sums, int32_t one, V<int32_t> row) {
 #if LINPROBE_VECTOR_BYTES == 64
   return (V<int32_t>)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)row, _mm512_set1_epi32(one));
@@ -166,7 +167,7 @@ constexpr int64_t kMomentFlush = 8;    // blocks summed in float32 before they a
 
 // Lower triangle of out (D, D), float64; products and sums of up to 4,096 rows in float32, then float64.
 bool run_moment(Moment& job) {
-  // Whole numbers are rounded once: what is left when they are split over two flushes would be rounded before its mean goes.
+  // With two flushes a sum would be rounded to float32 before the mean is taken from it, and lose what is left then.
   const bool once = job.rows.n <= kByteWhole;
   if (job.rows.dtype == Dtype::u8 && job.root == nullptr && (job.single == nullptr || once)) return run_moment_of_bytes(job);
   const int64_t n = job.rows.n, D = job.rows.D, ld = padded(D);

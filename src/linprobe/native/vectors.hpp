@@ -224,7 +224,7 @@ struct Map {
   Buffer<T> centre;
   Buffer<double> scale, shift, rest;
 
-  // `whole`: the centre is a whole number, of bytes that is one.
+  // `whole`: the centre is rounded to a whole number, 0 where that is no byte.
   Map(const Rows& rows, bool whole) : centre(padded(rows.D)), scale(rows.D), shift(rows.D), rest(rows.D) {
     for (int64_t d = 0; d < rows.D; ++d) {
       scale[d] = rows.scale != nullptr ? rows.scale[d] : 1.0;
