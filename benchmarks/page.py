@@ -308,7 +308,8 @@ def plots(records: dict[str, Record]) -> dict[str, bytes]:
     raced = records.get("optimum", {})
     drawn |= {plot_name(about): convergence_plot(about, raced["targets"]) for about in raced.get("problems", [])}
     further = records.get("optimum-avx2", {})
-    drawn |= {plot_name(about): convergence_plot(about, further["targets"]) for about in further_problems(raced, further)}
+    for about in further_problems(raced, further):
+        drawn[plot_name(about)] = convergence_plot(about, further["targets"])
     return drawn
 
 

@@ -78,6 +78,8 @@ class ThreadsEngine(Engine):
     """Runs the sums in the native core, on `n_threads` threads (None: one per usable core).
 
     uint8, float16 and float32 rows are computed in float32, float64 rows in float64; losses and totals are float64.
+    Where the processor multiplies bytes (AVX-512 with VNNI), uint8 rows are multiplied in whole numbers instead, by
+    weights and slopes that are rounded to 2^-23 of the greatest of their class, or 2^-55 in place of float64.
     Few classes run in fused tiles of the core, many in products of the BLAS, one thread each, over blocks of rows.
     The bits of every result are the same for any number of threads.
     """
@@ -266,8 +268,8 @@ class ThreadsEngine(Engine):
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None, *, dtype: type = np.float64) -> Floats:
         """sum_i weight_i x'_i x'_iᵀ over the images, (D, D).
 
-        Of uint8 rows without weights in whole numbers, exact but for the map; else float32 products, and totals of
-        the dtype asked for.
+        Of uint8 rows without weights in whole numbers, exact but for the map (in float32 of up to 16,384 rows, or
+        more where the processor multiplies bytes); else float32 products, and totals of the dtype asked for.
         """
         D = self.examples.n_features
         out: Floats = np.zeros((D, D), dtype)

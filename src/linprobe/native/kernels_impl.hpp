@@ -9,8 +9,11 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <limits>
+#include <thread>
 #include <type_traits>
+#include <vector>
 
 #include "kernels.hpp"
 #include "pool.hpp"

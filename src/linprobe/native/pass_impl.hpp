@@ -15,6 +15,8 @@ constexpr int64_t kLong = 8192;
 constexpr int64_t kColumns = 2048;  // bytes of a template's slice, so that the slices of 10 stay in the first level
 constexpr int64_t kFlush = 16;      // blocks whose gradient is summed in T before it is added to the float64 totals
 constexpr int64_t kGroups = 32;     // groups of blocks, added in their order: what the threads share out
+constexpr int64_t kSpare = 2;       // groups that a thread may be ahead of the slowest, ...
+constexpr int64_t kSpareBytes = 16 << 20;  // ... if their sums take no more than this
 constexpr int64_t kAlone = 1 << 18;  // products of a pass below which calling another thread costs more than it gains
 
 inline int64_t rows_of_block(const Rows& rows) {
@@ -195,6 +197,80 @@ struct Plan {
   int64_t n_sums;
 };
 
+// The sums of groups of blocks, added to the totals of a plan in the order of the groups, whoever finishes first: a thread
+// on a slow core keeps the others waiting only when they are kSpare groups ahead.
+class Totals {
+ public:
+  struct Part {
+    Buffer<double> dW, sums;
+    std::atomic<bool> free{true};
+    Part(int64_t numbers, int64_t n_sums) : dW(numbers), sums(n_sums) {}
+  };
+
+  Totals(double* dW_, int64_t numbers_, double* sums_, int64_t n_sums_, int64_t n_groups)
+      : dW(dW_), sums(sums_), numbers(dW_ != nullptr ? numbers_ : 0), n_sums(n_sums_), finished(n_groups) {}
+
+  // Parts for one thread. They are kept here: the last may wait for its turn when the thread has no more to do.
+  std::vector<Part*> parts() {
+    const int64_t spare = numbers * static_cast<int64_t>(sizeof(double)) <= kSpareBytes ? kSpare : 0;
+    std::vector<Part*> made;
+    const Locked locked(busy);
+    for (int64_t i = 0; i <= spare; ++i) made.push_back(&all.emplace_back(numbers, n_sums));
+    return made;
+  }
+
+  // One of them that is free: there is one as soon as the groups before those that it holds are finished.
+  static Part& next(const std::vector<Part*>& parts) {
+    for (;; std::this_thread::yield())
+      for (Part* part : parts)
+        if (part->free.load(std::memory_order_acquire)) {
+          part->free.store(false, std::memory_order_relaxed);
+          return *part;
+        }
+  }
+
+  // Takes the part of a group, and adds all whose turn it is.
+  void finish(int64_t group, Part& part) {
+    {
+      const Locked locked(busy);
+      finished[group] = &part;
+      if (adding) return;  // whoever adds looks again
+      adding = true;
+    }
+    while (Part* one = whose_turn()) {
+      for (int64_t i = 0; i < numbers; ++i) dW[i] += one->dW[i];
+      for (int64_t i = 0; i < n_sums; ++i) sums[i] += one->sums[i];
+      one->free.store(true, std::memory_order_release);
+    }
+  }
+
+ private:
+  // Held for a few instructions; a std::mutex would bring functions that other instruction sets share.
+  struct Locked {
+    std::atomic<bool>& busy;
+    explicit Locked(std::atomic<bool>& busy_) : busy(busy_) {
+      while (busy.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
+    }
+    ~Locked() { busy.store(false, std::memory_order_release); }
+  };
+
+  Part* whose_turn() {
+    const Locked locked(busy);
+    Part* const one = turn < static_cast<int64_t>(finished.size()) ? finished[turn] : nullptr;
+    if (one != nullptr) ++turn;
+    else adding = false;
+    return one;
+  }
+
+  double *const dW, *const sums;
+  const int64_t numbers, n_sums;
+  std::atomic<bool> busy{false};
+  std::deque<Part> all;
+  std::vector<Part*> finished;
+  int64_t turn = 0;
+  bool adding = false;
+};
+
 // Blocks are opened by what `make()` gives every thread, and worked on by what `make_stage()` gives it:
 // stage(first row, rows, S, dS, sums).
 template <class T, class Make, class MakeStage>
@@ -202,19 +278,22 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
   const int64_t n = plan.rows.n, size = plan.size, numbers = plan.gradients * padded(plan.rows.D);
   const int64_t n_blocks = (n + size - 1) / size, n_groups = std::min(n_blocks, kGroups);
   const bool gradient = plan.dW != nullptr;
-  std::atomic<int64_t> next{0}, turn{0};
+  std::atomic<int64_t> next{0};
   std::atomic<bool> stop{false};
   std::fill_n(plan.sums, plan.n_sums, 0.0);
+  Totals totals(plan.dW, numbers, plan.sums, plan.n_sums, n_groups);
 
   const int64_t products = n * plan.rows.D * std::max(plan.scores, plan.gradients);
   const int threads = products < kAlone ? 1 : static_cast<int>(std::min<int64_t>(plan.threads, n_groups));
   pool().run(threads, [&](int member, int) {
     auto block = make();
     auto stage = make_stage();
+    const auto parts = totals.parts();
     Buffer<T> S(plan.W != nullptr ? size * plan.scores : 0), dS(gradient ? size * plan.gradients : 0), G(gradient ? numbers : 0);
-    Buffer<double> dW(gradient ? numbers : 0), sums(plan.n_sums);
     auto asked = std::chrono::steady_clock::now();
     for (int64_t group; !stop && (group = next.fetch_add(1)) < n_groups;) {
+      auto& part = Totals::next(parts);
+      double *const dW = part.dW, *const sums = part.sums;
       if (gradient) std::memset(dW, 0, numbers * sizeof(double));
       std::memset(sums, 0, plan.n_sums * sizeof(double));
       const int64_t begin = n_blocks * group / n_groups, end = n_blocks * (group + 1) / n_groups;
@@ -222,7 +301,7 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
         const int64_t first = at * size, rows = std::min(size, n - first);
         block.open(first, rows);
         if (plan.W != nullptr) block.scores(first, rows, std::min(end * size, n), S);
-        stage(first, rows, S.data, dS.data, sums.data);
+        stage(first, rows, S.data, dS.data, sums);
         if (gradient) {
           block.gradient(rows, dS, plan.gradients, G);
           if ((at - begin) % kFlush == kFlush - 1 || at == end - 1)
@@ -236,11 +315,7 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
           }
         }
       }
-      // Groups are handed out in order, so whoever has the turn is at work: nobody waits for long, or for ever.
-      while (turn.load(std::memory_order_acquire) != group) std::this_thread::yield();
-      for (int64_t i = 0; gradient && i < numbers; ++i) plan.dW[i] += dW[i];
-      for (int64_t i = 0; i < plan.n_sums; ++i) plan.sums[i] += sums[i];
-      turn.store(group + 1, std::memory_order_release);
+      totals.finish(group, part);
     }
   });
   return !stop;
