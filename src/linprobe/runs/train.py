@@ -223,9 +223,9 @@ class _Session:
 
     def _record(self, epoch: Epoch) -> bool:
         """Keep the row of `epoch`, and write trace and checkpoint unless that was done a moment ago."""
-        self.last = epoch
         if epoch.epoch == len(self.trace):  # the first call after resuming repeats the checkpoint's row
             self.trace.append(trace_row(epoch))
+        self.last = epoch  # after its row: Ctrl-C may come in between, and no checkpoint may be ahead of the trace
         if time.monotonic() - self.written >= CHECKPOINT_SECONDS:
             self._write_progress()
         return self.tell is not None and self.tell(epoch) is True
