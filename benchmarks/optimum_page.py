@@ -54,49 +54,31 @@ def section(text: str, record: Record | None, make: Any) -> str:
     return f"{text}\n\n" + (f"Not measured: {record['skipped']}." if "skipped" in record else make(record))
 
 
-def optimum_block(record: Record | None, further: Record | None = None) -> str:
-    """A plot and a table for each problem, and the certificates; of another machine's record what this one lacks."""
-    return section(OPTIMUM, record, lambda found: optimum_parts(found, further or {}))
+def optimum_block(record: Record | None) -> str:
+    """A plot and a table for each problem, and the certificates."""
+    return section(OPTIMUM, record, optimum_parts)
 
 
-def optimum_parts(record: Record, further: Record) -> str:
+def optimum_parts(record: Record) -> str:
     """All but the introduction."""
     runs = "once" if record["repeats"] == 1 else f"{record['repeats']} times"
     parts = [
         f"{plural(record['threads'], 'thread')}; at most {record['budget']:g} s of a solver on a problem, all its runs "
         f"together; those that meet a target ran {runs}. Rows are those of `{record['source']}`.\n\n{NOT_RACED}",
-        certificates(record["problems"]),
+        certificates(record),
     ]
     for about in record["problems"]:
-        parts += problem_parts(about, record["targets"])
-    more = further_problems(record, further)
-    if more:
-        machine = f"{further['machine']['processor']}, {plural(further['threads'], 'thread')}"
-        parts.append(f"The problems from here on were measured on the other machine ({machine}), with AVX2.")
-        parts.append(certificates(more))
-        for about in more:
-            parts += problem_parts(about, further["targets"])
+        size = f"{about['n_images']:,} rows of {about['n_features']:,}, K = {about['n_classes']:,}"
+        image = f"images/{plot_name(about)}"
+        measured = f" Measured at commit `{about['commit']}`." if "commit" in about else ""
+        title = f"### {about['problem'][0].upper()}{about['problem'][1:]}"
+        parts.append(f"{title}\n\n{size}. {minimum_text(about)}{measured}")
+        parts.append(f"![Gap against seconds and passes: {about['problem']}]({image})")
+        parts.append(solver_table(about, record["targets"]))
+        reasons = [f"{name}: {reason}" for name, reason in about["skipped"].items()]
+        if reasons:
+            parts.append(f"Not raced: {'; '.join(reasons)}.")
     return "\n\n".join(parts)
-
-
-def further_problems(record: Record, further: Record) -> list[Record]:
-    """The problems of a second record that are not in the first."""
-    names = {about["problem"] for about in record.get("problems", [])}
-    return [about for about in further.get("problems", []) if about["problem"] not in names]
-
-
-def problem_parts(about: Record, targets: list[float]) -> list[str]:
-    """The heading of a problem, what its minimum is, its plot and its table."""
-    size = f"{about['n_images']:,} rows of {about['n_features']:,}, K = {about['n_classes']:,}"
-    image = f"images/{plot_name(about)}"
-    measured = f" Measured at commit `{about['commit']}`." if "commit" in about else ""
-    reasons = [f"{name}: {reason}" for name, reason in about["skipped"].items()]
-    return [
-        f"### {about['problem'][0].upper()}{about['problem'][1:]}\n\n{size}. {minimum_text(about)}{measured}",
-        f"![Gap against seconds and passes: {about['problem']}]({image})",
-        solver_table(about, targets),
-        *([f"Not raced: {'; '.join(reasons)}."] if reasons else []),
-    ]
 
 
 def optimum_summary(record: Record | None) -> str:
@@ -111,10 +93,10 @@ def optimum_summary(record: Record | None) -> str:
         others = {name: one["seconds"]["median"] for name, one in found.items() if one}
         best = min(others, key=lambda name: others[name], default=None)
         seconds = digits(ours["seconds"]["median"]) if ours else f"more than {record['budget']:g}"
-        cells = [digits(others[best]), best] if best else [f"more than {record['budget']:g}", "none of them"]
-        rows.append([about["problem"], seconds, *cells])
-    head = ["problem", f"linprobe to {key}, s", "the quickest other, s", "which"]
-    return "To the optimum:\n\n" + table(head, rows)
+        least = digits(others[best]) if best else f"more than {record['budget']:g}"
+        rows.append([about["problem"], best or "none", seconds, least])
+    head = ["problem", "the quickest other", f"linprobe to {key}, s", f"the other to {key}, s"]
+    return "To the optimum:\n\n" + table(head, rows, 2)
 
 
 def plot_name(about: Record) -> str:
@@ -170,10 +152,10 @@ def order(line: Record, keys: list[str]) -> tuple[float, ...]:
     return (*reversed(seconds), line["best_gap"])
 
 
-def certificates(problems: list[Record]) -> str:
+def certificates(record: Record) -> str:
     """What linprobe proves of its own weights, problem by problem."""
     rows = []
-    for about in problems:
+    for about in record["problems"]:
         for line in about["results"]:
             proof = line.get("certified")
             if proof:

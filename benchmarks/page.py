@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.features_page import features_block, neighbors_block
-from benchmarks.optimum_page import further_problems, optimum_block, optimum_summary, path_block, plot_name, scale_block
+from benchmarks.optimum_page import optimum_block, optimum_summary, path_block, plot_name, scale_block
 from benchmarks.plots import NAMES, READING, convergence_plot, memory_plot, pass_plot, plural, reading_plot, sgd_plot
 from benchmarks.record import RESULTS, ROOT, digits, say, spoken, write_aside
 
@@ -65,7 +65,7 @@ def blocks(records: dict[str, Record]) -> dict[str, str]:
     }
     texts = {name: missing(records.get(of)) or make(records[of]) for name, (of, make) in made.items()}
     sections = {
-        "optimum": optimum_block(records.get("optimum"), records.get("optimum-avx2")),
+        "optimum": optimum_block(records.get("optimum")),
         "path": path_block(records.get("path")),
         "scale": scale_block(records.get("scale")),
     }
@@ -307,9 +307,6 @@ def plots(records: dict[str, Record]) -> dict[str, bytes]:
     drawn = {name: make(records[of]) for name, (of, make) in made.items() if missing(records.get(of)) is None}
     raced = records.get("optimum", {})
     drawn |= {plot_name(about): convergence_plot(about, raced["targets"]) for about in raced.get("problems", [])}
-    further = records.get("optimum-avx2", {})
-    for about in further_problems(raced, further):
-        drawn[plot_name(about)] = convergence_plot(about, further["targets"])
     return drawn
 
 

@@ -254,16 +254,8 @@ struct ByteBlock {
       centre[d / 64 * 64 + d % 16 / 4 * 16 + d % 64 / 16 * 4 + d % 4] = static_cast<int32_t>(centre_[d]);
   }
 
-  const uint8_t* at(int64_t i) const { return static_cast<const uint8_t*>(rows.data) + row_of(rows, i) * rows.row_stride; }
-
   void open(int64_t first, int64_t n) {
-    for (int64_t r = 0; r < n; ++r) {
-      row[r] = at(first + r);
-      if (rows.column_stride == 1) continue;
-      uint8_t* to = contiguous + r * D;
-      for (int64_t d = 0; d < D; ++d) to[d] = row[r][d * rows.column_stride];
-      row[r] = to;
-    }
+    open_rows<uint8_t>(rows, first, n, contiguous, row);
     for (int64_t r = n; r < n + 8; ++r) row[r] = nothing;
   }
 
@@ -282,11 +274,11 @@ struct ByteBlock {
             for (int64_t i = 0; i < some; i += R) {
               const uint8_t* x[R];
               for (int64_t j = 0; j < R; ++j) x[j] = row[r + i + j] + d;
-              const uint8_t* const early = asked < ahead ? at(after + asked++) + d : x[0];
+              const uint8_t* const early = asked < ahead ? row_at<uint8_t>(rows, after + asked++) + d : x[0];
               scores_of_bytes<T>(x, early, width, W->digits + (k * blocks * 64 + d) * P, W->unit[k], out + (r + i) * M + k, some - i, M, d == 0);
             }
           for (; asked < ahead; ++asked)
-            for (int64_t e = d; e < d + width; e += 64) __builtin_prefetch(at(after + asked) + e, 0, 2);
+            for (int64_t e = d; e < d + width; e += 64) __builtin_prefetch(row_at<uint8_t>(rows, after + asked) + e, 0, 2);
         }
       }
     }

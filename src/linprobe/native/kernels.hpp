@@ -72,7 +72,8 @@ struct Moment {
   Rows rows;
   const double* root;  // (n) root of the weight of each row, or null
   double* out;         // (D, D), zeros: its lower triangle is filled; exact for uint8 without weights, but for the map
-  float* single;       // the same in float32, instead: up to 16,384 rows of uint8 without weights are rounded once, others summed in it
+  float* single;       // the same in float32, instead: of up to 16,384 rows of uint8 without weights rounded once, of others
+                       // summed in it
   int threads;
   std::function<bool()> interrupted;
 };

@@ -9,8 +9,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <limits>
+#include <memory>
 #include <thread>
 #include <type_traits>
 #include <vector>

@@ -117,13 +117,12 @@ bool run_moment_of_bytes(Moment& job) {
     const bool flush = block % blocks_held == blocks_held - 1 || block == n_blocks - 1;
     share_out(job.threads, panels, [&](int64_t panel) {
       const int64_t begin = panel * kByteWidth, width = std::min(kByteWidth, D - begin);
-      const auto* data = static_cast<const uint8_t*>(job.rows.data) + begin * job.rows.column_stride;
       V<int32_t> total[kByteVectors] = {};
       for (int64_t p = 0; p < deep; ++p) {
         int32_t* to = right + (panel * most + p) * kByteWidth;
         const int64_t at = p * kByteTogether, some = std::min(kByteTogether, rows - at);
         const uint8_t* row[kByteTogether];
-        for (int64_t i = 0; i < some; ++i) row[i] = data + row_of(job.rows, first + at + i) * job.rows.row_stride;
+        for (int64_t i = 0; i < some; ++i) row[i] = row_at<uint8_t>(job.rows, first + at + i) + begin * job.rows.column_stride;
         interleave(row, some, job.rows.column_stride, width, to);
         for (int64_t v = 0; v < kByteVectors; ++v) {
           const V<int32_t> x = load(to + v * Vector<int32_t>::size);

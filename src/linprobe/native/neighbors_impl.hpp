@@ -81,8 +81,7 @@ bool run_projection(Projection& job) {
     for (int64_t block; !stopped && (block = next.fetch_add(1)) < blocks;) {
       const int64_t first = block * kProjectedRows, rows = std::min(kProjectedRows, n - first);
       for (int64_t i = 0; i < rows; ++i) {
-        const auto* data = static_cast<const uint8_t*>(job.rows.data);
-        const uint8_t* from = data + row_of(job.rows, first + i) * job.rows.row_stride;
+        const uint8_t* from = row_at<uint8_t>(job.rows, first + i);
         int16_t* to = x + i * 2 * pairs;
         if (job.rows.column_stride == 1)
           for (int64_t d = 0; d < D; ++d) to[d] = static_cast<int16_t>(from[d] - centre[d]);
@@ -284,7 +283,7 @@ struct Bound {
 // The row at a position, column by column: where it lies, or in `scratch` where its columns are not neighbours.
 template <class S>
 inline const S* row_at(const Rows& rows, int64_t position, S* scratch) {
-  const S* row = static_cast<const S*>(rows.data) + row_of(rows, position) * rows.row_stride;
+  const S* row = row_at<S>(rows, position);
   if (rows.column_stride == 1) return row;
   for (int64_t d = 0; d < rows.D; ++d) scratch[d] = row[d * rows.column_stride];
   return scratch;

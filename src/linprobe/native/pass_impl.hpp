@@ -55,16 +55,9 @@ struct FusedBlock {
     for (int64_t r = 0; r < n_rows; ++r) tail_row[r] = tail + r * step;
   }
 
-  const S* at(int64_t i) const { return static_cast<const S*>(rows.data) + row_of(rows, i) * rows.row_stride; }
-
   void open(int64_t first, int64_t n) {
+    open_rows<S>(rows, first, n, contiguous, row);
     for (int64_t r = 0; r < n; ++r) {
-      row[r] = at(first + r);
-      if (rows.column_stride != 1) {
-        S* to = contiguous + r * D;
-        for (int64_t d = 0; d < D; ++d) to[d] = row[r][d * rows.column_stride];
-        row[r] = to;
-      }
       for (int64_t d = unpacked; d < D; ++d) {
         const T x = convert<T>(row[r][d]);
         tail[r * step + d - unpacked] = scores_centre != nullptr ? x - scores_centre[d] : x;
@@ -96,7 +89,7 @@ struct FusedBlock {
     for (int64_t r = 0; r < n; r += forward) {
       const int64_t count = std::min(forward, n - r);
       const int64_t ahead = std::clamp<int64_t>(end - (first + r + forward), 0, forward);
-      for (int64_t i = 0; i < ahead; ++i) next[i] = at(first + r + forward + i);
+      for (int64_t i = 0; i < ahead; ++i) next[i] = row_at<S>(rows, first + r + forward + i);
       bool fresh = true;
       for (int64_t d = 0; d < unpacked; d += slice) {
         const int64_t width = std::min(slice, unpacked - d);
@@ -181,8 +174,9 @@ inline int64_t templates(const Pass& job) {
   return job.scores != nullptr || job.loss == LossKind::given ? job.K : job.K - 1;
 }
 
-// What a pass over blocks of rows is to do. W (scores, ld) gives the scores of a block; dW (gradients, ld), in the space of what the block holds, receives dSᵀ X of the dS (rows, gradients) that the stage
-// makes of them, and sums (n_sums) what it adds up besides.
+// What a pass over blocks of rows is to do. W (scores, ld) gives the scores of a block; dW (gradients, ld), in the space of
+// what the block holds, receives dSᵀ X of the dS (rows, gradients) that the stage makes of them, and sums (n_sums) what it
+// adds up besides.
 template <class T>
 struct Plan {
   const Rows& rows;
@@ -210,23 +204,23 @@ class Totals {
   Totals(double* dW_, int64_t numbers_, double* sums_, int64_t n_sums_, int64_t n_groups)
       : dW(dW_), sums(sums_), numbers(dW_ != nullptr ? numbers_ : 0), n_sums(n_sums_), finished(n_groups) {}
 
-  // Parts for one thread. They are kept here: the last may wait for its turn when the thread has no more to do.
-  std::vector<Part*> parts() {
-    const int64_t spare = numbers * static_cast<int64_t>(sizeof(double)) <= kSpareBytes ? kSpare : 0;
-    std::vector<Part*> made;
-    const Locked locked(busy);
-    for (int64_t i = 0; i <= spare; ++i) made.push_back(&all.emplace_back(numbers, n_sums));
-    return made;
-  }
-
-  // One of them that is free: there is one as soon as the groups before those that it holds are finished.
-  static Part& next(const std::vector<Part*>& parts) {
-    for (;; std::this_thread::yield())
+  // One of a thread's `parts` that is free, or a new one, up to kSpare more than it needs; else there is one as soon as the
+  // groups before those that they hold are finished. All are kept here: the last may wait for its turn when the thread has
+  // no more to do.
+  Part& next(std::vector<Part*>& parts) {
+    for (;; std::this_thread::yield()) {
       for (Part* part : parts)
         if (part->free.load(std::memory_order_acquire)) {
           part->free.store(false, std::memory_order_relaxed);
           return *part;
         }
+      const bool spare = numbers * static_cast<int64_t>(sizeof(double)) <= kSpareBytes;
+      if (static_cast<int64_t>(parts.size()) > (spare ? kSpare : 0)) continue;
+      auto made = std::make_unique<Part>(numbers, n_sums);
+      parts.push_back(made.get());
+      const Locked locked(busy);
+      all.push_back(std::move(made));
+    }
   }
 
   // Takes the part of a group, and adds all whose turn it is.
@@ -265,7 +259,7 @@ class Totals {
   double *const dW, *const sums;
   const int64_t numbers, n_sums;
   std::atomic<bool> busy{false};
-  std::deque<Part> all;
+  std::vector<std::unique_ptr<Part>> all;
   std::vector<Part*> finished;
   int64_t turn = 0;
   bool adding = false;
@@ -288,11 +282,11 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
   pool().run(threads, [&](int member, int) {
     auto block = make();
     auto stage = make_stage();
-    const auto parts = totals.parts();
+    std::vector<Totals::Part*> parts;
     Buffer<T> S(plan.W != nullptr ? size * plan.scores : 0), dS(gradient ? size * plan.gradients : 0), G(gradient ? numbers : 0);
     auto asked = std::chrono::steady_clock::now();
     for (int64_t group; !stop && (group = next.fetch_add(1)) < n_groups;) {
-      auto& part = Totals::next(parts);
+      auto& part = totals.next(parts);
       double *const dW = part.dW, *const sums = part.sums;
       if (gradient) std::memset(dW, 0, numbers * sizeof(double));
       std::memset(sums, 0, plan.n_sums * sizeof(double));

@@ -143,7 +143,7 @@ struct PatchBlock {
 
   // out (n_regions, 2, n_filters), or half the filters where each is averaged with its mirror image.
   void run(int64_t i) {
-    normalise(static_cast<const uint8_t*>(job.rows.data) + row_of(job.rows, i) * job.rows.row_stride);
+    normalise(row_at<uint8_t>(job.rows, i));
     whiten();
     respond();
     const int64_t kept = job.mirrored != nullptr ? job.n_filters / 2 : job.n_filters;

@@ -257,6 +257,21 @@ void copy_row(const S* source, int64_t stride, int64_t n, const T* scale, const 
 
 inline int64_t row_of(const Rows& rows, int64_t i) { return rows.picked != nullptr ? rows.picked[i] : i; }
 
+template <class S>
+inline const S* row_at(const Rows& rows, int64_t i) { return static_cast<const S*>(rows.data) + row_of(rows, i) * rows.row_stride; }
+
+// row[r] = row `first + r` of n, as it lies; where its columns are apart, a copy of it in `contiguous` (n, D).
+template <class S>
+void open_rows(const Rows& rows, int64_t first, int64_t n, S* contiguous, const S** row) {
+  for (int64_t r = 0; r < n; ++r) {
+    row[r] = row_at<S>(rows, first + r);
+    if (rows.column_stride == 1) continue;
+    S* to = contiguous + r * rows.D;
+    for (int64_t d = 0; d < rows.D; ++d) to[d] = row[r][d * rows.column_stride];
+    row[r] = to;
+  }
+}
+
 // Rows `first`..`first + n - 1`, columns `column`..`column + width - 1`, mapped, into out (n, ld); the columns from
 // `width` to `ld` keep their zeros. scale and shift (D) in T, or null.
 template <class T>
@@ -266,7 +281,7 @@ void copy_rows(const Rows& rows, const T* scale, const T* shift, int64_t first, 
   with_type(rows.dtype, [&](auto* type) {
     using S = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
     for (int64_t i = 0; i < n; ++i) {
-      const S* from = static_cast<const S*>(rows.data) + row_of(rows, first + i) * rows.row_stride;
+      const S* from = row_at<S>(rows, first + i);
       copy_row<T, S>(from + column * rows.column_stride, rows.column_stride, width, a, c, out + i * ld);
     }
   });

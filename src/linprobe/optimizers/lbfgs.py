@@ -347,7 +347,7 @@ class _Pairs:
         for s, y in zip(reversed(self._s), reversed(self._y), strict=True):
             weights.append(float((s * q).sum() / (s * y).sum()))
             q -= weights[-1] * y
-        r, *z = self._metric.solve_all([q, *self._y[-1:]])
+        r, *z = self._metric.solve_all([q, *self._y[-1:]])  # M⁻¹q, and M⁻¹y of the last pair, which scales the metric
         r /= self.curvature
         if z:
             s, y = self._s[-1], self._y[-1]
