@@ -228,5 +228,6 @@ def png(figure: Any, title: str) -> bytes:
     drawn.draw()
     picture = Image.frombytes("RGBA", drawn.get_width_height(), bytes(drawn.buffer_rgba())).convert("RGB")
     out = io.BytesIO()
-    picture.quantize(64, dither=Image.Dither.NONE).save(out, format="png", optimize=True)
+    # by octree: the median cut would give a line of few pixels the colour of another
+    picture.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(out, "png", optimize=True)
     return out.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -154,3 +155,16 @@ def test_the_scale_is_told_with_the_share_of_sgemm():
     assert "| share of sgemm's rate | **80.0 % (80.0–80.0)** |" in lines
     assert "| the optimum, proved gap | 7.0e-04 (CERTIFIED, 0.001 asked) |" in lines
     assert "| peak memory of the search, above the rows | 900 MB |" in lines
+
+
+def test_a_solver_of_a_single_point_keeps_its_colour():
+    pytest.importorskip("matplotlib")
+    from PIL import Image
+
+    record = read_records(RESULTS)["optimum"]
+    about = next(one for one in record["problems"] if one["problem"] == "softmax, L2, reg 0.01")
+    picture = Image.open(io.BytesIO(convergence_plot(about, record["targets"]))).convert("RGB")
+    seen = [colour for _, colour in picture.getcolors()]
+    for line in about["results"]:
+        wanted = [int(LINES[line["solver"]][0][i : i + 2], 16) for i in (1, 3, 5)]
+        assert min(max(abs(a - b) for a, b in zip(wanted, one, strict=True)) for one in seen) <= 4, line["solver"]
