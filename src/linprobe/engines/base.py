@@ -252,14 +252,24 @@ class Engine(ABC):
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None, *, dtype: type = np.float64) -> Floats:
         """sum_i weight_i x'_i x'_iᵀ over the images, (D, D), symmetric; in float32 it takes half the memory."""
 
-    def solve_factored(self, factor: Floats, G: Floats) -> Floats:
-        """The rows of G (m, n) times (factorᵀ factor)⁻¹; float32, `factor` (n, n) upper triangular.
+    def factored(self, M: Floats, ridge: float) -> Floats:
+        """The Cholesky factor of M + ridge * I, M (n, n) symmetric, in float32, for this engine's `solve_factored`.
 
-        What is below the diagonal of `factor` is not looked at. G may be overwritten.
+        Raises:
+            LinAlgError: it is not positive definite.
         """
+        from scipy.linalg import cho_factor
+
+        ridged = M.T.astype(np.float32)  # a copy, and as LAPACK wants it
+        ridged[np.diag_indices(len(M))] += np.float32(ridge)
+        factor: Floats = cho_factor(ridged, lower=True, overwrite_a=True, check_finite=False)[0]
+        return factor
+
+    def solve_factored(self, factor: Floats, G: Floats) -> Floats:
+        """The rows of G (m, n), float32, times the inverse of the matrix that has this factor; G may be overwritten."""
         from scipy.linalg import cho_solve
 
-        solved: Floats = cho_solve((factor.T, True), G.T, overwrite_b=True, check_finite=False).T
+        solved: Floats = cho_solve((factor, True), G.T, overwrite_b=True, check_finite=False).T
         return solved
 
     @abstractmethod

@@ -26,9 +26,6 @@ FUSED = {
 }
 """Losses that the core knows, by their type: a loss written elsewhere may bear the same `name` and differ."""
 
-FEW_RIGHT_SIDES = 32
-"""Right sides up to which the core solves with a factor itself: more are products that the BLAS is made for."""
-
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
 
@@ -287,12 +284,18 @@ class ThreadsEngine(Engine):
         mirror_lower(out)
         return out
 
+    def factored(self, M: Floats, ridge: float) -> Floats:
+        """As the other engines, in blocks (B, 128, 128) that all threads make: LAPACK's bits depend on their number."""
+        size = _core.TRIANGLE_BLOCK
+        factor: Floats = np.empty((_core.triangle_blocks(len(M)), size, size), np.float32)
+        if not _core.factor(np.ascontiguousarray(M, np.float32), ridge, factor, self._threads):
+            raise np.linalg.LinAlgError("the matrix is not positive definite.")
+        return factor
+
     def solve_factored(self, factor: Floats, G: Floats) -> Floats:
-        """As the other engines; few rows read the factor once each way, where the BLAS would copy it first."""
-        if len(G) > FEW_RIGHT_SIDES or G.size == 0:
-            return super().solve_factored(factor, G)
+        """As the other engines; the factor is read once each way for 32 rows, and nothing of it is copied."""
         solved = np.ascontiguousarray(G)
-        _core.solve_triangles(factor, solved)
+        _core.solve_triangles(factor, solved, self._threads)
         return solved
 
     def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:

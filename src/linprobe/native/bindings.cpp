@@ -249,11 +249,28 @@ void moment(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<
   run(kernels().moment, job);
 }
 
+template <class Array>
+void check_blocks(const Array& U, int64_t n) {
+  constexpr size_t size = kTriangleBlock;
+  require(n > 0 && U.shape(0) == static_cast<size_t>(triangle_blocks(n)) && U.shape(1) == size && U.shape(2) == size,
+          "U must hold the blocks of a triangle of n rows");
+}
+
+// U, UᵀU = A + ridge I, in blocks; false where that is not positive definite.
+bool factor(const In<float, 2>& A, float ridge, const Out<float, 3>& U, int threads) {
+  const int64_t n = static_cast<int64_t>(A.shape(0));
+  require(A.shape(1) == A.shape(0), "A must be (n, n)");
+  check_blocks(U, n);
+  Factor job{n, A.data(), ridge, U.data(), threads};
+  nb::gil_scoped_release release;
+  return kernels().factor(job);
+}
+
 // X (m, n) becomes X (UᵀU)⁻¹, for a few rows.
-void solve_triangles(const In<float, 2>& U, const Out<float, 2>& X) {
-  const size_t n = X.shape(1);
-  require(n > 0 && U.shape(0) == n && U.shape(1) == n, "U must be (n, n), and X (m, n)");
-  Triangle job{static_cast<int64_t>(n), static_cast<int64_t>(X.shape(0)), U.data(), X.data()};
+void solve_triangles(const In<float, 3>& U, const Out<float, 2>& X, int threads) {
+  const int64_t n = static_cast<int64_t>(X.shape(1));
+  check_blocks(U, n);
+  Triangle job{n, static_cast<int64_t>(X.shape(0)), U.data(), X.data(), threads};
   nb::gil_scoped_release release;
   kernels().triangle(job);
 }
@@ -479,7 +496,10 @@ NB_MODULE(_core, module) {
              "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
   module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a.none(), "single"_a.none(),
              "threads"_a);
-  module.def("solve_triangles", &solve_triangles, "U"_a.noconvert(), "X"_a.noconvert());
+  module.def("factor", &factor, "A"_a.noconvert(), "ridge"_a, "U"_a.noconvert(), "threads"_a);
+  module.def("triangle_blocks", [](int64_t n) { return triangle_blocks(n); }, "n"_a);
+  module.attr("TRIANGLE_BLOCK") = kTriangleBlock;
+  module.def("solve_triangles", &solve_triangles, "U"_a.noconvert(), "X"_a.noconvert(), "threads"_a);
   module.def("descent", &descent, "gram"_a, "coupling"_a, "ridge"_a, "size"_a, "slope"_a, "left"_a, "right"_a, "W"_a, "moved"_a,
              "sums"_a, "most"_a, "tol"_a);
   module.def("patches", &patches, "X"_a, "picked"_a.none(), "height"_a, "width"_a, "channels"_a, "size"_a, "stride"_a, "centre"_a,

@@ -97,10 +97,27 @@ struct Descent {
 };
 
 // X (m, n) becomes X (UᵀU)⁻¹.
+// Rows and columns of a block of a triangle, a multiple of two vectors. The blocks on and right of the diagonal lie row by
+// row, each (kTriangleBlock, kTriangleBlock), what is beyond the triangle being 0 or below its diagonal.
+constexpr int64_t kTriangleBlock = 128;
+inline constexpr int64_t triangle_blocks(int64_t n) {
+  const int64_t side = (n + kTriangleBlock - 1) / kTriangleBlock;
+  return side * (side + 1) / 2;
+}
+
+struct Factor {
+  int64_t n;
+  const float* A;  // (n, n), symmetric
+  float ridge;
+  float* U;        // (triangle_blocks(n), ...) out: UᵀU = A + ridge I
+  int threads;
+};
+
 struct Triangle {
   int64_t n, m;
-  const float* U;  // (n, n), what is below its diagonal is not looked at
-  float* X;
+  const float* U;  // as Factor leaves it
+  float* X;        // (m, n) becomes X (UᵀU)⁻¹
+  int threads;
 };
 
 struct Patches {
@@ -190,6 +207,7 @@ struct Kernels {
   bool (*moment)(Moment&);
   void (*descent)(Descent&);
   bool (*split)(Split&);
+  bool (*factor)(Factor&);   // false: not positive definite
   void (*triangle)(Triangle&);
   bool (*patches)(Patches&);
   bool (*projection)(Projection&);

@@ -57,6 +57,7 @@ bool sgd_epoch(Epoch& job) { return job.rows.dtype == Dtype::f64 ? run_epoch<dou
 bool moment(Moment& job) { return run_moment(job); }
 void descent(Descent& job) { run_descent(job); }
 bool split(Split& job) { return run_split(job); }
+bool factor(Factor& job) { return run_factor(job); }
 void triangle(Triangle& job) { run_triangle(job); }
 bool patches(Patches& job) { return run_patches(job); }
 bool projection(Projection& job) { return run_projection(job); }

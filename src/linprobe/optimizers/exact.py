@@ -32,10 +32,13 @@ class Moments:
     Args:
         objective: any with these images.
         known: one of them, or None.
+        many: whether many reg values will use them.
     """
 
-    def __init__(self, objective: Objective, known: SecondMoment | ExactMoment | None = None) -> None:
-        self._objective, self._known = objective, known
+    def __init__(
+        self, objective: Objective, known: SecondMoment | ExactMoment | None = None, *, many: bool = False
+    ) -> None:
+        self._objective, self._known, self._many = objective, known, many
 
     @cached_property
     def sampled(self) -> SecondMoment:
@@ -45,7 +48,7 @@ class Moments:
             return known
         if known is not None and known.of_features:
             return SecondMoment(known.mean, known.matrix.astype(np.float32), None, known.trace)
-        return second_moment(self._objective)
+        return second_moment(self._objective, many=self._many)
 
     @cached_property
     def exact(self) -> ExactMoment:

@@ -38,14 +38,17 @@ NOISY = 2.0
 PATIENCE, NEWS = 25, 0.8
 """Iterations in float32 in which what seems to be left does not fall below this share of the lowest so far."""
 
-REVIEW, FAR = 10, 3.0
-"""Iterations between two looks at the curvature that the metric assumes, and the factor that is too far off."""
+REVIEW, REVIEWED, FAR = 10, 3, 3.0
+"""Iterations between two looks at the curvature that the metric assumes, pairs that tell, and what is too far off."""
 
 UNSEEN = -1000.0
 """Bias of a class without weight: e^b is 0, and remains it beside scores of a few hundred."""
 
 NEAR = 0.8
 """Scale of a dual point from which on what it loses by it is read from the slope of its value."""
+
+SCALES = 3
+"""Of the last pairs, whose mean (geometric) scales the metric: one alone depends on where its step went."""
 
 TRIALS = 20
 """Steps tried along one direction."""
@@ -301,13 +304,14 @@ class _Pairs:
         self._metric = metrics.of(self._ridge / curvature)
         self._s: list[Floats] = list(arrays.get("s", ()))
         self._y: list[Floats] = list(arrays.get("y", ()))
+        self._scales: list[float] = arrays["scales"].tolist() if "scales" in arrays else []
 
     @property
     def count(self) -> int:
         return len(self._s)
 
     def clear(self) -> None:
-        self._s, self._y = [], []
+        self._s, self._y, self._scales = [], [], []
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -321,7 +325,7 @@ class _Pairs:
         """
         if step % REVIEW or not self._s:
             return
-        steps, changes = np.stack(self._s), np.stack(self._y)
+        steps, changes = np.stack(self._s[-REVIEWED:]), np.stack(self._y[-REVIEWED:])
         W, moment = steps[:, :, :-1], self._metrics.moment
         bends = float((steps * changes).sum()) - self._ridge * float(np.square(W).sum())
         shifts = steps[:, :, -1] + W @ moment.mean
@@ -332,9 +336,11 @@ class _Pairs:
         if not 1.0 / FAR < found / self.curvature < FAR:
             self.curvature = found
             self._metric = self._metrics.of(self._ridge / found)
+            self._scales = []
 
     def arrays(self) -> dict[str, Floats]:
-        return {"s": np.array(self._s), "y": np.array(self._y)} if self._s else {}
+        kept = {"s": np.array(self._s), "y": np.array(self._y)} if self._s else {}
+        return kept | ({"scales": np.array(self._scales)} if self._scales else {})
 
     def add(self, point: Visited, following: Visited) -> None:
         s, y = point.step_to(following), following.gradient - point.gradient
@@ -345,16 +351,17 @@ class _Pairs:
         """-H ∇L, (K, D + 1)."""
         q, weights = point.gradient, []
         for s, y in zip(reversed(self._s), reversed(self._y), strict=True):
-            weights.append(float((s * q).sum() / (s * y).sum()))
+            weights.append(float(np.vdot(s, q) / np.vdot(s, y)))
             q -= weights[-1] * y
         r, *z = self._metric.solve_all([q, *self._y[-1:]])  # M⁻¹q, and M⁻¹y of the last pair, which scales the metric
         r /= self.curvature
         if z:
-            s, y = self._s[-1], self._y[-1]
-            bend = float((y * z[0]).sum()) / self.curvature
-            r *= float((s * y).sum()) / bend if bend > 0.0 else 1.0  # y may be too small for float32
+            bend = float(np.vdot(self._y[-1], z[0])) / self.curvature
+            if bend > 0.0:  # y may be too small for float32
+                self._scales = [*self._scales, float(np.vdot(self._s[-1], self._y[-1])) / bend][-SCALES:]
+            r *= math.exp(sum(map(math.log, self._scales)) / len(self._scales)) if self._scales else 1.0
         for s, y, weight in zip(self._s, self._y, reversed(weights), strict=True):
-            r += s * (weight - float((y * r).sum() / (s * y).sum()))
+            r += s * (weight - float(np.vdot(y, r) / np.vdot(s, y)))
         return -r
 
 

@@ -30,6 +30,9 @@ curve from so far away is no better."""
 KEPT = ("W", "b", "copy", "price", "z", "g", "s", "y", "coupling")
 """What of the state serves the next reg value too, where there are kinks."""
 
+MANY = 3
+"""Reg values from which on the second moment is taken of a larger sample."""
+
 POINTS = 4
 """Optima that the curve goes through, at most: a cubic in log reg."""
 
@@ -135,7 +138,7 @@ def solve_path(
     regs = check_regs(regs)
     exact, clock = Exact(tol, max_iter), Clock(0.0)
     with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
-        moments = Moments(objective, moment)
+        moments = Moments(objective, moment, many=len(regs) >= MANY)
         if is_smooth(objective.with_reg(max(regs))):
             solutions, passes = _jointly(LBFGS(tol, max_iter), objective, regs, moments.sampled, callback)
         else:
@@ -145,7 +148,10 @@ def solve_path(
 
 def path_moment(objective: Objective, regs: Sequence[float]) -> SecondMoment | ExactMoment:
     """The second moment that `solve_path` needs: of a sample for a smooth objective, else of all images."""
-    return second_moment(objective) if is_smooth(objective.with_reg(max(check_regs(regs)))) else exact_moment(objective)
+    regs = check_regs(regs)
+    if is_smooth(objective.with_reg(max(regs))):
+        return second_moment(objective, many=len(regs) >= MANY)
+    return exact_moment(objective)
 
 
 class _Teller:

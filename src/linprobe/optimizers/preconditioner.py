@@ -8,8 +8,6 @@ from functools import cached_property
 from threading import Lock
 
 import numpy as np
-import numpy.typing as npt
-import scipy.linalg
 
 from linprobe.cores import by_threads, usable_cores
 from linprobe.engines.base import Engine
@@ -19,8 +17,9 @@ from linprobe.shapes import Floats, slices
 
 __all__ = ["Preconditioner", "Preconditioners", "SecondMoment", "second_moment"]
 
-ROWS_PER_FEATURE = 2
-"""Rows of the sample per feature: the moment of a sample of 2 D rows serves like that of all, to a pass or two."""
+ROWS_PER_FEATURE, ROWS_FOR_MANY = 2, 6
+"""Rows of the sample per feature: the moment of a sample of 2 D rows serves like that of all, but for one pass in ten.
+The moment of 6 D rows costs what a few passes do: many reg values gain them."""
 
 FEWEST_ROWS = 2048
 """Rows of the sample, at least, if there are so many."""
@@ -77,6 +76,11 @@ class SecondMoment:
         return products
 
     @cached_property
+    def finite(self) -> bool:
+        """Whether no number of what is factored is too large for float32."""
+        return bool(np.isfinite(self.products if self.matrix is None else self.matrix).all())
+
+    @cached_property
     def dense(self) -> Floats:
         """(D, D) the moment as a matrix, float32, whatever is kept of it."""
         if self.matrix is not None:
@@ -107,22 +111,28 @@ class SecondMoment:
         return float(np.square(self.scores(V), dtype=np.float64).sum())
 
 
-def second_moment(objective: Objective, seed: int = 0) -> SecondMoment:
-    """The moment of a sample of 2 D rows, read block by block: exact for fewer images than that."""
+def second_moment(objective: Objective, seed: int = 0, *, many: bool = False) -> SecondMoment:
+    """The moment of a sample of 2 D rows, read block by block: exact for fewer images than that.
+
+    Args:
+        seed: of the sample.
+        many: whether many reg values will use it: of 6 D rows, then.
+    """
     D = objective.n_features
-    n_wanted = SKETCH_ROWS if D > DENSE_FEATURES else max(FEWEST_ROWS, ROWS_PER_FEATURE * D)
+    n_wanted = (
+        SKETCH_ROWS if D > DENSE_FEATURES else max(FEWEST_ROWS, (ROWS_FOR_MANY if many else ROWS_PER_FEATURE) * D)
+    )
     positions = objective.sample(n_wanted, seed)
     shares = objective.shares()[positions]
     shares = shares / shares.sum()
+    mean = objective.engine.gradient_of_scores(shares[:, None], positions, precise=True)[0][0]
     if D <= DENSE_FEATURES and len(positions) >= D:
         scale = objective.shares()[positions].sum() * objective.examples.total_weight
-        mean = _mean(objective, positions, shares)
         # Taken about 0 the float32 products would lose a variance that is small beside the squared mean.
         matrix = objective.engine.about(mean).second_moment(positions, dtype=np.float32)
         matrix /= np.float32(scale)
         return SecondMoment(mean, matrix, None, float(np.trace(matrix, dtype=np.float64)))
     rows, roots = np.empty((len(positions), D), np.float32), np.sqrt(shares)
-    mean = _mean(objective, positions, shares)
     n_threads = objective.engine.n_threads or usable_cores()
 
     def read(block: slice) -> float:
@@ -130,13 +140,6 @@ def second_moment(objective: Objective, seed: int = 0) -> SecondMoment:
         return float(np.square(rows[block], dtype=np.float64).sum())
 
     return SecondMoment(mean, None, rows, sum(by_threads(read, _blocks(len(positions), D), n_threads)), n_threads)
-
-
-def _mean(objective: Objective, positions: npt.NDArray[np.int64], shares: Floats) -> Floats:
-    mean = np.zeros(objective.n_features)
-    for block in _blocks(len(positions), objective.n_features):
-        mean += shares[block] @ objective.examples.mapped(positions[block])
-    return mean
 
 
 def _blocks(n_rows: int, n_features: int) -> list[slice]:
@@ -164,18 +167,16 @@ class Preconditioner:
         least = RIDGE * moment.trace / (1 if moment.matrix is None else max(1, D))
         self._ratio = min(max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8), MOST_RATIO)
         plain = moment.products if moment.matrix is None else moment.matrix
-        if not np.isfinite(plain).all():
+        if not moment.finite:
             raise IncompatibleError(
                 "the preconditioner needs the squares of the features, and some are too large for float32 (above about "
                 "1e19): scale the features down, or standardise them."
             )
         while True:
-            M = plain.copy(order="C").T  # symmetric: as LAPACK wants it, without a transposition
-            M[np.diag_indices(len(M))] += np.float32(self._ratio)
             try:
-                self._factor = scipy.linalg.cho_factor(M, lower=True, overwrite_a=True, check_finite=False)[0].T
+                self._factor = engine.factored(plain, self._ratio)
                 return
-            except scipy.linalg.LinAlgError:  # the rounding of the moment was larger than the ridge
+            except np.linalg.LinAlgError:  # the rounding of the moment was larger than the ridge
                 self._ratio *= 10.0
 
     def solve(self, dW: Floats, db: Floats) -> tuple[Floats, Floats]:
