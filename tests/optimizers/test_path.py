@@ -109,3 +109,17 @@ def test_a_grid_that_is_none_is_refused(text):
 def test_an_empty_grid_is_refused():
     with pytest.raises(ParameterError, match="the reg grid is empty"):
         solve_path(made(), [])
+
+
+def test_members_that_begin_at_the_same_weights_share_their_first_gradient(monkeypatch):
+    asked = []
+    gradients = Objective.data_gradients
+
+    def counted(self, W, b, *, precise=False):
+        asked.append(len(W))
+        return gradients(self, W, b, precise=precise)
+
+    monkeypatch.setattr(Objective, "data_gradients", counted)
+    path = solve_path(made(), REGS, tol=1e-4)
+    assert asked[:2] == [1, 3]  # the ends and the middle
+    assert sum(asked) == sum(solution.passes for solution in path.solutions) - 2

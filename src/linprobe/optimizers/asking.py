@@ -87,6 +87,18 @@ def answer(objective: Objective, search: Asking[Result]) -> Result:
         return result
 
 
+def _distinct(asks: list[Ask]) -> tuple[list[Ask], list[int]]:
+    """(the asks without repeats, the place of each of them there): searches from zero weights ask for the same."""
+    found: list[Ask] = []
+    places = []
+    for ask in asks:
+        same = (n for n, other in enumerate(found) if np.array_equal(ask.W, other.W) and np.array_equal(ask.b, other.b))
+        places.append(next(same, len(found)))
+        if places[-1] == len(found):
+            found.append(ask)
+    return found, places
+
+
 def answer_together(objective: Objective, searches: list[Asking[Result]]) -> tuple[list[Result], float]:
     """(the result of each search, passes over the images), all asks of a round being answered in one pass.
 
@@ -126,10 +138,11 @@ def answer_together(objective: Objective, searches: list[Asking[Result]]) -> tup
                 for precise in (False, True):
                     waiting = sorted(i for i, ask in asks.items() if ask.precise is precise)
                     for members in (waiting[start : start + size] for start in range(0, len(waiting), size)):
-                        W, b = (np.stack([getattr(asks[i], name) for i in members]) for name in ("W", "b"))
+                        distinct, of = _distinct([asks[i] for i in members])
+                        W, b = (np.stack([getattr(ask, name) for ask in distinct]) for name in ("W", "b"))
                         gradients = objective.data_gradients(W, b, precise=precise)
                         passes += 1.0
-                        all_go_on(dict(zip(members, gradients, strict=True)))
+                        all_go_on({i: gradients[at] for i, at in zip(members, of, strict=True)})
             except KeyboardInterrupt as stop:
                 all_go_on(dict.fromkeys(list(asks), stop))
     return [results[i] for i in range(len(searches))], passes
