@@ -193,7 +193,7 @@ bool run_factor(Factor& job) {
   return !failed;
 }
 
-// Right sides first.. of X, as many as `size` vectors hold; y, for whole blocks of them, has zeros in rows beyond n.
+// Right sides first.. of X, as many as `size` vectors hold; y has room for whole blocks of them.
 template <int size>
 LINPROBE_ONCE void solve_some(const Triangle& job, int64_t first, float* y) {
   using Right = Lanes<size>;
@@ -202,6 +202,7 @@ LINPROBE_ONCE void solve_some(const Triangle& job, int64_t first, float* y) {
   const int64_t n = job.n, some = std::min(width, job.m - first);
   for (int64_t i = 0; i < n; ++i)
     for (int64_t k = 0; k < some; ++k) y[i * width + k] = job.X[(first + k) * n + i];
+  std::fill(y + n * width, y + blocks.side * step, 0.0f);  // what is 0 in U must not meet what is no number
   for (int64_t i = 0; i < blocks.side; ++i) {
     const float* const row = job.U + blocks.place(i, i) * square;
     Right::forward(row, blocks.rows(i), y + i * step);
