@@ -35,36 +35,46 @@ struct Lanes {
   // What will be read of U soon; the processor does not see that it lies in one piece.
   static void fetch(const float* u, int64_t j) { __builtin_prefetch(u + 2 * R * ld + j * R, 0, 2); }
 
+  // Rows begin..end-1 of y less what R rows of U, u, make of the unknowns x.
+  static void take_from(const float* u, const Row (&x)[R], float* y, int64_t begin, int64_t end) {
+    Row other;
+    for (int64_t j = begin; j < end; ++j) {
+      fetch(u, j);
+      read(other, y + j * width);
+#pragma GCC unroll 8
+      for (int64_t r = 0; r < R; ++r) subtract(other, u[r * ld + j], x[r]);
+      write(other, y + j * width);
+    }
+  }
+
+  // The reverse: x, of R rows of U, less what rows begin..end-1 of y make in them.
+  static void take(const float* u, Row (&x)[R], const float* y, int64_t begin, int64_t end) {
+    Row other;
+    for (int64_t j = begin; j < end; ++j) {
+      fetch(u, j);
+      read(other, y + j * width);
+#pragma GCC unroll 8
+      for (int64_t r = 0; r < R; ++r) subtract(x[r], u[r * ld + j], other);
+    }
+  }
+
   // y -= Uᵀ x, both of a whole block of rows.
   static void eliminate(const float* U, const float* x, float* y) {
-    Row known[R], other;
+    Row known[R];
     for (int64_t i = 0; i < ld; i += R) {
-      const float* u = U + i * ld;
 #pragma GCC unroll 8
       for (int64_t r = 0; r < R; ++r) read(known[r], x + (i + r) * width);
-      for (int64_t j = 0; j < ld; ++j) {
-        fetch(u, j);
-        read(other, y + j * width);
-#pragma GCC unroll 8
-        for (int64_t r = 0; r < R; ++r) subtract(other, u[r * ld + j], known[r]);
-        write(other, y + j * width);
-      }
+      take_from(U + i * ld, known, y, 0, ld);
     }
   }
 
   // y -= U x.
   static void eliminate_back(const float* U, const float* x, float* y) {
-    Row found[R], other;
+    Row found[R];
     for (int64_t i = 0; i < ld; i += R) {
-      const float* u = U + i * ld;
 #pragma GCC unroll 8
       for (int64_t r = 0; r < R; ++r) read(found[r], y + (i + r) * width);
-      for (int64_t j = 0; j < ld; ++j) {
-        fetch(u, j);
-        read(other, x + j * width);
-#pragma GCC unroll 8
-        for (int64_t r = 0; r < R; ++r) subtract(found[r], u[r * ld + j], other);
-      }
+      take(U + i * ld, found, x, 0, ld);
 #pragma GCC unroll 8
       for (int64_t r = 0; r < R; ++r) write(found[r], y + (i + r) * width);
     }
@@ -72,7 +82,7 @@ struct Lanes {
 
   // y (n, width) becomes U⁻ᵀ y, U a block on the diagonal.
   static void forward(const float* U, int64_t n, float* y) {
-    Row x[R], other;
+    Row x[R];
     for (int64_t i = 0; i < n; i += R) {
       const int64_t rows = std::min(R, n - i);
       const float* u = U + i * ld + i;
@@ -82,27 +92,18 @@ struct Lanes {
         for (int64_t q = r + 1; q < rows; ++q) subtract(x[q], u[r * ld + q], x[r]);
       }
       for (int64_t r = 0; r < rows; ++r) write(x[r], y + (i + r) * width);
-      for (int64_t j = R; j < n - i; ++j) {
-        read(other, y + (i + j) * width);
-#pragma GCC unroll 8
-        for (int64_t r = 0; r < R; ++r) subtract(other, u[r * ld + j], x[r]);
-        write(other, y + (i + j) * width);
-      }
+      take_from(u, x, y + i * width, R, n - i);
     }
   }
 
   // y becomes U⁻¹ y.
   static void backward(const float* U, int64_t n, float* y) {
-    Row x[R], other;
+    Row x[R];
     for (int64_t i = (n - 1) / R * R; i >= 0; i -= R) {
       const int64_t rows = std::min(R, n - i);
       const float* u = U + i * ld + i;
       for (int64_t r = 0; r < rows; ++r) read(x[r], y + (i + r) * width);
-      for (int64_t j = R; j < n - i; ++j) {
-        read(other, y + (i + j) * width);
-#pragma GCC unroll 8
-        for (int64_t r = 0; r < R; ++r) subtract(x[r], u[r * ld + j], other);
-      }
+      take(u, x, y + i * width, R, n - i);
       for (int64_t r = rows - 1; r >= 0; --r) {
         divide(x[r], u[r * ld + r]);
         for (int64_t q = 0; q < r; ++q) subtract(x[q], u[q * ld + r], x[r]);

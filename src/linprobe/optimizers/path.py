@@ -16,8 +16,8 @@ from linprobe.optimizers.asking import answer_together
 from linprobe.optimizers.base import Epoch, Solution, State, Status
 from linprobe.optimizers.exact import Exact, Moments, is_smooth
 from linprobe.optimizers.lbfgs import LBFGS, carried
-from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
-from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment, second_moment
+from linprobe.optimizers.normal_equations import ExactMoment
+from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment
 from linprobe.optimizers.trace import Clock
 from linprobe.shapes import Floats, check_range
 
@@ -138,7 +138,7 @@ def solve_path(
     regs = check_regs(regs)
     exact, clock = Exact(tol, max_iter), Clock(0.0)
     with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
-        moments = Moments(objective, moment, many=len(regs) >= MANY)
+        moments = _moments(objective, regs, moment)
         if is_smooth(objective.with_reg(max(regs))):
             solutions, passes = _jointly(LBFGS(tol, max_iter), objective, regs, moments.sampled, callback)
         else:
@@ -149,9 +149,13 @@ def solve_path(
 def path_moment(objective: Objective, regs: Sequence[float]) -> SecondMoment | ExactMoment:
     """The second moment that `solve_path` needs: of a sample for a smooth objective, else of all images."""
     regs = check_regs(regs)
-    if is_smooth(objective.with_reg(max(regs))):
-        return second_moment(objective, many=len(regs) >= MANY)
-    return exact_moment(objective)
+    moments = _moments(objective, regs)
+    return moments.sampled if is_smooth(objective.with_reg(max(regs))) else moments.exact
+
+
+def _moments(objective: Objective, regs: Sequence[float], known: SecondMoment | ExactMoment | None = None) -> Moments:
+    """Those of a path."""
+    return Moments(objective, known, many=len(regs) >= MANY)
 
 
 class _Teller:

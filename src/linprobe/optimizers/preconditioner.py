@@ -124,13 +124,13 @@ def second_moment(objective: Objective, seed: int = 0, *, many: bool = False) ->
     )
     positions = objective.sample(n_wanted, seed)
     shares = objective.shares()[positions]
-    shares = shares / shares.sum()
+    total = shares.sum()
+    shares = shares / total
     mean = objective.engine.gradient_of_scores(shares[:, None], positions, precise=True)[0][0]
     if D <= DENSE_FEATURES and len(positions) >= D:
-        scale = objective.shares()[positions].sum() * objective.examples.total_weight
         # Taken about 0 the float32 products would lose a variance that is small beside the squared mean.
         matrix = objective.engine.about(mean).second_moment(positions, dtype=np.float32)
-        matrix /= np.float32(scale)
+        matrix /= np.float32(total * objective.examples.total_weight)
         return SecondMoment(mean, matrix, None, float(np.trace(matrix, dtype=np.float64)))
     rows, roots = np.empty((len(positions), D), np.float32), np.sqrt(shares)
     n_threads = objective.engine.n_threads or usable_cores()
