@@ -43,7 +43,7 @@ void share_out(int threads, int64_t n, F&& f) {
 #include "moment_impl.hpp"
 #include "descent_impl.hpp"
 #include "split_impl.hpp"
-#include "triangle_impl.hpp"
+#include "cholesky_impl.hpp"
 #include "patches_impl.hpp"
 #include "neighbors_impl.hpp"
 
