@@ -16,7 +16,7 @@ from linprobe.optimizers.asking import Asking, Visited, answer, visit
 from linprobe.optimizers.balance import COARSE, balance, nearly_balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.coordinate_descent import DescentSteps
-from linprobe.optimizers.pairs import curves, keep
+from linprobe.optimizers.pairs import curves, flattest, keep
 from linprobe.optimizers.preconditioner import DENSE_FEATURES, Preconditioners, SecondMoment, second_moment
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
@@ -52,6 +52,9 @@ SCALES = 3
 
 TRIALS = 20
 """Steps tried along one direction."""
+
+HASTY, BLAMED = 2, 0.5
+"""Proofs tried after one of Newton's steps in the bias; share of a gap from which on W is to blame, and not the bias."""
 
 
 @final
@@ -193,21 +196,31 @@ class LBFGS(Optimizer):
                     status = Status.STOPPED
                 elif k >= self.max_iter:
                     status = Status.MAX_ITER
-                elif left <= wanted * (unit := point.evaluation.objective if objective.penalised else first_norm):
-                    best, passes = yield from _certified(objective, point.W, point.b, point.db, self.tol, passes, clock)
-                    found = self._found(objective, best.certificate, first_norm)
-                    if found <= self.tol:
-                        status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
-                    # what the proof lost against the promise, it will probably lose again
-                    hoped = self.tol - (found - left / max(unit, 1e-300))
-                    wanted = hoped if 0.25 * wanted < hoped < 0.9 * wanted else 0.5 * wanted
+                else:
+                    unit = point.evaluation.objective if objective.penalised else first_norm
+                    likely, promised = point, left
+                    if left > wanted * unit and isinstance(pairs, _Pairs):
+                        likely = pairs.flattest(point)
+                        promised = _left(objective, likely)
+                    if promised <= wanted * unit:
+                        best, passes = yield from _certified(
+                            objective, likely.W, likely.b, likely.db, self.tol, passes, clock
+                        )
+                        found = self._found(objective, best.certificate, first_norm)
+                        if found <= self.tol:
+                            status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
+                        # what the proof lost against the promise, it will probably lose again
+                        hoped = self.tol - (found - promised / max(unit, 1e-300))
+                        wanted = hoped if 0.25 * wanted < hoped < 0.9 * wanted else 0.5 * wanted
                 if status is not None:
                     break
                 following, step_taken, trials = yield from _along(objective, point, pairs.direction(point), precise)
                 passes += trials
                 # when float32 has no more to give
                 noisy = since > PATIENCE or (
-                    best is not None and (not objective.penalised or _left(objective, best.point) > NOISY * left)
+                    best is not None
+                    and likely is point
+                    and (not objective.penalised or _left(objective, best.point) > NOISY * left)
                 )
                 if (noisy or following is None) and not precise:
                     if best is None:
@@ -347,6 +360,17 @@ class _Pairs:
         if curves(s, y):
             keep((self._s, s), (self._y, y))
 
+    def flattest(self, point: Visited) -> Visited:
+        """Where the gradient is smallest, of the point and of what the pairs tell of others: what a proof wants.
+
+        Steps lower the objective: along what all images share, where it bends most, they leave a gradient that costs
+        the bound far more than it does the objective.
+        """
+        if not self._s:
+            return point
+        step, left = flattest(self._s, self._y, point.gradient)
+        return Visited(point.W + step[:, :-1], point.b + step[:, -1], point.evaluation, left[:, :-1], left[:, -1])
+
     def direction(self, point: Visited) -> Floats:
         """-H ∇L, (K, D + 1)."""
         q, weights = point.gradient, []
@@ -412,18 +436,21 @@ def _certified(
     """(what is proved near (W, b), passes); `db` is the gradient in the bias there, None where it is not known."""
 
     def proof(bias: Floats, gradient: DataGradient) -> _Proof:
-        certificate = certify(objective, W, bias, gradient=gradient, passes=passes, seconds=clock())
+        certificate = certify(objective, W, bias, gradient=gradient, passes=passes + 1.0, seconds=clock())
         return _Proof(certificate, Visited(W, bias, *objective.with_penalty(gradient, W)))
 
-    if db is not None and objective.penalised and tol >= COARSE:
-        found = yield from nearly_balance(objective, W, b, db)
-        passes += 1.0
+    bias, columns = b, db
+    for _ in range(HASTY if objective.penalised and tol >= COARSE else 0):
+        if columns is None:
+            break
+        found = yield from nearly_balance(objective, W, bias, columns)
         quick = proof(*found)
         passes = quick.certificate.passes
-        if quick.certificate.relative_gap <= tol:
+        if quick.certificate.relative_gap <= tol or _left(objective, quick.point) > BLAMED * quick.certificate.gap:
             return quick, passes
-    found = yield from balance(objective, W, b, tol)
-    passes += 2.0
+        bias, columns = quick.point.b, quick.point.db
+    found = yield from balance(objective, W, bias, tol)
+    passes += 1.0
     proved = proof(*found)
     return proved, proved.certificate.passes
 

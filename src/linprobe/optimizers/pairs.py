@@ -6,10 +6,13 @@ import numpy as np
 
 from linprobe.shapes import Floats
 
-__all__ = ["curves", "keep"]
+__all__ = ["curves", "flattest", "keep"]
 
 MEMORY = 10
 """Pairs that are kept."""
+
+AGREE = 0.1
+"""Relative difference of s_i·y_j and s_j·y_i up to which two pairs tell of the same curvature."""
 
 
 def curves(s: Floats, y: Floats) -> bool:
@@ -22,3 +25,22 @@ def keep(*more: tuple[list[Floats], Floats]) -> None:
     for kept, new in more:
         kept.append(new)
         del kept[:-MEMORY]
+
+
+def flattest(steps: list[Floats], changes: list[Floats], gradient: Floats) -> tuple[Floats, Floats]:
+    """(a combination of the steps, the gradient there), the smallest that there is if it is linear.
+
+    Of a linear gradient s_i·y_j = s_j·y_i. From the last pair back, those are taken that agree so far.
+
+    Args:
+        steps, changes: pairs that curve, at least one, each as `gradient`.
+        gradient: where the combination begins.
+    """
+    s, y = (np.stack(some[::-1]).reshape(len(some), -1) for some in (steps, changes))
+    bends = s @ y.T
+    sizes = np.sqrt(np.diag(bends))
+    agree = np.abs(bends - bends.T) <= AGREE * np.outer(sizes, sizes)
+    n = next((n for n in range(1, len(s)) if not agree[n, :n].all()), len(s))
+    s, y = s[:n], y[:n]
+    shares = np.linalg.lstsq(y @ y.T, -(y @ gradient.ravel()), rcond=1e-10)[0]
+    return (shares @ s).reshape(gradient.shape), gradient + (shares @ y).reshape(gradient.shape)
