@@ -32,6 +32,7 @@ from benchmarks.record import (
     text_table,
     usable_cores,
 )
+from linprobe.engines.base import Precision
 from linprobe.optimizers import LBFGS
 
 TOL = 1e-3
@@ -76,7 +77,7 @@ def measure_pass(problem: Problem, threads: int, repeats: int) -> dict[str, Any]
 
     memory: dict[str, Any] = {}
     with threadpool_limits(threads), peak_memory(memory):
-        contestants = {"linprobe": lambda: objective.data_gradient(W, b, precise=False), "sgemm": sgemm}
+        contestants = {"linprobe": lambda: objective.data_gradient(W, b, precision=Precision.SINGLE), "sgemm": sgemm}
         times = interleaved(contestants, repeats, pause=PAUSE)
     work = {"linprobe": 4.0 * N * D * K, "sgemm": 4.0 * blocks * n * D * K}
     # rates are in operations a second, and their ratio is that of seconds per operation

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -108,6 +110,16 @@ def test_the_native_engine_proves_what_the_reference_proves():
         one, other = certify(objective, W, b), certify(objective.with_engine("threads"), W, b)
         assert one.objective == pytest.approx(other.objective, rel=1e-12)
         assert one.lower_bound == pytest.approx(other.lower_bound, rel=1e-9)
+
+
+def test_what_whole_numbers_lose_is_taken_from_the_bound():
+    objective = made(0, 40, 5, 3, LOSSES[0], PENALTIES[0], 0.1)
+    W, b = np.full((3, 5), 0.1), np.zeros(3)
+    gradient = objective.data_gradient(W, b)
+    exact = certify(objective, W, b, gradient=gradient)
+    for lost in ({"lost_of_score": 1e-6}, {"lost_of_slopes": 1e-6}):
+        bound = certify(objective, W, b, gradient=replace(gradient, **lost)).lower_bound
+        assert exact.lower_bound - 1e-3 < bound < exact.lower_bound - 1e-6
 
 
 def test_a_dual_point_of_another_shape_is_refused():

@@ -122,6 +122,21 @@ def test_an_evaluation_takes_one_pass_over_the_images(monkeypatch):
     assert passes == [1]
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", ["softmax", "hinge", "squared-hinge"])
+def test_the_gradient_at_zero_weights_is_that_of_a_pass(loss, weighted):
+    random = np.random.default_rng(5)
+    X, y = random.normal(size=(40, 7)), random.integers(0, 3, 40)  # of a fourth class there is none
+    weight = random.uniform(0, 2, 40) if weighted else None
+    objective = Objective(X, y, loss=loss, penalty="l2", reg=0.1, n_classes=4, sample_weight=weight)
+    b = random.normal(size=4)
+    found, wanted = objective.gradient_at_zero(b), objective.data_gradient(np.zeros((4, 7)), b)
+    assert_allclose(found.dW, wanted.dW, atol=1e-14)
+    assert_allclose(found.db, wanted.db, atol=1e-14)
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-14)
+    assert found.accuracy == pytest.approx(wanted.accuracy, rel=1e-14)
+
+
 def test_the_bias_is_not_penalised():
     objective = make("softmax", "elastic-net", reg=10.0)
     _, _, db = objective.value_and_gradient(W, B)

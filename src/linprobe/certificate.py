@@ -137,7 +137,8 @@ def lower_bound_from(objective: Objective, point: DualPoint, upper: float) -> fl
         conjugate = penalty.conjugate(-scale * A, reg)
     if not (math.isfinite(value) and math.isfinite(conjugate)):
         return -math.inf
-    return scale * value - conjugate - _rounding(objective, value, terms + conjugate, upper)
+    rounding = _rounding(objective, value, terms + conjugate, upper) + _lost(objective, point, upper)
+    return scale * value - conjugate - rounding
 
 
 def _rounding(objective: Objective, value: float, terms: float, upper: float) -> float:
@@ -153,6 +154,20 @@ def _rounding(objective: Objective, value: float, terms: float, upper: float) ->
     terms += abs(upper) + 2.0 * objective.loss.parameters.get("delta", 1.0) * mass
     reach = 2.0 * _score_bound(objective, upper) + _bias_spread(objective, upper)
     return _roundings(objective) * EPS * (terms + (1.0 + mass) * reach)
+
+
+def _lost(objective: Objective, point: DualPoint, upper: float) -> float:
+    """What whole numbers of few digits may have added to a bound, and taken from L.
+
+    G is the gradient of the losses at scores that are a little off: L, and G_i·s_i in the value, are off by that times
+    sum |G|. What A is off counts by the scores of the W of the minimum, and in the value by those of the W where G was
+    taken, which reaches `upper` as well.
+    """
+    if point.lost_of_score == 0.0 and point.lost_of_slopes == 0.0:
+        return 0.0
+    mass = objective.loss.dual_size(point.value, objective.n_classes)
+    scores, slopes = point.lost_of_score, point.lost_of_slopes
+    return 2.0 * (1.0 + mass) * scores + 2.0 * slopes * _score_bound(objective, upper)
 
 
 def _roundings(objective: Objective) -> float:
@@ -207,7 +222,8 @@ def _point_at(objective: Objective, gradient: DataGradient, W: Floats, b: Floats
         value = gradient.loss - float((gradient.dW * W).sum()) - float(gradient.db @ b)
         mass = objective.loss.dual_size(value, objective.n_classes)
         products = float((np.abs(W) @ objective.feature_sizes() + np.abs(b)).max())
-        return DualPoint(value, gradient.dW, gradient.db, gradient.loss + mass * products)
+        terms = gradient.loss + mass * products
+        return DualPoint(value, gradient.dW, gradient.db, terms, gradient.lost_of_score, gradient.lost_of_slopes)
 
 
 def _scale(objective: Objective, A: Floats) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from linprobe.engines.base import Engine, Examples, Sums, open_engine
+from linprobe.engines.base import Engine, Examples, Precision, Sums, open_engine
 from linprobe.errors import ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses import Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge, make_loss
@@ -55,12 +55,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class DataGradient:
-    """The data loss at one (W, b), its gradient dW (K, D) and db (K,), without a penalty; the accuracy, 0..1."""
+    """The data loss at one (W, b), its gradient dW (K, D) and db (K,), without a penalty; the accuracy, 0..1.
+
+    What a score may be off, and the slopes of an image on average: 0, or as `Precision` allows.
+    """
 
     loss: float
     dW: Floats
     db: Floats
     accuracy: float
+    lost_of_score: float = 0.0
+    lost_of_slopes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,16 @@ class DualPoint:
         A: (K, D), sum_i a_i G_i x'_iᵀ.
         c: (K,), sum_i a_i G_i; an unpenalised bias asks for 0.
         terms: size of what `value` was summed from, where that is more than `value` itself.
+        lost_of_score, lost_of_slopes: bounds on what the scores behind `value` may be off, and on sum_i a_i |G_i| of
+            what the G behind A may be off, besides rounding.
     """
 
     value: float
     A: Floats
     c: Floats
     terms: float = 0.0
+    lost_of_score: float = 0.0
+    lost_of_slopes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -230,18 +239,24 @@ class Objective:
 
     def evaluate(self, W: Floats, b: Floats) -> Evaluation:
         """Objective, its parts, accuracy and gradient norm, in one pass over the images."""
-        return self.with_penalty(self.data_gradient(W, b, precise=False), W)[0]
+        return self.with_penalty(self.data_gradient(W, b, precision=Precision.SINGLE), W)[0]
 
-    def data_gradient(self, W: Floats, b: Floats, *, precise: bool = True) -> DataGradient:
-        """The data loss and its gradient, without the penalty; with `precise` all computed in float64."""
-        return self._data_gradient(self.engine.loss_and_gradient(W, b, self.loss, precise=precise))
+    def data_gradient(self, W: Floats, b: Floats, *, precision: Precision = Precision.DOUBLE) -> DataGradient:
+        """The data loss and its gradient, without the penalty."""
+        return self._data_gradient(self.engine.loss_and_gradient(W, b, self.loss, precision=precision))
 
-    def data_gradients(self, W: Floats, b: Floats, *, precise: bool) -> list[DataGradient]:
+    def data_gradients(self, W: Floats, b: Floats, *, precision: Precision) -> list[DataGradient]:
         """That of each of L classifiers, W (L, K, D) and b (L, K), in one pass over the images if the engine can."""
         return [
             self._data_gradient(sums)
-            for sums in self.engine.stacked_loss_and_gradient(W, b, self.loss, precise=precise)
+            for sums in self.engine.stacked_loss_and_gradient(W, b, self.loss, precision=precision)
         ]
+
+    def gradient_at_zero(self, b: Floats) -> DataGradient:
+        """The data gradient at W = 0 and b (K,), in float64: images of a class are alike there, and none is read."""
+        shares, sums = self.class_means()
+        values, dS = self.loss.value_and_gradient(np.tile(b, (len(b), 1)), np.arange(len(b)))
+        return DataGradient(float(shares @ values), dS.T @ sums, shares @ dS, float(shares[b.argmax()]))
 
     def with_penalty(self, gradient: DataGradient, W: Floats) -> tuple[Evaluation, Floats, Floats]:
         """(evaluation, and the gradient (K, D) and (K,) of the smooth part) at the W of a data gradient."""
@@ -410,7 +425,8 @@ class Objective:
             raise TypeError(f"{type(self.engine).__name__} gave no gradient though it was asked for one")
         total = self._total_weight if divisor is None else divisor
         with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
-            return DataGradient(sums.loss / total, sums.dW / total, sums.db / total, sums.accuracy)
+            means = (sums.loss / total, sums.dW / total, sums.db / total, sums.accuracy)
+            return DataGradient(*means, sums.lost_of_score, sums.lost_of_slopes / total)
 
     def _smooth_gradient(self, gradient: DataGradient, W: Floats) -> Floats:
         """dW of all that is smooth: the data loss, and reg smooth(W)."""

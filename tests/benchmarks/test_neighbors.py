@@ -34,7 +34,9 @@ def test_a_record_tells_of_every_search(archive, tmp_path):
         assert counts["identical"] + counts["same_up_to_ties"] == counts["queries"] == 6
     assert set(record["one_neighbour"]) == {"l2", "l1"}
     assert record["memory"]["limit"] == 12 * 90 + 500_000_000
-    assert 0 < record["memory"]["peak_resident"] < record["memory"]["limit"]
+    # peak_resident holds the peak of the process that forks, and that of the tests may be large
+    assert 0 < record["memory"]["RssAnon"] < record["memory"]["limit"]
+    assert record["memory"]["RssAnon"] <= record["memory"]["peak_resident"]
 
 
 def test_ties_may_change_places_and_nothing_else():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linprobe.engines.base import Examples, open_engine
+from linprobe.engines.base import Examples, Precision, open_engine
 from linprobe.features.base import Affine
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
 from linprobe.losses.base import Loss
@@ -304,7 +305,7 @@ def test_several_python_threads_work_at_once():
 def test_an_interrupt_is_answered_while_the_core_works():
     program = textwrap.dedent("""
         import numpy as np
-        from linprobe.engines.base import Examples, open_engine
+        from linprobe.engines.base import Examples, Precision, open_engine
         from linprobe.losses import SoftmaxCrossEntropy
         engine = open_engine("threads", Examples(np.zeros((4000, 4000), np.float32), np.zeros(4000, int), 200))
         W, b = np.zeros((200, 4000)), np.zeros(200)
@@ -347,7 +348,7 @@ def test_a_precise_pass_is_that_of_the_reference_to_rounding(dtype):
     for loss in [*LOSSES, UserHinge()]:
         examples = made_examples(150, 90, 5, dtype, weighted=True)
         W, b = made_weights(examples)
-        found = open_engine("threads", examples, 2).loss_and_gradient(W, b, loss, precise=True)
+        found = open_engine("threads", examples, 2).loss_and_gradient(W, b, loss, precision=Precision.DOUBLE)
         wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
         scale = np.abs(wanted.dW).max()
         assert_allclose(found.dW, wanted.dW, atol=1e-12 * scale)
@@ -451,7 +452,9 @@ def test_bytes_agree_with_the_reference_at_the_edges_of_the_blocks_of_whole_numb
     examples = made_examples(n, D, K, weighted=True)
     assert_engines_agree(examples, loss, size=0.1)
     W, b = (0.1 * array for array in made_weights(examples))
-    found = [open_engine("threads", examples, t).loss_and_gradient(W, b, loss, precise=True) for t in (1, 2, 3)]
+    found = [
+        open_engine("threads", examples, t).loss_and_gradient(W, b, loss, precision=Precision.DOUBLE) for t in (1, 2, 3)
+    ]
     wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
     assert_allclose(found[0].dW, wanted.dW, atol=1e-12 * (np.abs(wanted.dW).max() + np.abs(wanted.db).max()))
     assert_allclose(found[0].loss, wanted.loss, rtol=1e-12)
@@ -459,6 +462,50 @@ def test_bytes_agree_with_the_reference_at_the_edges_of_the_blocks_of_whole_numb
         assert_array_equal(other.dW, found[0].dW)
         assert_array_equal(other.db, found[0].db)
         assert other.loss == found[0].loss
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SquaredHinge()], ids=lambda loss: loss.name)
+@pytest.mark.parametrize(("n", "D", "K"), [(1, 1, 2), (255, 63, 3), (257, 64, 17), (513, 65, 50), (9, 4097, 3)])
+def test_a_pass_loses_no_more_than_it_tells(n, D, K, loss, precision):
+    examples = made_examples(n, D, K, weighted=True)
+    W, b = (0.1 * array for array in made_weights(examples))
+    engines = [open_engine("threads", examples, t) for t in (1, 2, 3)]
+    found = [engine.loss_and_gradient(W, b, loss, precision=precision) for engine in engines]
+    wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
+    one = found[0]
+    # slopes move with the scores, by the curvature of the loss; both count by the largest number of a feature
+    curvature = 2.0 * loss.curvature(K) * np.sqrt(K)
+    lost = one.lost_of_slopes + one.weight * curvature * one.lost_of_score
+    unit = {Precision.COARSE: 1e-6, Precision.SINGLE: 1e-6}.get(precision, 1e-13) * (np.abs(wanted.db).max() + n)
+    sizes = 255 * np.abs(examples.affine.scale) + np.abs(examples.affine.shift)
+    assert np.abs(one.dW - wanted.dW).max() <= sizes.max() * (lost + unit)
+    if precision >= Precision.PROOF:
+        assert_allclose(one.dW, wanted.dW, atol=1e-8 * (np.abs(wanted.dW).max() + np.abs(wanted.db).max()))
+        assert_allclose(one.loss, wanted.loss, rtol=1e-9)
+        assert one.lost_of_slopes <= 1e-9 * (np.abs(wanted.dW).max() + n * K * np.abs(wanted.db).max())
+    for other in found[1:]:
+        assert_array_equal(other.dW, one.dW)
+        assert (other.loss, other.lost_of_score, other.lost_of_slopes) == (
+            one.loss,
+            one.lost_of_score,
+            one.lost_of_slopes,
+        )
+
+
+@pytest.mark.parametrize("over", [0, 1, 16, 63])
+@pytest.mark.parametrize("D", [64, 128, 4096, 4160])
+def test_bytes_may_lie_at_any_address(D, over):
+    n, K, loss = 37, 5, SoftmaxCrossEntropy()
+    memory = np.zeros(n * D + 128, np.uint8)
+    first = -memory.ctypes.data % 64 + over
+    examples = made_examples(n, D, K)
+    memory[:] = 255  # what lies around the rows counts for nothing
+    X = memory[first : first + n * D].reshape(n, D)
+    X[:] = examples.X
+    assert X.ctypes.data % 64 == over
+    assert_engines_agree(replace(examples, X=X), loss, size=0.02)
+    assert_engines_agree(replace(examples, X=X[::-1], rows=np.arange(n)[::2], y=examples.y[::2]), loss, size=0.02)
 
 
 @pytest.mark.parametrize("n_great", [1, 20])

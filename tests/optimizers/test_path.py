@@ -111,15 +111,23 @@ def test_an_empty_grid_is_refused():
         solve_path(made(), [])
 
 
-def test_members_that_begin_at_the_same_weights_share_their_first_gradient(monkeypatch):
+def test_between_close_neighbours_the_first_pass_is_a_proof():
+    path = solve_path(made(), np.geomspace(1e-3, 1e-1, 33), tol=1e-4)
+    assert all(solution.certificate.relative_gap <= 1e-4 for solution in path.solutions)
+    assert sum(solution.passes == 1.0 for solution in path.solutions) >= 8
+    assert all(solution.status is Status.CERTIFIED for solution in path.solutions)
+
+
+def test_no_pass_is_spent_on_zero_weights(monkeypatch):
     asked = []
     gradients = Objective.data_gradients
 
-    def counted(self, W, b, *, precise=False):
+    def counted(self, W, b, *, precision):
         asked.append(len(W))
-        return gradients(self, W, b, precise=precise)
+        assert all(member.any() for member in W)
+        return gradients(self, W, b, precision=precision)
 
     monkeypatch.setattr(Objective, "data_gradients", counted)
     path = solve_path(made(), REGS, tol=1e-4)
-    assert asked[:2] == [1, 3]  # the ends and the middle
-    assert sum(asked) == sum(solution.passes for solution in path.solutions) - 2
+    assert asked[0] == 3  # the ends and the middle
+    assert sum(asked) == sum(solution.passes for solution in path.solutions) - 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from linprobe.features.base import Affine
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, Labels, check_sample_weight
 
-__all__ = ["ENGINES", "Engine", "Examples", "SplitSums", "Sums", "open_engine"]
+__all__ = ["ENGINES", "Engine", "Examples", "Precision", "SplitSums", "Sums", "open_engine"]
 
 ENGINES = {"reference": "ReferenceEngine", "threads": "ThreadsEngine"}
 """Name of each engine, which is also its module in this room, and its class."""
@@ -101,6 +102,8 @@ class Sums:
         db: (K,) float64, likewise.
         correct: sum of weight_i over the images whose highest score (the first, on ties) is that of their label.
         weight: sum of weight_i.
+        lost_of_score: a bound on what every score may be off, besides the rounding of its numbers' type.
+        lost_of_slopes: a bound on sum_i weight_i sum_k of what the slopes that dW is summed from may be off, likewise.
     """
 
     loss: float
@@ -108,6 +111,8 @@ class Sums:
     db: Floats | None
     correct: float
     weight: float
+    lost_of_score: float = 0.0
+    lost_of_slopes: float = 0.0
 
     @property
     def accuracy(self) -> float:
@@ -178,6 +183,20 @@ LEAST_CURVATURE = 1e-3
 """Of a weight in a `QuadraticModel`, as a share of what it is without left and right."""
 
 
+class Precision(IntEnum):
+    """How exact the products of a pass are; float64 images are always multiplied in float64.
+
+    `COARSE`: 16 bits of the slopes are enough, where the engine gains by that; else as `SINGLE`. `SINGLE`: as
+    float32 or better. `DOUBLE`: all is computed in float64, whatever the images are. `PROOF`: so is it, but for what
+    `Sums` say is lost, where the engine gains by that: for certificates.
+    """
+
+    COARSE = 0
+    SINGLE = 1
+    PROOF = 2
+    DOUBLE = 3
+
+
 class Engine(ABC):
     """Runs the sums over the images of one `Examples`.
 
@@ -205,12 +224,9 @@ class Engine(ABC):
         rows: npt.NDArray[np.int64] | None = None,
         *,
         need_gradient: bool = True,
-        precise: bool = False,
+        precision: Precision = Precision.SINGLE,
     ) -> Sums:
-        """Loss, gradient and number of hits, summed over the images; without `need_gradient` dW and db are None.
-
-        With `precise` all is computed in float64, whatever the rows are: for certificates.
-        """
+        """Loss, gradient and number of hits, summed over the images; without `need_gradient` dW and db are None."""
 
     def about(self, centre: Floats) -> Engine:
         """An engine over the same memory whose rows are x' - centre, (D,)."""
@@ -218,9 +234,11 @@ class Engine(ABC):
         scale, shift = (np.ones_like(centre), 0.0) if affine is None else (affine.scale, affine.shift)
         return type(self)(replace(self.examples, affine=Affine(scale, shift - centre)), self.n_threads)
 
-    def stacked_loss_and_gradient(self, W: Floats, b: Floats, loss: Loss, *, precise: bool = False) -> list[Sums]:
+    def stacked_loss_and_gradient(
+        self, W: Floats, b: Floats, loss: Loss, *, precision: Precision = Precision.SINGLE
+    ) -> list[Sums]:
         """The sums of each of L classifiers, W (L, K, D) and b (L, K), over all images; shared passes if it can."""
-        return [self.loss_and_gradient(*member, loss, precise=precise) for member in zip(W, b, strict=True)]
+        return [self.loss_and_gradient(*member, loss, precision=precision) for member in zip(W, b, strict=True)]
 
     @abstractmethod
     def gradient_of_scores(

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.engines.base import LEAST_CURVATURE, SWEEPS_BETWEEN, Engine, QuadraticModel, SplitSums, Sums
+from linprobe.engines.base import LEAST_CURVATURE, SWEEPS_BETWEEN, Engine, Precision, QuadraticModel, SplitSums, Sums
 from linprobe.errors import ShapeError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, check_parameters
@@ -44,7 +44,7 @@ class ReferenceEngine(Engine):
         rows: npt.NDArray[np.int64] | None = None,
         *,
         need_gradient: bool = True,
-        precise: bool = False,
+        precision: Precision = Precision.SINGLE,
     ) -> Sums:
         """Loss, gradient and hits, summed over the images."""
         W, b = self._parameters(W, b)

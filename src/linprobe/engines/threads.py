@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from linprobe.cores import usable_cores
 from linprobe.engines import _core
-from linprobe.engines.base import Engine, Examples, QuadraticModel, SplitSums, Sums
+from linprobe.engines.base import Engine, Examples, Precision, QuadraticModel, SplitSums, Sums
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
-from linprobe.shapes import Floats, check_parameters, mirror_lower
+from linprobe.shapes import Floats, check_parameters
 
 __all__ = ["ONE_BLAS_THREAD", "ThreadsEngine"]
 
@@ -126,22 +126,24 @@ class ThreadsEngine(Engine):
         rows: npt.NDArray[np.int64] | None = None,
         *,
         need_gradient: bool = True,
-        precise: bool = False,
+        precision: Precision = Precision.SINGLE,
     ) -> Sums:
         """Loss, gradient and number of hits, summed over the images; without `need_gradient` dW and db are None."""
         W, b = self._checked(W, b)
         if not self.runs_sgd(loss):
-            return self._blocks_of_any_loss(W, b, loss, rows, need_gradient, precise)
-        return self._run(W[None], b[None], loss, rows, need_gradient, precise)[0]
+            return self._blocks_of_any_loss(W, b, loss, rows, need_gradient, precision)
+        return self._run(W[None], b[None], loss, rows, need_gradient, precision)[0]
 
-    def stacked_loss_and_gradient(self, W: Floats, b: Floats, loss: Loss, *, precise: bool = False) -> list[Sums]:
+    def stacked_loss_and_gradient(
+        self, W: Floats, b: Floats, loss: Loss, *, precision: Precision = Precision.SINGLE
+    ) -> list[Sums]:
         """The sums of each of L classifiers, W (L, K, D) and b (L, K), in one pass over the images."""
         if not self.runs_sgd(loss):
-            return super().stacked_loss_and_gradient(W, b, loss, precise=precise)
+            return super().stacked_loss_and_gradient(W, b, loss, precision=precision)
         for member in zip(W, b, strict=True):
             check_parameters(*member, self.examples.n_classes, self.examples.n_features)
         W, b = (np.ascontiguousarray(array, dtype=np.float64) for array in (W, b))
-        return self._run(W, b, loss, None, True, precise)
+        return self._run(W, b, loss, None, True, precision)
 
     def _run(
         self,
@@ -150,10 +152,10 @@ class ThreadsEngine(Engine):
         loss: Loss,
         rows: npt.NDArray[np.int64] | None,
         need_gradient: bool,
-        precise: bool,
+        precision: Precision,
     ) -> list[Sums]:
         dW, db = (np.empty_like(W), np.empty_like(b)) if need_gradient else (None, None)
-        sums = np.empty((len(W), 3))
+        sums, lost = np.empty((len(W), 3)), np.zeros((len(W), 2))
         with _products(b.size):
             _core.loss_and_gradient(
                 self.examples.X,
@@ -164,15 +166,16 @@ class ThreadsEngine(Engine):
                 W=W,
                 b=b,
                 **fused_arguments(loss),
-                doubles=precise,
+                precision=int(precision),
                 sums=sums,
+                lost=lost,
                 dW=dW,
                 db=db,
                 threads=self._threads,
             )
         return [
-            Sums(float(total), None if dW is None else dW[i], None if db is None else db[i], float(hits), float(weight))
-            for i, (total, hits, weight) in enumerate(sums)
+            Sums(total, None if dW is None else dW[i], None if db is None else db[i], hits, weight, *lost[i].tolist())
+            for i, (total, hits, weight) in enumerate(sums.tolist())
         ]
 
     def gradient_of_scores(
@@ -201,9 +204,10 @@ class ThreadsEngine(Engine):
         loss: Loss,
         rows: npt.NDArray[np.int64] | None,
         need_gradient: bool,
-        precise: bool,
+        precision: Precision,
     ) -> Sums:
         positions = np.arange(self.examples.n_images) if rows is None else np.asarray(rows)
+        precise = precision >= Precision.PROOF
         dW, db = (np.zeros_like(W), np.zeros_like(b)) if need_gradient else (None, None)
         total = correct = total_weight = 0.0
         for start in range(0, len(positions), BLOCK):
@@ -281,7 +285,6 @@ class ThreadsEngine(Engine):
                 single=out if dtype is np.float32 else None,
                 threads=self._threads,
             )
-        mirror_lower(out)
         return out
 
     def factored(self, M: Floats, ridge: float) -> Floats:

@@ -129,7 +129,8 @@ void run_pass(Pass& job, int threads) {
 void loss_and_gradient(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
                        const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
                        const In<double, 3>& W, const In<double, 2>& b, const std::string& loss, double delta,
-                       bool doubles, const Out<double, 2>& sums, const MaybeOut<double, 3>& dW,
+                       int precision, const Out<double, 2>& sums, const Out<double, 2>& lost,
+                       const MaybeOut<double, 3>& dW,
                        const MaybeOut<double, 2>& db, int threads) {
   Pass job{};
   job.rows = rows_of(X, picked, scale, shift);
@@ -138,6 +139,8 @@ void loss_and_gradient(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, con
   require(static_cast<int64_t>(W.shape(2)) == job.rows.D && b.shape(0) == W.shape(0) && b.shape(1) == W.shape(1),
           "W must be (members, K, D) and b (members, K)");
   require(sums.shape(0) == W.shape(0) && sums.shape(1) == 3, "sums must be (members, 3)");
+  require(lost.shape(0) == W.shape(0) && lost.shape(1) == 2, "lost must be (members, 2)");
+  require(precision >= 0 && precision <= 3, "precision must be 0 to 3");
   require(static_cast<int64_t>(y.shape(0)) == job.rows.n, "y must have one label a row");
   check_labels(y.data(), job.rows.n, job.K);
   require(!weight || static_cast<int64_t>(weight->shape(0)) == job.rows.n, "weight must have one number a row");
@@ -155,8 +158,9 @@ void loss_and_gradient(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, con
   job.b = b.data();
   job.loss = loss_kind(loss);
   job.delta = delta;
-  job.doubles = doubles;
+  job.precision = static_cast<Precision>(precision);
   job.sums = sums.data();
+  job.lost = lost.data();
   run_pass(job, threads);
 }
 
@@ -175,7 +179,7 @@ void scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<
   job.b = b.data();
   job.loss = LossKind::softmax;
   job.scores = S.data();
-  job.doubles = doubles;
+  job.precision = doubles ? Precision::doubles : Precision::singles;
   run_pass(job, threads);
 }
 
@@ -194,7 +198,7 @@ void gradient_of_scores(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, co
   job.given = dS.data();
   job.dW = dW.data();
   job.db = db.data();
-  job.doubles = doubles;
+  job.precision = doubles ? Precision::doubles : Precision::singles;
   run_pass(job, threads);
 }
 
@@ -486,7 +490,7 @@ NB_MODULE(_core, module) {
   module.def("use_blas", &use_blas, "sgemm"_a, "dgemm"_a);
   module.def("instruction_set", [] { return std::string(kernels().name); });
   module.def("loss_and_gradient", &loss_and_gradient, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
-             "y"_a, "weight"_a.none(), "W"_a, "b"_a, "loss"_a, "delta"_a, "doubles"_a, "sums"_a, "dW"_a.none(),
+             "y"_a, "weight"_a.none(), "W"_a, "b"_a, "loss"_a, "delta"_a, "precision"_a, "sums"_a, "lost"_a, "dW"_a.none(),
              "db"_a.none(), "threads"_a);
   module.def("scores", &scores, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "W"_a, "b"_a,
              "doubles"_a, "S"_a, "threads"_a);

@@ -11,20 +11,32 @@
 
 #if LINPROBE_VECTOR_BYTES == 64
 
-template <class T>
-struct Whole;
-template <>
-struct Whole<float> {
-  static constexpr int digits = 3;
-  static constexpr int rows = 8;       // of a tile of scores: 24 accumulators, the digits of a template, a row
-  static constexpr int vectors = 4;    // of a tile of the gradient, of two classes: 24 accumulators, the vectors, a digit
-  static constexpr int64_t chunk = 8;  // rows that stay in the first-level cache while all templates pass
+// How W and the dS of a block become whole numbers: how many digits each has, and the tiles that are multiplied at once.
+struct SingleWhole {
+  using Number = float;
+  static constexpr int digits = 3, slope_digits = 3;
+  static constexpr int rows = 8;                  // of a tile of scores: 24 accumulators, the digits of a template, a row
+  static constexpr int vectors = 4, classes = 2;  // of a tile of the gradient: 24 accumulators, the vectors, a digit
+  static constexpr int64_t chunk = 8;             // rows that stay in the first-level cache while all templates pass
 };
-template <>
-struct Whole<double> {
-  static constexpr int digits = 7;
+// Slopes of 16 bits: what they lose is of random signs over the rows. What W would lose, all rows would have in common.
+struct CoarseWhole : SingleWhole {
+  static constexpr int slope_digits = 2;
+  static constexpr int classes = 3;
+};
+// 40 bits, for proofs that are told what is lost.
+struct ProofWhole {
+  using Number = double;
+  static constexpr int digits = 5, slope_digits = 5;
+  static constexpr int rows = 4;
+  static constexpr int vectors = 2, classes = 2;
+  static constexpr int64_t chunk = 8;
+};
+struct DoubleWhole {
+  using Number = double;
+  static constexpr int digits = 7, slope_digits = 7;
   static constexpr int rows = 3;
-  static constexpr int vectors = 2;
+  static constexpr int vectors = 2, classes = 2;
   static constexpr int64_t chunk = 24;
 };
 
@@ -39,9 +51,9 @@ constexpr double kCoarser = 4.0;
 constexpr double kGreatest = 4.5;
 
 // The unit of numbers of which `most` is the greatest in size; 0 if that is nothing, NaN if it is no number.
-template <class T>
+template <int digits, class T>
 inline T unit_of(T most) {
-  constexpr int bits = 8 * Whole<T>::digits - 1;
+  constexpr int bits = 8 * digits - 1;
   if (most == 0 || !std::isfinite(most)) return most * T(0);
   int exponent;
   const T fraction = std::frexp(most, &exponent);
@@ -82,16 +94,25 @@ inline __mmask64 first_bytes(int64_t n) { return n >= 64 ? ~__mmask64{0} : (__mm
 inline V<int32_t> load_bytes(const uint8_t* p) { return (V<int32_t>)_mm512_loadu_si512(p); }
 inline V<int32_t> load_bytes(const uint8_t* p, __mmask64 some) { return (V<int32_t>)_mm512_maskz_loadu_epi8(some, p); }
 
-// Templates W (M, ld) as digits[template][64 columns][digit][column], and their units.
-template <class T>
+// What the addresses of all rows leave over a multiple of 64, where they leave the same: loads that begin so much earlier
+// meet no line of the cache halfway.
+inline int64_t bytes_over(const Rows& rows) {
+  if (rows.column_stride != 1 || rows.row_stride % 64 != 0) return 0;
+  return static_cast<int64_t>(reinterpret_cast<uintptr_t>(rows.data) % 64);
+}
+
+// Templates W (M, ld) as digits[template][64 columns][digit][column], `over` columns later, and their units.
+template <class As>
 struct WholeWeights {
-  static constexpr int n_digits = Whole<T>::digits;
-  int64_t M, vectors;
+  using T = typename As::Number;
+  static constexpr int n_digits = As::digits;
+  int64_t M, over, vectors;
   Buffer<int8_t> digits;
   Buffer<T> unit;
   bool fine = true;  // by kCoarser and kGreatest
 
-  WholeWeights(const T* W, int64_t M_, int64_t D) : M(M_), vectors((D + 63) / 64), digits(M * vectors * 64 * n_digits), unit(M) {
+  WholeWeights(const T* W, int64_t M_, int64_t D, int64_t over_)
+      : M(M_), over(over_), vectors((D + over + 63) / 64), digits(M * vectors * 64 * n_digits), unit(M) {
     const int64_t ld = padded(D);
     for (int64_t m = 0; m < M; ++m) {
       const T* w = W + m * ld;
@@ -103,13 +124,14 @@ struct WholeWeights {
         all += size;
         some += size > 0 ? 1.0 : 0.0;
       }
-      unit[m] = unit_of<T>(most);
+      unit[m] = unit_of<n_digits>(most);
       const double noise = most * std::sqrt(some);
       fine = fine && noise <= kCoarser * all && noise <= kGreatest;  // not of NaN
       const T inverse = per_unit<T>(unit[m]);
       for (int64_t d = 0; d < D && inverse > 0; ++d) {
         int64_t q = std::llrint(w[d] * inverse);
-        int8_t* to = digits + ((m * vectors + d / 64) * n_digits) * 64 + d % 64;
+        const int64_t at = over + d;
+        int8_t* to = digits + ((m * vectors + at / 64) * n_digits) * 64 + at % 64;
         for (int i = 0; i < n_digits; ++i, to += 64) {
           *to = static_cast<int8_t>(q & 255);
           q = (q + 128) >> 8;
@@ -138,12 +160,12 @@ inline __m512d sums_of_lanes(const V<int32_t> (&v)[8]) {
   return _mm512_cvtepi32_pd(_mm512_castsi512_si256(all));
 }
 
-// out[r * M] (+)= the scores of the rows of a tile, n columns of them, for one template. `early`: a row that is asked for
-// meanwhile.
-template <class T>
-inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64_t n, const int8_t* W, T unit, T* out, int64_t rows,
-                            int64_t M, bool first) {
-  constexpr int R = Whole<T>::rows, P = Whole<T>::digits;
+// out[r * M] (+)= the scores of the rows of a tile, n columns of them but for the first `over`, for one template. `early`:
+// a row that is asked for meanwhile.
+template <class As, class T = typename As::Number>
+inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64_t over, int64_t n, const int8_t* W, T unit, T* out,
+                            int64_t rows, int64_t M, bool first) {
+  constexpr int R = As::rows, P = As::digits;
   V<int32_t> sums[P][R <= 4 ? 4 : 8] = {};  // those beyond R stay 0
   const uint8_t* row[R];
 #pragma GCC unroll 8
@@ -161,6 +183,11 @@ inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64
     W += 64 * P;
   };
   int64_t d = 0;
+  if (over > 0) {
+    __builtin_prefetch(early, 0, 2);
+    add([some = first_bytes(n) & ~first_bytes(over)](const uint8_t* p) { return load_bytes(p, some); });
+    d = 64;
+  }
   for (; d + 64 <= n; d += 64) {
     __builtin_prefetch(early + d, 0, 2);
     add([d](const uint8_t* p) { return load_bytes(p + d); });
@@ -177,12 +204,12 @@ inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64
 
 // G (C, ldg) += unit * the sums of products of 64 columns, less their centre, with the numbers of C classes, in the first n
 // columns, a multiple of 16. x has four rows interleaved, and four vectors of them a group; q[c] has the digits of a group,
-// and less[c], for each pair of digits (the last has one), what they stand for summed over all rows, both 16 apart; centre is
+// and less[c], for each pair of digits (of an odd number the last has one), what they stand for summed over all rows, both 16 apart; centre is
 // in the order of x.
-template <class T, int C>
+template <class As, int C, class T = typename As::Number>
 inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* const* q, const T* unit,
                            const int32_t* const* less, const int32_t* centre, int64_t n, T* G, int64_t ldg) {
-  constexpr int P = Whole<T>::digits, U = Whole<T>::vectors;
+  constexpr int P = As::slope_digits, U = As::vectors;
   constexpr int64_t lanes = Vector<T>::size;
   alignas(64) T value[C][64];  // in the order of x
   for (int part = 0; part < 4; part += U) {
@@ -211,7 +238,7 @@ inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* cons
         const V<int32_t> mean = load(centre + 16 * (part + u));
         V<T> total[16 / lanes] = {};
 #pragma GCC unroll 8
-        for (int i = P - 1; i >= 0; i -= 2) {
+        for (int i = (P - 1) / 2 * 2; i >= 0; i -= 2) {
           const V<int32_t> pair = i == P - 1 ? sums[c][u][i] : (sums[c][u][i + 1] << 8) + sums[c][u][i];
           add_next(pair - mean * less[c][16 * (i / 2)], total);
         }
@@ -232,12 +259,13 @@ inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* cons
 }
 
 // As FusedBlock, of bytes.
-template <class T>
+template <class As>
 struct ByteBlock {
-  static constexpr int P = Whole<T>::digits, R = Whole<T>::rows, pairs = (P + 1) / 2;
-  static constexpr int64_t chunk = Whole<T>::chunk, lanes = Vector<T>::size;
+  using T = typename As::Number;
+  static constexpr int R = As::rows, P = As::slope_digits, pairs = (P + 1) / 2;
+  static constexpr int64_t chunk = As::chunk, lanes = Vector<T>::size;
   const Rows& rows;
-  const WholeWeights<T>* const W;  // or null: no scores are needed
+  const WholeWeights<As>* const W;  // or null: no scores are needed
   const int64_t D, ld, blocks;     // blocks of 64 columns
   Buffer<int32_t> centre;
   Buffer<uint8_t> contiguous, strip, nothing;
@@ -246,7 +274,7 @@ struct ByteBlock {
   Buffer<T> unit;
 
   // `columns` of dS, or 0.
-  ByteBlock(const Rows& rows_, const WholeWeights<T>* W_, const T* centre_, int64_t columns)
+  ByteBlock(const Rows& rows_, const WholeWeights<As>* W_, const T* centre_, int64_t columns)
       : rows(rows_), W(W_), D(rows_.D), ld(padded(D)), blocks((D + 63) / 64), centre(blocks * 64),
         contiguous(rows.column_stride == 1 ? 0 : kByteBlock * D), strip(kByteBlock * 64), nothing(blocks * 64), row(kByteBlock + 8),
         q(padded(columns) * kByteBlock / 4 * P), less(padded(columns) * pairs), unit(padded(columns)) {
@@ -261,24 +289,24 @@ struct ByteBlock {
 
   // out (n, M) = X Wᵀ for the rows that are open; `first` and `end` tell which rows come next, to ask for them early.
   LINPROBE_ONCE void scores(int64_t first, int64_t n, int64_t end, T* out) {
-    const int64_t M = W->M;
+    const int64_t M = W->M, over = W->over, width_of_rows = over + D;
     for (int64_t m = 0; m < M; m += kByteTemplates) {
       const int64_t most = std::min(kByteTemplates, M - m);
       for (int64_t r = 0; r < n; r += chunk) {
         const int64_t some = std::min(chunk, n - r), after = first + r + some;
         const int64_t ahead = m > 0 || rows.column_stride != 1 ? 0 : std::clamp<int64_t>(end - after, 0, chunk);
-        for (int64_t d = 0; d < D; d += kByteSegment) {
-          const int64_t width = std::min(kByteSegment, D - d);
+        for (int64_t d = 0; d < width_of_rows; d += kByteSegment) {
+          const int64_t width = std::min(kByteSegment, width_of_rows - d);
           int64_t asked = 0;
           for (int64_t k = m; k < m + most; ++k)
             for (int64_t i = 0; i < some; i += R) {
               const uint8_t* x[R];
-              for (int64_t j = 0; j < R; ++j) x[j] = row[r + i + j] + d;
-              const uint8_t* const early = asked < ahead ? row_at<uint8_t>(rows, after + asked++) + d : x[0];
-              scores_of_bytes<T>(x, early, width, W->digits + (k * blocks * 64 + d) * P, W->unit[k], out + (r + i) * M + k, some - i, M, d == 0);
+              for (int64_t j = 0; j < R; ++j) x[j] = row[r + i + j] - over + d;
+              const uint8_t* const early = asked < ahead ? row_at<uint8_t>(rows, after + asked++) - over + d : x[0];
+              scores_of_bytes<As>(x, early, d == 0 ? over : 0, width, W->digits + (k * W->vectors * 64 + d) * As::digits, W->unit[k], out + (r + i) * M + k, some - i, M, d == 0);
             }
           for (; asked < ahead; ++asked)
-            for (int64_t e = d; e < d + width; e += 64) __builtin_prefetch(row_at<uint8_t>(rows, after + asked) + e, 0, 2);
+            for (int64_t e = d; e < d + width; e += 64) __builtin_prefetch(row_at<uint8_t>(rows, after + asked) - over + e, 0, 2);
         }
       }
     }
@@ -304,6 +332,9 @@ struct ByteBlock {
     else with([some = first_bytes(D - block * 64)](const uint8_t* p) { return load_bytes(p, some); });
   }
 
+  // A bound on what the slopes of class k lost in the block, summed over its rows.
+  double lost(int64_t n, int64_t k) const { return 0.5 * static_cast<double>(n) * static_cast<double>(unit[k]); }
+
   // Of 16 classes at a time: digits[group of four rows][digit][class] and sums[two digits][class].
   int32_t* digits_of(int64_t k, int64_t groups) const { return q + k / 16 * groups * P * 16 + k % 16; }
   int32_t* totals_of(int64_t k) const { return less + k / 16 * pairs * 16 + k % 16; }
@@ -321,7 +352,7 @@ struct ByteBlock {
       }
       V<T> inverse{};
       for (int64_t i = 0; i < width; ++i) {
-        unit[k + i] = unit_of<T>(most[i] + misses[i]);
+        unit[k + i] = unit_of<P>(most[i] + misses[i]);
         inverse[i] = per_unit<T>(unit[k + i]);
       }
       int32_t *to = digits_of(k, groups), *totals = totals_of(k);
@@ -351,13 +382,13 @@ struct ByteBlock {
     const int64_t groups = (n + 3) / 4;
     for (int64_t block = 0; block < blocks; ++block) {
       interleave(n, block);
-      for_class_tiles<2>(columns, [&](auto C, int64_t k) {
+      for_class_tiles<As::classes>(columns, [&](auto C, int64_t k) {
         const int32_t *of[C()], *totals[C()];
         for (int64_t c = 0; c < C(); ++c) {
           of[c] = digits_of(k + c, groups);
           totals[c] = totals_of(k + c);
         }
-        outer_of_bytes<T, C()>(strip, groups, of, unit + k, totals, centre + block * 64, ld - block * 64, G + k * ld + block * 64, ld);
+        outer_of_bytes<As, C()>(strip, groups, of, unit + k, totals, centre + block * 64, ld - block * 64, G + k * ld + block * 64, ld);
       });
     }
   }

@@ -31,6 +31,14 @@ struct Rows {
   const double* shift;    // (D)
 };
 
+// Of the products of a pass; of float64 rows always `doubles`.
+enum class Precision {
+  coarse,   // T = float, and 16 bits of dS are enough
+  singles,  // T = float
+  proof,    // T = double, and 40 bits of W and dS are enough, where what they lose is told
+  doubles,  // T = double whatever the rows are
+};
+
 struct Pass {
   Rows rows;
   const int64_t* y;      // (n) labels; null when only scores are wanted
@@ -40,12 +48,13 @@ struct Pass {
   const double* b;       // (members, K)
   LossKind loss;
   double delta;
-  bool doubles;          // T = double whatever the rows are
+  Precision precision;
   const double* given;   // (n, K) dS with LossKind::given, one member
   double* scores;        // (n, members, K) out, or null
   double* dW;            // (members, K, D) out, or null
   double* db;            // (members, K) out, or null
   double* sums;          // (members, 3) out: loss, correct, weight
+  double* lost;          // (members, 2) out, or null: bounds on what whole numbers lose, of a score, and of the slopes summed
   int threads;
   std::function<bool()> interrupted;  // asked by member 0 now and then
 };
@@ -71,7 +80,7 @@ struct Split {
 struct Moment {
   Rows rows;
   const double* root;  // (n) root of the weight of each row, or null
-  double* out;         // (D, D), zeros: its lower triangle is filled; exact for uint8 without weights, but for the map
+  double* out;         // (D, D), zeros; exact for uint8 without weights, but for the map
   float* single;       // the same in float32, instead: of up to 16,384 rows of uint8 without weights rounded once, of others
                        // summed in it
   int threads;

@@ -50,7 +50,7 @@ void share_out(int threads, int64_t n, F&& f) {
 }  // namespace
 
 bool pass(Pass& job) {
-  const bool doubles = job.doubles || job.rows.dtype == Dtype::f64;
+  const bool doubles = job.precision >= Precision::proof || job.rows.dtype == Dtype::f64;
   return doubles ? run_pass<double>(job) : run_pass<float>(job);
 }
 bool sgd_epoch(Epoch& job) { return job.rows.dtype == Dtype::f64 ? run_epoch<double>(job) : run_epoch<float>(job); }

@@ -97,6 +97,19 @@ void share_out_tiles(int threads, int64_t n, F&& f) {
   });
 }
 
+// A (D, D) symmetric, from its lower triangle.
+template <class T>
+void mirror(T* A, int64_t D, int threads) {
+  constexpr int64_t side = 32;  // of a square that is read along its rows and written along its columns
+  const int64_t n = (D + side - 1) / side;
+  share_out(threads, n, [&](int64_t some) {
+    const int64_t i = n - 1 - some;  // the longest first
+    for (int64_t j = 0; j <= i; ++j)
+      for (int64_t r = j * side; r < std::min(D, (j + 1) * side); ++r)
+        for (int64_t c = std::max(r + 1, i * side); c < std::min(D, (i + 1) * side); ++c) A[r * D + c] = A[c * D + r];
+  });
+}
+
 // Lower triangle of out (D, D) for rows of bytes without weights: sums of products of whole numbers, exact; then mapped.
 bool run_moment_of_bytes(Moment& job) {
   const double *s = job.rows.scale, *t = job.rows.shift;
@@ -165,10 +178,7 @@ constexpr int64_t kMomentTile = 256;   // columns of a tile; a tile is one threa
 constexpr int64_t kMomentFlush = 8;    // blocks summed in float32 before they are added to the float64 totals
 
 // Lower triangle of out (D, D), float64; products and sums of up to 4,096 rows in float32, then float64.
-bool run_moment(Moment& job) {
-  // With two flushes a sum would be rounded to float32 before the mean is taken from it, and lose what is left then.
-  const bool once = job.rows.n <= kByteWhole;
-  if (job.rows.dtype == Dtype::u8 && job.root == nullptr && (job.single == nullptr || once)) return run_moment_of_bytes(job);
+bool run_moment_of_any(Moment& job) {
   const int64_t n = job.rows.n, D = job.rows.D, ld = padded(D);
   const bool mapped = job.rows.scale != nullptr;
   Buffer<float> X(kMomentRows * ld), part(D * D), scale(mapped ? ld : 0), shift(mapped ? ld : 0);
@@ -204,4 +214,14 @@ bool run_moment(Moment& job) {
     stopped = job.interrupted();
   }
   return !stopped;
+}
+
+bool run_moment(Moment& job) {
+  // With two flushes a sum would be rounded to float32 before the mean is taken from it, and lose what is left then.
+  const bool once = job.rows.n <= kByteWhole;
+  const bool bytes = job.rows.dtype == Dtype::u8 && job.root == nullptr && (job.single == nullptr || once);
+  if (!(bytes ? run_moment_of_bytes(job) : run_moment_of_any(job))) return false;
+  if (job.single != nullptr) mirror(job.single, job.rows.D, job.threads);
+  else mirror(job.out, job.rows.D, job.threads);
+  return true;
 }

@@ -189,6 +189,9 @@ struct Plan {
   int64_t gradients;
   double* sums;
   int64_t n_sums;
+  Precision precision = Precision::singles;
+  double* lost = nullptr;  // or (scores): what whole numbers lose of a score, at most; and what they lose of the slopes is
+                           // added to the last `gradients` of the sums
 };
 
 // The sums of groups of blocks, added to the totals of a plan in the order of the groups, whoever finishes first: a thread
@@ -298,6 +301,9 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
         stage(first, rows, S.data, dS.data, sums);
         if (gradient) {
           block.gradient(rows, dS, plan.gradients, G);
+          if constexpr (requires { block.lost(rows, rows); })
+            for (int64_t k = 0; plan.lost != nullptr && k < plan.gradients; ++k)
+              sums[plan.n_sums - plan.gradients + k] += block.lost(rows, k);
           if ((at - begin) % kFlush == kFlush - 1 || at == end - 1)
             for (int64_t i = 0; i < numbers; ++i) dW[i] += G[i], G[i] = 0;
         }
@@ -362,14 +368,25 @@ struct Folded {
       return run_blocks<T>(plan, [&] { return BlasBlock<T>(rows, plan.W, plan.scores, plan.size, centre != nullptr ? shift.data : nullptr); }, make_stage);
     }
 #if LINPROBE_VECTOR_BYTES == 64
-    if (raw) {
-      const WholeWeights<T> W(plan.W, plan.W != nullptr ? plan.scores : 0, D);
-      if (W.fine) {
-        plan.size = kByteBlock;
-        const auto* const digits = plan.W != nullptr ? &W : nullptr;
-        return run_blocks<T>(plan, [&] { return ByteBlock<T>(rows, digits, centre, plan.dW != nullptr ? plan.gradients : 0); }, make_stage);
-      }
+    bool done = false, whole = false;
+    const auto in_whole_numbers = [&]<class As>(As) {
+      const WholeWeights<As> W(plan.W, plan.W != nullptr ? plan.scores : 0, D, bytes_over(rows));
+      if (!W.fine) return;
+      for (int64_t m = 0; plan.lost != nullptr && m < W.M; ++m)
+        plan.lost[m] = 0.5 * static_cast<double>(W.unit[m]) * 255.0 * static_cast<double>(D);
+      plan.size = kByteBlock;
+      const auto* const digits = plan.W != nullptr ? &W : nullptr;
+      whole = true;
+      done = run_blocks<T>(plan, [&] { return ByteBlock<As>(rows, digits, centre, plan.dW != nullptr ? plan.gradients : 0); }, make_stage);
+    };
+    if constexpr (std::is_same_v<T, float>) {
+      if (raw && plan.precision == Precision::coarse) in_whole_numbers(CoarseWhole());
+      else if (raw) in_whole_numbers(SingleWhole());
+    } else {
+      if (raw && plan.precision == Precision::proof) in_whole_numbers(ProofWhole());
+      else if (raw) in_whole_numbers(DoubleWhole());
     }
+    if (whole) return done;
 #endif
     bool finished = true;
     with_type(rows.dtype, [&](auto* type) {
@@ -388,14 +405,15 @@ bool run_pass(Pass& job) {
   const bool gradient = job.dW != nullptr, given = job.loss == LossKind::given;
   const Folded<T> folded(job.rows, M < kFusedTemplates);
   Buffer<T> W(given ? 0 : M * ld);
-  Buffer<double> b(L * K), dW(gradient ? M * ld : 0), sums(L * (3 + K));
+  const int64_t n_sums = L * (3 + K) + (gradient ? M : 0);
+  Buffer<double> b(L * K), dW(gradient ? M * ld : 0), sums(n_sums), lost(M);
   for (int64_t m = 0; !given && m < L * K; ++m) {
     const int64_t l = m / K, k = m % K, last = l * K + K - 1;
     b[m] = job.b[m] - (own == K ? 0.0 : job.b[last]);
     if (k < own)  // less the last class, where differences are enough
       b[m] += folded.fold([&](int64_t d) { return own == K ? job.W[m * D + d] : job.W[m * D + d] - job.W[last * D + d]; }, W + (l * own + k) * ld);
   }
-  const Plan<T> plan{job.rows, job.threads, job.interrupted, 0, given ? nullptr : W.data, M, gradient ? dW.data : nullptr, M, sums, L * (3 + K)};
+  const Plan<T> plan{job.rows, job.threads, job.interrupted, 0, given ? nullptr : W.data, M, gradient ? dW.data : nullptr, M, sums, n_sums, job.precision, job.lost != nullptr ? lost.data : nullptr};
   const bool finished = folded.run(plan, [&] {
     return [&job, &b, K, L, own, M, gradient, given, loss = LossOfBlock(job.loss, job.delta, K)](
                int64_t first, int64_t rows, const T* S, T* dS, double* sum) mutable LINPROBE_ONCE {
@@ -432,6 +450,14 @@ bool run_pass(Pass& job) {
   for (int64_t l = 0; l < L; ++l) {
     std::copy_n(sums + l * (3 + K), 3, job.sums + 3 * l);
     if (gradient) std::copy_n(sums + l * (3 + K) + 3, K, job.db + l * K);
+    if (job.lost == nullptr) continue;
+    double of_score = 0, of_slopes = 0;
+    for (int64_t m = l * own; m < (l + 1) * own; ++m) {
+      of_score = std::max(of_score, lost[m]);
+      of_slopes += gradient ? sums[L * (3 + K) + m] : 0.0;
+    }
+    job.lost[2 * l] = of_score;
+    job.lost[2 * l + 1] = own < K ? 2 * of_slopes : of_slopes;  // the last class is minus the sum of the others
   }
   if (!gradient) return finished;
   folded.unfold(dW, M, [&](int64_t m) { return job.db[m / own * K + m % own]; });

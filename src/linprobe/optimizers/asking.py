@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from linprobe.cores import usable_cores
+from linprobe.engines.base import Precision
 from linprobe.objective import DataGradient, Evaluation, Objective
 from linprobe.shapes import Floats
 
@@ -23,11 +24,11 @@ MOST_TEMPLATES = 4096
 
 @dataclass(frozen=True)
 class Ask:
-    """The data gradient at W (K, D) and b (K,) is wanted; in float64 throughout if `precise`."""
+    """The data gradient at W (K, D) and b (K,) is wanted."""
 
     W: Floats
     b: Floats
-    precise: bool
+    precision: Precision
 
 
 Asking: TypeAlias = Generator[Ask, DataGradient, Result]
@@ -65,9 +66,9 @@ class Visited:
         return joined(other.W - self.W, other.b - self.b)
 
 
-def visit(objective: Objective, W: Floats, b: Floats, precise: bool) -> Asking[Visited]:
+def visit(objective: Objective, W: Floats, b: Floats, precision: Precision) -> Asking[Visited]:
     """What a pass tells of (W, b)."""
-    gradient = yield Ask(W, b, precise)
+    gradient = yield Ask(W, b, precision)
     return Visited(W, b, *objective.with_penalty(gradient, W))
 
 
@@ -77,7 +78,7 @@ def answer(objective: Objective, search: Asking[Result]) -> Result:
         ask = next(search)
         while True:
             try:
-                gradient = objective.data_gradient(ask.W, ask.b, precise=ask.precise)
+                gradient = objective.data_gradient(ask.W, ask.b, precision=ask.precision)
             except KeyboardInterrupt as stop:
                 ask = search.throw(stop)
             else:
@@ -87,23 +88,11 @@ def answer(objective: Objective, search: Asking[Result]) -> Result:
         return result
 
 
-def _distinct(asks: list[Ask]) -> tuple[list[Ask], list[int]]:
-    """(the asks without repeats, the place of each of them there): searches from zero weights ask for the same."""
-    found: list[Ask] = []
-    places = []
-    for ask in asks:
-        same = (n for n, other in enumerate(found) if np.array_equal(ask.W, other.W) and np.array_equal(ask.b, other.b))
-        places.append(next(same, len(found)))
-        if places[-1] == len(found):
-            found.append(ask)
-    return found, places
-
-
 def answer_together(objective: Objective, searches: list[Asking[Result]]) -> tuple[list[Result], float]:
     """(the result of each search, passes over the images), all asks of a round being answered in one pass.
 
-    Asks for float64 have a pass of their own, and so do those beyond `MOST_TEMPLATES`. A search that is done drops
-    out. Ctrl-C is thrown into all that are not. Between two passes the searches go on side by side, in as many threads
+    Each precision has passes of its own, and so have asks beyond `MOST_TEMPLATES`. A search that is done drops out.
+    Ctrl-C is thrown into all that are not. Between two passes the searches go on side by side, in as many threads
     as the engine has: what one does there takes long, and most of it by itself.
     """
     results: dict[int, Result] = {}
@@ -135,14 +124,13 @@ def answer_together(objective: Objective, searches: list[Asking[Result]]) -> tup
         all_go_on(dict.fromkeys(range(len(searches))))
         while asks:
             try:
-                for precise in (False, True):
-                    waiting = sorted(i for i, ask in asks.items() if ask.precise is precise)
+                for precision in Precision:
+                    waiting = sorted(i for i, ask in asks.items() if ask.precision is precision)
                     for members in (waiting[start : start + size] for start in range(0, len(waiting), size)):
-                        distinct, of = _distinct([asks[i] for i in members])
-                        W, b = (np.stack([getattr(ask, name) for ask in distinct]) for name in ("W", "b"))
-                        gradients = objective.data_gradients(W, b, precise=precise)
+                        W, b = (np.stack([getattr(asks[i], name) for i in members]) for name in ("W", "b"))
+                        gradients = objective.data_gradients(W, b, precision=precision)
                         passes += 1.0
-                        all_go_on({i: gradients[at] for i, at in zip(members, of, strict=True)})
+                        all_go_on(dict(zip(members, gradients, strict=True)))
             except KeyboardInterrupt as stop:
                 all_go_on(dict.fromkeys(list(asks), stop))
     return [results[i] for i in range(len(searches))], passes

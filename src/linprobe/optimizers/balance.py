@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from linprobe.engines.base import Precision
 from linprobe.objective import DataGradient, Objective
 from linprobe.optimizers.asking import Ask, Asking
 from linprobe.shapes import Floats
 
 __all__ = ["COARSE", "balance", "bias_curvature", "nearly_balance"]
 
-SAMPLE_ROWS = 8192
+SAMPLE_ROWS = 4096
 """Images from which the curvature in the bias is taken: it is K x K, and Newton's steps need not be exact."""
 
 STEPS = 12
@@ -38,7 +39,7 @@ def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) 
         columns: (K,) the data gradient in the bias at (W, b), in float32 or better.
     """
     b = b - _inverse_curvature(objective, W, b) @ columns
-    gradient = yield Ask(W, b, precise=True)
+    gradient = yield Ask(W, b, Precision.PROOF)
     return b, gradient
 
 
@@ -62,7 +63,7 @@ def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tu
             b, columns = moved, following
             if np.abs(columns).sum() <= settled:
                 break
-    gradient = yield Ask(W, b, precise=True)
+    gradient = yield Ask(W, b, Precision.DOUBLE)
     return b, gradient
 
 

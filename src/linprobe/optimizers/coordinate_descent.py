@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.engines.base import QuadraticModel
+from linprobe.engines.base import Precision, QuadraticModel
 from linprobe.objective import Objective
 from linprobe.optimizers.asking import Visited, answer, visit
 from linprobe.optimizers.balance import bias_curvature
@@ -236,6 +236,6 @@ def is_sparse(objective: Objective, moment: SecondMoment) -> bool:
     if float(D) * D * K <= SMALL:
         return True
     zero = zeros_state(objective, np.float64).arrays
-    point = answer(objective, visit(objective, zero["W"], zero["b"], precise=False))
+    point = answer(objective, visit(objective, zero["W"], zero["b"], Precision.SINGLE))
     step = DescentSteps(objective, moment, {}).direction(point, FEWEST_SWEEPS, new=1.0)
     return int(np.count_nonzero(step[:, :-1])) <= SPARSE * D * K

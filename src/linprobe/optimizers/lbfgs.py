@@ -10,9 +10,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from linprobe.certificate import Certificate, certify
+from linprobe.engines.base import Precision
 from linprobe.errors import IncompatibleError
 from linprobe.objective import DataGradient, Objective
-from linprobe.optimizers.asking import Asking, Visited, answer, visit
+from linprobe.optimizers.asking import Ask, Asking, Visited, answer, visit
 from linprobe.optimizers.balance import COARSE, balance, nearly_balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.coordinate_descent import DescentSteps
@@ -26,17 +27,18 @@ __all__ = ["LBFGS", "carried"]
 SUFFICIENT, CURVATURE = 1e-4, 0.9
 """Of the search along a step: decrease of the objective and of the slope, as shares of the slope at its start."""
 
-NOISE = 1e-6
-"""Relative rounding of an objective whose scores are float32: below it, slopes decide and not values."""
+NOISE = {Precision.COARSE: 1e-5, Precision.SINGLE: 1e-6, Precision.DOUBLE: 1e-13}
+"""Relative rounding of an objective: below it, slopes decide and not values."""
 
-NOISE_PRECISE = 1e-13
-"""The same of float64."""
+COARSE_LEFT = 1e-4
+"""Share of the objective that seems to be left from which on 16 bits are not enough."""
 
 NOISY = 2.0
 """Ratio of the gaps that a point leaves in float64 and in float32 which shows that the latter is rounding."""
 
-PATIENCE, NEWS = 25, 0.8
-"""Iterations in float32 in which what seems to be left does not fall below this share of the lowest so far."""
+PATIENCE, HASTE, NEWS = 25, 5, 0.8
+"""Iterations in float32, and in 16 bits, in which what seems to be left does not fall below this share of the lowest so
+far."""
 
 REVIEW, REVIEWED, FAR = 10, 3, 3.0
 """Iterations between two looks at the curvature that the metric assumes, pairs that tell, and what is too far off."""
@@ -53,8 +55,11 @@ SCALES = 3
 TRIALS = 20
 """Steps tried along one direction."""
 
+FLATTER = 100.0
+"""Times what is wanted from which down a smaller gradient is looked for among those that the pairs tell of."""
+
 HASTY, BLAMED = 2, 0.5
-"""Proofs tried after one of Newton's steps in the bias; share of a gap from which on W is to blame, and not the bias."""
+"""Proofs tried after one of Newton's steps in the bias; share of a gap from which on W is to blame for it."""
 
 
 @final
@@ -125,6 +130,7 @@ class LBFGS(Optimizer):
         callback: Callback | None = None,
         validation: Objective | None = None,
         spent: float = 0.0,
+        hopeful: bool = False,
     ) -> Asking[Solution]:
         """`minimize` as a search that asks for the gradients it needs: for many that share their passes.
 
@@ -133,11 +139,12 @@ class LBFGS(Optimizer):
             start: a state to continue to the same bits, or weights alone, with pairs of another reg or none
                 (`carried`), to begin from.
             spent: seconds that the moment took.
+            hopeful: whether the start may well be good enough: its first pass is a proof, then.
         Raises:
             IncompatibleError: the loss has kinks, or there are too many features for a penalty that has.
         """
         _check(objective)
-        return self._search(objective, metrics, start, callback, validation, spent)
+        return self._search(objective, metrics, start, callback, validation, spent, hopeful)
 
     def _search(
         self,
@@ -147,10 +154,13 @@ class LBFGS(Optimizer):
         callback: Callback | None,
         validation: Objective | None,
         spent: float,
+        hopeful: bool,
     ) -> Asking[Solution]:
         arrays, numbers = (_zeros(objective), {}) if start is None else (start.arrays, start.numbers)
         clock, trace = Clock(numbers.get("seconds", 0.0) + spent), Trace(objective, validation, callback)
-        precise = bool(numbers.get("precise", 0.0))
+        precision = Precision(int(numbers.get("precision", Precision.COARSE)))
+        # that of the pass at the point
+        seen = Precision(int(numbers.get("seen", Precision.PROOF if hopeful else precision)))
         pairs: _Pairs | DescentSteps
         if objective.penalised and objective.sizes > 0.0:
             pairs = DescentSteps(objective, metrics.moment, arrays)
@@ -165,11 +175,18 @@ class LBFGS(Optimizer):
         first_norm = numbers.get("first_norm", math.nan)
         status: Status | None = None
         try:
-            point = yield from visit(objective, arrays["W"], arrays["b"], precise)
+            W, b = arrays["W"], arrays["b"]
+            if W.any():
+                gradient = yield Ask(W, b, seen)
+            else:
+                gradient = objective.gradient_at_zero(b)
+            point = Visited(W, b, *objective.with_penalty(gradient, W))
             if math.isnan(first_norm):
                 first_norm = point.evaluation.gradient_norm
                 passes += 1.0  # a resumed search repeats this one, and does not count it
             left = _left(objective, point)
+            if hopeful and objective.penalised:
+                best = _proof(objective, point.W, point.b, gradient, passes, clock)
             while True:
                 seconds = clock()
                 known = {
@@ -178,7 +195,8 @@ class LBFGS(Optimizer):
                     "first_norm": first_norm,
                     "wanted": wanted,
                     **pairs.numbers,
-                    "precise": float(precise),
+                    "precision": float(precision),
+                    "seen": float(seen),
                     "lowest": lowest,
                     "since": since,
                     **({"left": left} if objective.penalised else {}),
@@ -196,10 +214,12 @@ class LBFGS(Optimizer):
                     status = Status.STOPPED
                 elif k >= self.max_iter:
                     status = Status.MAX_ITER
+                elif best is not None and self._found(objective, best.certificate, first_norm) <= self.tol:
+                    status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
                 else:
                     unit = point.evaluation.objective if objective.penalised else first_norm
                     likely, promised = point, left
-                    if left > wanted * unit and isinstance(pairs, _Pairs):
+                    if wanted * unit < left <= FLATTER * wanted * unit and isinstance(pairs, _Pairs):
                         likely = pairs.flattest(point)
                         promised = _left(objective, likely)
                     if promised <= wanted * unit:
@@ -214,20 +234,28 @@ class LBFGS(Optimizer):
                         wanted = hoped if 0.25 * wanted < hoped < 0.9 * wanted else 0.5 * wanted
                 if status is not None:
                     break
-                following, step_taken, trials = yield from _along(objective, point, pairs.direction(point), precise)
+                following, step_taken, trials = yield from _along(objective, point, pairs.direction(point), precision)
                 passes += trials
+                if precision is Precision.COARSE and (following is None or since > HASTE):
+                    precision, since = Precision.SINGLE, 0.0
+                    if following is None:
+                        seen = precision
+                        point = yield from visit(objective, point.W, point.b, seen)
+                        passes, left = passes + 1.0, _left(objective, point)
+                        pairs.clear()
+                        continue
                 # when float32 has no more to give
                 noisy = since > PATIENCE or (
                     best is not None
                     and likely is point
                     and (not objective.penalised or _left(objective, best.point) > NOISY * left)
                 )
-                if (noisy or following is None) and not precise:
+                if (noisy or following is None) and precision is not Precision.DOUBLE:
                     if best is None:
                         best, passes = yield from _certified(
                             objective, point.W, point.b, point.db, self.tol, passes, clock
                         )
-                    precise, since, point = True, 0.0, best.point
+                    precision, since, point, seen = Precision.DOUBLE, 0.0, best.point, best.precision
                     left = _left(objective, point)
                     pairs.clear()
                     continue
@@ -238,10 +266,13 @@ class LBFGS(Optimizer):
                     status = Status.STALLED
                     break
                 pairs.add(point, following)
-                point, k, best = following, k + 1, None
+                point, seen, k, best = following, precision, k + 1, None
                 left = _left(objective, point)
                 lowest, since = (left, 0.0) if left < NEWS * lowest else (lowest, since + 1.0)
                 pairs.review(k, point)
+                near = objective.penalised and left <= COARSE_LEFT * point.evaluation.objective
+                if near and precision is Precision.COARSE:
+                    precision = Precision.SINGLE
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
 
@@ -390,7 +421,7 @@ class _Pairs:
 
 
 def _along(
-    objective: Objective, point: Visited, direction: Floats, precise: bool
+    objective: Objective, point: Visited, direction: Floats, precision: Precision
 ) -> Asking[tuple[Visited | None, float, int]]:
     """(a point along the direction that meets Wolfe's conditions, with |W| Armijo's; or None; its step; passes)."""
     dW, db, reg = direction[:, :-1], direction[:, -1], objective.sizes
@@ -400,10 +431,10 @@ def _along(
     if not slope < 0.0:
         return None, 0.0, 0
     value = point.evaluation.objective
-    noise = (NOISE_PRECISE if precise else NOISE) * abs(value)
+    noise = NOISE[precision] * abs(value)
     low, high, step = 0.0, math.inf, 1.0
     for trial in range(1, TRIALS + 1):
-        following = yield from visit(objective, point.W + step * dW, point.b + step * db, precise)
+        following = yield from visit(objective, point.W + step * dW, point.b + step * db, precision)
         found = following.evaluation.objective
         new_slope = float((following.dW * dW).sum() + following.db @ db)
         if reg > 0.0:  # from behind: a weight that has come to 0 had the other sign
@@ -428,6 +459,21 @@ class _Proof:
 
     certificate: Certificate
     point: Visited
+    precision: Precision
+
+
+def _proof(
+    objective: Objective,
+    W: Floats,
+    b: Floats,
+    gradient: DataGradient,
+    passes: float,
+    clock: Clock,
+    precision: Precision = Precision.PROOF,
+) -> _Proof:
+    """What the data gradient at (W, b) proves."""
+    certificate = certify(objective, W, b, gradient=gradient, passes=passes, seconds=clock())
+    return _Proof(certificate, Visited(W, b, *objective.with_penalty(gradient, W)), precision)
 
 
 def _certified(
@@ -435,23 +481,19 @@ def _certified(
 ) -> Asking[tuple[_Proof, float]]:
     """(what is proved near (W, b), passes); `db` is the gradient in the bias there, None where it is not known."""
 
-    def proof(bias: Floats, gradient: DataGradient) -> _Proof:
-        certificate = certify(objective, W, bias, gradient=gradient, passes=passes + 1.0, seconds=clock())
-        return _Proof(certificate, Visited(W, bias, *objective.with_penalty(gradient, W)))
-
     bias, columns = b, db
     for _ in range(HASTY if objective.penalised and tol >= COARSE else 0):
         if columns is None:
             break
         found = yield from nearly_balance(objective, W, bias, columns)
-        quick = proof(*found)
+        quick = _proof(objective, W, *found, passes + 1.0, clock)
         passes = quick.certificate.passes
         if quick.certificate.relative_gap <= tol or _left(objective, quick.point) > BLAMED * quick.certificate.gap:
             return quick, passes
         bias, columns = quick.point.b, quick.point.db
     found = yield from balance(objective, W, bias, tol)
     passes += 1.0
-    proved = proof(*found)
+    proved = _proof(objective, W, *found, passes + 1.0, clock, Precision.DOUBLE)
     return proved, proved.certificate.passes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -32,6 +32,9 @@ KEPT = ("W", "b", "copy", "price", "z", "g", "s", "y", "coupling")
 
 MANY = 3
 """Reg values from which on the second moment is taken of a larger sample."""
+
+CLOSE = 5.0
+"""Ratio of the reg values around a member up to which the curve between them is probably good enough."""
 
 POINTS = 4
 """Optima that the curve goes through, at most: a cubic in log reg."""
@@ -190,7 +193,8 @@ def _jointly(
         searches = []
         for i in level:
             start = _between(members, known, i) if known else None
-            searches.append(method.search(members[i], metrics, start, teller.of(regs[i])))
+            search = method.search(members[i], metrics, start, teller.of(regs[i]), hopeful=_hopeful(regs, known, i))
+            searches.append(search)
         found, more = answer_together(objective, searches)
         solutions |= {i: _ended(solution, stopped) for i, solution in zip(level, found, strict=True)}
         passes, teller.n_done = passes + more, len(solutions)
@@ -215,6 +219,12 @@ def _levels(regs: tuple[float, ...]) -> list[list[int]]:
         levels.append(level)
         known = sorted(known + level)
     return levels
+
+
+def _hopeful(regs: tuple[float, ...], known: Iterable[int], i: int) -> bool:
+    """Whether the curve that member i begins on will probably do: it passes close by on both sides."""
+    low, high = max((j for j in known if j < i), default=None), min((j for j in known if j > i), default=None)
+    return low is not None and high is not None and regs[high] <= CLOSE * regs[low]
 
 
 def _between(members: list[Objective], known: dict[int, Solution], i: int) -> State:
