@@ -112,8 +112,9 @@ def test_the_native_engine_proves_what_the_reference_proves():
         assert one.lower_bound == pytest.approx(other.lower_bound, rel=1e-9)
 
 
-def test_what_whole_numbers_lose_is_taken_from_the_bound():
-    objective = made(0, 40, 5, 3, LOSSES[0], PENALTIES[0], 0.1)
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+def test_what_whole_numbers_lose_is_taken_from_the_bound(penalty):
+    objective = made(0, 40, 5, 3, LOSSES[0], penalty, 0.1)
     W, b = np.full((3, 5), 0.1), np.zeros(3)
     gradient = objective.data_gradient(W, b)
     exact = certify(objective, W, b, gradient=gradient)

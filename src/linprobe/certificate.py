@@ -100,7 +100,7 @@ def certify(
     norm, value = objective.least_norm(W, A, c), data_loss + objective.penalty_value(W)
     points = [_point_at(objective, gradient, W, b)]
     if (scale := _scale(objective, gradient.dW)) < 1.0 and objective.loss.smooth:
-        points.append(_point_at_scaled(objective, gradient, W, b, scale))
+        points.append(_point_at_scaled(objective, gradient, W, b, scale, value))
         passes += 1.0
     if G is not None:
         points.append(_point_of(objective, G))
@@ -233,10 +233,13 @@ def _scale(objective: Objective, A: Floats) -> float:
     return objective.penalty.dual_scale(A, objective.reg)
 
 
-def _point_at_scaled(objective: Objective, gradient: DataGradient, W: Floats, b: Floats, scale: float) -> DualPoint:
+def _point_at_scaled(
+    objective: Objective, gradient: DataGradient, W: Floats, b: Floats, scale: float, upper: float
+) -> DualPoint:
     """`scale` times the gradient of the losses at (W, b), whose value is above its share of the value of the whole.
 
-    Close to the minimum it loses (1 - scale) reg sum |W|, and that share of the value (1 - scale) L.
+    Close to the minimum it loses (1 - scale) reg sum |W|, and that share of the value (1 - scale) L. The value is that
+    of slopes at scores in float64; those behind dW and db are off by what the curvature of the loss makes of the lost.
     """
     engine, loss, y, shares = objective.engine, objective.loss, objective.examples.y, objective.shares()
     counted = np.flatnonzero(shares > 0)  # an image of weight 0 bounds nothing
@@ -247,7 +250,11 @@ def _point_at_scaled(objective: Objective, gradient: DataGradient, W: Floats, b:
         return float(shares[rows] @ loss.conjugate(scale * G, y[rows]))
 
     blocks = slices(len(counted), max(1, BLOCK_SCORES // objective.n_classes))
-    return DualPoint(-sum(map(share_of, blocks)), scale * gradient.dW, scale * gradient.db)
+    value, slopes = -sum(map(share_of, blocks)), gradient.lost_of_slopes
+    if gradient.lost_of_score > 0.0:
+        moved = objective.n_classes * loss.curvature(objective.n_classes) * gradient.lost_of_score
+        value, slopes = value - moved * _bias_spread(objective, upper), slopes + moved
+    return DualPoint(value, scale * gradient.dW, scale * gradient.db, lost_of_slopes=slopes)
 
 
 def _point_of(objective: Objective, G: Floats) -> DualPoint:

@@ -39,7 +39,8 @@ def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) 
         columns: (K,) the data gradient in the bias at (W, b), in float32 or better.
     """
     b = b - _inverse_curvature(objective, W, b) @ columns
-    gradient = yield Ask(W, b, Precision.PROOF)
+    # the dual point of a penalty with |W| is scaled, and its value not told by the sums that a pass gives
+    gradient = yield Ask(W, b, Precision.DOUBLE if objective.sizes > 0.0 else Precision.PROOF)
     return b, gradient
 
 
