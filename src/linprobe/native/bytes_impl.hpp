@@ -2,9 +2,9 @@
 // products an int32 lane, four times as many an instruction as float32 has. Included by kernels_impl.hpp.
 //
 // Bytes are whole numbers already; templates, and the dS of a block of rows, become whole multiples of a unit, a power of two
-// for each class: digits of a byte, base 256, with signs, three for float32 and seven for float64. Sums of products are
-// exact. What is lost is the rounding to the unit, at most 2^-23 or 2^-55 of the greatest number of a class, and that of the
-// sum. So templates whose weights differ too much in size are left to FusedBlock (WholeWeights::fine). Slopes are not: of a
+// for each class: digits of a byte, base 256, with signs, three for float32 and seven for float64, or fewer where fewer are
+// enough. Sums of products are exact. What is lost is the rounding to the unit, at most 2^-23 or 2^-55 of the greatest
+// number of a class, and that of the sum. So templates whose weights differ too much in size are left to FusedBlock (WholeWeights::fine). Slopes are not: of a
 // class whose rows have weights that differ by more than a factor of 2^23, within one block, float32 forgets the lightest,
 // and float64 keeps them.
 #pragma once
@@ -24,20 +24,18 @@ struct CoarseWhole : SingleWhole {
   static constexpr int slope_digits = 2;
   static constexpr int classes = 3;
 };
-// 40 bits, for proofs that are told what is lost.
-struct ProofWhole {
-  using Number = double;
-  static constexpr int digits = 5, slope_digits = 5;
-  static constexpr int rows = 4;
-  static constexpr int vectors = 2, classes = 2;
-  static constexpr int64_t chunk = 8;
-};
 struct DoubleWhole {
   using Number = double;
   static constexpr int digits = 7, slope_digits = 7;
   static constexpr int rows = 3;
   static constexpr int vectors = 2, classes = 2;
   static constexpr int64_t chunk = 24;
+};
+// 40 bits, for proofs that are told what is lost.
+struct ProofWhole : DoubleWhole {
+  static constexpr int digits = 5, slope_digits = 5;
+  static constexpr int rows = 4;
+  static constexpr int64_t chunk = 8;
 };
 
 constexpr int64_t kByteSegment = 4096;   // columns at once: sums of products with a digit, 4,096 * 255 * 128, fit int32
@@ -204,8 +202,8 @@ inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64
 
 // G (C, ldg) += unit * the sums of products of 64 columns, less their centre, with the numbers of C classes, in the first n
 // columns, a multiple of 16. x has four rows interleaved, and four vectors of them a group; q[c] has the digits of a group,
-// and less[c], for each pair of digits (of an odd number the last has one), what they stand for summed over all rows, both 16 apart; centre is
-// in the order of x.
+// and less[c], for each pair of digits (of an odd number the last has one), what they stand for summed over all rows, both 16
+// apart; centre is in the order of x.
 template <class As, int C, class T = typename As::Number>
 inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* const* q, const T* unit,
                            const int32_t* const* less, const int32_t* centre, int64_t n, T* G, int64_t ldg) {

@@ -58,7 +58,7 @@ TRIALS = 20
 FLATTER = 100.0
 """Times what is wanted from which down a smaller gradient is looked for among those that the pairs tell of."""
 
-HASTY, BLAMED = 2, 0.5
+QUICK, BLAMED = 2, 0.5
 """Proofs tried after one of Newton's steps in the bias; share of a gap from which on W is to blame for it."""
 
 
@@ -214,9 +214,7 @@ class LBFGS(Optimizer):
                     status = Status.STOPPED
                 elif k >= self.max_iter:
                     status = Status.MAX_ITER
-                elif best is not None and self._found(objective, best.certificate, first_norm) <= self.tol:
-                    status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
-                else:
+                elif (status := self._proved(objective, best, first_norm)) is None:
                     unit = point.evaluation.objective if objective.penalised else first_norm
                     likely, promised = point, left
                     if wanted * unit < left <= FLATTER * wanted * unit and isinstance(pairs, _Pairs):
@@ -227,8 +225,7 @@ class LBFGS(Optimizer):
                             objective, likely.W, likely.b, likely.db, self.tol, passes, clock
                         )
                         found = self._found(objective, best.certificate, first_norm)
-                        if found <= self.tol:
-                            status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
+                        status = self._proved(objective, best, first_norm)
                         # what the proof lost against the promise, it will probably lose again
                         hoped = self.tol - (found - promised / max(unit, 1e-300))
                         wanted = hoped if 0.25 * wanted < hoped < 0.9 * wanted else 0.5 * wanted
@@ -283,10 +280,16 @@ class LBFGS(Optimizer):
         if trace.history:
             trace.settle(best.point.evaluation)
         state = State(state.epoch, {**state.arrays, **pairs.arrays()}, state.numbers)
-        if status in (Status.STALLED, Status.MAX_ITER) and self._found(objective, certificate, first_norm) <= self.tol:
-            status = Status.CERTIFIED if objective.penalised else Status.CONVERGED
+        if status in (Status.STALLED, Status.MAX_ITER):
+            status = self._proved(objective, best, first_norm) or status
         words = {"metric": "second moment of the features, from a sample of rows"}
         return Solution(W, b, status, trace.history, state, passes, clock(), words, certificate)
+
+    def _proved(self, objective: Objective, best: _Proof | None, first_norm: float) -> Status | None:
+        """How a search ends with this proof; None where it goes on."""
+        if best is None or self._found(objective, best.certificate, first_norm) > self.tol:
+            return None
+        return Status.CERTIFIED if objective.penalised else Status.CONVERGED
 
     def _found(self, objective: Objective, certificate: Certificate, first_norm: float) -> float:
         """What is to be at most tol."""
@@ -481,17 +484,14 @@ def _certified(
 ) -> Asking[tuple[_Proof, float]]:
     """(what is proved near (W, b), passes); `db` is the gradient in the bias there, None where it is not known."""
 
-    bias, columns = b, db
-    for _ in range(HASTY if objective.penalised and tol >= COARSE else 0):
-        if columns is None:
-            break
-        found = yield from nearly_balance(objective, W, bias, columns)
-        quick = _proof(objective, W, *found, passes + 1.0, clock)
-        passes = quick.certificate.passes
-        if quick.certificate.relative_gap <= tol or _left(objective, quick.point) > BLAMED * quick.certificate.gap:
-            return quick, passes
-        bias, columns = quick.point.b, quick.point.db
-    found = yield from balance(objective, W, bias, tol)
+    if db is not None and objective.penalised and tol >= COARSE:
+        for _ in range(QUICK):
+            found = yield from nearly_balance(objective, W, b, db)
+            quick = _proof(objective, W, *found, passes + 1.0, clock)
+            passes, b, db = quick.certificate.passes, quick.point.b, quick.point.db
+            if quick.certificate.relative_gap <= tol or _left(objective, quick.point) > BLAMED * quick.certificate.gap:
+                return quick, passes
+    found = yield from balance(objective, W, b, tol)
     passes += 1.0
     proved = _proof(objective, W, *found, passes + 1.0, clock, Precision.DOUBLE)
     return proved, proved.certificate.passes
