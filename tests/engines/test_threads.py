@@ -464,6 +464,32 @@ def test_bytes_agree_with_the_reference_at_the_edges_of_the_blocks_of_whole_numb
         assert other.loss == found[0].loss
 
 
+@pytest.mark.parametrize("scale", ["none", "one", "each"])
+@pytest.mark.parametrize("order", ["rows", "columns", "some"])
+@pytest.mark.parametrize(("n", "D"), [(1, 1), (3, 7), (47, 65), (49, 2049), (130, 4100)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_products_of_rows_with_each_other_are_those_of_the_reference(n, D, dtype, order, scale):
+    random = np.random.default_rng(D)
+    X = random.integers(0, 256, (2 * n, D), dtype=np.uint8).astype(dtype)
+    X = {"rows": X, "columns": np.asfortranarray(X), "some": np.repeat(X, 2, axis=1)[::-1, ::2]}[order]
+    scales = {"none": None, "one": np.full(D, 1 / 255), "each": random.uniform(0.5, 1, D) / 255}[scale]
+    affine = None if scales is None else Affine(scales, random.normal(size=D))
+    examples = Examples(X, np.zeros(2 * n, np.int64), 2, affine=affine)
+    rows, roots = random.permutation(2 * n)[:n], random.uniform(0.5, 2.0, n)
+    wanted = examples.mapped(rows) * roots[:, None]
+    wanted = wanted @ wanted.T
+    found = [open_engine("threads", examples, t).gram(rows, roots) for t in (1, 2, 3)]
+    # each of uint8 with one scale is rounded once
+    tolerance = 1e-7 if dtype is np.uint8 and scale != "each" else 1e-5
+    assert_allclose(found[0], wanted, rtol=tolerance, atol=tolerance * np.abs(wanted).max() * (scale != "none"))
+    assert_array_equal(found[0], found[0].T)
+    for other in found[1:]:
+        assert_array_equal(other, found[0])
+    assert_allclose(
+        open_engine("reference", examples).gram(rows, roots), wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max()
+    )
+
+
 @pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SquaredHinge()], ids=lambda loss: loss.name)
 @pytest.mark.parametrize(("n", "D", "K"), [(1, 1, 2), (255, 63, 3), (257, 64, 17), (513, 65, 50), (9, 4097, 3)])

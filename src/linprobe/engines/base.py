@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.cores import by_threads, usable_cores
 from linprobe.errors import LabelError, ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses.base import Loss
-from linprobe.shapes import Floats, Labels, check_sample_weight
+from linprobe.shapes import Floats, Labels, check_sample_weight, slices
 
 __all__ = ["ENGINES", "Engine", "Examples", "Precision", "SplitSums", "Sums", "open_engine"]
 
@@ -176,6 +177,9 @@ class QuadraticModel:
     sums: npt.NDArray[np.float32]
 
 
+GRAM_ROWS, GRAM_NUMBERS = 256, 2**21
+"""Rows whose products with others a thread forms at a time; numbers that it reads at a time."""
+
 SWEEPS_BETWEEN = 4
 """Sweeps over the weights that are not 0, between two over all."""
 
@@ -213,7 +217,7 @@ class Engine(ABC):
     def scores(
         self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
     ) -> Floats:
-        """Scores (n, K), float64; with `precise` they are also computed in float64."""
+        """Scores (n, K), float64, for any number of templates; with `precise` they are also computed in float64."""
 
     @abstractmethod
     def loss_and_gradient(
@@ -269,6 +273,25 @@ class Engine(ABC):
     @abstractmethod
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None, *, dtype: type = np.float64) -> Floats:
         """sum_i weight_i x'_i x'_iᵀ over the images, (D, D), symmetric; in float32 it takes half the memory."""
+
+    def gram(self, rows: npt.NDArray[np.int64], roots: Floats) -> Floats:
+        """(n, n) products roots_i roots_j x'_i·x'_j of the rows with each other, float32; for roots (n,)."""
+        n, D = len(rows), self.examples.n_features
+        n_threads = self.n_threads or usable_cores()
+        read, products = np.empty((n, D), np.float32), np.empty((n, n), np.float32)
+
+        def mapped(block: slice) -> None:
+            with np.errstate(over="ignore"):
+                read[block] = self.examples.mapped(rows[block]) * roots[block, None]
+
+        def multiplied(block: slice) -> None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                products[block, : block.stop] = read[block] @ read[: block.stop].T
+            products[: block.start, block] = products[block, : block.start].T
+
+        list(by_threads(mapped, slices(n, max(1, GRAM_NUMBERS // max(1, D))), n_threads))
+        list(by_threads(multiplied, slices(n, GRAM_ROWS)[::-1], n_threads))  # the longest first
+        return products
 
     def factored(self, M: Floats, ridge: float) -> Floats:
         """The Cholesky factor of M + ridge * I, M (n, n) symmetric, in float32, for this engine's `solve_factored`.

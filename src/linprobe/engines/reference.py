@@ -30,8 +30,8 @@ class ReferenceEngine(Engine):
     def scores(
         self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
     ) -> Floats:
-        """Scores (n, K), float64."""
-        W, b = self._parameters(W, b)
+        """Scores (n, K), float64, for any number of templates."""
+        W, b = self._parameters(W, b, len(W))
         with np.errstate(all="ignore"):
             blocks = [self.examples.mapped(picked) @ W.T + b for picked in self._blocks(rows)]
         return np.concatenate(blocks) if blocks else np.zeros((0, len(W)))
@@ -184,8 +184,8 @@ class ReferenceEngine(Engine):
             block = slice(start, min(start + self._block_size, n_rows))
             yield block if rows is None else rows[block]
 
-    def _parameters(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
-        check_parameters(W, b, self.examples.n_classes, self.examples.n_features)
+    def _parameters(self, W: Floats, b: Floats, n_templates: int | None = None) -> tuple[Floats, Floats]:
+        check_parameters(W, b, n_templates or self.examples.n_classes, self.examples.n_features)
         return W.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
 
 

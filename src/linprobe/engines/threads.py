@@ -103,15 +103,15 @@ class ThreadsEngine(Engine):
         picked = np.asarray(rows, dtype=np.int64) if self._picked is None else self._picked[rows]
         return np.ascontiguousarray(picked)
 
-    def _checked(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
-        check_parameters(W, b, self.examples.n_classes, self.examples.n_features)
+    def _checked(self, W: Floats, b: Floats, n_templates: int | None = None) -> tuple[Floats, Floats]:
+        check_parameters(W, b, n_templates or self.examples.n_classes, self.examples.n_features)
         return np.ascontiguousarray(W, dtype=np.float64), np.ascontiguousarray(b, dtype=np.float64)
 
     def scores(
         self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
     ) -> Floats:
-        """Scores (n, K), float64; with `precise` they are also computed in float64."""
-        W, b = self._checked(W, b)
+        """Scores (n, K), float64, for any number of templates; with `precise` they are also computed in float64."""
+        W, b = self._checked(W, b, len(W))
         picked = self._positions(rows)
         S = np.empty((len(self.examples.X) if picked is None else len(picked), len(b)))
         with _products(len(b)):
@@ -285,6 +285,16 @@ class ThreadsEngine(Engine):
                 single=out if dtype is np.float32 else None,
                 threads=self._threads,
             )
+        return out
+
+    def gram(self, rows: npt.NDArray[np.int64], roots: Floats) -> Floats:
+        """As the other engines; of uint8 rows with one scale for all features in whole numbers, each rounded once."""
+        X, scale = self.examples.X, self._affine["scale"]
+        if X.dtype != np.uint8 or X.shape[1] > _core.GRAM_FEATURES or (scale is not None and np.ptp(scale) > 0.0):
+            return super().gram(rows, roots)
+        out: Floats = np.empty((len(rows), len(rows)), np.float32)
+        root = np.ascontiguousarray(roots, np.float64)
+        _core.gram(X, self._positions(rows), **self._affine, root=root, out=out, threads=self._threads)
         return out
 
     def factored(self, M: Floats, ridge: float) -> Floats:

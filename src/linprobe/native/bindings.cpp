@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <optional>
@@ -248,6 +249,25 @@ void moment(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<
   job.root = root ? root->data() : nullptr;
   job.out = out ? out->data() : nullptr;
   job.single = single ? single->data() : nullptr;
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(kernels().moment, job);
+}
+
+// out (n, n) receives the products of the rows, times their roots, with each other.
+void gram(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+          const MaybeIn<double, 1>& shift, const In<double, 1>& root, const Out<float, 2>& out, int threads) {
+  Moment job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  auto is_long = [&](const auto& a, int axis) { return static_cast<int64_t>(a.shape(axis)) == job.rows.n; };
+  require(is_long(root, 0) && is_long(out, 0) && is_long(out, 1), "root must be (n) and out (n, n)");
+  require(job.rows.dtype == Dtype::u8 && job.rows.D <= kGramFeatures, "X must be uint8, of 16,384 features at most");
+  const double* s = job.rows.scale;
+  require(s == nullptr || std::all_of(s, s + job.rows.D, [&](double other) { return other == s[0]; }),
+          "scale must be the same for all features");
+  job.root = root.data();
+  job.single = out.data();
+  job.of_rows = true;
   job.threads = threads;
   job.interrupted = interrupted;
   run(kernels().moment, job);
@@ -498,6 +518,8 @@ NB_MODULE(_core, module) {
              "dS"_a, "doubles"_a, "dW"_a, "db"_a, "threads"_a);
   module.def("split", &split, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(), "W"_a,
              "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
+  module.attr("GRAM_FEATURES") = kGramFeatures;
+  module.def("gram", &gram, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a, "out"_a, "threads"_a);
   module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a.none(), "single"_a.none(),
              "threads"_a);
   module.def("factor", &factor, "A"_a.noconvert(), "ridge"_a, "U"_a.noconvert(), "threads"_a);

@@ -77,12 +77,15 @@ struct Split {
   std::function<bool()> interrupted;
 };
 
+constexpr int64_t kGramFeatures = 16384;  // whose products of bytes int32 holds in every instruction set
+
 struct Moment {
   Rows rows;
   const double* root;  // (n) root of the weight of each row, or null
   double* out;         // (D, D), zeros; exact for uint8 without weights, but for the map
   float* single;       // the same in float32, instead: of up to 16,384 rows of uint8 without weights rounded once, of others
                        // summed in it
+  bool of_rows;        // instead root_i root_j x'_i·x'_j, single (n, n): for uint8 rows of kGramFeatures at most, with one scale
   int threads;
   std::function<bool()> interrupted;
 };

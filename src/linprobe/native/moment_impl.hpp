@@ -1,5 +1,5 @@
-// The second moment of the rows, sum_i w_i x'_i x'_iᵀ: of bytes in whole numbers, else as products of the BLAS. Included
-// by kernels_impl.hpp.
+// The second moment of the rows, sum_i w_i x'_i x'_iᵀ: of bytes in whole numbers, else as products of the BLAS; and of bytes
+// the products of rows with each other. Included by kernels_impl.hpp.
 #pragma once
 
 constexpr int64_t kByteVectors = 3;   // vectors of int32 that one row of a panel fills
@@ -110,15 +110,54 @@ void mirror(T* A, int64_t D, int threads) {
   });
 }
 
-// Lower triangle of out (D, D) for rows of bytes without weights: sums of products of whole numbers, exact; then mapped.
+// A panel of `width` columns, each a row of bytes, from their number `first` on: `deep` int32 of kByteTogether bytes, 0 after
+// byte `end`.
+inline void lay_rows(const Rows& rows, int64_t begin, int64_t width, int64_t first, int64_t end, int64_t deep, int32_t* to) {
+  constexpr int64_t line = 64 / kByteTogether;
+  for (int64_t p = 0; p < deep; p += line)  // from one line of each row at a time
+    for (int64_t c = 0; c < width; ++c) {
+      const uint8_t* const x = row_at<uint8_t>(rows, begin + c);
+      for (int64_t q = p; q < std::min(deep, p + line); ++q) {
+        uint32_t bytes = 0;
+        const int64_t at = first + q * kByteTogether;
+        if (kByteTogether == 4 && rows.column_stride == 1 && at + 4 <= end) std::memcpy(&bytes, x + at, 4);
+        else
+          for (int64_t i = 0; i < std::min(kByteTogether, end - at); ++i)
+            bytes |= uint32_t{x[(at + i) * rows.column_stride]} << (32 / kByteTogether * i);
+        to[q * kByteWidth + c] = static_cast<int32_t>(bytes);
+      }
+    }
+}
+
+// The product of a row of bytes with the vector t.
+inline double dot_bytes(const Rows& rows, int64_t row, const double* t) {
+  constexpr int64_t lanes = 16;
+  double sums[lanes] = {};
+  const uint8_t* const x = row_at<uint8_t>(rows, row);
+  for (int64_t d = 0; d < rows.D; d += lanes)
+    for (int64_t i = 0; i < std::min(lanes, rows.D - d); ++i) sums[i] += x[(d + i) * rows.column_stride] * t[d + i];
+  return std::accumulate(sums, sums + lanes, 0.0);
+}
+
+// Lower triangle of out (D, D) for rows of bytes without weights, or of the products of such rows with each other: sums of
+// products of whole numbers, exact; then mapped.
 bool run_moment_of_bytes(Moment& job) {
   const double *s = job.rows.scale, *t = job.rows.shift;
-  const int64_t n = job.rows.n, D = job.rows.D, panels = (D + kByteWidth - 1) / kByteWidth;
+  const bool of_rows = job.of_rows;
+  // n products are summed in each of the D² sums
+  const int64_t n = of_rows ? job.rows.D : job.rows.n, D = of_rows ? job.rows.n : job.rows.D;
+  const int64_t panels = (D + kByteWidth - 1) / kByteWidth;
   constexpr int64_t most = kByteRows / kByteTogether, tile = kByteWidth * kByteWidth;
   Buffer<int32_t> right(panels * most * kByteWidth), part(panels * (panels + 1) / 2 * tile), less(kByteLess > 0 ? panels * most * kByteWidth : 0);
   int32_t* const left = kByteLess > 0 ? less : right;
   Buffer<int64_t> sums(panels * kByteWidth), open(panels * kByteWidth);  // of all rows so far, and of those not yet flushed
+  Buffer<double> shifted(of_rows ? panels * kByteWidth : 0);             // products of the rows with the shift
+  const double squared = of_rows && t != nullptr ? std::inner_product(t, t + n, t, 0.0) : 0.0;
   auto mapped = [&](int64_t r, int64_t c, double product) {
+    if (of_rows) {
+      if (s != nullptr) product = s[0] * (s[0] * product + shifted[r] + shifted[c]) + squared;
+      return job.root[r] * job.root[c] * product;
+    }
     if (s == nullptr) return product;
     const double x = static_cast<double>(sums[r]), y = static_cast<double>(sums[c]);
     return s[r] * s[c] * product + s[r] * x * t[c] + t[r] * s[c] * y + n * t[r] * t[c];
@@ -130,13 +169,18 @@ bool run_moment_of_bytes(Moment& job) {
     const bool flush = block % blocks_held == blocks_held - 1 || block == n_blocks - 1;
     share_out(job.threads, panels, [&](int64_t panel) {
       const int64_t begin = panel * kByteWidth, width = std::min(kByteWidth, D - begin);
+      int32_t* const whole = right + panel * most * kByteWidth;
+      if (of_rows) lay_rows(job.rows, begin, width, first, first + rows, deep, whole);
+      for (int64_t c = begin; of_rows && block == 0 && t != nullptr && c < begin + width; ++c) shifted[c] = dot_bytes(job.rows, c, t);
       V<int32_t> total[kByteVectors] = {};
       for (int64_t p = 0; p < deep; ++p) {
-        int32_t* to = right + (panel * most + p) * kByteWidth;
+        int32_t* to = whole + p * kByteWidth;
         const int64_t at = p * kByteTogether, some = std::min(kByteTogether, rows - at);
         const uint8_t* row[kByteTogether];
-        for (int64_t i = 0; i < some; ++i) row[i] = row_at<uint8_t>(job.rows, first + at + i) + begin * job.rows.column_stride;
-        interleave(row, some, job.rows.column_stride, width, to);
+        if (!of_rows) {
+          for (int64_t i = 0; i < some; ++i) row[i] = row_at<uint8_t>(job.rows, first + at + i) + begin * job.rows.column_stride;
+          interleave(row, some, job.rows.column_stride, width, to);
+        }
         for (int64_t v = 0; v < kByteVectors; ++v) {
           const V<int32_t> x = load(to + v * Vector<int32_t>::size);
           total[v] = add_products(total[v], kByteTogether == 4 ? 0x01010101 : 0x00010001, x);
@@ -219,9 +263,9 @@ bool run_moment_of_any(Moment& job) {
 bool run_moment(Moment& job) {
   // With two flushes a sum would be rounded to float32 before the mean is taken from it, and lose what is left then.
   const bool once = job.rows.n <= kByteWhole;
-  const bool bytes = job.rows.dtype == Dtype::u8 && job.root == nullptr && (job.single == nullptr || once);
+  const bool bytes = job.of_rows || (job.rows.dtype == Dtype::u8 && job.root == nullptr && (job.single == nullptr || once));
   if (!(bytes ? run_moment_of_bytes(job) : run_moment_of_any(job))) return false;
-  if (job.single != nullptr) mirror(job.single, job.rows.D, job.threads);
+  if (job.single != nullptr) mirror(job.single, job.of_rows ? job.rows.n : job.rows.D, job.threads);
   else mirror(job.out, job.rows.D, job.threads);
   return true;
 }

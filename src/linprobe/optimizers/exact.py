@@ -47,7 +47,7 @@ class Moments:
         if isinstance(known, SecondMoment):
             return known
         if known is not None and known.of_features:
-            return SecondMoment(known.mean, known.matrix.astype(np.float32), None, known.trace)
+            return SecondMoment(known.mean, known.matrix.astype(np.float32))
         return second_moment(self._objective, many=self._many)
 
     @cached_property

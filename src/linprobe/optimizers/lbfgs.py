@@ -18,7 +18,13 @@ from linprobe.optimizers.balance import COARSE, balance, nearly_balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.coordinate_descent import DescentSteps
 from linprobe.optimizers.pairs import curves, flattest, keep
-from linprobe.optimizers.preconditioner import DENSE_FEATURES, Preconditioners, SecondMoment, second_moment
+from linprobe.optimizers.preconditioner import (
+    DENSE_FEATURES,
+    Preconditioners,
+    SecondMoment,
+    second_moment,
+    typical_curvature,
+)
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -165,7 +171,7 @@ class LBFGS(Optimizer):
         if objective.penalised and objective.sizes > 0.0:
             pairs = DescentSteps(objective, metrics.moment, arrays)
         else:
-            pairs = _Pairs(objective, metrics, numbers.get("curvature", _typical_curvature(objective)), arrays)
+            pairs = _Pairs(objective, metrics, numbers.get("curvature", typical_curvature(objective)), arrays)
         passes, wanted = numbers.get("passes", 0.0), numbers.get("wanted", self.tol)
         k, step_taken = 0 if start is None else start.epoch, 0.0
         lowest, since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
@@ -506,12 +512,6 @@ def _zeros(objective: Objective) -> dict[str, Floats]:
     if objective.loss.name == "softmax":
         arrays["b"][objective.class_means()[0] == 0.0] = UNSEEN
     return arrays
-
-
-def _typical_curvature(objective: Objective) -> float:
-    """Of the loss along scores, at the start: 0.1 for softmax, p (1 - p) over ten classes; 2 for a squared margin."""
-    bound = objective.loss.curvature(objective.n_classes)
-    return 0.2 * bound if bound <= 0.5 else min(bound, 2.0)
 
 
 def _check(objective: Objective) -> None:

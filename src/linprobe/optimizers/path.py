@@ -157,8 +157,8 @@ def path_moment(objective: Objective, regs: Sequence[float]) -> SecondMoment | E
 
 
 def _moments(objective: Objective, regs: Sequence[float], known: SecondMoment | ExactMoment | None = None) -> Moments:
-    """Those of a path."""
-    return Moments(objective, known, many=len(regs) >= MANY)
+    """Those of a path: what serves its least reg value serves all."""
+    return Moments(objective.with_reg(min(regs)), known, many=len(regs) >= MANY)
 
 
 class _Teller:

@@ -8,14 +8,14 @@ from functools import cached_property
 from threading import Lock
 
 import numpy as np
+import numpy.typing as npt
 
-from linprobe.cores import by_threads, usable_cores
 from linprobe.engines.base import Engine
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
-from linprobe.shapes import Floats, slices
+from linprobe.shapes import Floats
 
-__all__ = ["Preconditioner", "Preconditioners", "SecondMoment", "second_moment"]
+__all__ = ["Preconditioner", "Preconditioners", "Sample", "SecondMoment", "second_moment", "typical_curvature"]
 
 ROWS_PER_FEATURE, ROWS_FOR_MANY = 2, 6
 """Rows of the sample per feature: the moment of a sample of 2 D rows serves like that of all, but for one pass in ten.
@@ -30,8 +30,12 @@ DENSE_FEATURES = 6144
 SKETCH_ROWS = 4096
 """Rows of the sample beyond DENSE_FEATURES: a sketch of the moment of that rank."""
 
-BLOCK_ROWS, BLOCK_COLUMNS = 256, 4096
-"""Of the sample, for one thread at a time: of its products with a few vectors, the BLAS forms small ones soonest."""
+ROWS_PER_DIRECTION, FEWEST_SKETCHED, SHARE = 2, 1024, 0.7
+"""Rows of a sketch for each direction along which the images bend the objective more than the penalty does, by a
+bound on their number, and at least; a sketch of more than this share of D rows is worth no less as a matrix."""
+
+PROBED = 256
+"""Rows that tell of the variance of the features."""
 
 RIDGE = 1e-6
 """Share of the mean eigenvalue, and for Woodbury's identity of all together, that is added at least."""
@@ -44,107 +48,146 @@ MOST_RATIO = 1e30
 
 
 @dataclass(frozen=True)
-class SecondMoment:
-    """sum_i a_i x'_i x'_iᵀ over a seeded sample of the images, float32.
+class Sample:
+    """Some of the images: rows R, sqrt(a_i) (x'_i - mean), a_i their shares; read anew wherever they are used.
 
     Attributes:
-        mean: (D,) the mean of the sampled rows, taken out of the moment: the bias has it.
-        matrix: (D, D) moment about the mean; None where there are fewer rows than features, or very many.
-        rows: (n, D) centred rows, each times the root of its share, when `matrix` is None.
-        trace: of the moment about the mean.
-        n_threads: of the products with `rows`; they do not change a bit.
+        engine: over all images, about the mean.
+        positions: (n,) which of them.
+        shares: (n,) of the weight of these.
+        mean: (D,).
+    """
+
+    engine: Engine
+    positions: npt.NDArray[np.int64]
+    shares: Floats
+    mean: Floats
+
+    @classmethod
+    def of(cls, objective: Objective, n_rows: int, seed: int) -> Sample:
+        """A seeded one of `n_rows` of the images of an objective, or of all if there are fewer."""
+        positions = objective.sample(n_rows, seed)
+        shares = objective.shares()[positions]
+        shares /= shares.sum()
+        mean = objective.engine.gradient_of_scores(shares[:, None], positions, precise=True)[0][0]
+        # Taken about 0 float32 products would lose a variance that is small beside the squared mean.
+        return cls(objective.engine.about(mean), positions, shares, mean)
+
+    @cached_property
+    def products(self) -> Floats:
+        """R Rᵀ, (n, n), float32: the preconditioner of every ratio has them."""
+        return self.engine.gram(self.positions, np.sqrt(self.shares))
+
+    @cached_property
+    def matrix(self) -> Floats:
+        """RᵀR, (D, D), float32."""
+        matrix = self.engine.second_moment(self.positions, dtype=np.float32)
+        weight = self.engine.examples.sample_weight
+        matrix /= np.float32(len(self.positions) if weight is None else weight[self.positions].sum())
+        return matrix
+
+    def scores(self, V: Floats) -> Floats:
+        """R Vᵀ, (n, K), for V (K, D)."""
+        return self._roots * self.engine.scores(V, np.zeros(len(V)), self.positions)
+
+    def combined(self, G: Floats) -> Floats:
+        """GᵀR, (K, D), for G (n, K)."""
+        return self.engine.gradient_of_scores(self._roots * G, self.positions)[0]
+
+    @property
+    def _roots(self) -> Floats:
+        return np.sqrt(self.shares)[:, None]
+
+
+@dataclass(frozen=True)
+class SecondMoment:
+    """sum_i a_i (x'_i - mean)(x'_i - mean)ᵀ over images with shares a_i.
+
+    Attributes:
+        mean: (D,), sum_i a_i x'_i: it is taken out of the moment, as the bias has it.
+        matrix: (D, D) float32; None where a sketch of fewer rows serves as well.
+        rows: those of the sketch, when `matrix` is None.
     """
 
     mean: Floats
     matrix: Floats | None
-    rows: Floats | None
-    trace: float
-    n_threads: int = 1
+    rows: Sample | None = None
+
+    @property
+    def factored(self) -> Floats:
+        """What a preconditioner factors, float32: the matrix, or the products of the rows of the sketch."""
+        if self.matrix is not None:
+            return self.matrix
+        assert self.rows is not None
+        return self.rows.products
 
     @cached_property
-    def products(self) -> Floats:
-        """(n, n) products of the sampled rows with each other, float32: the preconditioner of every ratio has them."""
-        rows = self.rows
-        assert rows is not None
-        products = np.empty((len(rows), len(rows)), np.float32)
-
-        def some(block: slice) -> None:
-            products[block, : block.stop] = rows[block] @ rows[: block.stop].T
-            products[: block.start, block] = products[block, : block.start].T
-
-        list(by_threads(some, slices(len(rows), BLOCK_ROWS)[::-1], self.n_threads))  # the longest first
-        return products
+    def trace(self) -> float:
+        """Total variance of the features."""
+        return float(np.trace(self.factored, dtype=np.float64))
 
     @cached_property
     def finite(self) -> bool:
         """Whether no number of what is factored is too large for float32."""
-        return bool(np.isfinite(self.products if self.matrix is None else self.matrix).all())
+        return bool(np.isfinite(self.factored).all())
 
-    @cached_property
+    @property
     def dense(self) -> Floats:
         """(D, D) the moment as a matrix, float32, whatever is kept of it."""
         if self.matrix is not None:
             return self.matrix
-        rows = self.rows
-        assert rows is not None
-        return self.combined(rows)
-
-    def scores(self, V: Floats) -> Floats:
-        """(n, K), the products of the sampled rows with V (K, D), float32."""
-        rows = self.rows
-        assert rows is not None
-        blocks = slices(len(rows), BLOCK_ROWS)
-        return np.concatenate(list(by_threads(lambda block: rows[block] @ V.T, blocks, self.n_threads)))
-
-    def combined(self, G: Floats) -> Floats:
-        """(K, D), the sums of the sampled rows, each times its row of G (n, K), float32."""
-        rows = self.rows
-        assert rows is not None
-        blocks = slices(rows.shape[1], BLOCK_COLUMNS)
-        return np.concatenate(list(by_threads(lambda block: G.T @ rows[:, block], blocks, self.n_threads)), axis=1)
+        assert self.rows is not None
+        return self.rows.matrix
 
     def along(self, W: Floats) -> float:
         """sum_k w_kᵀ (moment) w_k, for W (K, D)."""
-        V = W.astype(np.float32)
         if self.matrix is not None:
+            V = W.astype(np.float32)
             return float(((V @ self.matrix) * V).sum(dtype=np.float64))
-        return float(np.square(self.scores(V), dtype=np.float64).sum())
+        assert self.rows is not None
+        return float(np.square(self.rows.scores(W)).sum())
 
 
 def second_moment(objective: Objective, seed: int = 0, *, many: bool = False) -> SecondMoment:
-    """The moment of a sample of 2 D rows, read block by block: exact for fewer images than that.
+    """The moment of a seeded sample of the images: of as many as this objective needs.
+
+    Of 2 D rows, as a matrix; or, where the penalty bends the objective more than the images do along all but a few
+    directions, as a sketch of rows that tells of those.
 
     Args:
         seed: of the sample.
-        many: whether many reg values will use it: of 6 D rows, then.
+        many: whether many reg values will use it, none below the objective's: of 6 D rows, then.
     """
     D = objective.n_features
-    n_wanted = (
-        SKETCH_ROWS if D > DENSE_FEATURES else max(FEWEST_ROWS, (ROWS_FOR_MANY if many else ROWS_PER_FEATURE) * D)
-    )
-    positions = objective.sample(n_wanted, seed)
-    shares = objective.shares()[positions]
-    total = shares.sum()
-    shares = shares / total
-    mean = objective.engine.gradient_of_scores(shares[:, None], positions, precise=True)[0][0]
-    if D <= DENSE_FEATURES and len(positions) >= D:
-        # Taken about 0 the float32 products would lose a variance that is small beside the squared mean.
-        matrix = objective.engine.about(mean).second_moment(positions, dtype=np.float32)
-        matrix /= np.float32(total * objective.examples.total_weight)
-        return SecondMoment(mean, matrix, None, float(np.trace(matrix, dtype=np.float64)))
-    rows, roots = np.empty((len(positions), D), np.float32), np.sqrt(shares)
-    n_threads = objective.engine.n_threads or usable_cores()
-
-    def read(block: slice) -> float:
-        rows[block] = (objective.examples.mapped(positions[block]) - mean) * roots[block, None]
-        return float(np.square(rows[block], dtype=np.float64).sum())
-
-    return SecondMoment(mean, None, rows, sum(by_threads(read, _blocks(len(positions), D), n_threads)), n_threads)
+    n_rows = _sketch_rows(objective, seed)
+    sketched = n_rows <= SHARE * D
+    if not sketched:
+        n_rows = max(FEWEST_ROWS, (ROWS_FOR_MANY if many else ROWS_PER_FEATURE) * D)
+    sample = Sample.of(objective, int(n_rows), seed)
+    if sketched or len(sample.positions) < D:
+        return SecondMoment(sample.mean, None, sample)
+    return SecondMoment(sample.mean, sample.matrix)
 
 
-def _blocks(n_rows: int, n_features: int) -> list[slice]:
-    size = max(1, 2**21 // max(1, n_features))
-    return slices(n_rows, size)
+def _sketch_rows(objective: Objective, seed: int) -> float:
+    """How many sampled rows tell of all directions that count, if they are kept as rows; inf where no number does.
+
+    The moment has at most trace / ratio eigenvalues above the ratio: beside it, the others do not count.
+    """
+    most = SKETCH_ROWS if objective.n_features > DENSE_FEATURES else math.inf
+    if objective.sizes > 0.0 or objective.squares == 0.0:  # coordinate descent is on the matrix
+        return most
+    trace = float(np.trace(Sample.of(objective, PROBED, seed).products, dtype=np.float64))
+    directions = trace * typical_curvature(objective) / (2.0 * objective.squares)
+    if not directions * ROWS_PER_DIRECTION < most:  # NaN included
+        return most
+    return max(FEWEST_SKETCHED, math.ceil(ROWS_PER_DIRECTION * directions))
+
+
+def typical_curvature(objective: Objective) -> float:
+    """Of the loss along scores, at the start: 0.1 for softmax, p (1 - p) over ten classes; 2 for a squared margin."""
+    bound = objective.loss.curvature(objective.n_classes)
+    return 0.2 * bound if bound <= 0.5 else min(bound, 2.0)
 
 
 class Preconditioner:
@@ -166,7 +209,6 @@ class Preconditioner:
         # Woodbury's identity divides what is left of a difference in float32 by the ratio.
         least = RIDGE * moment.trace / (1 if moment.matrix is None else max(1, D))
         self._ratio = min(max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8), MOST_RATIO)
-        plain = moment.products if moment.matrix is None else moment.matrix
         if not moment.finite:
             raise IncompatibleError(
                 "the preconditioner needs the squares of the features, and some are too large for float32 (above about "
@@ -174,7 +216,7 @@ class Preconditioner:
             )
         while True:
             try:
-                self._factor = engine.factored(plain, self._ratio)
+                self._factor = engine.factored(moment.factored, self._ratio)
                 return
             except np.linalg.LinAlgError:  # the rounding of the moment was larger than the ridge
                 self._ratio *= 10.0
@@ -182,16 +224,18 @@ class Preconditioner:
     def solve(self, dW: Floats, db: Floats) -> tuple[Floats, Floats]:
         """M⁻¹ applied to a gradient (K, D) and (K,), float64: a step in the metric of the features."""
         # In the variables (W, b + W·mean) the moment about the mean and the bias do not see each other.
-        mean = self._moment.mean
-        centred = (dW - db[:, None] * mean).astype(np.float32)
-        if self._moment.matrix is not None:
-            step = self._engine.solve_factored(self._factor, centred)
+        mean, rows = self._moment.mean, self._moment.rows
+        centred = dW - db[:, None] * mean
+        if rows is None:
+            step_W = self._solved(centred)
         else:
-            scores = self._moment.scores(centred)
-            inner = self._engine.solve_factored(self._factor, scores.T)
-            step = (centred - self._moment.combined(inner.T)) / np.float32(self._ratio)
-        step_W = np.ascontiguousarray(step).astype(np.float64)
+            step_W = (centred - rows.combined(self._solved(rows.scores(centred).T).T)) / self._ratio
         return step_W, db - step_W @ mean
+
+    def _solved(self, G: Floats) -> Floats:
+        """What the factor makes of the rows of G, float64."""
+        solved = self._engine.solve_factored(self._factor, np.ascontiguousarray(G, np.float32))
+        return np.ascontiguousarray(solved, np.float64)
 
     def solve_all(self, gradients: list[Floats]) -> list[Floats]:
         """M⁻¹ applied to each of some gradients (K, D + 1), W and b side by side."""
