@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from linprobe.engines import _core
 from linprobe.engines.base import Examples, Precision, open_engine
 from linprobe.features.base import Affine
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
@@ -305,7 +306,7 @@ def test_several_python_threads_work_at_once():
 def test_an_interrupt_is_answered_while_the_core_works():
     program = textwrap.dedent("""
         import numpy as np
-        from linprobe.engines.base import Examples, Precision, open_engine
+        from linprobe.engines.base import Examples, open_engine
         from linprobe.losses import SoftmaxCrossEntropy
         engine = open_engine("threads", Examples(np.zeros((4000, 4000), np.float32), np.zeros(4000, int), 200))
         W, b = np.zeros((200, 4000)), np.zeros(200)
@@ -517,6 +518,44 @@ def test_a_pass_loses_no_more_than_it_tells(n, D, K, loss, precision):
             one.lost_of_score,
             one.lost_of_slopes,
         )
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize(("n", "D", "K"), [(1, 1, 2), (255, 63, 3), (700, 64, 10), (300, 130, 50), (9, 4161, 3)])
+def test_passes_at_coarse_weights_are_exact_but_for_their_slopes(n, D, K, scaled):
+    examples = made_examples(n, D, K)
+    if not scaled:
+        examples = replace(examples, affine=None)
+    W, b = (0.01 * array for array in made_weights(examples))
+    engines = [open_engine("threads", examples, t) for t in (1, 2, 3)]
+    found = list(engines[0].coarse(W))
+    whole = examples.X.dtype == np.uint8 and _core.instruction_set() == "avx512"
+    assert len(found) == (2 if whole else 0)
+    far = [np.abs(near - W).max() for near in found]
+    assert far == sorted(far, reverse=True)
+    for near, bits in zip(found, (7, 15), strict=False):
+        scale = 1.0 if examples.affine is None else examples.affine.scale
+        units = np.abs((W[:-1] - W[-1]) * scale).max(axis=1, keepdims=True) * 2.0 ** (1 - bits)
+        assert (np.abs(near - W)[:-1] * scale <= units).all()
+        assert_array_equal(near[-1], W[-1])
+        passes = [e.loss_and_gradient(near, b, SoftmaxCrossEntropy(), precision=Precision.COARSE) for e in engines]
+        wanted = open_engine("reference", examples).loss_and_gradient(near, b, SoftmaxCrossEntropy())
+        assert passes[0].loss == pytest.approx(wanted.loss, rel=1e-6)
+        sizes = 255.0 if examples.affine is None else (255 * np.abs(scale) + np.abs(examples.affine.shift)).max()
+        assert np.abs(passes[0].dW - wanted.dW).max() <= sizes * n * (2.0**-15 + 1e-6)
+        for other in passes[1:]:
+            assert_array_equal(other.dW, passes[0].dW)
+
+
+def test_coarse_weights_may_be_zero_and_features_constant():
+    examples = made_examples(20, 5, 3)
+    scale = np.array([1.0, 0.0, 1.0, 0.5, 2.0])
+    engine = open_engine("threads", replace(examples, affine=Affine(scale, np.zeros(5))), 1)
+    for W in (np.zeros((3, 5)), np.array([[0.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0], [0.0] * 5])):
+        for near in engine.coarse(W):
+            assert np.isfinite(near).all()
+            assert_allclose(near, W, atol=0.1)
+            assert_array_equal(near[:, 1], W[:, 1])
 
 
 @pytest.mark.parametrize("over", [0, 1, 16, 63])

@@ -87,6 +87,24 @@ def test_a_search_goes_on_from_any_state_to_the_same_bits_failed_proofs_included
         assert again.certificate.lower_bound == whole.certificate.lower_bound
 
 
+@pytest.mark.parametrize("reg", [1e-5, 1e-3, 1e-2])
+def test_while_much_is_left_passes_are_made_at_coarse_weights_and_cost_no_more_of_them(reg, monkeypatch):
+    objective, states = digits(reg), []
+    if not list(objective.engine.coarse(np.ones((10, 64)))):
+        pytest.skip("this processor does not multiply bytes: passes gain nothing at coarse weights")
+    solution = LBFGS(tol=1e-4).minimize(objective, callback=lambda epoch: states.append(epoch.state))
+
+    def is_coarse(W):
+        return any(np.allclose(near, W, rtol=0, atol=1e-12 * np.abs(W).max()) for near in objective.engine.coarse(W))
+
+    assert sum(is_coarse(state.arrays["W"]) for state in states[1:]) >= 2
+    monkeypatch.setattr(type(objective.engine), "coarse", lambda self, W: iter(()))
+    fine = LBFGS(tol=1e-4).minimize(objective)
+    assert solution.passes <= 1.1 * fine.passes + 1.0
+    assert solution.certificate.lower_bound <= fine.certificate.objective
+    assert fine.certificate.lower_bound <= solution.certificate.objective
+
+
 def test_the_history_has_one_row_for_each_iteration():
     solution = LBFGS(tol=1e-9).minimize(digits())  # float32 first, then float64 from the same iteration on
     assert [row["epoch"] for row in solution.history] == list(range(solution.state.epoch + 1))

@@ -81,8 +81,8 @@ def test_a_strong_penalty_needs_a_sketch_of_few_rows_and_a_weak_one_the_matrix()
         assert (moment.matrix is None) == (moment.rows is not None)
         shapes.append(moment.factored.shape)
     assert shapes == [(2000, 2000), (1024, 1024), (1024, 1024)]
-    # 2 * trace * 0.1 / (2 * reg), or 1,200, of 2,000
-    more = second_moment(made_objective(X, reg=0.014))
+    # 1.75 * trace * 0.1 / (2 * reg), or 1,200, of 2,000
+    more = second_moment(made_objective(X, reg=0.0122))
     assert more.rows is not None
     assert 1150 < len(more.rows.positions) < 1250
     few = LBFGS(tol=1e-6).minimize(made_objective(X, reg=0.5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -190,7 +191,8 @@ LEAST_CURVATURE = 1e-3
 class Precision(IntEnum):
     """How exact the products of a pass are; float64 images are always multiplied in float64.
 
-    `COARSE`: 16 bits of the slopes are enough, where the engine gains by that; else as `SINGLE`. `SINGLE`: as
+    `COARSE`: 16 bits of the slopes are enough, where the engine gains by that, at weights that are `Engine.coarse`;
+    elsewhere as `SINGLE`. `SINGLE`: as
     float32 or better. `DOUBLE`: all is computed in float64, whatever the images are. `PROOF`: so is it, but for what
     `Sums` say is lost, where the engine gains by that: for certificates.
     """
@@ -237,6 +239,10 @@ class Engine(ABC):
         affine = self.examples.affine
         scale, shift = (np.ones_like(centre), 0.0) if affine is None else (affine.scale, affine.shift)
         return type(self)(replace(self.examples, affine=Affine(scale, shift - centre)), self.n_threads)
+
+    def coarse(self, W: Floats) -> Iterator[Floats]:
+        """Weights near W at which passes of `Precision.COARSE` gain, float64; those farthest off gain most: first."""
+        return iter(())
 
     def stacked_loss_and_gradient(
         self, W: Floats, b: Floats, loss: Loss, *, precision: Precision = Precision.SINGLE

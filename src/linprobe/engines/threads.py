@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -25,6 +26,12 @@ FUSED = {
     ("linprobe.losses.squared_hinge", "SquaredHinge"): "squared-hinge",
 }
 """Losses that the core knows, by their type: a loss written elsewhere may bear the same `name` and differ."""
+
+WHOLE = "avx512"
+"""The instruction set whose kernels multiply bytes."""
+
+DIGIT_BITS, GREATEST = (7, 15), 0.99
+"""Bits of one and two digits with signs; a fraction of a power of two that both reach."""
 
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
@@ -117,6 +124,20 @@ class ThreadsEngine(Engine):
         with _products(len(b)):
             _core.scores(self.examples.X, picked, **self._affine, W=W, b=b, doubles=precise, S=S, threads=self._threads)
         return S
+
+    def coarse(self, W: Floats) -> Iterator[Floats]:
+        """W whose differences from the last class, which passes multiply, are rounded to one digit, and to two."""
+        if self.examples.X.dtype != np.uint8 or _core.instruction_set() != WHOLE:
+            return
+        scale, apart = self._affine["scale"], W[:-1] - W[-1]
+        V = apart if scale is None else apart * scale
+        fractions, exponents = np.frexp(np.abs(V).max(axis=1, keepdims=True, initial=0.0))
+        for bits in DIGIT_BITS:
+            units = np.ldexp(1.0, exponents - np.where(fractions < GREATEST, bits, bits - 1))
+            near: Floats = np.rint(np.divide(V, units, out=np.zeros_like(V), where=units > 0.0)) * units
+            if scale is not None:
+                near = np.divide(near, scale, out=apart.copy(), where=scale != 0.0)
+            yield np.concatenate([W[-1] + near, W[-1:]])
 
     def loss_and_gradient(
         self,

@@ -15,19 +15,26 @@
 struct SingleWhole {
   using Number = float;
   static constexpr int digits = 3, slope_digits = 3;
-  static constexpr int rows = 8;                  // of a tile of scores: 24 accumulators, the digits of a template, a row
+  static constexpr int rows = 8, templates = 1;   // of a tile of scores: 24 accumulators, the digits of a template, a row
   static constexpr int vectors = 4, classes = 2;  // of a tile of the gradient: 24 accumulators, the vectors, a digit
   static constexpr int64_t chunk = 8;             // rows that stay in the first-level cache while all templates pass
 };
-// Slopes of 16 bits: what they lose is of random signs over the rows. What W would lose, all rows would have in common.
+// Slopes of 16 bits: what they lose is of random signs over the rows.
 struct CoarseWhole : SingleWhole {
   static constexpr int slope_digits = 2;
   static constexpr int classes = 3;
 };
+// And W of 16 bits or 8, if it has no more (WholeWeights::exact): what it would lose all rows would have in common.
+struct CoarserWhole : CoarseWhole {
+  static constexpr int digits = 2;
+};
+struct CoarsestWhole : CoarseWhole {
+  static constexpr int digits = 1, templates = 3;
+};
 struct DoubleWhole {
   using Number = double;
   static constexpr int digits = 7, slope_digits = 7;
-  static constexpr int rows = 3;
+  static constexpr int rows = 3, templates = 1;
   static constexpr int vectors = 2, classes = 2;
   static constexpr int64_t chunk = 24;
 };
@@ -40,6 +47,7 @@ struct ProofWhole : DoubleWhole {
 
 constexpr int64_t kByteSegment = 4096;   // columns at once: sums of products with a digit, 4,096 * 255 * 128, fit int32
 constexpr int64_t kByteBlock = 256;      // rows of a block: 256 * 255 * 128 * 257, with two digits, fits int32, too
+constexpr int64_t kAskedByGradient = 128;  // rows of the next block that are asked for while the gradient of one is formed
 constexpr int64_t kByteTemplates = 48;   // whose digits stay in the second-level cache while the rows of a block pass
 // Whole numbers are used where the roundings of n weights to the unit, of random signs, sqrt(n) times that of the greatest,
 // are at most so many times the rounding of the sum of their sizes, and ...
@@ -107,12 +115,14 @@ struct WholeWeights {
   int64_t M, over, vectors;
   Buffer<int8_t> digits;
   Buffer<T> unit;
-  bool fine = true;  // by kCoarser and kGreatest
+  bool fine = true;   // by kCoarser and kGreatest
+  bool exact = true;  // nothing is lost
 
-  WholeWeights(const T* W, int64_t M_, int64_t D, int64_t over_)
+  // Where W must be exact, and is not, it is left half made.
+  WholeWeights(const T* W, int64_t M_, int64_t D, int64_t over_, bool must = false)
       : M(M_), over(over_), vectors((D + over + 63) / 64), digits(M * vectors * 64 * n_digits), unit(M) {
     const int64_t ld = padded(D);
-    for (int64_t m = 0; m < M; ++m) {
+    for (int64_t m = 0; m < M && (exact || !must); ++m) {
       const T* w = W + m * ld;
       T most = 0;
       double all = 0, some = 0;
@@ -128,6 +138,7 @@ struct WholeWeights {
       const T inverse = per_unit<T>(unit[m]);
       for (int64_t d = 0; d < D && inverse > 0; ++d) {
         int64_t q = std::llrint(w[d] * inverse);
+        exact = exact && static_cast<T>(q) == w[d] * inverse;
         const int64_t at = over + d;
         int8_t* to = digits + ((m * vectors + at / 64) * n_digits) * 64 + at % 64;
         for (int i = 0; i < n_digits; ++i, to += 64) {
@@ -158,27 +169,32 @@ inline __m512d sums_of_lanes(const V<int32_t> (&v)[8]) {
   return _mm512_cvtepi32_pd(_mm512_castsi512_si256(all));
 }
 
-// out[r * M] (+)= the scores of the rows of a tile, n columns of them but for the first `over`, for one template. `early`:
+// out[r * M + t] (+)= the scores of the rows of a tile, n columns of them but for the first `over`, for N templates. `early`:
 // a row that is asked for meanwhile.
-template <class As, class T = typename As::Number>
-inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64_t over, int64_t n, const int8_t* W, T unit, T* out,
-                            int64_t rows, int64_t M, bool first) {
+template <class As, int N, class T = typename As::Number>
+inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64_t over, int64_t n, const int8_t* const (&W)[N],
+                            const T* unit, T* out, int64_t rows, int64_t M, bool first) {
   constexpr int R = As::rows, P = As::digits;
-  V<int32_t> sums[P][R <= 4 ? 4 : 8] = {};  // those beyond R stay 0
+  V<int32_t> sums[N][P][R <= 4 ? 4 : 8] = {};  // those beyond R stay 0
   const uint8_t* row[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) row[r] = x[r];
+  int64_t at = 0;  // of W
   auto add = [&](auto&& bytes) {
-    V<int32_t> w[P];
+    V<int32_t> w[N][P];
+#pragma GCC unroll 3
+    for (int t = 0; t < N; ++t)
 #pragma GCC unroll 8
-    for (int i = 0; i < P; ++i) w[i] = held<int32_t>(load(reinterpret_cast<const int32_t*>(W + i * 64)));
+      for (int i = 0; i < P; ++i) w[t][i] = held<int32_t>(load(reinterpret_cast<const int32_t*>(W[t] + at + i * 64)));
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const V<int32_t> v = bytes(row[r]);
+#pragma GCC unroll 3
+      for (int t = 0; t < N; ++t)
 #pragma GCC unroll 8
-      for (int i = 0; i < P; ++i) sums[i][r] = dot_bytes(sums[i][r], v, w[i]);
+        for (int i = 0; i < P; ++i) sums[t][i][r] = dot_bytes(sums[t][i][r], v, w[t][i]);
     }
-    W += 64 * P;
+    at += 64 * P;
   };
   int64_t d = 0;
   if (over > 0) {
@@ -191,22 +207,26 @@ inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64
     add([d](const uint8_t* p) { return load_bytes(p + d); });
   }
   if (d < n) add([d, some = first_bytes(n - d)](const uint8_t* p) { return load_bytes(p + d, some); });
-  auto total = sums_of_lanes(sums[P - 1]);
+#pragma GCC unroll 3
+  for (int t = 0; t < N; ++t) {
+    auto total = sums_of_lanes(sums[t][P - 1]);
 #pragma GCC unroll 8
-  for (int i = P - 2; i >= 0; --i) total = total * 256.0 + sums_of_lanes(sums[i]);
-  total *= static_cast<double>(unit);
-  alignas(64) double value[R <= 4 ? 4 : 8];
-  std::memcpy(value, &total, sizeof value);
-  for (int64_t r = 0; r < std::min<int64_t>(R, rows); ++r) out[r * M] = static_cast<T>(first ? value[r] : out[r * M] + value[r]);
+    for (int i = P - 2; i >= 0; --i) total = total * 256.0 + sums_of_lanes(sums[t][i]);
+    total *= static_cast<double>(unit[t]);
+    alignas(64) double value[R <= 4 ? 4 : 8];
+    std::memcpy(value, &total, sizeof value);
+    for (int64_t r = 0; r < std::min<int64_t>(R, rows); ++r)
+      out[r * M + t] = static_cast<T>(first ? value[r] : out[r * M + t] + value[r]);
+  }
 }
 
 // G (C, ldg) += unit * the sums of products of 64 columns, less their centre, with the numbers of C classes, in the first n
 // columns, a multiple of 16. x has four rows interleaved, and four vectors of them a group; q[c] has the digits of a group,
 // and less[c], for each pair of digits (of an odd number the last has one), what they stand for summed over all rows, both 16
-// apart; centre is in the order of x.
+// apart; centre is in the order of x. From `early` on a line is asked for with each group, `early_step` bytes apart.
 template <class As, int C, class T = typename As::Number>
-inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* const* q, const T* unit,
-                           const int32_t* const* less, const int32_t* centre, int64_t n, T* G, int64_t ldg) {
+inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* const* q, const T* unit, const int32_t* const* less,
+                           const int32_t* centre, int64_t n, T* G, int64_t ldg, const uint8_t* early, int64_t early_step) {
   constexpr int P = As::slope_digits, U = As::vectors;
   constexpr int64_t lanes = Vector<T>::size;
   alignas(64) T value[C][64];  // in the order of x
@@ -220,6 +240,8 @@ inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* cons
       V<int32_t> v[U];
 #pragma GCC unroll 8
       for (int u = 0; u < U; ++u) v[u] = held<int32_t>(load(from + 16 * u));
+      __builtin_prefetch(early, 0, 2);
+      early += early_step;
 #pragma GCC unroll 8
       for (int c = 0; c < C; ++c)
 #pragma GCC unroll 8
@@ -270,6 +292,7 @@ struct ByteBlock {
   Buffer<const uint8_t*> row;
   Buffer<int32_t> q, less;
   Buffer<T> unit;
+  int64_t next = -1, asked_for = 0;  // the row after the last block, and how many from there on were asked for
 
   // `columns` of dS, or 0.
   ByteBlock(const Rows& rows_, const WholeWeights<As>* W_, const T* centre_, int64_t columns)
@@ -285,24 +308,32 @@ struct ByteBlock {
     for (int64_t r = n; r < n + 8; ++r) row[r] = nothing;
   }
 
-  // out (n, M) = X Wᵀ for the rows that are open; `first` and `end` tell which rows come next, to ask for them early.
+  // out (n, M) = X Wᵀ for the rows that are open, from `first` on; up to `end` they come next, and are asked for early, but
+  // for those that the last gradient asked for.
   LINPROBE_ONCE void scores(int64_t first, int64_t n, int64_t end, T* out) {
     const int64_t M = W->M, over = W->over, width_of_rows = over + D;
+    const int64_t known = first == next ? asked_for : 0;
+    // rows of this block that are asked for once those before r are done
+    auto goal = [&](int64_t r) { return known == 0 ? r + chunk : std::max(r + chunk, known + (n - known) * r / n); };
     for (int64_t m = 0; m < M; m += kByteTemplates) {
       const int64_t most = std::min(kByteTemplates, M - m);
       for (int64_t r = 0; r < n; r += chunk) {
-        const int64_t some = std::min(chunk, n - r), after = first + r + some;
-        const int64_t ahead = m > 0 || rows.column_stride != 1 ? 0 : std::clamp<int64_t>(end - after, 0, chunk);
+        const int64_t some = std::min(chunk, n - r), after = first + goal(r);
+        const int64_t ahead = m > 0 || rows.column_stride != 1 ? 0 : std::clamp<int64_t>(std::min(end, first + goal(r + some)) - after, 0, chunk);
         for (int64_t d = 0; d < width_of_rows; d += kByteSegment) {
           const int64_t width = std::min(kByteSegment, width_of_rows - d);
           int64_t asked = 0;
-          for (int64_t k = m; k < m + most; ++k)
+          for_class_tiles<As::templates>(most, [&](auto N, int64_t tile) {
+            const int64_t k = m + tile;
+            const int8_t* digits[N()];
+            for (int64_t t = 0; t < N(); ++t) digits[t] = W->digits + ((k + t) * W->vectors * 64 + d) * As::digits;
             for (int64_t i = 0; i < some; i += R) {
               const uint8_t* x[R];
               for (int64_t j = 0; j < R; ++j) x[j] = row[r + i + j] - over + d;
               const uint8_t* const early = asked < ahead ? row_at<uint8_t>(rows, after + asked++) - over + d : x[0];
-              scores_of_bytes<As>(x, early, d == 0 ? over : 0, width, W->digits + (k * W->vectors * 64 + d) * As::digits, W->unit[k], out + (r + i) * M + k, some - i, M, d == 0);
+              scores_of_bytes<As, N()>(x, early, d == 0 ? over : 0, width, digits, W->unit + k, out + (r + i) * M + k, some - i, M, d == 0);
             }
+          });
           for (; asked < ahead; ++asked)
             for (int64_t e = d; e < d + width; e += 64) __builtin_prefetch(row_at<uint8_t>(rows, after + asked) - over + e, 0, 2);
         }
@@ -375,18 +406,27 @@ struct ByteBlock {
   }
 
   // G (columns, ld) += dSᵀ X for the rows that are open, dS (n, columns).
-  LINPROBE_ONCE void gradient(int64_t n, const T* dS, int64_t columns, T* G) {
+  LINPROBE_ONCE void gradient(int64_t first, int64_t n, int64_t end, const T* dS, int64_t columns, T* G) {
     whole(dS, n, columns);
     const int64_t groups = (n + 3) / 4;
+    next = first + n;
+    // each tile asks for a row of the next block, or for a piece of one
+    const int64_t over = bytes_over(rows), pieces = ((over + D + 63) / 64 + groups - 1) / groups;
+    const int64_t most = (columns + As::classes - 1) / As::classes * blocks / pieces;
+    asked_for = rows.column_stride != 1 ? 0 : std::min({end - next, most, W == nullptr ? kByteBlock : kAskedByGradient});
+    int64_t piece = 0;
     for (int64_t block = 0; block < blocks; ++block) {
       interleave(n, block);
       for_class_tiles<As::classes>(columns, [&](auto C, int64_t k) {
         const int32_t *of[C()], *totals[C()];
+        const bool asks = piece < asked_for * pieces;
+        const uint8_t* const early = asks ? row_at<uint8_t>(rows, next + piece / pieces) - over + piece % pieces * groups * 64 : strip.data;
+        ++piece;
         for (int64_t c = 0; c < C(); ++c) {
           of[c] = digits_of(k + c, groups);
           totals[c] = totals_of(k + c);
         }
-        outer_of_bytes<As, C()>(strip, groups, of, unit + k, totals, centre + block * 64, ld - block * 64, G + k * ld + block * 64, ld);
+        outer_of_bytes<As, C()>(strip, groups, of, unit + k, totals, centre + block * 64, ld - block * 64, G + k * ld + block * 64, ld, early, asks ? 64 : 0);
       });
     }
   }

@@ -113,7 +113,7 @@ struct FusedBlock {
   }
 
   // G (columns, ld) += dSᵀ X for the rows that are open, dS (n, columns).
-  void gradient(int64_t n, const T* dS, int64_t columns, T* G) {
+  void gradient(int64_t, int64_t n, int64_t, const T* dS, int64_t columns, T* G) {
     const T* minus = centre != nullptr ? centre : zeros.data;
     if (keeps) outer_strips<T, S>(strips, step, strip, minus, n, unpacked, dS, columns, G, ld, widened);
     outer_lying<T, S>(row, minus, n, keeps ? unpacked : 0, whole, dS, columns, G, ld, widened);
@@ -166,7 +166,7 @@ struct BlasBlock {
 
   void open(int64_t first, int64_t n) { copy_rows<T>(rows, nullptr, shift, first, n, 0, D, X, ld); }
   void scores(int64_t, int64_t n, int64_t, T* out) { product<T>(X, ld, W, ld, n, M, D, out, M); }
-  void gradient(int64_t n, const T* dS, int64_t columns, T* G) { add_outer_product<T>(dS, columns, X, ld, columns, D, n, G, ld); }
+  void gradient(int64_t, int64_t n, int64_t, const T* dS, int64_t columns, T* G) { add_outer_product<T>(dS, columns, X, ld, columns, D, n, G, ld); }
 };
 
 // Templates of a member.
@@ -273,7 +273,8 @@ class Totals {
 template <class T, class Make, class MakeStage>
 bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
   const int64_t n = plan.rows.n, size = plan.size, numbers = plan.gradients * padded(plan.rows.D);
-  const int64_t n_blocks = (n + size - 1) / size, n_groups = std::min(n_blocks, kGroups);
+  // of two blocks at least: what a group adds up has to be cleared before, and added to the others after
+  const int64_t n_blocks = (n + size - 1) / size, n_groups = std::min((n_blocks + 1) / 2, kGroups);
   const bool gradient = plan.dW != nullptr;
   std::atomic<int64_t> next{0};
   std::atomic<bool> stop{false};
@@ -300,7 +301,7 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
         if (plan.W != nullptr) block.scores(first, rows, std::min(end * size, n), S);
         stage(first, rows, S.data, dS.data, sums);
         if (gradient) {
-          block.gradient(rows, dS, plan.gradients, G);
+          block.gradient(first, rows, std::min(end * size, n), dS, plan.gradients, G);
           if constexpr (requires { block.lost(rows, rows); })
             for (int64_t k = 0; plan.lost != nullptr && k < plan.gradients; ++k)
               sums[plan.n_sums - plan.gradients + k] += block.lost(rows, k);
@@ -369,9 +370,10 @@ struct Folded {
     }
 #if LINPROBE_VECTOR_BYTES == 64
     bool done = false, whole = false;
-    const auto in_whole_numbers = [&]<class As>(As) {
-      const WholeWeights<As> W(plan.W, plan.W != nullptr ? plan.scores : 0, D, bytes_over(rows));
-      if (!W.fine) return;
+    const auto in_whole_numbers = [&]<class As>(As, bool exactly = false) {
+      if (whole) return;
+      const WholeWeights<As> W(plan.W, plan.W != nullptr ? plan.scores : 0, D, bytes_over(rows), exactly);
+      if (!W.fine || (exactly && !W.exact)) return;
       for (int64_t m = 0; plan.lost != nullptr && m < W.M; ++m)
         plan.lost[m] = 0.5 * static_cast<double>(W.unit[m]) * 255.0 * static_cast<double>(D);
       plan.size = kByteBlock;
@@ -380,8 +382,11 @@ struct Folded {
       done = run_blocks<T>(plan, [&] { return ByteBlock<As>(rows, digits, centre, plan.dW != nullptr ? plan.gradients : 0); }, make_stage);
     };
     if constexpr (std::is_same_v<T, float>) {
-      if (raw && plan.precision == Precision::coarse) in_whole_numbers(CoarseWhole());
-      else if (raw) in_whole_numbers(SingleWhole());
+      if (raw && plan.precision == Precision::coarse) {
+        in_whole_numbers(CoarsestWhole(), true);
+        in_whole_numbers(CoarserWhole(), true);
+        in_whole_numbers(CoarseWhole());
+      } else if (raw) in_whole_numbers(SingleWhole());
     } else {
       if (raw && plan.precision == Precision::proof) in_whole_numbers(ProofWhole());
       else if (raw) in_whole_numbers(DoubleWhole());

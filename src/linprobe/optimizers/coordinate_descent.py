@@ -85,7 +85,7 @@ class DescentSteps:
         self._s, self._y, self._moved = [], [], []
 
     def arrays(self) -> dict[str, Floats]:
-        coupling = {} if self._coupling is None else {"coupling": self._coupling}
+        coupling = {} if self._coupling is None else {"coupling": self._coupling.copy()}
         return coupling | ({"s": np.array(self._s), "y": np.array(self._y)} if self._s else {})
 
     def review(self, step: int, point: Visited) -> None:

@@ -36,8 +36,11 @@ SUFFICIENT, CURVATURE = 1e-4, 0.9
 NOISE = {Precision.COARSE: 1e-5, Precision.SINGLE: 1e-6, Precision.DOUBLE: 1e-13}
 """Relative rounding of an objective: below it, slopes decide and not values."""
 
-COARSE_LEFT = 1e-4
+COARSE_LEFT = 1e-6
 """Share of the objective that seems to be left from which on 16 bits are not enough."""
+
+ROUGH = 100.0
+"""Times what rounding the weights probably adds to what is left that there must be."""
 
 NOISY = 2.0
 """Ratio of the gaps that a point leaves in float64 and in float32 which shows that the latter is rounding."""
@@ -207,12 +210,17 @@ class LBFGS(Optimizer):
                     "since": since,
                     **({"left": left} if objective.penalised else {}),
                 }
+                state = State(k, {"W": point.W, "b": point.b}, known)
                 # the pairs are large: they are gathered for those who look, and at the end
-                gathered = pairs.arrays() if callback is not None else {}
-                state = State(k, {"W": point.W, "b": point.b, **gathered}, known)
+                shown = state if callback is None else _to_keep(state, pairs.arrays())
                 held_out = None if validation is None else validation.evaluate(point.W, point.b)
                 stop = trace.add(
-                    (point.evaluation, held_out), state, learning_rate=step_taken, passes=passes, seconds=seconds
+                    (point.evaluation, held_out),
+                    shown,
+                    learning_rate=step_taken,
+                    passes=passes,
+                    seconds=seconds,
+                    given_away=True,
                 )
                 if _separable(objective, point):
                     status = Status.SEPARABLE
@@ -237,7 +245,11 @@ class LBFGS(Optimizer):
                         wanted = hoped if 0.25 * wanted < hoped < 0.9 * wanted else 0.5 * wanted
                 if status is not None:
                     break
-                following, step_taken, trials = yield from _along(objective, point, pairs.direction(point), precision)
+                bend = pairs.bend if objective.penalised and isinstance(pairs, _Pairs) else math.inf
+                tried = precision
+                following, step_taken, trials = yield from _along(
+                    objective, point, pairs.direction(point), precision, bend, left
+                )
                 passes += trials
                 if precision is Precision.COARSE and (following is None or since > HASTE):
                     precision, since = Precision.SINGLE, 0.0
@@ -269,7 +281,7 @@ class LBFGS(Optimizer):
                     status = Status.STALLED
                     break
                 pairs.add(point, following)
-                point, seen, k, best = following, precision, k + 1, None
+                point, seen, k, best = following, tried, k + 1, None
                 left = _left(objective, point)
                 lowest, since = (left, 0.0) if left < NEWS * lowest else (lowest, since + 1.0)
                 pairs.review(k, point)
@@ -302,6 +314,11 @@ class LBFGS(Optimizer):
         if not objective.penalised:
             return certificate.gradient_norm / first_norm if first_norm > 0.0 else 0.0
         return certificate.relative_gap
+
+
+def _to_keep(state: State, pairs: dict[str, Floats]) -> State:
+    """The state with the pairs, nothing of which is anyone else's."""
+    return State(state.epoch, {name: array.copy() for name, array in state.arrays.items()} | pairs, dict(state.numbers))
 
 
 def carried(state: State, squares: float, W: Floats, b: Floats) -> State:
@@ -362,6 +379,11 @@ class _Pairs:
     @property
     def count(self) -> int:
         return len(self._s)
+
+    @property
+    def bend(self) -> float:
+        """What the data loss probably makes of the norm of a random small step, in its gradient."""
+        return self.curvature * self._metrics.moment.spread
 
     def clear(self) -> None:
         self._s, self._y, self._scales = [], [], []
@@ -430,7 +452,7 @@ class _Pairs:
 
 
 def _along(
-    objective: Objective, point: Visited, direction: Floats, precision: Precision
+    objective: Objective, point: Visited, direction: Floats, precision: Precision, bend: float, left: float
 ) -> Asking[tuple[Visited | None, float, int]]:
     """(a point along the direction that meets Wolfe's conditions, with |W| Armijo's; or None; its step; passes)."""
     dW, db, reg = direction[:, :-1], direction[:, -1], objective.sizes
@@ -443,7 +465,8 @@ def _along(
     noise = NOISE[precision] * abs(value)
     low, high, step = 0.0, math.inf, 1.0
     for trial in range(1, TRIALS + 1):
-        following = yield from visit(objective, point.W + step * dW, point.b + step * db, precision)
+        W = _at(objective, point.W + step * dW, precision, bend, left)
+        following = yield from visit(objective, W, point.b + step * db, precision)
         found = following.evaluation.objective
         new_slope = float((following.dW * dW).sum() + following.db @ db)
         if reg > 0.0:  # from behind: a weight that has come to 0 had the other sign
@@ -460,6 +483,17 @@ def _along(
             return following, step, trial
         step = 0.5 * (low + high) if math.isfinite(high) else 2.0 * step
     return None, 0.0, TRIALS
+
+
+def _at(objective: Objective, W: Floats, precision: Precision, bend: float, left: float) -> Floats:
+    """Where to make a pass for W: where the engine gains by it, at weights near by, while their rounding is little."""
+    if precision is not Precision.COARSE or bend == math.inf:
+        return W
+    for near in objective.engine.coarse(W):
+        noise = float(np.square(near - W).sum()) * bend**2 / (4.0 * objective.squares)
+        if ROUGH * noise <= left:
+            return near
+    return W
 
 
 @dataclass(frozen=True)

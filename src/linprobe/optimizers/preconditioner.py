@@ -30,12 +30,15 @@ DENSE_FEATURES = 6144
 SKETCH_ROWS = 4096
 """Rows of the sample beyond DENSE_FEATURES: a sketch of the moment of that rank."""
 
-ROWS_PER_DIRECTION, FEWEST_SKETCHED, SHARE = 2, 1024, 0.7
+ROWS_PER_DIRECTION, FEWEST_SKETCHED, SHARE = 1.75, 1024, 0.7
 """Rows of a sketch for each direction along which the images bend the objective more than the penalty does, by a
 bound on their number, and at least; a sketch of more than this share of D rows is worth no less as a matrix."""
 
 PROBED = 256
 """Rows that tell of the variance of the features."""
+
+SPREAD_ROWS = 256
+"""Rows that tell of the eigenvalues."""
 
 RIDGE = 1e-6
 """Share of the mean eigenvalue, and for Woodbury's identity of all together, that is added at least."""
@@ -127,9 +130,17 @@ class SecondMoment:
         return float(np.trace(self.factored, dtype=np.float64))
 
     @cached_property
+    def spread(self) -> float:
+        """Root mean square of the eigenvalues, by some rows of the matrix."""
+        n = len(self.factored)
+        some = np.random.Generator(np.random.PCG64(0)).permutation(n)[:SPREAD_ROWS]  # features may come in a pattern
+        of_all = n / max(1, len(some)) * float(np.square(self.factored[some]).sum(dtype=np.float64))
+        return math.sqrt(of_all / max(1, len(self.mean)))
+
+    @cached_property
     def finite(self) -> bool:
-        """Whether no number of what is factored is too large for float32."""
-        return bool(np.isfinite(self.factored).all())
+        """Whether no number of what is factored is too large for float32: none is larger than those of its diagonal."""
+        return bool(np.isfinite(np.diagonal(self.factored)).all())
 
     @property
     def dense(self) -> Floats:

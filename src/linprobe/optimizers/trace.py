@@ -55,8 +55,9 @@ class Trace:
         learning_rate: float,
         passes: float,
         seconds: float,
+        given_away: bool = False,
     ) -> bool:
-        """Keep a row, and whether the callback asks to stop; it gets a copy of `state`.
+        """Keep a row, and whether the callback asks to stop; it gets a copy of `state`, or `given_away` itself.
 
         An epoch that is measured again, more precisely, takes the place of its row.
         """
@@ -73,7 +74,7 @@ class Trace:
             learning_rate=learning_rate,
             passes=passes,
             seconds=seconds,
-            state=state if self.callback is None else copy.deepcopy(state),
+            state=state if self.callback is None or given_away else copy.deepcopy(state),
         )
         names = [field.name for field in fields(Epoch) if field.name != "state"]
         if self.history and self.history[-1]["epoch"] == epoch.epoch:
