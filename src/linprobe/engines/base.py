@@ -191,10 +191,9 @@ LEAST_CURVATURE = 1e-3
 class Precision(IntEnum):
     """How exact the products of a pass are; float64 images are always multiplied in float64.
 
-    `COARSE`: 16 bits of the slopes are enough, where the engine gains by that, at weights that are `Engine.coarse`;
-    elsewhere as `SINGLE`. `SINGLE`: as
-    float32 or better. `DOUBLE`: all is computed in float64, whatever the images are. `PROOF`: so is it, but for what
-    `Sums` say is lost, where the engine gains by that: for certificates.
+    `COARSE`: 16 bits of the slopes are enough, where the engine gains by that, and of weights that are `Engine.coarse`
+    all that they have; else as `SINGLE`. `SINGLE`: as float32 or better. `DOUBLE`: all is computed in float64, whatever
+    the images are. `PROOF`: so is it, where the engine gains but for what `Sums` say is lost: for certificates.
     """
 
     COARSE = 0

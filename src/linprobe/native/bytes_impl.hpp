@@ -4,9 +4,9 @@
 // Bytes are whole numbers already; templates, and the dS of a block of rows, become whole multiples of a unit, a power of two
 // for each class: digits of a byte, base 256, with signs, three for float32 and seven for float64, or fewer where fewer are
 // enough. Sums of products are exact. What is lost is the rounding to the unit, at most 2^-23 or 2^-55 of the greatest
-// number of a class, and that of the sum. So templates whose weights differ too much in size are left to FusedBlock (WholeWeights::fine). Slopes are not: of a
-// class whose rows have weights that differ by more than a factor of 2^23, within one block, float32 forgets the lightest,
-// and float64 keeps them.
+// number of a class, and that of the sum. So templates whose weights differ too much in size are left to FusedBlock
+// (WholeWeights::fine). Slopes are not: of a class whose rows have weights that differ by more than a factor of 2^23,
+// within one block, float32 forgets the lightest, and float64 keeps them.
 #pragma once
 
 #if LINPROBE_VECTOR_BYTES == 64

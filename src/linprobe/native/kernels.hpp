@@ -33,7 +33,7 @@ struct Rows {
 
 // Of the products of a pass; of float64 rows always `doubles`.
 enum class Precision {
-  coarse,   // T = float, and 16 bits of dS are enough, where W has no more, either
+  coarse,   // T = float, and 16 bits of dS are enough; of W all are kept
   singles,  // T = float
   proof,    // T = double, and 40 bits of W and dS are enough, where what they lose is told
   doubles,  // T = double whatever the rows are

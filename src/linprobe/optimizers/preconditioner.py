@@ -79,7 +79,7 @@ class Sample:
     @cached_property
     def products(self) -> Floats:
         """R Rᵀ, (n, n), float32: the preconditioner of every ratio has them."""
-        return self.engine.gram(self.positions, np.sqrt(self.shares))
+        return self.engine.gram(self.positions, self._roots[:, 0])
 
     @cached_property
     def matrix(self) -> Floats:
@@ -185,8 +185,10 @@ def _sketch_rows(objective: Objective, seed: int) -> float:
 
     The moment has at most trace / ratio eigenvalues above the ratio: beside it, the others do not count.
     """
-    most = SKETCH_ROWS if objective.n_features > DENSE_FEATURES else math.inf
-    if objective.sizes > 0.0 or objective.squares == 0.0:  # coordinate descent is on the matrix
+    D = objective.n_features
+    most = SKETCH_ROWS if D > DENSE_FEATURES else math.inf
+    # coordinate descent is on the matrix; and of few features no sketch is small enough: nothing has to be read
+    if objective.sizes > 0.0 or objective.squares == 0.0 or FEWEST_SKETCHED > SHARE * D:
         return most
     trace = float(np.trace(Sample.of(objective, PROBED, seed).products, dtype=np.float64))
     directions = trace * typical_curvature(objective) / (2.0 * objective.squares)
