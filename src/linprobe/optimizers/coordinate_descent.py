@@ -10,7 +10,7 @@ from linprobe.objective import Objective
 from linprobe.optimizers.asking import Visited, answer, visit
 from linprobe.optimizers.balance import bias_curvature
 from linprobe.optimizers.base import zeros_state
-from linprobe.optimizers.pairs import curves, keep
+from linprobe.optimizers.pairs import curves, keep, listed, numbered
 from linprobe.optimizers.preconditioner import SecondMoment
 from linprobe.shapes import Floats
 
@@ -57,7 +57,7 @@ class DescentSteps:
     Args:
         objective: its loss is smooth.
         moment: of its features, of a sample.
-        arrays: "s" and "y", (m, K, D + 1), and "coupling", (K, K), of an earlier search.
+        arrays: "s0", "s1", ... and "y0", ..., (K, D + 1), and "coupling", (K, K), of an earlier search.
     Source:
         Lee, Sun and Saunders, "Proximal Newton-type methods for minimizing composite functions", 2014; the pairs as
         Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices", 1994, section 3; the descent as
@@ -67,8 +67,7 @@ class DescentSteps:
 
     def __init__(self, objective: Objective, moment: SecondMoment, arrays: dict[str, Floats]) -> None:
         self._objective, self._mean, self._gram = objective, moment.mean, moment.dense
-        self._s: list[Floats] = list(arrays.get("s", []))
-        self._y: list[Floats] = list(arrays.get("y", []))
+        self._s, self._y = listed(arrays, "s"), listed(arrays, "y")
         self._moved = [self._times_gram(s) for s in self._s]
         self._coupling = arrays.get("coupling")
         self._room = np.empty(0, np.float32)
@@ -86,7 +85,7 @@ class DescentSteps:
 
     def arrays(self) -> dict[str, Floats]:
         coupling = {} if self._coupling is None else {"coupling": self._coupling.copy()}
-        return coupling | ({"s": np.array(self._s), "y": np.array(self._y)} if self._s else {})
+        return coupling | numbered(s=self._s, y=self._y)
 
     def review(self, step: int, point: Visited) -> None:
         """Measure C after step 0, 1, 2, 4, 8, ..."""

@@ -17,7 +17,7 @@ from linprobe.optimizers.asking import Ask, Asking, Visited, answer, visit
 from linprobe.optimizers.balance import COARSE, balance, nearly_balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.coordinate_descent import DescentSteps
-from linprobe.optimizers.pairs import curves, flattest, keep
+from linprobe.optimizers.pairs import curves, flattest, keep, listed, numbered
 from linprobe.optimizers.preconditioner import (
     DENSE_FEATURES,
     Preconditioners,
@@ -211,7 +211,6 @@ class LBFGS(Optimizer):
                     **({"left": left} if objective.penalised else {}),
                 }
                 state = State(k, {"W": point.W, "b": point.b}, known)
-                # the pairs are large: they are gathered for those who look, and at the end
                 shown = state if callback is None else _to_keep(state, pairs.arrays())
                 held_out = None if validation is None else validation.evaluate(point.W, point.b)
                 stop = trace.add(
@@ -317,7 +316,7 @@ class LBFGS(Optimizer):
 
 
 def _to_keep(state: State, pairs: dict[str, Floats]) -> State:
-    """The state with the pairs, nothing of which is anyone else's."""
+    """The state with the pairs; what is anyone else's can only be read."""
     return State(state.epoch, {name: array.copy() for name, array in state.arrays.items()} | pairs, dict(state.numbers))
 
 
@@ -330,10 +329,10 @@ def carried(state: State, squares: float, W: Floats, b: Floats) -> State:
         W, b: where to start.
     """
     arrays = {"W": W, "b": b}
-    if "s" in state.arrays:
-        s, y = state.arrays["s"], state.arrays["y"].copy()
-        y[:, :, :-1] += 2.0 * squares * s[:, :, :-1]
-        arrays |= {"s": s, "y": y}
+    steps, changes = listed(state.arrays, "s"), [y.copy() for y in listed(state.arrays, "y")]
+    for s, y in zip(steps, changes, strict=True):
+        y[:, :-1] += 2.0 * squares * s[:, :-1]
+    arrays |= numbered(s=steps, y=changes)
     numbers = {name: state.numbers[name] for name in ("curvature",) if name in state.numbers}
     return State(0, arrays, numbers)
 
@@ -372,9 +371,10 @@ class _Pairs:
     ) -> None:
         self._ridge, self._metrics, self.curvature = 2.0 * objective.squares, metrics, curvature
         self._metric = metrics.of(self._ridge / curvature)
-        self._s: list[Floats] = list(arrays.get("s", ()))
-        self._y: list[Floats] = list(arrays.get("y", ()))
-        self._scales: list[float] = arrays["scales"].tolist() if "scales" in arrays else []
+        self._s, self._y = listed(arrays, "s"), listed(arrays, "y")
+        # M⁻¹ y of each pair in this metric M, where it is known, and M⁻¹ ∇L where the last one begins
+        self._z: list[Floats | None] = [arrays.get(f"z{i}") for i in range(len(self._s))]
+        self._solved = arrays.get("solved")
 
     @property
     def count(self) -> int:
@@ -386,7 +386,7 @@ class _Pairs:
         return self.curvature * self._metrics.moment.spread
 
     def clear(self) -> None:
-        self._s, self._y, self._scales = [], [], []
+        self._s, self._y, self._z = [], [], []
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -411,16 +411,16 @@ class _Pairs:
         if not 1.0 / FAR < found / self.curvature < FAR:
             self.curvature = found
             self._metric = self._metrics.of(self._ridge / found)
-            self._scales = []
+            self._z, self._solved = [None] * len(self._s), None
 
     def arrays(self) -> dict[str, Floats]:
-        kept = {"s": np.array(self._s), "y": np.array(self._y)} if self._s else {}
-        return kept | ({"scales": np.array(self._scales)} if self._scales else {})
+        return numbered(s=self._s, y=self._y, z=self._z) | ({} if self._solved is None else {"solved": self._solved})
 
     def add(self, point: Visited, following: Visited) -> None:
         s, y = point.step_to(following), following.gradient - point.gradient
         if curves(s, y):
             keep((self._s, s), (self._y, y))
+            keep((self._z, None))
 
     def flattest(self, point: Visited) -> Visited:
         """Where the gradient is smallest, of the point and of what the pairs tell of others: what a proof wants.
@@ -435,20 +435,44 @@ class _Pairs:
 
     def direction(self, point: Visited) -> Floats:
         """-H ∇L, (K, D + 1)."""
-        q, weights = point.gradient, []
-        for s, y in zip(reversed(self._s), reversed(self._y), strict=True):
-            weights.append(float(np.vdot(s, q) / np.vdot(s, y)))
-            q -= weights[-1] * y
-        r, *z = self._metric.solve_all([q, *self._y[-1:]])  # M⁻¹q, and M⁻¹y of the last pair, which scales the metric
-        r /= self.curvature
-        if z:
-            bend = float(np.vdot(self._y[-1], z[0])) / self.curvature
-            if bend > 0.0:  # y may be too small for float32
-                self._scales = [*self._scales, float(np.vdot(self._s[-1], self._y[-1])) / bend][-SCALES:]
-            r *= math.exp(sum(map(math.log, self._scales)) / len(self._scales)) if self._scales else 1.0
-        for s, y, weight in zip(self._s, self._y, reversed(weights), strict=True):
-            r += s * (weight - float(np.vdot(y, r) / np.vdot(s, y)))
+        q = point.gradient
+        r = self._solve(q) if all(z is not None for z in self._z[:-1]) else None
+        bends = [float(np.vdot(s, y)) for s, y in zip(self._s, self._y, strict=True)]
+        weights = [0.0] * len(bends)
+        for i in reversed(range(len(bends))):
+            weights[i] = float(np.vdot(self._s[i], q)) / bends[i]
+            q -= weights[i] * self._y[i]
+            if r is not None and (z := self._z[i]) is not None:
+                r -= weights[i] * z
+        if r is None:  # the pairs are of another metric
+            r, self._z[-1] = self._metric.solve_all([q, self._y[-1]])
+            self._solved = None
+        r *= self._scale(bends)
+        for s, y, weight, bend in zip(self._s, self._y, weights, bends, strict=True):
+            r += s * (weight - float(np.vdot(y, r)) / bend)
         return -r
+
+    def _solve(self, gradient: Floats) -> Floats:
+        """M⁻¹ ∇L, the caller's to change. From then on M⁻¹ y of all pairs is known: a difference of two of these."""
+        if not self._z or self._z[-1] is not None:
+            solved = self._metric.solve_all([gradient])[0]
+        elif self._solved is not None:
+            solved = self._metric.solve_all([gradient])[0]
+            self._z[-1] = solved - self._solved
+        else:
+            solved, self._z[-1] = self._metric.solve_all([gradient, self._y[-1]])
+        solved.setflags(write=False)
+        self._solved = solved
+        return solved.copy()
+
+    def _scale(self, bends: list[float]) -> float:
+        """Of M⁻¹, by the last pairs: what they bend the objective, to what they bend the metric."""
+        scales = []
+        for bend, y, z in list(zip(bends, self._y, self._z, strict=True))[-SCALES:]:
+            product = 0.0 if z is None else float(np.vdot(y, z))
+            if product > 0.0:  # y may be too small for float32
+                scales.append(bend / product)
+        return math.exp(sum(map(math.log, scales)) / len(scales)) if scales else 1.0 / self.curvature
 
 
 def _along(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
 import numpy as np
 
 from linprobe.shapes import Floats
 
-__all__ = ["curves", "flattest", "keep"]
+__all__ = ["curves", "flattest", "keep", "listed", "numbered"]
+
+Kept = TypeVar("Kept")
 
 MEMORY = 10
 """Pairs that are kept."""
@@ -20,11 +25,30 @@ def curves(s: Floats, y: Floats) -> bool:
     return float((s * y).sum()) > 1e-12 * float(np.sqrt(np.square(s).sum() * np.square(y).sum()))
 
 
-def keep(*more: tuple[list[Floats], Floats]) -> None:
+def keep(*more: tuple[list[Kept], Kept]) -> None:
     """Append to each list what comes with it, and leave the last ten."""
     for kept, new in more:
         kept.append(new)
         del kept[:-MEMORY]
+
+
+def numbered(**lists: Sequence[Floats | None]) -> dict[str, Floats]:
+    """Those that are there, as a state has them: by the name of their list and their number in it, s0, s1, ...
+
+    Searches never write into them, and no one else may: states share them.
+    """
+    arrays: dict[str, Floats] = {}
+    for name, kept in lists.items():
+        for i, array in enumerate(kept):
+            if array is not None:
+                array.setflags(write=False)
+                arrays[f"{name}{i}"] = array
+    return arrays
+
+
+def listed(arrays: Mapping[str, Floats], name: str) -> list[Floats]:
+    """The list of that name in the arrays of a state."""
+    return [arrays[key] for key in (f"{name}{i}" for i in range(MEMORY)) if key in arrays]
 
 
 def flattest(steps: list[Floats], changes: list[Floats], gradient: Floats) -> tuple[Floats, Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -27,7 +28,7 @@ APART = 300.0
 """Ratio of two neighbouring reg values that are solved, above which what lies between them begins at zero weights: a
 curve from so far away is no better."""
 
-KEPT = ("W", "b", "copy", "price", "z", "g", "s", "y", "coupling")
+KEPT = re.compile(r"W|b|copy|price|z|g|[sy]\d+|coupling")
 """What of the state serves the next reg value too, where there are kinks."""
 
 MANY = 3
@@ -268,6 +269,5 @@ def _in_turn(
         solution = exact.minimize(objective.with_reg(reg), start, teller.of(reg), moments=moments)
         solutions.append(_ended(solution, stopped))
         teller.n_done += 1
-        kept = {name: solution.state.arrays[name] for name in KEPT if name in solution.state.arrays}
-        start = State(0, kept)
+        start = State(0, {name: array for name, array in solution.state.arrays.items() if KEPT.fullmatch(name)})
     return solutions[::-1], sum(solution.passes for solution in solutions)
