@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from linprobe.errors import IncompatibleError
 from linprobe.features import Affine, Pixels
 from linprobe.objective import Objective
 from linprobe.optimizers import LBFGS, Status
+from linprobe.optimizers.lbfgs import carried
+from linprobe.optimizers.preconditioner import Preconditioner, second_moment
 
 
 def digits(reg=1e-3, **options):
@@ -85,6 +87,44 @@ def test_a_search_goes_on_from_any_state_to_the_same_bits_failed_proofs_included
         assert_array_equal(again.b, whole.b)
         assert (again.status, again.state.epoch, again.passes) == (whole.status, whole.state.epoch, whole.passes)
         assert again.certificate.lower_bound == whole.certificate.lower_bound
+
+
+def test_a_search_with_the_pairs_of_another_reg_goes_on_to_the_same_bits_too():
+    other, objective, states = digits(1e-2), digits(1e-3), []
+    found = LBFGS(tol=1e-6).minimize(other)
+    start = carried(found.state, objective.squares - other.squares, found.W, found.b)
+    optimizer = LBFGS(tol=1e-9)
+    whole = optimizer.minimize(objective, start=start, callback=lambda epoch: states.append(epoch.state))
+    assert len(states) > 12  # the pairs are all its own before the end
+    for state in states:
+        assert_array_equal(optimizer.minimize(objective, start=state).W, whole.W)
+
+
+def test_one_gradient_is_solved_for_an_iteration_and_the_changes_follow_from_it(monkeypatch):
+    objective, states, solved = digits(), [], []
+    plain = Preconditioner.solve_all
+    monkeypatch.setattr(
+        Preconditioner, "solve_all", lambda self, gradients: solved.append(len(gradients)) or plain(self, gradients)
+    )
+    LBFGS(tol=1e-6).minimize(objective, callback=lambda epoch: states.append(epoch.state))
+    assert solved[:10] == [1] * 10  # then the metric may change
+    numbers, arrays = states[5].numbers, states[5].arrays
+    metric = Preconditioner(second_moment(objective), objective.engine, 2 * objective.squares / numbers["curvature"])
+    for i in range(4):
+        (expected,) = plain(metric, [arrays[f"y{i}"]])
+        assert_allclose(arrays[f"z{i}"], expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_no_one_can_write_into_the_pairs_that_states_share():
+    def scribble(epoch):
+        for name, array in epoch.state.arrays.items():
+            if name in ("W", "b"):
+                array[:] = 7.0
+            else:
+                with pytest.raises(ValueError, match="read-only"):
+                    array[:] = 7.0
+
+    assert_array_equal(LBFGS().minimize(digits(), callback=scribble).W, LBFGS().minimize(digits()).W)
 
 
 @pytest.mark.parametrize("reg", [1e-5, 1e-3, 1e-2])
