@@ -11,7 +11,8 @@ The minimum is that of linprobe's own run to a relative gap of 1e-8: its proved 
 else the lowest objective that any of them found. Each run has a process of its own, so that its peak memory and its
 threads are its own. Times are from the rows in memory to the weights; linprobe's hold its second moment. Solvers take
 turns, in an order that rotates. A solver that meets a target in R repetitions is told by their median; one that meets
-none ran once. The record is written anew after each problem: a run that was cut off goes on with --add and --problems.
+none ran once. The record is written anew after each problem: a run that was cut off goes on with --add and --problems,
+which may have other repetitions.
 --quick takes digits instead of CIFAR-10, and seconds instead of minutes.
 """
 
@@ -176,6 +177,7 @@ def race_all(
         value = min([value, *values])
     return {
         **problem.facts(),
+        "repeats": repeats,
         "minimum": {**minimum, "value": value},
         "results": [result(name, found, value) for name, found in finished.items()],
         "skipped": skipped,
@@ -271,7 +273,6 @@ def main() -> None:
     settings = {
         "source": Path(source).name,
         "threads": given.threads,
-        "repeats": given.repeats,
         "budget": given.budget,
         "targets": list(TARGETS),
     }
@@ -308,7 +309,7 @@ def joined(earlier: dict[str, Any] | None, now: dict[str, Any], order: list[str]
     """
     if earlier is None:
         return now
-    for key in ("benchmark", "machine", "versions", "source", "threads", "repeats", "budget", "targets"):
+    for key in ("benchmark", "machine", "versions", "source", "threads", "budget", "targets"):
         before, after = earlier.get(key), now[key]
         if before != after:
             raise SystemExit(f"error: --add: {key} was {before!r} and is {after!r}: measure all anew")

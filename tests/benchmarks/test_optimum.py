@@ -198,15 +198,16 @@ def test_the_script_races_on_digits_in_its_quick_mode(tmp_path, monkeypatch, cap
     optimum.main()
     record = json.loads(out.read_text())
     assert record["source"] == "digits"
-    assert {"machine", "versions", "commit", "warning", "threads", "repeats", "budget", "targets"} <= set(record)
+    assert {"machine", "versions", "commit", "warning", "threads", "budget", "targets"} <= set(record)
     (problem,) = record["problems"]
+    assert problem["repeats"] == 1
     (ours,) = problem["results"]
     assert ours["best_gap"] <= 1e-6
     assert "to 0.001, s" in capsys.readouterr().err
 
 
 def test_a_run_that_goes_on_keeps_the_other_problems_of_the_same_settings_only():
-    settings = dict.fromkeys(("benchmark", "machine", "commit", "versions", "source", "threads", "repeats"), "1")
+    settings = dict.fromkeys(("benchmark", "machine", "commit", "versions", "source", "threads"), "1")
     facts = {**settings, "budget": 9.0, "targets": [1e-3], "seconds_in_all": 5.0, "share_used_by_others": 0.1}
     earlier = {**facts, "warning": "busy", "problems": [{"problem": "b"}, {"problem": "c", "old": True}]}
     now = {**facts, "warning": None, "share_used_by_others": 0.0, "problems": [{"problem": "c"}, {"problem": "a"}]}

@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import pytest
+from benchmarks.optimum_page import optimum_summary
 from benchmarks.page import PAGE, blocks, fill, read_records
 from benchmarks.plots import LINES, convergence_plot, falling
 from benchmarks.record import RESULTS, compared, spread
@@ -43,11 +44,12 @@ def optimum() -> dict[str, Any]:
         "n_features": 3072,
         "n_classes": 10,
         "known": None,
+        "repeats": 3,
         "minimum": {"value": 1.5, "objective": 1.5, "lower_bound": 1.5, "relative_gap": 9e-9, "proved": True},
         "results": [result("scikit-learn saga", 24.0, None), result("linprobe", 2.0, 3.0, certified=proof)],
         "skipped": {"LIBLINEAR one-vs-rest": "it has no softmax"},
     }
-    settings = {"source": "cifar10.zip", "threads": 2, "repeats": 3, "budget": 120.0, "targets": [1e-3, 1e-6]}
+    settings = {"source": "cifar10.zip", "threads": 2, "budget": 120.0, "targets": [1e-3, 1e-6]}
     return {"benchmark": "optimum", **FACTS, **settings, "problems": [problem]}
 
 
@@ -73,6 +75,13 @@ def test_solvers_are_sorted_by_their_time_and_what_was_missed_is_told(optimum):
         "| scikit-learn saga | 24.0 (24.0–24.0) |  | 240 |  | 600 | 90 | 4.0e-05 after 40.0 s |",
     ]
     assert "Not raced: LIBLINEAR one-vs-rest: it has no softmax." in lines
+
+
+def test_the_summary_tells_how_many_times_as_fast_it_is_where_both_arrive(optimum):
+    row = "| softmax, L1, reg 0.001 | {} | {} | {} | {} |"
+    assert row.format("none", "3.00", "more than 120", "") in optimum_summary(optimum).splitlines()
+    optimum["problems"][0]["results"].append(result("adelie", 9.0, 24.0))
+    assert row.format("adelie", "3.00", "24.0", "8.00") in optimum_summary(optimum).splitlines()
 
 
 def test_a_certificate_is_told_with_its_exact_zeros_and_an_early_end(optimum):
