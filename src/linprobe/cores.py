@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["by_threads", "usable_cores"]
+__all__ = ["by_threads", "share_of", "side_by_side", "usable_cores"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,6 +20,38 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class _SideBySide(threading.local):
+    """Whether the thread that asks is one of those that work side by side; and of all of them, how many there are."""
+
+    here = False
+    n, lock = 0, threading.Lock()
+
+
+_SIDES = _SideBySide()
+
+
+@contextmanager
+def side_by_side() -> Iterator[None]:
+    """Within, this thread works beside others that say so too, and each takes its share of the cores (`share_of`)."""
+
+    def count(more: int) -> None:
+        with _SideBySide.lock:
+            _SideBySide.n += more
+
+    before, _SIDES.here = _SIDES.here, True
+    count(1)
+    try:
+        yield
+    finally:
+        count(-1)
+        _SIDES.here = before
+
+
+def share_of(n_threads: int) -> int:
+    """What this thread may use of `n_threads`: all, or its share where it works side by side with others."""
+    return max(1, n_threads // max(1, _SideBySide.n)) if _SIDES.here else n_threads
 
 
 def by_threads(work: Callable[[Item], Result], items: Sequence[Item], n_threads: int | None = None) -> Iterator[Result]:

@@ -684,3 +684,11 @@ def test_several_threads_of_python_may_factor_at_once():
     with ThreadPoolExecutor(3) as pool:
         for found in pool.map(lambda _: engine.factored(M, 0.1), range(12)):
             assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+def test_the_description_is_one_line_with_the_precision_of_the_products(dtype):
+    line = open_engine("threads", made_examples(dtype=dtype), 2).describe()
+    whole = dtype == "uint8" and _core.instruction_set() == "avx512"
+    expected = "products of whole numbers" if whole else "float64" if dtype == "float64" else "float32 products"
+    assert line.startswith(f"threads: {_core.instruction_set()}, 2 threads, {expected}")

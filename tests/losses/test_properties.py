@@ -69,6 +69,14 @@ def test_loss_plus_conjugate_is_at_least_any_feasible_dual_times_the_scores(scor
         assert (loss.value(scores, LABELS) + loss.conjugate(dual, LABELS) >= product - ROUNDING).all()
 
 
+@given(some_scores, st.floats(0.0, 1.0))
+def test_no_feasible_dual_is_larger_than_its_value_allows(scores, share):
+    for loss in EVERY:
+        dual = share * loss.value_and_gradient(scores, LABELS)[1]
+        size = loss.dual_size(-float(loss.conjugate(dual, LABELS).mean()), 3)
+        assert np.abs(dual).sum(axis=1).mean() <= size + ROUNDING
+
+
 @given(some_scores, some_scores, st.floats(0.0, 1.0))
 def test_the_conjugate_is_convex_between_feasible_duals(here, there, share):
     for loss in EVERY:

@@ -69,6 +69,13 @@ def test_the_bits_do_not_depend_on_the_number_of_threads():
             assert first.certificate.lower_bound == second.certificate.lower_bound
 
 
+@pytest.mark.parametrize(("loss", "penalty"), [("softmax", "l2"), ("softmax", "l1"), ("hinge", "l2")])
+def test_the_states_of_a_path_hold_the_weights_and_none_of_what_is_far_larger(loss, penalty):
+    for solution in solve_path(made(loss, penalty=penalty), REGS[::3], tol=1e-2).solutions:
+        assert set(solution.state.arrays) == {"W", "b"}
+        assert_array_equal(solution.state.arrays["W"].shape, solution.W.shape)
+
+
 @pytest.mark.parametrize("loss", ["softmax", "hinge"])
 def test_ctrl_c_leaves_every_member_with_a_certificate(loss):
     objective, seen = made(loss), []

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.cores import usable_cores
+from linprobe.cores import share_of, usable_cores
 from linprobe.engines import _core
 from linprobe.engines.base import Engine, Examples, Precision, QuadraticModel, SplitSums, Sums
 from linprobe.errors import IncompatibleError, ParameterError
@@ -92,7 +92,7 @@ class ThreadsEngine(Engine):
         if n_threads is not None and n_threads < 1:
             raise ParameterError(f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core.")
         super().__init__(examples, n_threads)
-        self._threads = n_threads or usable_cores()
+        self._most_threads = n_threads or usable_cores()
         self._y = np.ascontiguousarray(examples.y, dtype=np.int64)
         weight = examples.sample_weight
         self._weight = None if weight is None else np.ascontiguousarray(weight, dtype=np.float64)
@@ -102,6 +102,11 @@ class ThreadsEngine(Engine):
             "scale": None if affine is None else np.ascontiguousarray(affine.scale, dtype=np.float64),
             "shift": None if affine is None else np.ascontiguousarray(affine.shift, dtype=np.float64),
         }
+
+    @property
+    def _threads(self) -> int:
+        """How many this call may use."""
+        return share_of(self._most_threads)
 
     def _positions(self, rows: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:
         """Rows of X at positions `rows`; None for all of X in order."""
@@ -361,8 +366,11 @@ class ThreadsEngine(Engine):
 
     def describe(self) -> str:
         """One line: the engine, its instruction set, its threads and the precision of its sums."""
-        precision = "float64" if self.examples.X.dtype == np.float64 else "float32 products, float64 totals"
-        return f"threads: {_core.instruction_set()}, {self._threads} threads, {precision}"
+        dtype = self.examples.X.dtype
+        precision = "float64" if dtype == np.float64 else "float32 products, float64 totals"
+        if dtype == np.uint8 and _core.instruction_set() == WHOLE:
+            precision = "products of whole numbers, float64 totals"
+        return f"threads: {_core.instruction_set()}, {self._most_threads} threads, {precision}"
 
 
 def fused_arguments(loss: Loss) -> dict[str, Any]:

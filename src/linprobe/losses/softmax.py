@@ -64,6 +64,10 @@ class SoftmaxCrossEntropy(Loss):
         feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (p.min(axis=1) >= -slack)
         return np.where(feasible, -entropy(np.maximum(p, 0.0)), np.inf)
 
+    def dual_size(self, value: float, n_classes: int) -> float:
+        """2: the probabilities of the other classes, and their sum, which is at most 1, once more at the label."""
+        return 2.0
+
     def prox_gradient(self, V: Floats, y: Labels, rho: float) -> Floats:
         """p - e_y with log p_j + p_j / rho = v_j + [j = y] / rho - lambda and sum p = 1.
 

@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from linprobe.cores import usable_cores
+from linprobe.cores import side_by_side, usable_cores
 from linprobe.engines.base import Precision
 from linprobe.objective import DataGradient, Evaluation, Objective
 from linprobe.shapes import Floats
@@ -101,10 +101,11 @@ def answer_together(objective: Objective, searches: list[Asking[Result]]) -> tup
 
     def go_on(i: int, gradient: DataGradient | KeyboardInterrupt | None) -> None:
         try:
-            if isinstance(gradient, KeyboardInterrupt):
-                asks[i] = searches[i].throw(gradient)
-            else:
-                asks[i] = next(searches[i]) if gradient is None else searches[i].send(gradient)
+            with side_by_side():
+                if isinstance(gradient, KeyboardInterrupt):
+                    asks[i] = searches[i].throw(gradient)
+                else:
+                    asks[i] = next(searches[i]) if gradient is None else searches[i].send(gradient)
         except StopIteration as end:
             asks.pop(i, None)
             results[i] = end.value

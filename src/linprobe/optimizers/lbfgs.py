@@ -153,30 +153,32 @@ class LBFGS(Optimizer):
             IncompatibleError: the loss has kinks, or there are too many features for a penalty that has.
         """
         _check(objective)
-        return self._search(objective, metrics, start, callback, validation, spent, hopeful)
+        start = start or State(0, _zeros(objective))
+        clock = Clock(start.numbers.get("seconds", 0.0) + spent)
+        # here and not in the search: of many, that go on side by side, each metric is factored by all cores
+        pairs: _Pairs | DescentSteps
+        if objective.penalised and objective.sizes > 0.0:
+            pairs = DescentSteps(objective, metrics.moment, start.arrays)
+        else:
+            curvature = start.numbers.get("curvature", typical_curvature(objective))
+            pairs = _Pairs(objective, metrics, curvature, start.arrays)
+        return self._search(objective, pairs, start, Trace(objective, validation, callback), clock, hopeful)
 
     def _search(
         self,
         objective: Objective,
-        metrics: Preconditioners,
-        start: State | None,
-        callback: Callback | None,
-        validation: Objective | None,
-        spent: float,
+        pairs: _Pairs | DescentSteps,
+        start: State,
+        trace: Trace,
+        clock: Clock,
         hopeful: bool,
     ) -> Asking[Solution]:
-        arrays, numbers = (_zeros(objective), {}) if start is None else (start.arrays, start.numbers)
-        clock, trace = Clock(numbers.get("seconds", 0.0) + spent), Trace(objective, validation, callback)
+        arrays, numbers = start.arrays, start.numbers
         precision = Precision(int(numbers.get("precision", Precision.COARSE)))
         # that of the pass at the point
         seen = Precision(int(numbers.get("seen", Precision.PROOF if hopeful else precision)))
-        pairs: _Pairs | DescentSteps
-        if objective.penalised and objective.sizes > 0.0:
-            pairs = DescentSteps(objective, metrics.moment, arrays)
-        else:
-            pairs = _Pairs(objective, metrics, numbers.get("curvature", typical_curvature(objective)), arrays)
         passes, wanted = numbers.get("passes", 0.0), numbers.get("wanted", self.tol)
-        k, step_taken = 0 if start is None else start.epoch, 0.0
+        k, step_taken = start.epoch, 0.0
         lowest, since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
         best: _Proof | None = None
         state = State(k, {"W": arrays["W"], "b": arrays["b"]}, numbers)
@@ -211,8 +213,8 @@ class LBFGS(Optimizer):
                     **({"left": left} if objective.penalised else {}),
                 }
                 state = State(k, {"W": point.W, "b": point.b}, known)
-                shown = state if callback is None else _to_keep(state, pairs.arrays())
-                held_out = None if validation is None else validation.evaluate(point.W, point.b)
+                shown = state if trace.callback is None else _to_keep(state, pairs.arrays())
+                held_out = None if trace.validation is None else trace.validation.evaluate(point.W, point.b)
                 stop = trace.add(
                     (point.evaluation, held_out),
                     shown,

@@ -29,7 +29,10 @@ APART = 300.0
 curve from so far away is no better."""
 
 KEPT = re.compile(r"W|b|copy|price|z|g|[sy]\d+|coupling")
-"""What of the state serves the next reg value too, where there are kinks."""
+"""What of a state serves another reg value too."""
+
+WEIGHTS = re.compile("W|b")
+"""What is left of it at the end: for all members, the rest would be a hundred times the weights and more."""
 
 MANY = 3
 """Reg values from which on the second moment is taken of a larger sample."""
@@ -47,7 +50,7 @@ class Path:
 
     Attributes:
         regs: as they were asked for.
-        solutions: one for each, with its certificate.
+        solutions: one for each, with its certificate; a state has W and b, and no more to go on with.
         passes: passes over the images, a shared one counted once.
         seconds: of all of it.
     """
@@ -197,10 +200,10 @@ def _jointly(
             search = method.search(members[i], metrics, start, teller.of(regs[i]), hopeful=_hopeful(regs, known, i))
             searches.append(search)
         found, more = answer_together(objective, searches)
-        solutions |= {i: _ended(solution, stopped) for i, solution in zip(level, found, strict=True)}
+        solutions |= {i: _trimmed(_ended(solution, stopped), KEPT) for i, solution in zip(level, found, strict=True)}
         passes, teller.n_done = passes + more, len(solutions)
         stopped = stopped or any(solution.status is Status.INTERRUPTED for solution in found)
-    return [solutions[i] for i in range(len(regs))], passes
+    return [_trimmed(solutions[i], WEIGHTS) for i in range(len(regs))], passes
 
 
 def _levels(regs: tuple[float, ...]) -> list[list[int]]:
@@ -241,6 +244,13 @@ def _ended(solution: Solution, stopped: bool) -> Solution:
     return replace(solution, status=Status.INTERRUPTED) if stopped and solution.status is Status.MAX_ITER else solution
 
 
+def _trimmed(solution: Solution, names: re.Pattern[str]) -> Solution:
+    """With those arrays of the state only."""
+    state = solution.state
+    arrays = {name: array for name, array in state.arrays.items() if names.fullmatch(name)}
+    return replace(solution, state=State(state.epoch, arrays, state.numbers))
+
+
 def _interpolated(regs: list[float], solutions: list[Solution], reg: float) -> tuple[Floats, Floats]:
     """W and b at `reg`, on the polynomial in log reg through the solutions."""
     t = [math.log(other / reg) for other in regs]
@@ -267,7 +277,7 @@ def _in_turn(
         if stopped:
             exact = replace(exact, max_iter=0)
         solution = exact.minimize(objective.with_reg(reg), start, teller.of(reg), moments=moments)
-        solutions.append(_ended(solution, stopped))
+        solutions.append(_trimmed(_ended(solution, stopped), WEIGHTS))
         teller.n_done += 1
-        start = State(0, {name: array for name, array in solution.state.arrays.items() if KEPT.fullmatch(name)})
+        start = State(0, _trimmed(solution, KEPT).state.arrays)
     return solutions[::-1], sum(solution.passes for solution in solutions)
