@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -75,6 +77,11 @@ class DescentSteps:
     @property
     def numbers(self) -> dict[str, float]:
         return {}
+
+    @property
+    def bend(self) -> float:
+        """As that of `LBFGS` without a ridge: no step goes to rounded weights, as zeros must stay exact."""
+        return math.inf
 
     @property
     def count(self) -> int:

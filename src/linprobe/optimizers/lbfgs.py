@@ -181,7 +181,7 @@ class LBFGS(Optimizer):
         k, step_taken = start.epoch, 0.0
         lowest, since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
         best: _Proof | None = None
-        state = State(k, {"W": arrays["W"], "b": arrays["b"]}, numbers)
+        state = start
         point: Visited | None = None
         first_norm = numbers.get("first_norm", math.nan)
         status: Status | None = None
@@ -212,8 +212,8 @@ class LBFGS(Optimizer):
                     "since": since,
                     **({"left": left} if objective.penalised else {}),
                 }
-                state = State(k, {"W": point.W, "b": point.b}, known)
-                shown = state if trace.callback is None else _to_keep(state, pairs.arrays())
+                state = State(k, {"W": point.W, "b": point.b, **pairs.arrays()}, known)
+                shown = state if trace.callback is None else _to_keep(state)
                 held_out = None if trace.validation is None else trace.validation.evaluate(point.W, point.b)
                 stop = trace.add(
                     (point.evaluation, held_out),
@@ -246,10 +246,9 @@ class LBFGS(Optimizer):
                         wanted = hoped if 0.25 * wanted < hoped < 0.9 * wanted else 0.5 * wanted
                 if status is not None:
                     break
-                bend = pairs.bend if objective.penalised and isinstance(pairs, _Pairs) else math.inf
                 tried = precision
                 following, step_taken, trials = yield from _along(
-                    objective, point, pairs.direction(point), precision, bend, left
+                    objective, point, pairs.direction(point), precision, pairs.bend, left
                 )
                 passes += trials
                 if precision is Precision.COARSE and (following is None or since > HASTE):
@@ -298,7 +297,6 @@ class LBFGS(Optimizer):
         certificate, W, b = best.certificate, best.point.W, best.point.b
         if trace.history:
             trace.settle(best.point.evaluation)
-        state = State(state.epoch, {**state.arrays, **pairs.arrays()}, state.numbers)
         if status in (Status.STALLED, Status.MAX_ITER):
             status = self._proved(objective, best, first_norm) or status
         words = {"metric": "second moment of the features, from a sample of rows"}
@@ -317,9 +315,10 @@ class LBFGS(Optimizer):
         return certificate.relative_gap
 
 
-def _to_keep(state: State, pairs: dict[str, Floats]) -> State:
-    """The state with the pairs; what is anyone else's can only be read."""
-    return State(state.epoch, {name: array.copy() for name, array in state.arrays.items()} | pairs, dict(state.numbers))
+def _to_keep(state: State) -> State:
+    """The state, with W and b of its own; of what is anyone else's all can only be read."""
+    own = {name: state.arrays[name].copy() for name in ("W", "b")}
+    return State(state.epoch, state.arrays | own, dict(state.numbers))
 
 
 def carried(state: State, squares: float, W: Floats, b: Floats) -> State:
@@ -384,8 +383,8 @@ class _Pairs:
 
     @property
     def bend(self) -> float:
-        """What the data loss probably makes of the norm of a random small step, in its gradient."""
-        return self.curvature * self._metrics.moment.spread
+        """What the data loss probably makes of the norm of a small step, in its gradient; inf without a ridge."""
+        return math.inf if self._ridge == 0.0 else self.curvature * self._metrics.moment.spread
 
     def clear(self) -> None:
         self._s, self._y, self._z = [], [], []
