@@ -132,7 +132,7 @@ class _Search:
             ({}, zeros_state(objective, np.float64).arrays) if start is None else (start.numbers, start.arrays)
         )
         self.clock, self.trace = Clock(numbers.get("seconds", 0.0) + spent), Trace(objective, validation, callback)
-        self.relax = RELAX if objective.sizes == 0.0 and objective.penalised else RELAX_KINKED
+        self.relax = RELAX if objective.l1_weight == 0.0 and objective.penalised else RELAX_KINKED
         self.moment = moment or exact_moment(objective)
         self._stiffen(numbers.get("rho", _steepness(objective)))
         self.W, self.b = arrays["W"].astype(np.float64), arrays["b"].astype(np.float64)
@@ -146,7 +146,7 @@ class _Search:
         self.passes = numbers.get("passes", 0.0)
         self.first_norm = numbers.get("first_norm", math.nan)
         self.wanted = numbers.get("wanted", settings.tol if self.tied else PROMISE * settings.tol)
-        alone = objective.sizes > 0.0 and objective.squares == 0.0
+        alone = objective.l1_weight > 0.0 and objective.l2_weight == 0.0
         self.slack = numbers.get("slack", MOST_SLACK if alone else 0.0)
         self.least = numbers.get("least", math.inf)  # the lowest objective of a candidate
         self.left = numbers.get("left", math.nan)  # what a certificate would probably say is left
@@ -220,9 +220,9 @@ class _Search:
     def _stiffen(self, rho: float) -> None:
         """Take this rho: the factor, and the strength of the tie between weights and copy, follow it."""
         objective = self.objective
-        self.rho, self.tied = rho, objective.sizes > 0.0
+        self.rho, self.tied = rho, objective.l1_weight > 0.0
         self.tie: Floats = TIE * rho * _variances(objective, self.moment) if self.tied else np.zeros(1)
-        self.equations = NormalEquations(objective, self.moment, rho, 2.0 * objective.squares + self.tie)
+        self.equations = NormalEquations(objective, self.moment, rho, 2.0 * objective.l2_weight + self.tie)
 
     def _review(self, z: npt.NDArray[np.float32], g: npt.NDArray[np.float32]) -> None:
         """Balance how far scores and dual point still are from rest, if rho is far from it; z and g are a step old.
@@ -245,8 +245,8 @@ class _Search:
 
     def _fit(self, miss: Floats, columns: Floats) -> None:
         """W and b, and the copy of W with exact zeros, fitted to the scores that missed them by so much."""
-        W, mean, squares = self.W, self.moment.mean, self.objective.squares
-        toward = self.rho * (miss - columns[:, None] * mean) - 2.0 * squares * W
+        W, mean, l2_weight = self.W, self.moment.mean, self.objective.l2_weight
+        toward = self.rho * (miss - columns[:, None] * mean) - 2.0 * l2_weight * W
         if not self.tied:
             self.W = W + self.equations.solve(toward)
         else:
@@ -293,7 +293,7 @@ class _Search:
         smaller by a share have their |A| within reg as soon as it errs by less than that share, and the bound then
         loses the same share of the penalty alone, `penalised` of the objective. The share follows the error down.
         """
-        excess = float(np.abs(dual.A).max()) / ((1.0 - self.slack) * self.objective.sizes) - 1.0
+        excess = float(np.abs(dual.A).max()) / ((1.0 - self.slack) * self.objective.l1_weight) - 1.0
         least = min(MOST_SLACK, 0.5 * self.settings.tol / max(penalised, 1e-300))
         self.slack = max(least, min(self.slack, max(excess, DECAY * self.slack)))
 
@@ -408,5 +408,5 @@ def _steepness(objective: Objective) -> float:
     """rho: of the order of the slopes and curvatures of the loss, by measurement on pixels (benchmarks/optimum.py)."""
     bound = objective.loss.curvature(objective.n_classes)
     if math.isinf(bound):
-        return (0.5 if objective.sizes > 0.0 else 2.0) / objective.loss.parameters.get("delta", 1.0)
+        return (0.5 if objective.l1_weight > 0.0 else 2.0) / objective.loss.parameters.get("delta", 1.0)
     return 0.06 * bound if bound <= 0.5 else 0.3

@@ -40,7 +40,7 @@ def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) 
     """
     b = b - _inverse_curvature(objective, W, b) @ columns
     # the dual point of a penalty with |W| is scaled, and its value not told by the sums that a pass gives
-    gradient = yield Ask(W, b, Precision.DOUBLE if objective.sizes > 0.0 else Precision.PROOF)
+    gradient = yield Ask(W, b, Precision.DOUBLE if objective.l1_weight > 0.0 else Precision.PROOF)
     return b, gradient
 
 

@@ -103,7 +103,7 @@ class DescentSteps:
 
     def add(self, point: Visited, following: Visited) -> None:
         step, change = point.step_to(following), following.gradient - point.gradient
-        change[:, :-1] -= 2.0 * self._objective.squares * step[:, :-1]
+        change[:, :-1] -= 2.0 * self._objective.l2_weight * step[:, :-1]
         s, y = self._shifted(step), self._centred(change)
         if curves(s, y):
             keep((self._s, s), (self._y, y), (self._moved, self._times_gram(s)))
@@ -124,7 +124,7 @@ class DescentSteps:
         coupling, objective, W = self._coupling, self._objective, point.W
         assert coupling is not None
         K, D = W.shape
-        reg, twice = objective.sizes, 2.0 * objective.squares
+        reg, twice = objective.l1_weight, 2.0 * objective.l2_weight
         smooth = point.gradient
         smooth[:, :-1] -= twice * W
         slope = np.ascontiguousarray(self._centred(smooth).T)  # (D + 1, K)

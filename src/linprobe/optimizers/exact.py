@@ -132,7 +132,7 @@ def is_smooth(objective: Objective) -> bool:
             f"optimizer='exact' needs a penalty a sum W² + c sum |W|; {type(objective.penalty).__name__} has no "
             "coefficients: use optimizer='sgd' or 'gd'."
         )
-    return objective.loss.smooth and not (objective.penalised and objective.sizes > 0.0)
+    return objective.loss.smooth and not (objective.penalised and objective.l1_weight > 0.0)
 
 
 def _descends(objective: Objective, moments: Moments) -> bool:
@@ -144,4 +144,4 @@ def _descends(objective: Objective, moments: Moments) -> bool:
         return False
     variance = moments.sampled.trace / max(1, objective.n_features)
     usual = 1.0 / USUAL < variance < USUAL
-    return usual and (objective.squares == 0.0 or is_sparse(objective, moments.sampled))
+    return usual and (objective.l2_weight == 0.0 or is_sparse(objective, moments.sampled))

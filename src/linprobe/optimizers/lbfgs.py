@@ -157,7 +157,7 @@ class LBFGS(Optimizer):
         clock = Clock(start.numbers.get("seconds", 0.0) + spent)
         # here and not in the search: of many, that go on side by side, each metric is factored by all cores
         pairs: _Pairs | DescentSteps
-        if objective.penalised and objective.sizes > 0.0:
+        if objective.penalised and objective.l1_weight > 0.0:
             pairs = DescentSteps(objective, metrics.moment, start.arrays)
         else:
             curvature = start.numbers.get("curvature", typical_curvature(objective))
@@ -321,18 +321,18 @@ def _to_keep(state: State) -> State:
     return State(state.epoch, state.arrays | own, dict(state.numbers))
 
 
-def carried(state: State, squares: float, W: Floats, b: Floats) -> State:
+def carried(state: State, l2_change: float, W: Floats, b: Floats) -> State:
     """(W, b) as a start, with what `state`, of an objective with another reg, knows of the curvature.
 
     Args:
         state: of a search of `LBFGS`.
-        squares: `Objective.squares` now, less that of the other objective: the change of its y is 2 squares s.
+        l2_change: `Objective.l2_weight` now, less that of the other objective: its y change by 2 l2_change s.
         W, b: where to start.
     """
     arrays = {"W": W, "b": b}
     steps, changes = listed(state.arrays, "s"), [y.copy() for y in listed(state.arrays, "y")]
     for s, y in zip(steps, changes, strict=True):
-        y[:, :-1] += 2.0 * squares * s[:, :-1]
+        y[:, :-1] += 2.0 * l2_change * s[:, :-1]
     arrays |= numbered(s=steps, y=changes)
     numbers = {name: state.numbers[name] for name in ("curvature",) if name in state.numbers}
     return State(0, arrays, numbers)
@@ -342,20 +342,20 @@ def _left(objective: Objective, at: Visited) -> float:
     """What a certificate from this gradient will probably say is left: the duality gap, or the norm of ∇L."""
     if not objective.penalised:
         return at.evaluation.gradient_norm
-    if objective.sizes > 0.0:
+    if objective.l1_weight > 0.0:
         return _left_of_sizes(objective, at)
     # The bias is balanced before, which moves dW by the mean image of each class times db, or twice that.
     shares, sums = objective.class_means()
     means = np.square(sums).sum(axis=1) / np.square(np.where(shares > 0.0, shares, np.inf))
-    slight = 2.5 * float(np.square(at.db) @ (objective.n_classes + means / (4.0 * objective.squares)))
-    return float(np.square(at.dW).sum()) / (4.0 * objective.squares) + slight
+    slight = 2.5 * float(np.square(at.db) @ (objective.n_classes + means / (4.0 * objective.l2_weight)))
+    return float(np.square(at.dW).sum()) / (4.0 * objective.l2_weight) + slight
 
 
 def _left_of_sizes(objective: Objective, at: Visited) -> float:
     """The same with |W|: of the dual point A, the data gradient, scaled until the penalty's conjugate is finite."""
     penalty, reg = objective.penalty, objective.reg
     assert penalty is not None
-    A = at.dW - 2.0 * objective.squares * at.W
+    A = at.dW - 2.0 * objective.l2_weight * at.W
     scale = penalty.dual_scale(A, reg)
     products = float((A * at.W).sum() + at.db @ at.b)
     value = at.evaluation.data_loss - products
@@ -370,7 +370,7 @@ class _Pairs:
     def __init__(
         self, objective: Objective, metrics: Preconditioners, curvature: float, arrays: dict[str, Floats]
     ) -> None:
-        self._ridge, self._metrics, self.curvature = 2.0 * objective.squares, metrics, curvature
+        self._ridge, self._metrics, self.curvature = 2.0 * objective.l2_weight, metrics, curvature
         self._metric = metrics.of(self._ridge / curvature)
         self._s, self._y = listed(arrays, "s"), listed(arrays, "y")
         # M⁻¹ y of each pair in this metric M, where it is known, and M⁻¹ ∇L where the last one begins
@@ -480,7 +480,7 @@ def _along(
     objective: Objective, point: Visited, direction: Floats, precision: Precision, bend: float, left: float
 ) -> Asking[tuple[Visited | None, float, int]]:
     """(a point along the direction that meets Wolfe's conditions, with |W| Armijo's; or None; its step; passes)."""
-    dW, db, reg = direction[:, :-1], direction[:, -1], objective.sizes
+    dW, db, reg = direction[:, :-1], direction[:, -1], objective.l1_weight
     slope = float((point.dW * dW).sum() + point.db @ db)
     if reg > 0.0:  # of the chord, as the step goes to the minimum of a model with kinks, and never beyond
         slope += reg * float(np.abs(point.W + dW).sum() - np.abs(point.W).sum())
@@ -515,7 +515,7 @@ def _at(objective: Objective, W: Floats, precision: Precision, bend: float, left
     if precision is not Precision.COARSE or bend == math.inf:
         return W
     for near in objective.engine.coarse(W):
-        noise = float(np.square(near - W).sum()) * bend**2 / (4.0 * objective.squares)
+        noise = float(np.square(near - W).sum()) * bend**2 / (4.0 * objective.l2_weight)
         if ROUGH * noise <= left:
             return near
     return W
@@ -579,7 +579,7 @@ def _check(objective: Objective) -> None:
             f"LBFGS needs a smooth loss and {type(objective.loss).__name__} has kinks. "
             "Use optimizer='exact', which takes ADMM for it, or optimizer='sgd'."
         )
-    if objective.penalised and objective.sizes > 0.0 and objective.n_features > DENSE_FEATURES:
+    if objective.penalised and objective.l1_weight > 0.0 and objective.n_features > DENSE_FEATURES:
         raise IncompatibleError(
             f"LBFGS with |W| keeps a (D, D) matrix; there are D = {objective.n_features} features and it takes "
             f"{DENSE_FEATURES} at most. Use optimizer='exact', which takes ADMM for them, or optimizer='sgd'."

@@ -236,7 +236,7 @@ def _between(members: list[Objective], known: dict[int, Solution], i: int) -> St
     order = sorted(known, key=lambda j: abs(math.log(members[j].reg / members[i].reg)))
     nearest, points = order[0], order[:POINTS]
     W, b = _interpolated([members[j].reg for j in points], [known[j] for j in points], members[i].reg)
-    return carried(known[nearest].state, members[i].squares - members[nearest].squares, W, b)
+    return carried(known[nearest].state, members[i].l2_weight - members[nearest].l2_weight, W, b)
 
 
 def _ended(solution: Solution, stopped: bool) -> Solution:
