@@ -8,7 +8,7 @@ import numpy as np
 
 from linprobe.engines.base import Precision
 from linprobe.objective import DataGradient, Objective
-from linprobe.optimizers.asking import Ask, Asking
+from linprobe.optimizers.requests import GradientRequest, Search
 from linprobe.shapes import Floats
 
 __all__ = ["COARSE", "balance", "bias_curvature", "nearly_balance"]
@@ -32,7 +32,7 @@ BLOCK_SCORES = 2**16
 """Scores of a block of rows, so that what a loss makes of them stays in the cache."""
 
 
-def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) -> Asking[tuple[Floats, DataGradient]]:
+def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) -> Search[tuple[Floats, DataGradient]]:
     """(b after one of Newton's steps, W as it is; the data gradient there): the images are read once.
 
     Args:
@@ -40,11 +40,11 @@ def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) 
     """
     b = b - _inverse_curvature(objective, W, b) @ columns
     # the dual point of a penalty with |W| is scaled, and its value not told by the sums that a pass gives
-    gradient = yield Ask(W, b, Precision.DOUBLE if objective.l1_weight > 0.0 else Precision.PROOF)
+    gradient = yield GradientRequest(W, b, Precision.DOUBLE if objective.l1_weight > 0.0 else Precision.PROOF)
     return b, gradient
 
 
-def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tuple[Floats, DataGradient]]:
+def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Search[tuple[Floats, DataGradient]]:
     """(b for which sum_i a_i dL_i/ds is as good as 0, W as it is; the data gradient there), for a smooth loss.
 
     A dual point whose columns do not sum to 0 is mixed with another one (`Loss.balanced`), by a share t that is first
@@ -64,7 +64,7 @@ def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tu
             b, columns = moved, following
             if np.abs(columns).sum() <= settled:
                 break
-    gradient = yield Ask(W, b, Precision.DOUBLE)
+    gradient = yield GradientRequest(W, b, Precision.DOUBLE)
     return b, gradient
 
 

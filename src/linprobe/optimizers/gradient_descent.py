@@ -11,7 +11,7 @@ from linprobe.errors import ParameterError
 from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.learning_rate import descent_rate
-from linprobe.optimizers.line_search import Point, backtrack, rounding
+from linprobe.optimizers.line_search import DescentPoint, backtrack, rounding
 from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
 from linprobe.shapes import check_range
 
@@ -88,7 +88,7 @@ class GradientDescent(Optimizer):
         passes, idle = numbers.get("passes", 0.0), int(numbers.get("idle", 0.0))
         usual = numbers["usual_objective"] if "usual_objective" in numbers else usual_objective(objective, start)
         W, b = (state.arrays[name].astype(np.float64) for name in ("W", "b"))
-        point = Point.at(objective, W, b)
+        point = DescentPoint.at(objective, W, b)
         passes += 0.0 if "passes" in numbers else 1.0  # a resumed run repeats this one, and does not count it
         taken, k = eta, state.epoch
 
@@ -135,9 +135,9 @@ class GradientDescent(Optimizer):
             return Status.STALLED
         return Status.MAX_ITER if k >= self.max_iter else None
 
-    def _next(self, objective: Objective, point: Point, eta: float) -> tuple[Point | None, float, int]:
+    def _next(self, objective: Objective, point: DescentPoint, eta: float) -> tuple[DescentPoint | None, float, int]:
         """(next point or None, its step size, passes)."""
         if self.line_search == "backtracking":
             return backtrack(objective, point, eta)
         W, b = point.step(objective, eta)
-        return Point.at(objective, W, b), eta, 1
+        return DescentPoint.at(objective, W, b), eta, 1

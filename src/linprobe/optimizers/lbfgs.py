@@ -13,7 +13,6 @@ from linprobe.certificate import Certificate, certify
 from linprobe.engines.base import Precision
 from linprobe.errors import IncompatibleError
 from linprobe.objective import DataGradient, Objective
-from linprobe.optimizers.asking import Ask, Asking, Visited, answer, visit
 from linprobe.optimizers.balance import COARSE, balance, nearly_balance
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.coordinate_descent import DescentSteps
@@ -25,6 +24,7 @@ from linprobe.optimizers.preconditioner import (
     second_moment,
     typical_curvature,
 )
+from linprobe.optimizers.requests import GradientRequest, Point, Search, run_search, visit
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -129,7 +129,7 @@ class LBFGS(Optimizer):
         clock = Clock(spent)
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
             metrics = Preconditioners(moment or second_moment(objective), objective.engine)
-            return answer(objective, self.search(objective, metrics, start, callback, validation, clock()))
+            return run_search(objective, self.search(objective, metrics, start, callback, validation, clock()))
 
     def search(
         self,
@@ -140,7 +140,7 @@ class LBFGS(Optimizer):
         validation: Objective | None = None,
         spent: float = 0.0,
         hopeful: bool = False,
-    ) -> Asking[Solution]:
+    ) -> Search[Solution]:
         """`minimize` as a search that asks for the gradients it needs: for many that share their passes.
 
         Args:
@@ -172,7 +172,7 @@ class LBFGS(Optimizer):
         trace: Trace,
         clock: Clock,
         hopeful: bool,
-    ) -> Asking[Solution]:
+    ) -> Search[Solution]:
         arrays, numbers = start.arrays, start.numbers
         precision = Precision(int(numbers.get("precision", Precision.COARSE)))
         # that of the pass at the point
@@ -182,16 +182,16 @@ class LBFGS(Optimizer):
         lowest, since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
         best: _Proof | None = None
         state = start
-        point: Visited | None = None
+        point: Point | None = None
         first_norm = numbers.get("first_norm", math.nan)
         status: Status | None = None
         try:
             W, b = arrays["W"], arrays["b"]
             if W.any():
-                gradient = yield Ask(W, b, seen)
+                gradient = yield GradientRequest(W, b, seen)
             else:
                 gradient = objective.gradient_at_zero(b)
-            point = Visited(W, b, *objective.with_penalty(gradient, W))
+            point = Point(W, b, *objective.with_penalty(gradient, W))
             if math.isnan(first_norm):
                 first_norm = point.evaluation.gradient_norm
                 passes += 1.0  # a resumed search repeats this one, and does not count it
@@ -338,7 +338,7 @@ def carried(state: State, l2_change: float, W: Floats, b: Floats) -> State:
     return State(0, arrays, numbers)
 
 
-def _left(objective: Objective, at: Visited) -> float:
+def _left(objective: Objective, at: Point) -> float:
     """What a certificate from this gradient will probably say is left: the duality gap, or the norm of ∇L."""
     if not objective.penalised:
         return at.evaluation.gradient_norm
@@ -351,7 +351,7 @@ def _left(objective: Objective, at: Visited) -> float:
     return float(np.square(at.dW).sum()) / (4.0 * objective.l2_weight) + slight
 
 
-def _left_of_sizes(objective: Objective, at: Visited) -> float:
+def _left_of_sizes(objective: Objective, at: Point) -> float:
     """The same with |W|: of the dual point A, the data gradient, scaled until the penalty's conjugate is finite."""
     penalty, reg = objective.penalty, objective.reg
     assert penalty is not None
@@ -393,7 +393,7 @@ class _Pairs:
     def numbers(self) -> dict[str, float]:
         return {"curvature": self.curvature}
 
-    def review(self, step: int, point: Visited) -> None:
+    def review(self, step: int, point: Point) -> None:
         """Adopt the curvature of the loss that the last steps met, where it is far from the one in use.
 
         At the end of a search most images are far from their margins, and bend the objective much less than at
@@ -417,13 +417,13 @@ class _Pairs:
     def arrays(self) -> dict[str, Floats]:
         return numbered(s=self._s, y=self._y, z=self._z) | ({} if self._solved is None else {"solved": self._solved})
 
-    def add(self, point: Visited, following: Visited) -> None:
+    def add(self, point: Point, following: Point) -> None:
         s, y = point.step_to(following), following.gradient - point.gradient
         if curves(s, y):
             keep((self._s, s), (self._y, y))
             keep((self._z, None))
 
-    def flattest(self, point: Visited) -> Visited:
+    def flattest(self, point: Point) -> Point:
         """Where the gradient is smallest, of the point and of what the pairs tell of others: what a proof wants.
 
         Steps lower the objective: along what all images share, where it bends most, they leave a gradient that costs
@@ -432,9 +432,9 @@ class _Pairs:
         if not self._s:
             return point
         step, left = flattest(self._s, self._y, point.gradient)
-        return Visited(point.W + step[:, :-1], point.b + step[:, -1], point.evaluation, left[:, :-1], left[:, -1])
+        return Point(point.W + step[:, :-1], point.b + step[:, -1], point.evaluation, left[:, :-1], left[:, -1])
 
-    def direction(self, point: Visited) -> Floats:
+    def direction(self, point: Point) -> Floats:
         """-H ∇L, (K, D + 1)."""
         q = point.gradient
         r = self._solve(q) if all(z is not None for z in self._z[:-1]) else None
@@ -477,8 +477,8 @@ class _Pairs:
 
 
 def _along(
-    objective: Objective, point: Visited, direction: Floats, precision: Precision, bend: float, left: float
-) -> Asking[tuple[Visited | None, float, int]]:
+    objective: Objective, point: Point, direction: Floats, precision: Precision, bend: float, left: float
+) -> Search[tuple[Point | None, float, int]]:
     """(a point along the direction that meets Wolfe's conditions, with |W| Armijo's; or None; its step; passes)."""
     dW, db, reg = direction[:, :-1], direction[:, -1], objective.l1_weight
     slope = float((point.dW * dW).sum() + point.db @ db)
@@ -526,7 +526,7 @@ class _Proof:
     """A certificate, and its point in float64: the bias is balanced."""
 
     certificate: Certificate
-    point: Visited
+    point: Point
     precision: Precision
 
 
@@ -541,12 +541,12 @@ def _proof(
 ) -> _Proof:
     """What the data gradient at (W, b) proves."""
     certificate = certify(objective, W, b, gradient=gradient, passes=passes, seconds=clock())
-    return _Proof(certificate, Visited(W, b, *objective.with_penalty(gradient, W)), precision)
+    return _Proof(certificate, Point(W, b, *objective.with_penalty(gradient, W)), precision)
 
 
 def _certified(
     objective: Objective, W: Floats, b: Floats, db: Floats | None, tol: float, passes: float, clock: Clock
-) -> Asking[tuple[_Proof, float]]:
+) -> Search[tuple[_Proof, float]]:
     """(what is proved near (W, b), passes); `db` is the gradient in the bias there, None where it is not known."""
 
     if db is not None and objective.penalised and tol >= COARSE:
@@ -586,7 +586,7 @@ def _check(objective: Objective) -> None:
         )
 
 
-def _separable(objective: Objective, point: Visited) -> bool:
+def _separable(objective: Objective, point: Point) -> bool:
     """Whether the weights show that no minimum exists: no penalty, softmax, and every image classified correctly."""
     evaluation = point.evaluation
     return not objective.penalised and objective.loss.name == "softmax" and evaluation.accuracy == 1.0

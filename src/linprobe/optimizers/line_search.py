@@ -9,7 +9,7 @@ import numpy as np
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
 
-__all__ = ["Point", "backtrack", "rounding"]
+__all__ = ["DescentPoint", "backtrack", "rounding"]
 
 DECREASE = 0.25
 """Share of ||d||² / eta by which the objective must fall; a step of 1/L gives at least 0.5."""
@@ -19,7 +19,7 @@ SHORTEST = 2.0**-60
 
 
 @dataclass(frozen=True)
-class Point:
+class DescentPoint:
     """Weights, the objective there, and the gradient of its smooth part; all float64.
 
     Attributes:
@@ -35,10 +35,10 @@ class Point:
     db: Floats
 
     @staticmethod
-    def at(objective: Objective, W: Floats, b: Floats) -> Point:
+    def at(objective: Objective, W: Floats, b: Floats) -> DescentPoint:
         """The point (W, b), in one pass over the images."""
         value, dW, db = objective.value_and_gradient(W, b)
-        return Point(W, b, value, dW, db)
+        return DescentPoint(W, b, value, dW, db)
 
     def step(self, objective: Objective, eta: float) -> tuple[Floats, Floats]:
         """W and b after a step of size eta: prox(W - eta dW) and b - eta db."""
@@ -52,7 +52,7 @@ def rounding(objective: Objective, value: float) -> float:
     return 4.0 * float(np.finfo(dtype).eps) * abs(value)
 
 
-def backtrack(objective: Objective, point: Point, eta: float) -> tuple[Point | None, float, int]:
+def backtrack(objective: Objective, point: DescentPoint, eta: float) -> tuple[DescentPoint | None, float, int]:
     """(next point, its step size, trials): the first of eta, eta/2, eta/4, ... with enough decrease.
 
         L(next) <= L(point) - DECREASE ||next - point||² / step size
@@ -71,7 +71,7 @@ def backtrack(objective: Objective, point: Point, eta: float) -> tuple[Point | N
         if moved == 0.0:
             break
         if np.isfinite(moved):
-            trial = Point.at(objective, W, b)
+            trial = DescentPoint.at(objective, W, b)
             trials += 1
             needed = DECREASE * moved / eta
             if trial.value <= point.value - needed + slack:

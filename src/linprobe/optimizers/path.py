@@ -13,12 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
-from linprobe.optimizers.asking import answer_together
 from linprobe.optimizers.base import Epoch, Solution, State, Status
 from linprobe.optimizers.exact import Exact, Moments, is_smooth
 from linprobe.optimizers.lbfgs import LBFGS, carried
 from linprobe.optimizers.normal_equations import ExactMoment
 from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment
+from linprobe.optimizers.requests import run_searches
 from linprobe.optimizers.trace import Clock
 from linprobe.shapes import Floats, check_range
 
@@ -199,7 +199,7 @@ def _jointly(
             start = _between(members, known, i) if known else None
             search = method.search(members[i], metrics, start, teller.of(regs[i]), hopeful=_hopeful(regs, known, i))
             searches.append(search)
-        found, more = answer_together(objective, searches)
+        found, more = run_searches(objective, searches)
         solutions |= {i: _trimmed(_ended(solution, stopped), KEPT) for i, solution in zip(level, found, strict=True)}
         passes, teller.n_done = passes + more, len(solutions)
         stopped = stopped or any(solution.status is Status.INTERRUPTED for solution in found)
