@@ -36,6 +36,7 @@ class SoftmaxCrossEntropy(Loss):
 
     name: ClassVar[str] = "softmax"
     smooth: ClassVar[bool] = True
+    infimum_at_infinity: ClassVar[bool] = True
 
     def curvature(self, n_classes: int) -> float:
         """1/2, whatever K: the Hessian is diag(p) - p pᵀ, at its largest where p = (1/2, 1/2, 0, ...)."""

@@ -44,6 +44,11 @@ class SquaredHinge(Loss):
         """{"delta": delta}."""
         return {"delta": self.delta}
 
+    @property
+    def unit(self) -> float:
+        """delta."""
+        return self.delta
+
     def curvature(self, n_classes: int) -> float:
         """2 K: the largest eigenvalue of the Hessian, met when all K - 1 margins are violated.
 
