@@ -11,7 +11,7 @@ from linprobe.objective import DataGradient, Objective
 from linprobe.optimizers.requests import GradientRequest, Search
 from linprobe.shapes import Floats
 
-__all__ = ["COARSE", "balance", "bias_curvature", "nearly_balance"]
+__all__ = ["SINGLE_TOL", "balance", "bias_curvature", "nearly_balance"]
 
 SAMPLE_ROWS = 4096
 """Images from which the curvature in the bias is taken: it is K x K, and Newton's steps need not be exact."""
@@ -22,7 +22,7 @@ STEPS = 12
 SETTLED, ROUNDING = 1e-4, 1e-13
 """Sum of the columns' sizes that costs a bound next to nothing, as a share of tol, and that is rounding."""
 
-COARSE = 1e-5
+SINGLE_TOL = 1e-5
 """The tol from which on float32 tells the columns well enough."""
 
 HELD_SCORES = 2**25
@@ -52,7 +52,7 @@ def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Search[tu
     only shifts: the images are read twice, once for the scores and once for the gradient, in float64.
     """
     settled = max(SETTLED * tol, ROUNDING)
-    columns_at = _columns(objective, W, b, precise=tol < COARSE)
+    columns_at = _columns(objective, W, b, precise=tol < SINGLE_TOL)
     columns = columns_at(b)
     if np.abs(columns).sum() > settled:
         inverse = _inverse_curvature(objective, W, b)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +12,7 @@ from linprobe.optimizers.base import zeros_state
 from linprobe.optimizers.pairs import curves, keep, listed, numbered
 from linprobe.optimizers.preconditioner import SecondMoment
 from linprobe.optimizers.requests import Point, run_search, visit
+from linprobe.optimizers.steps import Steps
 from linprobe.shapes import Floats
 
 __all__ = ["DescentSteps", "is_sparse"]
@@ -47,7 +46,7 @@ SMALL = 2**24
 """Products of a sweep over all weights that are so few that it always is."""
 
 
-class DescentSteps:
+class DescentSteps(Steps):
     """The last pairs of a search, and the step to the minimum of the model that they make.
 
         g·D + 1/2 D·B D + reg R(W + D),   B = C x H, updated by the pairs as in BFGS
@@ -75,15 +74,6 @@ class DescentSteps:
         self._room = np.empty(0, np.float32)
 
     @property
-    def numbers(self) -> dict[str, float]:
-        return {}
-
-    @property
-    def bend(self) -> float:
-        """As that of `LBFGS` without a ridge: no step goes to rounded weights, as zeros must stay exact."""
-        return math.inf
-
-    @property
     def count(self) -> int:
         return len(self._s)
 
@@ -94,9 +84,9 @@ class DescentSteps:
         coupling = {} if self._coupling is None else {"coupling": self._coupling.copy()}
         return coupling | numbered(s=self._s, y=self._y)
 
-    def review(self, step: int, point: Point) -> None:
-        """Measure C after step 0, 1, 2, 4, 8, ..."""
-        if step & (step - 1) == 0 or self._coupling is None:
+    def review(self, iteration: int, point: Point) -> None:
+        """Measure C after iteration 0, 1, 2, 4, 8, ..."""
+        if iteration & (iteration - 1) == 0 or self._coupling is None:
             C = bias_curvature(self._objective, point.W, point.b, COUPLING_ROWS)
             before = 0.0 if self._coupling is None else LEAST * float(np.trace(self._coupling))
             self._coupling = C + IDENTITY * max(float(np.trace(C)), before, 1e-300) / len(C) * np.eye(len(C))
