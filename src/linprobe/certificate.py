@@ -25,12 +25,14 @@ from linprobe.shapes import Floats, slices
 __all__ = ["Certificate", "certify", "lower_bound_from"]
 
 EPS = float(np.finfo(np.float64).eps)
+"""Relative rounding of one float64 operation."""
 
 BLOCK_SCORES = 2**18
-"""Scores that are held at once."""
+"""Scores that are held at once, 2 MB of float64."""
 
 SLACK = 64.0
-"""Roundings that a float64 sum of few terms is given."""
+"""Roundings, in units of `EPS`, that a float64 sum of few terms may be off by. Chosen by argument: a dozen operations
+are behind each term, and a bound that is too low does no harm."""
 
 
 @dataclass(frozen=True)
