@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from linprobe.errors import IncompatibleError
 from linprobe.shapes import Floats, Labels
 
-__all__ = ["Loss", "Margins", "balanced_flows", "margin_root", "margin_slope", "rounding_slack"]
+__all__ = ["Loss", "balanced_flows", "margin_root", "margin_slope", "rounding_slack"]
 
 ROOT_STEPS = 100
 """Steps, at most, for the scalar root of a row."""
@@ -26,23 +25,6 @@ def rounding_slack(gradient: Floats) -> Floats:
     eps = float(np.finfo(gradient.dtype).eps)
     slack: Floats = 4.0 * gradient.shape[1] * eps * (1.0 + np.abs(gradient).sum(axis=1))
     return slack
-
-
-@dataclass(frozen=True)
-class Margins:
-    """A loss that is a sum over margins: L_i = sum_{j != y_i} h(s_j - s_{y_i} + delta).
-
-    h is 0 below 0, and its slope there rises from 0: h'(u) = clip(curvature u, 0, most).
-
-    Attributes:
-        delta: margin asked of the correct class, > 0.
-        most: largest slope of h, > 0; inf for none.
-        curvature: of h where its slope is inside its bounds, > 0; inf where h has a kink at 0.
-    """
-
-    delta: float
-    most: float
-    curvature: float
 
 
 class Loss(ABC):
@@ -70,9 +52,25 @@ class Loss(ABC):
         return {}
 
     @property
-    def margins(self) -> Margins | None:
-        """How the loss is a sum over margins, for methods that need that; None if it is not."""
+    def margin_power(self) -> int | None:
+        """1 or 2 where L_i = sum_{j != y} max(0, s_j - s_y + score_unit)^power; None for every other loss."""
         return None
+
+    @property
+    def score_unit(self) -> float:
+        """The difference of two scores that matters: delta of a margin; 1 for a loss without one."""
+        return 1.0
+
+    has_hessian: ClassVar[bool] = False
+    """Whether `hessian` is there."""
+
+    def hessian(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
+        """(d, u), both (N, K): the second derivative of L_i in the scores is diag(d_i) - u_i u_iᵀ.
+
+        Raises:
+            IncompatibleError: the loss has none of this form.
+        """
+        raise IncompatibleError(f"{type(self).__name__} gives no hessian; use a method that needs gradients only.")
 
     def value(self, scores: Floats, y: Labels) -> Floats:
         """Loss of each image (N,), in the dtype of `scores`."""

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from linprobe.losses.base import Loss, Margins, balanced_flows, margin_root, margin_slope, rounding_slack
+from linprobe.losses.base import Loss, balanced_flows, margin_root, margin_slope, rounding_slack
 from linprobe.shapes import Floats, Labels, check_labels, check_range
 
 __all__ = ["MulticlassHinge"]
@@ -45,9 +45,14 @@ class MulticlassHinge(Loss):
         return {"delta": self.delta}
 
     @property
-    def margins(self) -> Margins:
-        """h(u) = max(0, u)."""
-        return Margins(self.delta, most=1.0, curvature=np.inf)
+    def margin_power(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def score_unit(self) -> float:
+        """delta."""
+        return self.delta
 
     def value_and_gradient(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
         """Loss of each image (N,) and its gradient in the scores (N, K)."""

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from linprobe.losses.base import Loss, Margins, balanced_flows, margin_root, margin_slope, rounding_slack
+from linprobe.losses.base import Loss, balanced_flows, margin_root, margin_slope, rounding_slack
 from linprobe.shapes import Floats, Labels, check_labels, check_range
 
 __all__ = ["SquaredHinge"]
@@ -45,9 +45,14 @@ class SquaredHinge(Loss):
         return {"delta": self.delta}
 
     @property
-    def margins(self) -> Margins:
-        """h(u) = max(0, u)²."""
-        return Margins(self.delta, most=np.inf, curvature=2.0)
+    def margin_power(self) -> int:
+        """2."""
+        return 2
+
+    @property
+    def score_unit(self) -> float:
+        """delta."""
+        return self.delta
 
     def curvature(self, n_classes: int) -> float:
         """2 K: the largest eigenvalue of the Hessian, met when all K - 1 margins are violated.
