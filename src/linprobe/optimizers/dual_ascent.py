@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from linprobe.certificate import Certificate, certify
+from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.cores import by_threads, usable_cores
 from linprobe.engines.base import DualModel
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range, slices
 
@@ -325,12 +325,12 @@ class _Search:
                 self._round()
                 measure = self._measure()
                 left = self.least - measure.dual
-                if left <= self.wanted * self.least:
+                wanted = max(self.wanted * self.least, PROMISE * absolute_tol(self.objective, self.settings.tol))
+                if left <= wanted:
                     certificate = self._certify(self._even(measure.columns))
                     self.passes = certificate.passes
-                    if certificate.relative_gap <= self.settings.tol:
-                        status = Status.CERTIFIED
-                    else:  # what the certificate lost against the estimate, it will lose again
+                    status = proved_status(self.objective, certificate, self.settings.tol)
+                    if status is None:  # what the certificate lost against the estimate, it will lose again
                         hoped = self.settings.tol - 1.1 * (certificate.relative_gap - left / self.least)
                         self.wanted = max(0.25 * self.wanted, min(hoped, 0.9 * self.wanted))
                 self._settle(measure)
@@ -340,10 +340,10 @@ class _Search:
                     status = Status.MAX_ITER
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        if certificate is None or status is not Status.CERTIFIED:
+        if certificate is None or status not in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE):
             certificate = self._certify(self._even(self._columns()))
-            if certificate.relative_gap <= self.settings.tol and status is Status.MAX_ITER:
-                status = Status.CERTIFIED
+            if status is Status.MAX_ITER:
+                status = proved_status(self.objective, certificate, self.settings.tol) or status
         W, b = self._candidate()
         words = {"form": "products of the images" if self.images.gram else "images", "bias": f"{self.model.bias:g}"}
         return Solution(
