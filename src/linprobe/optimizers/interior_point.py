@@ -572,6 +572,8 @@ class _Run:
                     if certificate is None or found[0].relative_gap < certificate.relative_gap:
                         certificate, candidate = found[0], found[1:]
                     status = proved_status(self.objective, certificate, self.settings.tol)
+                    if status is None and promising and not self.objective.penalised:
+                        status, certificate, candidate = Status.CONVERGED, found[0], found[1:]
                     if status is None and ended:
                         status = Status.STALLED if self.iteration < self.settings.max_iter else Status.MAX_ITER
                 if status is None:
