@@ -11,7 +11,9 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <type_traits>
 
+#include "dual.hpp"
 #include "kernels.hpp"
 
 namespace nb = nanobind;
@@ -324,6 +326,37 @@ std::tuple<int64_t, double> descent(const In<float, 2>& gram, const In<double, 2
   return {job.sweeps, job.largest};
 }
 
+// One sweep of dual coordinate ascent: see DualSweep. Returns the predicted gain, and how many rows were multiplied or added.
+template <class S>
+std::tuple<double, int64_t> ascent(const In<S, 2>& rows, const In<double, 1>& squares, const In<int64_t, 1>& y, const In<double, 1>& share,
+                                   const In<int64_t, 1>& order, const Out<double, 2>& A, const Out<double, 2>& V,
+                                   const MaybeOut<double, 2>& W, const Out<double, 1>& b, double lambda, double size, double bias,
+                                   double delta, double most, double curvature, bool all, double threshold) {
+  DualSweep job{};
+  job.N = static_cast<int64_t>(A.shape(0)), job.K = static_cast<int64_t>(A.shape(1)), job.D = static_cast<int64_t>(rows.shape(1));
+  job.n = static_cast<int64_t>(order.shape(0));
+  auto has = [&](const auto& a, int axis, int64_t n) { return static_cast<int64_t>(a.shape(axis)) == n; };
+  require(has(rows, 0, job.N) && has(squares, 0, job.N) && has(y, 0, job.N) && has(share, 0, job.N),
+          "rows, squares, y and share must have one row of A (N, K) each");
+  require(has(V, 0, job.K) && has(V, 1, job.D) && has(b, 0, job.K), "V must be (K, D) and b (K)");
+  require(!W || (has(*W, 0, job.K) && has(*W, 1, job.D)), "W must be (K, D)");
+  require(W || (job.D == job.N && size == 0), "without W the rows must be those of a Gram matrix, and size 0");
+  require(lambda > 0 && bias > 0, "lambda and bias must be above 0");
+  check_labels(y.data(), job.N, job.K);
+  check_labels(order.data(), job.n, job.N);
+  job.order = order.data(), job.y = y.data(), job.share = share.data(), job.squares = squares.data();
+  job.gram = !W, job.singles = std::is_same_v<S, float>, job.rows = rows.data();
+  job.lambda = lambda, job.size = size, job.bias = bias, job.delta = delta, job.most = most, job.curvature = curvature;
+  job.all = all, job.threshold = threshold;
+  job.A = A.data(), job.V = V.data(), job.W = W ? W->data() : nullptr, job.b = b.data();
+  {
+    nb::gil_scoped_release release;
+    const std::string name = kernels().name;
+    (name == "avx512" ? dual_avx512 : name == "avx2" ? dual_avx2 : dual_plain)(job);
+  }
+  return {job.gain, job.products};
+}
+
 // Responses of a dictionary to the patches of X (N, height * width * channels) uint8, pooled: see patches_impl.hpp.
 void patches(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, int64_t height, int64_t width, int64_t channels, int64_t size,
              int64_t stride, const In<float, 1>& centre, const In<float, 2>& whiten, const In<float, 2>& filters, double epsilon,
@@ -528,6 +561,12 @@ NB_MODULE(_core, module) {
   module.def("solve_triangles", &solve_triangles, "U"_a.noconvert(), "X"_a.noconvert(), "threads"_a);
   module.def("descent", &descent, "gram"_a, "coupling"_a, "ridge"_a, "size"_a, "slope"_a, "left"_a, "right"_a, "W"_a, "moved"_a,
              "sums"_a, "most"_a, "tol"_a);
+  const auto define_ascent = [&](const char* name, auto function) {
+    module.def(name, function, "rows"_a, "squares"_a, "y"_a, "share"_a, "order"_a, "A"_a, "V"_a, "W"_a.none(), "b"_a, "lambda_"_a,
+               "size"_a, "bias"_a, "delta"_a, "most"_a, "curvature"_a, "everything"_a, "threshold"_a);
+  };
+  define_ascent("ascent_float32", &ascent<float>);
+  define_ascent("ascent_float64", &ascent<double>);
   module.def("patches", &patches, "X"_a, "picked"_a.none(), "height"_a, "width"_a, "channels"_a, "size"_a, "stride"_a, "centre"_a,
              "whiten"_a, "filters"_a, "epsilon"_a, "threshold"_a, "region_ends"_a, "places"_a, "mirrored"_a.none(), "maximum"_a,
              "out"_a, "threads"_a);
