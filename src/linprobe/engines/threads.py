@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from linprobe.cores import share_of, usable_cores
 from linprobe.engines import _core
-from linprobe.engines.base import DualModel, Engine, Examples, Precision, QuadraticModel, SplitSums, Sums
+from linprobe.engines.base import CurvedModel, DualModel, Engine, Examples, Precision, QuadraticModel, SplitSums, Sums
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, check_parameters
@@ -349,6 +349,16 @@ class ThreadsEngine(Engine):
         arguments = dict(vars(model))
         arguments["lambda_"] = arguments.pop("ridge")
         return run(**arguments, order=order, everything=everything, threshold=threshold)
+
+    def sweep(self, model: CurvedModel, everything: bool) -> float:
+        """Coordinate descent in the core, on one thread, in float64."""
+        run = _core.curved_sweep_float32 if model.X.dtype == np.float32 else _core.curved_sweep_float64
+        return run(**vars(model), everything=everything, most=0, share=0.0)
+
+    def krylov(self, model: CurvedModel, most: int, share: float) -> int:
+        """Conjugate gradients in the core, on one thread, in float64."""
+        run = _core.curved_krylov_float32 if model.X.dtype == np.float32 else _core.curved_krylov_float64
+        return int(run(**vars(model), everything=False, most=most, share=share))
 
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether the core knows this loss."""
