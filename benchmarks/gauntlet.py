@@ -88,9 +88,9 @@ def lowest_of_clarabel(objective: Objective) -> float:
         weight,
         objective.n_classes,
         objective.loss.name,
-        objective.loss.parameters.get("delta", 1.0),
-        objective.squares,
-        objective.sizes,
+        objective.loss.unit,
+        objective.l2_weight,
+        objective.l1_weight,
         np.abs(X).max(axis=0),
     )
     return float(optimum(data).upper)

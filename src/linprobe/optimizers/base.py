@@ -53,8 +53,8 @@ class State:
     Attributes:
         epoch: epochs (SGD) or iterations (gradient descent) done.
         arrays: W, b, and the optimizer's own arrays by name; float32 or float64.
-        numbers: the optimizer's own numbers by name (chosen learning rate, step count, best loss, ...); `left`,
-            where it is there, is what a certificate would probably leave of the objective to gain: no proof.
+        numbers: the optimizer's own numbers by name (chosen learning rate, step count, best loss, ...);
+            `predicted_gap`, where it is there, is the duality gap that a certificate would probably show: no proof.
     """
 
     epoch: int

@@ -136,7 +136,7 @@ def interior_point_cost(objective: Objective) -> tuple[float, float]:
 
 def _needs_all_features(objective: Objective) -> bool:
     """With L2 alone, or no penalty, the weights may be taken in the span of the images."""
-    return objective.penalised and objective.sizes > 0.0
+    return objective.penalised and objective.l1_weight > 0.0
 
 
 def _check(objective: Objective) -> None:
@@ -208,7 +208,7 @@ class _Features:
         W[self.classes], b[self.classes] = inner, bias
         own = (self.Z @ theta.T)[np.arange(len(self.y)), self.y]
         left_out = np.setdiff1d(np.arange(objective.n_classes), self.classes)
-        b[left_out] = own.min() - AWAY[loss.margin_power] * loss.score_unit
+        b[left_out] = own.min() - AWAY[loss.margin_power] * loss.unit
         return W, b
 
 @dataclass
@@ -290,8 +290,8 @@ class _Run:
         self.by_class = [np.flatnonzero(self.y == k) for k in range(K)]
         # the penalty in these coordinates: (1, d)
         scale = self.features.scale
-        self.l2 = objective.squares / np.square(scale)
-        self.l1 = objective.sizes / scale
+        self.l2 = objective.l2_weight / np.square(scale)
+        self.l1 = objective.l1_weight / scale
         numbers = {} if start is None else start.numbers
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
         self.iteration = 0 if start is None else start.epoch
@@ -306,7 +306,7 @@ class _Run:
         if "theta" in arrays:
             self.theta = arrays["theta"].copy()
         if loss.margin_power is not None:
-            delta = self.delta = loss.score_unit
+            delta = self.delta = loss.unit
             off_label = np.ones((self.n, K))
             off_label[np.arange(self.n), self.y] = 0.0
             upper = 1.0 if loss.margin_power == 1 else None
@@ -612,7 +612,7 @@ class _Run:
 
     def _cost_of(self, r: Floats) -> float:
         """What the residual of the Lagrangian costs a bound: r² / (4 l2), or with |W| alone, r·theta."""
-        if self.objective.squares > 0.0:
+        if self.objective.l2_weight > 0.0:
             return float((np.square(r[:, :-1]) / (4.0 * self.l2)).sum()) + float(np.abs(r[:, -1]).sum())
         return self._along(r)
 

@@ -126,7 +126,7 @@ def working_set_cost(objective: Objective, n_features: int) -> float:
 
 def _check(objective: Objective) -> None:
     penalty = objective.penalty
-    if penalty is None or penalty.coefficients is None or not objective.sizes > 0.0:
+    if penalty is None or penalty.coefficients is None or not objective.l1_weight > 0.0:
         raise IncompatibleError(
             "working sets need a penalty a sum W² + c sum |W| with c > 0 and reg > 0, which leaves most weights at 0. "
             "Use optimizer='exact', which takes another method here."
@@ -187,7 +187,7 @@ class _Search:
         self.b: Floats = arrays["centred"].copy() if "centred" in arrays else arrays.get("b", np.zeros(K)) + self.columns.mean @ self.W
         self.G: Floats = arrays["G"].copy() if "G" in arrays else np.zeros((N, K))
         self.rounds = 0 if start is None else start.epoch
-        self.rho = numbers.get("rho", FIRST_RHO / objective.loss.score_unit)
+        self.rho = numbers.get("rho", FIRST_RHO / objective.loss.unit)
         self.eta, self.damping = numbers.get("eta", FIRST_ETA), numbers.get("damping", FIRST_DAMPING)
         self.lowest, self.since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
         self.relative_gap = numbers.get("gap", math.inf)
@@ -243,9 +243,9 @@ class _Search:
                 self.y,
                 self.shares,
                 objective.n_classes,
-                delta=objective.loss.score_unit,
-                squares=objective.squares,
-                size=objective.sizes,
+                delta=objective.loss.unit,
+                squares=objective.l2_weight,
+                size=objective.l1_weight,
                 n_threads=objective.engine.n_threads,
             )
             tol = max(LEAST_PROGRAM * self.wanted, OF_PROGRAM * self.relative_gap)
@@ -296,7 +296,7 @@ class _Search:
             self.gap_of_set = of_set
             self.eta = min(self.eta, max(LEAST_ETA * self.settings.tol, OF_GAP * of_set))
         sizes = np.abs(at.A).max(axis=0)
-        size, used = self.objective.sizes, self.W.any(axis=1)
+        size, used = self.objective.l1_weight, self.W.any(axis=1)
         joining = sizes > size * (1.0 + BEYOND)
         joining[self.columns.positions] = False
         new = np.flatnonzero(joining)
