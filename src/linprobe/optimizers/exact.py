@@ -18,6 +18,7 @@ from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.coordinate_descent import is_sparse
 from linprobe.optimizers.dual_ascent import DualAscent, suits_dual_ascent
+from linprobe.optimizers.hinge_program import MOST_PAIRS
 from linprobe.optimizers.interior_point import InteriorPoint, interior_point_cost
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
@@ -193,7 +194,7 @@ class Exact(Optimizer):
             made.append((InteriorPoint, ""))
         if suits_dual_ascent(objective) and objective.n_images <= DUAL_IMAGES:
             made.append((DualAscent, ""))
-        if suits_working_set(objective) and _few_images(objective):
+        if suits_working_set(objective) and _suits_size(objective):
             made.append((WorkingSet, ""))
         if not made or smooth:
             descends = smooth or (objective.loss.smooth and _descends(objective, moments))
@@ -210,10 +211,14 @@ class Exact(Optimizer):
         return steps
 
 
-def _few_images(objective: Objective) -> bool:
-    """Whether the scores are few, or the features too many for a (D, D) matrix."""
+def _suits_size(objective: Objective) -> bool:
+    """Whether working sets are the faster way: few scores, or too many features for a (D, D) matrix.
+
+    With the hinge the program of a set is solved in its pairs of image and class, which must be few.
+    """
     scores = objective.n_images * objective.n_classes
-    return scores <= FEW_SCORES or objective.n_features > DENSE_FEATURES
+    few = MOST_PAIRS if objective.loss.margin_power == 1 else FEW_SCORES
+    return scores <= few or objective.n_features > DENSE_FEATURES
 
 
 class _Rows:

@@ -60,6 +60,9 @@ MERIT_NOISE = 1e-14
 SUFFICIENT = 1e-4
 """Decrease of the merit function, as a share of what its slope promises (Armijo)."""
 
+BLOCK = 2**20
+"""Numbers of the weighted rows of a class that are formed at once: 8 MB."""
+
 CONSTANT = 1e-12
 """A feature whose deviation is below this share of its mean is constant: what varies is rounding."""
 
@@ -359,16 +362,15 @@ class _Run:
         if self.margins is not None:
             weight = self.a[:, None] * self.margins.curvature()
             for k, rows in enumerate(self.by_class):
-                if len(rows) == 0:
-                    continue
                 block = Z[rows]
-                for j in range(K):
-                    if j != k:
-                        T = (weight[rows, j, None] * block).T @ block
-                        H[j, :, j, :] += T
-                        H[k, :, k, :] += T
-                        H[j, :, k, :] -= T
-                        H[k, :, j, :] -= T
+                for start in range(0, K, size := max(1, BLOCK // max(1, len(rows) * D1))):
+                    others = slice(start, min(start + size, K))
+                    T = (weight[rows, others].T[:, None, :] * block.T) @ block  # (classes, D + 1, D + 1); 0 for j = k
+                    index = np.arange(others.start, others.stop)
+                    H[index, :, index, :] += T
+                    H[k, :, k, :] += T.sum(axis=0)
+                    H[others, :, k, :] -= T
+                    H[k, :, others, :] -= T.transpose(2, 0, 1)
         else:
             diagonal, factor = self.objective.loss.hessian(Z @ theta.T, self.y)
             for k in range(K):
