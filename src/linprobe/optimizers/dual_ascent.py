@@ -325,8 +325,8 @@ class _Search:
                 self._round()
                 measure = self._measure()
                 left = self.least - measure.dual
-                wanted = max(self.wanted * self.least, PROMISE * absolute_tol(self.objective, self.settings.tol))
-                if left <= wanted:
+                negligible = absolute_tol(self.objective, self.settings.tol)
+                if left <= self.wanted * self.least or self.least <= negligible:
                     certificate = self._certify(self._even(measure.columns))
                     self.passes = certificate.passes
                     status = proved_status(self.objective, certificate, self.settings.tol)

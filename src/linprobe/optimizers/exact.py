@@ -279,12 +279,14 @@ def _better(objective: Objective, first: Solution, second: Solution, tol: float)
 def _carefully(objective: Objective, solution: Solution, tol: float) -> Solution:
     """The solution, with the tighter bound of a careful certificate where that is one."""
     old = solution.certificate
-    if old is None or not (objective.penalised and objective.loss.smooth):
+    if old is None or not objective.penalised:
         return solution
+    if not objective.loss.smooth:
+        return replace(solution, status=proved_status(objective, old, tol, ended=True) or solution.status)
     found = certify(objective, solution.W, solution.b, careful=True, passes=old.passes, seconds=old.seconds)
-    if found.lower_bound <= old.lower_bound:
-        return solution
-    status = proved_status(objective, found, tol) or solution.status
+    if found.lower_bound < old.lower_bound:
+        found = replace(found, lower_bound=min(found.objective, old.lower_bound))
+    status = proved_status(objective, found, tol, ended=True) or solution.status
     return replace(solution, certificate=found, passes=found.passes, status=status)
 
 
