@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from linprobe.cores import share_of, usable_cores
 from linprobe.engines import _core
-from linprobe.engines.base import Engine, Examples, Precision, QuadraticModel, SplitSums, Sums
+from linprobe.engines.base import CurvedModel, DualModel, Engine, Examples, Precision, QuadraticModel, SplitSums, Sums
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, check_parameters
@@ -340,6 +340,25 @@ class ThreadsEngine(Engine):
     def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
         """Coordinate descent in the core, on one thread: vectors are float32, each weight and its slope float64."""
         return _core.descent(**vars(model), most=most, tol=tol)
+
+    def ascend(
+        self, model: DualModel, order: npt.NDArray[np.int64], *, everything: bool, threshold: float
+    ) -> tuple[float, int]:
+        """Dual coordinate ascent in the core, on one thread, all sums in float64."""
+        run = _core.ascent_float32 if model.rows.dtype == np.float32 else _core.ascent_float64
+        arguments = dict(vars(model))
+        arguments["lambda_"] = arguments.pop("ridge")
+        return run(**arguments, order=order, everything=everything, threshold=threshold)
+
+    def sweep(self, model: CurvedModel, everything: bool) -> float:
+        """Coordinate descent in the core, on one thread, in float64."""
+        run = _core.curved_sweep_float32 if model.X.dtype == np.float32 else _core.curved_sweep_float64
+        return run(**vars(model), everything=everything, most=0, share=0.0)
+
+    def krylov(self, model: CurvedModel, most: int, share: float) -> int:
+        """Conjugate gradients in the core, on one thread, in float64."""
+        run = _core.curved_krylov_float32 if model.X.dtype == np.float32 else _core.curved_krylov_float64
+        return int(run(**vars(model), everything=False, most=most, share=share))
 
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether the core knows this loss."""

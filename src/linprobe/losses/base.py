@@ -63,6 +63,22 @@ class Loss(ABC):
         """The numbers that, with `name`, define the loss (e.g. delta): for the engines and the model file."""
         return {}
 
+    @property
+    def margin_power(self) -> int | None:
+        """1 or 2 where L_i = sum_{j != y} max(0, s_j - s_y + unit)^power; None for every other loss."""
+        return None
+
+    has_hessian: ClassVar[bool] = False
+    """Whether `hessian` is there."""
+
+    def hessian(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
+        """(d, u), both (N, K): the second derivative of L_i in the scores is diag(d_i) - u_i u_iᵀ.
+
+        Raises:
+            IncompatibleError: the loss has none of this form.
+        """
+        raise IncompatibleError(f"{type(self).__name__} gives no hessian; use a method that needs gradients only.")
+
     def value(self, scores: Floats, y: Labels) -> Floats:
         """Loss of each image (N,), in the dtype of `scores`."""
         return self.value_and_gradient(scores, y)[0]

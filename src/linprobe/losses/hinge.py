@@ -45,6 +45,11 @@ class MulticlassHinge(Loss):
         return {"delta": self.delta}
 
     @property
+    def margin_power(self) -> int:
+        """1."""
+        return 1
+
+    @property
     def unit(self) -> float:
         """delta."""
         return self.delta

@@ -45,6 +45,11 @@ class SquaredHinge(Loss):
         return {"delta": self.delta}
 
     @property
+    def margin_power(self) -> int:
+        """2."""
+        return 2
+
+    @property
     def unit(self) -> float:
         """delta."""
         return self.delta

@@ -13,7 +13,10 @@
 #include <string>
 #include <thread>
 #include <tuple>
+#include <type_traits>
 
+#include "dual.hpp"
+#include "curved.hpp"
 #include "kernels.hpp"
 
 namespace nb = nanobind;
@@ -370,6 +373,72 @@ std::tuple<int64_t, double> descent(const In<float, 2>& gram, const In<double, 2
   return {job.sweeps, job.largest};
 }
 
+// One sweep of dual coordinate ascent: see DualSweep. Returns the predicted gain, and how many rows were multiplied or added.
+template <class S>
+std::tuple<double, int64_t> ascent(const In<S, 2>& rows, const In<double, 1>& squares, const In<int64_t, 1>& y, const In<double, 1>& share,
+                                   const In<int64_t, 1>& order, const Out<double, 2>& A, const Out<double, 2>& V,
+                                   const MaybeOut<double, 2>& W, const Out<double, 1>& b, double lambda, double size, double bias,
+                                   double delta, double most, double curvature, bool all, double threshold) {
+  DualSweep job{};
+  job.N = static_cast<int64_t>(A.shape(0)), job.K = static_cast<int64_t>(A.shape(1)), job.D = static_cast<int64_t>(rows.shape(1));
+  job.n = static_cast<int64_t>(order.shape(0));
+  auto has = [&](const auto& a, int axis, int64_t n) { return static_cast<int64_t>(a.shape(axis)) == n; };
+  require(has(rows, 0, job.N) && has(squares, 0, job.N) && has(y, 0, job.N) && has(share, 0, job.N),
+          "rows, squares, y and share must have one row of A (N, K) each");
+  require(has(V, 0, job.K) && has(V, 1, job.D) && has(b, 0, job.K), "V must be (K, D) and b (K)");
+  require(!W || (has(*W, 0, job.K) && has(*W, 1, job.D)), "W must be (K, D)");
+  require(W || (job.D == job.N && size == 0), "without W the rows must be those of a Gram matrix, and size 0");
+  require(lambda > 0 && bias > 0, "lambda and bias must be above 0");
+  check_labels(y.data(), job.N, job.K);
+  check_labels(order.data(), job.n, job.N);
+  job.order = order.data(), job.y = y.data(), job.share = share.data(), job.squares = squares.data();
+  job.gram = !W, job.singles = std::is_same_v<S, float>, job.rows = rows.data();
+  job.lambda = lambda, job.size = size, job.bias = bias, job.delta = delta, job.most = most, job.curvature = curvature;
+  job.all = all, job.threshold = threshold;
+  job.A = A.data(), job.V = V.data(), job.W = W ? W->data() : nullptr, job.b = b.data();
+  {
+    nb::gil_scoped_release release;
+    const std::string name = kernels().name;
+    (name == "avx512" ? dual_avx512 : name == "avx2" ? dual_avx2 : dual_plain)(job);
+  }
+  return {job.gain, job.products};
+}
+
+// Descent on a second-order model: see Curved. Of a sweep the largest change of a slope, of conjugate gradients their number.
+template <class S, bool is_sweep>
+double curved(const In<S, 2>& X, const In<int64_t, 1>& ends, const In<int64_t, 1>& image, const In<double, 1>& d,
+              const In<double, 1>& v, const In<double, 1>& w, const In<double, 2>& slope, const In<double, 2>& bends,
+              const In<double, 2>& inverse, double ridge, double size, const In<double, 1>& damp, const In<double, 2>& start,
+              const Out<double, 2>& W, const Out<double, 1>& z, const Out<double, 1>& c, const Out<double, 1>& e, bool all,
+              int64_t most, double share) {
+  Curved job{};
+  const int64_t n = static_cast<int64_t>(X.shape(0)), N = static_cast<int64_t>(X.shape(1)), K = static_cast<int64_t>(W.shape(1));
+  auto has = [&](const auto& a, int axis, int64_t length) { return static_cast<int64_t>(a.shape(axis)) == length; };
+  auto weights = [&](const auto& a) { return has(a, 0, n + 1) && has(a, 1, K); };
+  require(has(ends, 0, K + 1) && ends(0) == 0, "ends must be (K + 1), from 0");
+  for (int64_t k = 0; k < K; ++k) require(ends(k) <= ends(k + 1), "ends must not fall");
+  const int64_t P = ends(K);
+  require(has(image, 0, P) && has(d, 0, P) && has(v, 0, P) && has(w, 0, P) && has(z, 0, P), "entries must be (P)");
+  require(weights(slope) && weights(start) && weights(W), "slope, start and W must be (n + 1, K)");
+  require(has(bends, 0, n) && has(bends, 1, K) && has(inverse, 0, K) && has(inverse, 1, K), "bends must be (n, K), inverse (K, K)");
+  require(has(damp, 0, n + 1) && has(c, 0, N) && has(e, 0, N), "damp must be (n + 1), c and e (N)");
+  check_labels(image.data(), P, N);
+  job.n = n, job.N = N, job.K = K, job.singles = std::is_same_v<S, float>, job.X = X.data();
+  job.ends = ends.data(), job.image = image.data(), job.d = d.data(), job.v = v.data(), job.w = w.data();
+  job.slope = slope.data(), job.bends = bends.data(), job.inverse = inverse.data(), job.ridge = ridge, job.size = size;
+  job.damp = damp.data(), job.start = start.data(), job.W = W.data(), job.z = z.data(), job.c = c.data(), job.e = e.data();
+  job.all = all, job.most = most, job.share = share;
+  {
+    nb::gil_scoped_release release;
+    const std::string name = kernels().name;
+    if (is_sweep)
+      (name == "avx512" ? sweep_avx512 : name == "avx2" ? sweep_avx2 : sweep_plain)(job);
+    else
+      (name == "avx512" ? krylov_avx512 : name == "avx2" ? krylov_avx2 : krylov_plain)(job);
+  }
+  return is_sweep ? job.largest : static_cast<double>(job.steps);
+}
+
 // Responses of a dictionary to the patches of X (N, height * width * channels) uint8, pooled: see patches_impl.hpp.
 void patches(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, int64_t height, int64_t width, int64_t channels, int64_t size,
              int64_t stride, const In<float, 1>& centre, const In<float, 2>& whiten, const In<float, 2>& filters, double epsilon,
@@ -605,6 +674,20 @@ NB_MODULE(_core, module) {
   module.def("solve_triangles", &solve_triangles, "U"_a.noconvert(), "X"_a.noconvert(), "threads"_a);
   module.def("descent", &descent, "gram"_a, "coupling"_a, "ridge"_a, "size"_a, "slope"_a, "left"_a, "right"_a, "W"_a, "moved"_a,
              "sums"_a, "most"_a, "tol"_a);
+  const auto define_ascent = [&](const char* name, auto function) {
+    module.def(name, function, "rows"_a, "squares"_a, "y"_a, "share"_a, "order"_a, "A"_a, "V"_a, "W"_a.none(), "b"_a, "lambda_"_a,
+               "size"_a, "bias"_a, "delta"_a, "most"_a, "curvature"_a, "everything"_a, "threshold"_a);
+  };
+  define_ascent("ascent_float32", &ascent<float>);
+  define_ascent("ascent_float64", &ascent<double>);
+  const auto define_curved = [&](const char* name, auto function) {
+    module.def(name, function, "X"_a, "ends"_a, "image"_a, "d"_a, "v"_a, "w"_a, "slope"_a, "bends"_a, "inverse"_a, "ridge"_a,
+               "size"_a, "damp"_a, "start"_a, "W"_a, "z"_a, "c"_a, "e"_a, "everything"_a, "most"_a, "share"_a);
+  };
+  define_curved("curved_sweep_float32", &curved<float, true>);
+  define_curved("curved_sweep_float64", &curved<double, true>);
+  define_curved("curved_krylov_float32", &curved<float, false>);
+  define_curved("curved_krylov_float64", &curved<double, false>);
   module.def("patches", &patches, "X"_a, "picked"_a.none(), "height"_a, "width"_a, "channels"_a, "size"_a, "stride"_a, "centre"_a,
              "whiten"_a, "filters"_a, "epsilon"_a, "threshold"_a, "region_ends"_a, "places"_a, "mirrored"_a.none(), "maximum"_a,
              "out"_a, "threads"_a);
