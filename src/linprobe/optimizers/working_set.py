@@ -38,6 +38,10 @@ FIRST_ETA, LEAST_ETA, OF_GAP = 0.1, 0.1, 0.1
 """What may be left of the slopes of a set, as a share of that of |W|: at first; then OF_GAP of the gap over the set, and
 no less than LEAST_ETA of tol."""
 
+CLOSE = 0.8
+"""Size of a slope, as a share of what |W| asks, from which on a feature joins a set whose program is solved: its time hardly
+depends on the number of features."""
+
 NEWTON_STEPS = 30
 """Newton steps over one set, at most."""
 
@@ -131,7 +135,7 @@ def _check(objective: Objective) -> None:
             "working sets need a penalty a sum W² + c sum |W| with c > 0 and reg > 0, which leaves most weights at 0. "
             "Use optimizer='exact', which takes another method here."
         )
-    check_curved(objective.loss)
+    check_curved(objective)
 
 
 def _solves_program(objective: Objective) -> bool:
@@ -174,8 +178,8 @@ class _Search:
         self.settings, self.objective = settings, objective
         self.trace = Trace(objective, validation, callback)
         self.shares, self.y = objective.shares(), objective.examples.y
-        self.programs = _solves_program(objective)
         numbers, arrays = ({}, {}) if start is None else (start.numbers, start.arrays)
+        self.programs = bool(numbers.get("programs", float(_solves_program(objective))))
         K, N, D = objective.n_classes, objective.n_images, objective.n_features
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
         positions = arrays.get("positions", np.zeros(0)).astype(np.int64)
@@ -184,7 +188,11 @@ class _Search:
             positions = np.flatnonzero(W.any(axis=0))
         self.columns = Columns(objective, positions, D)
         self.W: Floats = np.ascontiguousarray(W[:, positions].T)
-        self.b: Floats = arrays["centred"].copy() if "centred" in arrays else arrays.get("b", np.zeros(K)) + self.columns.mean @ self.W
+        self.b: Floats = (
+            arrays["centred"].copy()
+            if "centred" in arrays
+            else arrays.get("b", np.zeros(K)) + self.columns.mean @ self.W
+        )
         self.G: Floats = arrays["G"].copy() if "G" in arrays else np.zeros((N, K))
         self.rounds = 0 if start is None else start.epoch
         self.rho = numbers.get("rho", FIRST_RHO / objective.loss.score_unit)
@@ -250,10 +258,12 @@ class _Search:
             )
             tol = max(LEAST_PROGRAM * self.wanted, OF_PROGRAM * self.relative_gap)
             point = program.minimize(self.W, self.b, self.G, tol)
+            if point is None or point.gap > tol:  # rounding has its limits: the multipliers go on from there
+                self.programs = False
             if point is not None:
                 return Step(point.W, point.b, self.columns.scores(point.W, point.b), point.G)
         newton = ProximalNewton(objective, self.columns, self.damping)
-        smoothed = Smoothed(objective.loss, self.y, self.G, self.rho)
+        smoothed = Smoothed(objective, self.G, self.rho)
         step = newton.minimize(smoothed, self.W, self.b, self.eta, NEWTON_STEPS)
         self.damping = newton.damping
         return step
@@ -267,15 +277,17 @@ class _Search:
         data_loss = float(shares @ losses)
         hits = float(shares @ (step.S.argmax(axis=1) == self.y))
         value = data_loss + objective.penalty_value(step.W)
-        bound = self._bound(step.G, A)
-        of_set = self._bound(step.G, A[:, self.columns.positions])
+        # columns that are not even cost a bound about what they make of the bias
+        uneven = float(np.abs(columns).sum()) * (float(np.ptp(step.b)) + objective.loss.score_unit)
+        bound = self._bound(step.G, A) - uneven
+        of_set = self._bound(step.G, A[:, self.columns.positions]) - uneven
         self.W, self.b, self.G = step.W, step.b, step.G
         if bound > self.bound:
             self.bound, self.best_G = bound, step.G
         return _Round(value, data_loss, hits, A, columns, value - self.bound, value - of_set)
 
     def _bound(self, G: Floats, A: Floats) -> float:
-        """The dual value of slopes whose columns are taken to be even."""
+        """The dual value of slopes, as if their columns were even."""
         objective, penalty = self.objective, self.objective.penalty
         assert penalty is not None
         counted = self.shares > 0.0
@@ -286,22 +298,26 @@ class _Search:
     def _follow(self, at: _Round) -> None:
         """What the next round begins with: its set, and how exact it is to be."""
         value = max(abs(at.value), 1e-300)
-        self.relative_gap, of_set = at.gap / value, max(at.gap_of_set, 0.0) / value
+        self.relative_gap, of_set = max(at.gap, 0.0) / value, max(at.gap_of_set, 0.0) / value
         self.lowest, self.since = (
             (self.relative_gap, 0.0) if self.relative_gap < NEWS * self.lowest else (self.lowest, self.since + 1.0)
         )
-        if len(self.W):
-            if self.objective.loss.margin_power == 1 and of_set > SLOW * self.gap_of_set and of_set > self.settings.tol:
+        sizes = np.abs(at.A).max(axis=0)
+        size, used = self.objective.sizes, self.W.any(axis=1)
+        violated = sizes > size * (1.0 + BEYOND)
+        violated[self.columns.positions] = False
+        if len(self.W) or not violated.any():
+            slow = of_set > max(SLOW * self.gap_of_set, self.settings.tol)
+            if self.objective.loss.margin_power == 1 and slow and not self.programs:
                 self.rho *= GROW
             self.gap_of_set = of_set
             self.eta = min(self.eta, max(LEAST_ETA * self.settings.tol, OF_GAP * of_set))
-        sizes = np.abs(at.A).max(axis=0)
-        size, used = self.objective.sizes, self.W.any(axis=1)
-        joining = sizes > size * (1.0 + BEYOND)
+        if not violated.any():
+            return
+        solved = self.programs and self.rounds >= SMOOTHED_ROUNDS
+        joining = sizes > CLOSE * size if solved else violated
         joining[self.columns.positions] = False
         new = np.flatnonzero(joining)
-        if not len(new):
-            return
         most = max(FEWEST, GROWTH * int(used.sum()))
         if len(new) > most:
             new = new[np.sort(np.argsort(-sizes[new], kind="stable")[:most])]
@@ -342,6 +358,7 @@ class _Search:
         numbers = {
             "seconds": seconds,
             "passes": self.passes,
+            "programs": float(self.programs),
             "rho": self.rho,
             "eta": self.eta,
             "damping": self.damping,
