@@ -30,11 +30,8 @@ BALANCED = 1e-3
 """Sum of a column of the dual point that costs next to nothing, as a share of the gap: certificates even the columns."""
 
 AT_REST = (1.0, 1e-1, 1e-2, 1e-3, 0.0)
-"""Ratios of a weight to the room of its slope, each in its own unit, below which it is set to 0; which serves best is
-seen."""
-
-NOISE = 1e-9
-"""Relative change of an objective for which no zero is given up."""
+"""Ratio of a weight to the room of its slope, each in its own unit, below which it is set to 0; the others where rounding
+ends a search before the gap is as asked with the first."""
 
 WARM = 0.05
 """Distance of a slope from its bounds, 0 and 1, where a search begins, at least."""
@@ -155,25 +152,24 @@ class HingeProgram:
             G: (N, K) slopes to begin near.
             tol: relative gap.
         """
-        best: ProgramPoint | None = None
+        sparse: ProgramPoint | None = None
         if self._K < 2:
-            return best
-        try:
-            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-                at = self._begin(W[:, self._labels], b[self._labels], G[self._rows][:, self._labels])
-                for steps in range(STEPS):
-                    found = self._point(at, steps)
-                    if found is not None and found.gap < (best.gap if best else np.inf):
-                        best = found
-                    if best is not None and best.gap <= tol:
-                        break
-                    following = self._follow(at)
-                    if following is None:
-                        break
-                    at = following
-        except (np.linalg.LinAlgError, ValueError):  # not positive definite by rounding, or numbers that overflowed
-            return best
-        return best
+            return sparse
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            at: _Variables | None = self._begin(W[:, self._labels], b[self._labels], G[self._rows][:, self._labels])
+            for steps in range(STEPS):
+                if at is None:
+                    break
+                last, found = at, self._point(at, steps, AT_REST[0])
+                if found is not None and (sparse is None or found.gap < sparse.gap):
+                    sparse = found
+                if sparse is not None and sparse.gap <= tol:
+                    return sparse
+                at = self._follow(at)
+            others = [self._point(last, steps, share) for share in AT_REST[1:]]
+        return min(
+            (point for point in (sparse, *others) if point is not None), key=lambda point: point.gap, default=None
+        )
 
     def _begin(self, W: Floats, b: Floats, G: Floats) -> _Variables:
         """Near the weights and slopes that are given, and well inside all bounds."""
@@ -194,29 +190,25 @@ class HingeProgram:
             b=b,
         )
 
-    def _point(self, at: _Variables, steps: int) -> ProgramPoint | None:
+    def _point(self, at: _Variables, steps: int, share: float) -> ProgramPoint | None:
         """The weights, those at rest at 0, and the slopes; None where the columns of the slopes are not yet even."""
-        W, slopes = at.up - at.low, self._slopes(at.T)
-        bound = self._bound(at.T, self._X @ slopes)
-        uneven = float(np.abs(slopes.sum(axis=0)).max())
+        slopes = self._slopes(at.T)
         rest = (np.maximum(at.up, at.low) / self._unit) / (np.minimum(at.over, at.under) / self._size)
-        best, lowest = W, np.inf
-        for share in AT_REST:
-            sparse = np.where(rest < share, 0.0, W)
-            margins = self._margins(self._X.T @ sparse + at.b) + self._delta
-            value = float(self._shares @ np.maximum(margins, 0.0)) + self._penalty(sparse)
-            if value < lowest - NOISE * abs(value):
-                best, lowest = sparse, value
-        gap = (lowest - bound) / max(lowest, 1e-300)
+        W = np.where(rest < share, 0.0, at.up - at.low)
+        value, uneven = self._value(W, at.b), float(np.abs(slopes.sum(axis=0)).max())
+        gap = (value - self._bound(at.T, self._X @ slopes)) / max(value, 1e-300)
         if not np.isfinite(gap) or uneven > BALANCED * max(gap, 0.0):
             return None
-        return self._with_all(best, at.b, at.T, gap, steps)
+        return self._with_all(W, at.b, at.T, gap, steps)
 
     def _follow(self, at: _Variables) -> _Variables | None:
-        """After one step; None where it is too short to matter, or not a number."""
+        """After one step; None where it is too short to matter, or not a number, or rounding spoils the system."""
         a, count = self._shares, 2.0 * (len(at.T) + at.up.size)
         mu = at.products(a) / count
-        solve = _System(self, at)
+        try:
+            solve = _System(self, at)
+        except (np.linalg.LinAlgError, ValueError):
+            return None
         d = solve.direction(0.0, None)
         p, q = self._lengths(at, d)
         left = at.shifted(min(1.0, p), min(1.0, q), d).products(a) / count
@@ -229,6 +221,10 @@ class HingeProgram:
     def _lengths(self, at: _Variables, d: _Variables) -> tuple[float, float]:
         p, q = at.lengths(self._shares, d)
         return (p, q) if self._squares == 0.0 else (min(p, q), min(p, q))  # the slacks of the dual hold W
+
+    def _value(self, W: Floats, b: Floats) -> float:
+        margins = self._margins(self._X.T @ W + b) + self._delta
+        return float(self._shares @ np.maximum(margins, 0.0)) + self._penalty(W)
 
     def _penalty(self, W: Floats) -> float:
         return self._size * float(np.abs(W).sum()) + self._squares * float(np.square(W).sum())

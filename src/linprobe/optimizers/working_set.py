@@ -48,8 +48,9 @@ NEWTON_STEPS = 30
 SMOOTHED_ROUNDS = 3
 """Rounds with a smoothed hinge before the program of a set is solved: they are cheap, and tell which features matter."""
 
-OF_PROGRAM, LEAST_PROGRAM = 0.1, 0.25
-"""Gap of the program of a set: a share of the gap over all features, and no less than this share of tol."""
+OF_PROGRAM, LEAST_PROGRAM, DIRECT = 0.1, 0.25, 30.0
+"""Gap of the program of a set: a share of the gap over all features; where that is below DIRECT times what is wanted in the
+end, at once a share of that, as a few steps more cost less than to begin anew."""
 
 PATIENCE, NEWS = 12, 0.9
 """Rounds in which the gap does not fall below NEWS times the lowest so far, after which the search ends."""
@@ -256,7 +257,9 @@ class _Search:
                 size=objective.sizes,
                 n_threads=objective.engine.n_threads,
             )
-            tol = max(LEAST_PROGRAM * self.wanted, OF_PROGRAM * self.relative_gap)
+            tol = OF_PROGRAM * self.relative_gap
+            if tol < DIRECT * self.wanted:
+                tol = LEAST_PROGRAM * self.wanted
             point = program.minimize(self.W, self.b, self.G, tol)
             if point is None or point.gap > tol:  # rounding has its limits: the multipliers go on from there
                 self.programs = False
