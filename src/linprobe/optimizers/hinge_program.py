@@ -27,11 +27,11 @@ SHORT = 1e-8
 """A step below it is no progress."""
 
 BALANCED = 1e-3
-"""Sum of a column of the dual point that costs next to nothing, as a share of the gap: certificates even the columns."""
+"""Sum of a column of the dual point that costs next to nothing, as a share of the gap: certificates even it out."""
 
 AT_REST = (1.0, 1e-1, 1e-2, 1e-3, 0.0)
-"""Ratio of a weight to the room of its slope, each in its own unit, below which it is set to 0; the others where rounding
-ends a search before the gap is as asked with the first."""
+"""Ratio of a weight to the room of its slope, each in its own unit, below which it is set to 0; the others where
+rounding ends a search before the gap is as asked with the first."""
 
 WARM = 0.05
 """Distance of a slope from its bounds, 0 and 1, where a search begins, at least."""
@@ -99,8 +99,8 @@ class _Variables:
 class HingeProgram:
     """min sum_i a_i sum_{j != y_i} max(0, s_j - s_y + delta) + squares W² + size |W|,   s = W x + b, all x in memory.
 
-    Its dual has a slope t_ij in 0..1 for each pair of an image and another class; with A = sum_i a_i G_i x_iᵀ it asks for
-    |A| <= size (of the elastic net, |A| - 2 squares |W| <= size) and columns of G that sum to 0. Primal and dual
+    Its dual has a slope t_ij in 0..1 for each pair of an image and another class; with A = sum_i a_i G_i x_iᵀ it asks
+    for |A| <= size (of the elastic net, |A| - 2 squares |W| <= size) and columns of G that sum to 0. Primal and dual
     variables take Newton steps together, along the central path (Mehrotra's predictor and corrector). A step solves a
     system of N (K - 1) unknowns, whatever the number of features.
 
@@ -250,7 +250,7 @@ class HingeProgram:
     def _matrix(self, theta: Floats) -> Floats:
         """(pairs, pairs), of which the lower triangle is filled: X diag(theta_k) Xᵀ of each class between the pairs.
 
-        Of pairs (i, j) and (l, m) it is [j = m] B_j - [j = y_l] B_j - [m = y_i] B_m + [y_i = y_l] B_{y_i}, all at (i, l).
+        Of pairs (i, j) and (l, m) it is [j = m] B_j - [j = y_l] B_j - [m = y_i] B_m + [y_i = y_l] B_{y_i}, at (i, l).
         """
         K, N, y = self._K, self._N, self._y
 

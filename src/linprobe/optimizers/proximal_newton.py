@@ -32,7 +32,7 @@ SWEEPS, SUPPORTED, ITERATIONS, RESIDUAL = 200, 3, 200, 0.1
 these, at most, and the share of the residual at which they end."""
 
 SOLVED, PART = 0.1, 0.3
-"""Of a model: what is left of its slopes, as a share of what was left before the step, or of what is asked in the end."""
+"""Of a model: what is left of its slopes, as a share of that before the step, or of what is asked at the end."""
 
 SUFFICIENT, HALVINGS = 1e-4, 40
 """Decrease of the objective, as a share of what the slope promises (Armijo); halvings of a step, at most."""
@@ -280,7 +280,7 @@ class ProximalNewton:
     ) -> tuple[Floats, Floats]:
         """(weights (n, K) near the minimum of the model, the change (K,) of the bias)."""
         objective, engine, shares = self._objective, self._objective.engine, self._shares[:, None]
-        (n, K), N = W.shape, len(S)
+        K, N = W.shape[1], len(S)
         d, v, w = smoothed.curvature(S)
         own = shares * (d - 2.0 * v * w)
         d, v = shares * d, shares * v

@@ -35,22 +35,25 @@ FIRST_RHO, GROW, SLOW = 1.0, 3.0, 0.3
 falls by less than to the share SLOW."""
 
 FIRST_ETA, LEAST_ETA, OF_GAP = 0.1, 0.1, 0.1
-"""What may be left of the slopes of a set, as a share of that of |W|: at first; then OF_GAP of the gap over the set, and
-no less than LEAST_ETA of tol."""
+"""What may be left of the slopes of a set, as a share of that of |W|: at first; then OF_GAP of the gap over the set,
+and no less than LEAST_ETA of tol."""
 
 CLOSE = 0.8
-"""Size of a slope, as a share of what |W| asks, from which on a feature joins a set whose program is solved: its time hardly
-depends on the number of features."""
+"""Size of a slope, as a share of what |W| asks, from which on a feature joins a set whose program is solved: its time
+hardly depends on the number of features."""
 
 NEWTON_STEPS = 30
 """Newton steps over one set, at most."""
 
 SMOOTHED_ROUNDS = 3
-"""Rounds with a smoothed hinge before the program of a set is solved: they are cheap, and tell which features matter."""
+"""Rounds with a smoothed hinge before the program of a set is solved: cheap ones, that tell which features matter."""
 
 OF_PROGRAM, LEAST_PROGRAM, DIRECT = 0.1, 0.25, 30.0
-"""Gap of the program of a set: a share of the gap over all features; where that is below DIRECT times what is wanted in the
-end, at once a share of that, as a few steps more cost less than to begin anew."""
+"""Gap of the program of a set: a share of the gap over all features; where that is below DIRECT times what is wanted at
+the end, at once a share of that, as a few steps more cost less than to begin anew."""
+
+UNSEEN = -1000.0
+"""Bias of a class without weight under softmax, which presses it down for ever: e^b is 0 there, where the infimum is."""
 
 PATIENCE, NEWS = 12, 0.9
 """Rounds in which the gap does not fall below NEWS times the lowest so far, after which the search ends."""
@@ -64,11 +67,10 @@ ATTEMPT = 0.9
 class WorkingSet(Optimizer):
     """Solves the problem on few features, looks at all, takes in those whose slopes are too large, and starts over.
 
-    At the optimum the slope of the data loss in a weight is at most reg in size where the weight is 0 (with L1; with the
-    elastic net too), so that most features can be left out if it is known which. A round minimises over the set by
-    `ProximalNewton` steps; a hinge is smoothed about its multipliers, or, with few images, its program is solved by an
-    interior point method (`HingeProgram`). One pass over all features then gives every slope at a dual point, and a lower
-    bound on the objective.
+    At the optimum the slope of the data loss in a weight that is 0 is at most reg in size, and most can be left
+    out if it is known which. A round minimises over the set by `ProximalNewton` steps; a hinge is smoothed about its
+    multipliers, or, with few images, its program is solved by an interior point method (`HingeProgram`). One pass over
+    all features then gives every slope at a dual point, and a lower bound on the objective.
 
     Args:
         tol: relative duality gap to reach, >= 0.
@@ -76,8 +78,8 @@ class WorkingSet(Optimizer):
     Raises:
         ParameterError: an argument outside its range.
     Source:
-        Massias, Gramfort and Salmon, "Celer: a fast solver for the lasso with dual extrapolation", 2018; Ndiaye, Fercoq,
-        Gramfort and Salmon, "Gap safe screening rules for sparsity enforcing penalties", 2017.
+        Massias, Gramfort and Salmon, "Celer: a fast solver for the lasso with dual extrapolation", 2018; Ndiaye,
+        Fercoq, Gramfort and Salmon, "Gap safe screening rules for sparsity enforcing penalties", 2017.
     Example:
         >>> X, y = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 0.0]]), np.array([0, 1, 1])
         >>> objective = Objective(X, y, loss="hinge", penalty="l1", reg=0.1, engine="reference")
@@ -194,6 +196,8 @@ class _Search:
             if "centred" in arrays
             else arrays.get("b", np.zeros(K)) + self.columns.mean @ self.W
         )
+        if start is None and objective.loss.margin_power is None:
+            self.b[objective.class_means()[0] == 0.0] = UNSEEN * objective.loss.score_unit
         self.G: Floats = arrays["G"].copy() if "G" in arrays else np.zeros((N, K))
         self.rounds = 0 if start is None else start.epoch
         self.rho = numbers.get("rho", FIRST_RHO / objective.loss.score_unit)
@@ -281,7 +285,8 @@ class _Search:
         hits = float(shares @ (step.S.argmax(axis=1) == self.y))
         value = data_loss + objective.penalty_value(step.W)
         # columns that are not even cost a bound about what they make of the bias
-        uneven = float(np.abs(columns).sum()) * (float(np.ptp(step.b)) + objective.loss.score_unit)
+        apart = np.abs(step.b - step.b[int(objective.class_means()[0].argmax())])
+        uneven = float(np.abs(columns) @ (apart + objective.loss.score_unit))
         bound = self._bound(step.G, A) - uneven
         of_set = self._bound(step.G, A[:, self.columns.positions]) - uneven
         self.W, self.b, self.G = step.W, step.b, step.G
