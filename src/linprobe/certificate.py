@@ -22,12 +22,15 @@ from linprobe.errors import ShapeError
 from linprobe.objective import DataGradient, DualPoint, Objective
 from linprobe.shapes import Floats, slices
 
-__all__ = ["Certificate", "certify", "lower_bound_from"]
+__all__ = ["Certificate", "absolute_tol", "certify", "lower_bound_from"]
 
 EPS = float(np.finfo(np.float64).eps)
 
 BLOCK_SCORES = 2**18
 """Scores that are held at once."""
+
+ABSOLUTE = 1e-6
+"""Of tol times the loss of equal scores: a gap that counts as none. It is of the size of float64's rounding of large scores."""
 
 MOST_SLOPES = 2**25
 """Slopes, N times K, that a careful certificate holds: 256 MB of float64."""
@@ -120,6 +123,15 @@ def certify(
     return Certificate(value, min(value, max(bounds)), norm, passes, seconds)
 
 
+def absolute_tol(objective: Objective, tol: float) -> float:
+    """The duality gap that is as good as none where the objective tends to 0: 1e-6 tol times the loss of equal scores.
+
+    On separable data with a tiny reg no relative gap can be proved of an objective that is rounding itself.
+    """
+    equal = objective.loss.value(np.zeros((1, objective.n_classes)), np.zeros(1, np.int64))
+    return ABSOLUTE * tol * float(equal[0])
+
+
 def lower_bound_from(objective: Objective, point: DualPoint, upper: float) -> float:
     """The bound that a dual point proves, made feasible in bias and penalty; -inf where it proves nothing.
 
@@ -161,8 +173,7 @@ def _rounding(objective: Objective, value: float, terms: float, upper: float) ->
     minimum. The rounding of a map counts by the numbers it adds up, which may be far larger than x'.
     """
     mass = objective.loss.dual_size(value, objective.n_classes)
-    # all losses here have no other unit of the scores than delta
-    terms += abs(upper) + 2.0 * objective.loss.parameters.get("delta", 1.0) * mass
+    terms += abs(upper) + 2.0 * objective.loss.unit * mass
     reach = 2.0 * _score_bound(objective, upper) + _bias_spread(objective, upper)
     return _roundings(objective) * EPS * (terms + (1.0 + mass) * reach)
 
@@ -284,7 +295,7 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
     The columns are evened out by scaling slopes down (`_evened`), so that a class of tiny weight loses no more than its
     own share. What is left of the columns, and what rounding may have done to them and to A, costs at most
 
-        sum_k (|c_k| + r M_k) |b_k - b_ref| + r |M| |x| |W|,   M_k = sum_i a_i |G_ik|,   r = some roundings
+        sum_k (|c_k| + r M_k) |b_k - b_ref| + r |M| |x - m| |W|,   M_k = sum_i a_i |G_ik|,   r = some roundings
 
     with b and W of any (W, b) that reaches `upper`.
     """
@@ -302,7 +313,9 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
         return -math.inf
     slopes = np.zeros(expected)
     slopes[counted] = a[:, None] * off
-    A, c = objective.engine.gradient_of_scores(slopes, precise=True)
+    # about the mean image, where columns that sum to nearly 0 move A least: W·x + b = W·(x - m) + (b + W·m)
+    means = objective.class_means()[1].sum(axis=0)
+    A, c = objective.engine.about(means).gradient_of_scores(slopes, precise=True)
     M = np.abs(slopes).sum(axis=0)
     if not (np.isfinite(A).all() and np.isfinite(M).all()):
         return -math.inf
@@ -314,16 +327,32 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
     if not (math.isfinite(value) and math.isfinite(conjugate)):
         return -math.inf
     norm, total = _norm_bounds(objective, upper)
-    sizes, r = objective.feature_sizes(), _roundings(objective) * EPS
+    r = _roundings(objective) * EPS
+    sizes = r * _spans(objective, means)
     moved = min(
         float(np.sqrt(np.square(M).sum())) * _length(sizes) * norm,
         float(M.max()) * float(sizes.max(initial=0.0)) * total,
     )
-    reach = _bias_reach(objective, upper)
+    reach = _bias_reach(objective, upper, means)
     shift = np.abs(c) + r * M
     columns = float((shift[shift > 0] * reach[shift > 0]).sum())
     terms = float(a @ np.abs(conjugates)) + conjugate + abs(upper)
-    return value - conjugate - r * terms - scale * (columns + r * moved)
+    return value - conjugate - r * terms - scale * (columns + moved)
+
+
+def _spans(objective: Objective, mean: Floats) -> Floats:
+    """(D,) bounds on the numbers that rounding acts on where the features are taken about `mean`.
+
+    The largest |x - mean|, as a difference of two numbers is rounded once. Pixels are multiplied before the mean is taken
+    off, and a map has roundings of its own: there the numbers themselves count too.
+    """
+    examples = objective.examples
+    spans = np.zeros(objective.n_features)
+    for block in slices(objective.n_images, max(1, BLOCK_SCORES // max(1, objective.n_features))):
+        spans = np.maximum(spans, np.abs(examples.mapped(block) - mean).max(axis=0))
+    if examples.X.dtype == np.uint8 or examples.affine is not None:
+        spans += objective.feature_sizes() + np.abs(mean)
+    return spans
 
 
 def _length(sizes: Floats) -> float:
@@ -354,15 +383,18 @@ def _evened(G: Floats, a: Floats, y: Floats) -> Floats | None:
         if (np.abs(inflow - outflow) <= EVEN * (inflow + outflow)).all():
             break
         with np.errstate(divide="ignore", invalid="ignore"):
-            into *= np.where(inflow > outflow, outflow / inflow, 1.0)
-            out_of *= np.where(outflow > inflow, inflow / outflow, 1.0)
+            # the roots, as a flow may be scaled at both its ends: more would take it too far, and back, step by step
+            into *= np.where(inflow > outflow, np.sqrt(outflow / inflow), 1.0)
+            out_of *= np.where(outflow > inflow, np.sqrt(inflow / outflow), 1.0)
     off *= out_of[y][:, None] * into
     off[rows, y] = -off.sum(axis=1)
     return off
 
 
-def _bias_reach(objective: Objective, upper: float) -> Floats:
+def _bias_reach(objective: Objective, upper: float, centre: Floats) -> Floats:
     """Bounds on |b_k - b_ref| for every (W, b) that reaches `upper`, (K,); ref is the class of the greatest weight.
+
+    b is that of features about `centre`.
 
     The images of class k alone lose on average at least what their score for j exceeds that for k by, as all losses here
     do: b_j - b_k <= L / shares_k - (w_j - w_k)·mean_k. Squared margins lose at least the square of it.
@@ -372,11 +404,10 @@ def _bias_reach(objective: Objective, upper: float) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         lost = max(upper, 0.0) / shares
         lost = np.sqrt(lost) if objective.loss.margin_power == 2 else lost
-        means = sums / shares[:, None]
-        products = np.minimum(
-            math.sqrt(2.0) * norm * np.array([_length(np.abs(mean)) for mean in means]), total * np.abs(means).max(axis=1, initial=0.0)
-        )
-        reach = lost + products
+        means = sums / shares[:, None] - centre
+        apart = np.array([_length(np.abs(mean)) for mean in means]), np.abs(means).max(axis=1, initial=0.0)
+        products = np.fmin(math.sqrt(2.0) * norm * apart[0], total * apart[1])
+        reach = lost + np.where(apart[0] > 0.0, products, 0.0)
     reach[shares == 0] = np.inf
     ref = int(shares.argmax())
     reach = reach + reach[ref]

@@ -11,17 +11,21 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.certificate import Certificate
+from linprobe.certificate import Certificate, absolute_tol
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
 
-__all__ = ["Callback", "Epoch", "Glimpse", "Optimizer", "Solution", "State", "Status", "Watch"]
+__all__ = ["Callback", "Epoch", "Glimpse", "Optimizer", "Solution", "State", "Status", "Watch", "proved_status"]
 
 
 class Status(Enum):
     """Why an optimizer ended. The value is the sentence a user reads."""
 
     CERTIFIED = "the relative duality gap is at most tol"
+    CERTIFIED_ABSOLUTE = (
+        "the objective tends to 0: the duality gap is at most 1e-6 tol times the loss of equal scores, and so is what is "
+        "left to gain"
+    )
     CONVERGED = "the gradient norm is below tol"
     COMPLETED = "all epochs were run"
     EARLY_STOPPED = "the validation loss stopped falling; the weights with the lowest one were kept"
@@ -49,8 +53,8 @@ class State:
     Attributes:
         epoch: epochs (SGD) or iterations (gradient descent) done.
         arrays: W, b, and the optimizer's own arrays by name; float32 or float64.
-        numbers: the optimizer's own numbers by name (chosen learning rate, step count, best loss, ...); `left`,
-            where it is there, is what a certificate would probably leave of the objective to gain: no proof.
+        numbers: the optimizer's own numbers by name (chosen learning rate, step count, best loss, ...);
+            `predicted_gap`, where it is there, is the duality gap that a certificate would probably show: no proof.
     """
 
     epoch: int
@@ -138,6 +142,19 @@ class Solution:
     seconds: float
     chosen: dict[str, str] = field(default_factory=dict)
     certificate: Certificate | None = None
+
+
+def proved_status(objective: Objective, certificate: Certificate, tol: float) -> Status | None:
+    """CERTIFIED or CERTIFIED_ABSOLUTE, whichever the certificate shows first; None where it shows neither.
+
+    Args:
+        tol: relative duality gap to reach; see `absolute_tol` for objectives that tend to 0.
+    """
+    if certificate.relative_gap <= tol:
+        return Status.CERTIFIED
+    if certificate.gap <= absolute_tol(objective, tol):
+        return Status.CERTIFIED_ABSOLUTE
+    return None
 
 
 class Optimizer(ABC):

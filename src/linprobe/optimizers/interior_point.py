@@ -10,10 +10,10 @@ import numpy as np
 import scipy.linalg
 from threadpoolctl import threadpool_limits
 
-from linprobe.certificate import Certificate, certify
+from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -32,8 +32,18 @@ LEAST_SHARE = 1e-3
 ATTEMPT = 0.3
 """A certificate is computed once the estimated gap is below this share of tol."""
 
-STEPS = 120
-"""Iterations, at most, whatever `max_iter`: small problems need 8 to 30 (benchmarks/gauntlet.py)."""
+AGAIN = 0.1
+"""After a certificate that fell short the next is computed at this share of the gap estimated then."""
+
+STEPS = 300
+"""Iterations, at most, whatever `max_iter`: most problems need 8 to 30 (benchmarks/gauntlet.py)."""
+
+DROPPED = 1e-13
+"""Share of the weight below which an image, or all images of a class, are left out: they are far below any gap."""
+
+AWAY = {1: 2.0, 2: 2.0, None: 60.0}
+"""How far, in units of the scores, the bias of a class that is left out puts it below all labels, by the power of the
+margins: beyond the margin; e^-60 for softmax."""
 
 SHORT, PATIENCE = 1e-6, 4
 """A step below SHORT is no progress; after PATIENCE of them in a row the search ends."""
@@ -42,7 +52,7 @@ HALVINGS = 30
 """Halvings, at most, of a step of a loss that is not piecewise quadratic."""
 
 LAG = 0.1
-"""With a loss that is not piecewise quadratic: least complementarity aimed at, as a share of what the residual costs."""
+"""Least complementarity aimed at, as a share of what the residual costs a bound."""
 
 MERIT_NOISE = 1e-14
 """Rounding of the merit function, relative to the sizes of its terms."""
@@ -50,10 +60,16 @@ MERIT_NOISE = 1e-14
 SUFFICIENT = 1e-4
 """Decrease of the merit function, as a share of what its slope promises (Armijo)."""
 
+BLOCK = 2**20
+"""Numbers of the weighted rows of a class that are formed at once: 8 MB."""
+
 CONSTANT = 1e-12
 """A feature whose deviation is below this share of its mean is constant: what varies is rounding."""
 
-PINNED = 1e-11
+REFINEMENTS = 3
+"""Refinements of a solution of the Newton system."""
+
+PINNED = 1e-15
 """Ridge on the diagonal of the scaled Newton matrix (all ones): it allows for the rounding of the factorization."""
 
 
@@ -123,7 +139,7 @@ def interior_point_cost(objective: Objective) -> tuple[float, float]:
 
 def _needs_all_features(objective: Objective) -> bool:
     """With L2 alone, or no penalty, the weights may be taken in the span of the images."""
-    return objective.penalised and objective.sizes > 0.0
+    return objective.penalised and objective.l1_weight > 0.0
 
 
 def _check(objective: Objective) -> None:
@@ -141,19 +157,28 @@ def _check(objective: Objective) -> None:
 
 
 class _Features:
-    """The images of weight above 0 in coordinates that suit the arithmetic, and the way back.
+    """The images that count in coordinates that suit the arithmetic, and the way back.
 
     Z = (X' - mean) / scale, each feature about its mean and in units of its deviation; with L2 alone and fewer images than
-    features Z is (X' - mean) Q, an orthonormal basis Q of what the images span.
+    features Z is (X' - mean) Q, an orthonormal basis Q of what the images span. Images and classes of no weight, or of
+    next to none, are left out.
 
     Attributes:
         Z: (n, d + 1), the last column all ones.
+        y: (n,) labels, 0..K'-1 among the classes that are left.
+        a: (n,) shares of the weight.
         rows: (n,) positions of these images.
+        classes: (K',) the classes that are left.
     """
 
     def __init__(self, objective: Objective) -> None:
-        self.shares = objective.shares()
-        self.rows = np.flatnonzero(self.shares > 0.0)
+        self._objective = objective
+        shares, y = objective.shares(), objective.examples.y
+        of_class = np.bincount(y, weights=shares, minlength=objective.n_classes)
+        self.classes = np.flatnonzero(of_class > DROPPED)
+        self.rows = np.flatnonzero((shares > DROPPED / len(y)) & (of_class > DROPPED)[y])
+        self.a = shares[self.rows]
+        self.y = np.searchsorted(self.classes, y[self.rows])
         X = objective.examples.mapped(self.rows)
         n, D = X.shape
         self.mean = X.mean(axis=0)
@@ -174,17 +199,20 @@ class _Features:
         self.Z = np.concatenate([X, np.ones((n, 1))], axis=1)
 
     def weights(self, theta: Floats) -> tuple[Floats, Floats]:
-        """(W, b) of the mapped features for theta (K, d + 1)."""
-        W = theta[:, :-1] / self.scale
+        """(W, b) of the mapped features for theta (K', d + 1)."""
+        objective, loss = self._objective, self._objective.loss
+        inner = theta[:, :-1] / self.scale
         if self.basis is not None:
-            W = W @ self.basis.T
-        return W, theta[:, -1] - W @ self.mean
-
-    def coordinates(self, W: Floats, b: Floats) -> Floats:
-        """theta (K, d + 1) for (W, b)."""
-        inner = (W if self.basis is None else W @ self.basis) * self.scale
-        return np.concatenate([inner, (b + W @ self.mean)[:, None]], axis=1)
-
+            inner = inner @ self.basis.T
+        bias = theta[:, -1] - inner @ self.mean
+        if len(self.classes) == objective.n_classes:
+            return inner, bias
+        W, b = np.zeros((objective.n_classes, objective.n_features)), np.zeros(objective.n_classes)
+        W[self.classes], b[self.classes] = inner, bias
+        own = (self.Z @ theta.T)[np.arange(len(self.y)), self.y]
+        left_out = np.setdiff1d(np.arange(objective.n_classes), self.classes)
+        b[left_out] = own.min() - AWAY[loss.margin_power] * loss.unit
+        return W, b
 
 @dataclass
 class _Kinks:
@@ -259,15 +287,14 @@ class _Run:
     def __init__(self, settings: InteriorPoint, objective: Objective, start: State | None, trace: Trace) -> None:
         self.settings, self.objective, self.trace = settings, objective, trace
         self.features = _Features(objective)
-        self.Z, rows = self.features.Z, self.features.rows
-        self.y, self.a = objective.examples.y[rows], self.features.shares[rows]
-        K, d = objective.n_classes, self.Z.shape[1] - 1
-        self.n, self.K, self.d = len(rows), K, d
+        self.Z, self.y, self.a = self.features.Z, self.features.y, self.features.a
+        K, d = len(self.features.classes), self.Z.shape[1] - 1
+        self.n, self.K, self.d = len(self.y), K, d
         self.by_class = [np.flatnonzero(self.y == k) for k in range(K)]
         # the penalty in these coordinates: (1, d)
         scale = self.features.scale
-        self.l2 = objective.squares / np.square(scale)
-        self.l1 = objective.sizes / scale
+        self.l2 = objective.l2_weight / np.square(scale)
+        self.l1 = objective.l1_weight / scale
         numbers = {} if start is None else start.numbers
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
         self.iteration = 0 if start is None else start.epoch
@@ -282,7 +309,7 @@ class _Run:
         if "theta" in arrays:
             self.theta = arrays["theta"].copy()
         if loss.margin_power is not None:
-            delta = self.delta = loss.score_unit
+            delta = self.delta = loss.unit
             off_label = np.ones((self.n, K))
             off_label[np.arange(self.n), self.y] = 0.0
             upper = 1.0 if loss.margin_power == 1 else None
@@ -335,16 +362,15 @@ class _Run:
         if self.margins is not None:
             weight = self.a[:, None] * self.margins.curvature()
             for k, rows in enumerate(self.by_class):
-                if len(rows) == 0:
-                    continue
                 block = Z[rows]
-                for j in range(K):
-                    if j != k:
-                        T = (weight[rows, j, None] * block).T @ block
-                        H[j, :, j, :] += T
-                        H[k, :, k, :] += T
-                        H[j, :, k, :] -= T
-                        H[k, :, j, :] -= T
+                for start in range(0, K, size := max(1, BLOCK // max(1, len(rows) * D1))):
+                    others = slice(start, min(start + size, K))
+                    T = (weight[rows, others].T[:, None, :] * block.T) @ block  # (classes, D + 1, D + 1); 0 for j = k
+                    index = np.arange(others.start, others.stop)
+                    H[index, :, index, :] += T
+                    H[k, :, k, :] += T.sum(axis=0)
+                    H[others, :, k, :] -= T
+                    H[k, :, others, :] -= T.transpose(2, 0, 1)
         else:
             diagonal, factor = self.objective.loss.hessian(Z @ theta.T, self.y)
             for k in range(K):
@@ -380,14 +406,14 @@ class _Run:
                 factor = scipy.linalg.cho_factor(factored, lower=True, overwrite_a=True, check_finite=False)
                 break
             except scipy.linalg.LinAlgError:
-                ridge *= 100.0
+                ridge *= 10.0
                 if ridge > 1.0:
                     raise
 
         def solve(r: Floats) -> Floats:
             right = r.ravel() * units
             x = scipy.linalg.cho_solve(factor, right, check_finite=False)
-            for _ in range(2):  # the ridge is taken back by refinement
+            for _ in range(REFINEMENTS):  # the ridge is taken back by refinement
                 x = x + scipy.linalg.cho_solve(factor, right - scaled @ x, check_finite=False)
             return (x * units).reshape(r.shape)
 
@@ -460,7 +486,7 @@ class _Run:
             longest = self._longest(moves)
             share = max(LEAST_SHARE, (self._complementarity(moves, longest) / max(mu, 1e-300)) ** 3)
             aim = min(share, 1.0) * mu
-            if self.margins is None:
+            if share < 1.0:
                 # slopes that reach their bounds while the gradient is still far off are stuck there
                 aim = max(aim, min(0.5 * mu, LAG * self._along(residual) * mu / max(self._gap(), 1e-300)))
             second_order = self.margins is not None
@@ -531,6 +557,7 @@ class _Run:
         certificate: Certificate | None = None
         candidate: tuple[Floats, Floats] | None = None
         status: Status | None = None
+        attempted = math.inf
         try:
             while status is None:
                 W, b = self.features.weights(self.theta)
@@ -538,18 +565,18 @@ class _Run:
                 if self._report(evaluation, W, b):
                     status = Status.STOPPED
                     break
-                if self.objective.penalised:
-                    promising = gap <= ATTEMPT * self.settings.tol * evaluation.objective
-                else:
-                    promising = gap <= self.settings.tol * max(evaluation.objective, 1e-300)
+                wanted = max(self.settings.tol * evaluation.objective, absolute_tol(self.objective, self.settings.tol))
+                promising = gap <= min(ATTEMPT * wanted, AGAIN * attempted)
                 ended = self.iteration >= min(self.settings.max_iter, STEPS) or self.short >= PATIENCE
                 if promising or ended:
+                    attempted = gap
                     found = self._certified(W, b)
                     if certificate is None or found[0].relative_gap < certificate.relative_gap:
                         certificate, candidate = found[0], found[1:]
-                    if certificate.relative_gap <= self.settings.tol:
-                        status = Status.CERTIFIED
-                    elif ended:
+                    status = proved_status(self.objective, certificate, self.settings.tol)
+                    if status is None and promising and not self.objective.penalised:
+                        status, certificate, candidate = Status.CONVERGED, found[0], found[1:]
+                    if status is None and ended:
                         status = Status.STALLED if self.iteration < self.settings.max_iter else Status.MAX_ITER
                 if status is None:
                     length = self._step()
@@ -587,7 +614,7 @@ class _Run:
 
     def _cost_of(self, r: Floats) -> float:
         """What the residual of the Lagrangian costs a bound: r² / (4 l2), or with |W| alone, r·theta."""
-        if self.objective.squares > 0.0:
+        if self.objective.l2_weight > 0.0:
             return float((np.square(r[:, :-1]) / (4.0 * self.l2)).sum()) + float(np.abs(r[:, -1]).sum())
         return self._along(r)
 
@@ -599,9 +626,9 @@ class _Run:
         objective = self.objective
         G = None
         if self.margins is not None:
-            G = np.zeros((objective.n_images, self.K))
+            G = np.zeros((objective.n_images, objective.n_classes))
             g = np.clip(self.margins.g, 0.0, self.margins.upper)
-            G[self.features.rows] = self._with_label(g * self.margins.counted)
+            G[np.ix_(self.features.rows, self.features.classes)] = self._with_label(g * self.margins.counted)
         best: tuple[Certificate, Floats, Floats] | None = None
         candidates = [(W, b)]
         if self.sizes is not None:
@@ -614,7 +641,7 @@ class _Run:
             self.passes = found.passes
             if best is None or found.relative_gap < best[0].relative_gap:
                 best = found, at, bias
-            if found.relative_gap <= self.settings.tol:
+            if proved_status(objective, found, self.settings.tol):
                 break
         assert best is not None
         return best

@@ -187,7 +187,7 @@ class Smoothed:
 
     def _margins(self, S: Floats) -> Floats:
         own = np.take_along_axis(S, self.objective.examples.y[:, None], axis=1)
-        return S - own + self.objective.loss.score_unit
+        return S - own + self.objective.loss.unit
 
 
 @dataclass
@@ -237,7 +237,7 @@ class ProximalNewton:
         """
         objective, shares = self._objective, self._shares
         S = self._columns.scores(W, b)
-        unit = objective.sizes
+        unit = objective.l1_weight
         for taken in range(most + 1):
             values, G = smoothed.value_and_gradient(S)
             slope, columns = self._columns.products(shares[:, None] * G), shares @ G
@@ -268,11 +268,13 @@ class ProximalNewton:
         return Step(W, b, S, G)
 
     def _penalty(self, W: Floats) -> float:
-        return self._objective.squares * float(np.square(W).sum()) + self._objective.sizes * float(np.abs(W).sum())
+        return self._objective.l2_weight * float(np.square(W).sum()) + self._objective.l1_weight * float(
+            np.abs(W).sum()
+        )
 
     def _excess(self, slope: Floats, W: Floats) -> Floats:
         """(n, K), the size of the least subgradient."""
-        slope, size = slope + 2.0 * self._objective.squares * W, self._objective.sizes
+        slope, size = slope + 2.0 * self._objective.l2_weight * W, self._objective.l1_weight
         return np.where(W == 0.0, np.maximum(np.abs(slope) - size, 0.0), np.abs(slope + size * np.sign(W)))
 
     def _model_minimum(
@@ -289,7 +291,7 @@ class ProximalNewton:
         damp = np.append(unit * self._columns.variance, unit)
         between = np.diag(d.sum(axis=0)) - v.T @ w - w.T @ v + unit * np.eye(K)
         start = np.concatenate([W, np.zeros((1, K))])
-        ridge = 2.0 * objective.squares
+        ridge = 2.0 * objective.l2_weight
         model = CurvedModel(
             X=self._columns.X,
             ends=np.searchsorted(classes, np.arange(K + 1)),
@@ -301,7 +303,7 @@ class ProximalNewton:
             bends=self._columns.squared_products(own) + ridge + damp[:-1, None],
             inverse=np.linalg.inv(between),
             ridge=ridge,
-            size=objective.sizes,
+            size=objective.l1_weight,
             damp=damp,
             start=start,
             W=start.copy(),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from linprobe.certificate import Certificate, certify
-from linprobe.errors import IncompatibleError
+from linprobe.certificate import Certificate, absolute_tol, certify
+from linprobe.errors import IncompatibleError, StateError
 from linprobe.objective import Evaluation, Objective
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.hinge_program import MOST_PAIRS, HingeProgram
 from linprobe.optimizers.proximal_newton import FIRST_DAMPING, Columns, ProximalNewton, Smoothed, Step, check_curved
+from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -133,7 +134,7 @@ def working_set_cost(objective: Objective, n_features: int) -> float:
 
 def _check(objective: Objective) -> None:
     penalty = objective.penalty
-    if penalty is None or penalty.coefficients is None or not objective.sizes > 0.0:
+    if penalty is None or penalty.coefficients is None or not objective.l1_weight > 0.0:
         raise IncompatibleError(
             "working sets need a penalty a sum W² + c sum |W| with c > 0 and reg > 0, which leaves most weights at 0. "
             "Use optimizer='exact', which takes another method here."
@@ -145,6 +146,27 @@ def _solves_program(objective: Objective) -> bool:
     """Whether the program of a set is small enough to be solved directly."""
     pairs = int((objective.shares() > 0.0).sum()) * (objective.n_classes - 1)
     return objective.loss.margin_power == 1 and pairs <= MOST_PAIRS
+
+
+def _checked(objective: Objective, state: State) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a state to resume from, or of weights to begin near.
+
+    Raises:
+        StateError: they do not fit the objective.
+    """
+    K, N, D = objective.n_classes, objective.n_images, objective.n_features
+    n = state.arrays["positions"].size if "positions" in state.arrays else 0
+    own = {"centred": (K,), "positions": (n,), "G": (N, K), "best_G": (N, K)}
+    known = weights_of_state(objective) | {name: (shape, np.float64) for name, shape in own.items()}
+    arrays = checked_arrays(state, known, together=[tuple(own)])
+    positions = arrays.get("positions", np.zeros(0))
+    within = (positions == np.floor(positions)) & (positions >= 0) & (positions < D)
+    if not within.all() or len(np.unique(positions)) < n:
+        raise StateError(
+            f"the state's array 'positions' does not hold different whole numbers in 0..{D - 1}. "
+            "Was the state made with other features?"
+        )
+    return arrays
 
 
 @dataclass
@@ -181,7 +203,7 @@ class _Search:
         self.settings, self.objective = settings, objective
         self.trace = Trace(objective, validation, callback)
         self.shares, self.y = objective.shares(), objective.examples.y
-        numbers, arrays = ({}, {}) if start is None else (start.numbers, start.arrays)
+        numbers, arrays = ({}, {}) if start is None else (start.numbers, _checked(objective, start))
         self.programs = bool(numbers.get("programs", float(_solves_program(objective))))
         K, N, D = objective.n_classes, objective.n_images, objective.n_features
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
@@ -197,13 +219,13 @@ class _Search:
             else arrays.get("b", np.zeros(K)) + self.columns.mean @ self.W
         )
         if start is None and objective.loss.margin_power is None:
-            self.b[objective.class_means()[0] == 0.0] = UNSEEN * objective.loss.score_unit
+            self.b[objective.class_means()[0] == 0.0] = UNSEEN * objective.loss.unit
         self.G: Floats = arrays["G"].copy() if "G" in arrays else np.zeros((N, K))
         self.rounds = 0 if start is None else start.epoch
-        self.rho = numbers.get("rho", FIRST_RHO / objective.loss.score_unit)
+        self.rho = numbers.get("rho", FIRST_RHO / objective.loss.unit)
         self.eta, self.damping = numbers.get("eta", FIRST_ETA), numbers.get("damping", FIRST_DAMPING)
         self.lowest, self.since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
-        self.relative_gap = numbers.get("gap", math.inf)
+        self.relative_gap, self.gap = numbers.get("relative_gap", math.inf), numbers.get("gap", math.inf)
         self.gap_of_set, self.bound = numbers.get("gap_of_set", math.inf), numbers.get("bound", 0.0)
         self.wanted = numbers.get("wanted", ATTEMPT * settings.tol)
         self.best_G: Floats = arrays["best_G"].copy() if "best_G" in arrays else self.G
@@ -219,10 +241,10 @@ class _Search:
                 self._follow(at)
                 status = self._report(at)
             while status is None:
-                if self.relative_gap <= self.wanted:
+                if self._promising():
                     certificate = self._certificate()
-                    if certificate.relative_gap <= self.settings.tol:
-                        status = Status.CERTIFIED
+                    status = proved_status(self.objective, certificate, self.settings.tol)
+                    if status is not None:
                         break
                     self.wanted *= 0.5
                 if self.rounds >= self.settings.max_iter:
@@ -240,12 +262,21 @@ class _Search:
             status = Status.INTERRUPTED
         if certificate is None:
             certificate = self._certificate()
-            if status in (Status.MAX_ITER, Status.STALLED) and certificate.relative_gap <= self.settings.tol:
-                status = Status.CERTIFIED
+            if status in (Status.MAX_ITER, Status.STALLED):
+                status = proved_status(self.objective, certificate, self.settings.tol) or status
         W, b = self.columns.to_all(self.W, self.b)
         state = self.state or self._state(self.clock())
         words = {"features": f"{len(self.columns.positions)} of {self.objective.n_features} in the last set"}
         return Solution(W, b, status, self.trace.history, state, certificate.passes, self.clock(), words, certificate)
+
+    def _promising(self) -> bool:
+        """Whether a certificate may show what is asked."""
+        small = (
+            absolute_tol(self.objective, self.settings.tol) * self.wanted / self.settings.tol
+            if self.settings.tol
+            else 0.0
+        )
+        return self.relative_gap <= self.wanted or self.gap <= small
 
     def _solve_set(self) -> Step:
         """Weights near the minimum over the set, and slopes near its dual optimum."""
@@ -256,9 +287,9 @@ class _Search:
                 self.y,
                 self.shares,
                 objective.n_classes,
-                delta=objective.loss.score_unit,
-                squares=objective.squares,
-                size=objective.sizes,
+                delta=objective.loss.unit,
+                squares=objective.l2_weight,
+                size=objective.l1_weight,
                 n_threads=objective.engine.n_threads,
             )
             tol = OF_PROGRAM * self.relative_gap
@@ -286,7 +317,7 @@ class _Search:
         value = data_loss + objective.penalty_value(step.W)
         # columns that are not even cost a bound about what they make of the bias
         apart = np.abs(step.b - step.b[int(objective.class_means()[0].argmax())])
-        uneven = float(np.abs(columns) @ (apart + objective.loss.score_unit))
+        uneven = float(np.abs(columns) @ (apart + objective.loss.unit))
         bound = self._bound(step.G, A) - uneven
         of_set = self._bound(step.G, A[:, self.columns.positions]) - uneven
         self.W, self.b, self.G = step.W, step.b, step.G
@@ -306,12 +337,13 @@ class _Search:
     def _follow(self, at: _Round) -> None:
         """What the next round begins with: its set, and how exact it is to be."""
         value = max(abs(at.value), 1e-300)
-        self.relative_gap, of_set = max(at.gap, 0.0) / value, max(at.gap_of_set, 0.0) / value
+        self.gap = max(at.gap, 0.0)
+        self.relative_gap, of_set = self.gap / value, max(at.gap_of_set, 0.0) / value
         self.lowest, self.since = (
             (self.relative_gap, 0.0) if self.relative_gap < NEWS * self.lowest else (self.lowest, self.since + 1.0)
         )
         sizes = np.abs(at.A).max(axis=0)
-        size, used = self.objective.sizes, self.W.any(axis=1)
+        size, used = self.objective.l1_weight, self.W.any(axis=1)
         violated = sizes > size * (1.0 + BEYOND)
         violated[self.columns.positions] = False
         if len(self.W) or not violated.any():
@@ -372,7 +404,8 @@ class _Search:
             "damping": self.damping,
             "lowest": self.lowest,
             "since": self.since,
-            "gap": self.relative_gap,
+            "relative_gap": self.relative_gap,
+            "gap": self.gap,
             "gap_of_set": self.gap_of_set,
             "bound": self.bound,
             "wanted": self.wanted,
