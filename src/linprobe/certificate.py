@@ -385,8 +385,9 @@ def _evened(G: Floats, a: Floats, y: Floats) -> Floats | None:
         if (np.abs(inflow - outflow) <= EVEN * (inflow + outflow)).all():
             break
         with np.errstate(divide="ignore", invalid="ignore"):
-            into *= np.where(inflow > outflow, outflow / inflow, 1.0)
-            out_of *= np.where(outflow > inflow, inflow / outflow, 1.0)
+            # the roots, as a flow may be scaled at both its ends: more would take it too far, and back, step by step
+            into *= np.where(inflow > outflow, np.sqrt(outflow / inflow), 1.0)
+            out_of *= np.where(outflow > inflow, np.sqrt(inflow / outflow), 1.0)
     off *= out_of[y][:, None] * into
     off[rows, y] = -off.sum(axis=1)
     return off
