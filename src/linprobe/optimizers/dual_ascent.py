@@ -17,7 +17,7 @@ from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.trace import Clock, Trace
-from linprobe.shapes import Floats, check_range, slices
+from linprobe.shapes import Floats, check_range, mirror_lower, slices
 
 __all__ = ["DualAscent", "dual_bytes", "suits_dual_ascent"]
 
@@ -79,8 +79,8 @@ FIRST_LOOK, FIRST_LOOK_OF_LARGE, LARGE = 100, 16, 5e7
 rounds of small problems cost nothing, and they may take a hundred before they converge."""
 
 GAINS_SPEED = 3.0
-"""Factor by which the rate may still rise. From round 16 to 32 the hinge on 10,000 images of many_classes.py at reg 1e-4,
-which is certified, gains half a digit; on 50,000, where it takes thousands of rounds, a hundredth."""
+"""Factor by which the rate may still rise. From round 16 to 32 the hinge on 10,000 images of many_classes.py at reg
+1e-4, which is certified, gains a digit; on 50,000, where it takes thousands of rounds, a hundredth."""
 
 
 @final
@@ -90,10 +90,10 @@ class DualAscent(Optimizer):
 
         G_i <- argmax of the dual in the row of image i,   W = soft(-sum_i a_i G_i x'_iᵀ, sizes) / (2 squares)
 
-    For a loss that is a sum over margins (`Loss.margin_power`) the optimum of a row is the root of one number. A round is
-    a sweep over all images and classes, then five over the coordinates that are not 0. Up to 8,192 images the products
-    of the images with each other are kept, and with them all scores; beyond, the images, in float32. The bias has no
-    penalty, so that the columns of G must sum to 0: it is given a small one about its last value, round after round.
+    For a loss that is a sum over margins (`Loss.margin_power`) the optimum of a row is the root of one equation. A round
+    is a sweep over all images and classes, then five over the coordinates that are not 0. For up to 8,192 images their
+    products with each other are kept (the Gram form), and all scores; for more, the images in float32. The bias has no
+    penalty, so the columns of G must sum to 0. Each round gives it a small penalty about its last value.
 
     Kept for each image, beyond the images: K numbers in float64, and D in float32; in the Gram form 2 K and N in
     float64. A sweep runs on one thread.
@@ -241,14 +241,15 @@ class _Images:
                     b = held[1, : right.stop - right.start]
                     self._map(np.arange(right.start, right.stop), b)
 
-                def multiplied(part: slice, a: Floats = a, b: Floats = b, left: slice = left, right: slice = right) -> None:
+                def multiplied(
+                    part: slice, a: Floats = a, b: Floats = b, left: slice = left, right: slice = right
+                ) -> None:
                     end = len(b) if a is not b else part.stop
                     rows = slice(left.start + part.start, left.start + part.stop)
                     products[rows, right.start : right.start + end] = a[part] @ b[:end].T
 
                 list(by_threads(multiplied, slices(len(a), BLOCK_ROWS)[::-1], self.n_threads))  # the longest first
-        for part in slices(n, BLOCK_ROWS):
-            products[part, part.start :] = products[part.start :, part].T
+        mirror_lower(products)
         return products
 
 
@@ -336,7 +337,7 @@ class _Search:
                     if status is not None:  # an absolute gap ends it where a relative one was expected
                         break
                     # what the certificate lost against the estimate, it will lose again
-                    hoped = self.settings.tol - 1.1 * (certificate.relative_gap - self.left / self.least)
+                    hoped = self.settings.tol - 1.1 * (certificate.relative_gap - self.left / max(self.least, 1e-300))
                     self.wanted = max(0.25 * self.wanted, min(hoped, 0.9 * self.wanted))
                 if self.rounds >= self.settings.max_iter or self.hopeless:
                     status = Status.MAX_ITER
@@ -357,7 +358,15 @@ class _Search:
         W, b = self._candidate()
         words = {"form": "products of the images" if self.images.gram else "images", "bias": f"{self.model.bias:g}"}
         return Solution(
-            W, b, status, self.trace.history, self._state(self.clock()), certificate.passes, self.clock(), words, certificate
+            W,
+            b,
+            status,
+            self.trace.history,
+            self._state(self.clock()),
+            certificate.passes,
+            self.clock(),
+            words,
+            certificate,
         )
 
     def _begin(self) -> Status | None:
@@ -385,9 +394,9 @@ class _Search:
         return columns
 
     def _settle(self, measure: _Measure) -> None:
-        """Move the bias as if the columns of the next round will be those of this one; keep it firmer if they cost much.
+        """A step of the proximal point method for the bias; with a smaller penalty if the columns cost much.
 
-        The proximal point method, whose step is the change that the dual predicts.
+        The next round has its penalty about the bias of this one, and begins at the bias that the columns predict.
         """
         model = self.model
         if abs(measure.cost) > (self.least - measure.dual) / 3.0 and self.rounds > 3:
@@ -428,7 +437,10 @@ class _Search:
         measure = _Measure(data_loss + penalty, data_loss, penalty, accuracy, scale, dual + cost, columns, cost)
         if measure.primal < self.least:
             self.least = measure.primal
-            self.best = (A.copy(), scale, scale * model.b) if images.gram else self._true(scale * model.W, scale * model.b)
+            if model.W is None:
+                self.best = A.copy(), scale, scale * model.b
+            else:
+                self.best = self._true(scale * model.W, scale * model.b)
         return measure
 
     def _true(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
@@ -504,7 +516,7 @@ class _Search:
         first = FIRST_LOOK if self.per_pass < LARGE else FIRST_LOOK_OF_LARGE
         if self.rounds < max(first, 2.0 * self.halfway):
             return
-        share, hoped = self.left / self.least, self._hoped() / self.least
+        share, hoped = self.left / max(self.least, 1e-300), self.wanted
         before, after = self.halfway_left, max(share, 1e-300)
         self.halfway, self.halfway_left = float(self.rounds), after
         if share > hoped and not math.isnan(before):
@@ -513,18 +525,14 @@ class _Search:
 
     def _report(self, measure: _Measure) -> bool:
         norm = float(np.sqrt(np.square(measure.columns).sum()))
-        return self._row(
-            Evaluation(measure.primal, measure.data_loss, measure.penalty, measure.accuracy, norm)
-        )
+        return self._row(Evaluation(measure.primal, measure.data_loss, measure.penalty, measure.accuracy, norm))
 
     def _row(self, evaluation: Evaluation) -> bool:
         """Report a row; whether the callback asks to stop."""
         held_out = None if self.validation is None else self.validation.evaluate(*self._candidate())
         seconds = self.clock()
         state = self._state(seconds) if self.reported else State(self.rounds, {}, {})
-        return self.trace.add(
-            (evaluation, held_out), state, learning_rate=0.0, passes=self.passes, seconds=seconds
-        )
+        return self.trace.add((evaluation, held_out), state, learning_rate=0.0, passes=self.passes, seconds=seconds)
 
     def _state(self, seconds: float) -> State:
         """All that is needed to resume."""
