@@ -173,8 +173,7 @@ def _rounding(objective: Objective, value: float, terms: float, upper: float) ->
     minimum. The rounding of a map counts by the numbers it adds up, which may be far larger than x'.
     """
     mass = objective.loss.dual_size(value, objective.n_classes)
-    # all losses here have no other unit of the scores than delta
-    terms += abs(upper) + 2.0 * objective.loss.parameters.get("delta", 1.0) * mass
+    terms += abs(upper) + 2.0 * objective.loss.unit * mass
     reach = 2.0 * _score_bound(objective, upper) + _bias_spread(objective, upper)
     return _roundings(objective) * EPS * (terms + (1.0 + mass) * reach)
 

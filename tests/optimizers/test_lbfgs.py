@@ -92,7 +92,7 @@ def test_a_search_goes_on_from_any_state_to_the_same_bits_failed_proofs_included
 def test_a_search_with_the_pairs_of_another_reg_goes_on_to_the_same_bits_too():
     other, objective, states = digits(1e-2), digits(1e-3), []
     found = LBFGS(tol=1e-6).minimize(other)
-    start = carried(found.state, objective.squares - other.squares, found.W, found.b)
+    start = carried(found.state, objective.l2_weight - other.l2_weight, found.W, found.b)
     optimizer = LBFGS(tol=1e-9)
     whole = optimizer.minimize(objective, start=start, callback=lambda epoch: states.append(epoch.state))
     assert len(states) > 12  # the pairs are all its own before the end
@@ -109,7 +109,7 @@ def test_one_gradient_is_solved_for_an_iteration_and_the_changes_follow_from_it(
     LBFGS(tol=1e-6).minimize(objective, callback=lambda epoch: states.append(epoch.state))
     assert solved[:10] == [1] * 10  # then the metric may change
     numbers, arrays = states[5].numbers, states[5].arrays
-    metric = Preconditioner(second_moment(objective), objective.engine, 2 * objective.squares / numbers["curvature"])
+    metric = Preconditioner(second_moment(objective), objective.engine, 2 * objective.l2_weight / numbers["curvature"])
     for i in range(4):
         (expected,) = plain(metric, [arrays[f"y{i}"]])
         assert_allclose(arrays[f"z{i}"], expected, atol=1e-4 * np.abs(expected).max())

@@ -67,14 +67,14 @@ def test_the_exact_optimum_of_the_hinge_has_the_same_bits_watched_or_not(penalty
 
 
 @pytest.mark.parametrize("loss", ["softmax", "hinge"])
-def test_what_is_probably_left_to_gain_is_told_on_the_way_and_met_at_the_end(loss):
+def test_the_predicted_gap_of_each_row_falls_to_tol_and_the_proof_confirms_it(loss):
     rows: list[tuple[float, float]] = []
     solution = Exact(tol=1e-4).minimize(
         problem(loss=loss, penalty="l2"),
-        callback=lambda epoch: rows.append((epoch.objective, epoch.state.numbers.get("left", np.nan))),
+        callback=lambda epoch: rows.append((epoch.objective, epoch.state.numbers.get("predicted_gap", np.nan))),
     )
-    left = [estimate for _, estimate in rows if np.isfinite(estimate)]
-    assert len(left) >= 2
-    assert left[-1] < left[0]
-    assert left[-1] <= 1e-4 * rows[-1][0]
+    predicted = [estimate for _, estimate in rows if np.isfinite(estimate)]
+    assert len(predicted) >= 2
+    assert predicted[-1] < predicted[0]
+    assert predicted[-1] <= 1e-4 * rows[-1][0]
     assert solution.certificate.relative_gap <= 1e-4

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.cores import by_threads, usable_cores
+from linprobe.engines import curved
+from linprobe.engines.curved import CurvedModel
 from linprobe.errors import LabelError, ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, Labels, check_sample_weight, slices
 
-__all__ = ["ENGINES", "DualModel", "Engine", "Examples", "Precision", "SplitSums", "Sums", "open_engine"]
+__all__ = ["ENGINES", "CurvedModel", "DualModel", "Engine", "Examples", "Precision", "SplitSums", "Sums", "open_engine"]
 
 ENGINES = {"reference": "ReferenceEngine", "threads": "ThreadsEngine"}
 """Name of each engine, which is also its module in this room, and its class."""
@@ -83,14 +85,26 @@ class Examples:
         """Sum of the sample weights; N without any."""
         return float(self.n_images) if self.sample_weight is None else float(self.sample_weight.sum())
 
-    def mapped(self, picked: slice | npt.NDArray[np.int64]) -> Floats:
-        """The used rows at positions `picked` (0..N-1), mapped, as a fresh (n, D) float64 array: for blocks of rows."""
+    def mapped(
+        self, picked: slice | npt.NDArray[np.int64], features: npt.NDArray[np.int64] | None = None
+    ) -> Floats:
+        """The used rows at positions `picked` (0..N-1), mapped, as a fresh (n, D) float64 array: for blocks of rows.
+
+        Args:
+            picked: positions of the rows.
+            features: (d,) positions of the features wanted, (n, d) then; None for all.
+        """
         if self.rows is not None:
             picked = self.rows[picked]
-        rows = self.X[picked].astype(np.float64)
+        if features is None:
+            rows = self.X[picked].astype(np.float64)
+        elif isinstance(picked, slice):
+            rows = self.X[picked][:, features].astype(np.float64)
+        else:
+            rows = self.X[picked[:, None], features].astype(np.float64)
         if self.affine is not None:
-            rows *= self.affine.scale
-            rows += self.affine.shift
+            rows *= self.affine.scale if features is None else self.affine.scale[features]
+            rows += self.affine.shift if features is None else self.affine.shift[features]
         return rows
 
 
@@ -411,6 +425,14 @@ class Engine(ABC):
             if model.W is not None:
                 model.W[visited] = (V[visited] - np.clip(V[visited], -model.size, model.size)) / ridge
         return total_gain, products
+
+    def sweep(self, model: CurvedModel, everything: bool) -> float:
+        """Each weight of the model to its own minimum in turn, or each that is not 0; the largest change of a slope."""
+        return curved.sweep(model, everything)
+
+    def krylov(self, model: CurvedModel, most: int, share: float) -> int:
+        """Conjugate gradients for the weights of the model that are not 0; see `curved.krylov`."""
+        return curved.krylov(model, most, share)
 
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether `sgd_epoch` can run this loss; if not, the optimizer loops over `loss_and_gradient`."""

@@ -42,6 +42,18 @@ class Loss(ABC):
     smooth: ClassVar[bool]
     """Whether the gradient in the scores is continuous everywhere."""
 
+    infimum_at_infinity: ClassVar[bool] = False
+    """Whether L_i falls for ever as the scores of the other classes fall, to an infimum that no finite scores attain.
+
+    Then images that are separable have no best weights without a penalty, and a class that no image has is best given a
+    bias of -infinity.
+    """
+
+    @property
+    def unit(self) -> float:
+        """The scale of the scores, > 0, at which the loss changes its shape: a margin's delta; 1 where it has none."""
+        return 1.0
+
     def curvature(self, n_classes: int) -> float:
         """A bound on the largest eigenvalue of the Hessian of L_i in K scores; inf where there is none."""
         return float("inf")
@@ -53,13 +65,8 @@ class Loss(ABC):
 
     @property
     def margin_power(self) -> int | None:
-        """1 or 2 where L_i = sum_{j != y} max(0, s_j - s_y + score_unit)^power; None for every other loss."""
+        """1 or 2 where L_i = sum_{j != y} max(0, s_j - s_y + unit)^power; None for every other loss."""
         return None
-
-    @property
-    def score_unit(self) -> float:
-        """The difference of two scores that matters: delta of a margin; 1 for a loss without one."""
-        return 1.0
 
     has_hessian: ClassVar[bool] = False
     """Whether `hessian` is there."""

@@ -50,7 +50,7 @@ class MulticlassHinge(Loss):
         return 1
 
     @property
-    def score_unit(self) -> float:
+    def unit(self) -> float:
         """delta."""
         return self.delta
 

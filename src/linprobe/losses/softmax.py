@@ -37,6 +37,7 @@ class SoftmaxCrossEntropy(Loss):
     name: ClassVar[str] = "softmax"
     smooth: ClassVar[bool] = True
     has_hessian: ClassVar[bool] = True
+    infimum_at_infinity: ClassVar[bool] = True
 
     def hessian(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
         """(p, p): the second derivative is diag(p) - p pᵀ."""

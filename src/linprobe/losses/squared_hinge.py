@@ -50,7 +50,7 @@ class SquaredHinge(Loss):
         return 2
 
     @property
-    def score_unit(self) -> float:
+    def unit(self) -> float:
         """delta."""
         return self.delta
 

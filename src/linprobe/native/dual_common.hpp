@@ -10,6 +10,7 @@
 
 #include "dual.hpp"
 #include "kernels.hpp"
+#include "pool.hpp"
 
 #if LINPROBE_VECTOR_BYTES > 16
 #include <immintrin.h>

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from linprobe.certificate import Certificate, certify, lower_bound_from
 from linprobe.objective import DualPoint, Evaluation, Objective, Split
 from linprobe.optimizers.base import Callback, Glimpse, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.normal_equations import ExactMoment, NormalEquations, exact_moment
+from linprobe.optimizers.proofs import ProofPolicy
+from linprobe.optimizers.states import ArrayOfState, checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -22,7 +24,7 @@ __all__ = ["ADMM"]
 ROUND = 10
 """Steps between two looks at the gap; a round is an epoch of the trace."""
 
-PROMISE = 0.75
+FIRST_THRESHOLD = 0.75
 """Of tol: what must seem to be left before a proof is tried, which costs as much as half a round and loses a little.
 
 With a copy of the weights the dual point is made to fit beforehand, and a proof loses next to nothing.
@@ -112,6 +114,11 @@ class ADMM(Optimizer):
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
             return _Search(self, objective, start, callback, validation, watch, moment, spent).run()
 
+    @staticmethod
+    def serves_other_regs(name: str) -> bool:
+        """Whether that array of a state serves a search with another reg value: weights, scores and dual point."""
+        return name in ("W", "b", "copy", "price", "z", "g")
+
 
 class _Search:
     """One minimisation: the iterates, and what is known of them."""
@@ -128,14 +135,12 @@ class _Search:
         spent: float,
     ) -> None:
         self.settings, self.objective, self.validation, self.watch = settings, objective, validation, watch
-        numbers, arrays = (
-            ({}, zeros_state(objective, np.float64).arrays) if start is None else (start.numbers, start.arrays)
-        )
+        numbers, arrays = _checked(objective, zeros_state(objective, np.float64) if start is None else start)
         self.clock, self.trace = Clock(numbers.get("seconds", 0.0) + spent), Trace(objective, validation, callback)
-        self.relax = RELAX if objective.sizes == 0.0 and objective.penalised else RELAX_KINKED
+        self.relax = RELAX if objective.l1_weight == 0.0 and objective.penalised else RELAX_KINKED
         self.moment = moment or exact_moment(objective)
         self._stiffen(numbers.get("rho", _steepness(objective)))
-        self.W, self.b = arrays["W"].astype(np.float64), arrays["b"].astype(np.float64)
+        self.W, self.b = arrays["W"].copy(), arrays["b"].copy()
         self.copy = arrays["copy"].copy() if "copy" in arrays else self.W.copy()
         self.price = arrays["price"].copy() if "price" in arrays else np.zeros_like(self.W)
         scores = (objective.n_images, objective.n_classes)
@@ -145,11 +150,12 @@ class _Search:
         self.rounds = 0 if start is None else start.epoch
         self.passes = numbers.get("passes", 0.0)
         self.first_norm = numbers.get("first_norm", math.nan)
-        self.wanted = numbers.get("wanted", settings.tol if self.tied else PROMISE * settings.tol)
-        alone = objective.sizes > 0.0 and objective.squares == 0.0
+        first_threshold = settings.tol if self.tied else FIRST_THRESHOLD * settings.tol
+        self.policy = ProofPolicy(settings.tol, numbers.get("proof_threshold", first_threshold))
+        alone = objective.l1_weight > 0.0 and objective.l2_weight == 0.0
         self.slack = numbers.get("slack", MOST_SLACK if alone else 0.0)
         self.least = numbers.get("least", math.inf)  # the lowest objective of a candidate
-        self.left = numbers.get("left", math.nan)  # what a certificate would probably say is left
+        self.predicted_gap = numbers.get("predicted_gap", math.nan)  # the gap that a certificate would probably show
         self.candidate = (arrays["best_W"], arrays["best_b"]) if "best_W" in arrays else self._candidate()
         self.promising: DualPoint | None = None  # that of the last round, while a proof is to be made of it
         if "dual_A" in arrays:
@@ -166,24 +172,20 @@ class _Search:
                 self.first_norm, self.least = evaluation.gradient_norm, evaluation.objective
                 status = Status.STOPPED if self._report(evaluation) else None
             while status is None:
-                if self.promising is not None:  # a search that goes on from here begins with the proof
-                    certificate = self._certify(self.promising)
-                    self.passes, self.promising = certificate.passes, None
-                    # what the proof lost against the promise, it will probably lose again
-                    lost = certificate.relative_gap - self.left / max(certificate.objective, 1e-300)
-                    hoped = self.settings.tol - lost
-                    self.wanted = hoped if 0.25 * self.wanted < hoped < 0.9 * self.wanted else 0.5 * self.wanted
-                    if self._met(certificate):
-                        status = Status.CERTIFIED if self.objective.penalised else Status.CONVERGED
-                        break
-                if self.rounds * ROUND >= self.settings.max_iter:
+                if self.promising is not None:  # a search that is resumed here begins with the proof
+                    certificate = self._attempt_proof(self.promising)
+                    self.promising = None
+                if certificate is not None and self._met(certificate):
+                    status = Status.CERTIFIED if self.objective.penalised else Status.CONVERGED
+                elif self.rounds * ROUND >= self.settings.max_iter:
                     status = Status.MAX_ITER
-                    break
-                split = self._round()
-                evaluation, promises = self._measure(split)
-                self.promising = split.dual if promises else None
-                if self._report(evaluation):
-                    status = Status.STOPPED
+                else:
+                    certificate = None
+                    split = self._round()
+                    evaluation, promises = self._measure(split)
+                    self.promising = split.dual if promises else None
+                    if self._report(evaluation):
+                        status = Status.STOPPED
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         if certificate is None or status not in (Status.CERTIFIED, Status.CONVERGED):
@@ -195,6 +197,14 @@ class _Search:
         return Solution(
             W, b, status, self.trace.history, self.state, certificate.passes, self.clock(), words, certificate
         )
+
+    def _attempt_proof(self, dual: DualPoint) -> Certificate:
+        """The certificate by this dual point, its passes counted."""
+        certificate = self._certify(dual)
+        self.passes = certificate.passes
+        predicted = self.predicted_gap / max(certificate.objective, 1e-300)
+        self.policy.learn(predicted, certificate.relative_gap)
+        return certificate
 
     def _round(self) -> Split:
         """Ten steps, each a fit to the scores of the last and a pass over the images."""
@@ -220,9 +230,9 @@ class _Search:
     def _stiffen(self, rho: float) -> None:
         """Take this rho: the factor, and the strength of the tie between weights and copy, follow it."""
         objective = self.objective
-        self.rho, self.tied = rho, objective.sizes > 0.0
+        self.rho, self.tied = rho, objective.l1_weight > 0.0
         self.tie: Floats = TIE * rho * _variances(objective, self.moment) if self.tied else np.zeros(1)
-        self.equations = NormalEquations(objective, self.moment, rho, 2.0 * objective.squares + self.tie)
+        self.equations = NormalEquations(objective, self.moment, rho, 2.0 * objective.l2_weight + self.tie)
 
     def _review(self, z: npt.NDArray[np.float32], g: npt.NDArray[np.float32]) -> None:
         """Balance how far scores and dual point still are from rest, if rho is far from it; z and g are a step old.
@@ -245,8 +255,8 @@ class _Search:
 
     def _fit(self, miss: Floats, columns: Floats) -> None:
         """W and b, and the copy of W with exact zeros, fitted to the scores that missed them by so much."""
-        W, mean, squares = self.W, self.moment.mean, self.objective.squares
-        toward = self.rho * (miss - columns[:, None] * mean) - 2.0 * squares * W
+        W, mean, l2_weight = self.W, self.moment.mean, self.objective.l2_weight
+        toward = self.rho * (miss - columns[:, None] * mean) - 2.0 * l2_weight * W
         if not self.tied:
             self.W = W + self.equations.solve(toward)
         else:
@@ -265,7 +275,7 @@ class _Search:
 
     def _measure(self, split: Split) -> tuple[Evaluation, bool]:
         """(the candidate's evaluation; whether the dual point, its columns evened out, may bound it closely)."""
-        objective, dual = self.objective, _of(split)
+        objective, dual = self.objective, require_dual(split)
         W, b = self._candidate()
         if not self.tied:
             data_loss, penalty, accuracy = split.data_loss, objective.penalty_value(W), split.accuracy
@@ -281,10 +291,10 @@ class _Search:
             self.least, self.candidate = value, (W, b)
         if objective.penalised:
             even = DualPoint(dual.value, dual.A, np.zeros_like(dual.c))
-            self.left = value - max(0.0, lower_bound_from(objective, even, value))
-            return evaluation, self.left <= self.wanted * value
-        near = abs(value - dual.value) <= self.wanted * value
-        return evaluation, value == 0.0 or (norm <= self.wanted * self.first_norm and near)
+            self.predicted_gap = value - max(0.0, lower_bound_from(objective, even, value))
+            return evaluation, self.policy.attempts(self.predicted_gap, value)
+        near = self.policy.attempts(abs(value - dual.value), value)
+        return evaluation, value == 0.0 or (self.policy.attempts(norm, self.first_norm) and near)
 
     def _loosen(self, dual: DualPoint, penalised: float) -> None:
         """Choose by how much L1 is weaker in the steps than in the objective, for the next round.
@@ -293,7 +303,7 @@ class _Search:
         smaller by a share have their |A| within reg as soon as it errs by less than that share, and the bound then
         loses the same share of the penalty alone, `penalised` of the objective. The share follows the error down.
         """
-        excess = float(np.abs(dual.A).max()) / ((1.0 - self.slack) * self.objective.sizes) - 1.0
+        excess = float(np.abs(dual.A).max()) / ((1.0 - self.slack) * self.objective.l1_weight) - 1.0
         least = min(MOST_SLACK, 0.5 * self.settings.tol / max(penalised, 1e-300))
         self.slack = max(least, min(self.slack, max(excess, DECAY * self.slack)))
 
@@ -330,7 +340,7 @@ class _Search:
             g[:] = 0.0
             split = objective.split_step(zeros["W"], zeros["b"], z, g, rho=self.rho, relax=0.0, need_dual=True)
             self.passes += 1.0
-            dual = _of(split)
+            dual = require_dual(split)
             found = lower_bound_from(objective, dual, self.least)
             if not found > bound:
                 break
@@ -367,13 +377,13 @@ class _Search:
             "seconds": seconds,
             "passes": self.passes,
             "first_norm": self.first_norm,
-            "wanted": self.wanted,
+            "proof_threshold": self.policy.threshold,
             "slack": self.slack,
             "rho": self.rho,
             "least": self.least,
         }
-        if math.isfinite(self.left):
-            numbers["left"] = self.left
+        if math.isfinite(self.predicted_gap):
+            numbers["predicted_gap"] = self.predicted_gap
         if self.promising is not None:
             arrays |= {"dual_A": self.promising.A, "dual_c": self.promising.c}
             numbers["dual_value"] = self.promising.value
@@ -384,10 +394,22 @@ def _size(array: npt.NDArray[np.float32]) -> float:
     return math.sqrt(float(np.square(array, dtype=np.float64).sum()))
 
 
-def _of(split: Split) -> DualPoint:
+def require_dual(split: Split) -> DualPoint:
+    """The dual point of a step that was to give one."""
     if split.dual is None:
-        raise TypeError("the engine gave no dual point though it was asked for one")
+        raise TypeError("the engine returned no dual point though need_dual was set")
     return split.dual
+
+
+def _checked(objective: Objective, state: State) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
+    """(numbers, arrays) of a state: weights in float64, what the core changes for each score in float32."""
+    weights = weights_of_state(objective)
+    of_scores: ArrayOfState = ((objective.n_images, objective.n_classes), np.float32)
+    known = {"z": of_scores, "g": of_scores, **weights}
+    known |= dict.fromkeys(("copy", "price", "miss", "best_W", "dual_A"), weights["W"])
+    known |= dict.fromkeys(("miss_columns", "best_b", "dual_c"), weights["b"])
+    together = [("z", "g"), ("copy", "price"), ("miss", "miss_columns"), ("best_W", "best_b"), ("dual_A", "dual_c")]
+    return state.numbers, checked_arrays(state, known, together=together)
 
 
 def _variances(objective: Objective, moment: ExactMoment) -> Floats:
@@ -408,5 +430,5 @@ def _steepness(objective: Objective) -> float:
     """rho: of the order of the slopes and curvatures of the loss, by measurement on pixels (benchmarks/optimum.py)."""
     bound = objective.loss.curvature(objective.n_classes)
     if math.isinf(bound):
-        return (0.5 if objective.sizes > 0.0 else 2.0) / objective.loss.parameters.get("delta", 1.0)
+        return (0.5 if objective.l1_weight > 0.0 else 2.0) / objective.loss.unit
     return 0.06 * bound if bound <= 0.5 else 0.3

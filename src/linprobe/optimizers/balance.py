@@ -8,10 +8,10 @@ import numpy as np
 
 from linprobe.engines.base import Precision
 from linprobe.objective import DataGradient, Objective
-from linprobe.optimizers.asking import Ask, Asking
+from linprobe.optimizers.requests import GradientRequest, Search
 from linprobe.shapes import Floats
 
-__all__ = ["COARSE", "balance", "bias_curvature", "nearly_balance"]
+__all__ = ["SINGLE_TOL", "balance", "bias_curvature", "nearly_balance"]
 
 SAMPLE_ROWS = 4096
 """Images from which the curvature in the bias is taken: it is K x K, and Newton's steps need not be exact."""
@@ -22,7 +22,7 @@ STEPS = 12
 SETTLED, ROUNDING = 1e-4, 1e-13
 """Sum of the columns' sizes that costs a bound next to nothing, as a share of tol, and that is rounding."""
 
-COARSE = 1e-5
+SINGLE_TOL = 1e-5
 """The tol from which on float32 tells the columns well enough."""
 
 HELD_SCORES = 2**25
@@ -32,7 +32,7 @@ BLOCK_SCORES = 2**16
 """Scores of a block of rows, so that what a loss makes of them stays in the cache."""
 
 
-def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) -> Asking[tuple[Floats, DataGradient]]:
+def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) -> Search[tuple[Floats, DataGradient]]:
     """(b after one of Newton's steps, W as it is; the data gradient there): the images are read once.
 
     Args:
@@ -40,11 +40,11 @@ def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) 
     """
     b = b - _inverse_curvature(objective, W, b) @ columns
     # the dual point of a penalty with |W| is scaled, and its value not told by the sums that a pass gives
-    gradient = yield Ask(W, b, Precision.DOUBLE if objective.sizes > 0.0 else Precision.PROOF)
+    gradient = yield GradientRequest(W, b, Precision.DOUBLE if objective.l1_weight > 0.0 else Precision.PROOF)
     return b, gradient
 
 
-def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tuple[Floats, DataGradient]]:
+def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Search[tuple[Floats, DataGradient]]:
     """(b for which sum_i a_i dL_i/ds is as good as 0, W as it is; the data gradient there), for a smooth loss.
 
     A dual point whose columns do not sum to 0 is mixed with another one (`Loss.balanced`), by a share t that is first
@@ -52,7 +52,7 @@ def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tu
     only shifts: the images are read twice, once for the scores and once for the gradient, in float64.
     """
     settled = max(SETTLED * tol, ROUNDING)
-    columns_at = _columns(objective, W, b, precise=tol < COARSE)
+    columns_at = _columns(objective, W, b, precise=tol < SINGLE_TOL)
     columns = columns_at(b)
     if np.abs(columns).sum() > settled:
         inverse = _inverse_curvature(objective, W, b)
@@ -64,7 +64,7 @@ def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tu
             b, columns = moved, following
             if np.abs(columns).sum() <= settled:
                 break
-    gradient = yield Ask(W, b, Precision.DOUBLE)
+    gradient = yield GradientRequest(W, b, Precision.DOUBLE)
     return b, gradient
 
 

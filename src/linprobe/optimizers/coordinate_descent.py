@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 from linprobe.engines.base import Precision, QuadraticModel
 from linprobe.objective import Objective
-from linprobe.optimizers.asking import Visited, answer, visit
 from linprobe.optimizers.balance import bias_curvature
 from linprobe.optimizers.base import zeros_state
 from linprobe.optimizers.pairs import curves, keep, listed, numbered
 from linprobe.optimizers.preconditioner import SecondMoment
+from linprobe.optimizers.requests import Point, run_search, visit
+from linprobe.optimizers.steps import Steps
 from linprobe.shapes import Floats
 
 __all__ = ["DescentSteps", "is_sparse"]
@@ -47,7 +46,7 @@ SMALL = 2**24
 """Products of a sweep over all weights that are so few that it always is."""
 
 
-class DescentSteps:
+class DescentSteps(Steps):
     """The last pairs of a search, and the step to the minimum of the model that they make.
 
         g·D + 1/2 D·B D + reg R(W + D),   B = C x H, updated by the pairs as in BFGS
@@ -75,15 +74,6 @@ class DescentSteps:
         self._room = np.empty(0, np.float32)
 
     @property
-    def numbers(self) -> dict[str, float]:
-        return {}
-
-    @property
-    def bend(self) -> float:
-        """As that of `LBFGS` without a ridge: no step goes to rounded weights, as zeros must stay exact."""
-        return math.inf
-
-    @property
     def count(self) -> int:
         return len(self._s)
 
@@ -94,21 +84,21 @@ class DescentSteps:
         coupling = {} if self._coupling is None else {"coupling": self._coupling.copy()}
         return coupling | numbered(s=self._s, y=self._y)
 
-    def review(self, step: int, point: Visited) -> None:
-        """Measure C after step 0, 1, 2, 4, 8, ..."""
-        if step & (step - 1) == 0 or self._coupling is None:
+    def review(self, iteration: int, point: Point) -> None:
+        """Measure C after iteration 0, 1, 2, 4, 8, ..."""
+        if iteration & (iteration - 1) == 0 or self._coupling is None:
             C = bias_curvature(self._objective, point.W, point.b, COUPLING_ROWS)
             before = 0.0 if self._coupling is None else LEAST * float(np.trace(self._coupling))
             self._coupling = C + IDENTITY * max(float(np.trace(C)), before, 1e-300) / len(C) * np.eye(len(C))
 
-    def add(self, point: Visited, following: Visited) -> None:
+    def add(self, point: Point, following: Point) -> None:
         step, change = point.step_to(following), following.gradient - point.gradient
-        change[:, :-1] -= 2.0 * self._objective.squares * step[:, :-1]
+        change[:, :-1] -= 2.0 * self._objective.l2_weight * step[:, :-1]
         s, y = self._shifted(step), self._centred(change)
         if curves(s, y):
             keep((self._s, s), (self._y, y), (self._moved, self._times_gram(s)))
 
-    def direction(self, point: Visited, most: int = MOST_SWEEPS, new: float = NEW) -> Floats:
+    def direction(self, point: Point, most: int = MOST_SWEEPS, new: float = NEW) -> Floats:
         """The step (K, D + 1) from a point.
 
         Args:
@@ -120,11 +110,11 @@ class DescentSteps:
         with np.errstate(over="ignore", invalid="ignore"):  # of a search that diverges: the line search sees it
             return self._direction(point, most, new)
 
-    def _direction(self, point: Visited, most: int, new: float) -> Floats:
+    def _direction(self, point: Point, most: int, new: float) -> Floats:
         coupling, objective, W = self._coupling, self._objective, point.W
         assert coupling is not None
         K, D = W.shape
-        reg, twice = objective.sizes, 2.0 * objective.squares
+        reg, twice = objective.l1_weight, 2.0 * objective.l2_weight
         smooth = point.gradient
         smooth[:, :-1] -= twice * W
         slope = np.ascontiguousarray(self._centred(smooth).T)  # (D + 1, K)
@@ -242,6 +232,6 @@ def is_sparse(objective: Objective, moment: SecondMoment) -> bool:
     if float(D) * D * K <= SMALL:
         return True
     zero = zeros_state(objective, np.float64).arrays
-    point = answer(objective, visit(objective, zero["W"], zero["b"], Precision.SINGLE))
+    point = run_search(objective, visit(objective, zero["W"], zero["b"], Precision.SINGLE))
     step = DescentSteps(objective, moment, {}).direction(point, FEWEST_SWEEPS, new=1.0)
     return int(np.count_nonzero(step[:, :-1])) <= SPARSE * D * K

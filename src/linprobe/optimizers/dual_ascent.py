@@ -155,7 +155,7 @@ class DualAscent(Optimizer):
         Raises:
             IncompatibleError: the loss is no sum over margins, or the penalty has no sum W².
         """
-        if objective.loss.margin_power is None or objective.squares == 0.0:
+        if objective.loss.margin_power is None or objective.l2_weight == 0.0:
             raise IncompatibleError(
                 f"DualAscent needs a loss that is a sum over margins and a penalty with sum W²; found "
                 f"{type(objective.loss).__name__} and {type(objective.penalty).__name__} with reg {objective.reg:g}. "
@@ -167,7 +167,7 @@ class DualAscent(Optimizer):
 
 def suits_dual_ascent(objective: Objective) -> bool:
     """Whether `DualAscent` can minimise the objective within its limit of memory."""
-    return objective.loss.margin_power is not None and objective.squares > 0.0 and dual_bytes(objective) <= MOST_BYTES
+    return objective.loss.margin_power is not None and objective.l2_weight > 0.0 and dual_bytes(objective) <= MOST_BYTES
 
 
 def dual_bytes(objective: Objective, tol: float = 1e-4) -> int:
@@ -179,7 +179,7 @@ def dual_bytes(objective: Objective, tol: float = 1e-4) -> int:
 
 
 def _in_gram_form(objective: Objective, n: int) -> bool:
-    return objective.sizes == 0.0 and n <= min(MOST_SINGLE_GRAM, GRAM_SHARE * objective.n_features)
+    return objective.l1_weight == 0.0 and n <= min(MOST_SINGLE_GRAM, GRAM_SHARE * objective.n_features)
 
 
 def _in_singles(n: int, n_features: int, tol: float) -> bool:
@@ -198,7 +198,7 @@ class _Margins:
     def of(cls, objective: Objective) -> _Margins:
         """Those of the loss."""
         most, curvature = {1: (1.0, math.inf), 2: (math.inf, 2.0)}[objective.loss.margin_power or 1]
-        return cls(objective.loss.score_unit, most, curvature)
+        return cls(objective.loss.unit, most, curvature)
 
 
 class _Images:
@@ -301,7 +301,7 @@ class _Search:
         self.reported = callback is not None
         images = self.images = _Images(objective, settings.tol)
         n, K, D = len(images.y), len(images.present), images.rows.shape[1]
-        ridge, squares = 2.0 * objective.squares, images.squares
+        ridge, squares = 2.0 * objective.l2_weight, images.squares
         mean = float(images.share @ squares / images.share.sum())
         self.ridge, ill = ridge, mean / (n * ridge)
         accelerated = not images.gram and ill > ILL
@@ -312,9 +312,15 @@ class _Search:
             squares,
             images.y,
             images.share,
+<<<<<<< HEAD
             ridge=ridge + self.extra,
             size=objective.sizes,
             bias=numbers.get("bias", max(BIAS_STEP * mean / (ridge + self.extra), LEAST_BIAS * margins.delta)),
+=======
+            ridge=ridge,
+            size=objective.l1_weight,
+            bias=numbers.get("bias", max(BIAS_STEP * mean / ridge, LEAST_BIAS * margins.delta)),
+>>>>>>> 894e546f5e098228a8ffa9ec8f5792362a0ab541
             delta=margins.delta,
             most=margins.most,
             curvature=margins.curvature,
@@ -370,7 +376,19 @@ class _Search:
                     break
                 self._round()
                 measure = self._measure()
+<<<<<<< HEAD
                 self.left = self.least - measure.dual
+=======
+                left = self.least - measure.dual
+                negligible = absolute_tol(self.objective, self.settings.tol)
+                if left <= self.wanted * self.least or self.least <= negligible:
+                    certificate = self._certify(self._even(measure.columns))
+                    self.passes = certificate.passes
+                    status = proved_status(self.objective, certificate, self.settings.tol)
+                    if status is None:  # what the certificate lost against the estimate, it will lose again
+                        hoped = self.settings.tol - 1.1 * (certificate.relative_gap - left / self.least)
+                        self.wanted = max(0.25 * self.wanted, min(hoped, 0.9 * self.wanted))
+>>>>>>> 894e546f5e098228a8ffa9ec8f5792362a0ab541
                 self._settle(measure)
                 if self.extra > 0.0 and self.rounds == DECIDED and self._separable(measure):
                     self._slow_down(measure)

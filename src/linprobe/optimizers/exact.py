@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, final
@@ -16,11 +17,14 @@ from linprobe.objective import Objective
 from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.coordinate_descent import is_sparse
+from linprobe.optimizers.dual_ascent import DualAscent, suits_dual_ascent
+from linprobe.optimizers.hinge_program import MOST_PAIRS
 from linprobe.optimizers.interior_point import InteriorPoint, interior_point_cost
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
 from linprobe.optimizers.preconditioner import DENSE_FEATURES, SecondMoment, second_moment
 from linprobe.optimizers.trace import Clock
+from linprobe.optimizers.working_set import WorkingSet, suits_working_set
 from linprobe.shapes import check_range
 
 __all__ = ["Exact", "Moments", "is_smooth"]
@@ -31,8 +35,14 @@ AT_ONCE = 5e8
 AFTERWARDS, MOST_BYTES = 3e10, 2e9
 """Operations and bytes of such a step up to which it is tried after another method: a second, 2 GB."""
 
-PASSES_BEFORE = 300
-"""Iterations, of `max_iter`, that are left to it then."""
+LATER_ITERATIONS = 300
+"""Iterations, of `max_iter`, that are left to each method after the first."""
+
+DUAL_IMAGES = 20_000
+"""Images up to which dual ascent is tried."""
+
+FEW_SCORES = 2**19
+"""Scores, N times K, up to which working sets are tried whatever the number of features."""
 
 UNPROVED = (Status.MAX_ITER, Status.STALLED)
 """How a method ends that has proved too little."""
@@ -165,10 +175,12 @@ class Exact(Optimizer):
         """The methods that are tried, in this order, until one ends with a proof.
 
         1. Small problems with kinks, of the loss or of |W|: `InteriorPoint`.
-        2. Smooth objectives: `LBFGS`; those with |W| take the steps of coordinate descent where that is faster.
-        3. All else: `ADMM`.
+        2. Losses of margins with a squared penalty, on few images: `DualAscent`.
+        3. |W| on few images or many features: `WorkingSet`.
+        4. Smooth objectives: `LBFGS`; those with |W| take the steps of coordinate descent where that is faster.
+        5. All else: `ADMM`.
 
-        `InteriorPoint` comes second where it can: few unknowns, and images that fit memory as float64.
+        What fits of the others follows, `InteriorPoint` last: it needs few unknowns, and images that fit memory as float64.
 
         Args:
             moments: of its features, which are looked at where a smooth loss has a penalty with |W|.
@@ -177,20 +189,36 @@ class Exact(Optimizer):
         """
         smooth = is_smooth(objective)
         operations, numbers = _interior(objective)
+        made: list[tuple[Callable[[float, int], Optimizer], str]] = []
         if not smooth and operations <= AT_ONCE:
-            return [Step(InteriorPoint(self.tol, self.max_iter)), self._other(objective, moments, self.max_iter)]
-        fits = operations <= AFTERWARDS and numbers <= MOST_BYTES and self.max_iter > PASSES_BEFORE
-        if not fits:
-            return [self._other(objective, moments, self.max_iter)]
-        return [
-            self._other(objective, moments, self.max_iter - PASSES_BEFORE),
-            Step(InteriorPoint(self.tol, PASSES_BEFORE)),
-        ]
+            made.append((InteriorPoint, ""))
+        if suits_dual_ascent(objective) and objective.n_images <= DUAL_IMAGES:
+            made.append((DualAscent, ""))
+        if suits_working_set(objective) and _suits_size(objective):
+            made.append((WorkingSet, ""))
+        if not made or smooth:
+            descends = smooth or (objective.loss.smooth and _descends(objective, moments))
+            made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
+        if made[0][0] is not InteriorPoint and operations <= AFTERWARDS and numbers <= MOST_BYTES:
+            made.append((InteriorPoint, ""))
+        steps, left = [], self.max_iter
+        for following, (method, moment) in enumerate(made, 1):
+            last = following == len(made)
+            share = left if last else max(left - (len(made) - following) * LATER_ITERATIONS, left // 2)
+            if share > 0 or following == 1:
+                steps.append(Step(method(self.tol, share), moment))
+                left -= share
+        return steps
 
-    def _other(self, objective: Objective, moments: Moments, max_iter: int) -> Step:
-        if is_smooth(objective) or (objective.loss.smooth and _descends(objective, moments)):
-            return Step(LBFGS(self.tol, max_iter), "sampled")
-        return Step(ADMM(self.tol, max_iter), "exact")
+
+def _suits_size(objective: Objective) -> bool:
+    """Whether working sets are the faster way: few scores, or too many features for a (D, D) matrix.
+
+    With the hinge the program of a set is solved in its pairs of image and class, which must be few.
+    """
+    scores = objective.n_images * objective.n_classes
+    few = MOST_PAIRS if objective.loss.margin_power == 1 else FEW_SCORES
+    return scores <= few or objective.n_features > DENSE_FEATURES
 
 
 class _Rows:
@@ -251,12 +279,14 @@ def _better(objective: Objective, first: Solution, second: Solution, tol: float)
 def _carefully(objective: Objective, solution: Solution, tol: float) -> Solution:
     """The solution, with the tighter bound of a careful certificate where that is one."""
     old = solution.certificate
-    if old is None or not (objective.penalised and objective.loss.smooth):
+    if old is None or not objective.penalised:
         return solution
+    if not objective.loss.smooth:
+        return replace(solution, status=proved_status(objective, old, tol, ended=True) or solution.status)
     found = certify(objective, solution.W, solution.b, careful=True, passes=old.passes, seconds=old.seconds)
-    if found.lower_bound <= old.lower_bound:
-        return solution
-    status = proved_status(objective, found, tol) or solution.status
+    if found.lower_bound < old.lower_bound:
+        found = replace(found, lower_bound=min(found.objective, old.lower_bound))
+    status = proved_status(objective, found, tol, ended=True) or solution.status
     return replace(solution, certificate=found, passes=found.passes, status=status)
 
 
@@ -271,7 +301,7 @@ def is_smooth(objective: Objective) -> bool:
             f"optimizer='exact' needs a penalty a sum W² + c sum |W|; {type(objective.penalty).__name__} has no "
             "coefficients: use optimizer='sgd' or 'gd'."
         )
-    return objective.loss.smooth and not (objective.penalised and objective.sizes > 0.0)
+    return objective.loss.smooth and not (objective.penalised and objective.l1_weight > 0.0)
 
 
 def _descends(objective: Objective, moments: Moments) -> bool:
@@ -283,4 +313,4 @@ def _descends(objective: Objective, moments: Moments) -> bool:
         return False
     variance = moments.sampled.trace / max(1, objective.n_features)
     usual = 1.0 / USUAL < variance < USUAL
-    return usual and (objective.squares == 0.0 or is_sparse(objective, moments.sampled))
+    return usual and (objective.l2_weight == 0.0 or is_sparse(objective, moments.sampled))

@@ -60,6 +60,9 @@ MERIT_NOISE = 1e-14
 SUFFICIENT = 1e-4
 """Decrease of the merit function, as a share of what its slope promises (Armijo)."""
 
+BLOCK = 2**20
+"""Numbers of the weighted rows of a class that are formed at once: 8 MB."""
+
 CONSTANT = 1e-12
 """A feature whose deviation is below this share of its mean is constant: what varies is rounding."""
 
@@ -136,7 +139,7 @@ def interior_point_cost(objective: Objective) -> tuple[float, float]:
 
 def _needs_all_features(objective: Objective) -> bool:
     """With L2 alone, or no penalty, the weights may be taken in the span of the images."""
-    return objective.penalised and objective.sizes > 0.0
+    return objective.penalised and objective.l1_weight > 0.0
 
 
 def _check(objective: Objective) -> None:
@@ -208,7 +211,7 @@ class _Features:
         W[self.classes], b[self.classes] = inner, bias
         own = (self.Z @ theta.T)[np.arange(len(self.y)), self.y]
         left_out = np.setdiff1d(np.arange(objective.n_classes), self.classes)
-        b[left_out] = own.min() - AWAY[loss.margin_power] * loss.score_unit
+        b[left_out] = own.min() - AWAY[loss.margin_power] * loss.unit
         return W, b
 
 @dataclass
@@ -290,8 +293,8 @@ class _Run:
         self.by_class = [np.flatnonzero(self.y == k) for k in range(K)]
         # the penalty in these coordinates: (1, d)
         scale = self.features.scale
-        self.l2 = objective.squares / np.square(scale)
-        self.l1 = objective.sizes / scale
+        self.l2 = objective.l2_weight / np.square(scale)
+        self.l1 = objective.l1_weight / scale
         numbers = {} if start is None else start.numbers
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
         self.iteration = 0 if start is None else start.epoch
@@ -306,7 +309,7 @@ class _Run:
         if "theta" in arrays:
             self.theta = arrays["theta"].copy()
         if loss.margin_power is not None:
-            delta = self.delta = loss.score_unit
+            delta = self.delta = loss.unit
             off_label = np.ones((self.n, K))
             off_label[np.arange(self.n), self.y] = 0.0
             upper = 1.0 if loss.margin_power == 1 else None
@@ -359,16 +362,15 @@ class _Run:
         if self.margins is not None:
             weight = self.a[:, None] * self.margins.curvature()
             for k, rows in enumerate(self.by_class):
-                if len(rows) == 0:
-                    continue
                 block = Z[rows]
-                for j in range(K):
-                    if j != k:
-                        T = (weight[rows, j, None] * block).T @ block
-                        H[j, :, j, :] += T
-                        H[k, :, k, :] += T
-                        H[j, :, k, :] -= T
-                        H[k, :, j, :] -= T
+                for start in range(0, K, size := max(1, BLOCK // max(1, len(rows) * D1))):
+                    others = slice(start, min(start + size, K))
+                    T = (weight[rows, others].T[:, None, :] * block.T) @ block  # (classes, D + 1, D + 1); 0 for j = k
+                    index = np.arange(others.start, others.stop)
+                    H[index, :, index, :] += T
+                    H[k, :, k, :] += T.sum(axis=0)
+                    H[others, :, k, :] -= T
+                    H[k, :, others, :] -= T.transpose(2, 0, 1)
         else:
             diagonal, factor = self.objective.loss.hessian(Z @ theta.T, self.y)
             for k in range(K):
@@ -563,7 +565,8 @@ class _Run:
                 if self._report(evaluation, W, b):
                     status = Status.STOPPED
                     break
-                wanted = max(self.settings.tol * evaluation.objective, absolute_tol(self.objective, self.settings.tol))
+                negligible = absolute_tol(self.objective, self.settings.tol)
+                wanted = self.settings.tol * evaluation.objective if evaluation.objective > negligible else negligible
                 promising = gap <= min(ATTEMPT * wanted, AGAIN * attempted)
                 ended = self.iteration >= min(self.settings.max_iter, STEPS) or self.short >= PATIENCE
                 if promising or ended:
@@ -612,7 +615,7 @@ class _Run:
 
     def _cost_of(self, r: Floats) -> float:
         """What the residual of the Lagrangian costs a bound: r² / (4 l2), or with |W| alone, r·theta."""
-        if self.objective.squares > 0.0:
+        if self.objective.l2_weight > 0.0:
             return float((np.square(r[:, :-1]) / (4.0 * self.l2)).sum()) + float(np.abs(r[:, -1]).sum())
         return self._along(r)
 

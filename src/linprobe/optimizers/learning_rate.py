@@ -112,8 +112,8 @@ def _adaptive_rate(objective: Objective, update: str) -> tuple[float, str]:
 
 
 def _margin(objective: Objective) -> float:
-    """The scale of the scores that the loss asks for: its delta; 1 where it has none."""
-    return objective.loss.parameters.get("delta", 1.0)
+    """The scale of the scores: the margin that the loss requires, or 1 where it has none."""
+    return objective.loss.unit
 
 
 def _warning(size: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,12 +12,13 @@ from threadpoolctl import threadpool_limits
 
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
-from linprobe.optimizers.asking import answer_together
+from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Epoch, Solution, State, Status
 from linprobe.optimizers.exact import Exact, Moments, is_smooth
 from linprobe.optimizers.lbfgs import LBFGS, carried
 from linprobe.optimizers.normal_equations import ExactMoment
 from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment
+from linprobe.optimizers.requests import run_searches
 from linprobe.optimizers.trace import Clock
 from linprobe.shapes import Floats, check_range
 
@@ -28,11 +28,8 @@ APART = 300.0
 """Ratio of two neighbouring reg values that are solved, above which what lies between them begins at zero weights: a
 curve from so far away is no better."""
 
-KEPT = re.compile(r"W|b|copy|price|z|g|[sy]\d+|coupling")
-"""What of a state serves another reg value too."""
-
-WEIGHTS = re.compile("W|b")
-"""What is left of it at the end: for all members, the rest would be a hundred times the weights and more."""
+METHODS = (LBFGS, ADMM)
+"""The methods that `Exact` takes."""
 
 MANY = 3
 """Reg values from which on the second moment is taken of a larger sample."""
@@ -197,13 +194,18 @@ def _jointly(
         searches = []
         for i in level:
             start = _between(members, known, i) if known else None
-            search = method.search(members[i], metrics, start, teller.of(regs[i]), hopeful=_hopeful(regs, known, i))
+            search = method.search(
+                members[i], metrics, start, teller.of(regs[i]), certify_first=_certify_first(regs, known, i)
+            )
             searches.append(search)
-        found, more = answer_together(objective, searches)
-        solutions |= {i: _trimmed(_ended(solution, stopped), KEPT) for i, solution in zip(level, found, strict=True)}
+        found, more = run_searches(objective, searches)
+        solutions |= {
+            i: _trimmed(_ended(solution, stopped), LBFGS.serves_other_regs)
+            for i, solution in zip(level, found, strict=True)
+        }
         passes, teller.n_done = passes + more, len(solutions)
         stopped = stopped or any(solution.status is Status.INTERRUPTED for solution in found)
-    return [_trimmed(solutions[i], WEIGHTS) for i in range(len(regs))], passes
+    return [_trimmed(solutions[i], _is_weight) for i in range(len(regs))], passes
 
 
 def _levels(regs: tuple[float, ...]) -> list[list[int]]:
@@ -225,7 +227,7 @@ def _levels(regs: tuple[float, ...]) -> list[list[int]]:
     return levels
 
 
-def _hopeful(regs: tuple[float, ...], known: Iterable[int], i: int) -> bool:
+def _certify_first(regs: tuple[float, ...], known: Iterable[int], i: int) -> bool:
     """Whether the curve that member i begins on will probably do: it passes close by on both sides."""
     low, high = max((j for j in known if j < i), default=None), min((j for j in known if j > i), default=None)
     return low is not None and high is not None and regs[high] <= CLOSE * regs[low]
@@ -236,7 +238,7 @@ def _between(members: list[Objective], known: dict[int, Solution], i: int) -> St
     order = sorted(known, key=lambda j: abs(math.log(members[j].reg / members[i].reg)))
     nearest, points = order[0], order[:POINTS]
     W, b = _interpolated([members[j].reg for j in points], [known[j] for j in points], members[i].reg)
-    return carried(known[nearest].state, members[i].squares - members[nearest].squares, W, b)
+    return carried(known[nearest].state, members[i].l2_weight - members[nearest].l2_weight, W, b)
 
 
 def _ended(solution: Solution, stopped: bool) -> Solution:
@@ -244,10 +246,20 @@ def _ended(solution: Solution, stopped: bool) -> Solution:
     return replace(solution, status=Status.INTERRUPTED) if stopped and solution.status is Status.MAX_ITER else solution
 
 
-def _trimmed(solution: Solution, names: re.Pattern[str]) -> Solution:
-    """With those arrays of the state only."""
+def _is_weight(name: str) -> bool:
+    """Whether an array of a state is kept at the end: the others of all members take a hundred times the memory."""
+    return name in ("W", "b")
+
+
+def _serves_other_regs(name: str) -> bool:
+    """Whether an array of a state serves another reg value, whichever method of `Exact` made it."""
+    return any(method.serves_other_regs(name) for method in METHODS)
+
+
+def _trimmed(solution: Solution, keeps: Callable[[str], bool]) -> Solution:
+    """The solution, with those arrays of its state only whose names `keeps` accepts."""
     state = solution.state
-    arrays = {name: array for name, array in state.arrays.items() if names.fullmatch(name)}
+    arrays = {name: array for name, array in state.arrays.items() if keeps(name)}
     return replace(solution, state=State(state.epoch, arrays, state.numbers))
 
 
@@ -277,7 +289,7 @@ def _in_turn(
         if stopped:
             exact = replace(exact, max_iter=0)
         solution = exact.minimize(objective.with_reg(reg), start, teller.of(reg), moments=moments)
-        solutions.append(_trimmed(_ended(solution, stopped), WEIGHTS))
+        solutions.append(_trimmed(_ended(solution, stopped), _is_weight))
         teller.n_done += 1
-        start = State(0, _trimmed(solution, KEPT).state.arrays)
+        start = State(0, _trimmed(solution, _serves_other_regs).state.arrays)
     return solutions[::-1], sum(solution.passes for solution in solutions)

@@ -188,10 +188,10 @@ def _sketch_rows(objective: Objective, seed: int) -> float:
     D = objective.n_features
     most = SKETCH_ROWS if D > DENSE_FEATURES else math.inf
     # coordinate descent is on the matrix; and of few features no sketch is small enough: nothing has to be read
-    if objective.sizes > 0.0 or objective.squares == 0.0 or FEWEST_SKETCHED > SHARE * D:
+    if objective.l1_weight > 0.0 or objective.l2_weight == 0.0 or FEWEST_SKETCHED > SHARE * D:
         return most
     trace = float(np.trace(Sample.of(objective, PROBED, seed).products, dtype=np.float64))
-    directions = trace * typical_curvature(objective) / (2.0 * objective.squares)
+    directions = trace * typical_curvature(objective) / (2.0 * objective.l2_weight)
     if not directions * ROWS_PER_DIRECTION < most:  # NaN included
         return most
     return max(FEWEST_SKETCHED, math.ceil(ROWS_PER_DIRECTION * directions))
