@@ -50,8 +50,8 @@ def oracle(objective: Objective) -> float:
         objective.n_classes,
         objective.loss.name,
         objective.loss.parameters["delta"],
-        objective.squares,
-        objective.sizes,
+        objective.l2_weight,
+        objective.l1_weight,
         np.abs(X).max(axis=0).astype(float),
     )
     return float(optimum(data).upper)

@@ -85,9 +85,7 @@ class Examples:
         """Sum of the sample weights; N without any."""
         return float(self.n_images) if self.sample_weight is None else float(self.sample_weight.sum())
 
-    def mapped(
-        self, picked: slice | npt.NDArray[np.int64], features: npt.NDArray[np.int64] | None = None
-    ) -> Floats:
+    def mapped(self, picked: slice | npt.NDArray[np.int64], features: npt.NDArray[np.int64] | None = None) -> Floats:
         """The used rows at positions `picked` (0..N-1), mapped, as a fresh (n, D) float64 array: for blocks of rows.
 
         Args:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from linprobe.certificate import Certificate, certify
+from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.cores import by_threads, usable_cores
 from linprobe.engines.base import DualModel
 from linprobe.errors import IncompatibleError
@@ -312,15 +312,9 @@ class _Search:
             squares,
             images.y,
             images.share,
-<<<<<<< HEAD
             ridge=ridge + self.extra,
-            size=objective.sizes,
-            bias=numbers.get("bias", max(BIAS_STEP * mean / (ridge + self.extra), LEAST_BIAS * margins.delta)),
-=======
-            ridge=ridge,
             size=objective.l1_weight,
-            bias=numbers.get("bias", max(BIAS_STEP * mean / ridge, LEAST_BIAS * margins.delta)),
->>>>>>> 894e546f5e098228a8ffa9ec8f5792362a0ab541
+            bias=numbers.get("bias", max(BIAS_STEP * mean / (ridge + self.extra), LEAST_BIAS * margins.delta)),
             delta=margins.delta,
             most=margins.most,
             curvature=margins.curvature,
@@ -362,7 +356,10 @@ class _Search:
             if self.rounds == 0 and math.isinf(self.least):
                 status = self._begin()
             while status is None:
-                if self.left <= self._hoped():  # a search that is resumed here begins with the certificate
+                negligible = self.rounds > 0 and self.least <= absolute_tol(self.objective, self.settings.tol)
+                if (
+                    self.left <= self._hoped() or negligible
+                ):  # a search that is resumed here begins with the certificate
                     certificate = self._certify(self._even(self._columns()))
                     self.passes = certificate.passes
                     status = proved_status(self.objective, certificate, self.settings.tol)
@@ -376,19 +373,7 @@ class _Search:
                     break
                 self._round()
                 measure = self._measure()
-<<<<<<< HEAD
                 self.left = self.least - measure.dual
-=======
-                left = self.least - measure.dual
-                negligible = absolute_tol(self.objective, self.settings.tol)
-                if left <= self.wanted * self.least or self.least <= negligible:
-                    certificate = self._certify(self._even(measure.columns))
-                    self.passes = certificate.passes
-                    status = proved_status(self.objective, certificate, self.settings.tol)
-                    if status is None:  # what the certificate lost against the estimate, it will lose again
-                        hoped = self.settings.tol - 1.1 * (certificate.relative_gap - left / self.least)
-                        self.wanted = max(0.25 * self.wanted, min(hoped, 0.9 * self.wanted))
->>>>>>> 894e546f5e098228a8ffa9ec8f5792362a0ab541
                 self._settle(measure)
                 if self.extra > 0.0 and self.rounds == DECIDED and self._separable(measure):
                     self._slow_down(measure)
@@ -518,7 +503,7 @@ class _Search:
         S = objective.engine.scores(at, bias, None if images.all_count else images.counted)
         S = S if len(images.present) == objective.n_classes else S[:, images.present]
         self.passes += 0.5
-        squares, sizes = 0.5 * self.ridge * float(np.square(W).sum()), objective.sizes * float(np.abs(W).sum())
+        squares, sizes = 0.5 * self.ridge * float(np.square(W).sum()), objective.l1_weight * float(np.abs(W).sum())
         found = self._candidate_at(S, squares, sizes)
         if found.primal < self.least:
             self.least, self.best = found.primal, self._true(found.scale * W, found.scale * b)
