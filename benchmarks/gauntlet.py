@@ -143,7 +143,10 @@ def main() -> int:
                 result = run(seed, temper, size, given.check and size == "small")
                 results.append(result)
                 if not result["status"].startswith("CERTIFIED") or result["false"] or result["seconds"] > 2.0:
-                    print("{problem}: {status} by {method}, gap {gap:.1e}, {seconds:.1f} s, seed {seed}".format(**result), flush=True)
+                    print(
+                        "{problem}: {status} by {method}, gap {gap:.1e}, {seconds:.1f} s, seed {seed}".format(**result),
+                        flush=True,
+                    )
             seconds = np.array([result["seconds"] for result in results])
             proved = sum(result["status"].startswith("CERTIFIED") for result in results)
             statuses = Counter(result["status"] for result in results)

@@ -134,7 +134,9 @@ def interior_point_cost(objective: Objective) -> tuple[float, float]:
     D = objective.n_features if _needs_all_features(objective) else min(N, objective.n_features)
     n = K * (D + 1)
     assembly = N * n * (D + 1) if objective.loss.margin_power else N * n * n
-    return 2.0 * assembly + n**3 / 3.0, 8.0 * (2 * n * n + N * (D + 8 * K) + (0 if objective.loss.margin_power else N * n))
+    return 2.0 * assembly + n**3 / 3.0, 8.0 * (
+        2 * n * n + N * (D + 8 * K) + (0 if objective.loss.margin_power else N * n)
+    )
 
 
 def _needs_all_features(objective: Objective) -> bool:
@@ -213,6 +215,7 @@ class _Features:
         left_out = np.setdiff1d(np.arange(objective.n_classes), self.classes)
         b[left_out] = own.min() - AWAY[loss.margin_power] * loss.unit
         return W, b
+
 
 @dataclass
 class _Kinks:
@@ -440,7 +443,9 @@ class _Run:
 
     def _gap(self) -> float:
         """What the products, weighted, add up to: the duality gap where all residuals are 0."""
-        return sum(float((share * sum(kinks.products(kinks.g, kinks.u, kinks.v))).sum()) for kinks, share in self._all())
+        return sum(
+            float((share * sum(kinks.products(kinks.g, kinks.u, kinks.v))).sum()) for kinks, share in self._all()
+        )
 
     def _kinked(self, theta: Floats) -> list[Floats]:
         """z of each kind of kinks."""
@@ -594,9 +599,7 @@ class _Run:
             self.trace.history[-1] |= {"objective": certificate.objective, "data_loss": data_loss}
         words = {"method": "interior point"}
         state = self._state(*self.features.weights(self.theta))
-        return Solution(
-            W, b, status, self.trace.history, state, self.passes, self.clock(), words, certificate
-        )
+        return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), words, certificate)
 
     def _evaluated(self, W: Floats, b: Floats) -> tuple[Evaluation, float]:
         """(the objective at the weights; the gap that the kinks' slopes would prove, were the residual 0)."""

@@ -200,9 +200,7 @@ class _Span:
             state = self.outer_state(epoch.state, tol)
             if validation is not None:
                 held_out = validation.evaluate(state.arrays["W"], state.arrays["b"])
-                epoch = replace(
-                    epoch, validation_loss=held_out.data_loss, validation_accuracy=held_out.accuracy
-                )
+                epoch = replace(epoch, validation_loss=held_out.data_loss, validation_accuracy=held_out.accuracy)
             return callback(replace(epoch, state=state))
 
         return told
