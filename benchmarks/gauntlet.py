@@ -2,12 +2,14 @@
 
     python -m benchmarks.gauntlet [--first N] [--count N] [--tempers WORD ...] [--sizes WORD ...] [--check] [--out FILE]
 
-Tempers: `tame`, no weights, |X| of the order of 1 to 10, reg 1e-4..1; `ordinary`, |X| 0.01..1000, reg 1e-5..10, weights 0
-to 1000; `wild`, |X| 1e-8..1e8, reg 1e-10..1e6, constant and repeated columns, missing classes, weights 1e-12..1e6, float16
+Tempers: `tame`, no weights, |X| of the order of 1 to 10, reg 1e-4..1; `ordinary`, |X| 0.01..1000, reg 1e-5..10,
+weights 0
+to 1000; `wild`, |X| 1e-8..1e8, reg 1e-10..1e6, constant and repeated columns, missing classes, weights 1e-12..1e6,
+float16
 and uint8. Sizes: `small`, N < 40, D < 80, K < 9; `large`, N to 2000, D to 500, K to 100, each uniform in its logarithm.
 
-A problem is certified if its status is CERTIFIED or CERTIFIED_ABSOLUTE. A bound is false if a solution of anybody's lies
-below it; --check asks Clarabel for one (small problems only), by code that shares nothing with linprobe.
+A problem is certified if its status is CERTIFIED or CERTIFIED_ABSOLUTE. A bound is false if a solution of anybody's
+lies below it; --check asks Clarabel for one (small problems only), by code that shares nothing with linprobe.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import numpy as np
 
 from linprobe.errors import ShapeError
 from linprobe.objective import DataGradient, DualPoint, Objective
-from linprobe.shapes import Floats, slices
+from linprobe.shapes import Floats, Labels, slices
 
 __all__ = ["Certificate", "absolute_tol", "certify", "lower_bound_from"]
 
@@ -31,13 +31,15 @@ BLOCK_SCORES = 2**18
 """Scores that are held at once, 2 MB of float64."""
 
 ABSOLUTE = 1e-6
-"""Of tol times the loss of equal scores: a gap that counts as none. It is of the size of float64's rounding of large scores."""
+"""Of tol times the loss of equal scores: a gap that counts as none. It is of the size of float64's rounding of large
+scores."""
 
 MOST_SLOPES = 2**25
 """Slopes, N times K, that a careful certificate holds: 256 MB of float64."""
 
 EVENING, EVEN = 1000, 1e-15
-"""Steps, at most, towards columns that sum to 0, and the imbalance of a class, relative to what flows, that is rounding."""
+"""Steps, at most, towards columns that sum to 0, and the imbalance of a class, relative to what flows, that is
+rounding."""
 
 SLACK = 64.0
 """Roundings, in units of `EPS`, that a float64 sum of few terms may be off by. Chosen by argument: a dozen operations
@@ -345,8 +347,8 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
 def _spans(objective: Objective, mean: Floats) -> Floats:
     """(D,) bounds on the numbers that rounding acts on where the features are taken about `mean`.
 
-    The largest |x - mean|, as a difference of two numbers is rounded once. Pixels are multiplied before the mean is taken
-    off, and a map has roundings of its own: there the numbers themselves count too.
+    The largest |x - mean|, as a difference of two numbers is rounded once. Pixels are multiplied before the mean is
+    taken off, and a map has roundings of its own: there the numbers themselves count too.
     """
     examples = objective.examples
     spans = np.zeros(objective.n_features)
@@ -363,7 +365,7 @@ def _length(sizes: Floats) -> float:
     return largest * float(np.sqrt(np.square(sizes / largest).sum())) if largest > 0.0 else 0.0
 
 
-def _evened(G: Floats, a: Floats, y: Floats) -> Floats | None:
+def _evened(G: Floats, a: Floats, y: Labels) -> Floats | None:
     """Slopes (n, K) near G whose weighted columns sum to nearly 0; off the label no slope is larger than in G.
 
     What the images of class c put on class j is a flow from c to j, and a column sum is inflow less outflow. Where more
@@ -398,8 +400,8 @@ def _bias_reach(objective: Objective, upper: float, centre: Floats) -> Floats:
 
     b is that of features about `centre`.
 
-    The images of class k alone lose on average at least what their score for j exceeds that for k by, as all losses here
-    do: b_j - b_k <= L / shares_k - (w_j - w_k)·mean_k. Squared margins lose at least the square of it.
+    The images of class k alone lose on average at least what their score for j exceeds that for k by, as all losses
+    here do: b_j - b_k <= L / shares_k - (w_j - w_k)·mean_k. Squared margins lose at least the square of it.
     """
     shares, sums = objective.class_means()
     norm, total = _norm_bounds(objective, upper)
@@ -412,6 +414,6 @@ def _bias_reach(objective: Objective, upper: float, centre: Floats) -> Floats:
         reach = lost + np.where(apart[0] > 0.0, products, 0.0)
     reach[shares == 0] = np.inf
     ref = int(shares.argmax())
-    reach = reach + reach[ref]
-    reach[ref] = 0.0
-    return reach
+    apart_from_ref: Floats = reach + reach[ref]
+    apart_from_ref[ref] = 0.0
+    return apart_from_ref

@@ -23,8 +23,8 @@ class Status(Enum):
 
     CERTIFIED = "the relative duality gap is at most tol"
     CERTIFIED_ABSOLUTE = (
-        "the objective tends to 0: the duality gap is at most 1e-6 tol times the loss of equal scores, and so is what is "
-        "left to gain"
+        "the objective tends to 0: the duality gap is at most 1e-6 tol times the loss of equal scores, "
+        "and no weights gain more"
     )
     CONVERGED = "the gradient norm is below tol"
     COMPLETED = "all epochs were run"

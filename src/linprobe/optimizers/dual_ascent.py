@@ -69,12 +69,14 @@ ILL = 4.0
 accelerated."""
 
 EXTRA = 0.6
-"""With acceleration the ridge is larger, so that this number becomes EXTRA times its root. Of 2, 4, 8 and 30 in place of
+"""With acceleration the ridge is larger, so that this number becomes EXTRA times its root. Of 2, 4, 8 and 30 in place
+of
 36 (the digits of 60,000 x 784, reg 1e-5), 4 was the best; of those in place of 336 (many_classes.py, reg 1e-4), 8."""
 
 SEPARABLE, DECIDED = 0.1, 4
 """Mean loss, in units of that of equal scores for one class, below which the classes are as good as separable. After
-DECIDED rounds such a search goes on without acceleration: the optimal weights are large, and a larger ridge is far off."""
+DECIDED rounds such a search goes on without acceleration: the optimal weights are large, and a larger ridge is far
+off."""
 
 MEAN_SHARE, BOTH = 0.25, 4
 """Least share of a round's weights in their running mean; rounds between two comparisons of the mean with the last
@@ -439,7 +441,8 @@ class _Search:
         return measure.data_loss < SEPARABLE * float(_margin_loss(np.array(self.margins.delta), self.margins)[0])
 
     def _accelerate(self) -> None:
-        """Move the centre of the extra penalty to where the weights are going: Nesterov's extrapolation of the rounds."""
+        """Move the centre of the extra penalty to where the weights are going: Nesterov's extrapolation of the
+        rounds."""
         model = self.model
         if self.extra == 0.0 or model.W is None:
             return
@@ -490,10 +493,10 @@ class _Search:
         tried = [self.mean if self.averaged else (model.W, model.b)]
         if self.rounds % BOTH == 0:
             tried = [(model.W, model.b), self.mean]
-        found = [self._candidate_of(W, b) for W, b in tried]
-        best = min(found, key=lambda measure: measure.primal)
-        if len(found) == 2:
-            self.averaged = best is found[1]
+        candidates = [self._candidate_of(W, b) for W, b in tried]
+        best = min(candidates, key=lambda measure: measure.primal)
+        if len(candidates) == 2:
+            self.averaged = best is candidates[1]
         return replace(best, dual=dual, columns=columns, cost=cost)
 
     def _candidate_of(self, W: Floats, b: Floats) -> _Measure:

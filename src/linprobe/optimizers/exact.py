@@ -37,7 +37,8 @@ AFTERWARDS, MOST_BYTES = 3e10, 2e9
 """Operations and bytes of such a step up to which it is tried after another method: a second, 2 GB."""
 
 LATER_ITERATIONS = 300
-"""Iterations, of `max_iter`, that are left to each method after the first."""
+"""Iterations, of `max_iter`, that are left to each method after the first; a smaller `max_iter` is for the first
+alone."""
 
 DUAL_IMAGES = 20_000
 """Images up to which dual ascent is tried."""
@@ -182,7 +183,8 @@ class Exact(Optimizer):
         5. Smooth objectives: `LBFGS`; those with |W| take the steps of coordinate descent where that is faster.
         6. All else: `ADMM`.
 
-        What fits of the others follows, `InteriorPoint` last: it needs few unknowns, and images that fit memory as float64.
+        What fits of the others follows, `InteriorPoint` last: it needs few unknowns, and images that fit memory as
+        float64.
 
         Args:
             moments: of its features, which are looked at where a smooth loss has a penalty with |W|.
@@ -205,13 +207,15 @@ class Exact(Optimizer):
             made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
         if made[0][0] is not InteriorPoint and operations <= AFTERWARDS and numbers <= MOST_BYTES:
             made.append((InteriorPoint, ""))
-        steps, left = [], self.max_iter
-        for following, (method, moment) in enumerate(made, 1):
-            last = following == len(made)
-            share = left if last else max(left - (len(made) - following) * LATER_ITERATIONS, left // 2)
-            if share > 0 or following == 1:
-                steps.append(Step(method(self.tol, share), moment))
-                left -= share
+        if self.max_iter <= LATER_ITERATIONS:
+            made = made[:1]
+        steps: list[Step] = []
+        left = self.max_iter
+        for method, moment in made:
+            later = len(made) - len(steps) - 1
+            share = max(left - later * LATER_ITERATIONS, left // 2) if later else left
+            steps.append(Step(method(self.tol, share), moment))
+            left -= share
         return steps
 
 

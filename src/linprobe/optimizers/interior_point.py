@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, TypeAlias, final
 
 import numpy as np
 import scipy.linalg
@@ -14,6 +15,7 @@ from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
+from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -73,6 +75,16 @@ PINNED = 1e-15
 """Ridge on the diagonal of the scaled Newton matrix (all ones): it allows for the rounding of the factorization."""
 
 
+Solve: TypeAlias = Callable[[Floats], Floats]
+"""What solves the Newton system for a right side (K', d + 1)."""
+
+Falls: TypeAlias = list[tuple[Floats, Floats]]
+"""By how much the two products of each kind of kinks are to fall."""
+
+Moves: TypeAlias = list[tuple[Floats, Floats, Floats]]
+"""Steps of slope and slacks, (dg, du, dv), of each kind of kinks."""
+
+
 @final
 @dataclass(frozen=True)
 class InteriorPoint(Optimizer):
@@ -83,8 +95,8 @@ class InteriorPoint(Optimizer):
         m = u - v,   (1 - g) u = mu,   g v = mu,   u, v > 0,   0 < g < 1        (|w|: slopes in (-1, 1))
 
     and mu goes to 0. Softmax needs no slacks: its Hessian is used as it is. One step solves a dense symmetric system of
-    K (D + 1) unknowns, or K (min(N, D) + 1) with L2 alone, so that the method is for small problems. Ten to thirty steps
-    are enough at any scale of the features and any reg, and the slopes g are a tight dual point.
+    K (D + 1) unknowns, or K (min(N, D) + 1) with L2 alone, so that the method is for small problems. Ten to thirty
+    steps are enough at any scale of the features and any reg, and the slopes g are a tight dual point.
 
     Args:
         tol: relative duality gap to reach, >= 0.
@@ -92,8 +104,8 @@ class InteriorPoint(Optimizer):
     Raises:
         ParameterError: an argument outside its range.
     Source:
-        Mehrotra, "On the implementation of a primal-dual interior point method", 1992; Wright, "Primal-dual interior-point
-        methods", 1997.
+        Mehrotra, "On the implementation of a primal-dual interior point method", 1992; Wright, "Primal-dual
+        interior-point methods", 1997.
     Example:
         >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1])
         >>> objective = Objective(X, y, loss="hinge", penalty="l1", reg=0.1, engine="reference")
@@ -161,7 +173,8 @@ def _check(objective: Objective) -> None:
 class _Features:
     """The images that count in coordinates that suit the arithmetic, and the way back.
 
-    Z = (X' - mean) / scale, each feature about its mean and in units of its deviation; with L2 alone and fewer images than
+    Z = (X' - mean) / scale, each feature about its mean and in units of its deviation; with L2 alone and fewer images
+    than
     features Z is (X' - mean) Q, an orthonormal basis Q of what the images span. Images and classes of no weight, or of
     next to none, are left out.
 
@@ -304,7 +317,24 @@ class _Run:
         self.short = int(numbers.get("short", 0.0))
         self.margins: _Kinks | None = None
         self.sizes: _Kinks | None = None
-        self._begin({} if start is None else start.arrays)
+        self.predicted = math.inf
+        self.attempted = numbers.get("attempted", math.inf)
+        self._begin({} if start is None else self._checked(start))
+
+    def _checked(self, start: State) -> dict[str, Floats]:
+        """The arrays of a state to resume from; none where it is one of another method, or weights alone."""
+        if "theta" not in start.arrays:
+            return {}
+        known = weights_of_state(self.objective) | {"theta": ((self.K, self.d + 1), np.float64)}
+        groups = []
+        for name, there, shape in (
+            ("margin", self.objective.loss.margin_power is not None, (self.n, self.K)),
+            ("size", _needs_all_features(self.objective), (self.K, self.d)),
+        ):
+            if there:
+                groups.append(tuple(f"{name}_{part}" for part in "guv"))
+                known |= dict.fromkeys(groups[-1], (shape, np.float64))
+        return checked_arrays(start, known, required=["theta", *(part for group in groups for part in group)])
 
     def _begin(self, arrays: dict[str, Floats]) -> None:
         loss, K, d = self.objective.loss, self.K, self.d
@@ -317,25 +347,23 @@ class _Run:
             off_label[np.arange(self.n), self.y] = 0.0
             upper = 1.0 if loss.margin_power == 1 else None
             if "margin_g" in arrays:
-                parts = [arrays[f"margin_{name}"].copy() for name in "guv"]
-            else:
-                z = np.full((self.n, K), delta)
-                u, v = np.maximum(z, 0.0) + delta, np.maximum(-z, 0.0) + delta
-                parts = [np.full_like(z, 0.5) if upper else 2.0 * u, u, v]
-            self.margins = _Kinks(*parts, 0.0, upper, off_label)
+                g, u, v = (arrays[f"margin_{name}"].copy() for name in "guv")
+            else:  # at scores of 0 each margin is delta
+                u, v = np.full((self.n, K), 2.0 * delta), np.full((self.n, K), delta)
+                g = np.full_like(u, 0.5) if upper else 2.0 * u
+            self.margins = _Kinks(g, u, v, 0.0, upper, off_label)
         if _needs_all_features(self.objective):
             if "size_g" in arrays:
-                parts = [arrays[f"size_{name}"].copy() for name in "guv"]
+                g, u, v = (arrays[f"size_{name}"].copy() for name in "guv")
             else:
-                w = self.theta[:, :-1]
-                parts = [np.zeros_like(w), np.maximum(w, 0.0) + 1.0, np.maximum(-w, 0.0) + 1.0]
-            self.sizes = _Kinks(*parts, -1.0, 1.0, np.ones((K, d)))
+                g, u, v = np.zeros((K, d)), np.ones((K, d)), np.ones((K, d))
+            self.sizes = _Kinks(g, u, v, -1.0, 1.0, np.ones((K, d)))
 
     # ---- the quantities of one point -------------------------------------------------------------------------
 
     def margins_at(self, theta: Floats) -> Floats:
         """s_j - s_y + delta, (n, K)."""
-        S = self.Z @ theta.T
+        S: Floats = self.Z @ theta.T
         return S - S[np.arange(self.n), self.y][:, None] + self.delta
 
     def _slopes(self, theta: Floats) -> Floats:
@@ -352,7 +380,7 @@ class _Run:
 
     def _residual(self, theta: Floats) -> Floats:
         """The gradient of the Lagrangian in theta, (K, d + 1): 0 at the optimum."""
-        r = (self.a[:, None] * self._slopes(theta)).T @ self.Z
+        r: Floats = (self.a[:, None] * self._slopes(theta)).T @ self.Z
         r[:, :-1] += 2.0 * self.l2 * theta[:, :-1]
         if self.sizes is not None:
             r[:, :-1] += self.l1 * self.sizes.g
@@ -395,7 +423,7 @@ class _Run:
 
     # ---- one step --------------------------------------------------------------------------------------------
 
-    def _solver(self, H: Floats):
+    def _solver(self, H: Floats) -> Solve:
         """A function that solves with H, scaled to a diagonal of ones."""
         diagonal = np.diagonal(H).copy()
         diagonal[diagonal <= 0.0] = 1.0
@@ -415,7 +443,7 @@ class _Run:
 
         def solve(r: Floats) -> Floats:
             right = r.ravel() * units
-            x = scipy.linalg.cho_solve(factor, right, check_finite=False)
+            x: Floats = scipy.linalg.cho_solve(factor, right, check_finite=False)
             for _ in range(REFINEMENTS):  # the ridge is taken back by refinement
                 x = x + scipy.linalg.cho_solve(factor, right - scaled @ x, check_finite=False)
             return (x * units).reshape(r.shape)
@@ -424,7 +452,7 @@ class _Run:
 
     def _all(self) -> list[tuple[_Kinks, Floats]]:
         """The kinds of kinks, with the weight of each in the objective."""
-        found = []
+        found: list[tuple[_Kinks, Floats]] = []
         if self.margins is not None:
             found.append((self.margins, self.a[:, None] * self.margins.counted))
         if self.sizes is not None:
@@ -452,7 +480,7 @@ class _Run:
         found = [] if self.margins is None else [self.margins_at(theta)]
         return found if self.sizes is None else [*found, theta[:, :-1]]
 
-    def _moves(self, solve, residual: Floats, falls: list[tuple[Floats, Floats]]):
+    def _moves(self, solve: Solve, residual: Floats, falls: Falls) -> tuple[Floats, Moves]:
         """(step of theta, steps of the kinks) by which the products fall as told."""
         zs, right, targets = self._kinked(self.theta), -residual, []
         for (kinks, _), z, (first, second) in zip(self._all(), zs, falls, strict=True):
@@ -473,7 +501,7 @@ class _Run:
             moves.append(kinks.steps(kinks.curvature() * (dz - rho), first, second))
         return step, moves
 
-    def _longest(self, moves) -> float:
+    def _longest(self, moves: Moves) -> float:
         longest = [kinks.longest(*move) for (kinks, _), move in zip(self._all(), moves, strict=True)]
         return min([1.0, *(TO_BOUNDARY * step for step in longest)])
 
@@ -485,7 +513,7 @@ class _Run:
         except scipy.linalg.LinAlgError:
             return 0.0
         mu = self._complementarity()
-        falls = [kinks.products(kinks.g, kinks.u, kinks.v) for kinks, _ in self._all()]
+        falls: Falls = [kinks.products(kinks.g, kinks.u, kinks.v) for kinks, _ in self._all()]
         step, moves = self._moves(solve, residual, falls)
         if moves:
             longest = self._longest(moves)
@@ -510,7 +538,7 @@ class _Run:
         length = self._longest(moves)
         for _ in range(CORRECTORS if moves else 0):
             tried = min(1.0, FURTHER * length + 0.1)
-            corrected = [
+            corrected: Falls = [
                 (first - _toward(products[0], aim), second - _toward(products[1], aim))
                 for (first, second), (kinks, _), (dg, du, dv) in zip(falls, self._all(), moves, strict=True)
                 for products in [kinks.products(kinks.g + tried * dg, kinks.u + tried * du, kinks.v + tried * dv)]
@@ -527,7 +555,7 @@ class _Run:
             kinks.move(length, *move)
         return length
 
-    def _searched(self, step: Floats, moves, length: float, mu: float) -> float:
+    def _searched(self, step: Floats, moves: Moves, length: float, mu: float) -> float:
         """A step along which the smooth loss and the barrier fall enough."""
         before = self._merit(self.theta, moves, 0.0, mu)
         losses, dS = self.objective.loss.value_and_gradient(self.Z @ self.theta.T, self.y)
@@ -546,7 +574,7 @@ class _Run:
             length *= 0.5
         return 0.0
 
-    def _merit(self, theta: Floats, moves, length: float, mu: float) -> float:
+    def _merit(self, theta: Floats, moves: Moves, length: float, mu: float) -> float:
         losses = self.objective.loss.value_and_gradient(self.Z @ theta.T, self.y)[0]
         value = float(self.a @ losses) + float((self.l2 * np.square(theta[:, :-1])).sum())
         if self.sizes is not None:
@@ -560,9 +588,8 @@ class _Run:
     def run(self) -> Solution:
         """Steps until the certificate is good enough, or nothing moves."""
         certificate: Certificate | None = None
-        candidate: tuple[Floats, Floats] | None = None
+        candidate: list[Floats] = []
         status: Status | None = None
-        attempted = math.inf
         try:
             while status is None:
                 W, b = self.features.weights(self.theta)
@@ -572,16 +599,14 @@ class _Run:
                     break
                 negligible = absolute_tol(self.objective, self.settings.tol)
                 wanted = self.settings.tol * evaluation.objective if evaluation.objective > negligible else negligible
-                promising = gap <= min(ATTEMPT * wanted, AGAIN * attempted)
+                promising = gap <= min(ATTEMPT * wanted, AGAIN * self.attempted)
                 ended = self.iteration >= min(self.settings.max_iter, STEPS) or self.short >= PATIENCE
                 if promising or ended:
-                    attempted = gap
-                    found = self._certified(W, b)
-                    if certificate is None or found[0].relative_gap < certificate.relative_gap:
-                        certificate, candidate = found[0], found[1:]
+                    self.attempted = gap
+                    certificate, *candidate = self._certified(W, b)
                     status = proved_status(self.objective, certificate, self.settings.tol)
                     if status is None and promising and not self.objective.penalised:
-                        status, certificate, candidate = Status.CONVERGED, found[0], found[1:]
+                        status = Status.CONVERGED
                     if status is None and ended:
                         status = Status.STALLED if self.iteration < self.settings.max_iter else Status.MAX_ITER
                 if status is None:
@@ -591,7 +616,7 @@ class _Run:
                     self.iteration += 1
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        if candidate is None or certificate is None:
+        if certificate is None:
             certificate, *candidate = self._certified(*self.features.weights(self.theta))
         W, b = candidate
         if self.trace.history:
@@ -605,16 +630,14 @@ class _Run:
         """(the objective at the weights; the gap that the kinks' slopes would prove, were the residual 0)."""
         objective = self.objective
         S = self.Z @ self.theta.T
-        losses, dS = objective.loss.value_and_gradient(S, self.y)
+        losses = objective.loss.value(S, self.y)
         data_loss, penalty = float(self.a @ losses), objective.penalty_value(W)
         accuracy = float(self.a @ (S.argmax(axis=1) == self.y))
         r = self._residual(self.theta)
         norm = float(np.sqrt(np.square(r[:, :-1] / self.features.scale).sum() + np.square(r[:, -1]).sum()))
         value = data_loss + penalty
-        left = self._gap() + self._cost_of(r)
-        if not math.isfinite(value):
-            left = math.inf
-        return Evaluation(value, data_loss, penalty, accuracy, norm), left
+        self.predicted = self._gap() + self._cost_of(r) if math.isfinite(value) else math.inf
+        return Evaluation(value, data_loss, penalty, accuracy, norm), self.predicted
 
     def _cost_of(self, r: Floats) -> float:
         """What the residual of the Lagrangian costs a bound: r² / (4 l2), or with |W| alone, r·theta."""
@@ -664,5 +687,12 @@ class _Run:
         for name, kinks in (("margin", self.margins), ("size", self.sizes)):
             if kinks is not None:
                 arrays |= {f"{name}_g": kinks.g, f"{name}_u": kinks.u, f"{name}_v": kinks.v}
-        numbers = {"seconds": self.clock(), "passes": self.passes, "short": float(self.short)}
+        numbers = {
+            "seconds": self.clock(),
+            "passes": self.passes,
+            "short": float(self.short),
+            "attempted": self.attempted,
+        }
+        if math.isfinite(self.predicted):
+            numbers["predicted_gap"] = self.predicted
         return State(self.iteration, arrays, numbers)

@@ -18,7 +18,6 @@ from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State
 from linprobe.optimizers.gram import centred_products
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.trace import Clock
-from linprobe.penalties import L2
 from linprobe.shapes import Floats, check_range
 
 __all__ = ["SpanOfImages", "suits_span"]
@@ -30,8 +29,8 @@ RIDGE = 1e-11
 """Added to the products, relative to their mean diagonal: images that repeat others leave them singular."""
 
 SINGLE_TOL, SINGLE_IMAGES = 1e-5, 512
-"""The tol and the images from which on the new features are kept in float32: its rounding moves the optimum by less than
-that tol, and of few images passes in float64 take no longer."""
+"""The tol and the images from which on the new features are kept in float32: its rounding moves the optimum by less
+than that tol, and of few images passes in float64 take no longer."""
 
 TIGHTER, TRIES = 0.3, 4
 """Of tol, for the smaller problem, after a certificate of the whole that fell short; how often that is done."""
@@ -160,8 +159,8 @@ class _Span:
             self._factor.astype(np.float32) if tol >= SINGLE_TOL and len(products) >= SINGLE_IMAGES else self._factor,
             objective.examples.y[self._counted],
             loss=objective.loss,
-            penalty=L2(),
-            reg=objective.l2_weight,
+            penalty=objective.penalty,
+            reg=objective.reg,
             n_classes=objective.n_classes,
             sample_weight=None if weight is None else weight[self._counted],
             engine=engine,
