@@ -14,7 +14,7 @@ from linprobe.certificate import Certificate
 from linprobe.engines.base import Precision
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status, zeros_state
 from linprobe.optimizers.coordinate_descent import DescentSteps
 from linprobe.optimizers.line_search import wolfe_search
 from linprobe.optimizers.pairs import MEMORY, is_numbered, listed, numbered
@@ -290,15 +290,17 @@ class _Search:
         now, objective = self.now, self.objective
         if (status := self._proved()) is not None:
             return status
-        unit = now.here.evaluation.objective if objective.penalised else now.first_norm
         candidate, predicted = now.here, now.predicted_gap
+        unit = now.here.evaluation.objective if objective.penalised else now.first_norm
+        if not objective.penalised:
+            predicted = _unpenalised_measure(now.here, now.first_norm) * now.first_norm
         if now.policy.is_near(predicted, unit):
             candidate = self.steps.flattest(now.here)
             predicted = predicted_gap(objective, candidate)
         now.proof_is_here = candidate is now.here
         if now.policy.attempts(predicted, unit):
             now.proof = yield from self._prove(candidate.W, candidate.b, candidate.db)
-            now.policy.learn(predicted / max(unit, 1e-300), self._stopping_measure(now.proof.certificate))
+            now.policy.learn(predicted / max(unit, 1e-300), self._stopping_measure(now.proof))
         return self._proved()
 
     def _advance(self) -> Search[Status | None]:
@@ -383,15 +385,29 @@ class _Search:
     def _proved(self) -> Status | None:
         """How the search ends by its proof; None where it has none, or one that is not enough."""
         proof = self.now.proof
-        if proof is None or self._stopping_measure(proof.certificate) > self.settings.tol:
+        if proof is None:
             return None
-        return Status.CERTIFIED if self.objective.penalised else Status.CONVERGED
+        if (status := proved_status(self.objective, proof.certificate, self.settings.tol)) is not None:
+            return status
+        converged = not self.objective.penalised and self._stopping_measure(proof) <= self.settings.tol
+        return Status.CONVERGED if converged else None
 
-    def _stopping_measure(self, certificate: Certificate) -> float:
-        """What must be at most tol: the relative gap, or the norm of the gradient relative to the first one."""
+    def _stopping_measure(self, proof: Proof) -> float:
+        """What must be at most tol: the relative gap; without a penalty, see `_unpenalised_measure`."""
         if self.objective.penalised:
-            return certificate.relative_gap
-        return certificate.gradient_norm / self.now.first_norm if self.now.first_norm > 0.0 else 0.0
+            return proof.certificate.relative_gap
+        return _unpenalised_measure(proof.point, self.now.first_norm)
+
+
+def _unpenalised_measure(point: Point, first_norm: float) -> float:
+    """The larger of |∇L| relative to the first one, and of |∇L·(W, b)| relative to L.
+
+    The second is the gap to the dual value at the gradient, were the gradient 0. On separable data the first becomes
+    small long before the objective does.
+    """
+    norm = point.evaluation.gradient_norm / first_norm if first_norm > 0.0 else 0.0
+    along = abs(float((point.dW * point.W).sum() + point.db @ point.b))
+    return max(norm, along / max(point.evaluation.objective, 1e-300))
 
 
 def carried(state: State, l2_change: float, W: Floats, b: Floats) -> State:
