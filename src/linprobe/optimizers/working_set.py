@@ -58,7 +58,7 @@ OF_PROGRAM, LEAST_PROGRAM, DIRECT = 0.1, 0.25, 30.0
 the end, at once a share of that, as a few steps more cost less than to begin anew."""
 
 UNSEEN = -1000.0
-"""Bias of a class without weight under softmax, which presses it down for ever: e^b is 0 there, where the infimum is."""
+"""Bias of a class without weight under softmax, which presses it down for ever: the infimum is where e^b is 0."""
 
 PATIENCE, NEWS = 12, 0.9
 """Rounds in which the gap does not fall below NEWS times the lowest so far, after which the search ends."""
