@@ -3,8 +3,8 @@
     python -m benchmarks.wide [EMBEDDINGS] [--out FILE] [--threads T] [--tol X] [--shares S ...] [--quick]
 
 Pictures: 300 of 224 x 224 x 3 bytes of noise (seed 0), ten classes, each class brighter in a rectangle of its own;
-pixels scaled to -1/2..1/2. EMBEDDINGS, if given, is an npz with X and y (issue 22's many_classes.py makes one): they are
-solved by `Exact`, which chooses the method. L1 and the elastic net, every loss, reg as shares of the least reg with
+pixels scaled to -1/2..1/2. EMBEDDINGS, if given, is an npz with X and y (issue 22's many_classes.py makes one): they
+are solved by `Exact`, which chooses the method. L1 and the elastic net, every loss, reg as shares of the least reg with
 W = 0, which is found from the optimal bias there. One run each: seconds hold all but the reading of the file.
 """
 
