@@ -208,7 +208,8 @@ class DualModel:
         share: (N,) float64, a_i > 0.
         ridge, size: of (ridge / 2) sum W² and of size sum |W|; size is 0 in the Gram form.
         bias: > 0.
-        delta, most, curvature: the loss is sum_{j != y} h(s_j - s_y + delta), h'(u) = clip(curvature u, 0, most); inf for none.
+        delta, most, curvature: the loss is sum_{j != y} h(s_j - s_y + delta), h'(u) = clip(curvature u, 0, most), with
+            most inf for no bound and curvature inf for a kink.
         A: (N, K) float64, in place.
         V: (K, D) float64, in place; in the Gram form ridge times the scores of the images without the bias.
         W: (K, D) float64, in place; None in the Gram form.

@@ -144,17 +144,18 @@ class Solution:
     certificate: Certificate | None = None
 
 
-def proved_status(objective: Objective, certificate: Certificate, tol: float) -> Status | None:
-    """CERTIFIED or CERTIFIED_ABSOLUTE, whichever the certificate shows first; None where it shows neither.
+def proved_status(objective: Objective, certificate: Certificate, tol: float, *, ended: bool = False) -> Status | None:
+    """CERTIFIED or CERTIFIED_ABSOLUTE, where the certificate shows it; else None.
 
     Args:
-        tol: relative duality gap to reach; see `absolute_tol` for objectives that tend to 0.
+        tol: relative duality gap to reach.
+        ended: whether no method gets further: then the absolute gap counts. Before, the relative gap is what is
+            wanted, unless the objective itself is within `absolute_tol`.
     """
     if certificate.relative_gap <= tol:
         return Status.CERTIFIED
-    if certificate.gap <= absolute_tol(objective, tol):
-        return Status.CERTIFIED_ABSOLUTE
-    return None
+    measured = certificate.gap if ended else certificate.objective
+    return Status.CERTIFIED_ABSOLUTE if measured <= absolute_tol(objective, tol) else None
 
 
 class Optimizer(ABC):

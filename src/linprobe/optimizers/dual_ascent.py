@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, final
 
 import numpy as np
@@ -17,7 +17,7 @@ from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.trace import Clock, Trace
-from linprobe.shapes import Floats, check_range, slices
+from linprobe.shapes import Floats, check_range, mirror_lower, slices
 
 __all__ = ["DualAscent", "dual_bytes", "suits_dual_ascent"]
 
@@ -64,6 +64,25 @@ FIRM = 3.0
 PROMISE = 0.9
 """Share of tol that the estimated gap must reach before a certificate is computed, which takes two passes."""
 
+ILL = 4.0
+"""Mean |x|² / (N ridge), the epochs that a slope takes to cross its range, from which on a search over images is
+accelerated."""
+
+EXTRA = 0.6
+"""With acceleration the ridge is larger, so that this number becomes EXTRA times its root. Of 2, 4, 8 and 30 in place of
+36 (the digits of 60,000 x 784, reg 1e-5), 4 was the best; of those in place of 336 (many_classes.py, reg 1e-4), 8."""
+
+SEPARABLE, DECIDED = 0.1, 4
+"""Mean loss, in units of that of equal scores for one class, below which the classes are as good as separable. After
+DECIDED rounds such a search goes on without acceleration: the optimal weights are large, and a larger ridge is far off."""
+
+MEAN_SHARE, BOTH = 0.25, 4
+"""Least share of a round's weights in their running mean; rounds between two comparisons of the mean with the last
+weights. On those digits, between rounds 20 and 70, the mean halves the loss that is left to gain."""
+
+NEAR = 0.5
+"""Estimated relative gap of a large problem from which on that scale is worth its time."""
+
 SCALES = (0.5, 2.0)
 """Range of the factor of (W, b) that is optimised: a dual point far from its optimum overshoots by more, but then the
 gap is large whatever the factor."""
@@ -71,8 +90,13 @@ gap is large whatever the factor."""
 SCALE_STEPS = 22
 """Bisections for that factor: to 4e-7, which costs the penalty as small a share."""
 
-LOOK = 200
-"""Rounds from which on the rate of the last half decides whether tol can be reached."""
+FIRST_LOOK, FIRST_LOOK_OF_LARGE, LARGE = 100, 16, 5e7
+"""Rounds after which, and after twice and four times as many, the rate is looked at, by the multiplications of a pass:
+rounds of small problems cost nothing, and they may take a hundred before they converge."""
+
+GAINS_SPEED = 3.0
+"""Factor by which the rate may still rise. From round 16 to 32 the hinge on 10,000 images of many_classes.py at reg
+1e-4, which is certified, gains a digit; on 50,000, where it takes thousands of rounds, a hundredth."""
 
 
 @final
@@ -82,10 +106,10 @@ class DualAscent(Optimizer):
 
         G_i <- argmax of the dual in the row of image i,   W = soft(-sum_i a_i G_i x'_iᵀ, sizes) / (2 squares)
 
-    For a loss that is a sum over margins (`Loss.margin_power`) the optimum of a row is the root of one number. A round is
-    a sweep over all images and classes, then five over the coordinates that are not 0. Up to 8,192 images the products
-    of the images with each other are kept, and with them all scores; beyond, the images, in float32. The bias has no
-    penalty, so that the columns of G must sum to 0: it is given a small one about its last value, round after round.
+    For a loss that is a sum over margins (`Loss.margin_power`) the optimum of a row is a root of one equation. A round
+    is a sweep over all images and classes, then five over the coordinates that are not 0. For up to 8,192 images their
+    products with each other are kept (the Gram form), and all scores; for more, the images in float32. The bias has no
+    penalty, so the columns of G must sum to 0. Each round gives it a small penalty about its last value.
 
     Kept for each image, beyond the images: K numbers in float64, and D in float32; in the Gram form 2 K and N in
     float64. A sweep runs on one thread.
@@ -233,14 +257,15 @@ class _Images:
                     b = held[1, : right.stop - right.start]
                     self._map(np.arange(right.start, right.stop), b)
 
-                def multiplied(part: slice, a: Floats = a, b: Floats = b, left: slice = left, right: slice = right) -> None:
+                def multiplied(
+                    part: slice, a: Floats = a, b: Floats = b, left: slice = left, right: slice = right
+                ) -> None:
                     end = len(b) if a is not b else part.stop
                     rows = slice(left.start + part.start, left.start + part.stop)
                     products[rows, right.start : right.start + end] = a[part] @ b[:end].T
 
                 list(by_threads(multiplied, slices(len(a), BLOCK_ROWS)[::-1], self.n_threads))  # the longest first
-        for part in slices(n, BLOCK_ROWS):
-            products[part, part.start :] = products[part.start :, part].T
+        mirror_lower(products)
         return products
 
 
@@ -253,9 +278,9 @@ class _Measure:
     penalty: float
     accuracy: float
     scale: float  # of the candidate: (W, b) times this
-    dual: float  # of the dual point once its columns are evened out
-    columns: Floats  # (K',) their sums
-    cost: float  # what they cost the dual, with its sign
+    dual: float = -math.inf  # of the dual point once its columns are evened out
+    columns: Floats = field(default_factory=lambda: np.zeros(0))  # (K',) their sums
+    cost: float = 0.0  # what they cost the dual, with its sign
 
 
 class _Search:
@@ -278,14 +303,18 @@ class _Search:
         n, K, D = len(images.y), len(images.present), images.rows.shape[1]
         ridge, squares = 2.0 * objective.l2_weight, images.squares
         mean = float(images.share @ squares / images.share.sum())
+        self.ridge, ill = ridge, mean / (n * ridge)
+        accelerated = not images.gram and ill > ILL
+        # what the acceleration adds to the ridge: (extra / 2) |W - centre|²
+        self.extra = numbers.get("extra", max(0.0, math.sqrt(ill) / EXTRA - 1.0) * ridge if accelerated else 0.0)
         self.model = DualModel(
             images.rows,
             squares,
             images.y,
             images.share,
-            ridge=ridge,
+            ridge=ridge + self.extra,
             size=objective.l1_weight,
-            bias=numbers.get("bias", max(BIAS_STEP * mean / ridge, LEAST_BIAS * margins.delta)),
+            bias=numbers.get("bias", max(BIAS_STEP * mean / (ridge + self.extra), LEAST_BIAS * margins.delta)),
             delta=margins.delta,
             most=margins.most,
             curvature=margins.curvature,
@@ -295,14 +324,22 @@ class _Search:
             b=arrays["dual_b"].copy() if "dual_b" in arrays else np.zeros(K),
         )
         if self.model.W is not None:
-            self.model.W[:] = _weights(self.model.V, self.model.size, ridge)
+            self.model.W[:] = _weights(self.model.V, self.model.size, self.model.ridge)
+        shape = (0, 0) if images.gram else (K, D)
+        self.centre = arrays["centre"].copy() if "centre" in arrays else np.zeros(shape)
+        self.before = arrays["before"].copy() if "before" in arrays else np.zeros(shape)  # W of the round before
+        self.mean = (arrays["mean_W"].copy(), arrays["mean_b"].copy()) if "mean_W" in arrays else None
+        self.averaged = numbers.get("averaged", 0.0) > 0.0  # whether the mean was the better candidate
+        self.averages = int(numbers.get("averages", 0.0))
         self.rounds = 0 if start is None else start.epoch
         self.passes = numbers.get("passes", 0.0)
         self.gain = numbers.get("gain", 0.0)  # predicted for the last sweep
         self.wanted = numbers.get("wanted", PROMISE * settings.tol)
         self.least = numbers.get("least", math.inf)  # the lowest objective of a candidate
-        self.first_left = numbers.get("first_left", math.nan)  # the estimated gap when half of the rounds were done
-        self.halfway = numbers.get("halfway", 0.0)
+        self.left = numbers.get("left", math.inf)  # the estimated gap
+        self.halfway = numbers.get("halfway", 0.0)  # a round, and what was left then as a share of the objective
+        self.halfway_left = numbers.get("halfway_left", math.nan)
+        self.hopeless = numbers.get("hopeless", 0.0) > 0.0
         zeros = np.zeros((objective.n_classes, objective.n_features)), np.zeros(objective.n_classes)
         self.best: tuple[Floats, Floats] | tuple[Floats, float, Floats] = (
             (arrays["W"], arrays["b"]) if "W" in arrays else zeros
@@ -319,25 +356,31 @@ class _Search:
             if self.rounds == 0 and math.isinf(self.least):
                 status = self._begin()
             while status is None:
-                if self.rounds >= self.settings.max_iter:
+                negligible = self.rounds > 0 and self.least <= absolute_tol(self.objective, self.settings.tol)
+                if (
+                    self.left <= self._hoped() or negligible
+                ):  # a search that is resumed here begins with the certificate
+                    certificate = self._certify(self._even(self._columns()))
+                    self.passes = certificate.passes
+                    status = proved_status(self.objective, certificate, self.settings.tol)
+                    if status is not None:  # an absolute gap ends it where a relative one was expected
+                        break
+                    # what the certificate lost against the estimate, it will lose again
+                    hoped = self.settings.tol - 1.1 * (certificate.relative_gap - self.left / max(self.least, 1e-300))
+                    self.wanted = max(0.25 * self.wanted, min(hoped, 0.9 * self.wanted))
+                if self.rounds >= self.settings.max_iter or self.hopeless:
                     status = Status.MAX_ITER
                     break
                 self._round()
                 measure = self._measure()
-                left = self.least - measure.dual
-                wanted = max(self.wanted * self.least, PROMISE * absolute_tol(self.objective, self.settings.tol))
-                if left <= wanted:
-                    certificate = self._certify(self._even(measure.columns))
-                    self.passes = certificate.passes
-                    status = proved_status(self.objective, certificate, self.settings.tol)
-                    if status is None:  # what the certificate lost against the estimate, it will lose again
-                        hoped = self.settings.tol - 1.1 * (certificate.relative_gap - left / self.least)
-                        self.wanted = max(0.25 * self.wanted, min(hoped, 0.9 * self.wanted))
+                self.left = self.least - measure.dual
                 self._settle(measure)
+                if self.extra > 0.0 and self.rounds == DECIDED and self._separable(measure):
+                    self._slow_down(measure)
+                self._accelerate()
+                self._look_back()
                 if self._report(measure):
-                    status = status or Status.STOPPED
-                if status is None and self._hopeless(left):
-                    status = Status.MAX_ITER
+                    status = Status.STOPPED
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         if certificate is None or status not in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE):
@@ -347,7 +390,15 @@ class _Search:
         W, b = self._candidate()
         words = {"form": "products of the images" if self.images.gram else "images", "bias": f"{self.model.bias:g}"}
         return Solution(
-            W, b, status, self.trace.history, self._state(self.clock()), certificate.passes, self.clock(), words, certificate
+            W,
+            b,
+            status,
+            self.trace.history,
+            self._state(self.clock()),
+            certificate.passes,
+            self.clock(),
+            words,
+            certificate,
         )
 
     def _begin(self) -> Status | None:
@@ -362,11 +413,8 @@ class _Search:
         model, n = self.model, len(self.images.y)
         random = np.random.Generator(np.random.PCG64([self.settings.seed, self.rounds]))
         for sweep in range(1 + SPARSE):
-            order = random.permutation(n)
-            if sweep > 0:
-                order = order[(model.A[order] != 0.0).any(axis=1)]
             self.gain, products = self.objective.engine.ascend(
-                model, order, everything=sweep == 0, threshold=SHARE_OF_GAIN * self.gain / n
+                model, random.permutation(n), everything=sweep == 0, threshold=SHARE_OF_GAIN * self.gain / n
             )
             self.passes += products * model.rows.shape[1] / self.per_pass
         self.rounds += 1
@@ -378,49 +426,105 @@ class _Search:
         return columns
 
     def _settle(self, measure: _Measure) -> None:
-        """Move the bias as if the columns of the next round will be those of this one; keep it firmer if they cost much.
+        """A step of the proximal point method for the bias; with a smaller penalty if the columns cost much.
 
-        The proximal point method, whose step is the change that the dual predicts.
+        The next round has its penalty about the bias of this one, and begins at the bias that the columns predict.
         """
         model = self.model
         if abs(measure.cost) > (self.least - measure.dual) / 3.0 and self.rounds > 3:
             self.model = model = replace(model, bias=FIRM * model.bias)
         model.b[:] -= model.bias * measure.columns
 
+    def _separable(self, measure: _Measure) -> bool:
+        return measure.data_loss < SEPARABLE * float(_margin_loss(np.array(self.margins.delta), self.margins)[0])
+
+    def _accelerate(self) -> None:
+        """Move the centre of the extra penalty to where the weights are going: Nesterov's extrapolation of the rounds."""
+        model = self.model
+        if self.extra == 0.0 or model.W is None:
+            return
+        root = math.sqrt(self.ridge / model.ridge)
+        centre = model.W + (1.0 - root) / (1.0 + root) * (model.W - self.before)
+        self.before = model.W.copy()
+        model.V[:] += self.extra * (centre - self.centre)
+        self.centre = centre
+        model.W[:] = _weights(model.V, model.size, model.ridge)
+
+    def _slow_down(self, measure: _Measure) -> None:
+        """Go on without acceleration, from the dual point at hand or, if that is better, from 0."""
+        model = self.model
+        model.V[:] -= self.extra * self.centre
+        if measure.dual < 0.0:
+            model.A[:], model.V[:], model.b[:] = 0.0, 0.0, 0.0
+        self.model = model = replace(model, ridge=self.ridge, bias=model.bias * model.ridge / self.ridge)
+        assert model.W is not None
+        model.W[:] = _weights(model.V, model.size, model.ridge)
+        self.extra, self.mean, self.centre = 0.0, None, np.zeros_like(model.W)
+
     def _measure(self) -> _Measure:
-        """The candidate of this dual point: its weights and bias, times the factor that suits them best."""
+        """The dual point, and the best of the candidates that are tried."""
         model, images, margins = self.model, self.images, self.margins
-        A, y, n = model.A, images.y, np.arange(len(images.y))
-        if images.gram:
-            S = model.V.T / model.ridge
-            sums = A.sum(axis=1)
-            norm = float(sums @ S[n, y]) - float(np.einsum("ij,ij->", A, S))  # ridge |W|²
-            squares, sizes = 0.5 * norm, 0.0
-        else:
-            assert model.W is not None
-            W, b = self._true(model.W, np.zeros_like(model.b))
-            S = self.objective.engine.scores(W, b, None if images.all_count else images.counted)
-            S = S if len(images.present) == self.objective.n_classes else S[:, images.present]
-            self.passes += 0.5
-            squares = 0.5 * model.ridge * float(np.square(model.W).sum())
-            sizes = model.size * float(np.abs(model.W).sum())
-        S += model.b
+        A = model.A
+        columns = self._columns()
+        cost = float(columns @ model.b)
+        dual = margins.delta * float(A.sum()) + cost
+        if not math.isinf(margins.curvature):
+            dual -= float((np.square(A).sum(axis=1) / images.share).sum()) / (2.0 * margins.curvature)
+        if model.W is None:
+            S, y = model.V.T / model.ridge, images.y
+            own = float(A.sum(axis=1) @ S[np.arange(len(y)), y])
+            squares = 0.5 * (own - float(np.einsum("ij,ij->", A, S)))  # (ridge / 2) |W|²
+            S += model.b
+            found = self._candidate_at(S, squares, 0.0)
+            if found.primal < self.least:
+                self.least, self.best = found.primal, (A.copy(), found.scale, found.scale * model.b)
+            return replace(found, dual=dual - squares, columns=columns, cost=cost)
+        V = model.V - self.extra * self.centre if self.extra > 0.0 else model.V
+        dual -= 0.5 * self.ridge * float(np.square(_weights(V, model.size, self.ridge)).sum())
+        if self.mean is None:
+            self.mean, self.averages = (model.W.copy(), model.b.copy()), 0
+        self.averages += 1
+        share = max(MEAN_SHARE, 2.0 / (self.averages + 1.0))
+        for mean, last in zip(self.mean, (model.W, model.b), strict=True):
+            mean += share * (last - mean)
+        tried = [self.mean if self.averaged else (model.W, model.b)]
+        if self.rounds % BOTH == 0:
+            tried = [(model.W, model.b), self.mean]
+        found = [self._candidate_of(W, b) for W, b in tried]
+        best = min(found, key=lambda measure: measure.primal)
+        if len(found) == 2:
+            self.averaged = best is found[1]
+        return replace(best, dual=dual, columns=columns, cost=cost)
+
+    def _candidate_of(self, W: Floats, b: Floats) -> _Measure:
+        """What (W, b) of the present classes, about the mean, reach; they are kept if that is the least so far."""
+        images, objective = self.images, self.objective
+        at, bias = self._true(W, b)
+        S = objective.engine.scores(at, bias, None if images.all_count else images.counted)
+        S = S if len(images.present) == objective.n_classes else S[:, images.present]
+        self.passes += 0.5
+        squares, sizes = 0.5 * self.ridge * float(np.square(W).sum()), objective.l1_weight * float(np.abs(W).sum())
+        found = self._candidate_at(S, squares, sizes)
+        if found.primal < self.least:
+            self.least, self.best = found.primal, self._true(found.scale * W, found.scale * b)
+        return found
+
+    def _candidate_at(self, S: Floats, squares: float, sizes: float) -> _Measure:
+        """What the scores S (n, K') reach, which are changed; reg R(t W) = t² squares + t sizes."""
+        images, margins = self.images, self.margins
+        y, n = images.y, np.arange(len(images.y))
         accuracy = float(images.share @ (S.argmax(axis=1) == y))
         S -= S[n, y][:, None]
         S[n, y] = -np.inf  # no margin
-        scale = _best_scale(S, images.share, margins, squares, sizes) if S.size <= HELD_SCORES else 1.0
-        losses, _ = _margin_loss(scale * S + margins.delta, margins)
-        data_loss, penalty = float(images.share @ losses.sum(axis=1)), scale**2 * squares + scale * sizes
-        columns = self._columns()
-        dual = margins.delta * float(A.sum()) - squares
-        if not math.isinf(margins.curvature):
-            dual -= float((np.square(A).sum(axis=1) / images.share).sum()) / (2.0 * margins.curvature)
-        cost = float(columns @ model.b)
-        measure = _Measure(data_loss + penalty, data_loss, penalty, accuracy, scale, dual + cost, columns, cost)
-        if measure.primal < self.least:
-            self.least = measure.primal
-            self.best = (A.copy(), scale, scale * model.b) if images.gram else self._true(scale * model.W, scale * model.b)
-        return measure
+        scale = 1.0
+        near = self.left < NEAR * self.least or self.per_pass < LARGE
+        if near and self.extra == 0.0 and S.size <= HELD_SCORES:
+            scale = _best_scale(S, images.share, margins, squares, sizes)
+        S *= scale
+        S += margins.delta
+        data_loss = float(images.share @ _margin_loss(S, margins)[0].sum(axis=1))
+        penalty = scale**2 * squares + scale * sizes
+        return _Measure(data_loss + penalty, data_loss, penalty, accuracy, scale)
 
     def _true(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
         """(W (K, D), b (K,)) for the images as they are, from those of the present classes about the mean."""
@@ -486,46 +590,56 @@ class _Search:
         W, b = self._candidate()
         return certify(objective, W, b, G, passes=self.passes, seconds=self.clock())
 
-    def _hopeless(self, left: float) -> bool:
-        """Whether tol is out of reach at the rate of the last half of the rounds."""
-        if self.rounds < self.halfway * 2.0 or self.rounds < LOOK // 2:
-            return False
-        share = max(left / self.least, 1e-300)
-        before, self.first_left, self.halfway = self.first_left, share, float(self.rounds)
-        if math.isnan(before) or share <= self.wanted:
-            return False
-        rate = math.log(before / share) / (0.5 * self.rounds)
-        return rate * (self.settings.max_iter - self.rounds) < math.log(share / self.wanted) / 2.0
+    def _hoped(self) -> float:
+        """The estimated gap from which on a certificate is computed."""
+        return self.wanted * self.least if self.rounds > 0 else -math.inf
+
+    def _look_back(self) -> None:
+        """At the rate of the last half of the rounds, tol may be out of reach."""
+        first = FIRST_LOOK if self.per_pass < LARGE else FIRST_LOOK_OF_LARGE
+        if self.rounds < max(first, 2.0 * self.halfway):
+            return
+        share, hoped = self.left / max(self.least, 1e-300), self.wanted
+        before, after = self.halfway_left, max(share, 1e-300)
+        self.halfway, self.halfway_left = float(self.rounds), after
+        if share > hoped and not math.isnan(before):
+            rate = math.log(before / after) / (0.5 * self.rounds)
+            self.hopeless = GAINS_SPEED * rate * (self.settings.max_iter - self.rounds) < math.log(after / hoped)
 
     def _report(self, measure: _Measure) -> bool:
         norm = float(np.sqrt(np.square(measure.columns).sum()))
-        return self._row(
-            Evaluation(measure.primal, measure.data_loss, measure.penalty, measure.accuracy, norm)
-        )
+        return self._row(Evaluation(measure.primal, measure.data_loss, measure.penalty, measure.accuracy, norm))
 
     def _row(self, evaluation: Evaluation) -> bool:
         """Report a row; whether the callback asks to stop."""
         held_out = None if self.validation is None else self.validation.evaluate(*self._candidate())
         seconds = self.clock()
         state = self._state(seconds) if self.reported else State(self.rounds, {}, {})
-        return self.trace.add(
-            (evaluation, held_out), state, learning_rate=0.0, passes=self.passes, seconds=seconds
-        )
+        return self.trace.add((evaluation, held_out), state, learning_rate=0.0, passes=self.passes, seconds=seconds)
 
     def _state(self, seconds: float) -> State:
         """All that is needed to resume."""
         model = self.model
         W, b = self._candidate()
         arrays = {"W": W, "b": b, "A": model.A, "V": model.V, "dual_b": model.b}
+        if self.mean is not None:
+            arrays |= {"mean_W": self.mean[0], "mean_b": self.mean[1]}
+        if self.extra > 0.0:
+            arrays |= {"centre": self.centre, "before": self.before}
         numbers = {
             "seconds": seconds,
             "passes": self.passes,
             "bias": model.bias,
+            "extra": self.extra,
+            "averaged": float(self.averaged),
+            "averages": float(self.averages),
             "gain": self.gain,
             "wanted": self.wanted,
             "least": self.least,
-            "first_left": self.first_left,
+            "left": self.left,
             "halfway": self.halfway,
+            "halfway_left": self.halfway_left,
+            "hopeless": float(self.hopeless),
         }
         return State(self.rounds, arrays, {name: number for name, number in numbers.items() if math.isfinite(number)})
 

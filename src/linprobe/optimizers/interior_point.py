@@ -565,7 +565,8 @@ class _Run:
                 if self._report(evaluation, W, b):
                     status = Status.STOPPED
                     break
-                wanted = max(self.settings.tol * evaluation.objective, absolute_tol(self.objective, self.settings.tol))
+                negligible = absolute_tol(self.objective, self.settings.tol)
+                wanted = self.settings.tol * evaluation.objective if evaluation.objective > negligible else negligible
                 promising = gap <= min(ATTEMPT * wanted, AGAIN * attempted)
                 ended = self.iteration >= min(self.settings.max_iter, STEPS) or self.short >= PATIENCE
                 if promising or ended:
