@@ -269,8 +269,8 @@ class _Search:
             certificate = self._certificate()
             if status in (Status.MAX_ITER, Status.STALLED):
                 status = proved_status(self.objective, certificate, self.settings.tol) or status
-        W, b = self.columns.to_all(self.W, self.b)
-        state = self.state or self._state(self.clock())
+        W, b = self._weights()
+        state = self.state or State(0, {"W": W, "b": b})
         words = {"features": f"{len(self.columns.positions)} of {self.objective.n_features} in the last set"}
         return Solution(W, b, status, self.trace.history, state, certificate.passes, self.clock(), words, certificate)
 
@@ -372,8 +372,15 @@ class _Search:
         self.columns.add(new)
         self.W = np.concatenate([self.W[keep], np.zeros((len(new), self.W.shape[1]))])
 
+    def _weights(self) -> tuple[Floats, Floats]:
+        """(W, b) of the last row: Ctrl-C may come while the set changes."""
+        if self.state is None:
+            return np.zeros((self.objective.n_classes, self.objective.n_features)), np.zeros(self.objective.n_classes)
+        arrays = self.state.arrays
+        return arrays["W"].astype(np.float64, copy=False), arrays["b"].astype(np.float64, copy=False)
+
     def _certificate(self) -> Certificate:
-        W, b = self.columns.to_all(self.W, self.b)
+        W, b = self._weights()
         found = certify(self.objective, W, b, self.best_G, passes=self.passes, seconds=self.clock())
         self.passes = found.passes
         return found
