@@ -226,13 +226,14 @@ class ProximalNewton:
         self._objective, self._columns, self.damping = objective, columns, damping
         self._shares = objective.shares()
 
-    def minimize(self, smoothed: Smoothed, W: Floats, b: Floats, tol: float, most: int) -> Step:
+    def minimize(self, smoothed: Smoothed, W: Floats, b: Floats, tol: float, even: float, most: int) -> Step:
         """The weights found, from (W, b).
 
         Args:
             smoothed: the data loss.
             W, b: (n, K) and (K,), where to begin.
             tol: what may be left of a slope, as a share of that of |W|.
+            even: what may be left of the slope of a bias.
             most: steps, at most.
         """
         objective, shares = self._objective, self._shares
@@ -242,7 +243,7 @@ class ProximalNewton:
             values, G = smoothed.value_and_gradient(S)
             slope, columns = self._columns.products(shares[:, None] * G), shares @ G
             excess = float(self._excess(slope, W).max(initial=0.0))
-            settled = excess <= tol * unit and float(np.abs(columns).max()) <= SOLVED * tol
+            settled = excess <= tol * unit and float(np.abs(columns).max()) <= even
             if settled or taken == most or not np.isfinite(excess):
                 break
             value = float(shares @ values) + self._penalty(W)

@@ -36,12 +36,16 @@ FIRST_RHO, GROW, SLOW = 1.0, 3.0, 0.3
 falls by less than to the share SLOW."""
 
 FIRST_ETA, LEAST_ETA, OF_GAP = 0.1, 0.1, 0.1
-"""What may be left of the slopes of a set, as a share of that of |W|: at first; then OF_GAP of the gap over the set,
-and no less than LEAST_ETA of tol."""
+"""What may be left of the slopes of a set, as a share of that of |W|: at first; then OF_GAP of the gap over the set, or
+less where that falls slowly, and no less than LEAST_ETA of what is wanted at the end."""
 
 CLOSE = 0.8
 """Size of a slope, as a share of what |W| asks, from which on a feature joins a set whose program is solved: its time
 hardly depends on the number of features."""
+
+EVEN = 0.1
+"""What may be left of the slope of a bias, as a share of what of an objective it may cost, for a bias of one unit
+of the scores."""
 
 NEWTON_STEPS = 30
 """Newton steps over one set, at most."""
@@ -54,8 +58,7 @@ OF_PROGRAM, LEAST_PROGRAM, DIRECT = 0.1, 0.25, 30.0
 the end, at once a share of that, as a few steps more cost less than to begin anew."""
 
 UNSEEN = -1000.0
-"""Bias of a class without weight under softmax, which presses it down for ever: e^b is 0 there, where the infimum
-is."""
+"""Bias of a class without weight under softmax, which presses it down for ever: the infimum is where e^b is 0."""
 
 PATIENCE, NEWS = 12, 0.9
 """Rounds in which the gap does not fall below NEWS times the lowest so far, after which the search ends."""
@@ -226,6 +229,7 @@ class _Search:
         self.rho = numbers.get("rho", FIRST_RHO / objective.loss.unit)
         self.eta, self.damping = numbers.get("eta", FIRST_ETA), numbers.get("damping", FIRST_DAMPING)
         self.lowest, self.since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
+        self.value = numbers.get("value", float(objective.loss.value(np.zeros((1, K)), np.zeros(1, np.int64))[0]))
         self.relative_gap, self.gap = numbers.get("relative_gap", math.inf), numbers.get("gap", math.inf)
         self.gap_of_set, self.bound = numbers.get("gap_of_set", math.inf), numbers.get("bound", 0.0)
         self.wanted = numbers.get("wanted", ATTEMPT * settings.tol)
@@ -265,8 +269,8 @@ class _Search:
             certificate = self._certificate()
             if status in (Status.MAX_ITER, Status.STALLED):
                 status = proved_status(self.objective, certificate, self.settings.tol) or status
-        W, b = self.columns.to_all(self.W, self.b)
-        state = self.state or self._state(self.clock())
+        W, b = self._weights()
+        state = self.state or State(0, {"W": W, "b": b})
         words = {"features": f"{len(self.columns.positions)} of {self.objective.n_features} in the last set"}
         return Solution(W, b, status, self.trace.history, state, certificate.passes, self.clock(), words, certificate)
 
@@ -303,7 +307,8 @@ class _Search:
                 return Step(point.W, point.b, self.columns.scores(point.W, point.b), point.G)
         newton = ProximalNewton(objective, self.columns, self.damping)
         smoothed = Smoothed(objective, self.G, self.rho)
-        step = newton.minimize(smoothed, self.W, self.b, self.eta, NEWTON_STEPS)
+        even = EVEN * self.eta * self.value / objective.loss.unit
+        step = newton.minimize(smoothed, self.W, self.b, self.eta, even, NEWTON_STEPS)
         self.damping = newton.damping
         return step
 
@@ -338,7 +343,7 @@ class _Search:
     def _follow(self, at: _Round) -> None:
         """What the next round begins with: its set, and how exact it is to be."""
         value = max(abs(at.value), 1e-300)
-        self.gap = max(at.gap, 0.0)
+        self.gap, self.value = max(at.gap, 0.0), value
         self.relative_gap, of_set = self.gap / value, max(at.gap_of_set, 0.0) / value
         self.lowest, self.since = (
             (self.relative_gap, 0.0) if self.relative_gap < NEWS * self.lowest else (self.lowest, self.since + 1.0)
@@ -351,8 +356,8 @@ class _Search:
             slow = of_set > max(SLOW * self.gap_of_set, self.settings.tol)
             if self.objective.loss.margin_power == 1 and slow and not self.programs:
                 self.rho *= GROW
-            self.gap_of_set = of_set
-            self.eta = min(self.eta, max(LEAST_ETA * self.settings.tol, OF_GAP * of_set))
+            eta = min(OF_GAP * of_set, SLOW * self.eta if slow else self.eta)
+            self.gap_of_set, self.eta = of_set, min(self.eta, max(LEAST_ETA * self.wanted, eta))
         if not violated.any():
             return
         solved = self.programs and self.rounds >= SMOOTHED_ROUNDS
@@ -367,8 +372,15 @@ class _Search:
         self.columns.add(new)
         self.W = np.concatenate([self.W[keep], np.zeros((len(new), self.W.shape[1]))])
 
+    def _weights(self) -> tuple[Floats, Floats]:
+        """(W, b) of the last row: Ctrl-C may come while the set changes."""
+        if self.state is None:
+            return np.zeros((self.objective.n_classes, self.objective.n_features)), np.zeros(self.objective.n_classes)
+        arrays = self.state.arrays
+        return arrays["W"].astype(np.float64, copy=False), arrays["b"].astype(np.float64, copy=False)
+
     def _certificate(self) -> Certificate:
-        W, b = self.columns.to_all(self.W, self.b)
+        W, b = self._weights()
         found = certify(self.objective, W, b, self.best_G, passes=self.passes, seconds=self.clock())
         self.passes = found.passes
         return found
@@ -407,6 +419,7 @@ class _Search:
             "since": self.since,
             "relative_gap": self.relative_gap,
             "gap": self.gap,
+            "value": self.value,
             "gap_of_set": self.gap_of_set,
             "bound": self.bound,
             "wanted": self.wanted,
