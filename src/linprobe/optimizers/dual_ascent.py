@@ -69,12 +69,13 @@ ILL = 4.0
 accelerated."""
 
 EXTRA = 0.6
-"""With acceleration the ridge is larger, so that this number becomes EXTRA times its root. Of 2, 4, 8 and 30 in place of
-36 (the digits of 60,000 x 784, reg 1e-5), 4 was the best; of those in place of 336 (many_classes.py, reg 1e-4), 8."""
+"""With acceleration the ridge is larger: that number becomes EXTRA times its root. Of 2, 4 and 8 in place of 36 (the
+digits of 60,000 x 784, reg 1e-5), 4 was the best; in place of 336 (many_classes.py, reg 1e-4), 8."""
 
 SEPARABLE, DECIDED = 0.1, 4
 """Mean loss, in units of that of equal scores for one class, below which the classes are as good as separable. After
-DECIDED rounds such a search goes on without acceleration: the optimal weights are large, and a larger ridge is far off."""
+DECIDED rounds such a search continues without acceleration: its optimal weights are large, and a larger ridge keeps
+them small."""
 
 MEAN_SHARE, BOTH = 0.25, 4
 """Least share of a round's weights in their running mean; rounds between two comparisons of the mean with the last
@@ -110,6 +111,9 @@ class DualAscent(Optimizer):
     is a sweep over all images and classes, then five over the coordinates that are not 0. For up to 8,192 images their
     products with each other are kept (the Gram form), and all scores; for more, the images in float32. The bias has no
     penalty, so the columns of G must sum to 0. Each round gives it a small penalty about its last value.
+
+    Many images with a small reg make these sweeps slow. Then each round has a larger squared penalty about a point that
+    Nesterov's method moves from round to round. The candidate is the last weights or their running mean.
 
     Kept for each image, beyond the images: K numbers in float64, and D in float32; in the Gram form 2 K and N in
     float64. A sweep runs on one thread.
@@ -439,7 +443,7 @@ class _Search:
         return measure.data_loss < SEPARABLE * float(_margin_loss(np.array(self.margins.delta), self.margins)[0])
 
     def _accelerate(self) -> None:
-        """Move the centre of the extra penalty to where the weights are going: Nesterov's extrapolation of the rounds."""
+        """Move the centre of the extra penalty: Nesterov's extrapolation of the weights of the last two rounds."""
         model = self.model
         if self.extra == 0.0 or model.W is None:
             return
@@ -490,10 +494,10 @@ class _Search:
         tried = [self.mean if self.averaged else (model.W, model.b)]
         if self.rounds % BOTH == 0:
             tried = [(model.W, model.b), self.mean]
-        found = [self._candidate_of(W, b) for W, b in tried]
-        best = min(found, key=lambda measure: measure.primal)
-        if len(found) == 2:
-            self.averaged = best is found[1]
+        reached = [self._candidate_of(W, b) for W, b in tried]
+        best = min(reached, key=lambda measure: measure.primal)
+        if len(reached) == 2:
+            self.averaged = best is reached[1]
         return replace(best, dual=dual, columns=columns, cost=cost)
 
     def _candidate_of(self, W: Floats, b: Floats) -> _Measure:
