@@ -25,9 +25,10 @@ from linprobe.shapes import Floats, slices
 __all__ = ["Certificate", "absolute_tol", "certify", "lower_bound_from"]
 
 EPS = float(np.finfo(np.float64).eps)
+"""Relative rounding of one float64 operation."""
 
 BLOCK_SCORES = 2**18
-"""Scores that are held at once."""
+"""Scores that are held at once, 2 MB of float64."""
 
 ABSOLUTE = 1e-6
 """Of tol times the loss of equal scores: a gap that counts as none. It is of the size of float64's rounding of large scores."""
@@ -39,7 +40,8 @@ EVENING, EVEN = 1000, 1e-15
 """Steps, at most, towards columns that sum to 0, and the imbalance of a class, relative to what flows, that is rounding."""
 
 SLACK = 64.0
-"""Roundings that a float64 sum of few terms is given."""
+"""Roundings, in units of `EPS`, that a float64 sum of few terms may be off by. Chosen by argument: a dozen operations
+are behind each term, and a bound that is too low does no harm."""
 
 
 @dataclass(frozen=True)
@@ -383,8 +385,9 @@ def _evened(G: Floats, a: Floats, y: Floats) -> Floats | None:
         if (np.abs(inflow - outflow) <= EVEN * (inflow + outflow)).all():
             break
         with np.errstate(divide="ignore", invalid="ignore"):
-            into *= np.where(inflow > outflow, outflow / inflow, 1.0)
-            out_of *= np.where(outflow > inflow, inflow / outflow, 1.0)
+            # the roots, as a flow may be scaled at both its ends: more would take it too far, and back, step by step
+            into *= np.where(inflow > outflow, np.sqrt(outflow / inflow), 1.0)
+            out_of *= np.where(outflow > inflow, np.sqrt(inflow / outflow), 1.0)
     off *= out_of[y][:, None] * into
     off[rows, y] = -off.sum(axis=1)
     return off

@@ -116,7 +116,7 @@ def test_ctrl_c_gives_the_weights_so_far_with_their_certificate(monkeypatch):
 def test_many_weights_that_are_not_zero_are_left_to_admm(monkeypatch):
     objective = digits(penalty="elastic-net", reg=1e-6)
     assert is_sparse(objective, second_moment(objective))  # so few that it does not matter
-    monkeypatch.setattr("linprobe.optimizers.coordinate_descent.SMALL", 0)
+    monkeypatch.setattr("linprobe.optimizers.coordinate_descent.SMALL_SWEEP", 0)
     assert not is_sparse(objective, second_moment(objective))
     assert isinstance(Exact().method(objective, Moments(objective)), ADMM)
     assert isinstance(Exact().method(digits(penalty="l1", reg=1e-6), Moments(objective)), LBFGS)

@@ -22,7 +22,7 @@ class CurvedModel:
 
         slope·D + 1/2 sum_i ds_i·H_i ds_i + 1/2 ridge W² + 1/2 damp D² + size |W|,   D = W - W_0,   ds_i = D x_i
 
-    with H_i = diag(d_i) - v_i w_iᵀ - w_i v_iᵀ, K x K. Only entries (i, k) that have curvature are listed, class by class.
+    with H_i = diag(d_i) - v_i w_iᵀ - w_i v_iᵀ, K x K. Only entries (i, k) that have curvature are listed, by class.
     W has a row for the bias below those of the features, whose x is 1, without ridge and size.
 
     Attributes:
@@ -80,7 +80,7 @@ class CurvedModel:
 
 
 def sweep(model: CurvedModel, everything: bool) -> float:
-    """Each weight to its own minimum in turn; without `everything`, those that are not 0. The largest change of a slope."""
+    """Each weight to its own minimum in turn, or each that is not 0; the largest change of a slope is returned."""
     W, n, largest = model.W, len(model.X), 0.0
     K = W.shape[1]
 

@@ -23,6 +23,7 @@ from linprobe.optimizers.interior_point import InteriorPoint, interior_point_cos
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
 from linprobe.optimizers.preconditioner import DENSE_FEATURES, SecondMoment, second_moment
+from linprobe.optimizers.span import SpanOfImages, suits_span
 from linprobe.optimizers.trace import Clock
 from linprobe.optimizers.working_set import WorkingSet, suits_working_set
 from linprobe.shapes import check_range
@@ -177,8 +178,9 @@ class Exact(Optimizer):
         1. Small problems with kinks, of the loss or of |W|: `InteriorPoint`.
         2. Losses of margins with a squared penalty, on few images: `DualAscent`.
         3. |W| on few images or many features: `WorkingSet`.
-        4. Smooth objectives: `LBFGS`; those with |W| take the steps of coordinate descent where that is faster.
-        5. All else: `ADMM`.
+        4. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
+        5. Smooth objectives: `LBFGS`; those with |W| take the steps of coordinate descent where that is faster.
+        6. All else: `ADMM`.
 
         What fits of the others follows, `InteriorPoint` last: it needs few unknowns, and images that fit memory as float64.
 
@@ -196,7 +198,9 @@ class Exact(Optimizer):
             made.append((DualAscent, ""))
         if suits_working_set(objective) and _suits_size(objective):
             made.append((WorkingSet, ""))
-        if not made or smooth:
+        if suits_span(objective):
+            made.append((SpanOfImages, ""))
+        elif not made or smooth:
             descends = smooth or (objective.loss.smooth and _descends(objective, moments))
             made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
         if made[0][0] is not InteriorPoint and operations <= AFTERWARDS and numbers <= MOST_BYTES:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
 
 from linprobe.cores import by_threads
 from linprobe.shapes import Floats, Labels
@@ -23,21 +20,24 @@ STEPS = 60
 TO_BOUNDARY = 0.98
 """Share of the largest step that keeps every variable inside its bounds."""
 
+LEAST_SHARE = 1e-4
+"""Least share of the complementarity that a step aims at: with none left the system would be singular."""
+
 SHORT = 1e-8
 """A step below it is no progress."""
 
-BALANCED = 1e-9
-"""Sum of a column of the dual point that is as good as 0."""
+BALANCED = 1e-3
+"""Sum of a column of the dual point that costs next to nothing, as a share of the gap: certificates even it out."""
 
-AT_REST = (1.0, 1e-1, 1e-2, 1e-3)
-"""Ratio of a weight to the slack of its slope, each in its own unit, below which it is 0; the next one where too many
-were."""
+AT_REST = (1.0, 1e-1, 1e-2, 1e-3, 0.0)
+"""Ratio of a weight to the room of its slope, each in its own unit, below which it is set to 0; the others where
+rounding ends a search before the gap is as asked with the first."""
 
 WARM = 0.05
 """Distance of a slope from its bounds, 0 and 1, where a search begins, at least."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ProgramPoint:
     """Weights and slopes of one program.
 
@@ -45,20 +45,62 @@ class ProgramPoint:
         W: (n, K) float64, with exact zeros.
         b: (K,) float64.
         G: (N, K) float64, the slopes: a dual point with feasible rows.
+        gap: what of the objective may be left to gain, relative, as if the columns of G were even.
         steps: that were made.
     """
 
     W: Floats
     b: Floats
     G: Floats
+    gap: float
     steps: int
+
+
+@dataclass
+class _Variables:
+    """Where a search is; all but b are above 0.
+
+    Attributes:
+        T: (P,) a_i times the slope of each pair, below a_i.
+        above, below: (P,) multipliers of T <= a and T >= 0; margin = above - below at the optimum.
+        up, low: (n, K), W = up - low.
+        over, under: (n, K), the room of the slopes of the weights: size + A + 2 squares W and size - A - 2 squares W.
+        b: (K,).
+    """
+
+    T: Floats
+    above: Floats
+    below: Floats
+    up: Floats
+    low: Floats
+    over: Floats
+    under: Floats
+    b: Floats
+
+    def shifted(self, p: float, q: float, d: _Variables) -> _Variables:
+        """After a step of p along d in the dual variables and of q in the primal ones."""
+        dual = {name: getattr(self, name) + p * getattr(d, name) for name in ("T", "over", "under")}
+        primal = {name: getattr(self, name) + q * getattr(d, name) for name in ("above", "below", "up", "low", "b")}
+        return _Variables(**dual, **primal)
+
+    def products(self, a: Floats) -> float:
+        """The sum of what is to become 0."""
+        pairs = float(self.above @ (a - self.T) + self.below @ self.T)
+        return pairs + float((self.up * self.over).sum() + (self.low * self.under).sum())
+
+    def lengths(self, a: Floats, d: _Variables) -> tuple[float, float]:
+        """The longest steps along d, dual and primal, that keep all above 0."""
+        dual = min(_longest(self.T, d.T), _longest(a - self.T, -d.T))
+        dual = min(dual, _longest(self.over, d.over), _longest(self.under, d.under))
+        pairs = min(_longest(self.above, d.above), _longest(self.below, d.below))
+        return dual, min(pairs, _longest(self.up, d.up), _longest(self.low, d.low))
 
 
 class HingeProgram:
     """min sum_i a_i sum_{j != y_i} max(0, s_j - s_y + delta) + squares W² + size |W|,   s = W x + b, all x in memory.
 
-    Its dual has a slope t_ij in 0..1 for each pair of an image and another class; with A = sum_i a_i G_i x_iᵀ it asks for
-    |A| <= size (of the elastic net, |A| - 2 squares |W| <= size) and columns of G that sum to 0. Primal and dual
+    Its dual has a slope t_ij in 0..1 for each pair of an image and another class; with A = sum_i a_i G_i x_iᵀ it asks
+    for |A| <= size (of the elastic net, |A| - 2 squares |W| <= size) and columns of G that sum to 0. Primal and dual
     variables take Newton steps together, along the central path (Mehrotra's predictor and corrector). A step solves a
     system of N (K - 1) unknowns, whatever the number of features.
 
@@ -99,107 +141,90 @@ class HingeProgram:
         self._ends = np.concatenate([[0], np.cumsum([len(rows) for rows in members])])
         self._image = np.concatenate(members) if members else np.zeros(0, np.int64)
         self._other = np.repeat(np.arange(self._K), np.diff(self._ends))
-
-    @cached_property
-    def _own(self) -> npt.NDArray[np.int64]:
-        return self._y[self._image]
+        self._own, self._shares = self._y[self._image], self._a[self._image]  # (P,), of each pair
+        self._unit = 1.0  # of a weight
 
     def minimize(self, W: Floats, b: Floats, G: Floats, tol: float) -> ProgramPoint | None:
-        """Weights whose objective is within a share `tol` of the minimum; None where rounding stops the search before.
+        """Weights whose objective is within a share `tol` of the minimum, or the best that rounding lets be found.
 
         Args:
             W, b: (n, K) and (K,): weights to begin near.
             G: (N, K) slopes to begin near.
             tol: relative gap.
         """
+        sparse: ProgramPoint | None = None
         if self._K < 2:
+            return sparse
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            at: _Variables | None = self._begin(W[:, self._labels], b[self._labels], G[self._rows][:, self._labels])
+            for steps in range(STEPS):
+                if at is None:
+                    break
+                last, found = at, self._point(at, steps, AT_REST[0])
+                if found is not None and (sparse is None or found.gap < sparse.gap):
+                    sparse = found
+                if sparse is not None and sparse.gap <= tol:
+                    return sparse
+                at = self._follow(at)
+            others = [self._point(last, steps, share) for share in AT_REST[1:]]
+        return min(
+            (point for point in (sparse, *others) if point is not None), key=lambda point: point.gap, default=None
+        )
+
+    def _begin(self, W: Floats, b: Floats, G: Floats) -> _Variables:
+        """Near the weights and slopes that are given, and well inside all bounds."""
+        X, size, delta = self._X, self._size, self._delta
+        T = np.clip(G[self._image, self._other], WARM, 1.0 - WARM) * self._shares
+        m, A = self._margins(X.T @ W + b) + delta, X @ self._slopes(T)
+        room = WARM * max(size, float(np.abs(A).max(initial=0.0)))
+        typical = float(np.sqrt(np.square(X).sum(axis=0) @ self._a)) or 1.0
+        self._unit = float(np.abs(W).max(initial=0.0)) or delta / typical
+        return _Variables(
+            T=T,
+            above=np.maximum(m, 0.0) + WARM * delta,
+            below=np.maximum(-m, 0.0) + WARM * delta,
+            up=np.maximum(W, 0.0) + WARM * self._unit,
+            low=np.maximum(-W, 0.0) + WARM * self._unit,
+            over=np.maximum(size + A, room),
+            under=np.maximum(size - A, room),
+            b=b,
+        )
+
+    def _point(self, at: _Variables, steps: int, share: float) -> ProgramPoint | None:
+        """The weights, those at rest at 0, and the slopes; None where the columns of the slopes are not yet even."""
+        slopes = self._slopes(at.T)
+        rest = (np.maximum(at.up, at.low) / self._unit) / (np.minimum(at.over, at.under) / self._size)
+        W = np.where(rest < share, 0.0, at.up - at.low)
+        value, uneven = self._value(W, at.b), float(np.abs(slopes.sum(axis=0)).max())
+        gap = (value - self._bound(at.T, self._X @ slopes)) / max(value, 1e-300)
+        if not np.isfinite(gap) or uneven > BALANCED * max(gap, 0.0):
             return None
+        return self._with_all(W, at.b, at.T, gap, steps)
+
+    def _follow(self, at: _Variables) -> _Variables | None:
+        """After one step; None where it is too short to matter, or not a number, or rounding spoils the system."""
+        a, count = self._shares, 2.0 * (len(at.T) + at.up.size)
+        mu = at.products(a) / count
         try:
-            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-                return self._minimize(W[:, self._labels], b[self._labels], G[self._rows][:, self._labels], tol)
-        except (np.linalg.LinAlgError, ValueError):  # not positive definite by rounding, or numbers that overflowed
+            solve = _System(self, at)
+        except (np.linalg.LinAlgError, ValueError):
             return None
+        d = solve.direction(0.0, None)
+        p, q = self._lengths(at, d)
+        left = at.shifted(min(1.0, p), min(1.0, q), d).products(a) / count
+        if not (np.isfinite(left) and mu > 0.0):
+            return None
+        d = solve.direction(max((max(left, 0.0) / mu) ** 3, LEAST_SHARE) * mu, d)
+        p, q = (min(1.0, TO_BOUNDARY * length) for length in self._lengths(at, d))
+        return at.shifted(p, q, d) if max(p, q) >= SHORT else None
 
-    def _minimize(self, W: Floats, b: Floats, G: Floats, tol: float) -> ProgramPoint | None:
-        X, K, N, size, squares, delta = self._X, self._K, self._N, self._size, self._squares, self._delta
-        n, a = len(X), self._a[self._image]
-        pairs = len(a)
-        T = np.clip(G[self._image, self._other], WARM, 1.0 - WARM) * a
-        margins = self._margins(X.T @ W + b) + delta
-        xi, v = np.maximum(margins, 0.0) + WARM * delta, np.maximum(-margins, 0.0) + WARM * delta
-        A = X @ self._slopes(T)
-        slack = np.maximum(size, np.abs(A).max(initial=0.0))
-        unit = float(np.abs(W).max(initial=0.0)) or delta / float(np.sqrt(np.square(X).sum(axis=0) @ self._a) or 1.0)
-        up, low = np.maximum(W, 0.0) + WARM * unit, np.maximum(-W, 0.0) + WARM * unit
-        over = np.maximum(size + A, WARM * slack)  # size + A + 2 squares W, the slack of up
-        under = np.maximum(size - A, WARM * slack)
-        count = 2.0 * (pairs + n * K)
-        for steps in range(STEPS):
-            W, A, u = up - low, X @ self._slopes(T), a - T
-            columns = self._slopes(T).sum(axis=0)
-            margins = self._margins(X.T @ W + b) + delta
-            mu = float(xi @ u + v @ T + (up * over).sum() + (low * under).sum()) / count
-            if not np.isfinite(mu):
-                return None
-            primal = float(a @ np.maximum(margins, 0.0)) + self._penalty(W)
-            bound = self._bound(T, A)
-            if primal - bound <= tol * primal and np.abs(columns).max() <= BALANCED:
-                at_rest = (np.maximum(up, low) / unit) / (np.minimum(over, under) / size)
-                for share in AT_REST:
-                    sparse = np.where(at_rest < share, 0.0, W)
-                    margins = self._margins(X.T @ sparse + b) + delta
-                    found = float(a @ np.maximum(margins, 0.0)) + self._penalty(sparse)
-                    if found - bound <= tol * found:
-                        return self._point(sparse, b, T, steps)
-            theta = up / over + low / under
-            behind, before = over - (size + A + 2.0 * squares * W), under - (size - A - 2.0 * squares * W)
-            turned = 1.0 + 2.0 * squares * theta
-            matrix = self._matrix(theta / turned)
-            matrix[np.diag_indices(pairs)] += xi / u + v / T
-            factor = cho_factor(matrix.T, lower=False, overwrite_a=True, check_finite=False)  # as LAPACK wants it
-            ones = np.zeros((pairs, K))
-            ones[np.arange(pairs), self._other] = 1.0
-            ones[np.arange(pairs), self._own] = -1.0
-            solved = cho_solve(factor, ones, check_finite=False)
-            between = np.linalg.pinv(ones.T @ solved, hermitian=True, rcond=1e-12)
+    def _lengths(self, at: _Variables, d: _Variables) -> tuple[float, float]:
+        p, q = at.lengths(self._shares, d)
+        return (p, q) if self._squares == 0.0 else (min(p, q), min(p, q))  # the slacks of the dual hold W
 
-            def direction(aim: float, of_xi: Floats | float, of_v: Floats | float, of_up: Floats | float, of_low: Floats | float):  # type: ignore[no-untyped-def]
-                free = (aim - of_up) / over - (aim - of_low) / under - W + up * behind / over - low * before / under
-                free = free / turned
-                right = margins - (aim - of_xi) / u + (aim - of_v) / T + self._margins(X.T @ free)
-                x = cho_solve(factor, right, check_finite=False)
-                db = between @ (-columns - ones.T @ x)
-                dT = x + solved @ db
-                dA = X @ self._slopes(dT)
-                dW = free - theta / turned * dA
-                d_over, d_under = dA + 2.0 * squares * dW - behind, -dA - 2.0 * squares * dW - before
-                d_up = (aim - of_up - up * over - up * d_over) / over
-                d_low = (aim - of_low - low * under - low * d_under) / under
-                d_xi = (aim - of_xi - xi * u + xi * dT) / u
-                d_v = (aim - of_v - v * T - v * dT) / T
-                return dT, db, d_xi, d_v, d_up, d_low, d_over, d_under
-
-            def lengths(d) -> tuple[float, float]:  # type: ignore[no-untyped-def]
-                of_dual = min(_longest(T, d[0]), _longest(u, -d[0]), _longest(over, d[6]), _longest(under, d[7]))
-                of_primal = min(_longest(xi, d[2]), _longest(v, d[3]), _longest(up, d[4]), _longest(low, d[5]))
-                if squares > 0.0:  # the slacks of the dual hold W
-                    of_dual = of_primal = min(of_dual, of_primal)
-                return of_dual, of_primal
-
-            d = direction(0.0, 0.0, 0.0, 0.0, 0.0)
-            p, q = lengths(d)
-            p, q = min(1.0, p), min(1.0, q)
-            left = float((xi + q * d[2]) @ (u - p * d[0]) + (v + q * d[3]) @ (T + p * d[0]))
-            left += float(((up + q * d[4]) * (over + p * d[6])).sum() + ((low + q * d[5]) * (under + p * d[7])).sum())
-            share = (max(left, 0.0) / count / mu) ** 3
-            d = direction(share * mu, -d[2] * d[0], d[3] * d[0], d[4] * d[6], d[5] * d[7])
-            p, q = lengths(d)
-            p, q = min(1.0, TO_BOUNDARY * p), min(1.0, TO_BOUNDARY * q)
-            if max(p, q) < SHORT:
-                return None
-            T, over, under = T + p * d[0], over + p * d[6], under + p * d[7]
-            b, xi, v, up, low = b + q * d[1], xi + q * d[2], v + q * d[3], up + q * d[4], low + q * d[5]
-        return None
+    def _value(self, W: Floats, b: Floats) -> float:
+        margins = self._margins(self._X.T @ W + b) + self._delta
+        return float(self._shares @ np.maximum(margins, 0.0)) + self._penalty(W)
 
     def _penalty(self, W: Floats) -> float:
         return self._size * float(np.abs(W).sum()) + self._squares * float(np.square(W).sum())
@@ -225,7 +250,7 @@ class HingeProgram:
     def _matrix(self, theta: Floats) -> Floats:
         """(pairs, pairs), of which the lower triangle is filled: X diag(theta_k) Xᵀ of each class between the pairs.
 
-        Of pairs (i, j) and (l, m) it is [j = m] B_j - [j = y_l] B_j - [m = y_i] B_m + [y_i = y_l] B_{y_i}, all at (i, l).
+        Of pairs (i, j) and (l, m) it is [j = m] B_j - [j = y_l] B_j - [m = y_i] B_m + [y_i = y_l] B_{y_i}, at (i, l).
         """
         K, N, y = self._K, self._N, self._y
 
@@ -252,7 +277,7 @@ class HingeProgram:
                 out[ends[j] : ends[j + 1], ends[m] : ends[m + 1]] = block[np.ix_(others[j], others[m])]
         return out
 
-    def _point(self, W: Floats, b: Floats, T: Floats, steps: int) -> ProgramPoint:
+    def _with_all(self, W: Floats, b: Floats, T: Floats, gap: float, steps: int) -> ProgramPoint:
         """With all classes and images again."""
         N, K = self._all
         full, bias, G = np.zeros((len(W), K)), np.empty(K), np.zeros((N, K))
@@ -260,9 +285,67 @@ class HingeProgram:
         S = self._X.T @ W + b
         bias[:] = float(S[np.arange(self._N), self._y].min()) - self._delta  # no margin reaches it
         bias[self._labels] = b
-        slopes = self._slopes(np.clip(T / self._a[self._image], 0.0, 1.0))
+        slopes = self._slopes(np.clip(T / self._shares, 0.0, 1.0))
         G[self._rows[:, None], self._labels] = slopes
-        return ProgramPoint(full, bias, G, steps)
+        return ProgramPoint(full, bias, G, gap, steps)
+
+
+class _System:
+    """The linear system of a step, factored: the same for the predictor and the corrector."""
+
+    def __init__(self, program: HingeProgram, at: _Variables) -> None:
+        from scipy.linalg import cho_factor, cho_solve
+
+        self._program, self._at, self._solve = program, at, cho_solve
+        X, squares, size = program._X, program._squares, program._size
+        self._W, slopes = at.up - at.low, program._slopes(at.T)
+        A = X @ slopes
+        self._columns = slopes.sum(axis=0)
+        self._m = program._margins(X.T @ self._W + at.b) + program._delta
+        self._below_a = program._shares - at.T
+        # what is missing of the definitions of the slacks
+        self._over = at.over - (size + A + 2.0 * squares * self._W)
+        self._under = at.under - (size - A - 2.0 * squares * self._W)
+        theta = at.up / at.over + at.low / at.under
+        self._turned = 1.0 + 2.0 * squares * theta
+        self._theta = theta / self._turned
+        matrix = program._matrix(self._theta)
+        P, K = len(at.T), len(at.b)
+        matrix[np.diag_indices(P)] += at.above / self._below_a + at.below / at.T
+        # the lower triangle in C's order is the upper one in LAPACK's
+        self._factor = cho_factor(matrix.T, lower=False, overwrite_a=True, check_finite=False)
+        self._ones = np.zeros((P, K))
+        self._ones[np.arange(P), program._other] = 1.0
+        self._ones[np.arange(P), program._own] = -1.0
+        self._solved = cho_solve(self._factor, self._ones, check_finite=False)
+        self._between = np.linalg.pinv(self._ones.T @ self._solved, hermitian=True, rcond=1e-12)
+
+    def direction(self, aim: float, predicted: _Variables | None) -> _Variables:
+        """The step to products of `aim`; with the predicted step's second order taken into account, if there is one."""
+        program, at, u = self._program, self._at, self._below_a
+        X, squares, d = program._X, program._squares, predicted
+        of_above = aim if d is None else aim + d.above * d.T
+        of_below = aim if d is None else aim - d.below * d.T
+        of_up, of_low = (aim, aim) if d is None else (aim - d.up * d.over, aim - d.low * d.under)
+        free = of_up / at.over - of_low / at.under - self._W
+        free = (free + at.up * self._over / at.over - at.low * self._under / at.under) / self._turned
+        right = self._m - of_above / u + of_below / at.T + program._margins(X.T @ free)
+        x = self._solve(self._factor, right, check_finite=False)
+        db = self._between @ (-self._columns - self._ones.T @ x)
+        dT = x + self._solved @ db
+        dA = X @ program._slopes(dT)
+        dW = free - self._theta * dA
+        over, under = dA + 2.0 * squares * dW - self._over, -dA - 2.0 * squares * dW - self._under
+        return _Variables(
+            T=dT,
+            above=(of_above - at.above * u + at.above * dT) / u,
+            below=(of_below - at.below * at.T - at.below * dT) / at.T,
+            up=(of_up - at.up * at.over - at.up * over) / at.over,
+            low=(of_low - at.low * at.under - at.low * under) / at.under,
+            over=over,
+            under=under,
+            b=db,
+        )
 
 
 def _longest(at: Floats, step: Floats) -> float:

@@ -19,7 +19,7 @@ REACH = {"adagrad": 3.0, "rmsprop": 0.3, "adam": 0.5}
 def loss_curvature(objective: Objective) -> tuple[float, str]:
     """(c, words): the bound on the curvature of the loss in the scores, or a stand-in where it has none.
 
-    The hinge bends in a kink. Its stand-in is the curvature of hinges whose kink is rounded over the width of
+    The hinge curves in a kink alone. Its stand-in is the curvature of hinges whose kink is rounded over the width of
     the margin: the sum over the K - 1 wrong classes of (e_j - e_y)(e_j - e_y)ᵀ / delta, at most K / delta.
     """
     c = objective.loss.curvature(objective.n_classes)

@@ -22,18 +22,21 @@ SHORTEST = 2.0**-60
 
 ARMIJO, WOLFE = 1e-4, 0.9
 """Least decrease of the objective, and largest slope that may remain, as shares of the slope at the start of the step:
-the usual values for quasi-Newton steps (Nocedal and Wright, 2006, section 3.1)."""
+the usual values for quasi-Newton steps (Nocedal and Wright, 2006, section 3.1). Passes in benchmarks/constants.py: no
+change."""
 
 RELATIVE_ROUNDING = {Precision.COARSE: 1e-5, Precision.SINGLE: 1e-6, Precision.DOUBLE: 1e-13}
-"""Rounding of an objective, relative to it: smaller differences are not trusted, and slopes decide. Chosen by argument:
-2^-15 and 2^-23 of a number, averaged over many images of both signs; 2^-52 times the root of some 10^5 images."""
+"""Rounding of an objective, relative to it: smaller differences are not trusted, and slopes decide. Chosen by
+argument: 2^-15 and 2^-23 of a number, averaged over many images of both signs; 2^-52 times the root of some 10^5
+images. Passes in benchmarks/constants.py: a third: 0%; three times: -1%."""
 
 MOST_TRIALS = 20
 """Steps tried along one direction, a pass each. Chosen by argument: 2^-20 of a step is rounding in float32."""
 
 ROUNDING_MARGIN = 100.0
-"""Use rounded weights only while the predicted gap exceeds this many times the error that the rounding adds to it.
-Two decimal digits of the gap then remain; measured with benchmarks/optimum.py, searches take no more passes for it."""
+"""Use rounded weights only while the predicted gap exceeds this many times the error that the rounding adds to it. Two
+decimal digits of the gap then remain; measured with benchmarks/optimum.py, searches take no more passes for it. Passes
+in benchmarks/constants.py: a third: +2%; three times: 0%."""
 
 
 @dataclass(frozen=True)

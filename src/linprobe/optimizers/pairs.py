@@ -14,13 +14,14 @@ __all__ = ["MEMORY", "curves", "flattest", "is_numbered", "keep", "listed", "num
 Kept = TypeVar("Kept")
 
 MEMORY = 10
-"""Pairs that are kept, two arrays of (K, D + 1) float64 each, and one more of what they are solved to. Liu and Nocedal,
-1989, take 3 to 7; with 100 classes 10 to 50 were measured to take as many passes."""
+"""Pairs that are kept, two arrays of (K, D + 1) float64 each, and one more of what they are solved to. Liu and
+Nocedal, 1989, take 3 to 7; with 100 classes 10 to 50 were measured to take as many passes. Passes in
+benchmarks/constants.py: a third: +4%; three times: -9%."""
 
 SYMMETRY = 0.1
 """Difference of s_i·y_j and s_j·y_i, relative to the geometric mean of s_i·y_i and s_j·y_j, up to which two pairs are
-taken to be of one symmetric curvature. Chosen by argument: a quadratic has no difference; rounding has, and a curvature
-that changed between the two."""
+taken to be of one symmetric curvature. Chosen by argument: a quadratic has no difference; rounding has, and a
+curvature that changed between the two. Passes in benchmarks/constants.py: no change."""
 
 LEAST_COSINE = 1e-12
 """Cosine of s and y below which their product is rounding. Chosen by argument: float64 sums of 10^6 terms err less."""

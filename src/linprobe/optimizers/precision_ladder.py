@@ -12,7 +12,8 @@ __all__ = ["PrecisionLadder"]
 MOST_STALLED = {Precision.COARSE: 5.0, Precision.SINGLE: 25.0, Precision.DOUBLE: math.inf}
 """Iterations without progress that a precision is given before the next one is used. Chosen by argument: a search in
 16 bits that rounding holds back needs float32 within a few passes, and has no other cost there; float64 takes twice as
-long a pass, so that float32 is left only when ten pairs have been replaced twice without progress."""
+long a pass, so that float32 is left only when ten pairs have been replaced twice without progress. Passes in
+benchmarks/constants.py: no change."""
 
 PROGRESS = 0.8
 """Factor by which the predicted gap must fall below the lowest so far to count as progress. Chosen by argument: steps
@@ -20,7 +21,8 @@ of L-BFGS that converge at all gain more than a fifth within `MOST_STALLED` iter
 
 COARSE_GAP = 1e-6
 """Predicted gap, as a share of the objective, from which on 16 bits of the slopes are not enough. Chosen by argument:
-their rounding, 2^-15 of the greatest of a class, is then a visible share of the gradient."""
+their rounding, 2^-15 of the greatest of a class, is then a visible share of the gradient. Passes in
+benchmarks/constants.py: no change."""
 
 
 @dataclass

@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 from linprobe.engines.base import CurvedModel
 from linprobe.errors import IncompatibleError
-from linprobe.losses import Loss
 from linprobe.objective import Objective
-from linprobe.shapes import Floats, Labels, slices
+from linprobe.shapes import Floats, slices
 
 __all__ = ["Columns", "ProximalNewton", "Smoothed", "check_curved"]
 
@@ -33,7 +32,7 @@ SWEEPS, SUPPORTED, ITERATIONS, RESIDUAL = 200, 3, 200, 0.1
 these, at most, and the share of the residual at which they end."""
 
 SOLVED, PART = 0.1, 0.3
-"""Of a model: what is left of its slopes, as a share of what was left before the step, or of what is asked in the end."""
+"""Of a model: what is left of its slopes, as a share of that before the step, or of what is asked at the end."""
 
 SUFFICIENT, HALVINGS = 1e-4, 40
 """Decrease of the objective, as a share of what the slope promises (Armijo); halvings of a step, at most."""
@@ -42,12 +41,13 @@ NOISE = 1e-14
 """Relative rounding of an objective in float64."""
 
 
-def check_curved(loss: Loss) -> None:
+def check_curved(objective: Objective) -> None:
     """Nothing, if the loss declares what the steps need.
 
     Raises:
         IncompatibleError: it declares neither margins nor a Hessian.
     """
+    loss = objective.loss
     if loss.margin_power is None and not (loss.smooth and loss.has_hessian):
         raise IncompatibleError(
             f"working sets need a loss of margins or a smooth one with a Hessian; {type(loss).__name__} declares "
@@ -135,8 +135,7 @@ class Smoothed:
     This is the augmented Lagrangian of the hinge; t is dual feasible, and the multiplier to take next.
 
     Args:
-        loss: of margins, or smooth with a Hessian.
-        y: (N,) labels.
+        objective: its loss is one of margins, or smooth with a Hessian.
         G: (N, K) the multipliers, a dual point; unused where the loss is smooth.
         rho: > 0, the curvature of the smoothed kinks.
     Source:
@@ -144,48 +143,51 @@ class Smoothed:
         1976.
     """
 
-    loss: Loss
-    y: Labels
+    objective: Objective
     G: Floats
     rho: float
 
     def value_and_gradient(self, S: Floats) -> tuple[Floats, Floats]:
         """(value of each image (N,), its gradient in the scores (N, K))."""
-        if self.loss.smooth:
-            return self.loss.value_and_gradient(S, self.y)
+        loss, y = self.objective.loss, self.objective.examples.y
+        if loss.smooth:
+            return loss.value_and_gradient(S, y)
         rows = np.arange(len(S))
         m = self._margins(S)
         t = np.clip(self.G + self.rho * m, 0.0, 1.0)
         values = t * m - np.square(t - self.G) / (2.0 * self.rho)
-        values[rows, self.y] = t[rows, self.y] = 0.0
-        t[rows, self.y] = -t.sum(axis=1)
+        values[rows, y] = t[rows, y] = 0.0
+        t[rows, y] = -t.sum(axis=1)
         return values.sum(axis=1), t
 
     def curvature(self, S: Floats) -> tuple[Floats, Floats, Floats]:
         """(d, v, w), each (N, K): the second derivative of image i is diag(d_i) - v_i w_iᵀ - w_i v_iᵀ."""
-        if self.loss.margin_power is None:
-            d, u = self.loss.hessian(S, self.y)
+        loss, y = self.objective.loss, self.objective.examples.y
+        if loss.margin_power is None:
+            d, u = loss.hessian(S, y)
             return d, u, 0.5 * u
         rows, m = np.arange(len(S)), self._margins(S)
-        if self.loss.smooth:
+        if loss.smooth:
             h = 2.0 * (m > 0.0)
         else:
             t = self.G + self.rho * m
             h = self.rho * ((t > 0.0) & (t < 1.0))
-        h[rows, self.y] = 0.0
+        h[rows, y] = 0.0
         d, w = h.copy(), np.zeros_like(h)
-        d[rows, self.y] = h.sum(axis=1)
-        w[rows, self.y] = d[rows, self.y] > 0.0
+        d[rows, y] = h.sum(axis=1)
+        w[rows, y] = d[rows, y] > 0.0
         return d, h, w
 
     @property
     def steepest(self) -> float:
         """The greatest second derivative in a score of an image, nearly."""
-        power = self.loss.margin_power
-        return self.rho if power == 1 else 2.0 if power == 2 else self.loss.curvature(self.G.shape[1])
+        loss = self.objective.loss
+        power = loss.margin_power
+        return self.rho if power == 1 else 2.0 if power == 2 else loss.curvature(self.G.shape[1])
 
     def _margins(self, S: Floats) -> Floats:
-        return S - np.take_along_axis(S, self.y[:, None], axis=1) + self.loss.unit
+        own = np.take_along_axis(S, self.objective.examples.y[:, None], axis=1)
+        return S - own + self.objective.loss.unit
 
 
 @dataclass
@@ -266,7 +268,9 @@ class ProximalNewton:
         return Step(W, b, S, G)
 
     def _penalty(self, W: Floats) -> float:
-        return self._objective.l2_weight * float(np.square(W).sum()) + self._objective.l1_weight * float(np.abs(W).sum())
+        return self._objective.l2_weight * float(np.square(W).sum()) + self._objective.l1_weight * float(
+            np.abs(W).sum()
+        )
 
     def _excess(self, slope: Floats, W: Floats) -> Floats:
         """(n, K), the size of the least subgradient."""
@@ -278,7 +282,7 @@ class ProximalNewton:
     ) -> tuple[Floats, Floats]:
         """(weights (n, K) near the minimum of the model, the change (K,) of the bias)."""
         objective, engine, shares = self._objective, self._objective.engine, self._shares[:, None]
-        (n, K), N = W.shape, len(S)
+        K, N = W.shape[1], len(S)
         d, v, w = smoothed.curvature(S)
         own = shares * (d - 2.0 * v * w)
         d, v = shares * d, shares * v

@@ -33,7 +33,8 @@ class GradientRequest:
 
 
 Search: TypeAlias = Generator[GradientRequest, DataGradient, Result]
-"""A search, as a generator: it yields `GradientRequest`s, is sent a `DataGradient` for each, and returns its result."""
+"""A search, as a generator: it yields `GradientRequest`s, is sent a `DataGradient` for each, and returns its
+result."""
 
 
 def joined(W: Floats, b: Floats) -> Floats:
