@@ -7,17 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from linprobe.certificate import Certificate, absolute_tol, certify
-from linprobe.cores import by_threads, usable_cores
 from linprobe.engines.base import DualModel
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
+from linprobe.optimizers.gram import centred_products, centred_rows
 from linprobe.optimizers.trace import Clock, Trace
-from linprobe.shapes import Floats, check_range, mirror_lower, slices
+from linprobe.shapes import Floats, check_range
 
 __all__ = ["DualAscent", "dual_bytes", "suits_dual_ascent"]
 
@@ -42,12 +41,6 @@ optimum by 1e-7 of itself, and the certificate is computed from the images thems
 
 MOST_BYTES = 2**32
 """Bytes that the method may keep, beyond the images."""
-
-BLOCK_NUMBERS = 2**24
-"""Float64 numbers in a block of images while the Gram matrix is made (128 MB)."""
-
-BLOCK_ROWS = 256
-"""Rows of a block that a thread maps or multiplies at a time; the bits depend on it."""
 
 HELD_SCORES = 2**25
 """Scores up to which the scale of the weights is optimised (256 MB)."""
@@ -231,50 +224,17 @@ class _Images:
         self.share = np.ascontiguousarray(shares[self.counted])
         self.mean = objective.class_means()[1].sum(axis=0)
         self.gram = _in_gram_form(objective, len(self.counted))
-        self.examples, self.n_threads = objective.examples, objective.engine.n_threads or usable_cores()
         self.all_count = len(self.counted) == objective.n_images
+        self.rows: Floats
         if self.gram:
-            self.rows: Floats = self._products()
+            dtype = np.float64 if len(self.counted) <= MOST_GRAM else np.float32
+            self.rows = centred_products(objective, self.counted, self.mean, dtype)
             self.squares: Floats = np.diagonal(self.rows).astype(np.float64)
         else:
             singles = _in_singles(len(self.counted), objective.n_features, tol)
             self.rows = np.empty((len(self.counted), objective.n_features), np.float32 if singles else np.float64)
-            self._map(np.arange(len(self.counted)), self.rows)
+            centred_rows(objective, self.counted, self.mean, self.rows)
             self.squares = np.einsum("ij,ij->i", self.rows, self.rows, dtype=np.float64)
-
-    def _map(self, positions: npt.NDArray[np.int64], out: Floats) -> None:
-        """The images at these positions among the counted, about their mean."""
-
-        def mapped(block: slice) -> None:
-            out[block] = self.examples.mapped(self.counted[positions[block]]) - self.mean
-
-        list(by_threads(mapped, slices(len(positions), BLOCK_ROWS), self.n_threads))
-
-    def _products(self) -> Floats:
-        """(n, n) the products of the images with each other, summed in float64."""
-        n, D = len(self.counted), self.examples.n_features
-        products = np.empty((n, n), np.float64 if n <= MOST_GRAM else np.float32)
-        blocks = slices(n, max(1, BLOCK_NUMBERS // max(1, D)))
-        held = np.empty((2, min(n, blocks[0].stop), D))
-        for i, left in enumerate(blocks):
-            a = held[0, : left.stop - left.start]
-            self._map(np.arange(left.start, left.stop), a)
-            for right in blocks[: i + 1]:
-                b = a
-                if right != left:
-                    b = held[1, : right.stop - right.start]
-                    self._map(np.arange(right.start, right.stop), b)
-
-                def multiplied(
-                    part: slice, a: Floats = a, b: Floats = b, left: slice = left, right: slice = right
-                ) -> None:
-                    end = len(b) if a is not b else part.stop
-                    rows = slice(left.start + part.start, left.start + part.stop)
-                    products[rows, right.start : right.start + end] = a[part] @ b[:end].T
-
-                list(by_threads(multiplied, slices(len(a), BLOCK_ROWS)[::-1], self.n_threads))  # the longest first
-        mirror_lower(products)
-        return products
 
 
 @dataclass

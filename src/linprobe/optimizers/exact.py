@@ -17,7 +17,7 @@ from linprobe.objective import Objective
 from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.coordinate_descent import is_sparse
-from linprobe.optimizers.dual_ascent import DualAscent, suits_dual_ascent
+from linprobe.optimizers.dual_ascent import DualAscent, dual_bytes, suits_dual_ascent
 from linprobe.optimizers.hinge_program import MOST_PAIRS
 from linprobe.optimizers.interior_point import InteriorPoint, interior_point_cost
 from linprobe.optimizers.lbfgs import LBFGS
@@ -25,7 +25,7 @@ from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
 from linprobe.optimizers.preconditioner import DENSE_FEATURES, SecondMoment, second_moment
 from linprobe.optimizers.span import SpanOfImages, suits_span
 from linprobe.optimizers.trace import Clock
-from linprobe.optimizers.working_set import WorkingSet, suits_working_set
+from linprobe.optimizers.working_set import WorkingSet, suits_working_set, working_set_cost
 from linprobe.shapes import check_range
 
 __all__ = ["Exact", "Moments", "is_smooth"]
@@ -40,8 +40,12 @@ LATER_ITERATIONS = 300
 """Iterations, of `max_iter`, that are left to each method after the first; a smaller `max_iter` is for the first
 alone."""
 
-DUAL_IMAGES = 20_000
-"""Images up to which dual ascent is tried."""
+DUAL_IMAGES, DUAL_IMAGES_OF_HINGE, DUAL_BYTES = 20_000, 100_000, 2**28
+"""Images up to which dual ascent is tried, for a smooth loss and for the hinge, and the bytes that it may keep: a
+smooth loss has a faster method for many images, and pixels are smaller as they are than in float32."""
+
+WORKING_BYTES = 2e9
+"""Bytes that working sets may keep where all features could be used."""
 
 FEW_SCORES = 2**19
 """Scores, N times K, up to which working sets are tried whatever the number of features."""
@@ -196,9 +200,9 @@ class Exact(Optimizer):
         made: list[tuple[Callable[[float, int], Optimizer], str]] = []
         if not smooth and operations <= AT_ONCE:
             made.append((InteriorPoint, ""))
-        if suits_dual_ascent(objective) and objective.n_images <= DUAL_IMAGES:
+        if suits_dual_ascent(objective) and _suits_dual(objective):
             made.append((DualAscent, ""))
-        if suits_working_set(objective) and _suits_size(objective):
+        if suits_working_set(objective) and _suits_working_set(objective):
             made.append((WorkingSet, ""))
         if suits_span(objective):
             made.append((SpanOfImages, ""))
@@ -219,14 +223,25 @@ class Exact(Optimizer):
         return steps
 
 
-def _suits_size(objective: Objective) -> bool:
+def _suits_dual(objective: Objective) -> bool:
+    """Whether dual ascent is the faster way: few images, or the hinge on vectors that fit memory."""
+    most = DUAL_IMAGES if objective.loss.smooth else DUAL_IMAGES_OF_HINGE
+    return objective.n_images <= most and dual_bytes(objective) <= DUAL_BYTES
+
+
+def _suits_working_set(objective: Objective) -> bool:
     """Whether working sets are the faster way: few scores, or too many features for a (D, D) matrix.
 
-    With the hinge the program of a set is solved in its pairs of image and class, which must be few.
+    With the hinge the program of a set is solved in its pairs of image and class, where they are few; and of many
+    images working sets are faster than ADMM, where the features fit memory.
     """
     scores = objective.n_images * objective.n_classes
-    few = MOST_PAIRS if objective.loss.margin_power == 1 else FEW_SCORES
-    return scores <= few or objective.n_features > DENSE_FEATURES
+    if objective.n_features > DENSE_FEATURES:
+        return True
+    if objective.loss.margin_power != 1:
+        return scores <= FEW_SCORES
+    large = scores > FEW_SCORES and objective.examples.X.dtype != np.uint8
+    return scores <= MOST_PAIRS or (large and working_set_cost(objective, objective.n_features) <= WORKING_BYTES)
 
 
 class _Rows:

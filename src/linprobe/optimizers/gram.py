@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from linprobe.cores import by_threads, usable_cores
 from linprobe.objective import Objective
-from linprobe.shapes import Floats, slices
+from linprobe.shapes import Floats, mirror_lower, slices
 
 __all__ = ["centred_products", "centred_rows"]
 
@@ -52,8 +52,7 @@ def centred_products(
                 products[rows, right.start : right.start + end] = a[part] @ b[:end].T
 
             list(by_threads(multiplied, slices(len(a), BLOCK_ROWS)[::-1], _threads(objective)))  # the longest first
-    for part in slices(n, BLOCK_ROWS):
-        products[part, part.start :] = products[part.start :, part].T
+    mirror_lower(products)
     return products
 
 

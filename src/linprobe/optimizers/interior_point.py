@@ -136,7 +136,8 @@ class InteriorPoint(Optimizer):
             IncompatibleError: the loss declares neither margins nor a Hessian, or the penalty no coefficients.
         """
         _check(objective)
-        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+        # slopes that reach their bounds in rounding divide by 0: such a step is not finite, and ends the search
+        with threadpool_limits(1), np.errstate(all="ignore"):  # the bits must not depend on the threads of the BLAS
             return _Run(self, objective, start, Trace(objective, validation, callback)).run()
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from linprobe.certificate import Certificate
 from linprobe.engines.base import Precision
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
