@@ -7,6 +7,7 @@ from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.lbfgs import LBFGS
+from linprobe.optimizers.newton import Newton
 from linprobe.optimizers.path import Path, reg_grid, solve_path
 from linprobe.optimizers.schedules import SCHEDULES
 from linprobe.optimizers.sgd import SGD
@@ -22,6 +23,7 @@ __all__ = [
     "Epoch",
     "Exact",
     "GradientDescent",
+    "Newton",
     "Optimizer",
     "Path",
     "Solution",
