@@ -24,7 +24,7 @@ CHUNK_SCORES = 2**18
 SAMPLE_ROWS, REST_ROWS = 2048, 8192
 """Images that choose the threshold of the pairs, and images that the curvature of the rest is taken from."""
 
-REST = 0.005
+REST = 0.001
 """Share of the curvature of all classes that may be left to the rest, whose images are not looked at one by one: with 0.005
 a Newton step on 50,000 x 768 with 100 classes leaves a tenth of the gradient, with 0.024 a quarter of it
 (benchmarks/many_classes.py)."""

@@ -31,11 +31,12 @@ EXPECTED_STEPS, EXPECTED_PRODUCTS = 5.0, 30.0
 """Newton's steps to a gap of 1e-4 from where L-BFGS ends, and products of each, for that comparison; measured by
 benchmarks/many_classes.py."""
 
-FORCING = 0.03
+FORCING = 0.1
 """Share of the gradient that a Newton step may leave, by its own model."""
 
-MARGIN = 0.1
-"""Share of the gap that is wanted which the model's last step aims at."""
+FAR_GAP, STAGE_GAP, STAGE = 30.0, 0.3, 10.0
+"""Relative gap, predicted, above which a larger reg is solved for first: there full steps overshoot, as classes that have no
+curvature yet gain some; relative gap down to which each of those is; and its ratio to the next."""
 
 MOST_PRODUCTS = 200
 """Products of a Newton step, at most."""
@@ -205,17 +206,18 @@ class _Review:
 
 @dataclass(frozen=True)
 class _Point:
-    """(W, b), with its data gradient and the gradient of the objective."""
+    """(W, b), with its data gradient, and the gradient of an objective: that of the stage."""
 
     W: Floats
     b: Floats
+    gradient: DataGradient
     evaluation: Evaluation
     dW: Floats
     db: Floats
 
     @classmethod
     def of(cls, objective: Objective, W: Floats, b: Floats, gradient: DataGradient) -> _Point:
-        return cls(W, b, *objective.with_penalty(gradient, W))
+        return cls(W, b, gradient, *objective.with_penalty(gradient, W))
 
 
 class _Run:
@@ -236,6 +238,7 @@ class _Run:
         self.metric: ClassMetric | None = None
         self.best: tuple[Certificate, _Point] | None = None
         self.resumed = "products" in numbers
+        self.stage = objective.with_reg(numbers.get("stage", objective.reg))
         self.state = start
         shares, sums = objective.class_means()
         means = np.square(sums / np.where(shares > 0.0, shares, 1.0)[:, None] - self.mean).sum(axis=1)
@@ -261,11 +264,18 @@ class _Run:
         )
 
     def _search(self) -> Status:
+        opening = not self.resumed
         point, step = self._visit(self.W, self.b, self.precision), math.nan
+        while opening and self._predicted(point) > FAR_GAP * abs(point.evaluation.objective):
+            self.stage = self.stage.with_reg(STAGE * self.stage.reg)
+            point = _Point.of(self.stage, point.W, point.b, point.gradient)
         while True:
             if (stop := self._row(point, step)) is not None:
                 return stop
-            if self._predicted(point) <= self.wanted * abs(point.evaluation.objective):
+            last = self.stage.reg == self.objective.reg
+            if not last and self._predicted(point) <= STAGE_GAP * abs(point.evaluation.objective):
+                point, last = self._next_stage(point)
+            if last and self._predicted(point) <= self.wanted * abs(point.evaluation.objective):
                 self._prove(point.W, point.b, point.db)
                 assert self.best is not None
                 found = self.best[0].relative_gap
@@ -273,7 +283,7 @@ class _Run:
                     return Status.CERTIFIED
                 self.wanted = 0.5 * min(self.wanted, self.wanted * self.tol / found)
                 self.best = None
-            if self._predicted(point) <= SINGLE_GAP * abs(point.evaluation.objective) and self.precision < Precision.DOUBLE:
+            if last and self._predicted(point) <= SINGLE_GAP * abs(point.evaluation.objective) and self.precision < Precision.DOUBLE:
                 self.precision = Precision.DOUBLE
                 point = self._visit(point.W, point.b, self.precision)
             following, step = self._along(point, self._step(point))
@@ -286,6 +296,15 @@ class _Run:
             point, self.k = following, self.k + 1
             self.W, self.b = point.W, point.b
 
+    def _next_stage(self, point: _Point) -> tuple[_Point, bool]:
+        """(the point, of the objective of the next stage; whether that is the last), and a new metric to come."""
+        self.stage = self.stage.with_reg(max(self.objective.reg, self.stage.reg / STAGE))
+        self.metric, self.products, self.extra = None, 0.0, 0.0
+        last = self.stage.reg < 1.001 * self.objective.reg
+        if last:
+            self.stage = self.objective
+        return _Point.of(self.stage, point.W, point.b, point.gradient), last
+
     def _row(self, point: _Point, step: float) -> Status | None:
         """Adds a row to the trace; how the search ends here, or None."""
         numbers = {
@@ -296,13 +315,14 @@ class _Run:
             "precision": float(self.precision),
             "products": self.products,
             "extra": self.extra,
+            "stage": self.stage.reg,
             "predicted_gap": self._predicted(point),
         }
         arrays = {"W": point.W, "b": point.b, "metric_W": self.metric_at[0], "metric_b": self.metric_at[1]}
         self.state = State(self.k, arrays, numbers)
         held_out = None if self.trace.validation is None else self.trace.validation.evaluate(point.W, point.b)
         stop = self.trace.add(
-            (point.evaluation, held_out), self.state, learning_rate=step, passes=self.passes, seconds=self.clock()
+            (self.objective.with_penalty(point.gradient, point.W)[0], held_out), self.state, learning_rate=step, passes=self.passes, seconds=self.clock()
         )
         if stop:
             return Status.STOPPED
@@ -314,7 +334,7 @@ class _Run:
             self.resumed = False  # a resumed search repeats the pass at its point, and does not count it
         else:
             self.passes += 1.0
-        return _Point.of(self.objective, W, b, gradient)
+        return _Point.of(self.stage, W, b, gradient)
 
     def _centred(self, point: _Point) -> Floats:
         """The gradient (K, D + 1) in the coordinates of `Curvature`."""
@@ -326,17 +346,15 @@ class _Run:
 
     def _predicted(self, point: _Point) -> float:
         """The gap that a certificate from this gradient is predicted to leave."""
-        return self._size(self._centred(point)) / (4.0 * self.objective.squares)
+        return self._size(self._centred(point)) / (4.0 * self.stage.squares)
 
     def _step(self, point: _Point) -> Floats:
         """-H⁻¹ ∇L nearly, (K, D + 1), in the coordinates of the objective."""
-        curvature = curvature_at(self.objective, self.engine, self.moment, point.W, point.b)
+        curvature = curvature_at(self.stage, self.engine, self.moment, point.W, point.b)
         self.passes += 0.5
         metric = self._metric(curvature, point)
         gradient = self._centred(point)
-        size = math.sqrt(self._size(gradient))
-        aim = math.sqrt(MARGIN * self.wanted * abs(point.evaluation.objective) * 4.0 * self.objective.squares)
-        tol = max(min(FORCING * size, 0.5 * size), min(aim, FORCING * size))
+        tol = FORCING * math.sqrt(self._size(gradient))
         step, products = _conjugate_gradients(curvature, metric, gradient, tol, self._size)
         self.passes += products * (curvature.cost + metric.solve_cost)
         if self.products == 0.0:
@@ -351,7 +369,7 @@ class _Run:
         most = int(PAIRS_PER_CLASS * objective.n_features * objective.n_classes)
         if self.metric is None and self.products > 0.0:  # resumed: as it was
             self.metric = ClassMetric(
-                curvature_at(objective, self.engine, self.moment, *self.metric_at), most
+                curvature_at(self.stage, self.engine, self.moment, *self.metric_at), most
             )
         if self.metric is None or self.extra > self.metric.cost:
             self.metric = ClassMetric(curvature, most)
