@@ -305,7 +305,9 @@ class Engine(ABC):
                 u = q[some] * (t - own[r])
                 u[label] = -np.bincount(r, u, n)[r[label]]
             else:
-                mean = np.bincount(r, q[some] * t, n) / np.maximum(np.bincount(r, q[some], n), np.finfo(np.float64).tiny)
+                mean = np.bincount(r, q[some] * t, n) / np.maximum(
+                    np.bincount(r, q[some], n), np.finfo(np.float64).tiny
+                )
                 u = q[some] * (t - mean[r])
             U = np.zeros((n, len(c)))
             U[r, k[some]] = u

@@ -63,7 +63,9 @@ class Curvature:
         if self.rest.any():
             coupled = self.rest @ V
             single = coupled[:, :-1].astype(np.float32)
-            parts = by_threads(lambda some: single[some] @ self.moment, slices(len(V), CLASS_SLICE), self.engine.n_threads)
+            parts = by_threads(
+                lambda some: single[some] @ self.moment, slices(len(V), CLASS_SLICE), self.engine.n_threads
+            )
             out[:, :-1] += np.concatenate(list(parts))
             out[:, -1] += coupled[:, -1]
         return out
@@ -93,7 +95,9 @@ def curvature_at(objective: Objective, engine: Engine, moment: Floats, W: Floats
     block = LARGE_BLOCK if K >= MANY_CLASSES else BLOCK
     step = max(1, len(rows) // REST_ROWS)
 
-    def chunk(some: slice) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float32], Floats, float]:
+    def chunk(
+        some: slice,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float32], Floats, float]:
         images = rows[some]
         q = loss.curvature_weights(objective.engine.scores(W, b, images), y[images])
         keep, numbers = q > least, np.arange(len(q))
@@ -114,7 +118,9 @@ def curvature_at(objective: Objective, engine: Engine, moment: Floats, W: Floats
         return np.bincount(at, minlength=n_blocks), (k * block + r).astype(np.int32), values, rest, weight
 
     size = max(1, CHUNK_SCORES // K // block) * block
-    counts, where, values, rests, weights = zip(*by_threads(chunk, slices(len(rows), size), objective.engine.n_threads), strict=True)
+    counts, where, values, rests, weights = zip(
+        *by_threads(chunk, slices(len(rows), size), objective.engine.n_threads), strict=True
+    )
     ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
     pairs = CurvaturePairs(rows, block, ends, np.concatenate(where), np.concatenate(values), star)
     rest: Floats = sum(rests, np.zeros((K, K))) / sum(weights)
@@ -200,7 +206,10 @@ class ClassMetric:
         single = (R / size).astype(np.float32)
 
         def solved(some: slice) -> Floats:
-            rows = [self._engine.solve_factored(self._factors[k], single[k : k + 1].copy())[0] for k in range(some.start, some.stop)]
+            rows = [
+                self._engine.solve_factored(self._factors[k], single[k : k + 1].copy())[0]
+                for k in range(some.start, some.stop)
+            ]
             return np.stack(rows)
 
         parts = by_threads(solved, slices(len(R), CLASS_SLICE // 4), self._engine.n_threads)

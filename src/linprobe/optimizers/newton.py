@@ -34,6 +34,13 @@ benchmarks/many_classes.py."""
 FORCING = 0.1
 """Share of the gradient that a Newton step may leave, by its own model."""
 
+SHORT, DAMPING = 0.25, 10.0
+"""Share of a step, taken, down to which the next ones are damped: the ridge of their model grows by a factor of 1 + d, with d
+the inverse of the share or `DAMPING` times the last d; each full step divides d by `DAMPING`."""
+
+LEAST_WANTED = 1e-13
+"""Relative gap below which nothing is gained in float64."""
+
 FAR_GAP, STAGE_GAP, STAGE = 30.0, 0.3, 10.0
 """Relative gap, predicted, above which a larger reg is solved for first: there full steps overshoot, as classes that have no
 curvature yet gain some; relative gap down to which each of those is; and its ratio to the next."""
@@ -55,6 +62,9 @@ PAIRS_PER_CLASS = 1.3
 
 METRIC_BYTES = 2**31
 """Factors of the metric, at most."""
+
+COARSE_TOL = 1e-5
+"""The tol from which on the first proof may lose what `Precision.PROOF` loses."""
 
 BALANCES, BLAMED = 4, 0.5
 """Steps in the bias before a certificate, at most, each of a pass; and the share of a gap from which on W is to blame for it,
@@ -226,7 +236,13 @@ class _Run:
     def __init__(
         self, objective: Objective, moment: SecondMoment, trace: Trace, start: State, clock: Clock, method: Newton
     ) -> None:
-        self.objective, self.trace, self.clock, self.tol, self.max_iter = objective, trace, clock, method.tol, method.max_iter
+        self.objective, self.trace, self.clock, self.tol, self.max_iter = (
+            objective,
+            trace,
+            clock,
+            method.tol,
+            method.max_iter,
+        )
         self.mean, self.moment = moment.mean, moment.dense
         self.engine = objective.engine.about(moment.mean)
         numbers = start.numbers
@@ -235,6 +251,7 @@ class _Run:
         self.W, self.b = start.arrays["W"], start.arrays["b"]
         self.metric_at = (start.arrays["metric_W"], start.arrays["metric_b"])
         self.products, self.extra = numbers.get("products", 0.0), numbers.get("extra", 0.0)
+        self.damping = numbers.get("damping", 0.0)
         self.metric: ClassMetric | None = None
         self.best: tuple[Certificate, _Point] | None = None
         self.resumed = "products" in numbers
@@ -260,7 +277,15 @@ class _Run:
             self.trace.settle(point.evaluation)
         words = {"metric": "a block of the Hessian for each class"}
         return Solution(
-            point.W, point.b, status, history + self.trace.history, self.state, self.passes, self.clock(), words, certificate
+            point.W,
+            point.b,
+            status,
+            history + self.trace.history,
+            self.state,
+            self.passes,
+            self.clock(),
+            words,
+            certificate,
         )
 
     def _search(self) -> Status:
@@ -282,8 +307,14 @@ class _Run:
                 if found <= self.tol:
                     return Status.CERTIFIED
                 self.wanted = 0.5 * min(self.wanted, self.wanted * self.tol / found)
+                if self.wanted < LEAST_WANTED:
+                    return Status.STALLED
                 self.best = None
-            if last and self._predicted(point) <= SINGLE_GAP * abs(point.evaluation.objective) and self.precision < Precision.DOUBLE:
+            if (
+                last
+                and self._predicted(point) <= SINGLE_GAP * abs(point.evaluation.objective)
+                and self.precision < Precision.DOUBLE
+            ):
                 self.precision = Precision.DOUBLE
                 point = self._visit(point.W, point.b, self.precision)
             following, step = self._along(point, self._step(point))
@@ -293,6 +324,10 @@ class _Run:
                 self.precision = Precision.DOUBLE
                 point = self._visit(point.W, point.b, self.precision)
                 continue
+            if step <= SHORT:
+                self.damping = max(1.0 / step, DAMPING * self.damping)
+            elif step == 1.0:
+                self.damping = self.damping / DAMPING if self.damping > DAMPING else 0.0
             point, self.k = following, self.k + 1
             self.W, self.b = point.W, point.b
 
@@ -316,13 +351,18 @@ class _Run:
             "products": self.products,
             "extra": self.extra,
             "stage": self.stage.reg,
+            "damping": self.damping,
             "predicted_gap": self._predicted(point),
         }
         arrays = {"W": point.W, "b": point.b, "metric_W": self.metric_at[0], "metric_b": self.metric_at[1]}
         self.state = State(self.k, arrays, numbers)
         held_out = None if self.trace.validation is None else self.trace.validation.evaluate(point.W, point.b)
         stop = self.trace.add(
-            (self.objective.with_penalty(point.gradient, point.W)[0], held_out), self.state, learning_rate=step, passes=self.passes, seconds=self.clock()
+            (self.objective.with_penalty(point.gradient, point.W)[0], held_out),
+            self.state,
+            learning_rate=step,
+            passes=self.passes,
+            seconds=self.clock(),
         )
         if stop:
             return Status.STOPPED
@@ -353,6 +393,7 @@ class _Run:
         curvature = curvature_at(self.stage, self.engine, self.moment, point.W, point.b)
         self.passes += 0.5
         metric = self._metric(curvature, point)
+        curvature = replace(curvature, ridge=(1.0 + self.damping) * curvature.ridge)
         gradient = self._centred(point)
         tol = FORCING * math.sqrt(self._size(gradient))
         step, products = _conjugate_gradients(curvature, metric, gradient, tol, self._size)
@@ -368,9 +409,7 @@ class _Run:
         objective = self.objective
         most = int(PAIRS_PER_CLASS * objective.n_features * objective.n_classes)
         if self.metric is None and self.products > 0.0:  # resumed: as it was
-            self.metric = ClassMetric(
-                curvature_at(self.stage, self.engine, self.moment, *self.metric_at), most
-            )
+            self.metric = ClassMetric(curvature_at(self.stage, self.engine, self.moment, *self.metric_at), most)
         if self.metric is None or self.extra > self.metric.cost:
             self.metric = ClassMetric(curvature, most)
             self.metric_at = (point.W, point.b)
@@ -403,10 +442,11 @@ class _Run:
         """
         objective = self.objective
         inverse = np.linalg.pinv(bias_curvature(objective, W, b), rcond=1e-9, hermitian=True)
-        for _ in range(BALANCES):
+        for trial in range(BALANCES):
             if db is not None:
                 b = b - inverse @ db
-            gradient = objective.data_gradient(W, b, precision=Precision.PROOF)
+            precision = Precision.PROOF if trial == 0 and self.tol >= COARSE_TOL else Precision.DOUBLE
+            gradient = objective.data_gradient(W, b, precision=precision)
             self.passes += 1.0
             certificate = certify(objective, W, b, gradient=gradient, passes=self.passes, seconds=self.clock())
             if self.best is None or certificate.relative_gap < self.best[0].relative_gap:
