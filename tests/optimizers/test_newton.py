@@ -55,7 +55,7 @@ def test_it_finds_the_minimum_that_scipy_finds_and_proves_it(catalogue, loss, so
     ("loss", "reg"), [("softmax", 1e-2), ("softmax", 1e-5), ("squared-hinge", 0.1), ("squared-hinge", 1e-2)]
 )
 def test_it_agrees_with_lbfgs_whatever_the_rows(loss, dtype, reg, sooner):
-    objective = clouds(loss, reg, dtype=dtype)
+    objective = clouds(loss, 400.0 * reg if dtype == np.uint8 else reg, dtype=dtype)  # pixels are 20 times as large
     solution, other = Newton(tol=1e-5).minimize(objective), LBFGS(tol=1e-4).minimize(objective)
     assert solution.status is Status.CERTIFIED
     assert "newton" in solution.state.numbers
@@ -66,6 +66,21 @@ def test_it_agrees_with_lbfgs_whatever_the_rows(loss, dtype, reg, sooner):
 def test_fewer_rows_than_features(sooner):
     solution = Newton(tol=1e-6).minimize(clouds(n=40, D=90, K=5, reg=1e-3))
     assert solution.status is Status.CERTIFIED
+
+
+def test_lbfgs_takes_over_where_margins_come_and_go(sooner, monkeypatch):
+    """Separable classes and a small reg: each Newton step changes which margins are violated."""
+    monkeypatch.setattr(module, "MOST_SHORT", 3)
+    kept = []
+    solution = Newton(max_iter=60).minimize(
+        clouds("squared-hinge", 1e-5), callback=lambda epoch: kept.append(epoch.state)
+    )
+    assert "newton" not in solution.state.numbers
+    assert any("newton" in state.numbers for state in kept)
+    epochs = [row["epoch"] for row in solution.history]
+    assert epochs == sorted(set(epochs))
+    rest = Newton(max_iter=60).minimize(clouds("squared-hinge", 1e-5), start=kept[-3])
+    assert_array_equal(rest.W, solution.W)
 
 
 def test_the_same_bits_for_any_number_of_threads(sooner):

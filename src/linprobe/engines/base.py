@@ -340,7 +340,7 @@ class Engine(ABC):
         """sum_i weight_i x'_i x'_iᵀ over the images, (D, D), symmetric; in float32 it takes half the memory."""
 
     def weighted_moment(self, rows: npt.NDArray[np.int64], weight: Floats) -> Floats:
-        """sum_i weight_i x'_i x'_iᵀ over these images, (D, D) float32, for weights (n,) >= 0: the images' own do not count."""
+        """sum_i weight_i x'_i x'_iᵀ over these images, (D, D) float32, for weights (n,) >= 0 in place of their own."""
         D = self.examples.n_features
         total = np.zeros((D, D))
         for block in slices(len(rows), max(1, GRAM_NUMBERS // max(1, D))):

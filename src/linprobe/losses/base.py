@@ -72,7 +72,7 @@ class Loss(ABC):
         return np.zeros((len(scores), 0), dtype=scores.dtype)
 
     curvature_form: ClassVar[str | None] = None
-    """How `curvature_weights` make up the Hessian of L_i in the scores: "spread", "star", or None where they are not given.
+    """How `curvature_weights` make up the Hessian of L_i in the scores: "spread", "star", or None without them.
 
     "spread": diag(q) - q qᵀ / sum q. "star": sum_j q_j (e_j - e_y)(e_j - e_y)ᵀ. Both vanish along (1, ..., 1).
     """
@@ -83,9 +83,7 @@ class Loss(ABC):
         Raises:
             IncompatibleError: the loss does not give it.
         """
-        raise IncompatibleError(
-            f"{type(self).__name__} has no curvature_weights; write them for optimizer='newton', or use optimizer='exact'."
-        )
+        raise IncompatibleError(f"{type(self).__name__} has no curvature_weights; write them for Newton, or use LBFGS.")
 
     def conjugate(self, gradient: Floats, y: Labels) -> Floats:
         """L*_i(g) = max over s of g·s - L_i(s, y), shape (N,), for the rows g of `gradient` (N, K).

@@ -65,7 +65,7 @@ class SquaredHinge(Loss):
             return np.square(margins).sum(axis=1), dscores
 
     def curvature_weights(self, scores: Floats, y: Labels) -> Floats:
-        """2 where a margin is violated: a generalised Hessian, which Newton's method takes at a kink of the slope too."""
+        """2 where a margin is violated: a generalised Hessian, as the slope has a kink there."""
         weights = np.where(self.kinks(scores, y) > 0.0, 2.0, 0.0)
         weights[np.arange(len(y)), y] = 0.0
         return weights

@@ -1,4 +1,4 @@
-"""Newton's method with conjugate gradients: the exact optimum of a smooth loss with L2 and many classes, with a certificate."""
+"""Newton's method with conjugate gradients: the exact optimum of a smooth loss with L2 and many classes."""
 
 from __future__ import annotations
 
@@ -35,15 +35,19 @@ FORCING = 0.1
 """Share of the gradient that a Newton step may leave, by its own model."""
 
 SHORT, DAMPING = 0.25, 10.0
-"""Share of a step, taken, down to which the next ones are damped: the ridge of their model grows by a factor of 1 + d, with d
-the inverse of the share or `DAMPING` times the last d; each full step divides d by `DAMPING`."""
+"""Share of a step, taken, down to which the next ones are damped: the ridge of their model grows by a factor of
+1 + d, with d the inverse of the share or `DAMPING` times the last d; each full step divides d by `DAMPING`."""
+
+MOST_SHORT = 12
+"""Short steps, beyond which L-BFGS takes over again: where hardly any margin of a squared hinge is violated, each step
+changes which they are."""
 
 LEAST_WANTED = 1e-13
 """Relative gap below which nothing is gained in float64."""
 
 FAR_GAP, STAGE_GAP, STAGE = 30.0, 0.3, 10.0
-"""Relative gap, predicted, above which a larger reg is solved for first: there full steps overshoot, as classes that have no
-curvature yet gain some; relative gap down to which each of those is; and its ratio to the next."""
+"""Relative gap, predicted, above which a larger reg is solved for first: there full steps overshoot, as classes that
+have no curvature yet gain some; relative gap down to which each of those is; and its ratio to the next."""
 
 MOST_PRODUCTS = 200
 """Products of a Newton step, at most."""
@@ -67,8 +71,8 @@ COARSE_TOL = 1e-5
 """The tol from which on the first proof may lose what `Precision.PROOF` loses."""
 
 BALANCES, BLAMED = 4, 0.5
-"""Steps in the bias before a certificate, at most, each of a pass; and the share of a gap from which on W is to blame for it,
-and balancing the bias further is of no use."""
+"""Steps in the bias before a certificate, at most, each of a pass; and the share of a gap from which on W is to blame
+for it, and balancing the bias further is of no use."""
 
 SAMPLED, LEAST_Q = 1024, 1e-3
 """Images of the sample that predicts the products' cost, and the share of q from which on a class counts there."""
@@ -149,20 +153,40 @@ class Newton(Optimizer):
                 f"K (D + 1)² numbers within 2 GB; this is {type(objective.loss).__name__} with {objective.penalty!r}, "
                 f"K = {objective.n_classes} and D = {objective.n_features}. Use optimizer='exact'."
             )
-        clock = Clock(spent + (0.0 if start is None else start.numbers.get("seconds", 0.0)))
+        earlier = 0.0 if start is None else start.numbers.get("seconds", 0.0)
+        clock = Clock(spent + earlier)
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
             moment = moment or second_moment(objective)
             history: list[dict[str, float]] = []
             if start is None or "newton" not in start.numbers:
                 review = _Review(objective, self.tol, start, callback)
-                first = LBFGS(self.tol, self.max_iter).minimize(
-                    objective, start, review, validation, watch, moment, clock()
-                )
+                first = self._lbfgs(objective, start, review, validation, watch, moment, clock() - earlier)
                 if not review.leaves or first.status is not Status.STOPPED:
                     return first
                 history, start = first.history[:-1], _handed_over(first, self.tol)
             run = _Run(objective, moment, Trace(objective, validation, callback), start, clock, self)
-            return run.finish(history)
+            solution = run.finish(history)
+            if not run.gives_up:
+                return solution
+            arrays = {"W": solution.W, "b": solution.b}
+            last = State(run.k, arrays, {"passes": solution.passes, "stays": 1.0})
+            review = _Review(objective, self.tol, last, callback)
+            rest = self._lbfgs(objective, last, review, validation, watch, moment, clock())
+            return replace(rest, history=solution.history[:-1] + rest.history)
+
+    def _lbfgs(
+        self,
+        objective: Objective,
+        start: State | None,
+        review: _Review,
+        validation: Objective | None,
+        watch: Watch | None,
+        moment: SecondMoment,
+        spent: float,
+    ) -> Solution:
+        """What L-BFGS finds; its state knows what the review needs to decide alike after a resume."""
+        found = LBFGS(self.tol, self.max_iter).minimize(objective, start, review, validation, watch, moment, spent)
+        return replace(found, state=review.marked(found.state))
 
 
 def _handed_over(first: Solution, tol: float) -> State:
@@ -181,15 +205,16 @@ class _Review:
 
     def __init__(self, objective: Objective, tol: float, start: State | None, callback: Callback | None) -> None:
         self._objective, self._tol, self._callback = objective, tol, callback
-        self._mark = math.nan if start is None else start.numbers.get("mark", math.nan)
+        numbers = {} if start is None else start.numbers
+        self._mark, self._before = numbers.get("mark", math.nan), numbers.get("mark", math.nan)
+        self._stays = numbers.get("stays", 0.0)
         self.leaves = False
 
     def __call__(self, epoch: Epoch) -> bool:
-        if self._callback is not None:
-            state = replace(epoch.state, numbers=epoch.state.numbers | {"mark": self._mark})
-            if self._callback(replace(epoch, state=state)) is True:
-                return True
-        if epoch.epoch % REVIEW:
+        self._before = self._mark
+        if self._callback is not None and self._callback(replace(epoch, state=self.marked(epoch.state))) is True:
+            return True
+        if epoch.epoch % REVIEW or self._stays:
             return False
         gap = epoch.gradient_norm**2 / (4.0 * self._objective.squares)
         mark = math.log(max(gap, 1e-300))
@@ -200,6 +225,10 @@ class _Review:
         rate = max(before - mark, 1e-3) / REVIEW
         self.leaves = (mark - target) / rate > self._newton_passes(epoch.state)
         return self.leaves
+
+    def marked(self, state: State) -> State:
+        """The state of the last row, with what was known before its review."""
+        return replace(state, numbers=state.numbers | {"mark": self._before, "stays": self._stays})
 
     def _newton_passes(self, state: State) -> float:
         """What Newton's method would take from here, in passes: by the curvature of a sample of images."""
@@ -251,7 +280,8 @@ class _Run:
         self.W, self.b = start.arrays["W"], start.arrays["b"]
         self.metric_at = (start.arrays["metric_W"], start.arrays["metric_b"])
         self.products, self.extra = numbers.get("products", 0.0), numbers.get("extra", 0.0)
-        self.damping = numbers.get("damping", 0.0)
+        self.damping, self.short = numbers.get("damping", 0.0), numbers.get("short", 0.0)
+        self.gives_up = False
         self.metric: ClassMetric | None = None
         self.best: tuple[Certificate, _Point] | None = None
         self.resumed = "products" in numbers
@@ -325,11 +355,15 @@ class _Run:
                 point = self._visit(point.W, point.b, self.precision)
                 continue
             if step <= SHORT:
+                self.short += 1.0
                 self.damping = max(1.0 / step, DAMPING * self.damping)
             elif step == 1.0:
                 self.damping = self.damping / DAMPING if self.damping > DAMPING else 0.0
             point, self.k = following, self.k + 1
             self.W, self.b = point.W, point.b
+            if self.short > MOST_SHORT:
+                self.gives_up = True
+                return Status.STALLED
 
     def _next_stage(self, point: _Point) -> tuple[_Point, bool]:
         """(the point, of the objective of the next stage; whether that is the last), and a new metric to come."""
@@ -352,6 +386,7 @@ class _Run:
             "extra": self.extra,
             "stage": self.stage.reg,
             "damping": self.damping,
+            "short": self.short,
             "predicted_gap": self._predicted(point),
         }
         arrays = {"W": point.W, "b": point.b, "metric_W": self.metric_at[0], "metric_b": self.metric_at[1]}
@@ -467,8 +502,8 @@ def _conjugate_gradients(
 ) -> tuple[Floats, int]:
     """(x with |H x + gradient| <= tol nearly, products made), both (K, D + 1).
 
-    Of all x between the iterates the one with the smallest residual is kept: a certificate asks for a small gradient, where
-    conjugate gradients by themselves make the objective small and the gradient swing.
+    Of all x between the iterates the one with the smallest residual is kept: a certificate asks for a small gradient,
+    where conjugate gradients by themselves make the objective small and the gradient swing.
     """
     x, r = np.zeros_like(gradient), -gradient
     smooth_x, smooth_r = x.copy(), r.copy()
