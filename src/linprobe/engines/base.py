@@ -197,7 +197,7 @@ class CurvaturePairs:
 
     Attributes:
         rows: (n,) positions of the images.
-        block: images of a block; the last block may have fewer.
+        block: images of a block, a power of two; the last block may have fewer.
         ends: (blocks + 1,) int64, where the pairs of each block begin and end.
         where: (M,) int32, class * block + image of the block.
         q: (M,) float32, >= 0, the share of the image in the data loss included.

@@ -284,7 +284,7 @@ void curvature(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const Maybe
   job.block = block;
   require(static_cast<int64_t>(V.shape(1)) == job.rows.D && c.shape(0) == V.shape(0), "V must be (K, D) and c (K,)");
   require(out_V.shape(0) == V.shape(0) && out_V.shape(1) == V.shape(1) && out_c.shape(0) == V.shape(0), "out has the shapes of V and c");
-  require(block > 0, "block must be at least 1");
+  require(block > 0 && (block & (block - 1)) == 0, "block must be a power of two");
   const int64_t n_blocks = (job.rows.n + block - 1) / block, n_pairs = static_cast<int64_t>(where.shape(0));
   require(static_cast<int64_t>(ends.shape(0)) == n_blocks + 1 && ends.data()[0] == 0 && ends.data()[n_blocks] == n_pairs &&
               q.shape(0) == where.shape(0),
@@ -293,7 +293,7 @@ void curvature(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const Maybe
     require(ends.data()[i] <= ends.data()[i + 1] && ends.data()[i + 1] <= n_pairs, "ends must ascend");
     const int64_t rows = std::min(block, job.rows.n - i * block);
     for (int64_t p = ends.data()[i]; p < ends.data()[i + 1]; ++p)
-      require(where.data()[p] >= (p == ends.data()[i] ? 0 : where.data()[p - 1] + 1) && where.data()[p] < job.K * block && where.data()[p] % block < rows,
+      require(where.data()[p] >= (p == ends.data()[i] ? 0 : where.data()[p - 1] + 1) && where.data()[p] < job.K * block && (where.data()[p] & (block - 1)) < rows,
               "the pairs of a block must ascend, and lie within it");
   }
   job.ends = ends.data(), job.where = where.data(), job.q = q.data();

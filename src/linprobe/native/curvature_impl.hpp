@@ -25,19 +25,20 @@ struct CurvatureBlock {
   static constexpr int64_t size = Vector<float>::size;
   static constexpr int64_t U = kHeldColumns / size;
   const Curvature& job;
-  const int64_t D, K, height;  // columns in slices; classes; rows of a block
+  const int64_t D, K, height;  // columns in slices; classes; rows of a block, a power of two
+  const int bits;              // of a row's number
   const float *V, *shifts;     // (slices, K, kHeldColumns) and (K)
   Buffer<float> row, X, products, t, u, sums, totals;
   Buffer<uint8_t> used;
 
   CurvatureBlock(const Curvature& job_, const float* V_, const float* shifts_, int64_t most)
-      : job(job_), D(sliced(job_.rows.D)), K(job_.K), height(job_.block), V(V_), shifts(shifts_), row(D), X(D * height),
+      : job(job_), D(sliced(job_.rows.D)), K(job_.K), height(job_.block), bits(std::countr_zero(static_cast<uint64_t>(job_.block))), V(V_), shifts(shifts_), row(D), X(D * height),
         products(most * size), t(most), u(most), sums(height), totals(height), used(height) {}
 
   // Rows first..first + n - 1 that have pairs, less the centre, in slices.
   void open(int64_t first, int64_t n, const int32_t* where, int64_t pairs, const float* shift) {
     std::fill_n(used.data, height, uint8_t{0});
-    for (int64_t p = 0; p < pairs; ++p) used[where[p] % height] = 1;
+    for (int64_t p = 0; p < pairs; ++p) used[(where[p] & (height - 1))] = 1;
     for (int64_t r = 0; r < n; ++r) {
       if (used[r] == 0) continue;
       copy_rows<float>(job.rows, nullptr, shift, first + r, 1, 0, job.rows.D, row, D);
@@ -50,7 +51,7 @@ struct CurvatureBlock {
     for (int64_t slice = 0; slice < D / kHeldColumns; ++slice) {
       const float *x = X + slice * height * kHeldColumns, *v = V + slice * K * kHeldColumns;
       for (int64_t p = 0; p < n;) {
-        const int64_t k = where[p] / height, end = (k + 1) * height;
+        const int64_t k = (where[p] >> bits), end = (k + 1) * height;
         V_ w[U];
 #pragma GCC unroll 16
         for (int64_t i = 0; i < U; ++i) w[i] = load(v + k * kHeldColumns + i * size);
@@ -63,7 +64,7 @@ struct CurvatureBlock {
         }
       }
     }
-    for (int64_t p = 0; p < n; ++p) t[p] = sum<float>(load(products + p * size)) + shifts[where[p] / height];
+    for (int64_t p = 0; p < n; ++p) t[p] = sum<float>(load(products + p * size)) + shifts[(where[p] >> bits)];
   }
 
   // u = A t: diag(q) - q qᵀ / sum q, or the star sum of q_j (e_j - e_y)(e_j - e_y)ᵀ, whose y is the pair with q = 0.
@@ -72,23 +73,23 @@ struct CurvatureBlock {
     std::memset(totals, 0, height * sizeof(float));
     if (job.star) {
       for (int64_t p = 0; p < n; ++p)
-        if (q[p] == 0) totals[where[p] % height] = t[p];
+        if (q[p] == 0) totals[(where[p] & (height - 1))] = t[p];
       for (int64_t p = 0; p < n; ++p) {
-        const int64_t r = where[p] % height;
+        const int64_t r = (where[p] & (height - 1));
         u[p] = q[p] * (t[p] - totals[r]);
         sums[r] += u[p];
       }
       for (int64_t p = 0; p < n; ++p)
-        if (q[p] == 0) u[p] = -sums[where[p] % height];
+        if (q[p] == 0) u[p] = -sums[(where[p] & (height - 1))];
       return;
     }
     for (int64_t p = 0; p < n; ++p) {
-      const int64_t r = where[p] % height;
+      const int64_t r = (where[p] & (height - 1));
       sums[r] += q[p] * t[p];
       totals[r] += q[p];
     }
     for (int64_t r = 0; r < height; ++r) sums[r] = totals[r] > 0 ? sums[r] / totals[r] : 0.0f;
-    for (int64_t p = 0; p < n; ++p) u[p] = q[p] * (t[p] - sums[where[p] % height]);
+    for (int64_t p = 0; p < n; ++p) u[p] = q[p] * (t[p] - sums[(where[p] & (height - 1))]);
   }
 
   // G (slices, K, kHeldColumns) += the rows of each class times u; columns (K) += u.
@@ -97,7 +98,7 @@ struct CurvatureBlock {
       const float* x = X + slice * height * kHeldColumns;
       float* g = G + slice * K * kHeldColumns;
       for (int64_t p = 0; p < n;) {
-        const int64_t k = where[p] / height, end = (k + 1) * height;
+        const int64_t k = (where[p] >> bits), end = (k + 1) * height;
         V_ sum[U];
 #pragma GCC unroll 16
         for (int64_t i = 0; i < U; ++i) sum[i] = load(g + k * kHeldColumns + i * size);
@@ -111,7 +112,7 @@ struct CurvatureBlock {
         for (int64_t i = 0; i < U; ++i) store<float>(g + k * kHeldColumns + i * size, sum[i]);
       }
     }
-    for (int64_t p = 0; p < n; ++p) columns[where[p] / height] += static_cast<double>(u[p]);
+    for (int64_t p = 0; p < n; ++p) columns[(where[p] >> bits)] += static_cast<double>(u[p]);
   }
 
  private:

@@ -109,7 +109,7 @@ struct Descent {
 };
 
 // out_V, out_c = sum over the rows of A_i (V x' + c) [x', 1]ᵀ, with A_i the curvature of a loss of K scores; see
-// curvature_impl.hpp. Rows go in blocks of `block`. A pair is a class in which a row of a block has curvature.
+// curvature_impl.hpp. Rows go in blocks of `block`, a power of two. A pair is a class in which a row of a block has curvature.
 struct Curvature {
   Rows rows;
   int64_t K, block;
