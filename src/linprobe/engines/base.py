@@ -20,7 +20,18 @@ from linprobe.features.base import Affine
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, Labels, check_sample_weight, slices
 
-__all__ = ["ENGINES", "CurvedModel", "DualModel", "Engine", "Examples", "Precision", "SplitSums", "Sums", "open_engine"]
+__all__ = [
+    "ENGINES",
+    "CurvaturePairs",
+    "CurvedModel",
+    "DualModel",
+    "Engine",
+    "Examples",
+    "Precision",
+    "SplitSums",
+    "Sums",
+    "open_engine",
+]
 
 ENGINES = {"reference": "ReferenceEngine", "threads": "ThreadsEngine"}
 """Name of each engine, which is also its module in this room, and its class."""
@@ -242,6 +253,41 @@ LEAST_CURVATURE = 1e-3
 """Of a weight in a `QuadraticModel`, as a share of what it is without left and right."""
 
 
+@dataclass(frozen=True)
+class CurvaturePairs:
+    """The curvature of a loss, image by image, where it sits in a few classes; see `Engine.curvature_product`.
+
+    A pair is a class of an image. Images go in blocks of `block` in the order of `rows`, and the pairs of a block
+    are in ascending order of class, then of image: what is multiplied by one class lies together.
+
+    Attributes:
+        rows: (n,) positions of the images.
+        block: images of a block, a power of two; the last block may have fewer.
+        ends: (blocks + 1,) int64, where the pairs of each block begin and end.
+        where: (M,) int32, class * block + image of the block.
+        q: (M,) float32, >= 0, the share of the image in the data loss included.
+        star: A_i = sum_j q_j (e_j - e_y)(e_j - e_y)ᵀ, y being the pair of the image with q = 0; else
+            A_i = diag(q) - q qᵀ / sum q.
+    """
+
+    rows: npt.NDArray[np.int64]
+    block: int
+    ends: npt.NDArray[np.int64]
+    where: npt.NDArray[np.int32]
+    q: npt.NDArray[np.float32]
+    star: bool
+
+    def classes(self) -> npt.NDArray[np.int64]:
+        """(M,) the class of each pair."""
+        return self.where.astype(np.int64) // self.block
+
+    def images(self) -> npt.NDArray[np.int64]:
+        """(M,) the image of each pair, by its number in `rows`."""
+        first = np.repeat(np.arange(len(self.ends) - 1) * self.block, np.diff(self.ends))
+        images: npt.NDArray[np.int64] = first + self.where % self.block
+        return images
+
+
 class Precision(IntEnum):
     """How exact the products of a pass are; float64 images are always multiplied in float64.
 
@@ -309,6 +355,31 @@ class Engine(ABC):
     ) -> tuple[Floats, Floats]:
         """(dSᵀ X' (K, D), the sums of the columns of dS (K,)) over the n images, for dS (n, K) float64; no weights."""
 
+    def curvature_product(self, pairs: CurvaturePairs, V: Floats, c: Floats) -> tuple[Floats, Floats]:
+        """(sum_i A_i (V x'_i + c) x'_iᵀ (K, D), the same without x' (K,)), for V (K, D) and c (K,), in float64."""
+        image, k, q = pairs.images(), pairs.classes(), pairs.q.astype(np.float64)
+        out, sums = np.zeros(V.shape), np.zeros(len(c))
+        for i in range(len(pairs.ends) - 1):
+            some, first = slice(pairs.ends[i], pairs.ends[i + 1]), i * pairs.block
+            X, r = self.examples.mapped(pairs.rows[first : first + pairs.block]), image[some] - first
+            t, n = (X @ V.T + c)[r, k[some]], len(X)
+            if pairs.star:
+                label = q[some] == 0.0
+                own = np.zeros(n)
+                own[r[label]] = t[label]
+                u = q[some] * (t - own[r])
+                u[label] = -np.bincount(r, u, n)[r[label]]
+            else:
+                mean = np.bincount(r, q[some] * t, n) / np.maximum(
+                    np.bincount(r, q[some], n), np.finfo(np.float64).tiny
+                )
+                u = q[some] * (t - mean[r])
+            U = np.zeros((n, len(c)))
+            U[r, k[some]] = u
+            out += U.T @ X
+            sums += U.sum(axis=0)
+        return out, sums
+
     @abstractmethod
     def split_step(
         self,
@@ -332,6 +403,15 @@ class Engine(ABC):
     @abstractmethod
     def second_moment(self, rows: npt.NDArray[np.int64] | None = None, *, dtype: type = np.float64) -> Floats:
         """sum_i weight_i x'_i x'_iᵀ over the images, (D, D), symmetric; in float32 it takes half the memory."""
+
+    def weighted_moment(self, rows: npt.NDArray[np.int64], weight: Floats) -> Floats:
+        """sum_i weight_i x'_i x'_iᵀ over these images, (D, D) float32, for weights (n,) >= 0 in place of their own."""
+        D = self.examples.n_features
+        total = np.zeros((D, D))
+        for block in slices(len(rows), max(1, GRAM_NUMBERS // max(1, D))):
+            X = self.examples.mapped(rows[block]) * np.sqrt(weight[block])[:, None]
+            total += X.T @ X
+        return total.astype(np.float32)
 
     def gram(self, rows: npt.NDArray[np.int64], roots: Floats) -> Floats:
         """(n, n) products roots_i roots_j x'_i·x'_j of the rows with each other, float32; for roots (n,)."""

@@ -13,7 +13,17 @@ import numpy.typing as npt
 
 from linprobe.cores import share_of, usable_cores
 from linprobe.engines import _core
-from linprobe.engines.base import CurvedModel, DualModel, Engine, Examples, Precision, QuadraticModel, SplitSums, Sums
+from linprobe.engines.base import (
+    CurvaturePairs,
+    CurvedModel,
+    DualModel,
+    Engine,
+    Examples,
+    Precision,
+    QuadraticModel,
+    SplitSums,
+    Sums,
+)
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, check_parameters
@@ -223,6 +233,27 @@ class ThreadsEngine(Engine):
             )
         return dW, db
 
+    def curvature_product(self, pairs: CurvaturePairs, V: Floats, c: Floats) -> tuple[Floats, Floats]:
+        """As the other engines: products and sums of a group of rows in float32, totals in float64."""
+        V, c = self._checked(V, c)
+        out, sums = np.empty_like(V), np.empty_like(c)
+        _core.curvature(
+            self.examples.X,
+            self._positions(pairs.rows),
+            **self._affine,
+            block=pairs.block,
+            ends=pairs.ends,
+            where=pairs.where,
+            q=pairs.q,
+            star=pairs.star,
+            V=V,
+            c=c,
+            out_V=out,
+            out_c=sums,
+            threads=self._threads,
+        )
+        return out, sums
+
     def _blocks_of_any_loss(
         self,
         W: Floats,
@@ -309,6 +340,22 @@ class ThreadsEngine(Engine):
                 root=None if weight is None else np.sqrt(weight),
                 out=out if dtype is np.float64 else None,
                 single=out if dtype is np.float32 else None,
+                threads=self._threads,
+            )
+        return out
+
+    def weighted_moment(self, rows: npt.NDArray[np.int64], weight: Floats) -> Floats:
+        """As the other engines; products and totals in float32."""
+        D = self.examples.n_features
+        out: Floats = np.zeros((D, D), np.float32)
+        with ONE_BLAS_THREAD:
+            _core.moment(
+                self.examples.X,
+                self._positions(rows),
+                **self._affine,
+                root=np.sqrt(np.ascontiguousarray(weight, np.float64)),
+                out=None,
+                single=out,
                 threads=self._threads,
             )
         return out

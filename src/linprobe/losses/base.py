@@ -68,17 +68,6 @@ class Loss(ABC):
         """1 or 2 where L_i = sum_{j != y} max(0, s_j - s_y + unit)^power; None for every other loss."""
         return None
 
-    has_hessian: ClassVar[bool] = False
-    """Whether `hessian` is there."""
-
-    def hessian(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
-        """(d, u), both (N, K): the second derivative of L_i in the scores is diag(d_i) - u_i u_iᵀ.
-
-        Raises:
-            IncompatibleError: the loss has none of this form.
-        """
-        raise IncompatibleError(f"{type(self).__name__} gives no hessian; use a method that needs gradients only.")
-
     def value(self, scores: Floats, y: Labels) -> Floats:
         """Loss of each image (N,), in the dtype of `scores`."""
         return self.value_and_gradient(scores, y)[0]
@@ -98,6 +87,20 @@ class Loss(ABC):
         difference straddles a kink and says nothing about the gradient.
         """
         return np.zeros((len(scores), 0), dtype=scores.dtype)
+
+    curvature_form: ClassVar[str | None] = None
+    """How `curvature_weights` make up the Hessian of L_i in the scores: "spread", "star", or None without them.
+
+    "spread": diag(q) - q qᵀ / sum q. "star": sum_j q_j (e_j - e_y)(e_j - e_y)ᵀ. Both vanish along (1, ..., 1).
+    """
+
+    def curvature_weights(self, scores: Floats, y: Labels) -> Floats:
+        """q >= 0 (N, K) of the Hessian of each image, as `curvature_form` says; a "star" has q = 0 at the label.
+
+        Raises:
+            IncompatibleError: the loss does not give it.
+        """
+        raise IncompatibleError(f"{type(self).__name__} has no curvature_weights; write them for Newton, or use LBFGS.")
 
     def conjugate(self, gradient: Floats, y: Labels) -> Floats:
         """L*_i(g) = max over s of g·s - L_i(s, y), shape (N,), for the rows g of `gradient` (N, K).

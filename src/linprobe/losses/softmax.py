@@ -36,13 +36,8 @@ class SoftmaxCrossEntropy(Loss):
 
     name: ClassVar[str] = "softmax"
     smooth: ClassVar[bool] = True
-    has_hessian: ClassVar[bool] = True
+    curvature_form: ClassVar[str | None] = "spread"
     infimum_at_infinity: ClassVar[bool] = True
-
-    def hessian(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
-        """(p, p): the second derivative is diag(p) - p pᵀ."""
-        p = self.probabilities(scores)
-        return p, p
 
     def curvature(self, n_classes: int) -> float:
         """1/2, whatever K: the Hessian is diag(p) - p pᵀ, at its largest where p = (1/2, 1/2, 0, ...)."""
@@ -58,6 +53,10 @@ class SoftmaxCrossEntropy(Loss):
         dscores[rows, y] = 0.0
         dscores[rows, y] = -dscores.sum(axis=1)  # p_y - 1 without its cancellation: minus the others
         return losses, dscores
+
+    def curvature_weights(self, scores: Floats, y: Labels) -> Floats:
+        """The probabilities: the Hessian is diag(p) - p pᵀ."""
+        return self.probabilities(scores)
 
     def conjugate(self, gradient: Floats, y: Labels) -> Floats:
         """L*_i(g) = sum_j p_j log p_j, with p = g + e_{y_i}, where p lies on the simplex; else +inf.

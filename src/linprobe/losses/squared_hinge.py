@@ -35,6 +35,7 @@ class SquaredHinge(Loss):
     delta: float = 1.0
     name: ClassVar[str] = "squared-hinge"
     smooth: ClassVar[bool] = True
+    curvature_form: ClassVar[str | None] = "star"
 
     def __post_init__(self) -> None:
         check_range("delta", self.delta, low=0.0, open_low=True)
@@ -72,6 +73,12 @@ class SquaredHinge(Loss):
         dscores[rows, y] = -dscores.sum(axis=1)  # every violated margin holds s_{y_i} once, with a minus
         with np.errstate(over="ignore"):
             return np.square(margins).sum(axis=1), dscores
+
+    def curvature_weights(self, scores: Floats, y: Labels) -> Floats:
+        """2 where a margin is violated: a generalised Hessian, as the slope has a kink there."""
+        weights = np.where(self.kinks(scores, y) > 0.0, 2.0, 0.0)
+        weights[np.arange(len(y)), y] = 0.0
+        return weights
 
     def kinks(self, scores: Floats, y: Labels) -> Floats:
         """The margins s_j - s_{y_i} + delta, (N, K); the column of y_i is delta, which is never 0."""

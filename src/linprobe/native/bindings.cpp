@@ -322,6 +322,38 @@ void gram(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<do
   run(kernels().moment, job);
 }
 
+// out_V (K, D) and out_c (K) receive the products of V and c with the curvature: see Curvature.
+void curvature(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+               const MaybeIn<double, 1>& shift, int64_t block, const In<int64_t, 1>& ends, const In<int32_t, 1>& where,
+               const In<float, 1>& q, bool star, const In<double, 2>& V, const In<double, 1>& c, const Out<double, 2>& out_V,
+               const Out<double, 1>& out_c, int threads) {
+  Curvature job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  job.K = static_cast<int64_t>(V.shape(0));
+  job.block = block;
+  require(static_cast<int64_t>(V.shape(1)) == job.rows.D && c.shape(0) == V.shape(0), "V must be (K, D) and c (K,)");
+  require(out_V.shape(0) == V.shape(0) && out_V.shape(1) == V.shape(1) && out_c.shape(0) == V.shape(0), "out has the shapes of V and c");
+  require(block > 0 && (block & (block - 1)) == 0, "block must be a power of two");
+  const int64_t n_blocks = (job.rows.n + block - 1) / block, n_pairs = static_cast<int64_t>(where.shape(0));
+  require(static_cast<int64_t>(ends.shape(0)) == n_blocks + 1 && ends.data()[0] == 0 && ends.data()[n_blocks] == n_pairs &&
+              q.shape(0) == where.shape(0),
+          "ends must be (blocks + 1) and end at the number of pairs");
+  for (int64_t i = 0; i < n_blocks; ++i) {
+    require(ends.data()[i] <= ends.data()[i + 1] && ends.data()[i + 1] <= n_pairs, "ends must ascend");
+    const int64_t rows = std::min(block, job.rows.n - i * block);
+    for (int64_t p = ends.data()[i]; p < ends.data()[i + 1]; ++p)
+      require(where.data()[p] >= (p == ends.data()[i] ? 0 : where.data()[p - 1] + 1) && where.data()[p] < job.K * block && (where.data()[p] & (block - 1)) < rows,
+              "the pairs of a block must ascend, and lie within it");
+  }
+  job.ends = ends.data(), job.where = where.data(), job.q = q.data();
+  job.star = star;
+  job.V = V.data(), job.c = c.data();
+  job.out_V = out_V.data(), job.out_c = out_c.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(kernels().curvature, job);
+}
+
 template <class Array>
 void check_blocks(const Array& U, int64_t n) {
   constexpr size_t size = kTriangleBlock;
@@ -664,6 +696,8 @@ NB_MODULE(_core, module) {
              "dS"_a, "doubles"_a, "dW"_a, "db"_a, "threads"_a);
   module.def("split", &split, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(), "W"_a,
              "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
+  module.def("curvature", &curvature, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "block"_a, "ends"_a, "where"_a,
+             "q"_a, "star"_a, "V"_a, "c"_a, "out_V"_a, "out_c"_a, "threads"_a);
   module.attr("GRAM_FEATURES") = kGramFeatures;
   module.def("gram", &gram, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a, "out"_a, "threads"_a);
   module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a.none(), "single"_a.none(),

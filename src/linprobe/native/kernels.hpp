@@ -108,6 +108,23 @@ struct Descent {
   double largest;               // change of a slope in the last sweep over all weights
 };
 
+// out_V, out_c = sum over the rows of A_i (V x' + c) [x', 1]ᵀ, with A_i the curvature of a loss of K scores; see
+// curvature_impl.hpp. Rows go in blocks of `block`, a power of two. A pair is a class in which a row of a block has curvature.
+struct Curvature {
+  Rows rows;
+  int64_t K, block;
+  const int64_t* ends;   // (blocks + 1): the pairs of a block
+  const int32_t* where;  // class * block + row of the block, ascending in a block
+  const float* q;        // of each pair
+  bool star;             // A = sum of q_j (e_j - e_y)(e_j - e_y)ᵀ, y being the pair with q = 0; else diag(q) - q qᵀ / sum q
+  const double* V;       // (K, D)
+  const double* c;       // (K)
+  double* out_V;         // (K, D) out
+  double* out_c;         // (K) out
+  int threads;
+  std::function<bool()> interrupted;
+};
+
 // X (m, n) becomes X (UᵀU)⁻¹.
 // Rows and columns of a block of a triangle, a multiple of two vectors. The blocks on and right of the diagonal lie row by
 // row, each (kTriangleBlock, kTriangleBlock), what is beyond the triangle being 0 or below its diagonal.
@@ -224,6 +241,7 @@ struct Kernels {
   bool (*patches)(Patches&);
   bool (*projection)(Projection&);
   bool (*neighbors)(Neighbors&);
+  bool (*curvature)(Curvature&);
 };
 
 Kernels kernels_plain();

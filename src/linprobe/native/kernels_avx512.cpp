@@ -6,6 +6,6 @@
 
 namespace linprobe {
 Kernels kernels_avx512() {
-  return {LINPROBE_ISA_NAME, avx512::pass, avx512::sgd_epoch, avx512::moment, avx512::descent, avx512::split, avx512::factor, avx512::triangle, avx512::patches, avx512::projection, avx512::neighbors};
+  return {LINPROBE_ISA_NAME, avx512::pass, avx512::sgd_epoch, avx512::moment, avx512::descent, avx512::split, avx512::factor, avx512::triangle, avx512::patches, avx512::projection, avx512::neighbors, avx512::curvature};
 }
 }  // namespace linprobe

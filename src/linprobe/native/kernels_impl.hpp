@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -47,6 +48,7 @@ void share_out(int threads, int64_t n, F&& f) {
 #include "cholesky_impl.hpp"
 #include "patches_impl.hpp"
 #include "neighbors_impl.hpp"
+#include "curvature_impl.hpp"
 
 }  // namespace
 
@@ -63,5 +65,6 @@ void triangle(Triangle& job) { run_triangle(job); }
 bool patches(Patches& job) { return run_patches(job); }
 bool projection(Projection& job) { return run_projection(job); }
 bool neighbors(Neighbors& job) { return run_neighbors(job); }
+bool curvature(Curvature& job) { return run_curvature(job); }
 
 }  // namespace linprobe::LINPROBE_ISA

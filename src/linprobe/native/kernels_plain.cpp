@@ -6,6 +6,6 @@
 
 namespace linprobe {
 Kernels kernels_plain() {
-  return {LINPROBE_ISA_NAME, plain::pass, plain::sgd_epoch, plain::moment, plain::descent, plain::split, plain::factor, plain::triangle, plain::patches, plain::projection, plain::neighbors};
+  return {LINPROBE_ISA_NAME, plain::pass, plain::sgd_epoch, plain::moment, plain::descent, plain::split, plain::factor, plain::triangle, plain::patches, plain::projection, plain::neighbors, plain::curvature};
 }
 }  // namespace linprobe

@@ -8,6 +8,7 @@ from linprobe.optimizers.dual_ascent import DualAscent
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.lbfgs import LBFGS
+from linprobe.optimizers.newton import Newton
 from linprobe.optimizers.path import Path, reg_grid, solve_path
 from linprobe.optimizers.schedules import SCHEDULES
 from linprobe.optimizers.sgd import SGD
@@ -24,6 +25,7 @@ __all__ = [
     "Epoch",
     "Exact",
     "GradientDescent",
+    "Newton",
     "Optimizer",
     "Path",
     "Solution",

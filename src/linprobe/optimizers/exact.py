@@ -21,6 +21,7 @@ from linprobe.optimizers.dual_ascent import DualAscent, dual_bytes, suits_dual_a
 from linprobe.optimizers.hinge_program import MOST_PAIRS
 from linprobe.optimizers.interior_point import InteriorPoint, interior_point_cost
 from linprobe.optimizers.lbfgs import LBFGS
+from linprobe.optimizers.newton import Newton, suits_newton
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
 from linprobe.optimizers.preconditioner import DENSE_FEATURES, SecondMoment, second_moment
 from linprobe.optimizers.span import SpanOfImages, suits_span
@@ -49,6 +50,10 @@ WORKING_BYTES = 2e9
 
 FEW_SCORES = 2**19
 """Scores, N times K, up to which working sets are tried whatever the number of features."""
+
+MANY_CLASSES = 32
+"""Classes from which on `Newton` takes the place of `LBFGS`; it begins as that, and stays with it where it converges
+quickly. With fewer classes a product with the Hessian saves little (benchmarks/many_classes.py)."""
 
 UNPROVED = (Status.MAX_ITER, Status.STALLED)
 """How a method ends that has proved too little."""
@@ -184,7 +189,9 @@ class Exact(Optimizer):
         2. Losses of margins with a squared penalty, on few images: `DualAscent`.
         3. |W| on few images or many features: `WorkingSet`.
         4. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
-        5. Smooth objectives: `LBFGS`; those with |W| take the steps of coordinate descent where that is faster.
+        5. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
+        coordinate
+           descent, where that is faster.
         6. All else: `ADMM`.
 
         What fits of the others follows, `InteriorPoint` last: it needs few unknowns, and images that fit memory as
@@ -208,7 +215,10 @@ class Exact(Optimizer):
             made.append((SpanOfImages, ""))
         elif not made or smooth:
             descends = smooth or (objective.loss.smooth and _descends(objective, moments))
-            made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
+            if suits_newton(objective) and objective.n_classes >= MANY_CLASSES:
+                made.append((Newton, "sampled"))
+            else:
+                made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
         if made[0][0] is not InteriorPoint and operations <= AFTERWARDS and numbers <= MOST_BYTES:
             made.append((InteriorPoint, ""))
         if self.max_iter <= LATER_ITERATIONS:
@@ -266,7 +276,7 @@ class _Rows:
 def _interior(objective: Objective) -> tuple[float, float]:
     """(operations of a step of the interior point method, bytes it takes); infinite where it cannot run."""
     loss, penalty = objective.loss, objective.penalty
-    if loss.margin_power is None and not loss.has_hessian:
+    if loss.margin_power is None and loss.curvature_form != "spread":
         return math.inf, math.inf
     if penalty is not None and penalty.coefficients is None:
         return math.inf, math.inf

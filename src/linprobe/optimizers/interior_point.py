@@ -133,7 +133,8 @@ class InteriorPoint(Optimizer):
         """The weights found, with their certificate; one row of the trace per iteration.
 
         Raises:
-            IncompatibleError: the loss declares neither margins nor a Hessian, or the penalty no coefficients.
+            IncompatibleError: the loss declares neither margins nor `curvature_weights`, or the penalty no
+            coefficients.
         """
         _check(objective)
         # slopes that reach their bounds in rounding divide by 0: such a step is not finite, and ends the search
@@ -159,9 +160,9 @@ def _needs_all_features(objective: Objective) -> bool:
 
 def _check(objective: Objective) -> None:
     loss, penalty = objective.loss, objective.penalty
-    if loss.margin_power is None and not loss.has_hessian:
+    if loss.margin_power is None and loss.curvature_form != "spread":
         raise IncompatibleError(
-            f"InteriorPoint needs a loss of margins or one with a Hessian; {type(loss).__name__} declares neither. "
+            f"InteriorPoint needs a loss of margins, or curvature_weights; {type(loss).__name__} declares neither. "
             "Use optimizer='exact'."
         )
     if penalty is not None and penalty.coefficients is None:
@@ -404,7 +405,8 @@ class _Run:
                     H[others, :, k, :] -= T
                     H[k, :, others, :] -= T.transpose(2, 0, 1)
         else:
-            diagonal, factor = self.objective.loss.hessian(Z @ theta.T, self.y)
+            diagonal = self.objective.loss.curvature_weights(Z @ theta.T, self.y)
+            factor = diagonal / np.sqrt(diagonal.sum(axis=1, keepdims=True))
             for k in range(K):
                 H[k, :, k, :] = (Z * (self.a * diagonal[:, k])[:, None]).T @ Z
             roots = np.sqrt(self.a)[:, None, None]

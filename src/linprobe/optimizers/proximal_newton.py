@@ -48,7 +48,7 @@ def check_curved(objective: Objective) -> None:
         IncompatibleError: it declares neither margins nor a Hessian.
     """
     loss = objective.loss
-    if loss.margin_power is None and not (loss.smooth and loss.has_hessian):
+    if loss.margin_power is None and loss.curvature_form != "spread":
         raise IncompatibleError(
             f"working sets need a loss of margins or a smooth one with a Hessian; {type(loss).__name__} declares "
             "neither. Use optimizer='exact', which takes another method for it."
@@ -164,7 +164,8 @@ class Smoothed:
         """(d, v, w), each (N, K): the second derivative of image i is diag(d_i) - v_i w_iᵀ - w_i v_iᵀ."""
         loss, y = self.objective.loss, self.objective.examples.y
         if loss.margin_power is None:
-            d, u = loss.hessian(S, y)
+            d = loss.curvature_weights(S, y)
+            u = d / np.sqrt(d.sum(axis=1, keepdims=True))
             return d, u, 0.5 * u
         rows, m = np.arange(len(S)), self._margins(S)
         if loss.smooth:

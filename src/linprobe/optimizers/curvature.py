@@ -1,0 +1,246 @@
+"""The Hessian of a smooth loss with L2 at one (W, b), and a preconditioner of it: what Newton's steps are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.cores import by_threads
+from linprobe.engines.base import CurvaturePairs, Engine
+from linprobe.objective import Objective
+from linprobe.shapes import Floats, slices
+
+__all__ = ["ClassMetric", "Curvature", "curvature_at"]
+
+BLOCK, LARGE_BLOCK, MANY_CLASSES = 64, 256, 256
+"""Images of a block of `CurvaturePairs`, and from how many classes on it is the larger: the images of a block that
+share a class read its template once."""
+
+CHUNK_SCORES = 2**18
+"""Scores (2 MB of float64) that one thread makes pairs of at a time."""
+
+SAMPLE_ROWS, REST_ROWS = 2048, 8192
+"""Images that choose the threshold of the pairs, and images that the curvature of the rest is taken from."""
+
+REST = 0.001
+"""Share of the curvature of all classes that may be left to the rest, whose images are not looked at one by one. On
+50,000 x 768 with 100 classes and reg 1e-4, 0.005, 0.001 and 0.0004 cost the operations of 88, 75 and 89 passes
+(benchmarks/many_classes.py)."""
+
+CLASS_SLICE = 32
+"""Classes that a thread multiplies or solves for at a time."""
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """The Hessian of an objective at one (W, b), in the coordinates (W, b + W·mean) of images less their mean.
+
+        H V = sum_i A_i V x_i x_iᵀ + C V M + ridge V
+
+    Attributes:
+        engine: over the images less their mean.
+        pairs: the A_i where they are large.
+        rest: C (K, K), mean over the images of what the pairs leave out.
+        moment: M (D, D) float32, of the images less their mean.
+        ridge: 2 reg times the coefficient of W²; of the bias it is 0.
+    """
+
+    engine: Engine
+    pairs: CurvaturePairs
+    rest: Floats
+    moment: Floats
+    ridge: float
+
+    def times(self, V: Floats) -> Floats:
+        """H V (K, D + 1), for V (K, D + 1), W and b side by side."""
+        out_W, out_b = self.engine.curvature_product(
+            self.pairs, np.ascontiguousarray(V[:, :-1]), np.ascontiguousarray(V[:, -1])
+        )
+        out = np.concatenate([out_W, out_b[:, None]], axis=1)
+        out[:, :-1] += self.ridge * V[:, :-1]
+        if self.rest.any():
+            coupled = self.rest @ V
+            single = coupled[:, :-1].astype(np.float32)
+            parts = by_threads(
+                lambda some: single[some] @ self.moment, slices(len(V), CLASS_SLICE), self.engine.n_threads
+            )
+            out[:, :-1] += np.concatenate(list(parts))
+            out[:, -1] += coupled[:, -1]
+        return out
+
+    @property
+    def cost(self) -> float:
+        """Operations of a product, in passes: of 4 N K D."""
+        examples = self.engine.examples
+        N, K, D = examples.n_images, examples.n_classes, examples.n_features
+        dense = D / (2.0 * N) + K / (2.0 * N) if self.rest.any() else 0.0
+        return len(self.pairs.q) / (N * K) + dense
+
+
+def curvature_at(objective: Objective, engine: Engine, moment: Floats, W: Floats, b: Floats) -> Curvature:
+    """The Hessian at (W, b); every image is read once, for its scores.
+
+    Args:
+        engine: over the images less their mean.
+        moment: (D, D) float32, of these.
+        W, b: (K, D) and (K,), in the coordinates of the objective.
+    """
+    loss, y, shares, K = objective.loss, objective.examples.y, objective.shares(), objective.n_classes
+    star = loss.curvature_form == "star"
+    least = 0.0 if star else _threshold(objective, W, b)
+    counted = np.flatnonzero(shares > 0.0)
+    rows = counted[np.argsort(y[counted], kind="stable")]  # images of a class have the same few classes in doubt
+    block = LARGE_BLOCK if K >= MANY_CLASSES else BLOCK
+    step = max(1, len(rows) // REST_ROWS)
+
+    def chunk(
+        some: slice,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float32], Floats, float]:
+        images = rows[some]
+        q = loss.curvature_weights(objective.engine.scores(W, b, images), y[images])
+        keep, numbers = q > least, np.arange(len(q))
+        if star:
+            keep[numbers, y[images]] = keep.any(axis=1)
+        else:
+            keep[numbers, q.argmax(axis=1)] = True
+            keep[keep.sum(axis=1) < 2] = False
+        n_blocks = -(-len(q) // block)
+        padded = np.zeros((n_blocks * block, K), bool)
+        padded[: len(q)] = keep
+        at, k, r = np.nonzero(padded.reshape(n_blocks, block, K).transpose(0, 2, 1))
+        image = at * block + r
+        values = (q[image, k] * shares[images[image]]).astype(np.float32)
+        sampled = np.arange(-some.start % step, len(q), step)
+        rest = np.zeros((K, K)) if star else _rest(q[sampled], keep[sampled], shares[images[sampled]])
+        weight = float(shares[images[sampled]].sum())
+        return np.bincount(at, minlength=n_blocks), (k * block + r).astype(np.int32), values, rest, weight
+
+    size = max(1, CHUNK_SCORES // K // block) * block
+    counts, where, values, rests, weights = zip(
+        *by_threads(chunk, slices(len(rows), size), objective.engine.n_threads), strict=True
+    )
+    ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
+    pairs = CurvaturePairs(rows, block, ends, np.concatenate(where), np.concatenate(values), star)
+    rest: Floats = sum(rests, np.zeros((K, K))) / sum(weights)
+    return Curvature(engine, pairs, rest, moment, 2.0 * objective.l2_weight)
+
+
+def _threshold(objective: Objective, W: Floats, b: Floats) -> float:
+    """The q up to which all classes together hold `REST` of the curvature, by a sample of images."""
+    positions = objective.sample(SAMPLE_ROWS)
+    q = objective.loss.curvature_weights(objective.engine.scores(W, b, positions), objective.examples.y[positions])
+    doubt = objective.shares()[positions, None] * q * (1.0 - q / q.sum(axis=1, keepdims=True))
+    order = np.argsort(q, axis=None)
+    below = np.cumsum(doubt.ravel()[order])
+    last = int(np.searchsorted(below, REST * below[-1]))
+    return float(q.ravel()[order[min(last, len(order) - 1)]])
+
+
+def _rest(q: Floats, keep: npt.NDArray[np.bool_], shares: Floats) -> Floats:
+    """sum_i a_i (A_i - the A_i of the kept classes), (K, K), for A = diag(q) - q qᵀ / sum q: positive semidefinite."""
+    kept = np.where(keep, q, 0.0)
+    whole, part = q.sum(axis=1), kept.sum(axis=1)
+    u = q * np.sqrt(shares / whole)[:, None]
+    v = kept * np.sqrt(shares / np.where(part > 0.0, part, 1.0))[:, None]
+    product = (u - v).T @ (u + v)  # uᵀu - vᵀv, up to an antisymmetric part
+    rest: Floats = np.diag(shares @ (q - kept)) - 0.5 * (product + product.T)
+    return rest
+
+
+class ClassMetric:
+    """Solves with the diagonal blocks of a `Curvature`, one of D + 1 rows for each class, in float32.
+
+        B_k = sum_i w_ik [x_i, 1][x_i, 1]ᵀ + c_k [M, 1] + ridge,   w_ik = q_k (1 - q_k / sum q), of a star q_k
+
+    The pairs with the largest w_ik are summed one by one, the others in the mean, as part of c_k.
+
+    Args:
+        curvature: whose blocks.
+        most: pairs that are summed one by one.
+    """
+
+    def __init__(self, curvature: Curvature, most: int) -> None:
+        engine, pairs = curvature.engine, curvature.pairs
+        examples = engine.examples
+        K, D = examples.n_classes, examples.n_features
+        classes, images = pairs.classes(), pairs.images()
+        w = _block_weights(pairs, images)
+        chosen = np.arange(len(w)) if len(w) <= most else np.sort(np.argpartition(-w, most)[:most])
+        means = np.maximum(np.diagonal(curvature.rest), 0.0) + np.bincount(classes, w, K)
+        means -= np.bincount(classes[chosen], w[chosen], K)
+        means = np.maximum(means, 0.0)
+        order = chosen[np.argsort(classes[chosen], kind="stable")]
+        ends = np.searchsorted(classes[order], np.arange(K + 1))
+        self._engine, self._factors = engine, []
+        self.pairs = len(order)
+        for k in range(K):
+            some = order[ends[k] : ends[k + 1]]
+            rows, weight = pairs.rows[images[some]], w[some].astype(np.float64)
+            B = np.zeros((D + 1, D + 1), np.float32)
+            B[:D, :D] = means[k] * curvature.moment
+            B[D, D] = means[k] + weight.sum()
+            if len(some):
+                B[:D, :D] += engine.weighted_moment(rows, weight)
+                B[:D, D] = B[D, :D] = engine.gradient_of_scores(weight[:, None], rows)[0][0]
+            B[np.arange(D), np.arange(D)] += curvature.ridge
+            self._factors.append(self._factor(B))
+
+    def _factor(self, B: Floats) -> Floats:
+        """Of B, with as much added to its diagonal as float32 needs."""
+        D = len(B) - 1
+        mean = float(np.trace(B[:D, :D], dtype=np.float64)) / max(1, D)
+        B[D, D] = max(float(B[D, D]), LEAST_BIAS * (1.0 if mean == 0.0 else min(1.0, mean)), TINY)
+        added = 0.0
+        while True:
+            try:
+                return self._engine.factored(B, added)
+            except np.linalg.LinAlgError:
+                added = max(10.0 * added, RIDGE * mean, TINY)
+
+    def solve(self, R: Floats) -> Floats:
+        """B⁻¹ R (K, D + 1), its mean over the classes taken out: no loss sees it."""
+        size = float(np.abs(R).max())
+        if size == 0.0:
+            return np.zeros_like(R)
+        single = (R / size).astype(np.float32)
+
+        def solved(some: slice) -> Floats:
+            rows = [
+                self._engine.solve_factored(self._factors[k], single[k : k + 1].copy())[0]
+                for k in range(some.start, some.stop)
+            ]
+            return np.stack(rows)
+
+        parts = by_threads(solved, slices(len(R), CLASS_SLICE // 4), self._engine.n_threads)
+        out = size * np.concatenate(list(parts)).astype(np.float64)
+        out -= out.mean(axis=0)
+        return out
+
+    @property
+    def cost(self) -> float:
+        """Operations of the blocks and their factors, in passes: of 4 N K D."""
+        examples = self._engine.examples
+        N, K, D = examples.n_images, examples.n_classes, examples.n_features
+        return self.pairs * D / (2.0 * N * K) + D * D / (12.0 * N)
+
+    @property
+    def solve_cost(self) -> float:
+        """Operations of `solve`, in passes."""
+        examples = self._engine.examples
+        return examples.n_features / (2.0 * examples.n_images)
+
+
+LEAST_BIAS, RIDGE, TINY = 1e-7, 1e-6, 1e-30
+"""Curvature along a bias, at least; share of the mean of a diagonal that is added where float32 finds a block
+indefinite; and a number above 0 for a block of zeros."""
+
+
+def _block_weights(pairs: CurvaturePairs, images: npt.NDArray[np.int64]) -> Floats:
+    """(M,) the diagonal of A_i at each pair."""
+    q = pairs.q.astype(np.float64)
+    totals = np.bincount(images, q, len(pairs.rows))[images]
+    if pairs.star:
+        return np.where(q > 0.0, q, totals)
+    return q * (1.0 - q / np.maximum(totals, TINY))

@@ -1,0 +1,531 @@
+"""Newton's method with conjugate gradients: the exact optimum of a smooth loss with L2 and many classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from linprobe.certificate import Certificate, certify
+from linprobe.engines.base import Precision
+from linprobe.errors import IncompatibleError
+from linprobe.objective import DataGradient, Evaluation, Objective
+from linprobe.optimizers.balance import bias_curvature
+from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch
+from linprobe.optimizers.curvature import ClassMetric, Curvature, curvature_at
+from linprobe.optimizers.lbfgs import LBFGS
+from linprobe.optimizers.preconditioner import SecondMoment, second_moment
+from linprobe.optimizers.trace import Clock, Trace
+from linprobe.shapes import Floats, check_range
+
+__all__ = ["Newton", "suits_newton"]
+
+FIRST_REVIEW, REVIEW = 20, 10
+"""Iterations of L-BFGS before it is first compared with Newton's method, and between two comparisons."""
+
+EXPECTED_STEPS, EXPECTED_PRODUCTS = 5.0, 30.0
+"""Newton's steps to a gap of 1e-4 from where L-BFGS ends, and products of each, for that comparison; measured by
+benchmarks/many_classes.py."""
+
+FORCING = 0.1
+"""Share of the gradient that a Newton step may leave, by its own model."""
+
+SHORT, DAMPING = 0.25, 10.0
+"""Share of a step, taken, down to which the next ones are damped: the ridge of their model grows by a factor of
+1 + d, with d the inverse of the share or `DAMPING` times the last d; each full step divides d by `DAMPING`."""
+
+MOST_SHORT = 12
+"""Short steps, beyond which L-BFGS takes over again: where hardly any margin of a squared hinge is violated, each step
+changes which they are."""
+
+LEAST_WANTED = 1e-13
+"""Relative gap below which nothing is gained in float64."""
+
+FAR_GAP, STAGE_GAP, STAGE = 30.0, 0.3, 10.0
+"""Relative gap, predicted, above which a larger reg is solved for first: there full steps overshoot, as classes that
+have no curvature yet gain some; relative gap down to which each of those is; and its ratio to the next."""
+
+MOST_PRODUCTS = 200
+"""Products of a Newton step, at most."""
+
+ARMIJO, TRIALS = 1e-4, 30
+"""Of the search along a step: decrease of the objective as a share of its slope, and halvings at most."""
+
+NOISE = {Precision.SINGLE: 1e-6, Precision.DOUBLE: 1e-13}
+"""Relative rounding of an objective: below it the gradient decides and not the value."""
+
+SINGLE_GAP = 1e-6
+"""Relative gap below which gradients are computed in float64."""
+
+PAIRS_PER_CLASS = 1.3
+"""Pairs that a block of the metric sums, per feature: more cost more than the products that they save."""
+
+METRIC_BYTES = 2**31
+"""Factors of the metric, at most."""
+
+COARSE_TOL = 1e-5
+"""The tol from which on the first proof may lose what `Precision.PROOF` loses."""
+
+BALANCES, BLAMED = 4, 0.5
+"""Steps in the bias before a certificate, at most, each of a pass; and the share of a gap from which on W is to blame
+for it, and balancing the bias further is of no use."""
+
+SAMPLED, LEAST_Q = 1024, 1e-3
+"""Images of the sample that predicts the products' cost, and the share of q from which on a class counts there."""
+
+
+def suits_newton(objective: Objective) -> bool:
+    """Whether `Newton` takes this objective: L2, a loss that gives its curvature, and factors that fit into memory."""
+    D, K = objective.n_features, objective.n_classes
+    return (
+        objective.loss.smooth
+        and objective.loss.curvature_form is not None
+        and objective.penalised
+        and objective.l2_weight > 0.0
+        and objective.l1_weight == 0.0
+        and 2.0 * K * (D + 129.0) ** 2 <= METRIC_BYTES
+    )
+
+
+@final
+@dataclass(frozen=True)
+class Newton(Optimizer):
+    """Newton's method, each step by conjugate gradients, after some iterations of L-BFGS.
+
+        (W, b) <- (W, b) - step H⁻¹ ∇L,   H = ∇²L
+
+    The curvature of a trained classifier sits in a few classes of each image: a product with H looks at these alone
+    and costs a few hundredths of a pass with 100 classes. Conjugate gradients are preconditioned by the diagonal
+    blocks of H, one for each class. Begins with L-BFGS, and stays with it as long as it is predicted to arrive sooner.
+    Ends when the relative duality gap, proved in float64, is at most `tol`.
+
+    `Solution.passes` counts the operations of all of this, in passes of 4 N K D.
+
+    Args:
+        tol: relative duality gap to reach, >= 0.
+        max_iter: iterations at most, those of L-BFGS included, >= 0.
+    Raises:
+        ParameterError: an argument outside its range.
+    Source:
+        Nocedal and Wright, "Numerical Optimization", 2006, section 7.1; the smoothed residual is Weiss's, 1996.
+    Example:
+        >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1])
+        >>> objective = Objective(X, y, loss="softmax", penalty="l2", reg=0.1, engine="reference")
+        >>> solution = Newton(tol=1e-6).minimize(objective)
+        >>> solution.status.name, round(solution.certificate.objective, 6)
+        ('CERTIFIED', 0.400873)
+    """
+
+    tol: float = 1e-4
+    max_iter: int = 1000
+    name: ClassVar[str] = "newton"
+
+    def __post_init__(self) -> None:
+        check_range("tol", self.tol, low=0.0)
+        check_range("max_iter", self.max_iter, low=0)
+
+    def minimize(
+        self,
+        objective: Objective,
+        start: State | None = None,
+        callback: Callback | None = None,
+        validation: Objective | None = None,
+        watch: Watch | None = None,
+        moment: SecondMoment | None = None,
+        spent: float = 0.0,
+    ) -> Solution:
+        """The weights found, with their certificate; one row of the trace per iteration.
+
+        Args:
+            moment: of the features, if it is there already.
+            spent: seconds that it took.
+        Raises:
+            IncompatibleError: the loss has kinks or gives no curvature, the penalty is not L2, or there are too many
+                features and classes for the factors.
+        """
+        if not suits_newton(objective):
+            raise IncompatibleError(
+                f"Newton needs a smooth loss with curvature_weights, the penalty L2 with reg > 0, and factors of "
+                f"K (D + 1)² numbers within 2 GB; this is {type(objective.loss).__name__} with {objective.penalty!r}, "
+                f"K = {objective.n_classes} and D = {objective.n_features}. Use optimizer='exact'."
+            )
+        earlier = 0.0 if start is None else start.numbers.get("seconds", 0.0)
+        clock = Clock(spent + earlier)
+        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+            moment = moment or second_moment(objective)
+            history: list[dict[str, float]] = []
+            if start is None or "newton" not in start.numbers:
+                review = _Review(objective, self.tol, start, callback)
+                first = self._lbfgs(objective, start, review, validation, watch, moment, clock() - earlier)
+                if not review.leaves or first.status is not Status.STOPPED:
+                    return first
+                history, start = first.history[:-1], _handed_over(first, self.tol)
+            run = _Run(objective, moment, Trace(objective, validation, callback), start, clock, self)
+            solution = run.finish(history)
+            if not run.gives_up:
+                return solution
+            arrays = {"W": solution.W, "b": solution.b}
+            last = State(run.k, arrays, {"passes": solution.passes, "stays": 1.0})
+            review = _Review(objective, self.tol, last, callback)
+            rest = self._lbfgs(objective, last, review, validation, watch, moment, clock())
+            return replace(rest, history=solution.history[:-1] + rest.history)
+
+    def _lbfgs(
+        self,
+        objective: Objective,
+        start: State | None,
+        review: _Review,
+        validation: Objective | None,
+        watch: Watch | None,
+        moment: SecondMoment,
+        spent: float,
+    ) -> Solution:
+        """What L-BFGS finds; its state knows what the review needs to decide alike after a resume."""
+        found = LBFGS(self.tol, self.max_iter).minimize(objective, start, review, validation, watch, moment, spent)
+        return replace(found, state=review.marked(found.state))
+
+
+def _handed_over(first: Solution, tol: float) -> State:
+    """The state of Newton's method where L-BFGS left off."""
+    W = first.W - first.W.mean(axis=0)  # no loss with a `curvature_form` sees the mean, and L2 is less without it
+    arrays = {"W": W, "b": first.b, "metric_W": W, "metric_b": first.b}
+    return State(first.state.epoch, arrays, {"newton": 1.0, "passes": first.passes, "wanted": tol})
+
+
+class _Review:
+    """A callback of L-BFGS that ends it where Newton's method is predicted to arrive sooner.
+
+    What it compares with is kept in the numbers of the state ("mark": the logarithm of the gap at the last review), so
+    that a resumed search decides alike.
+    """
+
+    def __init__(self, objective: Objective, tol: float, start: State | None, callback: Callback | None) -> None:
+        self._objective, self._tol, self._callback = objective, tol, callback
+        numbers = {} if start is None else start.numbers
+        self._mark, self._before = numbers.get("mark", math.nan), numbers.get("mark", math.nan)
+        self._stays = numbers.get("stays", 0.0)
+        self.leaves = False
+
+    def __call__(self, epoch: Epoch) -> bool:
+        self._before = self._mark
+        if self._callback is not None and self._callback(replace(epoch, state=self.marked(epoch.state))) is True:
+            return True
+        if epoch.epoch % REVIEW or self._stays:
+            return False
+        gap = epoch.gradient_norm**2 / (4.0 * self._objective.l2_weight)
+        mark = math.log(max(gap, 1e-300))
+        before, self._mark = self._mark, mark
+        if epoch.epoch < FIRST_REVIEW or math.isnan(before):
+            return False
+        target = math.log(max(self._tol * epoch.objective, 1e-300))
+        rate = max(before - mark, 1e-3) / REVIEW
+        self.leaves = (mark - target) / rate > self._newton_passes(epoch.state)
+        return self.leaves
+
+    def marked(self, state: State) -> State:
+        """The state of the last row, with what was known before its review."""
+        return replace(state, numbers=state.numbers | {"mark": self._before, "stays": self._stays})
+
+    def _newton_passes(self, state: State) -> float:
+        """What Newton's method would take from here, in passes: by the curvature of a sample of images."""
+        objective = self._objective
+        N, K, D = objective.n_images, objective.n_classes, objective.n_features
+        positions = objective.sample(SAMPLED)
+        S = objective.engine.scores(state.arrays["W"], state.arrays["b"], positions)
+        q = objective.loss.curvature_weights(S, objective.examples.y[positions])
+        share = float((q > q.sum(axis=1, keepdims=True) * LEAST_Q).mean())
+        products = EXPECTED_STEPS * EXPECTED_PRODUCTS * (share + D / N + 0.5 * K / N)
+        metric = 2.0 * (D * D / (12.0 * N) + PAIRS_PER_CLASS * D * D / (2.0 * N))
+        return 2.0 * EXPECTED_STEPS + products + metric
+
+
+@dataclass(frozen=True)
+class _Point:
+    """(W, b), with its data gradient, and the gradient of an objective: that of the stage."""
+
+    W: Floats
+    b: Floats
+    gradient: DataGradient
+    evaluation: Evaluation
+    dW: Floats
+    db: Floats
+
+    @classmethod
+    def of(cls, objective: Objective, W: Floats, b: Floats, gradient: DataGradient) -> _Point:
+        return cls(W, b, gradient, *objective.with_penalty(gradient, W))
+
+
+class _Run:
+    """Newton's method from a state: its point, its metric, and what it has spent."""
+
+    def __init__(
+        self, objective: Objective, moment: SecondMoment, trace: Trace, start: State, clock: Clock, method: Newton
+    ) -> None:
+        self.objective, self.trace, self.clock, self.tol, self.max_iter = (
+            objective,
+            trace,
+            clock,
+            method.tol,
+            method.max_iter,
+        )
+        self.mean, self.moment = moment.mean, moment.dense
+        self.engine = objective.engine.about(moment.mean)
+        numbers = start.numbers
+        self.k, self.passes = start.epoch, numbers["passes"]
+        self.wanted, self.precision = numbers["wanted"], Precision(int(numbers.get("precision", Precision.SINGLE)))
+        self.W, self.b = start.arrays["W"], start.arrays["b"]
+        self.metric_at = (start.arrays["metric_W"], start.arrays["metric_b"])
+        self.products, self.extra = numbers.get("products", 0.0), numbers.get("extra", 0.0)
+        self.damping, self.short = numbers.get("damping", 0.0), numbers.get("short", 0.0)
+        self.gives_up = False
+        self.metric: ClassMetric | None = None
+        self.best: tuple[Certificate, _Point] | None = None
+        self.resumed = "products" in numbers
+        self.stage = objective.with_reg(numbers.get("stage", objective.reg))
+        self.state = start
+        shares, sums = objective.class_means()
+        means = np.square(sums / np.where(shares > 0.0, shares, 1.0)[:, None] - self.mean).sum(axis=1)
+        self.bias_weight = 10.0 * objective.l2_weight * objective.n_classes + 2.5 * float(means.mean())
+
+    def finish(self, history: list[dict[str, float]]) -> Solution:
+        """Runs to the end; `history` are the rows before it."""
+        try:
+            status = self._search()
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        if self.best is None:
+            self._prove(self.W, self.b, None)
+        assert self.best is not None
+        certificate, point = self.best
+        if status in (Status.STALLED, Status.MAX_ITER) and certificate.relative_gap <= self.tol:
+            status = Status.CERTIFIED
+        if self.trace.history:
+            self.trace.settle(point.evaluation)
+        words = {"metric": "a block of the Hessian for each class"}
+        return Solution(
+            point.W,
+            point.b,
+            status,
+            history + self.trace.history,
+            self.state,
+            self.passes,
+            self.clock(),
+            words,
+            certificate,
+        )
+
+    def _search(self) -> Status:
+        opening = not self.resumed
+        point, step = self._visit(self.W, self.b, self.precision), math.nan
+        while opening and self._predicted(point) > FAR_GAP * abs(point.evaluation.objective):
+            self.stage = self.stage.with_reg(STAGE * self.stage.reg)
+            point = _Point.of(self.stage, point.W, point.b, point.gradient)
+        while True:
+            if (stop := self._row(point, step)) is not None:
+                return stop
+            last = self.stage.reg == self.objective.reg
+            if not last and self._predicted(point) <= STAGE_GAP * abs(point.evaluation.objective):
+                point, last = self._next_stage(point)
+            if last and self._predicted(point) <= self.wanted * abs(point.evaluation.objective):
+                self._prove(point.W, point.b, point.db)
+                assert self.best is not None
+                found = self.best[0].relative_gap
+                if found <= self.tol:
+                    return Status.CERTIFIED
+                self.wanted = 0.5 * min(self.wanted, self.wanted * self.tol / found)
+                if self.wanted < LEAST_WANTED:
+                    return Status.STALLED
+                self.best = None
+            if (
+                last
+                and self._predicted(point) <= SINGLE_GAP * abs(point.evaluation.objective)
+                and self.precision < Precision.DOUBLE
+            ):
+                self.precision = Precision.DOUBLE
+                point = self._visit(point.W, point.b, self.precision)
+            following, step = self._along(point, self._step(point))
+            if following is None:
+                if self.precision is Precision.DOUBLE:
+                    return Status.STALLED
+                self.precision = Precision.DOUBLE
+                point = self._visit(point.W, point.b, self.precision)
+                continue
+            if step <= SHORT:
+                self.short += 1.0
+                self.damping = max(1.0 / step, DAMPING * self.damping)
+            elif step == 1.0:
+                self.damping = self.damping / DAMPING if self.damping > DAMPING else 0.0
+            point, self.k = following, self.k + 1
+            self.W, self.b = point.W, point.b
+            if self.short > MOST_SHORT:
+                self.gives_up = True
+                return Status.STALLED
+
+    def _next_stage(self, point: _Point) -> tuple[_Point, bool]:
+        """(the point, of the objective of the next stage; whether that is the last), and a new metric to come."""
+        self.stage = self.stage.with_reg(max(self.objective.reg, self.stage.reg / STAGE))
+        self.metric, self.products, self.extra = None, 0.0, 0.0
+        last = self.stage.reg < 1.001 * self.objective.reg
+        if last:
+            self.stage = self.objective
+        return _Point.of(self.stage, point.W, point.b, point.gradient), last
+
+    def _row(self, point: _Point, step: float) -> Status | None:
+        """Adds a row to the trace; how the search ends here, or None."""
+        numbers = {
+            "newton": 1.0,
+            "seconds": self.clock(),
+            "passes": self.passes,
+            "wanted": self.wanted,
+            "precision": float(self.precision),
+            "products": self.products,
+            "extra": self.extra,
+            "stage": self.stage.reg,
+            "damping": self.damping,
+            "short": self.short,
+            "predicted_gap": self._predicted(point),
+        }
+        arrays = {"W": point.W, "b": point.b, "metric_W": self.metric_at[0], "metric_b": self.metric_at[1]}
+        self.state = State(self.k, arrays, numbers)
+        held_out = None if self.trace.validation is None else self.trace.validation.evaluate(point.W, point.b)
+        stop = self.trace.add(
+            (self.objective.with_penalty(point.gradient, point.W)[0], held_out),
+            self.state,
+            learning_rate=step,
+            passes=self.passes,
+            seconds=self.clock(),
+        )
+        if stop:
+            return Status.STOPPED
+        return Status.MAX_ITER if self.k >= self.max_iter else None
+
+    def _visit(self, W: Floats, b: Floats, precision: Precision) -> _Point:
+        gradient = self.objective.data_gradient(W, b, precision=precision)
+        if self.resumed:
+            self.resumed = False  # a resumed search repeats the pass at its point, and does not count it
+        else:
+            self.passes += 1.0
+        return _Point.of(self.stage, W, b, gradient)
+
+    def _centred(self, point: _Point) -> Floats:
+        """The gradient (K, D + 1) in the coordinates of `Curvature`."""
+        return np.concatenate([point.dW - point.db[:, None] * self.mean, point.db[:, None]], axis=1)
+
+    def _size(self, gradient: Floats) -> float:
+        """Square of its norm, the bias weighted by what balancing it moves W's part by."""
+        return float(np.square(gradient[:, :-1]).sum() + self.bias_weight * np.square(gradient[:, -1]).sum())
+
+    def _predicted(self, point: _Point) -> float:
+        """The gap that a certificate from this gradient is predicted to leave."""
+        return self._size(self._centred(point)) / (4.0 * self.stage.l2_weight)
+
+    def _step(self, point: _Point) -> Floats:
+        """-H⁻¹ ∇L nearly, (K, D + 1), in the coordinates of the objective."""
+        curvature = curvature_at(self.stage, self.engine, self.moment, point.W, point.b)
+        self.passes += 0.5
+        metric = self._metric(curvature, point)
+        curvature = replace(curvature, ridge=(1.0 + self.damping) * curvature.ridge)
+        gradient = self._centred(point)
+        tol = FORCING * math.sqrt(self._size(gradient))
+        step, products = _conjugate_gradients(curvature, metric, gradient, tol, self._size)
+        self.passes += products * (curvature.cost + metric.solve_cost)
+        if self.products == 0.0:
+            self.products = float(products)
+        self.extra += max(0.0, products - self.products) * (curvature.cost + metric.solve_cost)
+        step[:, -1] -= step[:, :-1] @ self.mean
+        return step
+
+    def _metric(self, curvature: Curvature, point: _Point) -> ClassMetric:
+        """That of an earlier point, until the products it costs more than at first are worth a new one."""
+        objective = self.objective
+        most = int(PAIRS_PER_CLASS * objective.n_features * objective.n_classes)
+        if self.metric is None and self.products > 0.0:  # resumed: as it was
+            self.metric = ClassMetric(curvature_at(self.stage, self.engine, self.moment, *self.metric_at), most)
+        if self.metric is None or self.extra > self.metric.cost:
+            self.metric = ClassMetric(curvature, most)
+            self.metric_at = (point.W, point.b)
+            self.passes += self.metric.cost
+            self.products = self.extra = 0.0
+        return self.metric
+
+    def _along(self, point: _Point, step: Floats) -> tuple[_Point | None, float]:
+        """(a point along the step whose objective is lower by enough, its share of the step); None without one."""
+        dW, db = step[:, :-1], step[:, -1]
+        slope = float((point.dW * dW).sum() + point.db @ db)
+        if not slope < 0.0:
+            return None, 0.0
+        value, share = point.evaluation.objective, 1.0
+        noise = NOISE[self.precision] * abs(value)
+        for _ in range(TRIALS):
+            following = self._visit(point.W + share * dW, point.b + share * db, self.precision)
+            found = following.evaluation.objective
+            flatter = self._predicted(following) < self._predicted(point)
+            if found <= value + ARMIJO * share * slope or (found <= value + noise and flatter):
+                return following, share
+            share *= 0.5
+        return None, 0.0
+
+    def _prove(self, W: Floats, b: Floats, db: Floats | None) -> None:
+        """`best`: the certificate near (W, b), its bias balanced by Newton's method in the bias alone.
+
+        Args:
+            db: the gradient in the bias there, if it is known.
+        """
+        objective = self.objective
+        inverse = np.linalg.pinv(bias_curvature(objective, W, b), rcond=1e-9, hermitian=True)
+        for trial in range(BALANCES):
+            if db is not None:
+                b = b - inverse @ db
+            precision = Precision.PROOF if trial == 0 and self.tol >= COARSE_TOL else Precision.DOUBLE
+            gradient = objective.data_gradient(W, b, precision=precision)
+            self.passes += 1.0
+            certificate = certify(objective, W, b, gradient=gradient, passes=self.passes, seconds=self.clock())
+            if self.best is None or certificate.relative_gap < self.best[0].relative_gap:
+                self.best = certificate, _Point.of(objective, W, b, gradient)
+            db = gradient.db
+            unavoidable = self._predicted_of_weights(gradient, W)
+            if certificate.relative_gap <= self.tol or unavoidable > BLAMED * certificate.gap:
+                return
+
+    def _predicted_of_weights(self, gradient: DataGradient, W: Floats) -> float:
+        """The part of a gap that is due to W, whatever the bias."""
+        dW = gradient.dW + 2.0 * self.objective.l2_weight * W
+        return float(np.square(dW).sum()) / (4.0 * self.objective.l2_weight)
+
+
+def _conjugate_gradients(
+    curvature: Curvature, metric: ClassMetric, gradient: Floats, tol: float, size: Callable[[Floats], float]
+) -> tuple[Floats, int]:
+    """(x with |H x + gradient| <= tol nearly, products made), both (K, D + 1).
+
+    Of all x between the iterates the one with the smallest residual is kept: a certificate asks for a small gradient,
+    where conjugate gradients by themselves make the objective small and the gradient swing.
+    """
+    x, r = np.zeros_like(gradient), -gradient
+    smooth_x, smooth_r = x.copy(), r.copy()
+    z = metric.solve(r)
+    p, rz = z.copy(), float(np.vdot(r, z))
+    for product in range(1, MOST_PRODUCTS + 1):
+        q = curvature.times(p)
+        bend = float(np.vdot(p, q))
+        if not (bend > 0.0 and rz > 0.0):  # rounding, or NaN
+            return smooth_x, product
+        x += rz / bend * p
+        r -= rz / bend * q
+        d = r - smooth_r
+        length = size(d)
+        inner = 0.5 * (size(r) - size(smooth_r) - length)
+        if length > 0.0:
+            share = -inner / length
+            smooth_r += share * d
+            smooth_x += share * (x - smooth_x)
+        if math.sqrt(size(smooth_r)) <= tol:
+            return smooth_x, product
+        z = metric.solve(r)
+        before, rz = rz, float(np.vdot(r, z))
+        p = z + rz / before * p
+    return smooth_x, MOST_PRODUCTS
