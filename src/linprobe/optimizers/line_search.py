@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from linprobe.objective import Objective
+from linprobe.engines.base import Precision
+from linprobe.objective import Evaluation, Objective
 from linprobe.shapes import Floats
 
 __all__ = ["Point", "backtrack", "rounding"]
@@ -20,25 +21,30 @@ SHORTEST = 2.0**-60
 
 @dataclass(frozen=True)
 class Point:
-    """Weights, the objective there, and the gradient of its smooth part; all float64.
+    """Weights, what one pass over the images tells of them, and the gradient of the smooth part; all float64.
 
     Attributes:
         W, b: (K, D) and (K,).
-        value: L(W, b).
+        evaluation: of the objective at (W, b).
         dW, db: gradient of the data loss and of the smooth part of reg R.
     """
 
     W: Floats
     b: Floats
-    value: float
+    evaluation: Evaluation
     dW: Floats
     db: Floats
+
+    @property
+    def value(self) -> float:
+        """L(W, b)."""
+        return self.evaluation.objective
 
     @staticmethod
     def at(objective: Objective, W: Floats, b: Floats) -> Point:
         """The point (W, b), in one pass over the images."""
-        value, dW, db = objective.value_and_gradient(W, b)
-        return Point(W, b, value, dW, db)
+        gradient = objective.data_gradient(W, b, precision=Precision.SINGLE)
+        return Point(W, b, *objective.with_penalty(gradient, W))
 
     def step(self, objective: Objective, eta: float) -> tuple[Floats, Floats]:
         """W and b after a step of size eta: prox(W - eta dW) and b - eta db."""
