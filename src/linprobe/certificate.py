@@ -20,17 +20,30 @@ import numpy as np
 
 from linprobe.errors import ShapeError
 from linprobe.objective import DataGradient, DualPoint, Objective
-from linprobe.shapes import Floats, slices
+from linprobe.shapes import Floats, Labels, slices
 
-__all__ = ["Certificate", "certify", "lower_bound_from"]
+__all__ = ["Certificate", "absolute_tol", "certify", "lower_bound_from"]
 
 EPS = float(np.finfo(np.float64).eps)
+"""Relative rounding of one float64 operation."""
 
 BLOCK_SCORES = 2**18
-"""Scores that are held at once."""
+"""Scores that are held at once, 2 MB of float64."""
+
+ABSOLUTE = 1e-6
+"""Of tol times the loss of equal scores: a gap that counts as none. It is of the size of float64's rounding of large
+scores."""
+
+MOST_SLOPES = 2**25
+"""Slopes, N times K, that a careful certificate holds: 256 MB of float64."""
+
+EVENING, EVEN = 1000, 1e-15
+"""Steps, at most, towards columns that sum to 0, and the imbalance of a class, relative to what flows, that is
+rounding."""
 
 SLACK = 64.0
-"""Roundings that a float64 sum of few terms is given."""
+"""Roundings, in units of `EPS`, that a float64 sum of few terms may be off by. Chosen by argument: a dozen operations
+are behind each term, and a bound that is too low does no harm."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,7 @@ def certify(
     G: Floats | None = None,
     *,
     gradient: DataGradient | None = None,
+    careful: bool = False,
     passes: float = 0.0,
     seconds: float = 0.0,
 ) -> Certificate:
@@ -89,6 +103,8 @@ def certify(
         G: (N, K) float64, a dual point to use besides the gradient of the losses at (W, b), which is the
             natural one for a smooth loss and a loose one for the hinge. Any G gives a valid bound.
         gradient: what `objective.data_gradient(W, b)` gave, if it was asked at this very (W, b) already.
+        careful: for a smooth loss, make the slopes at (W, b) themselves, (N, K), and bound what rounding does by their
+            sizes: three passes more, and worth them where the objective, or the weight of a class, is tiny.
         passes, seconds: what it took to get here, for the record.
     Raises:
         ShapeError: an array has another shape.
@@ -102,11 +118,22 @@ def certify(
     if (scale := _scale(objective, gradient.dW)) < 1.0 and objective.loss.smooth:
         points.append(_point_at_scaled(objective, gradient, W, b, scale, value))
         passes += 1.0
-    if G is not None:
-        points.append(_point_of(objective, G))
-        passes += 1.0
     bounds = [0.0, *(lower_bound_from(objective, point, value) for point in points)]
+    if G is None and careful and objective.loss.smooth and objective.n_images * objective.n_classes <= MOST_SLOPES:
+        G, passes = _slopes_at(objective, W, b), passes + 1.0
+    if G is not None and math.isfinite(value):
+        bounds.append(_bound_from_slopes(objective, G, value))
+        passes += 2.0
     return Certificate(value, min(value, max(bounds)), norm, passes, seconds)
+
+
+def absolute_tol(objective: Objective, tol: float) -> float:
+    """The duality gap that is as good as none where the objective tends to 0: 1e-6 tol times the loss of equal scores.
+
+    On separable data with a tiny reg no relative gap can be proved of an objective that is rounding itself.
+    """
+    equal = objective.loss.value(np.zeros((1, objective.n_classes)), np.zeros(1, np.int64))
+    return ABSOLUTE * tol * float(equal[0])
 
 
 def lower_bound_from(objective: Objective, point: DualPoint, upper: float) -> float:
@@ -150,8 +177,7 @@ def _rounding(objective: Objective, value: float, terms: float, upper: float) ->
     minimum. The rounding of a map counts by the numbers it adds up, which may be far larger than x'.
     """
     mass = objective.loss.dual_size(value, objective.n_classes)
-    # all losses here have no other unit of the scores than delta
-    terms += abs(upper) + 2.0 * objective.loss.parameters.get("delta", 1.0) * mass
+    terms += abs(upper) + 2.0 * objective.loss.unit * mass
     reach = 2.0 * _score_bound(objective, upper) + _bias_spread(objective, upper)
     return _roundings(objective) * EPS * (terms + (1.0 + mass) * reach)
 
@@ -257,14 +283,137 @@ def _point_at_scaled(
     return DualPoint(value, scale * gradient.dW, scale * gradient.db, lost_of_slopes=slopes)
 
 
-def _point_of(objective: Objective, G: Floats) -> DualPoint:
-    """The dual point G (N, K) in one pass; its conjugates in blocks of rows."""
-    G = G.astype(np.float64, copy=False)  # what a float32 G misses of being feasible, float64 must see
+def _slopes_at(objective: Objective, W: Floats, b: Floats) -> Floats:
+    """The gradient of the losses in the scores at (W, b), (N, K) float64."""
+    engine, y = objective.engine, objective.examples.y
+    G = np.empty((objective.n_images, objective.n_classes))
+    for block in slices(len(G), max(1, BLOCK_SCORES // objective.n_classes)):
+        rows = np.arange(block.start, block.stop)
+        G[block] = objective.loss.value_and_gradient(engine.scores(W, b, rows, precise=True), y[block])[1]
+    return G
+
+
+def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
+    """The bound that the dual point G (N, K) proves, by its own sizes; -inf where it proves nothing.
+
+    The columns are evened out by scaling slopes down (`_evened`), so that a class of tiny weight loses no more than its
+    own share. What is left of the columns, and what rounding may have done to them and to A, costs at most
+
+        sum_k (|c_k| + r M_k) |b_k - b_ref| + r |M| |x - m| |W|,   M_k = sum_i a_i |G_ik|,   r = some roundings
+
+    with b and W of any (W, b) that reaches `upper`.
+    """
     expected = (objective.n_images, objective.n_classes)
     if G.shape != expected:
         raise ShapeError(f"G has shape {G.shape}; expected (n_images, n_classes) = {expected}.")
-    shares = objective.shares()
+    penalty, loss, reg = objective.penalty, objective.loss, objective.reg
+    if penalty is None or reg == 0.0:
+        return -math.inf  # A = 0 is needed, which rounding never leaves
+    shares, y = objective.shares(), objective.examples.y
     counted = shares > 0  # an image of weight 0 bounds nothing
-    conjugates = objective.loss.conjugate(G[counted], objective.examples.y[counted])
-    A, c = objective.engine.gradient_of_scores(shares[:, None] * G, precise=True)
-    return DualPoint(-float(shares[counted] @ conjugates), A, c)
+    a, labels = shares[counted], y[counted]
+    off = _evened(G[counted].astype(np.float64), a, labels)
+    if off is None:
+        return -math.inf
+    slopes = np.zeros(expected)
+    slopes[counted] = a[:, None] * off
+    # about the mean image, where columns that sum to nearly 0 move A least: W·x + b = W·(x - m) + (b + W·m)
+    means = objective.class_means()[1].sum(axis=0)
+    A, c = objective.engine.about(means).gradient_of_scores(slopes, precise=True)
+    M = np.abs(slopes).sum(axis=0)
+    if not (np.isfinite(A).all() and np.isfinite(M).all()):
+        return -math.inf
+    with np.errstate(over="ignore"):
+        scale = penalty.dual_scale(A, reg)
+        conjugate = penalty.conjugate(-scale * A, reg)
+    conjugates = loss.conjugate(scale * off, labels)
+    value = -float(a @ conjugates)
+    if not (math.isfinite(value) and math.isfinite(conjugate)):
+        return -math.inf
+    norm, total = _norm_bounds(objective, upper)
+    r = _roundings(objective) * EPS
+    sizes = r * _spans(objective, means)
+    moved = min(
+        float(np.sqrt(np.square(M).sum())) * _length(sizes) * norm,
+        float(M.max()) * float(sizes.max(initial=0.0)) * total,
+    )
+    reach = _bias_reach(objective, upper, means)
+    shift = np.abs(c) + r * M
+    columns = float((shift[shift > 0] * reach[shift > 0]).sum())
+    terms = float(a @ np.abs(conjugates)) + conjugate + abs(upper)
+    return value - conjugate - r * terms - scale * (columns + moved)
+
+
+def _spans(objective: Objective, mean: Floats) -> Floats:
+    """(D,) bounds on the numbers that rounding acts on where the features are taken about `mean`.
+
+    The largest |x - mean|, as a difference of two numbers is rounded once. Pixels are multiplied before the mean is
+    taken off, and a map has roundings of its own: there the numbers themselves count too.
+    """
+    examples = objective.examples
+    spans = np.zeros(objective.n_features)
+    for block in slices(objective.n_images, max(1, BLOCK_SCORES // max(1, objective.n_features))):
+        spans = np.maximum(spans, np.abs(examples.mapped(block) - mean).max(axis=0))
+    if examples.X.dtype == np.uint8 or examples.affine is not None:
+        spans += objective.feature_sizes() + np.abs(mean)
+    return spans
+
+
+def _length(sizes: Floats) -> float:
+    """The Euclidean norm, of numbers whose squares may leave float64."""
+    largest = float(sizes.max(initial=0.0))
+    return largest * float(np.sqrt(np.square(sizes / largest).sum())) if largest > 0.0 else 0.0
+
+
+def _evened(G: Floats, a: Floats, y: Labels) -> Floats | None:
+    """Slopes (n, K) near G whose weighted columns sum to nearly 0; off the label no slope is larger than in G.
+
+    What the images of class c put on class j is a flow from c to j, and a column sum is inflow less outflow. Where more
+    flows into a class than out of it the slopes on that class are scaled down, and where less, those of its images. All
+    losses here allow smaller slopes off the label. None where a slope off the label is negative.
+    """
+    rows, K = np.arange(len(y)), G.shape[1]
+    off = G.copy()
+    off[rows, y] = 0.0
+    if off.min(initial=0.0) < -float(np.finfo(np.float32).eps):
+        return None
+    np.maximum(off, 0.0, out=off)
+    flows = np.zeros((K, K))
+    np.add.at(flows, y, a[:, None] * off)
+    into, out_of = np.ones(K), np.ones(K)
+    for _ in range(EVENING):
+        flow = out_of[:, None] * flows * into
+        inflow, outflow = flow.sum(axis=0), flow.sum(axis=1)
+        if (np.abs(inflow - outflow) <= EVEN * (inflow + outflow)).all():
+            break
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # the roots, as a flow may be scaled at both its ends: more would take it too far, and back, step by step
+            into *= np.where(inflow > outflow, np.sqrt(outflow / inflow), 1.0)
+            out_of *= np.where(outflow > inflow, np.sqrt(inflow / outflow), 1.0)
+    off *= out_of[y][:, None] * into
+    off[rows, y] = -off.sum(axis=1)
+    return off
+
+
+def _bias_reach(objective: Objective, upper: float, centre: Floats) -> Floats:
+    """Bounds on |b_k - b_ref| for every (W, b) that reaches `upper`, (K,); ref is the class of the greatest weight.
+
+    b is that of features about `centre`.
+
+    The images of class k alone lose on average at least what their score for j exceeds that for k by, as all losses
+    here do: b_j - b_k <= L / shares_k - (w_j - w_k)·mean_k. Squared margins lose at least the square of it.
+    """
+    shares, sums = objective.class_means()
+    norm, total = _norm_bounds(objective, upper)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lost = max(upper, 0.0) / shares
+        lost = np.sqrt(lost) if objective.loss.margin_power == 2 else lost
+        means = sums / shares[:, None] - centre
+        apart = np.array([_length(np.abs(mean)) for mean in means]), np.abs(means).max(axis=1, initial=0.0)
+        products = np.fmin(math.sqrt(2.0) * norm * apart[0], total * apart[1])
+        reach = lost + np.where(apart[0] > 0.0, products, 0.0)
+    reach[shares == 0] = np.inf
+    ref = int(shares.argmax())
+    apart_from_ref: Floats = reach + reach[ref]
+    apart_from_ref[ref] = 0.0
+    return apart_from_ref

@@ -11,6 +11,7 @@
     ├── ShapeError                an array whose shape does not fit the others
     ├── ParameterError            an argument outside its range; the message lists the valid choices
     ├── IncompatibleError         two choices that do not work together
+    ├── StateError                a state to resume from that is not of this optimizer and problem
     ├── ModelFileError            a model file that is damaged, incomplete or of another version
     ├── OutputError               a picture or page that cannot be written
     └── RunError                  a run folder that cannot be written, read or resumed
@@ -36,6 +37,7 @@ __all__ = [
     "ShapeError",
     "SourceError",
     "SplitError",
+    "StateError",
 ]
 
 
@@ -81,6 +83,10 @@ class ParameterError(LinprobeError, ValueError):
 
 class IncompatibleError(LinprobeError, ValueError):
     """Two choices that do not work together."""
+
+
+class StateError(LinprobeError, ValueError):
+    """A state to resume from that is not of this optimizer and problem."""
 
 
 class ModelFileError(LinprobeError, ValueError):

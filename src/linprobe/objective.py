@@ -185,14 +185,14 @@ class Objective:
         return self.engine.examples
 
     @property
-    def squares(self) -> float:
-        """reg times the coefficient of sum W² in the penalty; 0 where it has none."""
+    def l2_weight(self) -> float:
+        """The weight of sum W² in the objective: reg times its coefficient in the penalty; 0 where it has none."""
         coefficients = None if self.penalty is None else self.penalty.coefficients
         return 0.0 if coefficients is None else self.reg * coefficients[0]
 
     @property
-    def sizes(self) -> float:
-        """reg times the coefficient of sum |W| in the penalty; 0 where it has none."""
+    def l1_weight(self) -> float:
+        """The weight of sum |W| in the objective: reg times its coefficient in the penalty; 0 where it has none."""
         coefficients = None if self.penalty is None else self.penalty.coefficients
         return 0.0 if coefficients is None else self.reg * coefficients[1]
 

@@ -11,10 +11,8 @@ from linprobe.certificate import certify
 from linprobe.errors import IncompatibleError
 from linprobe.features import Affine, Pixels
 from linprobe.objective import Objective
-from linprobe.optimizers import ADMM, LBFGS, Exact, Status
-from linprobe.optimizers import exact as exact_module
+from linprobe.optimizers import ADMM, LBFGS, Status
 from linprobe.optimizers.coordinate_descent import is_sparse
-from linprobe.optimizers.exact import Moments
 from linprobe.optimizers.preconditioner import second_moment
 
 SMOOTH, KINKED = ("softmax", "squared-hinge"), ("l1", "elastic-net")
@@ -84,8 +82,7 @@ def test_any_number_of_threads_and_a_resumed_search_give_the_same_bits(loss, pen
 @pytest.mark.parametrize("loss", SMOOTH)
 def test_fewer_images_than_features_have_their_proof_too(loss):
     objective = noise(loss, "l1", n=40, D=300)
-    assert isinstance(Exact().method(objective, Moments(objective)), LBFGS)
-    assert Exact().minimize(objective).status is Status.CERTIFIED
+    assert LBFGS().minimize(objective).status is Status.CERTIFIED
 
 
 def test_the_last_row_of_the_history_is_of_the_weights_that_are_returned():
@@ -113,24 +110,12 @@ def test_ctrl_c_gives_the_weights_so_far_with_their_certificate(monkeypatch):
     assert 0.0 < solution.certificate.lower_bound <= solution.certificate.objective
 
 
-def test_many_weights_that_are_not_zero_are_left_to_admm(monkeypatch):
+def test_many_weights_that_are_not_zero_are_found_not_to_be_sparse(monkeypatch):
     objective = digits(penalty="elastic-net", reg=1e-6)
     assert is_sparse(objective, second_moment(objective))  # so few that it does not matter
-    monkeypatch.setattr("linprobe.optimizers.coordinate_descent.SMALL", 0)
+    monkeypatch.setattr("linprobe.optimizers.coordinate_descent.SMALL_SWEEP", 0)
     assert not is_sparse(objective, second_moment(objective))
-    assert isinstance(Exact().method(objective, Moments(objective)), ADMM)
-    assert isinstance(Exact().method(digits(penalty="l1", reg=1e-6), Moments(objective)), LBFGS)
-    assert Exact(tol=1e-3).minimize(objective).status is Status.CERTIFIED
-
-
-def test_too_many_features_and_numbers_out_of_range_are_left_to_admm(monkeypatch):
-    objective = digits()
-    monkeypatch.setattr(exact_module, "DENSE_FEATURES", 63)
-    assert isinstance(Exact().method(objective, Moments(objective)), ADMM)
-    monkeypatch.undo()
-    X, y = np.random.default_rng(0).standard_normal((30, 3)) * 1e-12, np.arange(30) % 2
-    tiny = Objective(X, y, loss="softmax", penalty="l1", reg=1e-15)
-    assert isinstance(Exact().method(tiny, Moments(tiny)), ADMM)
+    assert is_sparse(digits(penalty="elastic-net", reg=0.3), second_moment(objective))
 
 
 def test_too_many_features_for_the_matrix_are_refused_in_words():

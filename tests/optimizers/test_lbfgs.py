@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 
 from linprobe.errors import IncompatibleError
@@ -12,7 +12,7 @@ from linprobe.features import Affine, Pixels
 from linprobe.objective import Objective
 from linprobe.optimizers import LBFGS, Status
 from linprobe.optimizers.lbfgs import carried
-from linprobe.optimizers.preconditioner import Preconditioner, second_moment
+from linprobe.optimizers.preconditioner import Preconditioner
 
 
 def digits(reg=1e-3, **options):
@@ -54,7 +54,8 @@ def test_a_few_passes_certify_the_digits_whatever_reg_is(loss, reg):
     objective = digits(reg, loss=loss)
     solution = LBFGS(tol=1e-4).minimize(objective)
     assert solution.status is Status.CERTIFIED
-    assert solution.passes < 1000
+    budgets = {"softmax": {1e-5: 100, 1e-3: 30, 1e-1: 8}, "squared-hinge": {1e-5: 500, 1e-3: 100, 1e-1: 30}}
+    assert solution.passes <= budgets[loss][reg]
     reference = LBFGS(tol=1e-6).minimize(digits(reg, loss=loss, engine="reference"))
     assert solution.certificate.lower_bound <= reference.certificate.objective
     assert reference.certificate.lower_bound <= solution.certificate.objective
@@ -92,7 +93,7 @@ def test_a_search_goes_on_from_any_state_to_the_same_bits_failed_proofs_included
 def test_a_search_with_the_pairs_of_another_reg_goes_on_to_the_same_bits_too():
     other, objective, states = digits(1e-2), digits(1e-3), []
     found = LBFGS(tol=1e-6).minimize(other)
-    start = carried(found.state, objective.squares - other.squares, found.W, found.b)
+    start = carried(found.state, objective.l2_weight - other.l2_weight, found.W, found.b)
     optimizer = LBFGS(tol=1e-9)
     whole = optimizer.minimize(objective, start=start, callback=lambda epoch: states.append(epoch.state))
     assert len(states) > 12  # the pairs are all its own before the end
@@ -100,19 +101,14 @@ def test_a_search_with_the_pairs_of_another_reg_goes_on_to_the_same_bits_too():
         assert_array_equal(optimizer.minimize(objective, start=state).W, whole.W)
 
 
-def test_one_gradient_is_solved_for_an_iteration_and_the_changes_follow_from_it(monkeypatch):
-    objective, states, solved = digits(), [], []
+def test_an_iteration_solves_for_one_gradient_in_the_metric(monkeypatch):
+    objective, solved = digits(), []
     plain = Preconditioner.solve_all
     monkeypatch.setattr(
         Preconditioner, "solve_all", lambda self, gradients: solved.append(len(gradients)) or plain(self, gradients)
     )
-    LBFGS(tol=1e-6).minimize(objective, callback=lambda epoch: states.append(epoch.state))
-    assert solved[:10] == [1] * 10  # then the metric may change
-    numbers, arrays = states[5].numbers, states[5].arrays
-    metric = Preconditioner(second_moment(objective), objective.engine, 2 * objective.squares / numbers["curvature"])
-    for i in range(4):
-        (expected,) = plain(metric, [arrays[f"y{i}"]])
-        assert_allclose(arrays[f"z{i}"], expected, atol=1e-4 * np.abs(expected).max())
+    solution = LBFGS(tol=1e-6).minimize(objective)
+    assert sum(solved) <= 1.6 * solution.state.epoch  # and for another where the metric, or the precision, changes
 
 
 def test_no_one_can_write_into_the_pairs_that_states_share():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from linprobe.objective import Objective
-from linprobe.optimizers import SGD, UPDATES, Exact
+from linprobe.optimizers import ADMM, LBFGS, SGD, UPDATES
 from linprobe.optimizers import sgd as sgd_module
 from linprobe.optimizers.base import Glimpse
 
@@ -52,10 +52,10 @@ def test_glimpses_of_sgd_say_how_far_the_epoch_is_and_what_its_batches_lost(monk
 
 
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
-def test_the_exact_optimum_of_the_hinge_has_the_same_bits_watched_or_not(penalty):
-    alone = Exact(tol=1e-3).minimize(problem(loss="hinge", penalty=penalty))
+def test_admm_ends_at_the_same_bits_watched_or_not(penalty):
+    alone = ADMM(tol=1e-3).minimize(problem(loss="hinge", penalty=penalty))
     glimpses: list[tuple[float, float]] = []
-    watched = Exact(tol=1e-3).minimize(
+    watched = ADMM(tol=1e-3).minimize(
         problem(loss="hinge", penalty=penalty),
         watch=lambda glimpse: glimpses.append((glimpse.epoch, glimpse.data_loss)),
     )
@@ -66,15 +66,15 @@ def test_the_exact_optimum_of_the_hinge_has_the_same_bits_watched_or_not(penalty
     assert glimpses[0][1] == pytest.approx(2.0)  # at zero weights each of the two other classes lacks the whole margin
 
 
-@pytest.mark.parametrize("loss", ["softmax", "hinge"])
-def test_what_is_probably_left_to_gain_is_told_on_the_way_and_met_at_the_end(loss):
+@pytest.mark.parametrize(("optimizer", "loss"), [(LBFGS(tol=1e-4), "softmax"), (ADMM(tol=1e-4), "hinge")])
+def test_the_predicted_gap_of_each_row_falls_to_tol_and_the_proof_confirms_it(optimizer, loss):
     rows: list[tuple[float, float]] = []
-    solution = Exact(tol=1e-4).minimize(
+    solution = optimizer.minimize(
         problem(loss=loss, penalty="l2"),
-        callback=lambda epoch: rows.append((epoch.objective, epoch.state.numbers.get("left", np.nan))),
+        callback=lambda epoch: rows.append((epoch.objective, epoch.state.numbers.get("predicted_gap", np.nan))),
     )
-    left = [estimate for _, estimate in rows if np.isfinite(estimate)]
-    assert len(left) >= 2
-    assert left[-1] < left[0]
-    assert left[-1] <= 1e-4 * rows[-1][0]
+    predicted = [estimate for _, estimate in rows if np.isfinite(estimate)]
+    assert len(predicted) >= 2
+    assert predicted[-1] < predicted[0]
+    assert predicted[-1] <= 1e-4 * rows[-1][0]
     assert solution.certificate.relative_gap <= 1e-4

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.cores import by_threads, usable_cores
+from linprobe.engines import curved
+from linprobe.engines.curved import CurvedModel
 from linprobe.errors import LabelError, ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, Labels, check_sample_weight, slices
 
-__all__ = ["ENGINES", "Engine", "Examples", "Precision", "SplitSums", "Sums", "open_engine"]
+__all__ = ["ENGINES", "CurvedModel", "DualModel", "Engine", "Examples", "Precision", "SplitSums", "Sums", "open_engine"]
 
 ENGINES = {"reference": "ReferenceEngine", "threads": "ThreadsEngine"}
 """Name of each engine, which is also its module in this room, and its class."""
@@ -83,14 +85,24 @@ class Examples:
         """Sum of the sample weights; N without any."""
         return float(self.n_images) if self.sample_weight is None else float(self.sample_weight.sum())
 
-    def mapped(self, picked: slice | npt.NDArray[np.int64]) -> Floats:
-        """The used rows at positions `picked` (0..N-1), mapped, as a fresh (n, D) float64 array: for blocks of rows."""
+    def mapped(self, picked: slice | npt.NDArray[np.int64], features: npt.NDArray[np.int64] | None = None) -> Floats:
+        """The used rows at positions `picked` (0..N-1), mapped, as a fresh (n, D) float64 array: for blocks of rows.
+
+        Args:
+            picked: positions of the rows.
+            features: (d,) positions of the features wanted, (n, d) then; None for all.
+        """
         if self.rows is not None:
             picked = self.rows[picked]
-        rows = self.X[picked].astype(np.float64)
+        if features is None:
+            rows = self.X[picked].astype(np.float64)
+        elif isinstance(picked, slice):
+            rows = self.X[picked][:, features].astype(np.float64)
+        else:
+            rows = self.X[picked[:, None], features].astype(np.float64)
         if self.affine is not None:
-            rows *= self.affine.scale
-            rows += self.affine.shift
+            rows *= self.affine.scale if features is None else self.affine.scale[features]
+            rows += self.affine.shift if features is None else self.affine.shift[features]
         return rows
 
 
@@ -176,6 +188,48 @@ class QuadraticModel:
     W: Floats
     moved: npt.NDArray[np.float32]
     sums: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DualModel:
+    """A dual point of a loss that is a sum over margins, and what follows from it; `Engine.ascend` improves it.
+
+        maximise sum_ij (delta A_ij - A_ij² / (2 curvature a_i)) - |soft(V, size)|² / (2 ridge) - bias |c|² / 2 + b·c
+
+    over 0 <= A_ij <= a_i most, with A_ij = 0 for j = y_i. G_ij = A_ij off the label, minus their sum on it;
+    V = -Gᵀ X, the weights are W = soft(V, size) / ridge, and c = sum_i G_i. The bias b moves by -bias times each change
+    of c, so that the margins of image i have slope -(squares_i / ridge + bias) in each A_ij.
+
+    Attributes:
+        rows: (N, D) float32 or float64: the images, about their mean; or the products of the images with each other,
+            (N, N), which is the Gram form.
+        squares: (N,) float64, sum of the squares of each image.
+        y: (N,) int64 labels in 0..K-1.
+        share: (N,) float64, a_i > 0.
+        ridge, size: of (ridge / 2) sum W² and of size sum |W|; size is 0 in the Gram form.
+        bias: > 0.
+        delta, most, curvature: the loss is sum_{j != y} h(s_j - s_y + delta), h'(u) = clip(curvature u, 0, most), with
+            most inf for no bound and curvature inf for a kink.
+        A: (N, K) float64, in place.
+        V: (K, D) float64, in place; in the Gram form ridge times the scores of the images without the bias.
+        W: (K, D) float64, in place; None in the Gram form.
+        b: (K,) float64, in place.
+    """
+
+    rows: Floats
+    squares: Floats
+    y: npt.NDArray[np.int64]
+    share: Floats
+    ridge: float
+    size: float
+    bias: float
+    delta: float
+    most: float
+    curvature: float
+    A: Floats
+    V: Floats
+    W: Floats | None
+    b: Floats
 
 
 GRAM_ROWS, GRAM_NUMBERS = 256, 2**21
@@ -341,6 +395,58 @@ class Engine(ABC):
         sweeps, or with such a change of at most `tol`.
         """
 
+    def ascend(
+        self, model: DualModel, order: npt.NDArray[np.int64], *, everything: bool, threshold: float
+    ) -> tuple[float, int]:
+        """Dual coordinate ascent: all A_ij of an image to their common optimum, one image of `order` after the other.
+
+        Args:
+            order: (n,) int64 positions of the images to visit.
+            everything: visit all A_ij, else those that are not 0.
+            threshold: images whose predicted gain is at most this are not changed.
+        Returns:
+            (sum of the predicted gains, rows of length D that were multiplied or added).
+        """
+        A, V, b, ridge = model.A, model.V, model.b, model.ridge
+        total_gain, products = 0.0, 0
+        for i in order:
+            y, x, share = model.y[i], model.rows[i].astype(np.float64), model.share[i]
+            most, q, own_bend = share * model.most, model.squares[i] / ridge + model.bias, 1.0 / model.curvature / share
+            classes = np.flatnonzero((np.arange(len(b)) != y) & (everything | (A[i] != 0.0)))
+            if len(classes) == 0:
+                continue
+            visited = np.append(classes, y)
+            if model.W is None:
+                scores = V[visited, i] / ridge + b[visited]
+            else:
+                scores = model.W[visited] @ x + b[visited]
+                products += len(visited)
+            before = A[i, classes]
+            margins = scores[:-1] - scores[-1] + model.delta
+            slopes = margins - before * own_bend
+            changes = np.minimum(np.maximum(slopes / (2.0 * q + own_bend), -before), most - before)
+            gain = float(slopes @ changes)
+            total_gain += gain
+            if not gain > threshold:
+                continue
+            after = _common_optimum(before + margins / q, q / (q + own_bend), most, before.sum())
+            changes = np.append(after - before, -(after - before).sum())
+            A[i, classes] = after
+            V[visited] -= changes[:, None] * x
+            b[visited] -= model.bias * changes
+            products += int((changes != 0.0).sum())
+            if model.W is not None:
+                model.W[visited] = (V[visited] - np.clip(V[visited], -model.size, model.size)) / ridge
+        return total_gain, products
+
+    def sweep(self, model: CurvedModel, everything: bool) -> float:
+        """Each weight of the model to its own minimum in turn, or each that is not 0; the largest change of a slope."""
+        return curved.sweep(model, everything)
+
+    def krylov(self, model: CurvedModel, most: int, share: float) -> int:
+        """Conjugate gradients for the weights of the model that are not 0; see `curved.krylov`."""
+        return curved.krylov(model, most, share)
+
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether `sgd_epoch` can run this loss; if not, the optimizer loops over `loss_and_gradient`."""
         return False
@@ -364,3 +470,16 @@ def open_engine(name: str, examples: Examples, n_threads: int | None = None) -> 
         raise ParameterError(f"engine = {name!r}; expected one of {', '.join(sorted(ENGINES))}.")
     engine: Engine = getattr(importlib.import_module(f"linprobe.engines.{name}"), ENGINES[name])(examples, n_threads)
     return engine
+
+
+def _common_optimum(v: Floats, factor: float, most: float, before: float) -> Floats:
+    """A_j = clip(factor (v_j - T), 0, most) with T = sum_j A_j - before, by bisection."""
+    low, high = -before, float(np.maximum(v, 0.0).sum())
+    for _ in range(200):
+        T = 0.5 * (low + high)
+        if np.clip(factor * (v - T), 0.0, most).sum() - before > T:
+            low = T
+        else:
+            high = T
+    optimum: Floats = np.clip(factor * (v - T), 0.0, most)
+    return optimum

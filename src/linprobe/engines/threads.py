@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from linprobe.cores import share_of, usable_cores
 from linprobe.engines import _core
-from linprobe.engines.base import Engine, Examples, Precision, QuadraticModel, SplitSums, Sums
+from linprobe.engines.base import CurvedModel, DualModel, Engine, Examples, Precision, QuadraticModel, SplitSums, Sums
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, check_parameters
@@ -103,10 +103,11 @@ class ThreadsEngine(Engine):
             raise ParameterError(f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core.")
         super().__init__(examples, n_threads)
         self._most_threads = n_threads or usable_cores()
-        self._y = np.ascontiguousarray(examples.y, dtype=np.int64)
+        # copies: labels and positions that change after the core has checked them would be indices out of bounds
+        self._y = np.array(examples.y, dtype=np.int64)
         weight = examples.sample_weight
         self._weight = None if weight is None else np.ascontiguousarray(weight, dtype=np.float64)
-        self._picked = None if examples.rows is None else np.ascontiguousarray(examples.rows, dtype=np.int64)
+        self._picked = None if examples.rows is None else np.array(examples.rows, dtype=np.int64)
         affine = examples.affine
         self._affine = {
             "scale": None if affine is None else np.ascontiguousarray(affine.scale, dtype=np.float64),
@@ -122,8 +123,7 @@ class ThreadsEngine(Engine):
         """Rows of X at positions `rows`; None for all of X in order."""
         if rows is None:
             return self._picked
-        picked = np.asarray(rows, dtype=np.int64) if self._picked is None else self._picked[rows]
-        return np.ascontiguousarray(picked)
+        return np.array(rows, dtype=np.int64) if self._picked is None else np.ascontiguousarray(self._picked[rows])
 
     def _checked(self, W: Floats, b: Floats, n_templates: int | None = None) -> tuple[Floats, Floats]:
         check_parameters(W, b, n_templates or self.examples.n_classes, self.examples.n_features)
@@ -385,6 +385,25 @@ class ThreadsEngine(Engine):
     def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
         """Coordinate descent in the core, on one thread: vectors are float32, each weight and its slope float64."""
         return _core.descent(**vars(model), most=most, tol=tol)
+
+    def ascend(
+        self, model: DualModel, order: npt.NDArray[np.int64], *, everything: bool, threshold: float
+    ) -> tuple[float, int]:
+        """Dual coordinate ascent in the core, on one thread, all sums in float64."""
+        run = _core.ascent_float32 if model.rows.dtype == np.float32 else _core.ascent_float64
+        arguments = dict(vars(model))
+        arguments["lambda_"] = arguments.pop("ridge")
+        return run(**arguments, order=order, everything=everything, threshold=threshold)
+
+    def sweep(self, model: CurvedModel, everything: bool) -> float:
+        """Coordinate descent in the core, on one thread, in float64."""
+        run = _core.curved_sweep_float32 if model.X.dtype == np.float32 else _core.curved_sweep_float64
+        return run(**vars(model), everything=everything, most=0, share=0.0)
+
+    def krylov(self, model: CurvedModel, most: int, share: float) -> int:
+        """Conjugate gradients in the core, on one thread, in float64."""
+        run = _core.curved_krylov_float32 if model.X.dtype == np.float32 else _core.curved_krylov_float64
+        return int(run(**vars(model), everything=False, most=most, share=share))
 
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether the core knows this loss."""

@@ -81,7 +81,7 @@ class Teller:
     def epoch(self, epoch: Epoch) -> bool:
         """A row of the trace; whether to end here."""
         row = {name: _finite(getattr(epoch, name)) for name in TRACE_COLUMNS}
-        self._rows.append({**row, "left": _finite(epoch.state.numbers.get("left", math.nan))})
+        self._rows.append({**row, "left": _finite(epoch.state.numbers.get("predicted_gap", math.nan))})
         if time.monotonic() - self._rows_sent >= ROW_SECONDS:
             self.flush()
         self._weights(epoch.epoch, epoch.state.arrays["W"])

@@ -42,6 +42,18 @@ class Loss(ABC):
     smooth: ClassVar[bool]
     """Whether the gradient in the scores is continuous everywhere."""
 
+    infimum_at_infinity: ClassVar[bool] = False
+    """Whether L_i falls for ever as the scores of the other classes fall, to an infimum that no finite scores attain.
+
+    Then images that are separable have no best weights without a penalty, and a class that no image has is best given a
+    bias of -infinity.
+    """
+
+    @property
+    def unit(self) -> float:
+        """The scale of the scores, > 0, at which the loss changes its shape: a margin's delta; 1 where it has none."""
+        return 1.0
+
     def curvature(self, n_classes: int) -> float:
         """A bound on the largest eigenvalue of the Hessian of L_i in K scores; inf where there is none."""
         return float("inf")
@@ -50,6 +62,22 @@ class Loss(ABC):
     def parameters(self) -> dict[str, float]:
         """The numbers that, with `name`, define the loss (e.g. delta): for the engines and the model file."""
         return {}
+
+    @property
+    def margin_power(self) -> int | None:
+        """1 or 2 where L_i = sum_{j != y} max(0, s_j - s_y + unit)^power; None for every other loss."""
+        return None
+
+    has_hessian: ClassVar[bool] = False
+    """Whether `hessian` is there."""
+
+    def hessian(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
+        """(d, u), both (N, K): the second derivative of L_i in the scores is diag(d_i) - u_i u_iᵀ.
+
+        Raises:
+            IncompatibleError: the loss has none of this form.
+        """
+        raise IncompatibleError(f"{type(self).__name__} gives no hessian; use a method that needs gradients only.")
 
     def value(self, scores: Floats, y: Labels) -> Floats:
         """Loss of each image (N,), in the dtype of `scores`."""

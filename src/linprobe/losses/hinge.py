@@ -44,6 +44,16 @@ class MulticlassHinge(Loss):
         """{"delta": delta}."""
         return {"delta": self.delta}
 
+    @property
+    def margin_power(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def unit(self) -> float:
+        """delta."""
+        return self.delta
+
     def value_and_gradient(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
         """Loss of each image (N,) and its gradient in the scores (N, K)."""
         margins = self.kinks(scores, y)

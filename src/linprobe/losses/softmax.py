@@ -36,6 +36,13 @@ class SoftmaxCrossEntropy(Loss):
 
     name: ClassVar[str] = "softmax"
     smooth: ClassVar[bool] = True
+    has_hessian: ClassVar[bool] = True
+    infimum_at_infinity: ClassVar[bool] = True
+
+    def hessian(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
+        """(p, p): the second derivative is diag(p) - p pᵀ."""
+        p = self.probabilities(scores)
+        return p, p
 
     def curvature(self, n_classes: int) -> float:
         """1/2, whatever K: the Hessian is diag(p) - p pᵀ, at its largest where p = (1/2, 1/2, 0, ...)."""
@@ -59,10 +66,16 @@ class SoftmaxCrossEntropy(Loss):
         """
         check_labels(y, gradient)
         slack = rounding_slack(gradient)
+        rows = np.arange(len(y))
         p = gradient.copy()
-        p[np.arange(len(y)), y] += 1.0
-        feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (p.min(axis=1) >= -slack)
-        return np.where(feasible, -entropy(np.maximum(p, 0.0)), np.inf)
+        p[rows, y] = 0.0
+        others = p.sum(axis=1)
+        feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (p.min(axis=1) >= -slack) & (others <= 1.0 + slack)
+        p = np.maximum(p, 0.0)
+        label = np.maximum(1.0 - others, 0.0)
+        # log1p keeps the digits of a label that has nearly all
+        logs = np.log1p(np.maximum(-others, -1.0), out=np.zeros_like(label), where=label > 0.0)
+        return np.where(feasible, label * logs - entropy(p), np.inf)
 
     def dual_size(self, value: float, n_classes: int) -> float:
         """2: the probabilities of the other classes, and their sum, which is at most 1, once more at the label."""

@@ -44,6 +44,16 @@ class SquaredHinge(Loss):
         """{"delta": delta}."""
         return {"delta": self.delta}
 
+    @property
+    def margin_power(self) -> int:
+        """2."""
+        return 2
+
+    @property
+    def unit(self) -> float:
+        """delta."""
+        return self.delta
+
     def curvature(self, n_classes: int) -> float:
         """2 K: the largest eigenvalue of the Hessian, met when all K - 1 margins are violated.
 

@@ -14,13 +14,18 @@
 #endif
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <thread>
 #include <tuple>
+#include <type_traits>
 
 #include "bfloat.hpp"
+#include "dual.hpp"
+#include "curved.hpp"
 #include "kernels.hpp"
 
 namespace nb = nanobind;
@@ -31,12 +36,36 @@ namespace {
 using AnyArray = nb::ndarray<nb::ro, nb::device::cpu>;
 template <class T, int N>
 using In = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+// An array that the core writes to. It is never converted: what was written to a copy would be lost.
 template <class T, int N>
-using Out = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+struct Out : nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu> {
+  using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+  Out() = default;
+  Out(const Array& array) : Array(array) {}
+};
 template <class T, int N>
 using MaybeIn = std::optional<In<T, N>>;
 template <class T, int N>
 using MaybeOut = std::optional<Out<T, N>>;
+
+}  // namespace
+
+namespace nanobind::detail {
+template <class T, int N>
+struct type_caster<Out<T, N>> {
+  using Array = typename Out<T, N>::Array;
+  using Type = Out<T, N>;  // a comma would end an argument of the macro
+  NB_TYPE_CASTER(Type, make_caster<Array>::Name)
+  bool from_python(handle source, uint32_t flags, cleanup_list* cleanup) noexcept {
+    make_caster<Array> caster;
+    if (!caster.from_python(source, flags & ~static_cast<uint32_t>(cast_flags::convert), cleanup)) return false;
+    value = Type(caster.value);
+    return true;
+  }
+};
+}  // namespace nanobind::detail
+
+namespace {
 
 void require(bool holds, const char* what) {
   if (!holds) throw nb::value_error(what);
@@ -97,9 +126,29 @@ const BfloatKernels* chosen_bfloat() {
   return nullptr;
 }
 
+// take() takes the GIL. An interpreter that ends unwinds a thread that waits for it, through frames that allow no
+// exception: such a thread sleeps instead, until the process is gone.
+template <class Take>
+auto or_sleep(Take&& take) {
+  try {
+    return take();
+  } catch (...) {
+    for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+  }
+}
+
+struct WithoutGil {
+  PyThreadState* const state = PyEval_SaveThread();
+  WithoutGil() = default;
+  WithoutGil(const WithoutGil&) = delete;
+  ~WithoutGil() { or_sleep([&] { PyEval_RestoreThread(state); }); }
+};
+
 bool interrupted() {
-  nb::gil_scoped_acquire gil;
-  return PyErr_CheckSignals() != 0;
+  const PyGILState_STATE held = or_sleep([] { return PyGILState_Ensure(); });
+  const bool pending = PyErr_CheckSignals() != 0;
+  PyGILState_Release(held);
+  return pending;
 }
 
 Rows rows_of(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
@@ -156,7 +205,7 @@ template <class Job>
 void run(bool (*kernel)(Job&), Job& job) {
   bool finished;
   {
-    nb::gil_scoped_release release;
+    const WithoutGil without;
     finished = kernel(job);
   }
   if (!finished) throw nb::python_error();
@@ -331,7 +380,7 @@ bool factor(const In<float, 2>& A, float ridge, const Out<float, 3>& U, int thre
   require(A.shape(1) == A.shape(0), "A must be (n, n)");
   check_blocks(U, n);
   Factor job{n, A.data(), ridge, U.data(), threads};
-  nb::gil_scoped_release release;
+  const WithoutGil without;
   return kernels().factor(job);
 }
 
@@ -340,7 +389,7 @@ void solve_triangles(const In<float, 3>& U, const Out<float, 2>& X, int threads)
   const int64_t n = static_cast<int64_t>(X.shape(1));
   check_blocks(U, n);
   Triangle job{n, static_cast<int64_t>(X.shape(0)), U.data(), X.data(), threads};
-  nb::gil_scoped_release release;
+  const WithoutGil without;
   kernels().triangle(job);
 }
 
@@ -363,10 +412,76 @@ std::tuple<int64_t, double> descent(const In<float, 2>& gram, const In<double, 2
   job.W = W.data(), job.moved = moved.data(), job.sums = sums.data();
   job.most = most, job.tol = tol;
   {
-    nb::gil_scoped_release release;
+    const WithoutGil without;
     kernels().descent(job);
   }
   return {job.sweeps, job.largest};
+}
+
+// One sweep of dual coordinate ascent: see DualSweep. Returns the predicted gain, and how many rows were multiplied or added.
+template <class S>
+std::tuple<double, int64_t> ascent(const In<S, 2>& rows, const In<double, 1>& squares, const In<int64_t, 1>& y, const In<double, 1>& share,
+                                   const In<int64_t, 1>& order, const Out<double, 2>& A, const Out<double, 2>& V,
+                                   const MaybeOut<double, 2>& W, const Out<double, 1>& b, double lambda, double size, double bias,
+                                   double delta, double most, double curvature, bool all, double threshold) {
+  DualSweep job{};
+  job.N = static_cast<int64_t>(A.shape(0)), job.K = static_cast<int64_t>(A.shape(1)), job.D = static_cast<int64_t>(rows.shape(1));
+  job.n = static_cast<int64_t>(order.shape(0));
+  auto has = [&](const auto& a, int axis, int64_t n) { return static_cast<int64_t>(a.shape(axis)) == n; };
+  require(has(rows, 0, job.N) && has(squares, 0, job.N) && has(y, 0, job.N) && has(share, 0, job.N),
+          "rows, squares, y and share must have one row of A (N, K) each");
+  require(has(V, 0, job.K) && has(V, 1, job.D) && has(b, 0, job.K), "V must be (K, D) and b (K)");
+  require(!W || (has(*W, 0, job.K) && has(*W, 1, job.D)), "W must be (K, D)");
+  require(W || (job.D == job.N && size == 0), "without W the rows must be those of a Gram matrix, and size 0");
+  require(lambda > 0 && bias > 0, "lambda and bias must be above 0");
+  check_labels(y.data(), job.N, job.K);
+  check_labels(order.data(), job.n, job.N);
+  job.order = order.data(), job.y = y.data(), job.share = share.data(), job.squares = squares.data();
+  job.gram = !W, job.singles = std::is_same_v<S, float>, job.rows = rows.data();
+  job.lambda = lambda, job.size = size, job.bias = bias, job.delta = delta, job.most = most, job.curvature = curvature;
+  job.all = all, job.threshold = threshold;
+  job.A = A.data(), job.V = V.data(), job.W = W ? W->data() : nullptr, job.b = b.data();
+  {
+    nb::gil_scoped_release release;
+    const std::string name = kernels().name;
+    (name == "avx512" ? dual_avx512 : name == "avx2" ? dual_avx2 : dual_plain)(job);
+  }
+  return {job.gain, job.products};
+}
+
+// Descent on a second-order model: see Curved. Of a sweep the largest change of a slope, of conjugate gradients their number.
+template <class S, bool is_sweep>
+double curved(const In<S, 2>& X, const In<int64_t, 1>& ends, const In<int64_t, 1>& image, const In<double, 1>& d,
+              const In<double, 1>& v, const In<double, 1>& w, const In<double, 2>& slope, const In<double, 2>& bends,
+              const In<double, 2>& inverse, double ridge, double size, const In<double, 1>& damp, const In<double, 2>& start,
+              const Out<double, 2>& W, const Out<double, 1>& z, const Out<double, 1>& c, const Out<double, 1>& e, bool all,
+              int64_t most, double share) {
+  Curved job{};
+  const int64_t n = static_cast<int64_t>(X.shape(0)), N = static_cast<int64_t>(X.shape(1)), K = static_cast<int64_t>(W.shape(1));
+  auto has = [&](const auto& a, int axis, int64_t length) { return static_cast<int64_t>(a.shape(axis)) == length; };
+  auto weights = [&](const auto& a) { return has(a, 0, n + 1) && has(a, 1, K); };
+  require(has(ends, 0, K + 1) && ends(0) == 0, "ends must be (K + 1), from 0");
+  for (int64_t k = 0; k < K; ++k) require(ends(k) <= ends(k + 1), "ends must not fall");
+  const int64_t P = ends(K);
+  require(has(image, 0, P) && has(d, 0, P) && has(v, 0, P) && has(w, 0, P) && has(z, 0, P), "entries must be (P)");
+  require(weights(slope) && weights(start) && weights(W), "slope, start and W must be (n + 1, K)");
+  require(has(bends, 0, n) && has(bends, 1, K) && has(inverse, 0, K) && has(inverse, 1, K), "bends must be (n, K), inverse (K, K)");
+  require(has(damp, 0, n + 1) && has(c, 0, N) && has(e, 0, N), "damp must be (n + 1), c and e (N)");
+  check_labels(image.data(), P, N);
+  job.n = n, job.N = N, job.K = K, job.singles = std::is_same_v<S, float>, job.X = X.data();
+  job.ends = ends.data(), job.image = image.data(), job.d = d.data(), job.v = v.data(), job.w = w.data();
+  job.slope = slope.data(), job.bends = bends.data(), job.inverse = inverse.data(), job.ridge = ridge, job.size = size;
+  job.damp = damp.data(), job.start = start.data(), job.W = W.data(), job.z = z.data(), job.c = c.data(), job.e = e.data();
+  job.all = all, job.most = most, job.share = share;
+  {
+    nb::gil_scoped_release release;
+    const std::string name = kernels().name;
+    if (is_sweep)
+      (name == "avx512" ? sweep_avx512 : name == "avx2" ? sweep_avx2 : sweep_plain)(job);
+    else
+      (name == "avx512" ? krylov_avx512 : name == "avx2" ? krylov_avx2 : krylov_plain)(job);
+  }
+  return is_sweep ? job.largest : static_cast<double>(job.steps);
 }
 
 // Responses of a dictionary to the patches of X (N, height * width * channels) uint8, pooled: see patches_impl.hpp.
@@ -484,6 +599,15 @@ void neighbors(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const AnyAr
   run(kernels().neighbors, job);
 }
 
+// The array of that name, which the core writes to.
+template <class Array>
+Array output_of(const nb::dict& arrays, const char* name) {
+  Array array;
+  if (!nb::try_cast<Array>(arrays[name], array))
+    throw nb::type_error((std::string("arrays[\"") + name + "\"] must be C-contiguous, of the dtype and axes that the epoch writes").c_str());
+  return array;
+}
+
 template <class T>
 double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
                  const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
@@ -493,18 +617,18 @@ double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<
   Epoch job{};
   job.rows = rows_of(X, picked, scale, shift);
   require((job.rows.dtype == Dtype::f64) == (sizeof(T) == 8), "W must be float64 for float64 rows, else float32");
-  const auto W = nb::cast<Out<T, 2>>(arrays["W"]);
+  const auto W = output_of<Out<T, 2>>(arrays, "W");
   job.K = static_cast<int64_t>(W.shape(0));
   require(static_cast<int64_t>(W.shape(1)) == job.rows.D, "W must be (K, D)");
   auto weights = [&](const char* name) -> void* {
     if (!arrays.contains(name)) return nullptr;
-    const auto array = nb::cast<Out<T, 2>>(arrays[name]);
+    const auto array = output_of<Out<T, 2>>(arrays, name);
     require(array.shape(0) == W.shape(0) && array.shape(1) == W.shape(1), "every W array must be (K, D)");
     return array.data();
   };
   auto biases = [&](const char* name) -> void* {
     if (!arrays.contains(name)) return nullptr;
-    const auto array = nb::cast<Out<T, 1>>(arrays[name]);
+    const auto array = output_of<Out<T, 1>>(arrays, name);
     require(array.shape(0) == W.shape(0), "every b array must be (K,)");
     return array.data();
   };
@@ -536,8 +660,30 @@ double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<
   return std::isfinite(job.loss_sum) ? job.loss_sum / job.weight_sum : std::nan("");
 }
 
+// Raises unless the name of a capsule is the signature of a matrix product whose sizes are `int` and whose numbers are
+// `number *`, which Cython may also call by a typedef that ends in `suffix`. A BLAS with 64-bit sizes has another one.
+void check_signature(const nb::capsule& product, const std::string& number, const std::string& suffix) {
+  const std::string name = product.name() != nullptr ? product.name() : "";
+  const std::string opening = "void (";
+  bool holds = name.rfind(opening, 0) == 0 && name.back() == ')';
+  std::string rest = holds ? name.substr(opening.size(), name.size() - opening.size() - 1) + ", " : "";
+  int count = 0;
+  for (size_t comma; holds && (comma = rest.find(", ")) != std::string::npos; rest.erase(0, comma + 2), ++count) {
+    const std::string argument = rest.substr(0, comma);
+    const bool is_text = count < 2, is_size = (count >= 2 && count <= 4) || count == 7 || count == 9 || count == 12;
+    const bool is_typedef = argument.size() > suffix.size() && argument.compare(argument.size() - suffix.size(), suffix.size(), suffix) == 0;
+    holds = is_text ? argument == "char *" : is_size ? argument == "int *" : argument == number + " *" || is_typedef;
+  }
+  if (!holds || count != 13)
+    throw nb::value_error(("a matrix product of SciPy's BLAS has the signature '" + name + "'; expected the 13 arguments of " +
+                           "gemm with sizes of type int and numbers of type " + number +
+                           ": use a SciPy whose BLAS has 32-bit sizes").c_str());
+}
+
 // The products of the BLAS that SciPy carries, as its capsules hold them; their names are the signatures in C.
 void use_blas(const nb::capsule& sgemm, const nb::capsule& dgemm) {
+  check_signature(sgemm, "float", "_s *");
+  check_signature(dgemm, "double", "_d *");
   blas().sgemm = reinterpret_cast<decltype(Blas::sgemm)>(sgemm.data());
   blas().dgemm = reinterpret_cast<decltype(Blas::dgemm)>(dgemm.data());
 }
@@ -581,6 +727,20 @@ NB_MODULE(_core, module) {
   module.def("solve_triangles", &solve_triangles, "U"_a.noconvert(), "X"_a.noconvert(), "threads"_a);
   module.def("descent", &descent, "gram"_a, "coupling"_a, "ridge"_a, "size"_a, "slope"_a, "left"_a, "right"_a, "W"_a, "moved"_a,
              "sums"_a, "most"_a, "tol"_a);
+  const auto define_ascent = [&](const char* name, auto function) {
+    module.def(name, function, "rows"_a, "squares"_a, "y"_a, "share"_a, "order"_a, "A"_a, "V"_a, "W"_a.none(), "b"_a, "lambda_"_a,
+               "size"_a, "bias"_a, "delta"_a, "most"_a, "curvature"_a, "everything"_a, "threshold"_a);
+  };
+  define_ascent("ascent_float32", &ascent<float>);
+  define_ascent("ascent_float64", &ascent<double>);
+  const auto define_curved = [&](const char* name, auto function) {
+    module.def(name, function, "X"_a, "ends"_a, "image"_a, "d"_a, "v"_a, "w"_a, "slope"_a, "bends"_a, "inverse"_a, "ridge"_a,
+               "size"_a, "damp"_a, "start"_a, "W"_a, "z"_a, "c"_a, "e"_a, "everything"_a, "most"_a, "share"_a);
+  };
+  define_curved("curved_sweep_float32", &curved<float, true>);
+  define_curved("curved_sweep_float64", &curved<double, true>);
+  define_curved("curved_krylov_float32", &curved<float, false>);
+  define_curved("curved_krylov_float64", &curved<double, false>);
   module.def("patches", &patches, "X"_a, "picked"_a.none(), "height"_a, "width"_a, "channels"_a, "size"_a, "stride"_a, "centre"_a,
              "whiten"_a, "filters"_a, "epsilon"_a, "threshold"_a, "region_ends"_a, "places"_a, "mirrored"_a.none(), "maximum"_a,
              "out"_a, "threads"_a);

@@ -140,7 +140,7 @@ LINPROBE_ONCE bool factor_block(float* A, int64_t n) {
 // A block of `rows` rows right of the diagonal becomes U⁻ᵀ times it.
 LINPROBE_ONCE void eliminate_block(const float* U, int64_t rows, float* block) {
   using Panel = Lanes<2>;
-  Buffer<float> y(rows * Panel::width);
+  alignas(64) float y[kTriangleBlock * Panel::width];  // not allocated: other threads wait for this block
   for (int64_t c = 0; c < kTriangleBlock; c += Panel::width) {
     for (int64_t r = 0; r < rows; ++r) std::copy_n(block + r * kTriangleBlock + c, Panel::width, y + r * Panel::width);
     Panel::forward(U, rows, y);

@@ -229,7 +229,15 @@ class Totals {
   // One of a thread's `parts` that is free, or a new one, up to kSpare more than it needs; else there is one as soon as the
   // groups before those that they hold are finished. All are kept here: the last may wait for its turn when the thread has
   // no more to do.
+  // The first is made by `begin`, before the thread takes a group that others may wait for; where there is no memory for a
+  // spare one, the thread goes without.
+  void begin(std::vector<Part*>& parts) {
+    parts.reserve(kSpare + 1);
+    make(parts);
+  }
+
   Part& next(std::vector<Part*>& parts) {
+    bool alone = false;
     for (;; std::this_thread::yield()) {
       for (Part* part : parts)
         if (part->free.load(std::memory_order_acquire)) {
@@ -237,11 +245,12 @@ class Totals {
           return *part;
         }
       const bool spare = numbers * static_cast<int64_t>(sizeof(double)) <= kSpareBytes;
-      if (static_cast<int64_t>(parts.size()) > (spare ? kSpare : 0)) continue;
-      auto made = std::make_unique<Part>(numbers, n_sums);
-      parts.push_back(made.get());
-      const Locked locked(busy);
-      all.push_back(std::move(made));
+      if (alone || static_cast<int64_t>(parts.size()) > (spare ? kSpare : 0)) continue;
+      try {
+        make(parts);
+      } catch (const std::bad_alloc&) {
+        alone = true;
+      }
     }
   }
 
@@ -269,6 +278,16 @@ class Totals {
     }
     ~Locked() { busy.store(false, std::memory_order_release); }
   };
+
+  void make(std::vector<Part*>& parts) {
+    auto made = std::make_unique<Part>(numbers, n_sums);
+    Part* const part = made.get();
+    {
+      const Locked locked(busy);
+      all.push_back(std::move(made));
+    }
+    parts.push_back(part);  // there is room for it
+  }
 
   Part* whose_turn() {
     const Locked locked(busy);
@@ -309,6 +328,7 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
     constexpr bool flushes = requires { block.flush(static_cast<double*>(nullptr)); };  // what it sums it keeps itself
     const int64_t stride = std::max(size, plan.across);
     Buffer<T> S(plan.W != nullptr ? stride * padded(plan.scores) : 0), dS(gradient ? stride * plan.gradients : 0), G(gradient && !flushes ? numbers : 0);
+    totals.begin(parts);
     auto asked = std::chrono::steady_clock::now();
     for (int64_t group; !stop && (group = next.fetch_add(1)) < n_groups;) {
       auto& part = totals.next(parts);

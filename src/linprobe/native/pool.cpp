@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <new>
+#include <system_error>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -17,6 +20,8 @@ void relax() {
 }
 
 }  // namespace
+
+void out_of_memory() { throw std::bad_alloc(); }
 
 Barrier::Barrier(int members) : members_(members), arrived_(0), round_(0) {}
 
@@ -46,18 +51,32 @@ void Pool::run(int members, const std::function<void(int, int)>& work) {
     std::lock_guard<std::mutex> lock(mutex_);
     while (static_cast<int>(workers_.size()) < members - 1) {
       const int index = static_cast<int>(workers_.size()) + 1;
-      workers_.emplace_back([this, index, seen = job_] { serve(index, seen); });
+      try {
+        workers_.emplace_back([this, index, seen = job_] { serve(index, seen); });
+      } catch (const std::system_error&) {  // no memory for its stack, or too many threads
+        out_of_memory();
+      }
       workers_.back().detach();
     }
+    thrown_ = nullptr;
     work_ = &work;
     members_ = members;
     ++job_;
   }
   wake_.notify_all();
-  work(0, members);
+  std::exception_ptr thrown;
+  try {
+    work(0, members);
+  } catch (...) {
+    thrown = std::current_exception();
+  }
   std::unique_lock<std::mutex> lock(mutex_);
   work_ = nullptr;
   done_.wait(lock, [this] { return busy_ == 0; });
+  if (thrown == nullptr) thrown = thrown_;
+  thrown_ = nullptr;
+  lock.unlock();
+  if (thrown != nullptr) std::rethrow_exception(thrown);
 }
 
 void Pool::serve(int index, unsigned long seen) {
@@ -70,8 +89,14 @@ void Pool::serve(int index, unsigned long seen) {
     const auto* work = work_;
     const int members = members_;
     lock.unlock();
-    (*work)(index, members);
+    std::exception_ptr thrown;
+    try {
+      (*work)(index, members);
+    } catch (...) {
+      thrown = std::current_exception();
+    }
     lock.lock();
+    if (thrown != nullptr && thrown_ == nullptr) thrown_ = thrown;
     if (--busy_ == 0) done_.notify_one();
   }
 }

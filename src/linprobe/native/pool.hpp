@@ -7,12 +7,16 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 namespace linprobe {
+
+// Throws std::bad_alloc, which Python sees as MemoryError.
+[[noreturn]] void out_of_memory();
 
 // Spins briefly, then sleeps: on free cores a wait is well below a microsecond, on busy ones nothing is burnt.
 class Barrier {
@@ -32,6 +36,8 @@ class Pool {
   // member 0 ends is left out: on a busy machine nobody waits for a thread that finds nothing left to do. So work is
   // taken from a counter that all share, or member 0 waits for the others by a Barrier. Where the pool already works
   // for another thread, everything runs on the calling thread alone: results do not depend on the number of members.
+  // What a member throws is thrown again here once all have ended. Nobody may wait for a member that threw: memory is
+  // allocated before a member takes work that others wait for.
   void run(int members, const std::function<void(int, int)>& work);
 
  private:
@@ -42,6 +48,7 @@ class Pool {
   std::vector<std::thread> workers_;
   const std::function<void(int, int)>* work_ = nullptr;
   int members_ = 0, busy_ = 0;
+  std::exception_ptr thrown_;  // by a worker, in this job
   unsigned long job_ = 0;
 };
 

@@ -62,6 +62,19 @@ void update_weights(const Epoch& job, T rate, T first_correction, T second_corre
     for (int64_t i = 0; i < n; ++i) average[i] += (w[i] - average[i]) * share;
 }
 
+// What a member of the pool keeps of a batch for itself.
+template <class T>
+struct MemberScratch {
+  Buffer<T> X, G, dS, total;
+  Buffer<const T*> row;
+  LossOfBlock loss;
+  // Every member follows the bias by itself; the caller's arrays are written by member 0, at the end.
+  Buffer<T> b, b_m, b_v, b_avg, db;
+  MemberScratch(const Epoch& job, int64_t M, int64_t kept_rows, int64_t n_slices, int64_t widest)
+      : X(n_slices * kept_rows * widest), G(job.K * widest), dS(M * job.K), total(kept_rows * job.K * Vector<T>::size),
+        row(kept_rows), loss(job.loss, job.delta, job.K), b(job.K), b_m(job.K), b_v(job.K), b_avg(job.K), db(job.K) {}
+};
+
 // An array of the caller, (K, D) or (K), as a padded copy that goes back at the end.
 template <class T>
 struct Padded {
@@ -97,7 +110,7 @@ bool run_epoch(Epoch& job) {
   Padded<T> W(job.W, K, D), W_m(job.W_m, K, D), W_v(job.W_v, K, D), W_avg(job.W_avg, K, D);
   Buffer<T> parts(2 * n_slices * M * K);
   const int members_wanted = static_cast<int>(std::min<int64_t>(job.threads, n_slices));
-  std::atomic<bool> stop[2] = {false, false};
+  std::atomic<bool> stop[2] = {false, false}, short_of_memory{false};
   alignas(64) char barrier_memory[sizeof(Barrier)];
   Barrier* barrier = nullptr;
   std::atomic<Barrier*> shared_barrier{nullptr};
@@ -115,12 +128,15 @@ bool run_epoch(Epoch& job) {
     int64_t widest = 0;
     for (int64_t s = slice_begin; s < slice_end; ++s) widest = std::max(widest, padded(slice_start(s + 1) - slice_start(s)));
     const int64_t kept_rows = std::min(M, kSubBatch);
-    Buffer<T> X((slice_end - slice_begin) * kept_rows * widest), G(K * widest), dS(M * K);
-    Buffer<T> total(kept_rows * K * Vector<T>::size);
-    Buffer<const T*> row(kept_rows);
-    LossOfBlock loss(job.loss, job.delta, K);
-    // Every member follows the bias by itself; the caller's arrays are written by member 0, at the end.
-    Buffer<T> b(K), b_m(K), b_v(K), b_avg(K), db(K);
+    std::unique_ptr<MemberScratch<T>> scratch;
+    try {
+      scratch = std::make_unique<MemberScratch<T>>(job, M, kept_rows, slice_end - slice_begin, widest);
+    } catch (const std::bad_alloc&) {
+      short_of_memory = true;
+    }
+    meet->wait();  // nobody begins before all have their memory: each waits for the others after every batch
+    if (short_of_memory) return;
+    auto& [X, G, dS, total, row, loss, b, b_m, b_v, b_avg, db] = *scratch;
     auto fetch = [&](Buffer<T>& to, void* from) { if (from != nullptr) std::memcpy(to.data, from, K * sizeof(T)); };
     fetch(b, job.b); fetch(b_m, job.b_m); fetch(b_v, job.b_v); fetch(b_avg, job.b_avg);
     double loss_sum = 0, weight_sum = 0;
@@ -208,5 +224,6 @@ bool run_epoch(Epoch& job) {
       finished = !ended_early;
     }
   });
+  if (short_of_memory) out_of_memory();
   return finished;
 }

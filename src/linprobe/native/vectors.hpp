@@ -45,14 +45,15 @@ inline T sum(V<T> v) {
   return total;
 }
 
-// Memory of cache-line alignment, zeroed.
+// Memory of cache-line alignment, zeroed; std::bad_alloc where there is none.
 template <class T>
 struct Buffer {
   T* data = nullptr;
   explicit Buffer(int64_t n) {
     const size_t bytes = (static_cast<size_t>(n > 0 ? n : 1) * sizeof(T) + 63) / 64 * 64;
     data = static_cast<T*>(std::aligned_alloc(64, bytes));
-    if (data != nullptr) std::memset(data, 0, bytes);
+    if (data == nullptr) out_of_memory();
+    std::memset(data, 0, bytes);
   }
   Buffer(Buffer&& other) noexcept : data(other.data) { other.data = nullptr; }
   Buffer& operator=(Buffer&& other) noexcept {

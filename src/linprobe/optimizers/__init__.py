@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status
+from linprobe.optimizers.dual_ascent import DualAscent
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.lbfgs import LBFGS
@@ -19,6 +20,7 @@ __all__ = [
     "SGD",
     "UPDATES",
     "Callback",
+    "DualAscent",
     "Epoch",
     "Exact",
     "GradientDescent",

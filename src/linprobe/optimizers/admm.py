@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,43 +14,63 @@ from linprobe.certificate import Certificate, certify, lower_bound_from
 from linprobe.objective import DualPoint, Evaluation, Objective, Split
 from linprobe.optimizers.base import Callback, Glimpse, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.normal_equations import ExactMoment, NormalEquations, exact_moment
+from linprobe.optimizers.proofs import ProofPolicy
+from linprobe.optimizers.states import ArrayOfState, checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
 __all__ = ["ADMM"]
 
-ROUND = 10
-"""Steps between two looks at the gap; a round is an epoch of the trace."""
+STEPS_PER_ROUND = 10
+"""Steps between two estimates of the gap; a round is an epoch of the trace. An estimate costs a tenth of a pass with
+L2 and a pass with |W|. Chosen by argument: a proof can come nine steps late, a tenth of what a search takes."""
 
-PROMISE = 0.75
-"""Of tol: what must seem to be left before a proof is tried, which costs as much as half a round and loses a little.
+FIRST_THRESHOLD = 0.75
+"""Predicted gap, as a share of tol, at which the first certificate is attempted. It costs half as much as a round and
+proves a little less than predicted. With a copy of the weights the dual point is made to fit beforehand and a proof
+loses next to nothing: the share is 1 there. Passes in benchmarks/constants.py: a third: +6%; three times: -1%."""
 
-With a copy of the weights the dual point is made to fit beforehand, and a proof loses next to nothing.
-"""
+RELAXATION_L2, RELAXATION = 1.9, 1.6
+"""Factors of over-relaxation, in 1..2: with L2, and with |W| or no penalty, where the iterates spiral about the
+optimum. 1.5 to 1.8 is usual (Boyd and others, 2011, section 3.4.3)."""
 
-RELAX, RELAX_KINKED = 1.9, 1.6
-"""Over-relaxation, below 2: with a quadratic penalty, and without, where the iterates go round in spirals."""
+INNER_STEPS = 3
+"""Alternations between the weights and their copy for each pass over the images. Chosen by argument: one costs two
+products of (K, D) with (D, D), which is less than a pass while D is below N / 2. Passes in benchmarks/constants.py: a
+third: +4%, 1 more of 12 uncertified; three times: +2%."""
 
-INNER = 3
-"""Alternations between the weights and that copy for each pass over the images."""
-
-TIE = 0.3
-"""Strength of the tie between a weight and its copy, in units of rho times the variance of its feature."""
+TIE_STRENGTH = 0.3
+"""Strength of the tie between a weight and its copy, in units of rho times the variance of its feature. Passes in
+benchmarks/constants.py: a third: +3%; three times: +3%."""
 
 LEAST_VARIANCE = 1e-12
-"""The least variance that a tie is made for, as a share of the largest; below it a feature is as good as constant."""
+"""Least variance of a feature that its tie is made for, as a share of the largest. Chosen by argument: float64
+products of the features round to 1e-16 of the largest, so that below it a feature is as good as constant."""
 
-MOST_SLACK, DECAY = 0.1, 0.7
-"""Share of reg that L1 is first made weaker by, and the least factor of that share from round to round."""
+FIRST_SLACK, SLACK_DECAY = 0.1, 0.7
+"""Share of reg by which L1 is weaker in the steps than in the objective at first, and the least factor of that share
+from one round to the next. Chosen by argument: the share follows the excess of the dual point down, and must not fall
+faster than that does."""
 
-FAR, MOST_CHANGE = 3.0, 30.0
-"""Factor by which rho may be off before it is changed, and the largest change at once."""
+RHO_MOST_OFF, RHO_MOST_CHANGE = 3.0, 30.0
+"""Factor by which rho may be off its balance before it is changed, and the largest factor of one change. Chosen by
+argument: a change costs a factor of the moment, and the residuals that it is judged by are off by a factor themselves.
+Passes in benchmarks/constants.py: RHO_MOST_OFF at a third: +5%, 2 more of 12 uncertified; three times: +9%, 2 more of
+12 uncertified. RHO_MOST_CHANGE at a third: +3%; three times: 0%."""
 
-SHIFTS = 3
-"""Newton steps, at most, that even out the columns of the dual point before a certificate; each takes a pass."""
+MOST_SHIFTS = 3
+"""Newton steps, at most, that bring the column sums of the dual point to 0 before a certificate; each costs a pass.
+Chosen by argument: they converge quadratically, and one that proves no more is the last. Passes in
+benchmarks/constants.py: no change."""
 
-SAMPLE_NUMBERS = 2**17
-"""Scores from which the slope of those steps is taken."""
+SAMPLE_SCORES = 2**17
+"""Scores (1 MB of float64) from which the slope of those steps is taken. Chosen by argument: for ten classes 13,000
+images, whose mean slope is right to a hundredth. Passes in benchmarks/constants.py: no change."""
+
+RHO_KINKED, RHO_KINKED_L1, RHO_SMOOTH, RHO_SQUARED = 2.0, 0.5, 0.06, 0.3
+"""The first rho: of a loss with kinks in units of its unit's inverse, with L2 and with |W|; of a smooth loss as a
+multiple of its curvature where that is at most 1/2; of any other. Measured on pixels with benchmarks/optimum.py;
+passes in benchmarks/constants.py: RHO_KINKED_L1 at a third: -2%; three times: -13%; the others within 1%."""
 
 
 @final
@@ -112,6 +132,11 @@ class ADMM(Optimizer):
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
             return _Search(self, objective, start, callback, validation, watch, moment, spent).run()
 
+    @staticmethod
+    def serves_other_regs(name: str) -> bool:
+        """Whether that array of a state serves a search with another reg value: weights, scores and dual point."""
+        return name in ("W", "b", "copy", "price", "z", "g")
+
 
 class _Search:
     """One minimisation: the iterates, and what is known of them."""
@@ -128,14 +153,12 @@ class _Search:
         spent: float,
     ) -> None:
         self.settings, self.objective, self.validation, self.watch = settings, objective, validation, watch
-        numbers, arrays = (
-            ({}, zeros_state(objective, np.float64).arrays) if start is None else (start.numbers, start.arrays)
-        )
+        numbers, arrays = _checked(objective, zeros_state(objective, np.float64) if start is None else start)
         self.clock, self.trace = Clock(numbers.get("seconds", 0.0) + spent), Trace(objective, validation, callback)
-        self.relax = RELAX if objective.sizes == 0.0 and objective.penalised else RELAX_KINKED
+        self.relax = RELAXATION_L2 if objective.l1_weight == 0.0 and objective.penalised else RELAXATION
         self.moment = moment or exact_moment(objective)
-        self._stiffen(numbers.get("rho", _steepness(objective)))
-        self.W, self.b = arrays["W"].astype(np.float64), arrays["b"].astype(np.float64)
+        self._stiffen(numbers.get("rho", _first_rho(objective)))
+        self.W, self.b = arrays["W"].copy(), arrays["b"].copy()
         self.copy = arrays["copy"].copy() if "copy" in arrays else self.W.copy()
         self.price = arrays["price"].copy() if "price" in arrays else np.zeros_like(self.W)
         scores = (objective.n_images, objective.n_classes)
@@ -145,11 +168,12 @@ class _Search:
         self.rounds = 0 if start is None else start.epoch
         self.passes = numbers.get("passes", 0.0)
         self.first_norm = numbers.get("first_norm", math.nan)
-        self.wanted = numbers.get("wanted", settings.tol if self.tied else PROMISE * settings.tol)
-        alone = objective.sizes > 0.0 and objective.squares == 0.0
-        self.slack = numbers.get("slack", MOST_SLACK if alone else 0.0)
+        first_threshold = settings.tol if self.tied else FIRST_THRESHOLD * settings.tol
+        self.policy = ProofPolicy(settings.tol, numbers.get("proof_threshold", first_threshold))
+        alone = objective.l1_weight > 0.0 and objective.l2_weight == 0.0
+        self.slack = numbers.get("slack", FIRST_SLACK if alone else 0.0)
         self.least = numbers.get("least", math.inf)  # the lowest objective of a candidate
-        self.left = numbers.get("left", math.nan)  # what a certificate would probably say is left
+        self.predicted_gap = numbers.get("predicted_gap", math.nan)  # the gap that a certificate would probably show
         self.candidate = (arrays["best_W"], arrays["best_b"]) if "best_W" in arrays else self._candidate()
         self.promising: DualPoint | None = None  # that of the last round, while a proof is to be made of it
         if "dual_A" in arrays:
@@ -166,24 +190,20 @@ class _Search:
                 self.first_norm, self.least = evaluation.gradient_norm, evaluation.objective
                 status = Status.STOPPED if self._report(evaluation) else None
             while status is None:
-                if self.promising is not None:  # a search that goes on from here begins with the proof
-                    certificate = self._certify(self.promising)
-                    self.passes, self.promising = certificate.passes, None
-                    # what the proof lost against the promise, it will probably lose again
-                    lost = certificate.relative_gap - self.left / max(certificate.objective, 1e-300)
-                    hoped = self.settings.tol - lost
-                    self.wanted = hoped if 0.25 * self.wanted < hoped < 0.9 * self.wanted else 0.5 * self.wanted
-                    if self._met(certificate):
-                        status = Status.CERTIFIED if self.objective.penalised else Status.CONVERGED
-                        break
-                if self.rounds * ROUND >= self.settings.max_iter:
+                if self.promising is not None:  # a search that is resumed here begins with the proof
+                    certificate = self._attempt_proof(self.promising)
+                    self.promising = None
+                if certificate is not None and self._met(certificate):
+                    status = Status.CERTIFIED if self.objective.penalised else Status.CONVERGED
+                elif self.rounds * STEPS_PER_ROUND >= self.settings.max_iter:
                     status = Status.MAX_ITER
-                    break
-                split = self._round()
-                evaluation, promises = self._measure(split)
-                self.promising = split.dual if promises else None
-                if self._report(evaluation):
-                    status = Status.STOPPED
+                else:
+                    certificate = None
+                    split = self._round()
+                    evaluation, promises = self._measure(split)
+                    self.promising = split.dual if promises else None
+                    if self._report(evaluation):
+                        status = Status.STOPPED
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         if certificate is None or status not in (Status.CERTIFIED, Status.CONVERGED):
@@ -196,13 +216,21 @@ class _Search:
             W, b, status, self.trace.history, self.state, certificate.passes, self.clock(), words, certificate
         )
 
+    def _attempt_proof(self, dual: DualPoint) -> Certificate:
+        """The certificate by this dual point, its passes counted."""
+        certificate = self._certify(dual)
+        self.passes = certificate.passes
+        predicted = self.predicted_gap / max(certificate.objective, 1e-300)
+        self.policy.learn(predicted, certificate.relative_gap)
+        return certificate
+
     def _round(self) -> Split:
         """Ten steps, each a fit to the scores of the last and a pass over the images."""
         z, g = self.z, self.g
-        for step in range(ROUND):
+        for step in range(STEPS_PER_ROUND):
             if self.miss is not None:
                 self._fit(*self.miss)
-            need_dual = step == ROUND - 1
+            need_dual = step == STEPS_PER_ROUND - 1
             if need_dual:
                 z, g = self.z.copy(), self.g.copy()
             split = self.objective.split_step(
@@ -210,8 +238,8 @@ class _Search:
             )
             self.miss = split.miss, split.miss_columns
             self.passes += 1.0
-            if self.watch is not None and step < ROUND - 1:
-                self.watch(Glimpse(self.rounds + (step + 1) / ROUND, split.data_loss, *self._candidate()))
+            if self.watch is not None and step < STEPS_PER_ROUND - 1:
+                self.watch(Glimpse(self.rounds + (step + 1) / STEPS_PER_ROUND, split.data_loss, *self._candidate()))
         self.rounds += 1
         if self.rounds & (self.rounds - 1) == 0:  # the 1st, 2nd, 4th, ...
             self._review(z, g)
@@ -220,9 +248,9 @@ class _Search:
     def _stiffen(self, rho: float) -> None:
         """Take this rho: the factor, and the strength of the tie between weights and copy, follow it."""
         objective = self.objective
-        self.rho, self.tied = rho, objective.sizes > 0.0
-        self.tie: Floats = TIE * rho * _variances(objective, self.moment) if self.tied else np.zeros(1)
-        self.equations = NormalEquations(objective, self.moment, rho, 2.0 * objective.squares + self.tie)
+        self.rho, self.tied = rho, objective.l1_weight > 0.0
+        self.tie: Floats = TIE_STRENGTH * rho * _variances(objective, self.moment) if self.tied else np.zeros(1)
+        self.equations = NormalEquations(objective, self.moment, rho, 2.0 * objective.l2_weight + self.tie)
 
     def _review(self, z: npt.NDArray[np.float32], g: npt.NDArray[np.float32]) -> None:
         """Balance how far scores and dual point still are from rest, if rho is far from it; z and g are a step old.
@@ -236,23 +264,23 @@ class _Search:
         if not (primal > 0.0 and dual > 0.0 and dg > 0.0):
             return
         factor = math.sqrt(primal / dual)
-        if not 1.0 / FAR < factor < FAR:
+        if not 1.0 / RHO_MOST_OFF < factor < RHO_MOST_OFF:
             tie = self.tie
-            self._stiffen(self.rho * min(max(factor, 1.0 / MOST_CHANGE), MOST_CHANGE))
+            self._stiffen(self.rho * min(max(factor, 1.0 / RHO_MOST_CHANGE), RHO_MOST_CHANGE))
             if self.tied:
                 self.price = self.price * (tie / self.tie)
             self.miss = None  # it was measured with the other rho; the next step measures it again
 
     def _fit(self, miss: Floats, columns: Floats) -> None:
         """W and b, and the copy of W with exact zeros, fitted to the scores that missed them by so much."""
-        W, mean, squares = self.W, self.moment.mean, self.objective.squares
-        toward = self.rho * (miss - columns[:, None] * mean) - 2.0 * squares * W
+        W, mean, l2_weight = self.W, self.moment.mean, self.objective.l2_weight
+        toward = self.rho * (miss - columns[:, None] * mean) - 2.0 * l2_weight * W
         if not self.tied:
             self.W = W + self.equations.solve(toward)
         else:
-            for _ in range(INNER):
+            for _ in range(INNER_STEPS):
                 self.W = W + self.equations.solve(toward + self.tie * (self.copy - self.price - W))
-                relaxed = RELAX_KINKED * self.W + (1.0 - RELAX_KINKED) * self.copy
+                relaxed = RELAXATION * self.W + (1.0 - RELAXATION) * self.copy
                 self.copy = self.objective.prox(relaxed + self.price, (1.0 - self.slack) / self.tie)
                 self.price = self.price + relaxed - self.copy
         self.b = self.b + columns - (self.W - W) @ mean
@@ -265,7 +293,7 @@ class _Search:
 
     def _measure(self, split: Split) -> tuple[Evaluation, bool]:
         """(the candidate's evaluation; whether the dual point, its columns evened out, may bound it closely)."""
-        objective, dual = self.objective, _of(split)
+        objective, dual = self.objective, require_dual(split)
         W, b = self._candidate()
         if not self.tied:
             data_loss, penalty, accuracy = split.data_loss, objective.penalty_value(W), split.accuracy
@@ -281,10 +309,10 @@ class _Search:
             self.least, self.candidate = value, (W, b)
         if objective.penalised:
             even = DualPoint(dual.value, dual.A, np.zeros_like(dual.c))
-            self.left = value - max(0.0, lower_bound_from(objective, even, value))
-            return evaluation, self.left <= self.wanted * value
-        near = abs(value - dual.value) <= self.wanted * value
-        return evaluation, value == 0.0 or (norm <= self.wanted * self.first_norm and near)
+            self.predicted_gap = value - max(0.0, lower_bound_from(objective, even, value))
+            return evaluation, self.policy.attempts(self.predicted_gap, value)
+        near = self.policy.attempts(abs(value - dual.value), value)
+        return evaluation, value == 0.0 or (self.policy.attempts(norm, self.first_norm) and near)
 
     def _loosen(self, dual: DualPoint, penalised: float) -> None:
         """Choose by how much L1 is weaker in the steps than in the objective, for the next round.
@@ -293,9 +321,9 @@ class _Search:
         smaller by a share have their |A| within reg as soon as it errs by less than that share, and the bound then
         loses the same share of the penalty alone, `penalised` of the objective. The share follows the error down.
         """
-        excess = float(np.abs(dual.A).max()) / ((1.0 - self.slack) * self.objective.sizes) - 1.0
-        least = min(MOST_SLACK, 0.5 * self.settings.tol / max(penalised, 1e-300))
-        self.slack = max(least, min(self.slack, max(excess, DECAY * self.slack)))
+        excess = float(np.abs(dual.A).max()) / ((1.0 - self.slack) * self.objective.l1_weight) - 1.0
+        least = min(FIRST_SLACK, 0.5 * self.settings.tol / max(penalised, 1e-300))
+        self.slack = max(least, min(self.slack, max(excess, SLACK_DECAY * self.slack)))
 
     def _certify(self, dual: DualPoint | None) -> Certificate:
         """The certificate of the candidate; `dual` is that of g, None where the last step was not finished."""
@@ -310,16 +338,16 @@ class _Search:
     def _balanced(self, dual: DualPoint) -> npt.NDArray[np.float32]:
         """The dual point g at v = z + g / rho, or that at v + shift, one shift for all images, with smaller columns.
 
-        An unpenalised bias asks each column of the dual point to sum to 0.
+        With an unpenalised bias each column of a dual point must sum to 0.
         """
         objective = self.objective
         best, bound = self.g, lower_bound_from(objective, dual, self.least)
         z, g = self.z.copy(), self.g.copy()
         zeros = zeros_state(objective, np.float64).arrays
-        for _ in range(SHIFTS):
+        for _ in range(MOST_SHIFTS):
             if not objective.penalised or self.least - bound <= 0.5 * self.settings.tol * self.least:
                 break
-            positions = objective.sample(max(64, SAMPLE_NUMBERS // objective.n_classes))
+            positions = objective.sample(max(64, SAMPLE_SCORES // objective.n_classes))
             share = objective.shares()[positions]
             v = z[positions].astype(np.float64) + g[positions] / self.rho
             slope = objective.loss.prox_slope(v, objective.examples.y[positions], self.rho, share / share.sum())
@@ -330,7 +358,7 @@ class _Search:
             g[:] = 0.0
             split = objective.split_step(zeros["W"], zeros["b"], z, g, rho=self.rho, relax=0.0, need_dual=True)
             self.passes += 1.0
-            dual = _of(split)
+            dual = require_dual(split)
             found = lower_bound_from(objective, dual, self.least)
             if not found > bound:
                 break
@@ -343,7 +371,7 @@ class _Search:
         return True  # the gradient of the loss at (W, b), which the certificate has, does not vanish at a kink
 
     def _report(self, evaluation: Evaluation) -> bool:
-        """Tell the trace; whether the callback asks to stop."""
+        """A row of the trace; whether the callback requests a stop."""
         held_out = None if self.validation is None else self.validation.evaluate(*self._candidate())
         seconds = self.clock()
         return self.trace.add(
@@ -367,13 +395,13 @@ class _Search:
             "seconds": seconds,
             "passes": self.passes,
             "first_norm": self.first_norm,
-            "wanted": self.wanted,
+            "proof_threshold": self.policy.threshold,
             "slack": self.slack,
             "rho": self.rho,
             "least": self.least,
         }
-        if math.isfinite(self.left):
-            numbers["left"] = self.left
+        if math.isfinite(self.predicted_gap):
+            numbers["predicted_gap"] = self.predicted_gap
         if self.promising is not None:
             arrays |= {"dual_A": self.promising.A, "dual_c": self.promising.c}
             numbers["dual_value"] = self.promising.value
@@ -384,10 +412,22 @@ def _size(array: npt.NDArray[np.float32]) -> float:
     return math.sqrt(float(np.square(array, dtype=np.float64).sum()))
 
 
-def _of(split: Split) -> DualPoint:
+def require_dual(split: Split) -> DualPoint:
+    """The dual point of a step that was to give one."""
     if split.dual is None:
-        raise TypeError("the engine gave no dual point though it was asked for one")
+        raise TypeError("the engine returned no dual point though need_dual was set")
     return split.dual
+
+
+def _checked(objective: Objective, state: State) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
+    """(numbers, arrays) of a state: weights in float64, what the core changes for each score in float32."""
+    weights = weights_of_state(objective)
+    of_scores: ArrayOfState = ((objective.n_images, objective.n_classes), np.float32)
+    known = {"z": of_scores, "g": of_scores, **weights}
+    known |= dict.fromkeys(("copy", "price", "miss", "best_W", "dual_A"), weights["W"])
+    known |= dict.fromkeys(("miss_columns", "best_b", "dual_c"), weights["b"])
+    together = [("z", "g"), ("copy", "price"), ("miss", "miss_columns"), ("best_W", "best_b"), ("dual_A", "dual_c")]
+    return state.numbers, checked_arrays(state, known, together=together)
 
 
 def _variances(objective: Objective, moment: ExactMoment) -> Floats:
@@ -404,9 +444,9 @@ def _variances(objective: Objective, moment: ExactMoment) -> Floats:
     return np.where(variances > LEAST_VARIANCE * variances.max(initial=0.0), variances, mean)
 
 
-def _steepness(objective: Objective) -> float:
-    """rho: of the order of the slopes and curvatures of the loss, by measurement on pixels (benchmarks/optimum.py)."""
+def _first_rho(objective: Objective) -> float:
+    """rho: of the order of the slopes and curvatures of the loss."""
     bound = objective.loss.curvature(objective.n_classes)
     if math.isinf(bound):
-        return (0.5 if objective.sizes > 0.0 else 2.0) / objective.loss.parameters.get("delta", 1.0)
-    return 0.06 * bound if bound <= 0.5 else 0.3
+        return (RHO_KINKED_L1 if objective.l1_weight > 0.0 else RHO_KINKED) / objective.loss.unit
+    return RHO_SMOOTH * bound if bound <= 0.5 else RHO_SQUARED

@@ -1,4 +1,4 @@
-"""The bias at its own optimum: the last step before a certificate, which an unpenalised bias would else spoil."""
+"""The bias at its own optimum: the last step before a certificate, which an unpenalised bias would otherwise spoil."""
 
 from __future__ import annotations
 
@@ -8,55 +8,61 @@ import numpy as np
 
 from linprobe.engines.base import Precision
 from linprobe.objective import DataGradient, Objective
-from linprobe.optimizers.asking import Ask, Asking
+from linprobe.optimizers.requests import GradientRequest, Search
 from linprobe.shapes import Floats
 
-__all__ = ["COARSE", "balance", "bias_curvature", "nearly_balance"]
+__all__ = ["SINGLE_TOL", "balance", "bias_curvature", "nearly_balance"]
 
 SAMPLE_ROWS = 4096
-"""Images from which the curvature in the bias is taken: it is K x K, and Newton's steps need not be exact."""
+"""Images from which the (K, K) curvature in the bias is taken. Chosen by argument: an error of a few hundredths in it
+makes a Newton step a few hundredths too long, and two of them end where one exact step would. Passes in
+benchmarks/constants.py: no change."""
 
-STEPS = 12
-"""Newton's steps at most."""
+NEWTON_STEPS = 12
+"""Newton steps at most, each over the scores alone. Chosen by argument: each at least halves the column sums, or is
+the last; a converging one squares their error. Passes in benchmarks/constants.py: no change."""
 
-SETTLED, ROUNDING = 1e-4, 1e-13
-"""Sum of the columns' sizes that costs a bound next to nothing, as a share of tol, and that is rounding."""
+BALANCED, ROUNDING = 1e-4, 1e-13
+"""Sum of the sizes of the column sums that counts as 0: as a share of tol, and at least. Chosen by argument: the share
+of another dual point that is mixed in is of its order, so that the bound loses a ten-thousandth of tol; rounding of
+the sums in float64. Passes in benchmarks/constants.py: no change."""
 
-COARSE = 1e-5
-"""The tol from which on float32 tells the columns well enough."""
+SINGLE_TOL = 1e-5
+"""The tol from which on float32 scores give the column sums well enough: `BALANCED` times it is their rounding over
+some thousand images, 1e-9."""
 
 HELD_SCORES = 2**25
-"""Scores, N times K, that are kept between the steps (256 MB); more are computed again for each."""
+"""Scores, N times K, that are kept between the steps, 256 MB of float64; more are computed again in each."""
 
 BLOCK_SCORES = 2**16
-"""Scores of a block of rows, so that what a loss makes of them stays in the cache."""
+"""Scores of a block of rows, 512 kB of float64, so that the intermediate results of a loss stay in the cache."""
 
 
-def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) -> Asking[tuple[Floats, DataGradient]]:
-    """(b after one of Newton's steps, W as it is; the data gradient there): the images are read once.
+def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) -> Search[tuple[Floats, DataGradient]]:
+    """(b after one Newton step, with W unchanged; the data gradient there): the images are read once.
 
     Args:
         columns: (K,) the data gradient in the bias at (W, b), in float32 or better.
     """
     b = b - _inverse_curvature(objective, W, b) @ columns
-    # the dual point of a penalty with |W| is scaled, and its value not told by the sums that a pass gives
-    gradient = yield Ask(W, b, Precision.DOUBLE if objective.sizes > 0.0 else Precision.PROOF)
+    # with |W| the dual point is scaled, and the sums of a pass do not give its value then
+    gradient = yield GradientRequest(W, b, Precision.DOUBLE if objective.l1_weight > 0.0 else Precision.PROOF)
     return b, gradient
 
 
-def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tuple[Floats, DataGradient]]:
-    """(b for which sum_i a_i dL_i/ds is as good as 0, W as it is; the data gradient there), for a smooth loss.
+def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Search[tuple[Floats, DataGradient]]:
+    """(b at which the columns of the dual point, sum_i a_i dL_i/ds, vanish; the data gradient there), W unchanged.
 
-    A dual point whose columns do not sum to 0 is mixed with another one (`Loss.balanced`), by a share t that is first
-    order in the columns, and the bound suffers in proportion. Newton's method in b alone, from scores that a step
-    only shifts: the images are read twice, once for the scores and once for the gradient, in float64.
+    For a smooth loss. Columns that do not sum to 0 are made to by mixing in another dual point (`Loss.balanced`), with
+    a share of first order in the sums, and the bound loses in proportion. Newton's method in b alone works on scores
+    that a step only shifts: the images are read twice, once for the scores and once for the gradient, in float64.
     """
-    settled = max(SETTLED * tol, ROUNDING)
-    columns_at = _columns(objective, W, b, precise=tol < COARSE)
+    settled = max(BALANCED * tol, ROUNDING)
+    columns_at = _columns(objective, W, b, precise=tol < SINGLE_TOL)
     columns = columns_at(b)
     if np.abs(columns).sum() > settled:
         inverse = _inverse_curvature(objective, W, b)
-        for _ in range(STEPS):
+        for _ in range(NEWTON_STEPS):
             moved = b - inverse @ columns
             following = columns_at(moved)
             if not np.abs(following).sum() < 0.5 * np.abs(columns).sum():
@@ -64,12 +70,12 @@ def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Asking[tu
             b, columns = moved, following
             if np.abs(columns).sum() <= settled:
                 break
-    gradient = yield Ask(W, b, Precision.DOUBLE)
+    gradient = yield GradientRequest(W, b, Precision.DOUBLE)
     return b, gradient
 
 
 def _columns(objective: Objective, W: Floats, b: Floats, precise: bool) -> Callable[[Floats], Floats]:
-    """The gradient (K,) of the data loss in the bias as a function of the bias, W as it is; `b` is a first guess."""
+    """The gradient (K,) of the data loss in the bias as a function of the bias; W is fixed, and `b` a first guess."""
     engine, loss, y, shares = objective.engine, objective.loss, objective.examples.y, objective.shares()
     n, K = len(y), len(b)
     size = max(1, BLOCK_SCORES // K)

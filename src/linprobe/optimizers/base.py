@@ -11,17 +11,21 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.certificate import Certificate
+from linprobe.certificate import Certificate, absolute_tol
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
 
-__all__ = ["Callback", "Epoch", "Glimpse", "Optimizer", "Solution", "State", "Status", "Watch"]
+__all__ = ["Callback", "Epoch", "Glimpse", "Optimizer", "Solution", "State", "Status", "Watch", "proved_status"]
 
 
 class Status(Enum):
     """Why an optimizer ended. The value is the sentence a user reads."""
 
     CERTIFIED = "the relative duality gap is at most tol"
+    CERTIFIED_ABSOLUTE = (
+        "the objective tends to 0: the duality gap is at most 1e-6 tol times the loss of equal scores, "
+        "and no weights gain more"
+    )
     CONVERGED = "the gradient norm is below tol"
     COMPLETED = "all epochs were run"
     EARLY_STOPPED = "the validation loss stopped falling; the weights with the lowest one were kept"
@@ -49,8 +53,8 @@ class State:
     Attributes:
         epoch: epochs (SGD) or iterations (gradient descent) done.
         arrays: W, b, and the optimizer's own arrays by name; float32 or float64.
-        numbers: the optimizer's own numbers by name (chosen learning rate, step count, best loss, ...); `left`,
-            where it is there, is what a certificate would probably leave of the objective to gain: no proof.
+        numbers: the optimizer's own numbers by name (chosen learning rate, step count, best loss, ...);
+            `predicted_gap`, where it is there, is the duality gap that a certificate would probably show: no proof.
     """
 
     epoch: int
@@ -138,6 +142,20 @@ class Solution:
     seconds: float
     chosen: dict[str, str] = field(default_factory=dict)
     certificate: Certificate | None = None
+
+
+def proved_status(objective: Objective, certificate: Certificate, tol: float, *, ended: bool = False) -> Status | None:
+    """CERTIFIED or CERTIFIED_ABSOLUTE, where the certificate shows it; else None.
+
+    Args:
+        tol: relative duality gap to reach.
+        ended: whether no method gets further: then the absolute gap counts. Before, the relative gap is what is
+            wanted, unless the objective itself is within `absolute_tol`.
+    """
+    if certificate.relative_gap <= tol:
+        return Status.CERTIFIED
+    measured = certificate.gap if ended else certificate.objective
+    return Status.CERTIFIED_ABSOLUTE if measured <= absolute_tol(objective, tol) else None
 
 
 class Optimizer(ABC):

@@ -2,59 +2,71 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 from linprobe.engines.base import Precision, QuadraticModel
 from linprobe.objective import Objective
-from linprobe.optimizers.asking import Visited, answer, visit
 from linprobe.optimizers.balance import bias_curvature
 from linprobe.optimizers.base import zeros_state
 from linprobe.optimizers.pairs import curves, keep, listed, numbered
 from linprobe.optimizers.preconditioner import SecondMoment
+from linprobe.optimizers.requests import Point, run_search, visit
+from linprobe.optimizers.steps import Steps
 from linprobe.shapes import Floats
 
 __all__ = ["DescentSteps", "is_sparse"]
 
 COUPLING_ROWS = 4096
-"""Images over which the curvature in the scores is averaged."""
+"""Images over which the curvature C of the loss in the scores is averaged. Chosen by argument: K² numbers, each a mean
+of so many, are right to a few hundredths, and scores of 4,096 images cost less than a tenth of a pass over 50,000.
+Passes in benchmarks/constants.py: a third: +1%; three times: 0%."""
 
-IDENTITY, LEAST = 0.01, 0.1
-"""Share of its mean, or of that of a tenth of the one before, that is added to that curvature: no loss sees one number
-that is added to all scores, and where all images have left their margins far behind a loss hardly bends at all."""
+RIDGE, LEAST_MEAN = 0.01, 0.1
+"""Ridge added to C, relative to its mean diagonal, which is floored at this share of that of the C before. C is
+singular along (1, ..., 1), as no loss changes when one number is added to all scores, and all but 0 where every image
+is far beyond its margins. Passes in benchmarks/constants.py: RIDGE at a third: 0%; three times: -10%. LEAST_MEAN at a
+third: -1%; three times: -5%."""
 
-MANY = 0.5
-"""Share of the features from which on all are looked at, where they lie."""
+MANY_FEATURES = 0.5
+"""Share of the features in use from which on all of them are used, without a copy of their part of the moment. Chosen
+by argument: the copy costs as much as a sweep over them. Passes in benchmarks/constants.py: a third: 0%; three times:
++1%."""
 
-NEW, ROUNDS = 1 / 16, 4
-"""Share of the features that join those in use, at most, before the first and each following round of a step."""
+MOST_JOINING, ROUNDS = 1 / 16, 4
+"""Share of the features that join those in use, at most, before each round of a step, and rounds of a step, at most.
+Chosen by argument: a feature that joins costs a row of the moment in each sweep, and few of those with a slope at
+first keep a weight; a later step takes the rest."""
 
-PRECISION = 0.02
-"""Of a minimum of the model: what is left of slopes, as a share of what was left of them before the step."""
+MODEL_TOL = 0.02
+"""How precisely a step minimises the model: the largest slope that remains, as a share of the largest before the step.
+Passes in benchmarks/constants.py: a third: -4%; three times: -2%."""
 
-FEWEST_SWEEPS, MOST_SWEEPS, SHARE = 20, 400, 0.25
-"""Of one step: between fewest and most as many as take this share of the products of a pass."""
+FEWEST_SWEEPS, MOST_SWEEPS, PASS_SHARE = 20, 400, 0.25
+"""Sweeps over the weights in one step: between these two, as many as cost this share of the products of a pass. Passes
+in benchmarks/constants.py: PASS_SHARE at a third: -3%; three times: -2%."""
 
-PIECE = 2e8
-"""Products between two moments in which Ctrl-C is heard."""
+INTERRUPT_PRODUCTS = 2e8
+"""Products between two looks for Ctrl-C, a tenth of a second: what a user does not notice."""
 
-SPARSE = 0.3
-"""Share of the weights that may leave 0 in a first step for coordinate descent to be the sooner way."""
+MOST_NONZERO = 0.3
+"""Share of the weights that leave 0 in a first step up to which coordinate descent is preferred to ADMM for the
+elastic net. Chosen by argument: a sweep costs D products for each weight that is not 0, and ADMM's fit D for every
+weight, but in matrix products, which are several times as fast."""
 
-SMALL = 2**24
-"""Products of a sweep over all weights that are so few that it always is."""
+SMALL_SWEEP = 2**24
+"""Products of a sweep over all weights, K D², up to which coordinate descent is preferred whatever that share: a sweep
+then takes milliseconds. Chosen by argument."""
 
 
-class DescentSteps:
+class DescentSteps(Steps):
     """The last pairs of a search, and the step to the minimum of the model that they make.
 
         g·D + 1/2 D·B D + reg R(W + D),   B = C x H, updated by the pairs as in BFGS
 
     H is the second moment of the features about their mean, C (K, K) the mean curvature of the loss in the scores,
-    which is measured anew after the 1st, 2nd, 4th, 8th, ... step. C is what makes the steps few: with a number in its
-    place they are three times as many.
+    which is measured anew after the 1st, 2nd, 4th, 8th, ... step. With one number in place of C a search takes three
+    times as many steps.
 
     Args:
         objective: its loss is smooth.
@@ -75,15 +87,6 @@ class DescentSteps:
         self._room = np.empty(0, np.float32)
 
     @property
-    def numbers(self) -> dict[str, float]:
-        return {}
-
-    @property
-    def bend(self) -> float:
-        """As that of `LBFGS` without a ridge: no step goes to rounded weights, as zeros must stay exact."""
-        return math.inf
-
-    @property
     def count(self) -> int:
         return len(self._s)
 
@@ -94,37 +97,37 @@ class DescentSteps:
         coupling = {} if self._coupling is None else {"coupling": self._coupling.copy()}
         return coupling | numbered(s=self._s, y=self._y)
 
-    def review(self, step: int, point: Visited) -> None:
-        """Measure C after step 0, 1, 2, 4, 8, ..."""
-        if step & (step - 1) == 0 or self._coupling is None:
+    def review(self, iteration: int, point: Point) -> None:
+        """Measure C after iteration 0, 1, 2, 4, 8, ..."""
+        if iteration & (iteration - 1) == 0 or self._coupling is None:
             C = bias_curvature(self._objective, point.W, point.b, COUPLING_ROWS)
-            before = 0.0 if self._coupling is None else LEAST * float(np.trace(self._coupling))
-            self._coupling = C + IDENTITY * max(float(np.trace(C)), before, 1e-300) / len(C) * np.eye(len(C))
+            before = 0.0 if self._coupling is None else LEAST_MEAN * float(np.trace(self._coupling))
+            self._coupling = C + RIDGE * max(float(np.trace(C)), before, 1e-300) / len(C) * np.eye(len(C))
 
-    def add(self, point: Visited, following: Visited) -> None:
+    def add(self, point: Point, following: Point) -> None:
         step, change = point.step_to(following), following.gradient - point.gradient
-        change[:, :-1] -= 2.0 * self._objective.squares * step[:, :-1]
+        change[:, :-1] -= 2.0 * self._objective.l2_weight * step[:, :-1]
         s, y = self._shifted(step), self._centred(change)
         if curves(s, y):
             keep((self._s, s), (self._y, y), (self._moved, self._times_gram(s)))
 
-    def direction(self, point: Visited, most: int = MOST_SWEEPS, new: float = NEW) -> Floats:
+    def direction(self, point: Point, most: int = MOST_SWEEPS, new: float = MOST_JOINING) -> Floats:
         """The step (K, D + 1) from a point.
 
         Args:
             most: sweeps at most.
-            new: share of the features that may join at once.
+            new: share of the features that may join those in use before a round.
         """
         if self._coupling is None:
             self.review(0, point)
-        with np.errstate(over="ignore", invalid="ignore"):  # of a search that diverges: the line search sees it
+        with np.errstate(over="ignore", invalid="ignore"):  # in a search that diverges; the line search finds out
             return self._direction(point, most, new)
 
-    def _direction(self, point: Visited, most: int, new: float) -> Floats:
+    def _direction(self, point: Point, most: int, new: float) -> Floats:
         coupling, objective, W = self._coupling, self._objective, point.W
         assert coupling is not None
         K, D = W.shape
-        reg, twice = objective.sizes, 2.0 * objective.squares
+        reg, twice = objective.l1_weight, 2.0 * objective.l2_weight
         smooth = point.gradient
         smooth[:, :-1] -= twice * W
         slope = np.ascontiguousarray(self._centred(smooth).T)  # (D + 1, K)
@@ -137,13 +140,13 @@ class DescentSteps:
         sums, moved = np.zeros(left.shape[2], np.float32), np.zeros((K, D + 1), np.float32)
         before = slope[:D] + twice * at
         excess = np.where(at == 0.0, np.maximum(0.0, np.abs(before) - reg), np.abs(before + reg * np.sign(at)))
-        tol = PRECISION * float(excess.max(initial=0.0))
+        tol = MODEL_TOL * float(excess.max(initial=0.0))
         features = (at != 0.0).any(axis=1)
         most_new = max(64, int(new * D), int(np.count_nonzero(features)) // 2)
         joining = _largest(np.where(at == 0.0, excess, 0.0).max(axis=1), most_new)
         for _ in range(ROUNDS):
             features |= joining
-            many = np.count_nonzero(features) > MANY * D
+            many = np.count_nonzero(features) > MANY_FEATURES * D
             picked = np.append(np.arange(D) if many else np.flatnonzero(features), D)
             part = QuadraticModel(
                 self._gram_of(picked[:-1]),
@@ -178,15 +181,15 @@ class DescentSteps:
         done, largest = 0, np.inf
         while done < most and largest > tol:
             work = float(np.count_nonzero(model.W)) * (n + K) + n * K
-            most = int(min(most, max(FEWEST_SWEEPS, SHARE * objective.n_images * objective.n_features * K / work)))
-            piece = min(max(5, int(PIECE / work)), most - done)
+            most = int(min(most, max(FEWEST_SWEEPS, PASS_SHARE * objective.n_images * objective.n_features * K / work)))
+            piece = min(max(5, int(INTERRUPT_PRODUCTS / work)), most - done)
             if piece <= 0:
                 break
             sweeps, largest = objective.engine.descend(model, piece, tol)
             done += sweeps
 
     def _pairs(self, coupling: Floats) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """left and right (D + 1, K, 2 m): B is C x H less their product."""
+        """left and right (D + 1, K, 2 m), the pairs' correction of the model: B is C x H less their product."""
         K, D = len(coupling), len(self._mean)
         m = len(self._s)
         left = np.zeros((D + 1, K, 2 * m), np.float32)
@@ -237,11 +240,11 @@ def _largest(values: Floats, most: int) -> npt.NDArray[np.bool_]:
 
 
 def is_sparse(objective: Objective, moment: SecondMoment) -> bool:
-    """Whether coordinate descent is the way to the optimum: few weights leave 0 in the first step from there."""
+    """Whether few weights leave 0 in a first step from zero weights: then coordinate descent is faster than ADMM."""
     D, K = objective.n_features, objective.n_classes
-    if float(D) * D * K <= SMALL:
+    if float(D) * D * K <= SMALL_SWEEP:
         return True
     zero = zeros_state(objective, np.float64).arrays
-    point = answer(objective, visit(objective, zero["W"], zero["b"], Precision.SINGLE))
+    point = run_search(objective, visit(objective, zero["W"], zero["b"], Precision.SINGLE))
     step = DescentSteps(objective, moment, {}).direction(point, FEWEST_SWEEPS, new=1.0)
-    return int(np.count_nonzero(step[:, :-1])) <= SPARSE * D * K
+    return int(np.count_nonzero(step[:, :-1])) <= MOST_NONZERO * D * K

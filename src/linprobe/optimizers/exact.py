@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from linprobe.certificate import certify
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
 from linprobe.optimizers.admm import ADMM
-from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Watch
+from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.coordinate_descent import is_sparse
+from linprobe.optimizers.dual_ascent import DualAscent, suits_dual_ascent
+from linprobe.optimizers.hinge_program import MOST_PAIRS
+from linprobe.optimizers.interior_point import InteriorPoint, interior_point_cost
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
 from linprobe.optimizers.preconditioner import DENSE_FEATURES, SecondMoment, second_moment
+from linprobe.optimizers.span import SpanOfImages, suits_span
 from linprobe.optimizers.trace import Clock
+from linprobe.optimizers.working_set import WorkingSet, suits_working_set
 from linprobe.shapes import check_range
 
 __all__ = ["Exact", "Moments", "is_smooth"]
+
+AT_ONCE = 5e8
+"""Operations of a step of the interior point method up to which it is tried first on kinks: some 15 ms."""
+
+AFTERWARDS, MOST_BYTES = 3e10, 2e9
+"""Operations and bytes of such a step up to which it is tried after another method: a second, 2 GB."""
+
+LATER_ITERATIONS = 300
+"""Iterations, of `max_iter`, that are left to each method after the first; a smaller `max_iter` is for the first
+alone."""
+
+DUAL_IMAGES = 20_000
+"""Images up to which dual ascent is tried."""
+
+FEW_SCORES = 2**19
+"""Scores, N times K, up to which working sets are tried whatever the number of features."""
+
+UNPROVED = (Status.MAX_ITER, Status.STALLED)
+"""How a method ends that has proved too little."""
 
 USUAL = 1e20
 """Mean variance of the features, and its inverse, up to which float32 has room for their moment and its inverse."""
@@ -56,14 +83,30 @@ class Moments:
         return self._known if isinstance(self._known, ExactMoment) else exact_moment(self._objective)
 
 
+@dataclass(frozen=True)
+class Step:
+    """A method of a plan.
+
+    Attributes:
+        method: with its own tol and max_iter.
+        moment: which of the `Moments` of the features it is given; "" for none.
+    """
+
+    method: Optimizer
+    moment: str = ""
+
+
 @final
 @dataclass(frozen=True)
 class Exact(Optimizer):
-    """`LBFGS` where the loss is smooth, `ADMM` where it has kinks, or the penalty has and few weights are 0.
+    """The optimum by the method that fits the objective, and by a second one where the first ends without a proof.
+
+    See `plan` for which method runs when, and docs/training.md for why.
 
     Args:
-        tol: relative duality gap to reach, >= 0; without a penalty, see `LBFGS` and `ADMM`.
-        max_iter: iterations at most, >= 0; each takes a pass over the images, or a few.
+        tol: relative duality gap to reach, >= 0; for objectives that tend to 0 see `proved_status`, and without a
+            penalty `LBFGS` and `InteriorPoint`.
+        max_iter: iterations at most, >= 0, of all methods together; each takes a pass over the images, or a few.
     Raises:
         ParameterError: an argument outside its range.
     Example:
@@ -101,24 +144,158 @@ class Exact(Optimizer):
         clock = Clock(0.0)
         moments = moments or Moments(objective)
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
-            method = self.method(objective, moments)
-            if isinstance(method, LBFGS):
-                sampled = moments.sampled
-                return method.minimize(objective, start, callback, validation, watch, sampled, clock())
-            exact = moments.exact
-            return method.minimize(objective, start, callback, validation, watch, exact, clock())
+            plan = self.plan(objective, moments)
+            first = 0 if start is None else int(start.numbers.get("step", 0.0))
+            before = 0 if start is None else int(start.numbers.get("rows_before", 0.0))
+            if start is not None and before:
+                start = State(start.epoch - before, start.arrays, start.numbers)
+            best: Solution | None = None
+            for number in range(first, len(plan)):
+                step = plan[number]
+                rows = _Rows(callback, number, before)
+                options: dict[str, Any] = {}
+                if step.moment:
+                    options["moment"] = getattr(moments, step.moment)
+                    options["spent"] = clock()
+                solution = step.method.minimize(
+                    objective, start, rows if callback is not None else None, validation, watch, **options
+                )
+                solution = replace(
+                    solution,
+                    history=[row | {"epoch": row["epoch"] + before} for row in solution.history],
+                    state=rows.told(solution.state),
+                    chosen={"method": step.method.name, **solution.chosen},
+                )
+                best = solution if best is None else _better(objective, best, solution, self.tol)
+                if best.status not in UNPROVED:
+                    return best
+                start, before = None, before + len(solution.history)
+            assert best is not None
+            return _carefully(objective, best, self.tol)
 
-    def method(self, objective: Objective, moments: Moments) -> LBFGS | ADMM:
-        """The optimizer that fits the objective.
+    def plan(self, objective: Objective, moments: Moments) -> list[Step]:
+        """The methods that are tried, in this order, until one ends with a proof.
+
+        1. Small problems with kinks, of the loss or of |W|: `InteriorPoint`.
+        2. Losses of margins with a squared penalty, on few images: `DualAscent`.
+        3. |W| on few images or many features: `WorkingSet`.
+        4. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
+        5. Smooth objectives: `LBFGS`; those with |W| take the steps of coordinate descent where that is faster.
+        6. All else: `ADMM`.
+
+        What fits of the others follows, `InteriorPoint` last: it needs few unknowns, and images that fit memory as
+        float64.
 
         Args:
             moments: of its features, which are looked at where a smooth loss has a penalty with |W|.
         Raises:
-            IncompatibleError: none does.
+            IncompatibleError: the exact optimum of such a penalty is not to be had.
         """
-        if is_smooth(objective) or (objective.loss.smooth and _descends(objective, moments)):
-            return LBFGS(self.tol, self.max_iter)
-        return ADMM(self.tol, self.max_iter)
+        smooth = is_smooth(objective)
+        operations, numbers = _interior(objective)
+        made: list[tuple[Callable[[float, int], Optimizer], str]] = []
+        if not smooth and operations <= AT_ONCE:
+            made.append((InteriorPoint, ""))
+        if suits_dual_ascent(objective) and objective.n_images <= DUAL_IMAGES:
+            made.append((DualAscent, ""))
+        if suits_working_set(objective) and _suits_size(objective):
+            made.append((WorkingSet, ""))
+        if suits_span(objective):
+            made.append((SpanOfImages, ""))
+        elif not made or smooth:
+            descends = smooth or (objective.loss.smooth and _descends(objective, moments))
+            made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
+        if made[0][0] is not InteriorPoint and operations <= AFTERWARDS and numbers <= MOST_BYTES:
+            made.append((InteriorPoint, ""))
+        if self.max_iter <= LATER_ITERATIONS:
+            made = made[:1]
+        steps: list[Step] = []
+        left = self.max_iter
+        for method, moment in made:
+            later = len(made) - len(steps) - 1
+            share = max(left - later * LATER_ITERATIONS, left // 2) if later else left
+            steps.append(Step(method(self.tol, share), moment))
+            left -= share
+        return steps
+
+
+def _suits_size(objective: Objective) -> bool:
+    """Whether working sets are the faster way: few scores, or too many features for a (D, D) matrix.
+
+    With the hinge the program of a set is solved in its pairs of image and class, which must be few.
+    """
+    scores = objective.n_images * objective.n_classes
+    few = MOST_PAIRS if objective.loss.margin_power == 1 else FEW_SCORES
+    return scores <= few or objective.n_features > DENSE_FEATURES
+
+
+class _Rows:
+    """A callback that numbers the rows and states of one method among those of all."""
+
+    def __init__(self, callback: Callback | None, step: int, before: int) -> None:
+        self._callback, self._step, self._before = callback, step, before
+
+    def told(self, state: State) -> State:
+        """The state with what it takes to resume the plan at this method."""
+        if self._step == 0:
+            return state
+        numbers = state.numbers | {"step": float(self._step), "rows_before": float(self._before)}
+        return State(state.epoch + self._before, state.arrays, numbers)
+
+    def __call__(self, epoch: Epoch) -> bool | None:
+        if self._callback is None:
+            return None
+        return self._callback(replace(epoch, epoch=epoch.epoch + self._before, state=self.told(epoch.state)))
+
+
+def _interior(objective: Objective) -> tuple[float, float]:
+    """(operations of a step of the interior point method, bytes it takes); infinite where it cannot run."""
+    loss, penalty = objective.loss, objective.penalty
+    if loss.margin_power is None and not loss.has_hessian:
+        return math.inf, math.inf
+    if penalty is not None and penalty.coefficients is None:
+        return math.inf, math.inf
+    return interior_point_cost(objective)
+
+
+def _better(objective: Objective, first: Solution, second: Solution, tol: float) -> Solution:
+    """The solution with the lower objective, under the higher of the two bounds: both hold for all weights."""
+    a, b = first.certificate, second.certificate
+    if a is None or b is None:
+        return second
+    kept = first if a.objective < b.objective else second
+    assert kept.certificate is not None
+    bound = min(kept.certificate.objective, max(a.lower_bound, b.lower_bound))
+    certificate = replace(
+        kept.certificate, lower_bound=bound, passes=first.passes + second.passes, seconds=first.seconds + second.seconds
+    )
+    status = second.status
+    if status in UNPROVED and objective.penalised:
+        status = proved_status(objective, certificate, tol) or status
+    return replace(
+        second,
+        W=kept.W,
+        b=kept.b,
+        status=status,
+        history=first.history + second.history,
+        passes=certificate.passes,
+        seconds=certificate.seconds,
+        certificate=certificate,
+    )
+
+
+def _carefully(objective: Objective, solution: Solution, tol: float) -> Solution:
+    """The solution, with the tighter bound of a careful certificate where that is one."""
+    old = solution.certificate
+    if old is None or not objective.penalised:
+        return solution
+    if not objective.loss.smooth:
+        return replace(solution, status=proved_status(objective, old, tol, ended=True) or solution.status)
+    found = certify(objective, solution.W, solution.b, careful=True, passes=old.passes, seconds=old.seconds)
+    if found.lower_bound < old.lower_bound:
+        found = replace(found, lower_bound=min(found.objective, old.lower_bound))
+    status = proved_status(objective, found, tol, ended=True) or solution.status
+    return replace(solution, certificate=found, passes=found.passes, status=status)
 
 
 def is_smooth(objective: Objective) -> bool:
@@ -132,7 +309,7 @@ def is_smooth(objective: Objective) -> bool:
             f"optimizer='exact' needs a penalty a sum W² + c sum |W|; {type(objective.penalty).__name__} has no "
             "coefficients: use optimizer='sgd' or 'gd'."
         )
-    return objective.loss.smooth and not (objective.penalised and objective.sizes > 0.0)
+    return objective.loss.smooth and not (objective.penalised and objective.l1_weight > 0.0)
 
 
 def _descends(objective: Objective, moments: Moments) -> bool:
@@ -144,4 +321,4 @@ def _descends(objective: Objective, moments: Moments) -> bool:
         return False
     variance = moments.sampled.trace / max(1, objective.n_features)
     usual = 1.0 / USUAL < variance < USUAL
-    return usual and (objective.squares == 0.0 or is_sparse(objective, moments.sampled))
+    return usual and (objective.l2_weight == 0.0 or is_sparse(objective, moments.sampled))

@@ -11,7 +11,8 @@ from linprobe.errors import ParameterError
 from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.learning_rate import descent_rate
-from linprobe.optimizers.line_search import Point, backtrack, rounding
+from linprobe.optimizers.line_search import DescentPoint, backtrack, rounding
+from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
 from linprobe.shapes import check_range
 
@@ -74,9 +75,13 @@ class GradientDescent(Optimizer):
         validation: Objective | None = None,
         watch: Watch | None = None,
     ) -> Solution:
-        """The weights found; one row of the trace per step."""
+        """The weights found; one row of the trace per step.
+
+        Raises:
+            StateError: `start` is not of this problem.
+        """
         state = zeros_state(objective, np.float64) if start is None else start
-        numbers = state.numbers
+        numbers, arrays = state.numbers, checked_arrays(state, weights_of_state(objective))
         if self.learning_rate == "auto":
             eta, words = descent_rate(objective)
         else:
@@ -87,8 +92,8 @@ class GradientDescent(Optimizer):
         clock, trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
         passes, idle = numbers.get("passes", 0.0), int(numbers.get("idle", 0.0))
         usual = numbers["usual_objective"] if "usual_objective" in numbers else usual_objective(objective, start)
-        W, b = (state.arrays[name].astype(np.float64) for name in ("W", "b"))
-        point = Point.at(objective, W, b)
+        W, b = arrays["W"].copy(), arrays["b"].copy()
+        point = DescentPoint.at(objective, W, b)
         passes += 0.0 if "passes" in numbers else 1.0  # a resumed run repeats this one, and does not count it
         taken, k = eta, state.epoch
 
@@ -136,9 +141,9 @@ class GradientDescent(Optimizer):
             return Status.STALLED
         return Status.MAX_ITER if k >= self.max_iter else None
 
-    def _next(self, objective: Objective, point: Point, eta: float) -> tuple[Point | None, float, int]:
+    def _next(self, objective: Objective, point: DescentPoint, eta: float) -> tuple[DescentPoint | None, float, int]:
         """(next point or None, its step size, passes)."""
         if self.line_search == "backtracking":
             return backtrack(objective, point, eta)
         W, b = point.step(objective, eta)
-        return Point.at(objective, W, b), eta, 1
+        return DescentPoint.at(objective, W, b), eta, 1

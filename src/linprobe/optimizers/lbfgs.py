@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar, final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from linprobe.certificate import Certificate, certify
+from linprobe.certificate import Certificate
 from linprobe.engines.base import Precision
 from linprobe.errors import IncompatibleError
-from linprobe.objective import DataGradient, Objective
-from linprobe.optimizers.asking import Ask, Asking, Visited, answer, visit
-from linprobe.optimizers.balance import COARSE, balance, nearly_balance
+from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.coordinate_descent import DescentSteps
-from linprobe.optimizers.pairs import curves, flattest, keep, listed, numbered
+from linprobe.optimizers.line_search import wolfe_search
+from linprobe.optimizers.pairs import MEMORY, is_numbered, listed, numbered
+from linprobe.optimizers.precision_ladder import PrecisionLadder
 from linprobe.optimizers.preconditioner import (
     DENSE_FEATURES,
     Preconditioners,
@@ -25,50 +26,25 @@ from linprobe.optimizers.preconditioner import (
     second_moment,
     typical_curvature,
 )
+from linprobe.optimizers.predicted_gap import predicted_gap
+from linprobe.optimizers.proofs import Proof, ProofPolicy, prove_near, prove_with
+from linprobe.optimizers.quasi_newton import QuasiNewtonSteps
+from linprobe.optimizers.requests import GradientRequest, Point, Search, run_search, visit
+from linprobe.optimizers.states import checked_arrays, weights_of_state
+from linprobe.optimizers.steps import Steps
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
 __all__ = ["LBFGS", "carried"]
 
-SUFFICIENT, CURVATURE = 1e-4, 0.9
-"""Of the search along a step: decrease of the objective and of the slope, as shares of the slope at its start."""
+ABSENT_BIAS = -1000.0
+"""Bias, in units of the scores, of a class without weight under a loss that is least at infinity: e^-1000 is 0 in
+float64, and remains 0 against other scores of a few hundreds. Chosen by argument."""
 
-NOISE = {Precision.COARSE: 1e-5, Precision.SINGLE: 1e-6, Precision.DOUBLE: 1e-13}
-"""Relative rounding of an objective: below it, slopes decide and not values."""
-
-COARSE_LEFT = 1e-6
-"""Share of the objective that seems to be left from which on 16 bits are not enough."""
-
-ROUGH = 100.0
-"""Times what rounding the weights probably adds to what is left that there must be."""
-
-NOISY = 2.0
-"""Ratio of the gaps that a point leaves in float64 and in float32 which shows that the latter is rounding."""
-
-PATIENCE, HASTE, NEWS = 25, 5, 0.8
-"""Iterations in float32, and in 16 bits, in which what seems to be left does not fall below this share of the lowest so
-far."""
-
-REVIEW, REVIEWED, FAR = 10, 3, 3.0
-"""Iterations between two looks at the curvature that the metric assumes, pairs that tell, and what is too far off."""
-
-UNSEEN = -1000.0
-"""Bias of a class without weight: e^b is 0, and remains it beside scores of a few hundred."""
-
-NEAR = 0.8
-"""Scale of a dual point from which on what it loses by it is read from the slope of its value."""
-
-SCALES = 3
-"""Of the last pairs, whose mean (geometric) scales the metric: one alone depends on where its step went."""
-
-TRIALS = 20
-"""Steps tried along one direction."""
-
-FLATTER = 100.0
-"""Times what is wanted from which down a smaller gradient is looked for among those that the pairs tell of."""
-
-QUICK, BLAMED = 2, 0.5
-"""Proofs tried after one of Newton's steps in the bias; share of a gap from which on W is to blame for it."""
+ROUNDING_RATIO = 2.0
+"""Ratio of the gap predicted at a point in float64 to that in float32 above which the latter is rounding, and float32
+has no more to give. Chosen by argument: the same gap twice would be 1. Passes in benchmarks/constants.py: a third: 0%;
+three times: -2%."""
 
 
 @final
@@ -78,7 +54,7 @@ class LBFGS(Optimizer):
 
         (W, b) <- (W, b) - step * H ∇L,   H from the pairs, H_0 = gamma (c X'ᵀX'/N + 2 reg I)⁻¹
 
-    The pixels of photographs are so alike that plain L-BFGS crawls; in this metric a dozen passes do, nearly
+    The pixels of photographs are so alike that plain L-BFGS crawls; in this metric a dozen passes are enough, nearly
     whatever reg is. With |W| in the penalty each step goes to the minimum of a quadratic model of the data loss plus
     the whole penalty, found by coordinate descent (`DescentSteps`). Ends when the relative duality gap, proved in
     float64, is at most `tol`.
@@ -90,8 +66,7 @@ class LBFGS(Optimizer):
     Raises:
         ParameterError: an argument outside its range.
     Source:
-        Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989; the conditions
-        near rounding are Hager and Zhang's, 2005.
+        Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
     Example:
         >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1])
         >>> objective = Objective(X, y, loss="softmax", penalty="l2", reg=0.1, engine="reference")
@@ -121,15 +96,16 @@ class LBFGS(Optimizer):
         """The weights found, with their certificate; one row of the trace per iteration.
 
         Args:
-            moment: of the features, if it is there already.
+            moment: of the features, if it is known already.
             spent: seconds that it took.
         Raises:
-            IncompatibleError: the loss has kinks, or there are too many features for a penalty that has.
+            IncompatibleError: the loss has kinks, or the penalty has and there are too many features.
+            StateError: `start` is not of this problem.
         """
         clock = Clock(spent)
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
             metrics = Preconditioners(moment or second_moment(objective), objective.engine)
-            return answer(objective, self.search(objective, metrics, start, callback, validation, clock()))
+            return run_search(objective, self.search(objective, metrics, start, callback, validation, clock()))
 
     def search(
         self,
@@ -139,438 +115,325 @@ class LBFGS(Optimizer):
         callback: Callback | None = None,
         validation: Objective | None = None,
         spent: float = 0.0,
-        hopeful: bool = False,
-    ) -> Asking[Solution]:
-        """`minimize` as a search that asks for the gradients it needs: for many that share their passes.
+        certify_first: bool = False,
+    ) -> Search[Solution]:
+        """`minimize` as a search that requests its gradients, so that many of them share their passes.
 
         Args:
             metrics: of the features.
-            start: a state to continue to the same bits, or weights alone, with pairs of another reg or none
+            start: a state to resume bit-identically, or weights alone, with pairs of another reg or none
                 (`carried`), to begin from.
             spent: seconds that the moment took.
-            hopeful: whether the start may well be good enough: its first pass is a proof, then.
+            certify_first: whether to make the first pass a proof, as the start may already satisfy `tol`.
         Raises:
-            IncompatibleError: the loss has kinks, or there are too many features for a penalty that has.
+            IncompatibleError: the loss has kinks, or the penalty has and there are too many features.
+            StateError: `start` is not of this problem.
         """
         _check(objective)
-        start = start or State(0, _zeros(objective))
+        start = _start(objective) if start is None else _checked(objective, start)
         clock = Clock(start.numbers.get("seconds", 0.0) + spent)
-        # here and not in the search: of many, that go on side by side, each metric is factored by all cores
-        pairs: _Pairs | DescentSteps
-        if objective.penalised and objective.sizes > 0.0:
-            pairs = DescentSteps(objective, metrics.moment, start.arrays)
+        # here and not in the search: of many that run in parallel, each metric is factored by all cores
+        steps: Steps
+        if objective.penalised and objective.l1_weight > 0.0:
+            steps = DescentSteps(objective, metrics.moment, start.arrays)
         else:
             curvature = start.numbers.get("curvature", typical_curvature(objective))
-            pairs = _Pairs(objective, metrics, curvature, start.arrays)
-        return self._search(objective, pairs, start, Trace(objective, validation, callback), clock, hopeful)
+            steps = QuasiNewtonSteps(objective, metrics, curvature, start.arrays)
+        trace = Trace(objective, validation, callback)
+        return _Search(self, objective, steps, start, trace, clock, certify_first).run()
 
-    def _search(
+    @staticmethod
+    def serves_other_regs(name: str) -> bool:
+        """Whether that array of a state serves a search with another reg value: the weights, and the pairs."""
+        return name in ("W", "b", "coupling") or is_numbered(name, "s") or is_numbered(name, "y")
+
+
+@dataclass
+class SearchState:
+    """What changes from one iteration to the next; `State` holds it by the same names."""
+
+    # The point, None before the first pass; the precision of its pass; the duality gap, or norm, predicted from it.
+    point: Point | None
+    point_precision: Precision
+    predicted_gap: float
+    # The precision of the next passes.
+    ladder: PrecisionLadder
+    # When a certificate is attempted; the last one, None once a step was taken; whether it is of the point itself.
+    policy: ProofPolicy
+    proof: Proof | None
+    proof_is_here: bool
+    # Iterations done, passes over the images, the last step; the norm of the gradient at the start, NaN before.
+    iteration: int
+    passes: float
+    step: float
+    first_norm: float
+
+    @classmethod
+    def of(cls, state: State, tol: float, certify_first: bool) -> SearchState:
+        """As it was when the state was kept."""
+        numbers = state.numbers
+        ladder = PrecisionLadder(
+            Precision(int(numbers.get("precision", Precision.COARSE))),
+            numbers.get("lowest_gap", math.inf),
+            numbers.get("stalled", 0.0),
+        )
+        return cls(
+            point=None,
+            point_precision=Precision(
+                int(numbers.get("point_precision", Precision.PROOF if certify_first else ladder.precision))
+            ),
+            predicted_gap=math.nan,
+            ladder=ladder,
+            policy=ProofPolicy(tol, numbers.get("proof_threshold", tol)),
+            proof=None,
+            proof_is_here=False,
+            iteration=state.epoch,
+            passes=numbers.get("passes", 0.0),
+            step=0.0,
+            first_norm=numbers.get("first_norm", math.nan),
+        )
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Those of a `State`, without what the objective adds."""
+        return {
+            "passes": self.passes,
+            "first_norm": self.first_norm,
+            "proof_threshold": self.policy.threshold,
+            "precision": float(self.ladder.precision),
+            "point_precision": float(self.point_precision),
+            "lowest_gap": self.ladder.lowest_gap,
+            "stalled": self.ladder.stalled,
+        }
+
+    @property
+    def here(self) -> Point:
+        """The point, after the first pass."""
+        assert self.point is not None
+        return self.point
+
+
+class _Search:
+    """One search: what it was given, and what changes."""
+
+    def __init__(
         self,
+        settings: LBFGS,
         objective: Objective,
-        pairs: _Pairs | DescentSteps,
+        steps: Steps,
         start: State,
         trace: Trace,
         clock: Clock,
-        hopeful: bool,
-    ) -> Asking[Solution]:
-        arrays, numbers = start.arrays, start.numbers
-        precision = Precision(int(numbers.get("precision", Precision.COARSE)))
-        # that of the pass at the point
-        seen = Precision(int(numbers.get("seen", Precision.PROOF if hopeful else precision)))
-        passes, wanted = numbers.get("passes", 0.0), numbers.get("wanted", self.tol)
-        k, step_taken = start.epoch, 0.0
-        lowest, since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
-        best: _Proof | None = None
-        state = start
-        point: Visited | None = None
-        first_norm = numbers.get("first_norm", math.nan)
+        certify_first: bool,
+    ) -> None:
+        self.settings, self.objective, self.steps = settings, objective, steps
+        self.trace, self.clock, self.certify_first = trace, clock, certify_first
+        self.kept = start  # what to resume from: the state of the last row
+        self.now = SearchState.of(start, settings.tol, certify_first)
+
+    def run(self) -> Search[Solution]:
+        """Report, prove, step, until one of them says how the search ends; then the certificate."""
         status: Status | None = None
         try:
-            W, b = arrays["W"], arrays["b"]
-            if W.any():
-                gradient = yield Ask(W, b, seen)
-            else:
-                gradient = objective.gradient_at_zero(b)
-            point = Visited(W, b, *objective.with_penalty(gradient, W))
-            if math.isnan(first_norm):
-                first_norm = point.evaluation.gradient_norm
-                passes += 1.0  # a resumed search repeats this one, and does not count it
-            left = _left(objective, point)
-            if hopeful and objective.penalised:
-                best = _proof(objective, point.W, point.b, gradient, passes, clock)
-            while True:
-                seconds = clock()
-                known = {
-                    "seconds": seconds,
-                    "passes": passes,
-                    "first_norm": first_norm,
-                    "wanted": wanted,
-                    **pairs.numbers,
-                    "precision": float(precision),
-                    "seen": float(seen),
-                    "lowest": lowest,
-                    "since": since,
-                    **({"left": left} if objective.penalised else {}),
-                }
-                state = State(k, {"W": point.W, "b": point.b, **pairs.arrays()}, known)
-                shown = state if trace.callback is None else _to_keep(state)
-                held_out = None if trace.validation is None else trace.validation.evaluate(point.W, point.b)
-                stop = trace.add(
-                    (point.evaluation, held_out),
-                    shown,
-                    learning_rate=step_taken,
-                    passes=passes,
-                    seconds=seconds,
-                    given_away=True,
-                )
-                if _separable(objective, point):
-                    status = Status.SEPARABLE
-                elif stop:
-                    status = Status.STOPPED
-                elif k >= self.max_iter:
-                    status = Status.MAX_ITER
-                elif (status := self._proved(objective, best, first_norm)) is None:
-                    unit = point.evaluation.objective if objective.penalised else first_norm
-                    likely, promised = point, left
-                    if wanted * unit < left <= FLATTER * wanted * unit and isinstance(pairs, _Pairs):
-                        likely = pairs.flattest(point)
-                        promised = _left(objective, likely)
-                    if promised <= wanted * unit:
-                        best, passes = yield from _certified(
-                            objective, likely.W, likely.b, likely.db, self.tol, passes, clock
-                        )
-                        found = self._found(objective, best.certificate, first_norm)
-                        status = self._proved(objective, best, first_norm)
-                        # what the proof lost against the promise, it will probably lose again
-                        hoped = self.tol - (found - promised / max(unit, 1e-300))
-                        wanted = hoped if 0.25 * wanted < hoped < 0.9 * wanted else 0.5 * wanted
-                if status is not None:
-                    break
-                tried = precision
-                following, step_taken, trials = yield from _along(
-                    objective, point, pairs.direction(point), precision, pairs.bend, left
-                )
-                passes += trials
-                if precision is Precision.COARSE and (following is None or since > HASTE):
-                    precision, since = Precision.SINGLE, 0.0
-                    if following is None:
-                        seen = precision
-                        point = yield from visit(objective, point.W, point.b, seen)
-                        passes, left = passes + 1.0, _left(objective, point)
-                        pairs.clear()
-                        continue
-                # when float32 has no more to give
-                noisy = since > PATIENCE or (
-                    best is not None
-                    and likely is point
-                    and (not objective.penalised or _left(objective, best.point) > NOISY * left)
-                )
-                if (noisy or following is None) and precision is not Precision.DOUBLE:
-                    if best is None:
-                        best, passes = yield from _certified(
-                            objective, point.W, point.b, point.db, self.tol, passes, clock
-                        )
-                    precision, since, point, seen = Precision.DOUBLE, 0.0, best.point, best.precision
-                    left = _left(objective, point)
-                    pairs.clear()
-                    continue
-                if following is None and pairs.count:
-                    pairs.clear()  # rounding may have spoilt them; the metric alone is always a descent
-                    continue
-                if following is None:
-                    status = Status.STALLED
-                    break
-                pairs.add(point, following)
-                point, seen, k, best = following, tried, k + 1, None
-                left = _left(objective, point)
-                lowest, since = (left, 0.0) if left < NEWS * lowest else (lowest, since + 1.0)
-                pairs.review(k, point)
-                near = objective.penalised and left <= COARSE_LEFT * point.evaluation.objective
-                if near and precision is Precision.COARSE:
-                    precision = Precision.SINGLE
+            yield from self._begin()
+            while status is None:
+                status = self._report()
+                if status is None:
+                    status = yield from self._attempt_proof()
+                if status is None:
+                    status = yield from self._advance()
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
+        return (yield from self._end(status))
 
-        if best is None:
-            W, b, db = (arrays["W"], arrays["b"], None) if point is None else (point.W, point.b, point.db)
-            best, passes = yield from _certified(objective, W, b, db, self.tol, passes, clock)
-        certificate, W, b = best.certificate, best.point.W, best.point.b
-        if trace.history:
-            trace.settle(best.point.evaluation)
+    def _begin(self) -> Search[None]:
+        """The pass at the start; a resumed search repeats it, and does not count it."""
+        now, objective = self.now, self.objective
+        W, b = self.kept.arrays["W"], self.kept.arrays["b"]
+        if W.any():
+            gradient = yield GradientRequest(W, b, now.point_precision)
+        else:
+            gradient = objective.gradient_at_zero(b)
+        now.point = Point(W, b, *objective.with_penalty(gradient, W))
+        if math.isnan(now.first_norm):
+            now.first_norm = now.point.evaluation.gradient_norm
+            now.passes += 1.0
+        now.predicted_gap = predicted_gap(objective, now.point)
+        if self.certify_first and objective.penalised:
+            now.proof = prove_with(objective, W, b, gradient, now.passes, self.clock)
+
+    def _report(self) -> Status | None:
+        """A row of the trace, with the state to resume from; a status where the search ends without a proof."""
+        now, point, trace = self.now, self.now.here, self.trace
+        seconds = self.clock()
+        gap = {"predicted_gap": now.predicted_gap} if self.objective.penalised else {}
+        numbers = {"seconds": seconds, **now.numbers, **self.steps.numbers, **gap}
+        self.kept = State(now.iteration, {"W": point.W, "b": point.b, **self.steps.arrays()}, numbers)
+        shown = self.kept if trace.callback is None else _with_own_weights(self.kept)
+        held_out = None if trace.validation is None else trace.validation.evaluate(point.W, point.b)
+        stop = trace.add(
+            (point.evaluation, held_out),
+            shown,
+            learning_rate=now.step,
+            passes=now.passes,
+            seconds=seconds,
+            given_away=True,
+        )
+        if _has_no_minimum(self.objective, point):
+            return Status.SEPARABLE
+        if stop:
+            return Status.STOPPED
+        return Status.MAX_ITER if now.iteration >= self.settings.max_iter else None
+
+    def _attempt_proof(self) -> Search[Status | None]:
+        """A certificate where one is predicted to suffice: here, or where the pairs predict a smaller gradient."""
+        now, objective = self.now, self.objective
+        if (status := self._proved()) is not None:
+            return status
+        unit = now.here.evaluation.objective if objective.penalised else now.first_norm
+        candidate, predicted = now.here, now.predicted_gap
+        if now.policy.is_near(predicted, unit):
+            candidate = self.steps.flattest(now.here)
+            predicted = predicted_gap(objective, candidate)
+        now.proof_is_here = candidate is now.here
+        if now.policy.attempts(predicted, unit):
+            now.proof = yield from self._prove(candidate.W, candidate.b, candidate.db)
+            now.policy.learn(predicted / max(unit, 1e-300), self._stopping_measure(now.proof.certificate))
+        return self._proved()
+
+    def _advance(self) -> Search[Status | None]:
+        """A step; where there is none, or float32 has no more to give, more precision or new pairs; else the end."""
+        now, ladder = self.now, self.now.ladder
+        precision, direction = ladder.precision, self.steps.direction(now.here)
+        following, now.step, trials = yield from wolfe_search(
+            self.objective, now.here, direction, precision, self.steps.rms_curvature, now.predicted_gap
+        )
+        now.passes += trials
+        if precision is Precision.COARSE and (following is None or ladder.has_stalled):
+            ladder.climb(Precision.SINGLE)
+            if following is None:
+                point = yield from visit(self.objective, now.here.W, now.here.b, Precision.SINGLE)
+                now.passes += 1.0
+                self._restart_at(point, Precision.SINGLE)
+                return None
+        exhausted = following is None or ladder.has_stalled or self._is_rounding()
+        if exhausted and ladder.precision is not Precision.DOUBLE:
+            if now.proof is None:
+                now.proof = yield from self._prove(now.here.W, now.here.b, now.here.db)
+            ladder.climb(Precision.DOUBLE)
+            self._restart_at(now.proof.point, now.proof.precision)
+        elif following is not None:
+            self._move_to(following, precision)
+        elif self.steps.count:
+            self.steps.clear()  # rounding may have spoilt them; the metric alone is always a descent
+        else:
+            return Status.STALLED
+        return None
+
+    def _move_to(self, following: Point, precision: Precision) -> None:
+        """The next iteration begins at `following`."""
+        now, objective = self.now, self.objective
+        self.steps.add(now.here, following)
+        now.point, now.point_precision, now.proof = following, precision, None
+        now.iteration += 1
+        now.predicted_gap = predicted_gap(objective, following)
+        now.ladder.observe(now.predicted_gap, following.evaluation.objective if objective.penalised else None)
+        self.steps.review(now.iteration, following)
+
+    def _restart_at(self, point: Point, precision: Precision) -> None:
+        """The iteration begins again, at the same weights seen more precisely, and without pairs."""
+        now = self.now
+        now.point, now.point_precision = point, precision
+        now.predicted_gap = predicted_gap(self.objective, point)
+        self.steps.clear()
+
+    def _is_rounding(self) -> bool:
+        """Whether a proof of this very point shows that what was predicted from its pass is rounding."""
+        now, objective = self.now, self.objective
+        if now.proof is None or not now.proof_is_here:
+            return False
+        return not objective.penalised or (
+            predicted_gap(objective, now.proof.point) > ROUNDING_RATIO * now.predicted_gap
+        )
+
+    def _prove(self, W: Floats, b: Floats, db: Floats | None) -> Search[Proof]:
+        """A proof near (W, b), its passes counted."""
+        now = self.now
+        proof = yield from prove_near(self.objective, W, b, db, self.settings.tol, now.passes, self.clock)
+        now.passes = proof.certificate.passes
+        return proof
+
+    def _end(self, status: Status) -> Search[Solution]:
+        """The solution: the weights of the last proof, or those of the last point, proved now."""
+        now = self.now
+        if now.proof is None:
+            if now.point is None:
+                now.proof = yield from self._prove(self.kept.arrays["W"], self.kept.arrays["b"], None)
+            else:
+                now.proof = yield from self._prove(now.point.W, now.point.b, now.point.db)
+        if self.trace.history:
+            self.trace.settle(now.proof.point.evaluation)
         if status in (Status.STALLED, Status.MAX_ITER):
-            status = self._proved(objective, best, first_norm) or status
+            status = self._proved() or status
+        point, certificate = now.proof.point, now.proof.certificate
         words = {"metric": "second moment of the features, from a sample of rows"}
-        return Solution(W, b, status, trace.history, state, passes, clock(), words, certificate)
+        history, seconds = self.trace.history, self.clock()
+        return Solution(point.W, point.b, status, history, self.kept, now.passes, seconds, words, certificate)
 
-    def _proved(self, objective: Objective, best: _Proof | None, first_norm: float) -> Status | None:
-        """How a search ends with this proof; None where it goes on."""
-        if best is None or self._found(objective, best.certificate, first_norm) > self.tol:
+    def _proved(self) -> Status | None:
+        """How the search ends by its proof; None where it has none, or one that is not enough."""
+        proof = self.now.proof
+        if proof is None or self._stopping_measure(proof.certificate) > self.settings.tol:
             return None
-        return Status.CERTIFIED if objective.penalised else Status.CONVERGED
+        return Status.CERTIFIED if self.objective.penalised else Status.CONVERGED
 
-    def _found(self, objective: Objective, certificate: Certificate, first_norm: float) -> float:
-        """What is to be at most tol."""
-        if not objective.penalised:
-            return certificate.gradient_norm / first_norm if first_norm > 0.0 else 0.0
-        return certificate.relative_gap
-
-
-def _to_keep(state: State) -> State:
-    """The state, with W and b of its own; of what is anyone else's all can only be read."""
-    own = {name: state.arrays[name].copy() for name in ("W", "b")}
-    return State(state.epoch, state.arrays | own, dict(state.numbers))
+    def _stopping_measure(self, certificate: Certificate) -> float:
+        """What must be at most tol: the relative gap, or the norm of the gradient relative to the first one."""
+        if self.objective.penalised:
+            return certificate.relative_gap
+        return certificate.gradient_norm / self.now.first_norm if self.now.first_norm > 0.0 else 0.0
 
 
-def carried(state: State, squares: float, W: Floats, b: Floats) -> State:
+def carried(state: State, l2_change: float, W: Floats, b: Floats) -> State:
     """(W, b) as a start, with what `state`, of an objective with another reg, knows of the curvature.
 
     Args:
         state: of a search of `LBFGS`.
-        squares: `Objective.squares` now, less that of the other objective: the change of its y is 2 squares s.
+        l2_change: `Objective.l2_weight` now, less that of the other objective: y becomes y + 2 l2_change s.
         W, b: where to start.
     """
     arrays = {"W": W, "b": b}
     steps, changes = listed(state.arrays, "s"), [y.copy() for y in listed(state.arrays, "y")]
     for s, y in zip(steps, changes, strict=True):
-        y[:, :-1] += 2.0 * squares * s[:, :-1]
+        y[:, :-1] += 2.0 * l2_change * s[:, :-1]
     arrays |= numbered(s=steps, y=changes)
     numbers = {name: state.numbers[name] for name in ("curvature",) if name in state.numbers}
     return State(0, arrays, numbers)
 
 
-def _left(objective: Objective, at: Visited) -> float:
-    """What a certificate from this gradient will probably say is left: the duality gap, or the norm of ∇L."""
-    if not objective.penalised:
-        return at.evaluation.gradient_norm
-    if objective.sizes > 0.0:
-        return _left_of_sizes(objective, at)
-    # The bias is balanced before, which moves dW by the mean image of each class times db, or twice that.
-    shares, sums = objective.class_means()
-    means = np.square(sums).sum(axis=1) / np.square(np.where(shares > 0.0, shares, np.inf))
-    slight = 2.5 * float(np.square(at.db) @ (objective.n_classes + means / (4.0 * objective.squares)))
-    return float(np.square(at.dW).sum()) / (4.0 * objective.squares) + slight
-
-
-def _left_of_sizes(objective: Objective, at: Visited) -> float:
-    """The same with |W|: of the dual point A, the data gradient, scaled until the penalty's conjugate is finite."""
-    penalty, reg = objective.penalty, objective.reg
-    assert penalty is not None
-    A = at.dW - 2.0 * objective.squares * at.W
-    scale = penalty.dual_scale(A, reg)
-    products = float((A * at.W).sum() + at.db @ at.b)
-    value = at.evaluation.data_loss - products
-    # at `scale` by its slope at 1, if that is near, and at least in proportion
-    value = max(scale * value, value + (1.0 - scale) * products if scale > NEAR else -math.inf)
-    return at.evaluation.objective - value + penalty.conjugate(-scale * A, reg)
-
-
-class _Pairs:
-    """The last steps s and changes of the gradient y, W and b side by side, and the direction they give."""
-
-    def __init__(
-        self, objective: Objective, metrics: Preconditioners, curvature: float, arrays: dict[str, Floats]
-    ) -> None:
-        self._ridge, self._metrics, self.curvature = 2.0 * objective.squares, metrics, curvature
-        self._metric = metrics.of(self._ridge / curvature)
-        self._s, self._y = listed(arrays, "s"), listed(arrays, "y")
-        # M⁻¹ y of each pair in this metric M, where it is known, and M⁻¹ ∇L where the last one begins
-        self._z: list[Floats | None] = [arrays.get(f"z{i}") for i in range(len(self._s))]
-        self._solved = arrays.get("solved")
-
-    @property
-    def count(self) -> int:
-        return len(self._s)
-
-    @property
-    def bend(self) -> float:
-        """What the data loss probably makes of the norm of a small step, in its gradient; inf without a ridge."""
-        return math.inf if self._ridge == 0.0 else self.curvature * self._metrics.moment.spread
-
-    def clear(self) -> None:
-        self._s, self._y, self._z = [], [], []
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        return {"curvature": self.curvature}
-
-    def review(self, step: int, point: Visited) -> None:
-        """Adopt the curvature of the loss that the last steps met, where it is far from the one in use.
-
-        At the end of a search most images are far from their margins, and bend the objective much less than at
-        its start; what matters is the ratio to the ridge, which does not change.
-        """
-        if step % REVIEW or not self._s:
-            return
-        steps, changes = np.stack(self._s[-REVIEWED:]), np.stack(self._y[-REVIEWED:])
-        W, moment = steps[:, :, :-1], self._metrics.moment
-        bends = float((steps * changes).sum()) - self._ridge * float(np.square(W).sum())
-        shifts = steps[:, :, -1] + W @ moment.mean
-        lengths = moment.along(W.reshape(-1, W.shape[2])) + float(np.square(shifts).sum())
-        if not (bends > 0.0 and lengths > 0.0):
-            return
-        found = bends / lengths
-        if not 1.0 / FAR < found / self.curvature < FAR:
-            self.curvature = found
-            self._metric = self._metrics.of(self._ridge / found)
-            self._z, self._solved = [None] * len(self._s), None
-
-    def arrays(self) -> dict[str, Floats]:
-        return numbered(s=self._s, y=self._y, z=self._z) | ({} if self._solved is None else {"solved": self._solved})
-
-    def add(self, point: Visited, following: Visited) -> None:
-        s, y = point.step_to(following), following.gradient - point.gradient
-        if curves(s, y):
-            keep((self._s, s), (self._y, y))
-            keep((self._z, None))
-
-    def flattest(self, point: Visited) -> Visited:
-        """Where the gradient is smallest, of the point and of what the pairs tell of others: what a proof wants.
-
-        Steps lower the objective: along what all images share, where it bends most, they leave a gradient that costs
-        the bound far more than it does the objective.
-        """
-        if not self._s:
-            return point
-        step, left = flattest(self._s, self._y, point.gradient)
-        return Visited(point.W + step[:, :-1], point.b + step[:, -1], point.evaluation, left[:, :-1], left[:, -1])
-
-    def direction(self, point: Visited) -> Floats:
-        """-H ∇L, (K, D + 1)."""
-        q = point.gradient
-        r = self._solve(q) if all(z is not None for z in self._z[:-1]) else None
-        bends = [float(np.vdot(s, y)) for s, y in zip(self._s, self._y, strict=True)]
-        weights = [0.0] * len(bends)
-        for i in reversed(range(len(bends))):
-            weights[i] = float(np.vdot(self._s[i], q)) / bends[i]
-            q -= weights[i] * self._y[i]
-            if r is not None and (z := self._z[i]) is not None:
-                r -= weights[i] * z
-        if r is None:  # the pairs are of another metric
-            r, self._z[-1] = self._metric.solve_all([q, self._y[-1]])
-            self._solved = None
-        r *= self._scale(bends)
-        for s, y, weight, bend in zip(self._s, self._y, weights, bends, strict=True):
-            r += s * (weight - float(np.vdot(y, r)) / bend)
-        return -r
-
-    def _solve(self, gradient: Floats) -> Floats:
-        """M⁻¹ ∇L, the caller's to change. From then on M⁻¹ y of all pairs is known: a difference of two of these."""
-        if not self._z or self._z[-1] is not None:
-            solved = self._metric.solve_all([gradient])[0]
-        elif self._solved is not None:
-            solved = self._metric.solve_all([gradient])[0]
-            self._z[-1] = solved - self._solved
-        else:
-            solved, self._z[-1] = self._metric.solve_all([gradient, self._y[-1]])
-        solved.setflags(write=False)
-        self._solved = solved
-        return solved.copy()
-
-    def _scale(self, bends: list[float]) -> float:
-        """Of M⁻¹, by the last pairs: what they bend the objective, to what they bend the metric."""
-        scales = []
-        for bend, y, z in list(zip(bends, self._y, self._z, strict=True))[-SCALES:]:
-            product = 0.0 if z is None else float(np.vdot(y, z))
-            if product > 0.0:  # y may be too small for float32
-                scales.append(bend / product)
-        return math.exp(sum(map(math.log, scales)) / len(scales)) if scales else 1.0 / self.curvature
-
-
-def _along(
-    objective: Objective, point: Visited, direction: Floats, precision: Precision, bend: float, left: float
-) -> Asking[tuple[Visited | None, float, int]]:
-    """(a point along the direction that meets Wolfe's conditions, with |W| Armijo's; or None; its step; passes)."""
-    dW, db, reg = direction[:, :-1], direction[:, -1], objective.sizes
-    slope = float((point.dW * dW).sum() + point.db @ db)
-    if reg > 0.0:  # of the chord, as the step goes to the minimum of a model with kinks, and never beyond
-        slope += reg * float(np.abs(point.W + dW).sum() - np.abs(point.W).sum())
-    if not slope < 0.0:
-        return None, 0.0, 0
-    value = point.evaluation.objective
-    noise = NOISE[precision] * abs(value)
-    low, high, step = 0.0, math.inf, 1.0
-    for trial in range(1, TRIALS + 1):
-        W = _at(objective, point.W + step * dW, precision, bend, left)
-        following = yield from visit(objective, W, point.b + step * db, precision)
-        found = following.evaluation.objective
-        new_slope = float((following.dW * dW).sum() + following.db @ db)
-        if reg > 0.0:  # from behind: a weight that has come to 0 had the other sign
-            signs = np.where(following.W == 0.0, -np.sign(dW), np.sign(following.W))
-            new_slope += reg * float((signs * dW).sum())
-        falls = found <= value + SUFFICIENT * step * slope
-        # where the decrease drowns in rounding, a slope that shrinks tells of it as well
-        near = found <= value + noise and (2.0 * SUFFICIENT - 1.0) * slope >= new_slope
-        if not (falls or near):  # NaN included
-            high = step
-        elif new_slope < CURVATURE * slope and reg == 0.0:
-            low = step
-        else:
-            return following, step, trial
-        step = 0.5 * (low + high) if math.isfinite(high) else 2.0 * step
-    return None, 0.0, TRIALS
-
-
-def _at(objective: Objective, W: Floats, precision: Precision, bend: float, left: float) -> Floats:
-    """Where to make a pass for W: where the engine gains by it, at weights near by, while their rounding is little."""
-    if precision is not Precision.COARSE or bend == math.inf:
-        return W
-    for near in objective.engine.coarse(W):
-        noise = float(np.square(near - W).sum()) * bend**2 / (4.0 * objective.squares)
-        if ROUGH * noise <= left:
-            return near
-    return W
-
-
-@dataclass(frozen=True)
-class _Proof:
-    """A certificate, and its point in float64: the bias is balanced."""
-
-    certificate: Certificate
-    point: Visited
-    precision: Precision
-
-
-def _proof(
-    objective: Objective,
-    W: Floats,
-    b: Floats,
-    gradient: DataGradient,
-    passes: float,
-    clock: Clock,
-    precision: Precision = Precision.PROOF,
-) -> _Proof:
-    """What the data gradient at (W, b) proves."""
-    certificate = certify(objective, W, b, gradient=gradient, passes=passes, seconds=clock())
-    return _Proof(certificate, Visited(W, b, *objective.with_penalty(gradient, W)), precision)
-
-
-def _certified(
-    objective: Objective, W: Floats, b: Floats, db: Floats | None, tol: float, passes: float, clock: Clock
-) -> Asking[tuple[_Proof, float]]:
-    """(what is proved near (W, b), passes); `db` is the gradient in the bias there, None where it is not known."""
-
-    if db is not None and objective.penalised and tol >= COARSE:
-        for _ in range(QUICK):
-            found = yield from nearly_balance(objective, W, b, db)
-            quick = _proof(objective, W, *found, passes + 1.0, clock)
-            passes, b, db = quick.certificate.passes, quick.point.b, quick.point.db
-            if quick.certificate.relative_gap <= tol or _left(objective, quick.point) > BLAMED * quick.certificate.gap:
-                return quick, passes
-    found = yield from balance(objective, W, b, tol)
-    passes += 1.0
-    proved = _proof(objective, W, *found, passes + 1.0, clock, Precision.DOUBLE)
-    return proved, proved.certificate.passes
-
-
-def _zeros(objective: Objective) -> dict[str, Floats]:
-    """Zero weights; under softmax, a bias that leaves no probability to a class without weight.
-
-    Softmax presses such a bias down for ever: the infimum is there once e^b is 0 in float64.
-    """
+def _start(objective: Objective) -> State:
+    """Zero weights. Where the loss is least at infinity, a class without weight begins there: see `ABSENT_BIAS`."""
     arrays: dict[str, Floats] = zeros_state(objective, np.float64).arrays
-    if objective.loss.name == "softmax":
-        arrays["b"][objective.class_means()[0] == 0.0] = UNSEEN
-    return arrays
+    if objective.loss.infimum_at_infinity:
+        arrays["b"][objective.class_means()[0] == 0.0] = ABSENT_BIAS
+    return State(0, arrays)
+
+
+def _checked(objective: Objective, state: State) -> State:
+    """The state with its arrays checked, float64 and contiguous."""
+    K, D = objective.n_classes, objective.n_features
+    pair: tuple[tuple[int, ...], npt.DTypeLike] = ((K, D + 1), np.float64)
+    known = weights_of_state(objective) | {"solved": pair, "coupling": ((K, K), np.float64)}
+    known |= {f"{name}{i}": pair for name in "syz" for i in range(MEMORY)}
+    together = [(f"s{i}", f"y{i}") for i in range(MEMORY)]
+    arrays: dict[str, npt.NDArray[Any]] = checked_arrays(state, known, together=together)
+    return replace(state, arrays=arrays)
+
+
+def _with_own_weights(state: State) -> State:
+    """The state, with W and b that its holder may change; its other arrays are shared, and can only be read."""
+    own = {name: state.arrays[name].copy() for name in ("W", "b")}
+    return State(state.epoch, state.arrays | own, dict(state.numbers))
 
 
 def _check(objective: Objective) -> None:
@@ -579,14 +442,14 @@ def _check(objective: Objective) -> None:
             f"LBFGS needs a smooth loss and {type(objective.loss).__name__} has kinks. "
             "Use optimizer='exact', which takes ADMM for it, or optimizer='sgd'."
         )
-    if objective.penalised and objective.sizes > 0.0 and objective.n_features > DENSE_FEATURES:
+    if objective.penalised and objective.l1_weight > 0.0 and objective.n_features > DENSE_FEATURES:
         raise IncompatibleError(
             f"LBFGS with |W| keeps a (D, D) matrix; there are D = {objective.n_features} features and it takes "
             f"{DENSE_FEATURES} at most. Use optimizer='exact', which takes ADMM for them, or optimizer='sgd'."
         )
 
 
-def _separable(objective: Objective, point: Visited) -> bool:
-    """Whether the weights show that no minimum exists: no penalty, softmax, and every image classified correctly."""
-    evaluation = point.evaluation
-    return not objective.penalised and objective.loss.name == "softmax" and evaluation.accuracy == 1.0
+def _has_no_minimum(objective: Objective, point: Point) -> bool:
+    """Whether the weights show that no minimum exists: every image is classified correctly, and larger weights lower
+    the loss for ever, as no penalty holds them."""
+    return not objective.penalised and objective.loss.infimum_at_infinity and point.evaluation.accuracy == 1.0

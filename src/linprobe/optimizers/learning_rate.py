@@ -19,7 +19,7 @@ REACH = {"adagrad": 3.0, "rmsprop": 0.3, "adam": 0.5}
 def loss_curvature(objective: Objective) -> tuple[float, str]:
     """(c, words): the bound on the curvature of the loss in the scores, or a stand-in where it has none.
 
-    The hinge bends in a kink. Its stand-in is the curvature of hinges whose kink is rounded over the width of
+    The hinge curves in a kink alone. Its stand-in is the curvature of hinges whose kink is rounded over the width of
     the margin: the sum over the K - 1 wrong classes of (e_j - e_y)(e_j - e_y)ᵀ / delta, at most K / delta.
     """
     c = objective.loss.curvature(objective.n_classes)
@@ -112,8 +112,8 @@ def _adaptive_rate(objective: Objective, update: str) -> tuple[float, str]:
 
 
 def _margin(objective: Objective) -> float:
-    """The scale of the scores that the loss asks for: its delta; 1 where it has none."""
-    return objective.loss.parameters.get("delta", 1.0)
+    """The scale of the scores: the margin that the loss requires, or 1 where it has none."""
+    return objective.loss.unit
 
 
 def _warning(size: float) -> str:

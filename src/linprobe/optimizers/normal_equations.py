@@ -87,7 +87,7 @@ def exact_moment(objective: Objective) -> ExactMoment:
         )
     mean = objective.class_means()[1].sum(axis=0)
     if D <= N:
-        # Taken about 0 the float32 products would lose a variance that is small beside the squared mean.
+        # About 0, float32 products would lose a variance that is small compared with the squared mean.
         matrix = objective.engine.about(mean).second_moment() / objective.examples.total_weight
         return ExactMoment(mean, _cleaned(matrix, mean), True, objective.examples.total_weight)
     roots = np.sqrt(objective.shares())

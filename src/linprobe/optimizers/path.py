@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,35 +12,38 @@ from threadpoolctl import threadpool_limits
 
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
-from linprobe.optimizers.asking import answer_together
+from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Epoch, Solution, State, Status
 from linprobe.optimizers.exact import Exact, Moments, is_smooth
 from linprobe.optimizers.lbfgs import LBFGS, carried
 from linprobe.optimizers.normal_equations import ExactMoment
 from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment
+from linprobe.optimizers.requests import run_searches
 from linprobe.optimizers.trace import Clock
 from linprobe.shapes import Floats, check_range
 
 __all__ = ["Path", "Progress", "reg_grid", "solve_path"]
 
-APART = 300.0
-"""Ratio of two neighbouring reg values that are solved, above which what lies between them begins at zero weights: a
-curve from so far away is no better."""
+MOST_APART = 300.0
+"""Ratio of two neighbouring reg values that are solved, above which the middle between them is also started at zero
+weights. Chosen by argument: along the path the norm of W changes by an order of magnitude there, and a curve between
+the two is no better than zero."""
 
-KEPT = re.compile(r"W|b|copy|price|z|g|[sy]\d+|coupling")
-"""What of a state serves another reg value too."""
+METHODS = (LBFGS, ADMM)
+"""The methods that `Exact` takes."""
 
-WEIGHTS = re.compile("W|b")
-"""What is left of it at the end: for all members, the rest would be a hundred times the weights and more."""
+MANY_REGS = 3
+"""Reg values from which on the second moment is taken of a larger sample. Chosen by argument: its rows cost what a few
+passes do, and each reg value gains one or two."""
 
-MANY = 3
-"""Reg values from which on the second moment is taken of a larger sample."""
+CLOSE_RATIO = 5.0
+"""Ratio of the reg values on both sides of a member up to which its start on the curve is certified first. Measured
+with benchmarks/path.py: of 20 values over six decades nearly all members of the last level are certified by that
+pass."""
 
-CLOSE = 5.0
-"""Ratio of the reg values around a member up to which the curve between them is probably good enough."""
-
-POINTS = 4
-"""Optima that the curve goes through, at most: a cubic in log reg."""
+CURVE_POINTS = 4
+"""Optima that the curve goes through, at most: a cubic in log reg. Measured with benchmarks/path.py: members begin
+near enough to take 4 to 9 passes in place of 9 to 30 from zero."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Path:
     """The optima of a grid of reg values.
 
     Attributes:
-        regs: as they were asked for.
+        regs: ascending, without repeats.
         solutions: one for each, with its certificate; a state has W and b, and no more to go on with.
         passes: passes over the images, a shared one counted once.
         seconds: of all of it.
@@ -136,7 +138,7 @@ def solve_path(
     Args:
         regs: each >= 0.
         tol, max_iter: as in `Exact`.
-        callback: told of each step of each member, by the thread that took it.
+        callback: called with each step of each member, in the thread that took it.
         moment: of the features, if it is there already: what `path_moment` gives.
     Raises:
         ParameterError: a reg value, tol or max_iter out of range.
@@ -162,7 +164,7 @@ def path_moment(objective: Objective, regs: Sequence[float]) -> SecondMoment | E
 
 def _moments(objective: Objective, regs: Sequence[float], known: SecondMoment | ExactMoment | None = None) -> Moments:
     """Those of a path: what serves its least reg value serves all."""
-    return Moments(objective.with_reg(min(regs)), known, many=len(regs) >= MANY)
+    return Moments(objective.with_reg(min(regs)), known, many=len(regs) >= MANY_REGS)
 
 
 class _Teller:
@@ -186,24 +188,29 @@ def _jointly(
     moment: SecondMoment,
     callback: Callable[[Progress], None] | None,
 ) -> tuple[list[Solution], float]:
-    metrics, teller = Preconditioners(moment, objective.engine, coarse=True), _Teller(callback, len(regs))
+    metrics, teller = Preconditioners(moment, objective.engine, shared=True), _Teller(callback, len(regs))
     members = [objective.with_reg(reg) for reg in regs]
     solutions: dict[int, Solution] = {}
     passes, stopped = 0.0, False
     for level in _levels(regs):
-        if stopped:  # the others are certified where they would have begun
+        if stopped:  # the others are certified where they begin
             method = replace(method, max_iter=0)
         known = {i: solution for i, solution in solutions.items() if regs[i] > 0.0}
         searches = []
         for i in level:
             start = _between(members, known, i) if known else None
-            search = method.search(members[i], metrics, start, teller.of(regs[i]), hopeful=_hopeful(regs, known, i))
+            search = method.search(
+                members[i], metrics, start, teller.of(regs[i]), certify_first=_certify_first(regs, known, i)
+            )
             searches.append(search)
-        found, more = answer_together(objective, searches)
-        solutions |= {i: _trimmed(_ended(solution, stopped), KEPT) for i, solution in zip(level, found, strict=True)}
+        found, more = run_searches(objective, searches)
+        solutions |= {
+            i: _trimmed(_ended(solution, stopped), LBFGS.serves_other_regs)
+            for i, solution in zip(level, found, strict=True)
+        }
         passes, teller.n_done = passes + more, len(solutions)
         stopped = stopped or any(solution.status is Status.INTERRUPTED for solution in found)
-    return [_trimmed(solutions[i], WEIGHTS) for i in range(len(regs))], passes
+    return [_trimmed(solutions[i], _is_weight) for i in range(len(regs))], passes
 
 
 def _levels(regs: tuple[float, ...]) -> list[list[int]]:
@@ -216,7 +223,7 @@ def _levels(regs: tuple[float, ...]) -> list[list[int]]:
         gaps = [(low, high) for low, high in pairwise(known) if high - low > 1 and regs[high] > least * regs[low]]
         return [(low + high) // 2 for low, high in gaps]
 
-    while far := middles(APART):
+    while far := middles(MOST_APART):
         known = sorted(known + far)
     levels = [first + known]
     while level := middles(0.0):
@@ -225,18 +232,18 @@ def _levels(regs: tuple[float, ...]) -> list[list[int]]:
     return levels
 
 
-def _hopeful(regs: tuple[float, ...], known: Iterable[int], i: int) -> bool:
-    """Whether the curve that member i begins on will probably do: it passes close by on both sides."""
+def _certify_first(regs: tuple[float, ...], known: Iterable[int], i: int) -> bool:
+    """Whether member i begins on a curve through close neighbours on both sides, which may already satisfy tol."""
     low, high = max((j for j in known if j < i), default=None), min((j for j in known if j > i), default=None)
-    return low is not None and high is not None and regs[high] <= CLOSE * regs[low]
+    return low is not None and high is not None and regs[high] <= CLOSE_RATIO * regs[low]
 
 
 def _between(members: list[Objective], known: dict[int, Solution], i: int) -> State:
     """Where member i begins, given the solutions of others."""
     order = sorted(known, key=lambda j: abs(math.log(members[j].reg / members[i].reg)))
-    nearest, points = order[0], order[:POINTS]
+    nearest, points = order[0], order[:CURVE_POINTS]
     W, b = _interpolated([members[j].reg for j in points], [known[j] for j in points], members[i].reg)
-    return carried(known[nearest].state, members[i].squares - members[nearest].squares, W, b)
+    return carried(known[nearest].state, members[i].l2_weight - members[nearest].l2_weight, W, b)
 
 
 def _ended(solution: Solution, stopped: bool) -> Solution:
@@ -244,10 +251,20 @@ def _ended(solution: Solution, stopped: bool) -> Solution:
     return replace(solution, status=Status.INTERRUPTED) if stopped and solution.status is Status.MAX_ITER else solution
 
 
-def _trimmed(solution: Solution, names: re.Pattern[str]) -> Solution:
-    """With those arrays of the state only."""
+def _is_weight(name: str) -> bool:
+    """Whether an array of a state is kept at the end: the others of all members take a hundred times the memory."""
+    return name in ("W", "b")
+
+
+def _serves_other_regs(name: str) -> bool:
+    """Whether an array of a state serves another reg value, whichever method of `Exact` made it."""
+    return any(method.serves_other_regs(name) for method in METHODS)
+
+
+def _trimmed(solution: Solution, keeps: Callable[[str], bool]) -> Solution:
+    """The solution, with those arrays of its state only whose names `keeps` accepts."""
     state = solution.state
-    arrays = {name: array for name, array in state.arrays.items() if names.fullmatch(name)}
+    arrays = {name: array for name, array in state.arrays.items() if keeps(name)}
     return replace(solution, state=State(state.epoch, arrays, state.numbers))
 
 
@@ -277,7 +294,7 @@ def _in_turn(
         if stopped:
             exact = replace(exact, max_iter=0)
         solution = exact.minimize(objective.with_reg(reg), start, teller.of(reg), moments=moments)
-        solutions.append(_trimmed(_ended(solution, stopped), WEIGHTS))
+        solutions.append(_trimmed(_ended(solution, stopped), _is_weight))
         teller.n_done += 1
-        start = State(0, _trimmed(solution, KEPT).state.arrays)
+        start = State(0, _trimmed(solution, _serves_other_regs).state.arrays)
     return solutions[::-1], sum(solution.passes for solution in solutions)

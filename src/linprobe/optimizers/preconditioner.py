@@ -1,4 +1,4 @@
-"""The second moment of the features as a preconditioner: what makes pixels, all alike, easy to fit."""
+"""The second moment of the features as a preconditioner: with it, features that are nearly alike are easy to fit."""
 
 from __future__ import annotations
 
@@ -18,41 +18,54 @@ from linprobe.shapes import Floats
 __all__ = ["Preconditioner", "Preconditioners", "Sample", "SecondMoment", "second_moment", "typical_curvature"]
 
 ROWS_PER_FEATURE, ROWS_FOR_MANY = 2, 6
-"""Rows of the sample per feature: the moment of a sample of 2 D rows serves like that of all, but for one pass in ten.
-The moment of 6 D rows costs what a few passes do: many reg values gain them."""
+"""Sampled rows per feature, for one reg value and for many. Measured on pixels: with 2 a search takes one pass in ten
+more than with all rows (benchmarks/optimum.py); with 2 to 4 a path takes 4 to 8 passes more than with 6
+(benchmarks/path.py), which cost what a few passes do."""
 
 FEWEST_ROWS = 2048
-"""Rows of the sample, at least, if there are so many."""
+"""Sampled rows, at least, if there are so many. Chosen by argument: for few features the sample costs nothing."""
 
 DENSE_FEATURES = 6144
-"""Features up to which the moment is kept as a matrix; beyond, its sample of rows is (`Preconditioner`)."""
+"""Features up to which the moment is a (D, D) float32 matrix, 151 MB at most; beyond, it is a sketch of sampled rows.
+A bound on memory, and on the factor's D³ / 6 products, 0.4 s a core there."""
 
 SKETCH_ROWS = 4096
-"""Rows of the sample beyond DENSE_FEATURES: a sketch of the moment of that rank."""
+"""Rows of the sketch beyond `DENSE_FEATURES`: its products with each other are a matrix of 67 MB."""
 
-ROWS_PER_DIRECTION, FEWEST_SKETCHED, SHARE = 1.75, 1024, 0.7
-"""Rows of a sketch for each direction along which the images bend the objective more than the penalty does, by a
-bound on their number, and at least; a sketch of more than this share of D rows is worth no less as a matrix."""
+ROWS_PER_DIRECTION, FEWEST_SKETCHED, SKETCH_SHARE = 1.75, 1024, 0.7
+"""Rows of a sketch per direction along which the images curve the objective more than the penalty does (by a bound on
+their number); its rows at least; and the share of D above which a dense matrix is cheaper. Measured with
+benchmarks/optimum.py, softmax with L2 at reg 0.01: 1.5 rows take a pass more with half of the seeds."""
 
-PROBED = 256
-"""Rows that tell of the variance of the features."""
+PROBE_ROWS = 256
+"""Rows from which the total variance of the features is estimated, for that bound. Chosen by argument: their mean is
+right to a few hundredths, and the bound is loose by more."""
 
 SPREAD_ROWS = 256
-"""Rows that tell of the eigenvalues."""
+"""Rows of the matrix from which the root mean square of its eigenvalues is estimated. Chosen likewise."""
 
 RIDGE = 1e-6
-"""Share of the mean eigenvalue, and for Woodbury's identity of all together, that is added at least."""
+"""Least ridge, as a share of the mean eigenvalue, and for Woodbury's identity of the trace. Chosen by argument:
+float32 products round to 6e-8 of the largest eigenvalue, and a smaller ridge would drown in that. Passes in
+benchmarks/constants.py: no change."""
 
-COARSE = 8.0
-"""Ratio of one shared ridge to the next."""
+SHARED_FACTOR = 8.0
+"""Ratio of one ridge to the next where near ones share a factor. Measured with benchmarks/path.py: 12 to 50 take 6 to
+11 more passes, and a smaller ratio more factors."""
 
 MOST_RATIO = 1e30
-"""Largest ridge, for float32: the loss may bend not at all where all margins are met."""
+"""Largest ratio of ridge to curvature, so that float32 holds it: the curvature is 0 where all margins are met."""
+
+SOFT_CURVATURE, MOST_CURVATURE = 0.2, 2.0
+"""Typical curvature of a loss at the start: this share of a bound of at most 1/2, p (1 - p) over ten classes being 0.1
+for softmax; of other losses no more than that of one squared margin. Measured with benchmarks/path.py: 0.06 to 0.15 in
+place of 0.1 gain nothing. Passes in benchmarks/constants.py: SOFT_CURVATURE at a third: +3%; three times: +3%.
+MOST_CURVATURE at a third: +4%; three times: -3%."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some of the images: rows R, sqrt(a_i) (x'_i - mean), a_i their shares; read anew wherever they are used.
+    """Some of the images: rows R, sqrt(a_i) (x'_i - mean), a_i their shares; read anew at each use.
 
     Attributes:
         engine: over all images, about the mean.
@@ -73,7 +86,7 @@ class Sample:
         shares = objective.shares()[positions]
         shares /= shares.sum()
         mean = objective.engine.gradient_of_scores(shares[:, None], positions, precise=True)[0][0]
-        # Taken about 0 float32 products would lose a variance that is small beside the squared mean.
+        # About 0, float32 products would lose a variance that is small compared with the squared mean.
         return cls(objective.engine.about(mean), positions, shares, mean)
 
     @cached_property
@@ -162,8 +175,8 @@ class SecondMoment:
 def second_moment(objective: Objective, seed: int = 0, *, many: bool = False) -> SecondMoment:
     """The moment of a seeded sample of the images: of as many as this objective needs.
 
-    Of 2 D rows, as a matrix; or, where the penalty bends the objective more than the images do along all but a few
-    directions, as a sketch of rows that tells of those.
+    Of 2 D rows, as a matrix. Where the penalty curves the objective more than the images do along all but a few
+    directions, as a sketch of fewer rows, which holds those directions.
 
     Args:
         seed: of the sample.
@@ -171,7 +184,7 @@ def second_moment(objective: Objective, seed: int = 0, *, many: bool = False) ->
     """
     D = objective.n_features
     n_rows = _sketch_rows(objective, seed)
-    sketched = n_rows <= SHARE * D
+    sketched = n_rows <= SKETCH_SHARE * D
     if not sketched:
         n_rows = max(FEWEST_ROWS, (ROWS_FOR_MANY if many else ROWS_PER_FEATURE) * D)
     sample = Sample.of(objective, int(n_rows), seed)
@@ -181,26 +194,26 @@ def second_moment(objective: Objective, seed: int = 0, *, many: bool = False) ->
 
 
 def _sketch_rows(objective: Objective, seed: int) -> float:
-    """How many sampled rows tell of all directions that count, if they are kept as rows; inf where no number does.
+    """Rows of a sketch that holds all directions that matter; inf where a matrix is needed.
 
-    The moment has at most trace / ratio eigenvalues above the ratio: beside it, the others do not count.
+    At most trace / ratio eigenvalues of the moment exceed the ratio; the others matter little compared with the ridge.
     """
     D = objective.n_features
     most = SKETCH_ROWS if D > DENSE_FEATURES else math.inf
     # coordinate descent is on the matrix; and of few features no sketch is small enough: nothing has to be read
-    if objective.sizes > 0.0 or objective.squares == 0.0 or FEWEST_SKETCHED > SHARE * D:
+    if objective.l1_weight > 0.0 or objective.l2_weight == 0.0 or FEWEST_SKETCHED > SKETCH_SHARE * D:
         return most
-    trace = float(np.trace(Sample.of(objective, PROBED, seed).products, dtype=np.float64))
-    directions = trace * typical_curvature(objective) / (2.0 * objective.squares)
+    trace = float(np.trace(Sample.of(objective, PROBE_ROWS, seed).products, dtype=np.float64))
+    directions = trace * typical_curvature(objective) / (2.0 * objective.l2_weight)
     if not directions * ROWS_PER_DIRECTION < most:  # NaN included
         return most
     return max(FEWEST_SKETCHED, math.ceil(ROWS_PER_DIRECTION * directions))
 
 
 def typical_curvature(objective: Objective) -> float:
-    """Of the loss along scores, at the start: 0.1 for softmax, p (1 - p) over ten classes; 2 for a squared margin."""
+    """The curvature of the loss along scores that a search begins with: 0.1 for softmax, 2 for squared margins."""
     bound = objective.loss.curvature(objective.n_classes)
-    return 0.2 * bound if bound <= 0.5 else min(bound, 2.0)
+    return SOFT_CURVATURE * bound if bound <= 0.5 else min(bound, MOST_CURVATURE)
 
 
 class Preconditioner:
@@ -219,7 +232,7 @@ class Preconditioner:
     def __init__(self, moment: SecondMoment, engine: Engine, ratio: float) -> None:
         self._moment, self._engine = moment, engine
         D = len(moment.mean)
-        # Woodbury's identity divides what is left of a difference in float32 by the ratio.
+        # Woodbury's identity divides a difference in float32 by the ratio.
         least = RIDGE * moment.trace / (1 if moment.matrix is None else max(1, D))
         self._ratio = min(max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8), MOST_RATIO)
         if not moment.finite:
@@ -260,24 +273,24 @@ class Preconditioner:
 
 
 class Preconditioners:
-    """The preconditioners of one moment, each factored once, whichever of several threads asks for it first.
+    """The preconditioners of one moment, each factored once, by whichever of several threads needs it first.
 
     Args:
         moment: of the features.
         engine: that solves with the factors.
-        coarse: whether ratios that are alike within a factor of 8 share a factor: a metric that is off by so much
-            costs a pass or two, a factor more than that.
+        shared: whether ratios within a factor of 8 share a preconditioner: one that is off by so much costs a pass or
+            two, and another factor more than that.
     """
 
-    def __init__(self, moment: SecondMoment, engine: Engine, *, coarse: bool = False) -> None:
+    def __init__(self, moment: SecondMoment, engine: Engine, *, shared: bool = False) -> None:
         self.moment, self._engine = moment, engine
-        self._coarse = coarse
+        self._shared = shared
         self._known: dict[float, tuple[Lock, list[Preconditioner]]] = {}
 
     def of(self, ratio: float) -> Preconditioner:
         """The one of this ratio, or of a near one."""
-        if self._coarse and ratio > 0.0:
-            ratio = COARSE ** round(math.log(ratio, COARSE))
+        if self._shared and ratio > 0.0:
+            ratio = SHARED_FACTOR ** round(math.log(ratio, SHARED_FACTOR))
         lock, made = self._known.setdefault(ratio, (Lock(), []))
         with lock:
             if not made:

@@ -27,11 +27,15 @@ from linprobe.optimizers.base import (
 )
 from linprobe.optimizers.learning_rate import stochastic_rate
 from linprobe.optimizers.schedules import rates, schedule_name
+from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
 from linprobe.optimizers.updates import UPDATES, Rates
 from linprobe.shapes import Floats, check_range
 
 __all__ = ["SGD", "plain_epoch"]
+
+SUFFIXES = ("", "_m", "_v", "_avg", "_best")
+"""Of the arrays of a state, after W and b: the iterate, the two moments of an update, the average, the best so far."""
 
 
 @final
@@ -128,6 +132,7 @@ class SGD(Optimizer):
 
         Raises:
             ParameterError: `patience` is given without `validation`.
+            StateError: `start` is not of this problem.
         """
         if self.patience is not None and validation is None:
             raise ParameterError(
@@ -197,7 +202,11 @@ class SGD(Optimizer):
         """The state to go on from, with all it needs; the learning rate; and words for what was chosen."""
         dtype = np.float32 if fused and objective.examples.X.dtype != np.float64 else np.float64
         given = zeros_state(objective, dtype) if start is None else start
-        arrays = {name: array.astype(dtype) for name, array in given.arrays.items()}
+        weights = weights_of_state(objective, dtype)
+        known = {f"{name}{suffix}": weights[name] for name in weights for suffix in SUFFIXES}
+        overflowing = [name for name in known if name.endswith(("_m", "_v"))]
+        checked = checked_arrays(given, known, may_overflow=overflowing)
+        arrays = {name: array.copy() for name, array in checked.items()}
         kept = UPDATES[self.update].arrays
         for name in ("W", "b"):
             for suffix in kept:

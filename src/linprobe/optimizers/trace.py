@@ -32,7 +32,7 @@ def usual_objective(objective: Objective, start: State | None) -> float:
 
 
 class Trace:
-    """Measures the weights after each epoch, and tells the callback.
+    """Measures the weights after each epoch, and calls the callback.
 
     Attributes:
         history: the rows so far, by the names of `Epoch` but for `state`.
@@ -57,7 +57,7 @@ class Trace:
         seconds: float,
         given_away: bool = False,
     ) -> bool:
-        """Keep a row, and whether the callback asks to stop; it gets a copy of `state`, or `given_away` itself.
+        """Keep a row; whether the callback requests a stop. It is given a copy of `state`, or `given_away` itself.
 
         An epoch that is measured again, more precisely, takes the place of its row.
         """

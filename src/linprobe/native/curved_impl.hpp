@@ -1,0 +1,234 @@
+// See curved.hpp. Included by curved_common.hpp.
+#pragma once
+
+constexpr int64_t kShares = 8;  // partial sums of a product, of one order in every instruction set
+constexpr int kHalvings = 6;    // of a step of `krylov` that the model does not like
+
+template <class T>
+struct CurvedModel {
+  Curved& job;
+  const T* X;
+  explicit CurvedModel(Curved& given) : job(given), X(static_cast<const T*>(given.X)) {}
+
+  // sum over the entries of class k of x_j times the slope that they have by now.
+  double slope_of(int64_t j, int64_t k) const {
+    const T* x = X + j * job.N;
+    const int64_t *image = job.image, end = job.ends[k + 1];
+    const double *d = job.d, *v = job.v, *w = job.w, *z = job.z, *c = job.c, *e = job.e;
+    double sums[kShares] = {};
+    int64_t p = job.ends[k];
+    for (; p + kShares <= end; p += kShares)
+      for (int64_t l = 0; l < kShares; ++l) {
+        const int64_t q = p + l, i = image[q];
+        sums[l] += static_cast<double>(x[i]) * (d[q] * z[q] - v[q] * e[i] - w[q] * c[i]);
+      }
+    for (int64_t l = 0; p < end; ++p, ++l) {
+      const int64_t i = image[p];
+      sums[l] += static_cast<double>(x[i]) * (d[p] * z[p] - v[p] * e[i] - w[p] * c[i]);
+    }
+    return total(sums);
+  }
+
+  // The scores of class k move by `change` times x_j; without x, by `change`.
+  void move(const T* x, int64_t k, double change) const {
+    const int64_t* image = job.image;
+    const double *v = job.v, *w = job.w;
+    double *z = job.z, *c = job.c, *e = job.e;
+#pragma GCC ivdep
+    for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) {  // the images of a class are all different
+      const int64_t i = image[p];
+      const double moved = x == nullptr ? change : change * static_cast<double>(x[i]);
+      z[p] += moved, c[i] += v[p] * moved, e[i] += w[p] * moved;
+    }
+  }
+
+  static double total(const double* sums) {
+    double all = 0;
+    for (int64_t l = 0; l < kShares; ++l) all += sums[l];
+    return all;
+  }
+
+  // out_k = slope of the bias of class k, but for that at the start.
+  void bias_slopes(double* out) const {
+    for (int64_t k = 0; k < job.K; ++k) {
+      double sum = 0;
+      for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) {
+        const int64_t i = job.image[p];
+        sum += job.d[p] * job.z[p] - job.v[p] * job.e[i] - job.w[p] * job.c[i];
+      }
+      out[k] = sum;
+    }
+  }
+
+  double missing(int64_t j, int64_t k) const {  // what damping adds to a slope
+    const int64_t at = j * job.K + k;
+    return job.slope[at] + job.damp[j] * (job.W[at] - job.start[at]);
+  }
+
+  void sweep() const {
+    const int64_t n = job.n, K = job.K;
+    Buffer<double> bias(K);
+    double largest = 0;
+    bias_slopes(bias);
+    for (int64_t k = 0; k < K; ++k) bias[k] += missing(n, k), largest = std::max(largest, std::abs(bias[k]));
+    for (int64_t k = 0; k < K; ++k) {
+      double change = 0;
+      for (int64_t l = 0; l < K; ++l) change -= job.inverse[k * K + l] * bias[l];
+      job.W[n * K + k] += change;
+      move(nullptr, k, change);
+    }
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t k = 0; k < K; ++k) {
+        double& weight = job.W[j * K + k];
+        if (weight == 0 && !job.all) continue;
+        const double bend = job.bends[j * K + k];
+        if (!(bend > 0)) continue;
+        const double slope = missing(j, k) + job.ridge * weight + slope_of(j, k);
+        const double aim = weight - slope / bend, least = job.size / bend;
+        const double to = aim > least ? aim - least : aim < -least ? aim + least : 0;
+        const double change = to - weight;
+        if (change == 0) continue;
+        weight = to;
+        largest = std::max(largest, std::abs(change) * bend);
+        move(X + j * job.N, k, change);
+      }
+    job.largest = largest;
+  }
+
+  // The model at W, less its value at the start, with these z, c and e.
+  double value(const double* z, const double* c, const double* e) const {
+    const int64_t n = job.n, K = job.K;
+    double linear = 0, quadratic = 0;
+    for (int64_t j = 0; j <= n; ++j)
+      for (int64_t k = 0; k < K; ++k) {
+        const double to = job.W[j * K + k], from = job.start[j * K + k], change = to - from;
+        linear += job.slope[j * K + k] * change;
+        quadratic += job.damp[j] * change * change;
+        if (j < n) linear += job.size * (std::abs(to) - std::abs(from)), quadratic += job.ridge * (to * to - from * from);
+      }
+    for (int64_t p = 0; p < job.ends[K]; ++p) quadratic += job.d[p] * z[p] * z[p];
+    for (int64_t i = 0; i < job.N; ++i) quadratic -= 2 * c[i] * e[i];
+    return linear + 0.5 * quadratic;
+  }
+
+  // Conjugate gradients for the weights that are not 0, as if they kept their signs; those that change it become 0.
+  void krylov() {
+    const int64_t n = job.n, K = job.K, P = job.ends[K], N = job.N;
+    int64_t m = 0;
+    for (int64_t i = 0; i < n * K; ++i) m += job.W[i] != 0;
+    job.steps = 0;
+    Buffer<int64_t> at(m + K);  // class by class, as the entries are; the bias last
+    m = 0;
+    for (int64_t k = 0; k < K; ++k)
+      for (int64_t j = 0; j < n; ++j)
+        if (job.W[j * K + k] != 0) at[m++] = j * K + k;
+    for (int64_t k = 0; k < K; ++k) at[m + k] = n * K + k;
+    const int64_t all = m + K;
+    Buffer<double> r(all), y(all), q(all), h(all), x(all), old(all), ours(P + 2 * N), saved(P + 2 * N), slopes(P);
+    std::memcpy(saved, job.z, P * sizeof(double));
+    std::memcpy(saved + P, job.c, N * sizeof(double));
+    std::memcpy(saved + P + N, job.e, N * sizeof(double));
+    double *const z = job.z, *const c = job.c, *const e = job.e;
+    const double first = value(z, c, e);
+    for (int64_t i = 0; i < all; ++i) old[i] = job.W[at[i]];
+
+    const auto gather = [&](double* out) {  // H ds of each entry, then its products with the features
+      for (int64_t p = 0; p < P; ++p) {
+        const int64_t i = job.image[p];
+        slopes[p] = job.d[p] * job.z[p] - job.v[p] * job.e[i] - job.w[p] * job.c[i];
+      }
+      for (int64_t i = 0; i < m; ++i) {
+        const T* row = X + at[i] / K * N;
+        const int64_t k = at[i] % K, end = job.ends[k + 1];
+        double sums[kShares] = {};
+        int64_t p = job.ends[k];
+        for (; p + kShares <= end; p += kShares)
+          for (int64_t l = 0; l < kShares; ++l) sums[l] += static_cast<double>(row[job.image[p + l]]) * slopes[p + l];
+        for (int64_t l = 0; p < end; ++p, ++l) sums[l] += static_cast<double>(row[job.image[p]]) * slopes[p];
+        out[i] = total(sums);
+      }
+      for (int64_t k = 0; k < K; ++k) {
+        double sum = 0;
+        for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) sum += slopes[p];
+        out[m + k] = sum;
+      }
+    };
+    const auto spread_from = [&](const double* step) {  // z, c and e of a step, into `ours`
+      std::memset(ours, 0, (P + 2 * N) * sizeof(double));
+      double* moved = ours;
+      for (int64_t i = 0; i < m; ++i) {
+        if (step[i] == 0) continue;
+        const T* row = X + at[i] / K * N;
+        const int64_t k = at[i] % K;
+        const double by = step[i];
+        for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) moved[p] += by * static_cast<double>(row[job.image[p]]);
+      }
+      for (int64_t k = 0; k < K; ++k)
+        for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) {
+          const int64_t i = job.image[p];
+          moved[p] += step[m + k];
+          ours[P + i] += job.v[p] * moved[p], ours[P + N + i] += job.w[p] * moved[p];
+        }
+    };
+    const auto precondition = [&](const double* from, double* to) {
+      for (int64_t i = 0; i < m; ++i) to[i] = from[i] / job.bends[at[i]];
+      for (int64_t k = 0; k < K; ++k) {
+        double sum = 0;
+        for (int64_t l = 0; l < K; ++l) sum += job.inverse[k * K + l] * from[m + l];
+        to[m + k] = sum;
+      }
+    };
+    const auto product = [&](const double* a, const double* b) {
+      double sum = 0;
+      for (int64_t i = 0; i < all; ++i) sum += a[i] * b[i];
+      return sum;
+    };
+
+    gather(r);
+    for (int64_t i = 0; i < all; ++i) {
+      const double weight = job.W[at[i]];
+      r[i] = -(r[i] + missing(at[i] / K, at[i] % K));
+      if (i < m) r[i] -= job.ridge * weight + (weight > 0 ? job.size : -job.size);
+    }
+    precondition(r, y);
+    std::memcpy(q, y, all * sizeof(double));
+    double left = product(r, y);
+    const double wanted = job.share * job.share * left;
+    job.z = ours, job.c = ours + P, job.e = ours + P + N;
+    while (job.steps < job.most && left > wanted) {
+      spread_from(q);
+      gather(h);
+      for (int64_t i = 0; i < all; ++i) h[i] += (job.damp[at[i] / K] + (i < m ? job.ridge : 0)) * q[i];
+      const double bend = product(h, q);
+      if (!(bend > 0)) break;
+      const double step = left / bend;
+      for (int64_t i = 0; i < all; ++i) x[i] += step * q[i], r[i] -= step * h[i];
+      precondition(r, y);
+      const double next = product(r, y), turn = next / left;
+      left = next;
+      for (int64_t i = 0; i < all; ++i) q[i] = y[i] + turn * q[i];
+      ++job.steps;
+    }
+    double step = 1;
+    bool found = false;
+    for (int half = 0; half < kHalvings && !found; ++half, step *= 0.5) {
+      for (int64_t i = 0; i < all; ++i) {
+        double to = old[i] + step * x[i];
+        if (i < m && to * old[i] < 0) to = 0;
+        q[i] = to - old[i], job.W[at[i]] = to;
+      }
+      spread_from(q);
+      for (int64_t i = 0; i < P + 2 * N; ++i) ours[i] += saved[i];
+      found = value(ours, ours + P, ours + P + N) <= first;
+    }
+    job.z = z, job.c = c, job.e = e;
+    if (found) {
+      std::memcpy(z, ours, P * sizeof(double));
+      std::memcpy(c, ours + P, N * sizeof(double));
+      std::memcpy(e, ours + P + N, N * sizeof(double));
+    } else {
+      for (int64_t i = 0; i < all; ++i) job.W[at[i]] = old[i];
+      job.steps = -job.steps - 1;
+    }
+  }
+};

@@ -1,0 +1,41 @@
+// Dual coordinate ascent for losses that are a sum over margins. Plain C++ over pointers and sizes, no Python.
+//
+// Primal: sum_i a_i sum_{j != y} h(s_ij - s_iy + delta) + (lambda / 2) |W|² + size |W|_1 + |b - centre|² / (2 bias).
+// h' rises from 0 with slope `curvature` up to `most`; 1 and inf for the hinge, inf and 2 for its square. A is the
+// dual point, 0 <= A_ij <= a_i most, and A_iy = 0. With V = sum_i (sum_j A_ij e_y - A_i) x_iᵀ the weights are
+// W = soft(V, size) / lambda.
+//
+// All sums are float64, on the calling thread: the result does not depend on the number of threads.
+#pragma once
+
+#include <cstdint>
+
+namespace linprobe {
+
+struct DualSweep {
+  int64_t N, K, D;        // images, classes, numbers in a row
+  int64_t n;              // images visited
+  const int64_t* order;   // (n) the images in the order of their visits
+  const int64_t* y;       // (N)
+  const double* share;    // (N) a_i > 0
+  const double* squares;  // (N) |x_i|²
+  bool gram;              // rows are those of the Gram matrix, D = N; else those of the images
+  bool singles;           // rows are float32, else float64
+  const void* rows;       // (N, D)
+  double lambda, size;    // size is 0 in the Gram form
+  double bias, delta, most, curvature;
+  bool all;               // visit all coordinates, else those that are not 0
+  double threshold;       // images whose predicted gain is at most this are left as they are
+  double* A;              // (N, K) in place
+  double* V;              // (K, D) in place; in the Gram form lambda times the scores without the bias
+  double* W;              // (K, D) in place; unused in the Gram form
+  double* b;              // (K) in place
+  double gain;            // out: sum of the predicted gains
+  int64_t products;       // out: rows of length D that were multiplied or added
+};
+
+void dual_plain(DualSweep& job);
+void dual_avx2(DualSweep& job);    // call only where the processor has avx2, fma, f16c
+void dual_avx512(DualSweep& job);  // likewise avx512 f, bw, dq, vl, vnni
+
+}  // namespace linprobe

@@ -1,0 +1,27 @@
+// What each dual_*.cpp compiles, in a namespace and with a vector width of its own: see kernels_impl.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "dual.hpp"
+#include "kernels.hpp"
+#include "pool.hpp"
+
+#if LINPROBE_VECTOR_BYTES > 16
+#include <immintrin.h>
+#endif
+
+namespace linprobe::LINPROBE_ISA {
+namespace {
+#include "vectors.hpp"
+#include "dual_impl.hpp"
+}  // namespace
+
+void dual_sweep(DualSweep& job) { job.singles ? run_dual_sweep<float>(job) : run_dual_sweep<double>(job); }
+
+}  // namespace linprobe::LINPROBE_ISA

@@ -1,0 +1,698 @@
+"""The interior point method: the exact optimum of small problems, whatever the loss, the penalty and the scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias, final
+
+import numpy as np
+import scipy.linalg
+from threadpoolctl import threadpool_limits
+
+from linprobe.certificate import Certificate, absolute_tol, certify
+from linprobe.errors import IncompatibleError
+from linprobe.objective import Evaluation, Objective
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
+from linprobe.optimizers.states import checked_arrays, weights_of_state
+from linprobe.optimizers.trace import Clock, Trace
+from linprobe.shapes import Floats, check_range
+
+__all__ = ["InteriorPoint", "interior_point_cost"]
+
+TO_BOUNDARY = 0.99
+"""Share of the largest step that keeps every variable inside its bounds. A usual choice; nothing here depends on it."""
+
+CORRECTORS, FURTHER, LOW, HIGH = 3, 1.5, 0.1, 10.0
+"""Centrality correctors of a step, at most; how much longer a step each asks for; the products, in units of their aim,
+between which it wants them (Gondzio, "Multiple centrality corrections in a primal-dual method", 1996)."""
+
+LEAST_SHARE = 1e-3
+"""Least share of the complementarity that a step aims at: a smaller one leaves the central path for too little."""
+
+ATTEMPT = 0.3
+"""A certificate is computed once the estimated gap is below this share of tol."""
+
+AGAIN = 0.1
+"""After a certificate that fell short the next is computed at this share of the gap estimated then."""
+
+STEPS = 300
+"""Iterations, at most, whatever `max_iter`: most problems need 8 to 30 (benchmarks/gauntlet.py)."""
+
+DROPPED = 1e-13
+"""Share of the weight below which an image, or all images of a class, are left out: they are far below any gap."""
+
+AWAY = {1: 2.0, 2: 2.0, None: 60.0}
+"""How far, in units of the scores, the bias of a class that is left out puts it below all labels, by the power of the
+margins: beyond the margin; e^-60 for softmax."""
+
+SHORT, PATIENCE = 1e-6, 4
+"""A step below SHORT is no progress; after PATIENCE of them in a row the search ends."""
+
+HALVINGS = 30
+"""Halvings, at most, of a step of a loss that is not piecewise quadratic."""
+
+LAG = 0.1
+"""Least complementarity aimed at, as a share of what the residual costs a bound."""
+
+MERIT_NOISE = 1e-14
+"""Rounding of the merit function, relative to the sizes of its terms."""
+
+SUFFICIENT = 1e-4
+"""Decrease of the merit function, as a share of what its slope promises (Armijo)."""
+
+BLOCK = 2**20
+"""Numbers of the weighted rows of a class that are formed at once: 8 MB."""
+
+CONSTANT = 1e-12
+"""A feature whose deviation is below this share of its mean is constant: what varies is rounding."""
+
+REFINEMENTS = 3
+"""Refinements of a solution of the Newton system."""
+
+PINNED = 1e-15
+"""Ridge on the diagonal of the scaled Newton matrix (all ones): it allows for the rounding of the factorization."""
+
+
+Solve: TypeAlias = Callable[[Floats], Floats]
+"""What solves the Newton system for a right side (K', d + 1)."""
+
+Falls: TypeAlias = list[tuple[Floats, Floats]]
+"""By how much the two products of each kind of kinks are to fall."""
+
+Moves: TypeAlias = list[tuple[Floats, Floats, Floats]]
+"""Steps of slope and slacks, (dg, du, dv), of each kind of kinks."""
+
+
+@final
+@dataclass(frozen=True)
+class InteriorPoint(Optimizer):
+    """Newton steps on the optimality conditions, primal and dual together, along the central path.
+
+    Each kink, max(0, m) of a margin m or |w| of a weight w, is written with a slope g inside its bounds and two slacks:
+
+        m = u - v,   (1 - g) u = mu,   g v = mu,   u, v > 0,   0 < g < 1        (|w|: slopes in (-1, 1))
+
+    and mu goes to 0. Softmax needs no slacks: its Hessian is used as it is. One step solves a dense symmetric system of
+    K (D + 1) unknowns, or K (min(N, D) + 1) with L2 alone, so that the method is for small problems. Ten to thirty
+    steps are enough at any scale of the features and any reg, and the slopes g are a tight dual point.
+
+    Args:
+        tol: relative duality gap to reach, >= 0.
+        max_iter: iterations at most, >= 0.
+    Raises:
+        ParameterError: an argument outside its range.
+    Source:
+        Mehrotra, "On the implementation of a primal-dual interior point method", 1992; Wright, "Primal-dual
+        interior-point methods", 1997.
+    Example:
+        >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1])
+        >>> objective = Objective(X, y, loss="hinge", penalty="l1", reg=0.1, engine="reference")
+        >>> solution = InteriorPoint(tol=1e-6).minimize(objective)
+        >>> solution.status.name, round(solution.certificate.objective, 6)
+        ('CERTIFIED', 0.2)
+    """
+
+    tol: float = 1e-4
+    max_iter: int = 1000
+    name: ClassVar[str] = "interior-point"
+
+    def __post_init__(self) -> None:
+        check_range("tol", self.tol, low=0.0)
+        check_range("max_iter", self.max_iter, low=0)
+
+    def minimize(
+        self,
+        objective: Objective,
+        start: State | None = None,
+        callback: Callback | None = None,
+        validation: Objective | None = None,
+        watch: Watch | None = None,
+    ) -> Solution:
+        """The weights found, with their certificate; one row of the trace per iteration.
+
+        Raises:
+            IncompatibleError: the loss declares neither margins nor a Hessian, or the penalty no coefficients.
+        """
+        _check(objective)
+        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+            return _Run(self, objective, start, Trace(objective, validation, callback)).run()
+
+
+def interior_point_cost(objective: Objective) -> tuple[float, float]:
+    """(floating point operations of one iteration, bytes of its arrays) of `InteriorPoint` on this objective."""
+    N, K = objective.n_images, objective.n_classes
+    D = objective.n_features if _needs_all_features(objective) else min(N, objective.n_features)
+    n = K * (D + 1)
+    assembly = N * n * (D + 1) if objective.loss.margin_power else N * n * n
+    return 2.0 * assembly + n**3 / 3.0, 8.0 * (
+        2 * n * n + N * (D + 8 * K) + (0 if objective.loss.margin_power else N * n)
+    )
+
+
+def _needs_all_features(objective: Objective) -> bool:
+    """With L2 alone, or no penalty, the weights may be taken in the span of the images."""
+    return objective.penalised and objective.l1_weight > 0.0
+
+
+def _check(objective: Objective) -> None:
+    loss, penalty = objective.loss, objective.penalty
+    if loss.margin_power is None and not loss.has_hessian:
+        raise IncompatibleError(
+            f"InteriorPoint needs a loss of margins or one with a Hessian; {type(loss).__name__} declares neither. "
+            "Use optimizer='exact'."
+        )
+    if penalty is not None and penalty.coefficients is None:
+        raise IncompatibleError(
+            f"InteriorPoint needs a penalty a sum W² + c sum |W|; {type(penalty).__name__} has no coefficients. "
+            "Use optimizer='sgd'."
+        )
+
+
+class _Features:
+    """The images that count in coordinates that suit the arithmetic, and the way back.
+
+    Z = (X' - mean) / scale, each feature about its mean and in units of its deviation; with L2 alone and fewer images
+    than
+    features Z is (X' - mean) Q, an orthonormal basis Q of what the images span. Images and classes of no weight, or of
+    next to none, are left out.
+
+    Attributes:
+        Z: (n, d + 1), the last column all ones.
+        y: (n,) labels, 0..K'-1 among the classes that are left.
+        a: (n,) shares of the weight.
+        rows: (n,) positions of these images.
+        classes: (K',) the classes that are left.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        shares, y = objective.shares(), objective.examples.y
+        of_class = np.bincount(y, weights=shares, minlength=objective.n_classes)
+        self.classes = np.flatnonzero(of_class > DROPPED)
+        self.rows = np.flatnonzero((shares > DROPPED / len(y)) & (of_class > DROPPED)[y])
+        self.a = shares[self.rows]
+        self.y = np.searchsorted(self.classes, y[self.rows])
+        X = objective.examples.mapped(self.rows)
+        n, D = X.shape
+        self.mean = X.mean(axis=0)
+        X -= self.mean
+        deviations = np.sqrt(np.square(X).mean(axis=0))
+        # what varies less than the rounding of the numbers it is the difference of carries nothing
+        constant = deviations <= CONSTANT * objective.feature_sizes()
+        X[:, constant] = 0.0
+        deviations[constant] = 0.0
+        self.basis: Floats | None = None
+        if n < D and not _needs_all_features(objective):
+            scale = float(np.sqrt(np.square(deviations).mean())) or 1.0
+            self.basis, R = scipy.linalg.qr(X.T, mode="economic", check_finite=False)
+            X, self.scale = np.ascontiguousarray(R.T) / scale, np.full(n, scale)
+        else:
+            self.scale = np.where(deviations > 0.0, deviations, 1.0)
+            X /= self.scale
+        self.Z = np.concatenate([X, np.ones((n, 1))], axis=1)
+
+    def weights(self, theta: Floats) -> tuple[Floats, Floats]:
+        """(W, b) of the mapped features for theta (K', d + 1)."""
+        objective, loss = self._objective, self._objective.loss
+        inner = theta[:, :-1] / self.scale
+        if self.basis is not None:
+            inner = inner @ self.basis.T
+        bias = theta[:, -1] - inner @ self.mean
+        if len(self.classes) == objective.n_classes:
+            return inner, bias
+        W, b = np.zeros((objective.n_classes, objective.n_features)), np.zeros(objective.n_classes)
+        W[self.classes], b[self.classes] = inner, bias
+        own = (self.Z @ theta.T)[np.arange(len(self.y)), self.y]
+        left_out = np.setdiff1d(np.arange(objective.n_classes), self.classes)
+        b[left_out] = own.min() - AWAY[loss.margin_power] * loss.unit
+        return W, b
+
+
+@dataclass
+class _Kinks:
+    """Slopes and slacks of kinks of one kind, all of one shape.
+
+    z = u - v,  (upper - g) u = mu,  (g - lower) v = mu. A squared margin has no upper bound, and u = g / 2.
+
+    Attributes:
+        g, u, v: the slope and the two slacks.
+        lower, upper: bounds of the slope; `upper` None for a squared margin.
+        counted: which entries are kinks; the others (the label's own) are held at rest.
+    """
+
+    g: Floats
+    u: Floats
+    v: Floats
+    lower: float
+    upper: float | None
+    counted: Floats
+
+    def curvature(self) -> Floats:
+        """dg/dz with mu held."""
+        first = 0.5 if self.upper is None else self.u / (self.upper - self.g)
+        return self.counted / (first + self.v / (self.g - self.lower))
+
+    def products(self, g: Floats, u: Floats, v: Floats) -> tuple[Floats, Floats]:
+        """((upper - g) u, (g - lower) v): both mu on the central path."""
+        return (np.zeros_like(u) if self.upper is None else (self.upper - g) * u), (g - self.lower) * v
+
+    def target(self, z: Floats, first: Floats, second: Floats) -> Floats:
+        """rho, with which dg = curvature (dz - rho), given by how much the two products are to fall."""
+        u = 0.5 * self.g if self.upper is None else self.u
+        missing = u - self.v - z
+        falling = 0.0 if self.upper is None else first / (self.upper - self.g)
+        return missing - falling + second / (self.g - self.lower)
+
+    def steps(self, dg: Floats, first: Floats, second: Floats) -> tuple[Floats, Floats, Floats]:
+        """(dg, du, dv)."""
+        du = 0.5 * dg if self.upper is None else (self.u * dg - first) / (self.upper - self.g)
+        return dg, du, -(self.v * dg + second) / (self.g - self.lower)
+
+    def longest(self, dg: Floats, du: Floats, dv: Floats) -> float:
+        """The largest step that keeps slopes and slacks inside their bounds."""
+        rooms = [(self.g - self.lower, dg), (self.v, dv)]
+        if self.upper is not None:
+            rooms += [(self.upper - self.g, -dg), (self.u, du)]
+        rates = [float((-(step / room)[self.counted > 0]).max(initial=0.0)) for room, step in rooms]
+        return 1.0 / max(*rates, 1e-300)
+
+    def move(self, step: float, dg: Floats, du: Floats, dv: Floats) -> None:
+        keep = self.counted > 0
+        self.g = np.where(keep, self.g + step * dg, self.g)
+        self.u = np.where(keep, self.u + step * du, self.u)
+        self.v = np.where(keep, self.v + step * dv, self.v)
+
+
+def _toward(products: Floats, aim: float) -> Floats:
+    """What is to be added to products so that they lie near the aim; no more than HIGH times it is taken away."""
+    return np.maximum(np.clip(products, LOW * aim, HIGH * aim) - products, -HIGH * aim)
+
+
+class _Run:
+    """One search.
+
+    Args:
+        settings: tol and max_iter.
+        objective: what is minimised.
+        start: a state to resume from bit by bit, weights to begin near, or None.
+        trace: where the rows go.
+    """
+
+    def __init__(self, settings: InteriorPoint, objective: Objective, start: State | None, trace: Trace) -> None:
+        self.settings, self.objective, self.trace = settings, objective, trace
+        self.features = _Features(objective)
+        self.Z, self.y, self.a = self.features.Z, self.features.y, self.features.a
+        K, d = len(self.features.classes), self.Z.shape[1] - 1
+        self.n, self.K, self.d = len(self.y), K, d
+        self.by_class = [np.flatnonzero(self.y == k) for k in range(K)]
+        # the penalty in these coordinates: (1, d)
+        scale = self.features.scale
+        self.l2 = objective.l2_weight / np.square(scale)
+        self.l1 = objective.l1_weight / scale
+        numbers = {} if start is None else start.numbers
+        self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
+        self.iteration = 0 if start is None else start.epoch
+        self.short = int(numbers.get("short", 0.0))
+        self.margins: _Kinks | None = None
+        self.sizes: _Kinks | None = None
+        self.predicted = math.inf
+        self.attempted = numbers.get("attempted", math.inf)
+        self._begin({} if start is None else self._checked(start))
+
+    def _checked(self, start: State) -> dict[str, Floats]:
+        """The arrays of a state to resume from; none where it is one of another method, or weights alone."""
+        if "theta" not in start.arrays:
+            return {}
+        known = weights_of_state(self.objective) | {"theta": ((self.K, self.d + 1), np.float64)}
+        groups = []
+        for name, there, shape in (
+            ("margin", self.objective.loss.margin_power is not None, (self.n, self.K)),
+            ("size", _needs_all_features(self.objective), (self.K, self.d)),
+        ):
+            if there:
+                groups.append(tuple(f"{name}_{part}" for part in "guv"))
+                known |= dict.fromkeys(groups[-1], (shape, np.float64))
+        return checked_arrays(start, known, required=["theta", *(part for group in groups for part in group)])
+
+    def _begin(self, arrays: dict[str, Floats]) -> None:
+        loss, K, d = self.objective.loss, self.K, self.d
+        self.theta = np.zeros((K, d + 1))
+        if "theta" in arrays:
+            self.theta = arrays["theta"].copy()
+        if loss.margin_power is not None:
+            delta = self.delta = loss.unit
+            off_label = np.ones((self.n, K))
+            off_label[np.arange(self.n), self.y] = 0.0
+            upper = 1.0 if loss.margin_power == 1 else None
+            if "margin_g" in arrays:
+                g, u, v = (arrays[f"margin_{name}"].copy() for name in "guv")
+            else:  # at scores of 0 each margin is delta
+                u, v = np.full((self.n, K), 2.0 * delta), np.full((self.n, K), delta)
+                g = np.full_like(u, 0.5) if upper else 2.0 * u
+            self.margins = _Kinks(g, u, v, 0.0, upper, off_label)
+        if _needs_all_features(self.objective):
+            if "size_g" in arrays:
+                g, u, v = (arrays[f"size_{name}"].copy() for name in "guv")
+            else:
+                g, u, v = np.zeros((K, d)), np.ones((K, d)), np.ones((K, d))
+            self.sizes = _Kinks(g, u, v, -1.0, 1.0, np.ones((K, d)))
+
+    # ---- the quantities of one point -------------------------------------------------------------------------
+
+    def margins_at(self, theta: Floats) -> Floats:
+        """s_j - s_y + delta, (n, K)."""
+        S: Floats = self.Z @ theta.T
+        return S - S[np.arange(self.n), self.y][:, None] + self.delta
+
+    def _slopes(self, theta: Floats) -> Floats:
+        """G (n, K): the slopes of the losses, of the kinks where there are any; rows sum to 0."""
+        if self.margins is None:
+            return self.objective.loss.value_and_gradient(self.Z @ theta.T, self.y)[1]
+        return self._with_label(self.margins.g * self.margins.counted)
+
+    def _with_label(self, E: Floats) -> Floats:
+        """E (n, K) with minus the sum of the others at the label."""
+        E[np.arange(self.n), self.y] = 0.0
+        E[np.arange(self.n), self.y] = -E.sum(axis=1)
+        return E
+
+    def _residual(self, theta: Floats) -> Floats:
+        """The gradient of the Lagrangian in theta, (K, d + 1): 0 at the optimum."""
+        r: Floats = (self.a[:, None] * self._slopes(theta)).T @ self.Z
+        r[:, :-1] += 2.0 * self.l2 * theta[:, :-1]
+        if self.sizes is not None:
+            r[:, :-1] += self.l1 * self.sizes.g
+        return r
+
+    def _matrix(self, theta: Floats) -> Floats:
+        """The Newton matrix, (K (d + 1), K (d + 1)), symmetric positive definite."""
+        K, D1, Z = self.K, self.d + 1, self.Z
+        H = np.zeros((K, D1, K, D1))
+        if self.margins is not None:
+            weight = self.a[:, None] * self.margins.curvature()
+            for k, rows in enumerate(self.by_class):
+                block = Z[rows]
+                for start in range(0, K, size := max(1, BLOCK // max(1, len(rows) * D1))):
+                    others = slice(start, min(start + size, K))
+                    T = (weight[rows, others].T[:, None, :] * block.T) @ block  # (classes, D + 1, D + 1); 0 for j = k
+                    index = np.arange(others.start, others.stop)
+                    H[index, :, index, :] += T
+                    H[k, :, k, :] += T.sum(axis=0)
+                    H[others, :, k, :] -= T
+                    H[k, :, others, :] -= T.transpose(2, 0, 1)
+        else:
+            diagonal, factor = self.objective.loss.hessian(Z @ theta.T, self.y)
+            for k in range(K):
+                H[k, :, k, :] = (Z * (self.a * diagonal[:, k])[:, None]).T @ Z
+            roots = np.sqrt(self.a)[:, None, None]
+            outer = (roots * factor[:, :, None] * Z[:, None, :]).reshape(self.n, K * D1)
+            H.reshape(K * D1, K * D1)[...] -= outer.T @ outer
+        added = np.zeros((K, D1))
+        added[:, :-1] = 2.0 * self.l2
+        if self.sizes is not None:
+            added[:, :-1] += self.l1 * self.sizes.curvature()
+        flat = H.reshape(K * D1, K * D1)
+        flat[np.diag_indices(K * D1)] += added.ravel()
+        # adding one number to all biases changes nothing; nor, without a penalty, does one to all weights of a feature
+        free = [self.d] if self.objective.penalised else range(D1)
+        for f in free:
+            H[:, f, :, f] += max(float(np.trace(H[:, f, :, f])) / K, 1e-300) / K
+        return flat
+
+    # ---- one step --------------------------------------------------------------------------------------------
+
+    def _solver(self, H: Floats) -> Solve:
+        """A function that solves with H, scaled to a diagonal of ones."""
+        diagonal = np.diagonal(H).copy()
+        diagonal[diagonal <= 0.0] = 1.0
+        units = 1.0 / np.sqrt(diagonal)
+        scaled = H * units * units[:, None]
+        ridge = PINNED
+        while True:
+            factored = scaled.copy()
+            factored[np.diag_indices(len(H))] += ridge
+            try:
+                factor = scipy.linalg.cho_factor(factored, lower=True, overwrite_a=True, check_finite=False)
+                break
+            except scipy.linalg.LinAlgError:
+                ridge *= 10.0
+                if ridge > 1.0:
+                    raise
+
+        def solve(r: Floats) -> Floats:
+            right = r.ravel() * units
+            x: Floats = scipy.linalg.cho_solve(factor, right, check_finite=False)
+            for _ in range(REFINEMENTS):  # the ridge is taken back by refinement
+                x = x + scipy.linalg.cho_solve(factor, right - scaled @ x, check_finite=False)
+            return (x * units).reshape(r.shape)
+
+        return solve
+
+    def _all(self) -> list[tuple[_Kinks, Floats]]:
+        """The kinds of kinks, with the weight of each in the objective."""
+        found: list[tuple[_Kinks, Floats]] = []
+        if self.margins is not None:
+            found.append((self.margins, self.a[:, None] * self.margins.counted))
+        if self.sizes is not None:
+            found.append((self.sizes, self.l1 * self.sizes.counted))
+        return found
+
+    def _complementarity(self, moves: list[tuple[Floats, Floats, Floats]] | None = None, step: float = 0.0) -> float:
+        """mu: the mean of the products, weighted as they count in the gap."""
+        total = weight = 0.0
+        for i, (kinks, share) in enumerate(self._all()):
+            dg, du, dv = (0.0, 0.0, 0.0) if moves is None else moves[i]
+            first, second = kinks.products(kinks.g + step * dg, kinks.u + step * du, kinks.v + step * dv)
+            total += float((share * (first + second)).sum())
+            weight += float(share.sum()) * (1.0 if kinks.upper is None else 2.0)
+        return total / weight if weight > 0.0 else 0.0
+
+    def _gap(self) -> float:
+        """What the products, weighted, add up to: the duality gap where all residuals are 0."""
+        return sum(
+            float((share * sum(kinks.products(kinks.g, kinks.u, kinks.v))).sum()) for kinks, share in self._all()
+        )
+
+    def _kinked(self, theta: Floats) -> list[Floats]:
+        """z of each kind of kinks."""
+        found = [] if self.margins is None else [self.margins_at(theta)]
+        return found if self.sizes is None else [*found, theta[:, :-1]]
+
+    def _moves(self, solve: Solve, residual: Floats, falls: Falls) -> tuple[Floats, Moves]:
+        """(step of theta, steps of the kinks) by which the products fall as told."""
+        zs, right, targets = self._kinked(self.theta), -residual, []
+        for (kinks, _), z, (first, second) in zip(self._all(), zs, falls, strict=True):
+            rho = kinks.target(z, first, second)
+            targets.append(rho)
+            bent = kinks.curvature() * rho
+            if kinks is self.margins:
+                right = right + self._with_label(self.a[:, None] * bent).T @ self.Z
+            else:
+                right[:, :-1] += self.l1 * bent
+        step = solve(right)
+        moves = []
+        for (kinks, _), (first, second), rho in zip(self._all(), falls, targets, strict=True):
+            dz = step[:, :-1]
+            if kinks is self.margins:
+                dS = self.Z @ step.T
+                dz = dS - dS[np.arange(self.n), self.y][:, None]
+            moves.append(kinks.steps(kinks.curvature() * (dz - rho), first, second))
+        return step, moves
+
+    def _longest(self, moves: Moves) -> float:
+        longest = [kinks.longest(*move) for (kinks, _), move in zip(self._all(), moves, strict=True)]
+        return min([1.0, *(TO_BOUNDARY * step for step in longest)])
+
+    def _step(self) -> float:
+        """Move once; the length of the step, 0 where none could be made."""
+        residual = self._residual(self.theta)
+        try:
+            solve = self._solver(self._matrix(self.theta))
+        except scipy.linalg.LinAlgError:
+            return 0.0
+        mu = self._complementarity()
+        falls: Falls = [kinks.products(kinks.g, kinks.u, kinks.v) for kinks, _ in self._all()]
+        step, moves = self._moves(solve, residual, falls)
+        if moves:
+            longest = self._longest(moves)
+            share = max(LEAST_SHARE, (self._complementarity(moves, longest) / max(mu, 1e-300)) ** 3)
+            aim = min(share, 1.0) * mu
+            if share < 1.0:
+                # slopes that reach their bounds while the gradient is still far off are stuck there
+                aim = max(aim, min(0.5 * mu, LAG * self._along(residual) * mu / max(self._gap(), 1e-300)))
+            second_order = self.margins is not None
+            falls = [
+                (
+                    first - aim - (dg * du if second_order else 0.0),
+                    second - aim + (dg * dv if second_order else 0.0),
+                )
+                for (first, second), (dg, du, dv) in zip(falls, moves, strict=True)
+            ]
+            step, moves = self._moves(solve, residual, falls)
+        else:
+            aim = 0.0
+        if not np.isfinite(step).all():
+            return 0.0
+        length = self._longest(moves)
+        for _ in range(CORRECTORS if moves else 0):
+            tried = min(1.0, FURTHER * length + 0.1)
+            corrected: Falls = [
+                (first - _toward(products[0], aim), second - _toward(products[1], aim))
+                for (first, second), (kinks, _), (dg, du, dv) in zip(falls, self._all(), moves, strict=True)
+                for products in [kinks.products(kinks.g + tried * dg, kinks.u + tried * du, kinks.v + tried * dv)]
+            ]
+            other = self._moves(solve, residual, corrected)
+            longest = self._longest(other[1])
+            if not longest > length + 0.1 * (tried - length):
+                break
+            falls, length, (step, moves) = corrected, longest, other
+        if self.margins is None:
+            length = self._searched(step, moves, length, aim)
+        self.theta = self.theta + length * step
+        for (kinks, _), move in zip(self._all(), moves, strict=True):
+            kinks.move(length, *move)
+        return length
+
+    def _searched(self, step: Floats, moves: Moves, length: float, mu: float) -> float:
+        """A step along which the smooth loss and the barrier fall enough."""
+        before = self._merit(self.theta, moves, 0.0, mu)
+        losses, dS = self.objective.loss.value_and_gradient(self.Z @ self.theta.T, self.y)
+        slope = float(((self.a[:, None] * dS).T @ self.Z * step).sum())
+        slope += float((2.0 * self.l2 * self.theta[:, :-1] * step[:, :-1]).sum())
+        noise = float(self.a @ np.abs(losses)) + float((self.l2 * np.square(self.theta[:, :-1])).sum())
+        if self.sizes is not None:
+            (_, du, dv), u, v = moves[0], self.sizes.u, self.sizes.v
+            slope += float((self.l1 * (du + dv - mu * (du / u + dv / v))).sum())
+            noise += float((self.l1 * (u + v + mu * (np.abs(np.log(u)) + np.abs(np.log(v))))).sum())
+        noise *= MERIT_NOISE
+        for _ in range(HALVINGS):
+            after = self._merit(self.theta + length * step, moves, length, mu)
+            if after <= before + SUFFICIENT * length * min(slope, 0.0) + noise:
+                return length
+            length *= 0.5
+        return 0.0
+
+    def _merit(self, theta: Floats, moves: Moves, length: float, mu: float) -> float:
+        losses = self.objective.loss.value_and_gradient(self.Z @ theta.T, self.y)[0]
+        value = float(self.a @ losses) + float((self.l2 * np.square(theta[:, :-1])).sum())
+        if self.sizes is not None:
+            _, du, dv = moves[0]
+            u, v = self.sizes.u + length * du, self.sizes.v + length * dv
+            value += float((self.l1 * (u + v - mu * (np.log(u) + np.log(v)))).sum())
+        return value
+
+    # ---- the search ------------------------------------------------------------------------------------------
+
+    def run(self) -> Solution:
+        """Steps until the certificate is good enough, or nothing moves."""
+        certificate: Certificate | None = None
+        candidate: list[Floats] = []
+        status: Status | None = None
+        try:
+            while status is None:
+                W, b = self.features.weights(self.theta)
+                evaluation, gap = self._evaluated(W, b)
+                if self._report(evaluation, W, b):
+                    status = Status.STOPPED
+                    break
+                negligible = absolute_tol(self.objective, self.settings.tol)
+                wanted = self.settings.tol * evaluation.objective if evaluation.objective > negligible else negligible
+                promising = gap <= min(ATTEMPT * wanted, AGAIN * self.attempted)
+                ended = self.iteration >= min(self.settings.max_iter, STEPS) or self.short >= PATIENCE
+                if promising or ended:
+                    self.attempted = gap
+                    certificate, *candidate = self._certified(W, b)
+                    status = proved_status(self.objective, certificate, self.settings.tol)
+                    if status is None and promising and not self.objective.penalised:
+                        status = Status.CONVERGED
+                    if status is None and ended:
+                        status = Status.STALLED if self.iteration < self.settings.max_iter else Status.MAX_ITER
+                if status is None:
+                    length = self._step()
+                    self.passes += 3.0  # scores and curvature are formed once, slopes are summed twice
+                    self.short = self.short + 1 if length < SHORT else 0
+                    self.iteration += 1
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        if certificate is None:
+            certificate, *candidate = self._certified(*self.features.weights(self.theta))
+        W, b = candidate
+        if self.trace.history:
+            data_loss = certificate.objective - self.objective.penalty_value(W)
+            self.trace.history[-1] |= {"objective": certificate.objective, "data_loss": data_loss}
+        words = {"method": "interior point"}
+        state = self._state(*self.features.weights(self.theta))
+        return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), words, certificate)
+
+    def _evaluated(self, W: Floats, b: Floats) -> tuple[Evaluation, float]:
+        """(the objective at the weights; the gap that the kinks' slopes would prove, were the residual 0)."""
+        objective = self.objective
+        S = self.Z @ self.theta.T
+        losses = objective.loss.value(S, self.y)
+        data_loss, penalty = float(self.a @ losses), objective.penalty_value(W)
+        accuracy = float(self.a @ (S.argmax(axis=1) == self.y))
+        r = self._residual(self.theta)
+        norm = float(np.sqrt(np.square(r[:, :-1] / self.features.scale).sum() + np.square(r[:, -1]).sum()))
+        value = data_loss + penalty
+        self.predicted = self._gap() + self._cost_of(r) if math.isfinite(value) else math.inf
+        return Evaluation(value, data_loss, penalty, accuracy, norm), self.predicted
+
+    def _cost_of(self, r: Floats) -> float:
+        """What the residual of the Lagrangian costs a bound: r² / (4 l2), or with |W| alone, r·theta."""
+        if self.objective.l2_weight > 0.0:
+            return float((np.square(r[:, :-1]) / (4.0 * self.l2)).sum()) + float(np.abs(r[:, -1]).sum())
+        return self._along(r)
+
+    def _along(self, r: Floats) -> float:
+        return float(np.abs(r * self.theta).sum()) + float(np.abs(r[:, -1]).sum())
+
+    def _certified(self, W: Floats, b: Floats) -> tuple[Certificate, Floats, Floats]:
+        """The certificate, with exact zeros where the penalty makes them, and its weights."""
+        objective = self.objective
+        G = None
+        if self.margins is not None:
+            G = np.zeros((objective.n_images, objective.n_classes))
+            g = np.clip(self.margins.g, 0.0, self.margins.upper)
+            G[np.ix_(self.features.rows, self.features.classes)] = self._with_label(g * self.margins.counted)
+        best: tuple[Certificate, Floats, Floats] | None = None
+        candidates = [(W, b)]
+        if self.sizes is not None:
+            sparse = self.theta.copy()
+            at_rest = np.maximum(self.sizes.u, self.sizes.v) < 1.0 - np.abs(self.sizes.g)
+            sparse[:, :-1][at_rest] = 0.0
+            candidates.insert(0, self.features.weights(sparse))
+        for at, bias in candidates:
+            found = certify(objective, at, bias, G, careful=True, passes=self.passes, seconds=self.clock())
+            self.passes = found.passes
+            if best is None or found.relative_gap < best[0].relative_gap:
+                best = found, at, bias
+            if proved_status(objective, found, self.settings.tol):
+                break
+        assert best is not None
+        return best
+
+    def _report(self, evaluation: Evaluation, W: Floats, b: Floats) -> bool:
+        """Add a row to the trace; whether the callback asks to stop."""
+        validation = self.trace.validation
+        held_out = None if validation is None else validation.evaluate(W, b)
+        seconds = self.clock()
+        return self.trace.add(
+            (evaluation, held_out), self._state(W, b), learning_rate=0.0, passes=self.passes, seconds=seconds
+        )
+
+    def _state(self, W: Floats, b: Floats) -> State:
+        arrays = {"W": W, "b": b, "theta": self.theta}
+        for name, kinks in (("margin", self.margins), ("size", self.sizes)):
+            if kinks is not None:
+                arrays |= {f"{name}_g": kinks.g, f"{name}_u": kinks.u, f"{name}_v": kinks.v}
+        numbers = {
+            "seconds": self.clock(),
+            "passes": self.passes,
+            "short": float(self.short),
+            "attempted": self.attempted,
+        }
+        if math.isfinite(self.predicted):
+            numbers["predicted_gap"] = self.predicted
+        return State(self.iteration, arrays, numbers)

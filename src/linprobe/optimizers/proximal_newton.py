@@ -1,0 +1,330 @@
+"""Proximal Newton steps on some features held in memory, with |W|; a hinge is smoothed about its multipliers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.engines.base import CurvedModel
+from linprobe.errors import IncompatibleError
+from linprobe.objective import Objective
+from linprobe.shapes import Floats, slices
+
+__all__ = ["Columns", "ProximalNewton", "Smoothed", "check_curved"]
+
+BLOCK_NUMBERS = 2**20
+"""Float64 numbers of a block of rows or features: 8 MB."""
+
+DOUBLES = 2**26
+"""Numbers of all the features that may be held, up to which they are held in float64 (512 MB); more are in float32."""
+
+LISTED = 1e-9
+"""Curvature of an entry, relative to the largest, from which on it is listed."""
+
+FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING, CHANGE = 1e-3, 1e-8, 1e3, 4.0
+"""Of a step, in units of the variance of each feature and the greatest curvature of a loss: at first, at least and at
+most; its change after a step that was too long, and its inverse after one that was not."""
+
+SWEEPS, SUPPORTED, ITERATIONS, RESIDUAL = 200, 3, 200, 0.1
+"""Sweeps of one Newton step, at most; those over the weights that are not 0 before conjugate gradients; iterations of
+these, at most, and the share of the residual at which they end."""
+
+SOLVED, PART = 0.1, 0.3
+"""Of a model: what is left of its slopes, as a share of that before the step, or of what is asked at the end."""
+
+SUFFICIENT, HALVINGS = 1e-4, 40
+"""Decrease of the objective, as a share of what the slope promises (Armijo); halvings of a step, at most."""
+
+NOISE = 1e-14
+"""Relative rounding of an objective in float64."""
+
+
+def check_curved(objective: Objective) -> None:
+    """Nothing, if the loss declares what the steps need.
+
+    Raises:
+        IncompatibleError: it declares neither margins nor a Hessian.
+    """
+    loss = objective.loss
+    if loss.margin_power is None and not (loss.smooth and loss.has_hessian):
+        raise IncompatibleError(
+            f"working sets need a loss of margins or a smooth one with a Hessian; {type(loss).__name__} declares "
+            "neither. Use optimizer='exact', which takes another method for it."
+        )
+
+
+class Columns:
+    """Some features of an objective, (n, N), feature by feature, about their means.
+
+    Attributes:
+        positions: (n,) which features they are, in the order in which they came.
+        X: (n, N), float64, or float32 where all that may come would take more than `DOUBLES` numbers.
+        mean: (n,) float64, weighted.
+        variance: (n,) float64, weighted.
+    """
+
+    def __init__(self, objective: Objective, positions: npt.NDArray[np.int64], most: int) -> None:
+        """The features at `positions`; `most` is how many may be there at once."""
+        self._objective = objective
+        N = objective.n_images
+        self.dtype = np.float64 if N * most <= DOUBLES else np.float32
+        self.positions = np.zeros(0, np.int64)
+        self.X: Floats = np.zeros((0, N), self.dtype)
+        self.mean, self.variance = np.zeros(0), np.zeros(0)
+        self.add(positions)
+
+    def add(self, positions: npt.NDArray[np.int64]) -> None:
+        """Append the features at these positions."""
+        N, n = self._objective.n_images, len(positions)
+        shares, mapped = self._objective.shares(), self._objective.examples.mapped
+        read, mean, variance = np.empty((n, N)), np.zeros(n), np.zeros(n)
+        for block in slices(N, max(1, BLOCK_NUMBERS // max(1, n))):
+            rows = mapped(block, positions)
+            mean += (rows * shares[block, None]).sum(axis=0)
+            read[:, block] = rows.T
+        for block in slices(n, max(1, BLOCK_NUMBERS // N)):
+            read[block] -= mean[block, None]
+            variance[block] = (np.square(read[block]) * shares).sum(axis=1)
+        self.positions = np.concatenate([self.positions, positions])
+        self.X = np.concatenate([self.X, read.astype(self.dtype, copy=False)])
+        self.mean, self.variance = np.concatenate([self.mean, mean]), np.concatenate([self.variance, variance])
+
+    def keep(self, which: npt.NDArray[np.bool_]) -> None:
+        """Leave out the others."""
+        self.positions, self.X = self.positions[which], self.X[which]
+        self.mean, self.variance = self.mean[which], self.variance[which]
+
+    def scores(self, W: Floats, b: Floats) -> Floats:
+        """(N, K), of weights (n, K) of the centred features and a bias (K,)."""
+        used = np.flatnonzero(W.any(axis=1))
+        S = np.empty((self.X.shape[1], len(b)))
+        S[:] = b
+        for block in slices(len(used), max(1, BLOCK_NUMBERS // S.shape[0])):
+            S += self.X[used[block]].T.astype(np.float64) @ W[used[block]]
+        return S
+
+    def products(self, G: Floats) -> Floats:
+        """(n, K), X G for G (N, K)."""
+        out = np.empty((len(self.X), G.shape[1]))
+        for block in slices(len(self.X), max(1, BLOCK_NUMBERS // self.X.shape[1])):
+            out[block] = self.X[block].astype(np.float64, copy=False) @ G
+        return out
+
+    def squared_products(self, H: Floats) -> Floats:
+        """(n, K), (X * X) H for H (N, K)."""
+        out = np.empty((len(self.X), H.shape[1]))
+        for block in slices(len(self.X), max(1, BLOCK_NUMBERS // self.X.shape[1])):
+            out[block] = np.square(self.X[block], dtype=np.float64) @ H
+        return out
+
+    def to_all(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
+        """(W (K, D), b (K,)) of the features as they are."""
+        full = np.zeros((W.shape[1], self._objective.n_features))
+        full[:, self.positions] = W.T
+        return full, b - self.mean @ W
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """A loss as a smooth function of the scores: itself, or a hinge smoothed about the multipliers G of its margins.
+
+        max over 0 <= t <= 1 of  t m - (t - g)² / (2 rho)   in place of  max(0, m)
+
+    This is the augmented Lagrangian of the hinge; t is dual feasible, and the multiplier to take next.
+
+    Args:
+        objective: its loss is one of margins, or smooth with a Hessian.
+        G: (N, K) the multipliers, a dual point; unused where the loss is smooth.
+        rho: > 0, the curvature of the smoothed kinks.
+    Source:
+        Rockafellar, "Augmented Lagrangians and applications of the proximal point algorithm in convex programming",
+        1976.
+    """
+
+    objective: Objective
+    G: Floats
+    rho: float
+
+    def value_and_gradient(self, S: Floats) -> tuple[Floats, Floats]:
+        """(value of each image (N,), its gradient in the scores (N, K))."""
+        loss, y = self.objective.loss, self.objective.examples.y
+        if loss.smooth:
+            return loss.value_and_gradient(S, y)
+        rows = np.arange(len(S))
+        m = self._margins(S)
+        t = np.clip(self.G + self.rho * m, 0.0, 1.0)
+        values = t * m - np.square(t - self.G) / (2.0 * self.rho)
+        values[rows, y] = t[rows, y] = 0.0
+        t[rows, y] = -t.sum(axis=1)
+        return values.sum(axis=1), t
+
+    def curvature(self, S: Floats) -> tuple[Floats, Floats, Floats]:
+        """(d, v, w), each (N, K): the second derivative of image i is diag(d_i) - v_i w_iᵀ - w_i v_iᵀ."""
+        loss, y = self.objective.loss, self.objective.examples.y
+        if loss.margin_power is None:
+            d, u = loss.hessian(S, y)
+            return d, u, 0.5 * u
+        rows, m = np.arange(len(S)), self._margins(S)
+        if loss.smooth:
+            h = 2.0 * (m > 0.0)
+        else:
+            t = self.G + self.rho * m
+            h = self.rho * ((t > 0.0) & (t < 1.0))
+        h[rows, y] = 0.0
+        d, w = h.copy(), np.zeros_like(h)
+        d[rows, y] = h.sum(axis=1)
+        w[rows, y] = d[rows, y] > 0.0
+        return d, h, w
+
+    @property
+    def steepest(self) -> float:
+        """The greatest second derivative in a score of an image, nearly."""
+        loss = self.objective.loss
+        power = loss.margin_power
+        return self.rho if power == 1 else 2.0 if power == 2 else loss.curvature(self.G.shape[1])
+
+    def _margins(self, S: Floats) -> Floats:
+        own = np.take_along_axis(S, self.objective.examples.y[:, None], axis=1)
+        return S - own + self.objective.loss.unit
+
+
+@dataclass
+class Step:
+    """Where a search is.
+
+    Attributes:
+        W: (n, K) float64, weights of the centred features in use.
+        b: (K,) their bias.
+        S: (N, K) the scores.
+        G: (N, K) the gradient of the (smoothed) losses in the scores.
+    """
+
+    W: Floats
+    b: Floats
+    S: Floats
+    G: Floats
+
+
+class ProximalNewton:
+    """Minimises a smooth data loss plus the penalty over the weights of some features.
+
+    Each step goes towards the minimum of the second-order model of the data loss, with the whole penalty: sweeps of
+    coordinate descent find which weights are not 0, conjugate gradients solve for these. A model looks only at scores
+    that have curvature: margins within reach of their kinks, and classes in doubt.
+
+    Args:
+        objective: of all features.
+        columns: the features in use.
+        damping: of the steps, as an earlier search left it.
+    Source:
+        Lee, Sun and Saunders, "Proximal Newton-type methods for minimizing composite functions", 2014.
+    """
+
+    def __init__(self, objective: Objective, columns: Columns, damping: float = FIRST_DAMPING) -> None:
+        self._objective, self._columns, self.damping = objective, columns, damping
+        self._shares = objective.shares()
+
+    def minimize(self, smoothed: Smoothed, W: Floats, b: Floats, tol: float, most: int) -> Step:
+        """The weights found, from (W, b).
+
+        Args:
+            smoothed: the data loss.
+            W, b: (n, K) and (K,), where to begin.
+            tol: what may be left of a slope, as a share of that of |W|.
+            most: steps, at most.
+        """
+        objective, shares = self._objective, self._shares
+        S = self._columns.scores(W, b)
+        unit = objective.l1_weight
+        for taken in range(most + 1):
+            values, G = smoothed.value_and_gradient(S)
+            slope, columns = self._columns.products(shares[:, None] * G), shares @ G
+            excess = float(self._excess(slope, W).max(initial=0.0))
+            settled = excess <= tol * unit and float(np.abs(columns).max()) <= SOLVED * tol
+            if settled or taken == most or not np.isfinite(excess):
+                break
+            value = float(shares @ values) + self._penalty(W)
+            to, shift = self._model_minimum(smoothed, S, W, slope, columns, max(SOLVED * excess, PART * tol * unit))
+            dW = to - W
+            dS = self._columns.scores(dW, shift)
+            promised = float((slope * dW).sum() + columns @ shift) + self._penalty(to) - self._penalty(W)
+            step = 1.0
+            for _ in range(HALVINGS):
+                moved = W + step * dW if step < 1.0 else to
+                found = float(shares @ smoothed.value_and_gradient(S + step * dS)[0]) + self._penalty(moved)
+                if found <= value + SUFFICIENT * step * promised + NOISE * abs(value):
+                    break
+                step *= 0.5
+            else:
+                if self.damping >= MOST_DAMPING:
+                    break
+                self.damping = MOST_DAMPING
+                continue
+            self.damping = max(LEAST_DAMPING, self.damping / CHANGE) if step == 1.0 else self.damping * CHANGE
+            self.damping = min(self.damping, MOST_DAMPING)
+            W, b, S = moved, b + step * shift, S + step * dS
+        return Step(W, b, S, G)
+
+    def _penalty(self, W: Floats) -> float:
+        return self._objective.l2_weight * float(np.square(W).sum()) + self._objective.l1_weight * float(
+            np.abs(W).sum()
+        )
+
+    def _excess(self, slope: Floats, W: Floats) -> Floats:
+        """(n, K), the size of the least subgradient."""
+        slope, size = slope + 2.0 * self._objective.l2_weight * W, self._objective.l1_weight
+        return np.where(W == 0.0, np.maximum(np.abs(slope) - size, 0.0), np.abs(slope + size * np.sign(W)))
+
+    def _model_minimum(
+        self, smoothed: Smoothed, S: Floats, W: Floats, slope: Floats, columns: Floats, tol: float
+    ) -> tuple[Floats, Floats]:
+        """(weights (n, K) near the minimum of the model, the change (K,) of the bias)."""
+        objective, engine, shares = self._objective, self._objective.engine, self._shares[:, None]
+        K, N = W.shape[1], len(S)
+        d, v, w = smoothed.curvature(S)
+        own = shares * (d - 2.0 * v * w)
+        d, v = shares * d, shares * v
+        classes, image = np.nonzero((d > LISTED * float(d.max(initial=0.0))).T)
+        unit = self.damping * smoothed.steepest
+        damp = np.append(unit * self._columns.variance, unit)
+        between = np.diag(d.sum(axis=0)) - v.T @ w - w.T @ v + unit * np.eye(K)
+        start = np.concatenate([W, np.zeros((1, K))])
+        ridge = 2.0 * objective.l2_weight
+        model = CurvedModel(
+            X=self._columns.X,
+            ends=np.searchsorted(classes, np.arange(K + 1)),
+            image=image,
+            d=d[image, classes],
+            v=v[image, classes],
+            w=w[image, classes],
+            slope=np.concatenate([slope, columns[None]]),
+            bends=self._columns.squared_products(own) + ridge + damp[:-1, None],
+            inverse=np.linalg.inv(between),
+            ridge=ridge,
+            size=objective.l1_weight,
+            damp=damp,
+            start=start,
+            W=start.copy(),
+            z=np.zeros(len(image)),
+            c=np.zeros(N),
+            e=np.zeros(N),
+        )
+        everything, since = True, 0
+        for _ in range(SWEEPS):
+            changed = engine.sweep(model, everything)
+            if not np.isfinite(changed):
+                break
+            if changed <= tol:
+                if everything:
+                    break
+                everything = True
+            elif everything:
+                everything, since = False, 0
+            else:
+                since += 1
+                if since >= SUPPORTED:
+                    engine.krylov(model, ITERATIONS, RESIDUAL)
+                    everything = True
+        return model.W[:-1].copy(), model.W[-1] - start[-1]

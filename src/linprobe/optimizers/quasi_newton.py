@@ -1,0 +1,154 @@
+"""The direction of L-BFGS in the metric of the features: from the last pairs, and the second moment beyond them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from linprobe.objective import Objective
+from linprobe.optimizers.pairs import curves, flattest, keep, listed, numbered
+from linprobe.optimizers.preconditioner import Preconditioners
+from linprobe.optimizers.requests import Point
+from linprobe.optimizers.steps import Steps
+from linprobe.shapes import Floats
+
+__all__ = ["QuasiNewtonSteps"]
+
+REVIEW_EVERY, REVIEWED_PAIRS, MOST_OFF = 10, 3, 3.0
+"""Iterations between two estimates of the loss's curvature, pairs that each is made from, and the factor by which the
+curvature in use may be off before the metric is factored again. Chosen by argument: ten iterations replace all pairs;
+a factor of the metric costs several passes, and a curvature off by less than 3 costs one or two. Passes in
+benchmarks/constants.py: REVIEW_EVERY at a third: +1%; three times: +5%. REVIEWED_PAIRS at a third: +1%; three times:
++1%. MOST_OFF at a third: -1%; three times: +8%."""
+
+SCALING_PAIRS = 3
+"""Last pairs whose geometric mean scales the metric. One alone depends on where its step went; measured with
+benchmarks/path.py, where three in place of one are part of what took the hardest member from 2.2 s to 0.9. Passes in
+benchmarks/constants.py: a third: 0%; three times: -1%."""
+
+
+class QuasiNewtonSteps(Steps):
+    """-H ∇L, with H from the last pairs (s, y) as in BFGS, and H_0 = scale * M⁻¹, M = moment + ratio * I.
+
+    s is a step (K, D + 1) and y the change of the gradient along it. M⁻¹ y is kept for each pair. It is the difference
+    of two M⁻¹ ∇L, so that one gradient is solved for in an iteration.
+
+    Args:
+        objective: its loss and penalty are smooth.
+        metrics: the preconditioners of its features.
+        curvature: of the loss along scores, typical rather than worst, > 0.
+        arrays: of a state, each (K, D + 1) float64: "s0", ... and "y0", ..., the pairs; "z0", ..., M⁻¹ y where it is
+            known; "solved", M⁻¹ ∇L where the last pair begins. None of them has to be there.
+    Source:
+        Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
+    """
+
+    def __init__(
+        self, objective: Objective, metrics: Preconditioners, curvature: float, arrays: dict[str, Floats]
+    ) -> None:
+        self._ridge, self._metrics, self._curvature = 2.0 * objective.l2_weight, metrics, curvature
+        self._metric = metrics.of(self._ridge / curvature)
+        self._s, self._y = listed(arrays, "s"), listed(arrays, "y")
+        # M⁻¹ y of each pair in this metric M, where it is known, and M⁻¹ ∇L where the last pair begins
+        self._z: list[Floats | None] = [arrays.get(f"z{i}") for i in range(len(self._s))]
+        self._solved = arrays.get("solved")
+
+    @property
+    def count(self) -> int:
+        return len(self._s)
+
+    @property
+    def rms_curvature(self) -> float:
+        """That of the loss times the features' moment; inf without a ridge, which the effect of rounding is held to."""
+        return math.inf if self._ridge == 0.0 else self._curvature * self._metrics.moment.spread
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {"curvature": self._curvature}
+
+    def arrays(self) -> dict[str, Floats]:
+        return numbered(s=self._s, y=self._y, z=self._z) | ({} if self._solved is None else {"solved": self._solved})
+
+    def clear(self) -> None:
+        self._s, self._y, self._z = [], [], []
+
+    def add(self, point: Point, following: Point) -> None:
+        s, y = point.step_to(following), following.gradient - point.gradient
+        if curves(s, y):
+            keep((self._s, s), (self._y, y))
+            keep((self._z, None))
+
+    def review(self, iteration: int, point: Point) -> None:
+        """Adopt the curvature of the loss along the last steps, where it is far from the one in use.
+
+        At the end of a search most images are far beyond their margins, and the loss curves much less than at the
+        start; the ridge does not change, so that the ratio of the two does.
+        """
+        if iteration % REVIEW_EVERY or not self._s:
+            return
+        steps, changes = np.stack(self._s[-REVIEWED_PAIRS:]), np.stack(self._y[-REVIEWED_PAIRS:])
+        W, moment = steps[:, :, :-1], self._metrics.moment
+        curved = float((steps * changes).sum()) - self._ridge * float(np.square(W).sum())
+        shifts = steps[:, :, -1] + W @ moment.mean
+        lengths = moment.along(W.reshape(-1, W.shape[2])) + float(np.square(shifts).sum())
+        if not (curved > 0.0 and lengths > 0.0):
+            return
+        found = curved / lengths
+        if not 1.0 / MOST_OFF < found / self._curvature < MOST_OFF:
+            self._curvature = found
+            self._metric = self._metrics.of(self._ridge / found)
+            self._z, self._solved = [None] * len(self._s), None
+
+    def flattest(self, point: Point) -> Point:
+        """Where the gradient is smallest, of the points that the pairs span.
+
+        Steps lower the objective: along the mean image, where it curves most, they leave a gradient that costs the
+        bound far more than the objective.
+        """
+        if not self._s:
+            return point
+        step, gradient = flattest(self._s, self._y, point.gradient)
+        W, b = point.W + step[:, :-1], point.b + step[:, -1]
+        return Point(W, b, point.evaluation, gradient[:, :-1], gradient[:, -1])
+
+    def direction(self, point: Point) -> Floats:
+        """-H ∇L by the two loops of L-BFGS; the first one also follows M⁻¹ of what it changes."""
+        q = point.gradient
+        r = self._solve(q) if all(z is not None for z in self._z[:-1]) else None
+        curvatures = [float(np.vdot(s, y)) for s, y in zip(self._s, self._y, strict=True)]
+        weights = [0.0] * len(curvatures)
+        for i in reversed(range(len(curvatures))):
+            weights[i] = float(np.vdot(self._s[i], q)) / curvatures[i]
+            q -= weights[i] * self._y[i]
+            if r is not None and (z := self._z[i]) is not None:
+                r -= weights[i] * z
+        if r is None:  # the pairs were solved in another metric
+            r, self._z[-1] = self._metric.solve_all([q, self._y[-1]])
+            self._solved = None
+        r *= self._scale(curvatures)
+        for s, y, weight, curvature in zip(self._s, self._y, weights, curvatures, strict=True):
+            r += s * (weight - float(np.vdot(y, r)) / curvature)
+        return -r
+
+    def _solve(self, gradient: Floats) -> Floats:
+        """M⁻¹ ∇L, the caller's to change. From then on M⁻¹ y of all pairs is known: a difference of two of these."""
+        if not self._z or self._z[-1] is not None:
+            solved = self._metric.solve_all([gradient])[0]
+        elif self._solved is not None:
+            solved = self._metric.solve_all([gradient])[0]
+            self._z[-1] = solved - self._solved
+        else:
+            solved, self._z[-1] = self._metric.solve_all([gradient, self._y[-1]])
+        solved.setflags(write=False)
+        self._solved = solved
+        return solved.copy()
+
+    def _scale(self, curvatures: list[float]) -> float:
+        """The factor of M⁻¹: the curvature of the metric along the last pairs, over that of the objective."""
+        scales = []
+        for curvature, y, z in list(zip(curvatures, self._y, self._z, strict=True))[-SCALING_PAIRS:]:
+            product = 0.0 if z is None else float(np.vdot(y, z))
+            if product > 0.0:  # y may be too small for float32
+                scales.append(curvature / product)
+        return math.exp(sum(map(math.log, scales)) / len(scales)) if scales else 1.0 / self._curvature

@@ -1,0 +1,414 @@
+"""Working sets: the exact optimum with |W| where the features are many and few of them are used."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from linprobe.certificate import Certificate, absolute_tol, certify
+from linprobe.errors import IncompatibleError, StateError
+from linprobe.objective import Evaluation, Objective
+from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
+from linprobe.optimizers.hinge_program import MOST_PAIRS, HingeProgram
+from linprobe.optimizers.proximal_newton import FIRST_DAMPING, Columns, ProximalNewton, Smoothed, Step, check_curved
+from linprobe.optimizers.states import checked_arrays, weights_of_state
+from linprobe.optimizers.trace import Clock, Trace
+from linprobe.shapes import Floats, check_range
+
+__all__ = ["WorkingSet", "suits_working_set", "working_set_cost"]
+
+FEWEST, GROWTH = 100, 2
+"""Features that join at once, at most: FEWEST, or GROWTH times those in use where that is more."""
+
+NEAR = 0.7
+"""Size of a feature's slope, as a share of what |W| asks, from which down it leaves the set if its weights are 0."""
+
+BEYOND = 1e-9
+"""What the size of a slope may exceed it by before the feature joins, relative: rounding."""
+
+FIRST_RHO, GROW, SLOW = 1.0, 3.0, 0.3
+"""Of a hinge: curvature of its smoothed kinks at first, in units of 1 / delta; its growth where the gap over the set
+falls by less than to the share SLOW."""
+
+FIRST_ETA, LEAST_ETA, OF_GAP = 0.1, 0.1, 0.1
+"""What may be left of the slopes of a set, as a share of that of |W|: at first; then OF_GAP of the gap over the set,
+and no less than LEAST_ETA of tol."""
+
+CLOSE = 0.8
+"""Size of a slope, as a share of what |W| asks, from which on a feature joins a set whose program is solved: its time
+hardly depends on the number of features."""
+
+NEWTON_STEPS = 30
+"""Newton steps over one set, at most."""
+
+SMOOTHED_ROUNDS = 3
+"""Rounds with a smoothed hinge before the program of a set is solved: cheap ones, that tell which features matter."""
+
+OF_PROGRAM, LEAST_PROGRAM, DIRECT = 0.1, 0.25, 30.0
+"""Gap of the program of a set: a share of the gap over all features; where that is below DIRECT times what is wanted at
+the end, at once a share of that, as a few steps more cost less than to begin anew."""
+
+UNSEEN = -1000.0
+"""Bias of a class without weight under softmax, which presses it down for ever: e^b is 0 there, where the infimum
+is."""
+
+PATIENCE, NEWS = 12, 0.9
+"""Rounds in which the gap does not fall below NEWS times the lowest so far, after which the search ends."""
+
+ATTEMPT = 0.9
+"""A certificate is computed once the gap is below this share of tol."""
+
+
+@final
+@dataclass(frozen=True)
+class WorkingSet(Optimizer):
+    """Solves the problem on few features, looks at all, takes in those whose slopes are too large, and starts over.
+
+    At the optimum the slope of the data loss in a weight that is 0 is at most reg in size, and most can be left
+    out if it is known which. A round minimises over the set by `ProximalNewton` steps; a hinge is smoothed about its
+    multipliers, or, with few images, its program is solved by an interior point method (`HingeProgram`). One pass over
+    all features then gives every slope at a dual point, and a lower bound on the objective.
+
+    Args:
+        tol: relative duality gap to reach, >= 0.
+        max_iter: rounds at most, >= 0; each takes a pass over the images, and the work over its set.
+    Raises:
+        ParameterError: an argument outside its range.
+    Source:
+        Massias, Gramfort and Salmon, "Celer: a fast solver for the lasso with dual extrapolation", 2018; Ndiaye,
+        Fercoq, Gramfort and Salmon, "Gap safe screening rules for sparsity enforcing penalties", 2017.
+    Example:
+        >>> X, y = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 0.0]]), np.array([0, 1, 1])
+        >>> objective = Objective(X, y, loss="hinge", penalty="l1", reg=0.1, engine="reference")
+        >>> solution = WorkingSet(tol=1e-6).minimize(objective)
+        >>> solution.status.name, round(solution.certificate.objective, 6)
+        ('CERTIFIED', 0.2)
+    """
+
+    tol: float = 1e-4
+    max_iter: int = 1000
+    name: ClassVar[str] = "working-set"
+
+    def __post_init__(self) -> None:
+        check_range("tol", self.tol, low=0.0)
+        check_range("max_iter", self.max_iter, low=0)
+
+    def minimize(
+        self,
+        objective: Objective,
+        start: State | None = None,
+        callback: Callback | None = None,
+        validation: Objective | None = None,
+        watch: Watch | None = None,
+    ) -> Solution:
+        """The weights found, with their certificate; one row of the trace per round.
+
+        Raises:
+            IncompatibleError: the penalty has no |W|, or the loss declares neither margins nor a Hessian.
+        """
+        _check(objective)
+        with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+            return _Search(self, objective, start, callback, validation).run()
+
+
+def suits_working_set(objective: Objective) -> bool:
+    """Whether `WorkingSet` takes this objective."""
+    try:
+        _check(objective)
+    except IncompatibleError:
+        return False
+    return True
+
+
+def working_set_cost(objective: Objective, n_features: int) -> float:
+    """Bytes, about, that a search keeps with this many features in its set."""
+    N, K = objective.n_images, objective.n_classes
+    pairs = N * (K - 1)
+    program = 8.0 * (pairs * pairs * 2 + 8 * n_features * K) if _solves_program(objective) else 0.0
+    return 8.0 * (N * n_features + 10 * N * K + 3 * K * objective.n_features) + program
+
+
+def _check(objective: Objective) -> None:
+    penalty = objective.penalty
+    if penalty is None or penalty.coefficients is None or not objective.l1_weight > 0.0:
+        raise IncompatibleError(
+            "working sets need a penalty a sum W² + c sum |W| with c > 0 and reg > 0, which leaves most weights at 0. "
+            "Use optimizer='exact', which takes another method here."
+        )
+    check_curved(objective)
+
+
+def _solves_program(objective: Objective) -> bool:
+    """Whether the program of a set is small enough to be solved directly."""
+    pairs = int((objective.shares() > 0.0).sum()) * (objective.n_classes - 1)
+    return objective.loss.margin_power == 1 and pairs <= MOST_PAIRS
+
+
+def _checked(objective: Objective, state: State) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a state to resume from, or of weights to begin near.
+
+    Raises:
+        StateError: they do not fit the objective.
+    """
+    K, N, D = objective.n_classes, objective.n_images, objective.n_features
+    n = state.arrays["positions"].size if "positions" in state.arrays else 0
+    own = {"centred": (K,), "positions": (n,), "G": (N, K), "best_G": (N, K)}
+    known = weights_of_state(objective) | {name: (shape, np.float64) for name, shape in own.items()}
+    arrays = checked_arrays(state, known, together=[tuple(own)])
+    positions = arrays.get("positions", np.zeros(0))
+    within = (positions == np.floor(positions)) & (positions >= 0) & (positions < D)
+    if not within.all() or len(np.unique(positions)) < n:
+        raise StateError(
+            f"the state's array 'positions' does not hold different whole numbers in 0..{D - 1}. "
+            "Was the state made with other features?"
+        )
+    return arrays
+
+
+@dataclass
+class _Round:
+    """What one round found.
+
+    Attributes:
+        value, data_loss, accuracy: at its weights.
+        A, columns: (K, D) and (K,), sums of a_i G_i x_iᵀ and a_i G_i.
+        gap: of the value to the best bound so far; absolute.
+        gap_of_set: of the value to the bound of the program of the set alone; absolute.
+    """
+
+    value: float
+    data_loss: float
+    accuracy: float
+    A: Floats
+    columns: Floats
+    gap: float
+    gap_of_set: float
+
+
+class _Search:
+    """One minimisation: the set, its weights, and what is known of them."""
+
+    def __init__(
+        self,
+        settings: WorkingSet,
+        objective: Objective,
+        start: State | None,
+        callback: Callback | None,
+        validation: Objective | None,
+    ) -> None:
+        self.settings, self.objective = settings, objective
+        self.trace = Trace(objective, validation, callback)
+        self.shares, self.y = objective.shares(), objective.examples.y
+        numbers, arrays = ({}, {}) if start is None else (start.numbers, _checked(objective, start))
+        self.programs = bool(numbers.get("programs", float(_solves_program(objective))))
+        K, N, D = objective.n_classes, objective.n_images, objective.n_features
+        self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
+        positions = arrays.get("positions", np.zeros(0)).astype(np.int64)
+        W = arrays.get("W", np.zeros((K, D)))
+        if "positions" not in arrays and W.any():  # weights alone to begin near
+            positions = np.flatnonzero(W.any(axis=0))
+        self.columns = Columns(objective, positions, D)
+        self.W: Floats = np.ascontiguousarray(W[:, positions].T)
+        self.b: Floats = (
+            arrays["centred"].copy()
+            if "centred" in arrays
+            else arrays.get("b", np.zeros(K)) + self.columns.mean @ self.W
+        )
+        if start is None and objective.loss.margin_power is None:
+            self.b[objective.class_means()[0] == 0.0] = UNSEEN * objective.loss.unit
+        self.G: Floats = arrays["G"].copy() if "G" in arrays else np.zeros((N, K))
+        self.rounds = 0 if start is None else start.epoch
+        self.rho = numbers.get("rho", FIRST_RHO / objective.loss.unit)
+        self.eta, self.damping = numbers.get("eta", FIRST_ETA), numbers.get("damping", FIRST_DAMPING)
+        self.lowest, self.since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
+        self.relative_gap, self.gap = numbers.get("relative_gap", math.inf), numbers.get("gap", math.inf)
+        self.gap_of_set, self.bound = numbers.get("gap_of_set", math.inf), numbers.get("bound", 0.0)
+        self.wanted = numbers.get("wanted", ATTEMPT * settings.tol)
+        self.best_G: Floats = arrays["best_G"].copy() if "best_G" in arrays else self.G
+        self.state = start
+
+    def run(self) -> Solution:
+        """Rounds until the gap is small enough, or the budget is spent."""
+        certificate: Certificate | None = None
+        status: Status | None = None
+        try:
+            if self.state is None:
+                at = self._look(self._solve_set())
+                self._follow(at)
+                status = self._report(at)
+            while status is None:
+                if self._promising():
+                    certificate = self._certificate()
+                    status = proved_status(self.objective, certificate, self.settings.tol)
+                    if status is not None:
+                        break
+                    self.wanted *= 0.5
+                if self.rounds >= self.settings.max_iter:
+                    status = Status.MAX_ITER
+                    break
+                if self.since > PATIENCE:
+                    status = Status.STALLED
+                    break
+                certificate = None
+                at = self._look(self._solve_set())
+                self.rounds += 1
+                self._follow(at)
+                status = self._report(at)
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        if certificate is None:
+            certificate = self._certificate()
+            if status in (Status.MAX_ITER, Status.STALLED):
+                status = proved_status(self.objective, certificate, self.settings.tol) or status
+        W, b = self.columns.to_all(self.W, self.b)
+        state = self.state or self._state(self.clock())
+        words = {"features": f"{len(self.columns.positions)} of {self.objective.n_features} in the last set"}
+        return Solution(W, b, status, self.trace.history, state, certificate.passes, self.clock(), words, certificate)
+
+    def _promising(self) -> bool:
+        """Whether a certificate may show what is asked."""
+        small = (
+            absolute_tol(self.objective, self.settings.tol) * self.wanted / self.settings.tol
+            if self.settings.tol
+            else 0.0
+        )
+        return self.relative_gap <= self.wanted or self.gap <= small
+
+    def _solve_set(self) -> Step:
+        """Weights near the minimum over the set, and slopes near its dual optimum."""
+        objective = self.objective
+        if self.programs and self.rounds > SMOOTHED_ROUNDS and len(self.W):
+            program = HingeProgram(
+                self.columns.X,
+                self.y,
+                self.shares,
+                objective.n_classes,
+                delta=objective.loss.unit,
+                squares=objective.l2_weight,
+                size=objective.l1_weight,
+                n_threads=objective.engine.n_threads,
+            )
+            tol = OF_PROGRAM * self.relative_gap
+            if tol < DIRECT * self.wanted:
+                tol = LEAST_PROGRAM * self.wanted
+            point = program.minimize(self.W, self.b, self.G, tol)
+            if point is None or point.gap > tol:  # rounding has its limits: the multipliers go on from there
+                self.programs = False
+            if point is not None:
+                return Step(point.W, point.b, self.columns.scores(point.W, point.b), point.G)
+        newton = ProximalNewton(objective, self.columns, self.damping)
+        smoothed = Smoothed(objective, self.G, self.rho)
+        step = newton.minimize(smoothed, self.W, self.b, self.eta, NEWTON_STEPS)
+        self.damping = newton.damping
+        return step
+
+    def _look(self, step: Step) -> _Round:
+        """Take the weights and slopes of a step, and look at all features: one pass."""
+        objective, shares = self.objective, self.shares
+        A, columns = objective.engine.gradient_of_scores(shares[:, None] * step.G, precise=True)
+        self.passes += 1.0
+        losses = objective.loss.value(step.S, self.y)
+        data_loss = float(shares @ losses)
+        hits = float(shares @ (step.S.argmax(axis=1) == self.y))
+        value = data_loss + objective.penalty_value(step.W)
+        # columns that are not even cost a bound about what they make of the bias
+        apart = np.abs(step.b - step.b[int(objective.class_means()[0].argmax())])
+        uneven = float(np.abs(columns) @ (apart + objective.loss.unit))
+        bound = self._bound(step.G, A) - uneven
+        of_set = self._bound(step.G, A[:, self.columns.positions]) - uneven
+        self.W, self.b, self.G = step.W, step.b, step.G
+        if bound > self.bound:
+            self.bound, self.best_G = bound, step.G
+        return _Round(value, data_loss, hits, A, columns, value - self.bound, value - of_set)
+
+    def _bound(self, G: Floats, A: Floats) -> float:
+        """The dual value of slopes, as if their columns were even."""
+        objective, penalty = self.objective, self.objective.penalty
+        assert penalty is not None
+        counted = self.shares > 0.0
+        scale = penalty.dual_scale(A, objective.reg)
+        conjugates = objective.loss.conjugate(scale * G[counted], self.y[counted])
+        return -float(self.shares[counted] @ conjugates) - penalty.conjugate(-scale * A, objective.reg)
+
+    def _follow(self, at: _Round) -> None:
+        """What the next round begins with: its set, and how exact it is to be."""
+        value = max(abs(at.value), 1e-300)
+        self.gap = max(at.gap, 0.0)
+        self.relative_gap, of_set = self.gap / value, max(at.gap_of_set, 0.0) / value
+        self.lowest, self.since = (
+            (self.relative_gap, 0.0) if self.relative_gap < NEWS * self.lowest else (self.lowest, self.since + 1.0)
+        )
+        sizes = np.abs(at.A).max(axis=0)
+        size, used = self.objective.l1_weight, self.W.any(axis=1)
+        violated = sizes > size * (1.0 + BEYOND)
+        violated[self.columns.positions] = False
+        if len(self.W) or not violated.any():
+            slow = of_set > max(SLOW * self.gap_of_set, self.settings.tol)
+            if self.objective.loss.margin_power == 1 and slow and not self.programs:
+                self.rho *= GROW
+            self.gap_of_set = of_set
+            self.eta = min(self.eta, max(LEAST_ETA * self.settings.tol, OF_GAP * of_set))
+        if not violated.any():
+            return
+        solved = self.programs and self.rounds >= SMOOTHED_ROUNDS
+        joining = sizes > CLOSE * size if solved else violated
+        joining[self.columns.positions] = False
+        new = np.flatnonzero(joining)
+        most = max(FEWEST, GROWTH * int(used.sum()))
+        if len(new) > most:
+            new = new[np.sort(np.argsort(-sizes[new], kind="stable")[:most])]
+        keep = used | (sizes[self.columns.positions] > NEAR * size)
+        self.columns.keep(keep)
+        self.columns.add(new)
+        self.W = np.concatenate([self.W[keep], np.zeros((len(new), self.W.shape[1]))])
+
+    def _certificate(self) -> Certificate:
+        W, b = self.columns.to_all(self.W, self.b)
+        found = certify(self.objective, W, b, self.best_G, passes=self.passes, seconds=self.clock())
+        self.passes = found.passes
+        return found
+
+    def _report(self, at: _Round) -> Status | None:
+        """Add a row to the trace; STOPPED where the callback asks for it."""
+        W, b = self.columns.to_all(self.W, self.b)
+        norm = self.objective.least_norm(W, at.A, at.columns)
+        evaluation = Evaluation(at.value, at.data_loss, at.value - at.data_loss, at.accuracy, norm)
+        validation = self.trace.validation
+        held_out = None if validation is None else validation.evaluate(W, b)
+        seconds = self.clock()
+        self.state = self._state(seconds)
+        measured = (evaluation, held_out)
+        stop = self.trace.add(measured, self.state, learning_rate=0.0, passes=self.passes, seconds=seconds)
+        return Status.STOPPED if stop else None
+
+    def _state(self, seconds: float) -> State:
+        W, b = self.columns.to_all(self.W, self.b)
+        arrays: dict[str, npt.NDArray[np.floating]] = {
+            "W": W,
+            "b": b,
+            "centred": self.b,
+            "positions": self.columns.positions.astype(np.float64),
+            "G": self.G,
+            "best_G": self.best_G,
+        }
+        numbers = {
+            "seconds": seconds,
+            "passes": self.passes,
+            "programs": float(self.programs),
+            "rho": self.rho,
+            "eta": self.eta,
+            "damping": self.damping,
+            "lowest": self.lowest,
+            "since": self.since,
+            "relative_gap": self.relative_gap,
+            "gap": self.gap,
+            "gap_of_set": self.gap_of_set,
+            "bound": self.bound,
+            "wanted": self.wanted,
+        }
+        return State(self.rounds, arrays, numbers)
