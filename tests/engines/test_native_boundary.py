@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -100,13 +101,18 @@ for megabytes in {megabytes}:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is set and read as Linux has it")
-def test_without_memory_a_pass_raises_memory_error_and_the_process_lives():
+@pytest.mark.parametrize("bfloat16", ["off", ""])
+def test_without_memory_a_pass_raises_memory_error_and_the_process_lives(bfloat16):
     code = OUT_OF_MEMORY.replace("{megabytes}", "(0, 2, 5, 9, 14, 20, 35, 50, 4000)")
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    environment = os.environ | {"LINPROBE_BFLOAT16": bfloat16}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120, env=environment
+    )
     assert ended.returncode == 0, ended.stderr
     said = ended.stdout.split()
     assert set(said) <= {"done", "MemoryError"}
-    assert said[0] == "MemoryError"
+    if bfloat16 == "off":  # smaller blocks may fit into what the first call has left
+        assert said[0] == "MemoryError"
     assert said[-1] == "done"  # the pool still works
 
 

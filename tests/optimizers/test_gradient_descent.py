@@ -119,3 +119,20 @@ def test_the_words_tell_the_curvature(catalogue):
 def test_arguments_outside_their_range_are_named(wrong):
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         GradientDescent(**wrong)
+
+
+def test_the_weights_of_a_step_are_measured_by_the_pass_that_found_them(catalogue):
+    objective = catalogue("softmax", "l2").objective
+    calls = []
+    run = objective.engine.loss_and_gradient
+
+    def counted(*args, **kwargs):
+        calls.append(args)
+        return run(*args, **kwargs)
+
+    objective.engine.loss_and_gradient = counted
+    solution = GradientDescent(max_iter=20).minimize(objective)
+    assert len(calls) == solution.passes + 1  # and one at zero weights, which divergence is judged by
+    last = solution.history[-1]
+    assert last["objective"] == objective.value(solution.W, solution.b)
+    assert last["gradient_norm"] == objective.evaluate(solution.W, solution.b).gradient_norm

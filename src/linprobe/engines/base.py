@@ -292,8 +292,9 @@ class Precision(IntEnum):
     """How exact the products of a pass are; float64 images are always multiplied in float64.
 
     `COARSE`: 16 bits of the slopes are enough, where the engine gains by that, and of weights that are `Engine.coarse`
-    all that they have; else as `SINGLE`. `SINGLE`: as float32 or better. `DOUBLE`: all is computed in float64, whatever
-    the images are. `PROOF`: so is it, where the engine gains but for what `Sums` say is lost: for certificates.
+    all that they have; or rows and slopes are rounded by `Engine.coarse_rounding`; else as `SINGLE`.
+    `SINGLE`: as float32 or better. `DOUBLE`: all is computed in float64, whatever the images are. `PROOF`: so is it,
+    where the engine gains but for what `Sums` say is lost: for certificates.
     """
 
     COARSE = 0
@@ -338,6 +339,20 @@ class Engine(ABC):
         affine = self.examples.affine
         scale, shift = (np.ones_like(centre), 0.0) if affine is None else (affine.scale, affine.shift)
         return type(self)(replace(self.examples, affine=Affine(scale, shift - centre)), self.n_threads)
+
+    @property
+    def coarse_rounding(self) -> float:
+        """Relative rounding of rows and slopes in passes of `Precision.COARSE`; 0 where it is that of `SINGLE`."""
+        return 0.0
+
+    @property
+    def coarse_noise(self) -> float:
+        """Norm of the change of dW, of the mean loss, that `coarse_rounding` is estimated to cause; 0 without it.
+
+        sqrt(sum a_i² |x'_i - c|²) times the rounding, with a_i = w_i / sum w and c the mean row: errors of rows have
+        random signs. A search leaves coarse passes before its gradient is that small.
+        """
+        return 0.0
 
     def coarse(self, W: Floats) -> Iterator[Floats]:
         """Weights near W at which passes of `Precision.COARSE` gain, float64; those farthest off gain most: first."""

@@ -8,12 +8,21 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.engines.base import LEAST_CURVATURE, SWEEPS_BETWEEN, Engine, Precision, QuadraticModel, SplitSums, Sums
+from linprobe.engines.base import (
+    LEAST_CURVATURE,
+    SWEEPS_BETWEEN,
+    Engine,
+    Examples,
+    Precision,
+    QuadraticModel,
+    SplitSums,
+    Sums,
+)
 from linprobe.errors import ShapeError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Floats, check_parameters
 
-__all__ = ["ReferenceEngine"]
+__all__ = ["ReferenceEngine", "bfloat16_pass", "bfloat16_terms"]
 
 BLOCK_NUMBERS = 2**20
 """Float64 numbers in a block of rows: 8 MB, so that memory stays bounded whatever N is."""
@@ -187,6 +196,64 @@ class ReferenceEngine(Engine):
     def _parameters(self, W: Floats, b: Floats, n_templates: int | None = None) -> tuple[Floats, Floats]:
         check_parameters(W, b, n_templates or self.examples.n_classes, self.examples.n_features)
         return W.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+
+
+def bfloat16_terms(values: Floats, n: int) -> list[Floats]:
+    """`values` as the sum of n numbers of bfloat16, float32 arrays: each rounds what the ones before it left.
+
+    To nearest, ties to even; below 2^-126 to 0, as processors do. Three terms hold a float32, two a float16.
+    """
+    rest, terms = np.asarray(values, np.float32), []
+    for _ in range(n):
+        bits = rest.view(np.uint32)
+        rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)
+        rounded = np.where(np.abs(rest) < np.float32(2.0**-126), bits & np.uint32(0x80000000), rounded)
+        term = np.where(np.isnan(rest), rest, rounded.view(np.float32))
+        terms.append(term)
+        with np.errstate(invalid="ignore"):
+            rest = rest - term
+    return terms
+
+
+def bfloat16_pass(
+    examples: Examples, W: Floats, b: Floats, loss: Loss, terms: tuple[int, int, int], centre: Floats | None = None
+) -> Sums:
+    """What `ThreadsEngine` sums in bfloat16, but for its sums of float32: the oracle of its tests.
+
+    Args:
+        W, b: (K, D) and (K,).
+        terms: of the rows, of W and of the slopes; (1, 2, 1) is a coarse pass.
+        centre: (D,) what is subtracted from the rows of X before they are rounded; None for what the map subtracts.
+    """
+    affine = examples.affine
+    scale, shift = (np.ones(W.shape[1]), np.zeros(W.shape[1])) if affine is None else (affine.scale, affine.shift)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = (-shift / scale if centre is None else centre).astype(np.float32)
+    centre[~np.isfinite(centre)] = 0.0
+    rest = shift + scale * centre
+    picked = examples.X if examples.rows is None else examples.X[examples.rows]
+    X = bfloat16_terms(picked.astype(np.float32) - centre, terms[0])
+    apart = W[:-1] - W[-1]
+    templates = bfloat16_terms(apart * scale, terms[1])
+    S = np.zeros((len(examples.y), len(b)))
+    S[:, :-1] = _sum_of_pairs([x.T for x in X], [t.T for t in templates]) + apart @ rest + (b[:-1] - b[-1])
+    weight = np.ones(len(S)) if examples.sample_weight is None else examples.sample_weight
+    values, dS = loss.value_and_gradient(S, examples.y)
+    slopes = dS * weight[:, None]
+    dW = np.zeros(W.shape)
+    products = _sum_of_pairs(bfloat16_terms(slopes[:, :-1], terms[2]), X)
+    dW[:-1] = scale * products + slopes[:, :-1].sum(axis=0)[:, None] * rest
+    dW[-1] = -dW[:-1].sum(axis=0)
+    hits = S.argmax(axis=1) == examples.y
+    return Sums(float(weight @ values), dW, slopes.sum(axis=0), float(weight @ hits), float(weight.sum()))
+
+
+def _sum_of_pairs(left: list[Floats], right: list[Floats]) -> Floats:
+    """Sum of the products leftᵀ right of those pairs of terms that are worth keeping, float64."""
+    most = max(len(left), len(right))
+    pairs = [(a, b) for i, a in enumerate(left) for j, b in enumerate(right) if i + j < most]
+    products: list[Floats] = [a.astype(np.float64).T @ b.astype(np.float64) for a, b in pairs]
+    return sum(products[1:], products[0])
 
 
 def _check_results(loss: Loss, scores: Floats, losses: Floats, dscores: Floats) -> None:

@@ -5,6 +5,14 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -15,6 +23,7 @@
 #include <tuple>
 #include <type_traits>
 
+#include "bfloat.hpp"
 #include "dual.hpp"
 #include "curved.hpp"
 #include "kernels.hpp"
@@ -81,6 +90,40 @@ const Kernels& kernels() {
     return kernels_plain();
   }();
   return chosen;
+}
+
+#if defined(__x86_64__)
+// Whether AMX multiplies bfloat16 here, and the system lets this process use it: it asks, once and for all threads.
+bool amx_permitted() {
+#if defined(__linux__)
+  unsigned a, b, c, d;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d >> 22 & 1u) == 0 || (d >> 24 & 1u) == 0) return false;  // amx_bf16, amx_tile
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of asm/prctl.h, and XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
+
+// Products in bfloat16: those of AMX where the processor has them, or none; LINPROBE_BFLOAT16 names others. Those of AVX-512
+// are made only where they are asked for: a processor that has both takes twice as long for an instruction of them as for one
+// in float32, and gains nothing.
+const BfloatKernels* chosen_bfloat() {
+  const char* wish = std::getenv("LINPROBE_BFLOAT16");
+  const std::string name = wish != nullptr ? wish : "";
+  if (!name.empty() && name != "off" && name != "plain" && name != "avx512" && name != "amx")
+    throw nb::value_error("LINPROBE_BFLOAT16 must be off, plain, avx512 or amx");
+  static BfloatKernels chosen;
+  if (name == "off") return nullptr;
+  if (name == "plain") return &(chosen = bfloat_plain());
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool avx512 = std::string(kernels().name) == "avx512" && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1u) != 0;
+  if (avx512 && name == "avx512") return &(chosen = bfloat_avx512());
+  if (avx512 && amx_permitted()) return &(chosen = bfloat_amx());
+#endif
+  return nullptr;
 }
 
 // take() takes the GIL. An interpreter that ends unwinds a thread that waits for it, through frames that allow no
@@ -179,7 +222,7 @@ void run_pass(Pass& job, int threads) {
 void loss_and_gradient(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
                        const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
                        const In<double, 3>& W, const In<double, 2>& b, const std::string& loss, double delta,
-                       int precision, const Out<double, 2>& sums, const Out<double, 2>& lost,
+                       int precision, const MaybeIn<double, 1>& centre, const Out<double, 2>& sums, const Out<double, 2>& lost,
                        const MaybeOut<double, 3>& dW,
                        const MaybeOut<double, 2>& db, int threads) {
   Pass job{};
@@ -209,6 +252,8 @@ void loss_and_gradient(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, con
   job.loss = loss_kind(loss);
   job.delta = delta;
   job.precision = static_cast<Precision>(precision);
+  require(!centre || static_cast<int64_t>(centre->shape(0)) == job.rows.D, "centre must be (D,)");
+  job.centre = centre ? centre->data() : nullptr;
   job.sums = sums.data();
   job.lost = lost.data();
   run_pass(job, threads);
@@ -677,6 +722,11 @@ void use_blas(const nb::capsule& sgemm, const nb::capsule& dgemm) {
 
 }  // namespace
 
+const BfloatKernels* linprobe::bfloat() {
+  static const BfloatKernels* const chosen = chosen_bfloat();
+  return chosen;
+}
+
 Blas& linprobe::blas() {
   static Blas instance{};
   return instance;
@@ -687,8 +737,11 @@ NB_MODULE(_core, module) {
   module.attr("FUSED_TEMPLATES") = kFusedTemplates;
   module.def("use_blas", &use_blas, "sgemm"_a, "dgemm"_a);
   module.def("instruction_set", [] { return std::string(kernels().name); });
+  module.attr("BFLOAT16_TEMPLATES") = kBfloatTemplates;
+  module.attr("BFLOAT16_FEATURES") = kBfloatColumns;
+  module.def("bfloat16", [] { return std::string(bfloat() != nullptr ? bfloat()->name : ""); });
   module.def("loss_and_gradient", &loss_and_gradient, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
-             "y"_a, "weight"_a.none(), "W"_a, "b"_a, "loss"_a, "delta"_a, "precision"_a, "sums"_a, "lost"_a, "dW"_a.none(),
+             "y"_a, "weight"_a.none(), "W"_a, "b"_a, "loss"_a, "delta"_a, "precision"_a, "centre"_a.none(), "sums"_a, "lost"_a, "dW"_a.none(),
              "db"_a.none(), "threads"_a);
   module.def("scores", &scores, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "W"_a, "b"_a,
              "doubles"_a, "S"_a, "threads"_a);

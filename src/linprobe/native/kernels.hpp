@@ -6,7 +6,8 @@
 //
 // Which sums are what: a score is a sum over D in T; losses and their gradients in the scores are float64; the
 // gradient of a few blocks is a sum over their rows in T, added to float64 totals. Where the processor multiplies bytes,
-// the sums of uint8 rows are of whole numbers instead (bytes_impl.hpp). Blocks belong to groups, and groups are added in
+// the sums of uint8 rows are of whole numbers instead (bytes_impl.hpp); where it multiplies bfloat16, those of float16 and
+// float32 rows are of such products (bfloat_block.hpp). Blocks belong to groups, and groups are added in
 // their order, both fixed by the problem and its weights: the bits do not depend on the number of threads.
 #pragma once
 
@@ -33,7 +34,7 @@ struct Rows {
 
 // Of the products of a pass; of float64 rows always `doubles`.
 enum class Precision {
-  coarse,   // T = float, and 16 bits of dS are enough; of W all are kept
+  coarse,   // T = float, and 16 bits of dS are enough, W keeps all; in bfloat16 8 bits of dS and of the rows, and 16 of W
   singles,  // T = float
   proof,    // T = double, and 40 bits of W and dS are enough, where what they lose is told
   doubles,  // T = double whatever the rows are
@@ -54,6 +55,7 @@ struct Pass {
   double* dW;            // (members, K, D) out, or null
   double* db;            // (members, K) out, or null
   double* sums;          // (members, 3) out: loss, correct, weight
+  const double* centre;  // (D) or null: of the rows as they lie, what products in bfloat16 take them relative to, if coarse
   double* lost;          // (members, 2) out, or null: bounds on what whole numbers lose, of a score, and of the slopes summed
   int threads;
   std::function<bool()> interrupted;  // asked by member 0 now and then

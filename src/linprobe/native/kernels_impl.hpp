@@ -17,6 +17,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "bfloat.hpp"
 #include "kernels.hpp"
 #include "pool.hpp"
 
@@ -40,6 +41,8 @@ void share_out(int threads, int64_t n, F&& f) {
 #include "tiles.hpp"
 #include "bytes_impl.hpp"
 #include "loss_block.hpp"
+#include "softmax_block.hpp"
+#include "bfloat_block.hpp"
 #include "pass_impl.hpp"
 #include "sgd_impl.hpp"
 #include "moment_impl.hpp"

@@ -4,7 +4,8 @@
 // differences of scores, so that those of a loss need K - 1 templates, w_k - w_{K-1}, and its gradient the K - 1 rows of
 // dW that the last one is minus the sum of: M = members * (K - 1) templates in all (members * K where the scores
 // themselves, or a gradient dS from outside, are asked for). Few templates run in fused tiles, rows read as they lie; many run as matrix products of the BLAS,
-// one thread each, over blocks of rows of a size that the problem alone decides.
+// one thread each, over blocks of rows of a size that the problem alone decides. Of float16 and float32 rows both may be in
+// bfloat16 instead (bfloat_block.hpp).
 #pragma once
 
 constexpr int64_t kForward = 32;    // rows whose partial scores stay in the first-level cache
@@ -152,21 +153,38 @@ void add_outer_product(const T* A, int64_t lda, const T* B, int64_t ldb, int64_t
   (blas().*Gemm<T>::pointer)(plain, transposed, &M, &N, &K, &one, const_cast<T*>(B), &a, const_cast<T*>(A), &b, &one, C, &c);
 }
 
-// Many templates: rows are widened and centred into a scratch, and the BLAS multiplies.
+// C (m, n) += A (m, k) B (k, n), row by row.
+template <class T>
+void add_product(const T* A, int64_t lda, const T* B, int64_t ldb, int64_t m, int64_t n, int64_t k, T* C, int64_t ldc) {
+  int M = static_cast<int>(n), N = static_cast<int>(m), K = static_cast<int>(k), a = static_cast<int>(ldb),
+      b = static_cast<int>(lda), c = static_cast<int>(ldc);
+  T one = 1;
+  char plain[] = "N";
+  (blas().*Gemm<T>::pointer)(plain, plain, &M, &N, &K, &one, const_cast<T*>(B), &a, const_cast<T*>(A), &b, &one, C, &c);
+}
+
+// Many templates: rows are widened and centred into a scratch, and the BLAS multiplies. `across` is 0, or the distance of
+// the templates in S and dS, which then lie one behind the other and have the rows as lanes.
 template <class T>
 struct BlasBlock {
   const Rows& rows;
-  const int64_t D, M, ld;
+  const int64_t D, M, ld, across;
   const T* const W;      // (M, ld), or null
   const T* const shift;  // minus the centre, or null
   Buffer<T> X;
 
-  BlasBlock(const Rows& rows_, const T* W_, int64_t M_, int64_t size, const T* shift_)
-      : rows(rows_), D(rows_.D), M(M_), ld(padded(D)), W(W_), shift(shift_), X(size * ld) {}
+  BlasBlock(const Rows& rows_, const T* W_, int64_t M_, int64_t size, int64_t across_, const T* shift_)
+      : rows(rows_), D(rows_.D), M(M_), ld(padded(D)), across(across_), W(W_), shift(shift_), X(size * ld) {}
 
   void open(int64_t first, int64_t n) { copy_rows<T>(rows, nullptr, shift, first, n, 0, D, X, ld); }
-  void scores(int64_t, int64_t n, int64_t, T* out) { product<T>(X, ld, W, ld, n, M, D, out, M); }
-  void gradient(int64_t, int64_t n, int64_t, const T* dS, int64_t columns, T* G) { add_outer_product<T>(dS, columns, X, ld, columns, D, n, G, ld); }
+  void scores(int64_t, int64_t n, int64_t, T* out) {
+    if (across > 0) product<T>(W, ld, X, ld, M, n, D, out, across);
+    else product<T>(X, ld, W, ld, n, M, D, out, M);
+  }
+  void gradient(int64_t, int64_t n, int64_t, const T* dS, int64_t columns, T* G) {
+    if (across > 0) add_product<T>(dS, across, X, ld, columns, D, n, G, ld);
+    else add_outer_product<T>(dS, columns, X, ld, columns, D, n, G, ld);
+  }
 };
 
 // Templates of a member.
@@ -192,6 +210,7 @@ struct Plan {
   Precision precision = Precision::singles;
   double* lost = nullptr;  // or (scores): what whole numbers lose of a score, at most; and what they lose of the slopes is
                            // added to the last `gradients` of the sums
+  int64_t across = 0;      // or how far apart the templates of S and dS lie, with the rows as lanes
 };
 
 // The sums of groups of blocks, added to the totals of a plan in the order of the groups, whoever finishes first: a thread
@@ -306,7 +325,9 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
     auto block = make();
     auto stage = make_stage();
     std::vector<Totals::Part*> parts;
-    Buffer<T> S(plan.W != nullptr ? size * plan.scores : 0), dS(gradient ? size * plan.gradients : 0), G(gradient ? numbers : 0);
+    constexpr bool flushes = requires { block.flush(static_cast<double*>(nullptr)); };  // what it sums it keeps itself
+    const int64_t stride = std::max(size, plan.across);
+    Buffer<T> S(plan.W != nullptr ? stride * padded(plan.scores) : 0), dS(gradient ? stride * plan.gradients : 0), G(gradient && !flushes ? numbers : 0);
     totals.begin(parts);
     auto asked = std::chrono::steady_clock::now();
     for (int64_t group; !stop && (group = next.fetch_add(1)) < n_groups;) {
@@ -325,8 +346,11 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
           if constexpr (requires { block.lost(rows, rows); })
             for (int64_t k = 0; plan.lost != nullptr && k < plan.gradients; ++k)
               sums[plan.n_sums - plan.gradients + k] += block.lost(rows, k);
-          if ((at - begin) % kFlush == kFlush - 1 || at == end - 1)
-            for (int64_t i = 0; i < numbers; ++i) dW[i] += G[i], G[i] = 0;
+          if ((at - begin) % kFlush == kFlush - 1 || at == end - 1) {
+            if constexpr (flushes) block.flush(dW);
+            else
+              for (int64_t i = 0; i < numbers; ++i) dW[i] += G[i], G[i] = 0;
+          }
         }
         if (member == 0) {
           const auto now = std::chrono::steady_clock::now();
@@ -342,16 +366,18 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
   return !stop;
 }
 
-// W (M, D) float64 for mapped rows, made into what the blocks take, and back. `fused`: tiles, else the BLAS.
+// W (M, D) float64 for mapped rows, made into what the blocks take, and back. `fused`: tiles, else the BLAS, or products in
+// bfloat16 where they have terms.
 template <class T>
 struct Folded {
   const Rows& rows;
   const bool fused, raw;
+  const BfloatTerms terms;
   const Map<T> map;
   const int64_t D, ld;
 
-  Folded(const Rows& rows_, bool fused_)
-      : rows(rows_), fused(fused_), raw(fused_ && rows_.dtype == Dtype::u8), map(rows_, raw), D(rows_.D), ld(padded(D)) {}
+  Folded(const Rows& rows_, bool fused_, BfloatTerms terms_ = {}, const double* centre = nullptr)
+      : rows(rows_), fused(fused_ && terms_.rows == 0), raw(fused && rows_.dtype == Dtype::u8), terms(terms_), map(rows_, raw, centre), D(rows_.D), ld(padded(D)) {}
 
   // Row m of `to` from w(d); returns what the map adds to every score.
   template <class Weight>
@@ -373,6 +399,7 @@ struct Folded {
 
   // Rows of a block: tiles take few; for the BLAS 2 to 8 MB a scratch, enough to run at its rate.
   int64_t size(int64_t M) const {
+    if (terms.rows > 0) return BfloatBlock::rows_for(D, terms.rows);
     if (fused) return rows_of_block(rows);
     return std::clamp<int64_t>((int64_t{8} << 20) / static_cast<int64_t>(sizeof(T)) / (ld + M) / kBlock, 1, 16) * kBlock;
   }
@@ -386,7 +413,13 @@ struct Folded {
     if (!fused) {
       Buffer<T> shift(ld);
       for (int64_t d = 0; d < D; ++d) shift[d] = -map.centre[d];
-      return run_blocks<T>(plan, [&] { return BlasBlock<T>(rows, plan.W, plan.scores, plan.size, centre != nullptr ? shift.data : nullptr); }, make_stage);
+      const T* const minus = centre != nullptr ? shift.data : nullptr;
+      if constexpr (std::is_same_v<T, float>)
+        if (terms.rows > 0) {
+          const BfloatBlock::Weights W(plan.W, plan.scores, D, terms.weights);
+          return run_blocks<T>(plan, [&] { return BfloatBlock(rows, terms, W, M, plan.size, plan.across, minus, plan.dW != nullptr); }, make_stage);
+        }
+      return run_blocks<T>(plan, [&] { return BlasBlock<T>(rows, plan.W, plan.scores, plan.size, plan.across, minus); }, make_stage);
     }
 #if LINPROBE_VECTOR_BYTES == 64
     bool done = false, whole = false;
@@ -428,7 +461,10 @@ template <class T>
 bool run_pass(Pass& job) {
   const int64_t D = job.rows.D, K = job.K, L = job.members, own = templates(job), M = L * own, ld = padded(D);
   const bool gradient = job.dW != nullptr, given = job.loss == LossKind::given;
-  const Folded<T> folded(job.rows, M < kFusedTemplates);
+  const BfloatTerms terms = std::is_same_v<T, float> ? bfloat_terms(job.rows, job.precision, own, M) : BfloatTerms{};
+  const bool centred = terms.slopes == 1;
+  const Folded<T> folded(job.rows, M < kFusedTemplates, terms, centred ? job.centre : nullptr);
+  const int64_t across = folded.fused ? 0 : folded.size(M) + kTileSide;  // a multiple of 1 KB would have them share a few sets of the caches
   Buffer<T> W(given ? 0 : M * ld);
   const int64_t n_sums = L * (3 + K) + (gradient ? M : 0);
   Buffer<double> b(L * K), dW(gradient ? M * ld : 0), sums(n_sums), lost(M);
@@ -438,16 +474,28 @@ bool run_pass(Pass& job) {
     if (k < own)  // less the last class, where differences are enough
       b[m] += folded.fold([&](int64_t d) { return own == K ? job.W[m * D + d] : job.W[m * D + d] - job.W[last * D + d]; }, W + (l * own + k) * ld);
   }
-  const Plan<T> plan{job.rows, job.threads, job.interrupted, 0, given ? nullptr : W.data, M, gradient ? dW.data : nullptr, M, sums, n_sums, job.precision, job.lost != nullptr ? lost.data : nullptr};
+  const Plan<T> plan{job.rows, job.threads, job.interrupted, 0, given ? nullptr : W.data, M, gradient ? dW.data : nullptr, M, sums, n_sums, job.precision, job.lost != nullptr ? lost.data : nullptr, across};
+  const bool lines = across > 0 && job.loss == LossKind::softmax && job.scores == nullptr;
   const bool finished = folded.run(plan, [&] {
-    return [&job, &b, K, L, own, M, gradient, given, loss = LossOfBlock(job.loss, job.delta, K)](
+    return [&job, &b, K, L, own, M, gradient, given, across, lines, loss = LossOfBlock(job.loss, job.delta, lines ? 1 : K), softmax = SoftmaxBlock<T>(lines ? K : 1, own, across)](
                int64_t first, int64_t rows, const T* S, T* dS, double* sum) mutable LINPROBE_ONCE {
+      if (lines) {
+        const double* weight = job.weight != nullptr ? job.weight + first : nullptr;
+        for (int64_t l = 0; l < L; ++l)
+          softmax.run(S + l * own * across, b + l * K, job.y + first, weight, rows, gradient ? dS + l * own * across : nullptr, sum + l * (3 + K), sum + l * (3 + K) + 3);
+        return;
+      }
       for (int64_t l = 0; l < L; ++l)
         for (int64_t sub = 0; sub < rows; sub += kBlock) {
           const int64_t count = std::min(kBlock, rows - sub), row = first + sub;
           double *three = sum + l * (3 + K), *db = three + 3;
           if (!given) {
-            for (int64_t r = 0; r < count; ++r)
+            for (int64_t k = 0; across > 0 && k < K; ++k) {
+              const T* from = S + (l * own + k) * across + sub;
+              double *to = loss.S + k * kBlock, more = b[l * K + k];
+              for (int64_t r = 0; r < count; ++r) to[r] = (k < own ? static_cast<double>(from[r]) : 0.0) + more;
+            }
+            for (int64_t r = 0; across == 0 && r < count; ++r)
               for (int64_t k = 0; k < K; ++k)
                 loss.S[k * kBlock + r] = (k < own ? static_cast<double>(S[(sub + r) * M + l * own + k]) : 0.0) + b[l * K + k];
             for (int64_t r = 0; job.scores != nullptr && r < count; ++r)
@@ -460,6 +508,24 @@ bool run_pass(Pass& job) {
               three[1] += loss.argmax[r] == job.y[row + r] ? weight : 0.0;
               three[2] += weight;
             }
+          }
+          if (gradient && across > 0) {
+            alignas(64) double weight[kBlock], g[kBlock];
+            for (int64_t r = 0; r < count; ++r) weight[r] = job.weight != nullptr ? job.weight[row + r] : 1.0;
+            for (int64_t k = 0; k < K; ++k) {
+              const double* slope = loss.dS + k * kBlock;
+              if (given)
+                for (int64_t r = 0; r < count; ++r) g[r] = job.given[(row + r) * K + k];
+              else
+                for (int64_t r = 0; r < count; ++r) g[r] = weight[r] * slope[r];
+              T* to = dS + (l * own + k) * across + sub;
+              for (int64_t r = 0; k < own && r < count; ++r) to[r] = static_cast<T>(g[r]);
+              for (int64_t r = count; r < kBlock; ++r) g[r] = 0;
+              V<double> total{};
+              for (int64_t r = 0; r < kBlock; r += Vector<double>::size) total += load(g + r);
+              for (int64_t i = 0; i < Vector<double>::size; ++i) db[k] += total[i];
+            }
+            continue;
           }
           for (int64_t r = 0; gradient && r < count; ++r) {
             const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;

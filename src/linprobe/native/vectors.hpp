@@ -225,12 +225,12 @@ struct Map {
   Buffer<T> centre;
   Buffer<double> scale, shift, rest;
 
-  // `whole`: the centre is rounded to a whole number, 0 where that is no byte.
-  Map(const Rows& rows, bool whole) : centre(padded(rows.D)), scale(rows.D), shift(rows.D), rest(rows.D) {
+  // `whole`: the centre is rounded to a whole number, 0 where that is no byte. `chosen` (D): the centre, if not null.
+  Map(const Rows& rows, bool whole, const double* chosen = nullptr) : centre(padded(rows.D)), scale(rows.D), shift(rows.D), rest(rows.D) {
     for (int64_t d = 0; d < rows.D; ++d) {
       scale[d] = rows.scale != nullptr ? rows.scale[d] : 1.0;
       shift[d] = rows.scale != nullptr ? rows.shift[d] : 0.0;
-      const T mean = static_cast<T>(-shift[d] / scale[d]), c = whole ? std::round(mean) : mean;
+      const T mean = static_cast<T>(chosen != nullptr ? chosen[d] : -shift[d] / scale[d]), c = whole ? std::round(mean) : mean;
       centre[d] = scale[d] != 0.0 && std::isfinite(c) && !(whole && (c < 0 || c > 255)) ? c : T(0);
       rest[d] = shift[d] + scale[d] * static_cast<double>(centre[d]);
       if (centre[d] != T(0)) centred = true;

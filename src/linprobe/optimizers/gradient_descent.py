@@ -110,9 +110,10 @@ class GradientDescent(Optimizer):
                     "seconds": seconds,
                 },
             )
-            measured = trace.measure(point.W, point.b)
+            held_out = None if validation is None else validation.evaluate(point.W, point.b)
+            measured = point.evaluation, held_out
             stop = trace.add(measured, state, learning_rate=taken, passes=passes, seconds=seconds)
-            status = self._status(k, measured[0].gradient_norm, idle, stop)
+            status = self._status(k, point.evaluation.gradient_norm, idle, stop)
             if status is not None:
                 break
             following, taken, trials = self._next(objective, point, eta)

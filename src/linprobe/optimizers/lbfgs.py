@@ -17,7 +17,7 @@ from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Statu
 from linprobe.optimizers.coordinate_descent import DescentSteps
 from linprobe.optimizers.line_search import wolfe_search
 from linprobe.optimizers.pairs import MEMORY, is_numbered, listed, numbered
-from linprobe.optimizers.precision_ladder import PrecisionLadder
+from linprobe.optimizers.precision_ladder import PrecisionLadder, rounding_gap
 from linprobe.optimizers.preconditioner import (
     DENSE_FEATURES,
     Preconditioners,
@@ -229,6 +229,7 @@ class _Search:
         self.trace, self.clock, self.certify_first = trace, clock, certify_first
         self.kept = start  # what to resume from: the state of the last row
         self.now = SearchState.of(start, settings.tol, certify_first)
+        self.now.ladder.rounding = rounding_gap(objective)
 
     def run(self) -> Search[Solution]:
         """Report, prove, step, until one of them says how the search ends; then the certificate."""
@@ -325,6 +326,8 @@ class _Search:
             self._restart_at(now.proof.point, now.proof.precision)
         elif following is not None:
             self._move_to(following, precision)
+            if ladder.rounding > 0.0 and precision is Precision.COARSE and ladder.precision is not precision:
+                yield from self._measure_again()
         elif self.steps.count:
             self.steps.clear()  # rounding may have spoilt them; the metric alone is always a descent
         else:
@@ -340,6 +343,14 @@ class _Search:
         now.predicted_gap = predicted_gap(objective, following)
         now.ladder.observe(now.predicted_gap, following.evaluation.objective if objective.penalised else None)
         self.steps.review(now.iteration, following)
+
+    def _measure_again(self) -> Search[None]:
+        """See the point in the precision of the next pass: a coarse one rounds the rows, and has another objective."""
+        now = self.now
+        now.point = yield from visit(self.objective, now.here.W, now.here.b, now.ladder.precision)
+        now.point_precision, now.passes = now.ladder.precision, now.passes + 1.0
+        now.predicted_gap = predicted_gap(self.objective, now.point)
+        now.ladder.climb(now.ladder.precision)
 
     def _restart_at(self, point: Point, precision: Precision) -> None:
         """The iteration begins again, at the same weights seen more precisely, and without pairs."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linprobe.engines.base import Precision
-from linprobe.objective import Objective
+from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.requests import Point, Search, visit
 from linprobe.shapes import Floats
 
@@ -41,25 +41,30 @@ in benchmarks/constants.py: a third: +2%; three times: 0%."""
 
 @dataclass(frozen=True)
 class DescentPoint:
-    """Weights, the objective there, and the gradient of its smooth part; all float64.
+    """Weights, what one pass over the images tells of them, and the gradient of the smooth part; all float64.
 
     Attributes:
         W, b: (K, D) and (K,).
-        value: L(W, b).
+        evaluation: of the objective at (W, b).
         dW, db: gradient of the data loss and of the smooth part of reg R.
     """
 
     W: Floats
     b: Floats
-    value: float
+    evaluation: Evaluation
     dW: Floats
     db: Floats
+
+    @property
+    def value(self) -> float:
+        """L(W, b)."""
+        return self.evaluation.objective
 
     @staticmethod
     def at(objective: Objective, W: Floats, b: Floats) -> DescentPoint:
         """The point (W, b), in one pass over the images."""
-        value, dW, db = objective.value_and_gradient(W, b)
-        return DescentPoint(W, b, value, dW, db)
+        gradient = objective.data_gradient(W, b, precision=Precision.SINGLE)
+        return DescentPoint(W, b, *objective.with_penalty(gradient, W))
 
     def step(self, objective: Objective, eta: float) -> tuple[Floats, Floats]:
         """W and b after a step of size eta: prox(W - eta dW) and b - eta db."""

@@ -1,0 +1,80 @@
+// Products of matrices in bfloat16, where the processor has them: what each kind offers, over tiles. Plain C++, nothing of
+// Python, and nothing that is compiled for more than one instruction set.
+//
+// A bfloat16 is the upper half of a float32: 8 bits of mantissa, rounded to nearest, ties to even. A number is kept as the
+// sum of 1 to 3 of them, its terms: the first rounds the number, each next one rounds the rest: 8, 16 or 24 bits. A
+// product of two numbers is a sum of products of their terms, each exact in float32, and sums are float32.
+//
+// A tile holds 512 of them in 1 KB. Those of the left factor are 16 rows x 32 columns, row by row. Those of the right
+// factor are 32 rows x 16 columns, two rows interleaved: number (j, n, i) is row 2 j + i of column n. What is beyond the
+// matrix is 0.
+#pragma once
+
+#include <cstdint>
+
+namespace linprobe {
+
+using Bfloat = uint16_t;
+
+constexpr int64_t kTileSide = 16, kTileDepth = 32, kTileNumbers = 512;
+constexpr int kMostTerms = 3, kMostPairs = 6;
+
+// Templates from which on coarse passes, and those of single precision, are faster in bfloat16 than in the fused tiles. At
+// 9 and 29 templates, 50,000 x 768, they are 1.4 and 1.2 times as fast; measured by benchmarks/bfloat16.py.
+constexpr int64_t kBfloatTemplates = 8, kBfloatSingles = 24;
+// Columns up to which the fewest rows of a block, 64, of three terms, take at most 12 MB.
+constexpr int64_t kBfloatColumns = 16384;
+
+// How many terms the numbers have of which a pass makes products: of the rows, of W and of dS.
+struct BfloatTerms {
+  int rows, weights, slopes;
+};
+
+// What becomes of a block of rows: tiles of their transpose, and of themselves, each the right factor of a product. Tile
+// (term, of 16 rows, of 32 columns) is scores[((term * row_tiles + rows) * depth + columns) * 512], and tile
+// (term, of 16 columns, of 32 rows) is gradient[((term * column_tiles + columns) * row_tiles / 2 + rows) * 512].
+struct BfloatRows {
+  const void* const* row;  // (n + ahead) float16 or float32, D numbers one behind the other
+  int64_t ahead;           // rows that come next, up to 16, to ask for them early
+  bool half;
+  int64_t n, D;
+  const float* shift;  // (D) added to each row, in float32, before it is rounded; or null
+  int terms;
+  int64_t row_tiles;    // there is room for: an even number, 16 row_tiles >= n
+  int64_t depth;        // 32 depth >= D
+  int64_t column_tiles; // 16 column_tiles >= D
+  Bfloat *scores, *gradient;  // either may be null
+};
+
+// C (m, n) (+)= A Bᵀ of tiles, summed over pairs of terms. Tile (term, panel, step) of A is
+// A[term * a_term + panel * a_panel + step * 512], likewise of B; tile (i, j) of C begins at C[i * c_down + j * c_across],
+// its rows `c_row` apart.
+struct BfloatProduct {
+  const Bfloat *A, *B;
+  int64_t a_panel, a_term, b_panel, b_term;
+  int64_t m, n, steps;  // in tiles
+  int n_pairs;
+  int pairs[kMostPairs][2];  // terms of A and of B, in the order in which they are added: the smallest first
+  float* C;
+  int64_t c_down, c_across, c_row;
+  bool add;
+};
+
+struct BfloatKernels {
+  const char* name;
+  bool fast;  // enough for products of several terms each to be sooner than those of float32
+  void (*convert)(const BfloatRows&);
+  // `from` (m, n) float32, rows `ld` apart, into tiles of a left factor: (term, of 16 rows, of 32 columns) at
+  // to[(term * ceil(m / 16) + rows) * panel + columns * 512]. Returns how many terms there are that are not all 0, at least 1.
+  int (*pack)(const float* from, int64_t ld, int64_t m, int64_t n, int terms, int64_t panel, Bfloat* to);
+  void (*multiply)(const BfloatProduct&);
+};
+
+BfloatKernels bfloat_plain();   // emulated: anywhere
+BfloatKernels bfloat_avx512();  // call only where the processor has avx512 f, bw, dq, vl, bf16
+BfloatKernels bfloat_amx();     // likewise, and amx_tile, amx_bf16, which the system has permitted
+
+// Those of this process; null where bfloat16 is not used. Set by the bindings, once.
+const BfloatKernels* bfloat();
+
+}  // namespace linprobe
