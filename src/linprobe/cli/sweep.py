@@ -75,6 +75,10 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
     write_page(result, options)
 
 
+SOLVED = {"certified", "certified_absolute", "converged"}
+"""How a search ends whose weights are the optimum, as far as can be shown."""
+
+
 def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
     """Begin a sweep with the options of the command line."""
     from linprobe.cli.output import progress
@@ -138,7 +142,7 @@ def _warnings(metrics: dict[str, Any]) -> list[str]:
     early = [
         (row["reg"], max(record["relative_gap"] for record in row["certificates"]))
         for row in metrics["grid"]
-        if not set(row["statuses"]) <= {"certified", "converged"}
+        if not set(row["statuses"]) <= SOLVED
     ]
     if early:
         reg, gap = max(early, key=lambda pair: pair[1])
@@ -146,7 +150,7 @@ def _warnings(metrics: dict[str, Any]) -> list[str]:
             f"{len(early)} of {len(metrics['grid'])} reg values ended before tol (the worst: reg {reg:.3g}, relative "
             f"gap {gap:.1e}): raise --max-iter, loosen --tol, or leave the smallest values out"
         )
-    if metrics["status"] not in ("certified", "converged"):
+    if metrics["status"] not in SOLVED:
         lines.append(f"{metrics['status']}: {metrics['status_text']}")
     ends = [metrics["grid"][0]["reg"], metrics["grid"][-1]["reg"]]
     if len(metrics["grid"]) > 1 and metrics["reg"] in ends:

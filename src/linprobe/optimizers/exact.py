@@ -182,6 +182,25 @@ class Exact(Optimizer):
             assert best is not None
             return _carefully(objective, best, self.tol)
 
+    def finished(self, objective: Objective, solution: Solution, moments: Moments) -> Solution:
+        """A solution of `LBFGS`, or where it has no proof the better one of that and what the others of the plan find.
+
+        Args:
+            moments: of the features.
+        """
+        if solution.status not in UNPROVED or self.max_iter == 0:
+            return solution
+        best = solution
+        for step in self.plan(objective, moments):
+            if isinstance(step.method, LBFGS):
+                continue
+            options = {"moment": getattr(moments, step.moment)} if step.moment else {}
+            found = step.method.minimize(objective, **options)
+            best = _better(objective, best, found, self.tol)
+            if best.status not in UNPROVED:
+                return best
+        return _carefully(objective, best, self.tol)
+
     def plan(self, objective: Objective, moments: Moments) -> list[Step]:
         """The methods that are tried, in this order, until one ends with a proof.
 

@@ -149,7 +149,7 @@ def solve_path(
     with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
         moments = _moments(objective, regs, moment)
         if is_smooth(objective.with_reg(max(regs))):
-            solutions, passes = _jointly(LBFGS(tol, max_iter), objective, regs, moments.sampled, callback)
+            solutions, passes = _jointly(exact, objective, regs, moments, callback)
         else:
             solutions, passes = _in_turn(exact, objective, regs, moments, callback)
     return Path(regs, tuple(solutions), passes, clock())
@@ -182,12 +182,13 @@ class _Teller:
 
 
 def _jointly(
-    method: LBFGS,
+    exact: Exact,
     objective: Objective,
     regs: tuple[float, ...],
-    moment: SecondMoment,
+    moments: Moments,
     callback: Callable[[Progress], None] | None,
 ) -> tuple[list[Solution], float]:
+    method, moment = LBFGS(exact.tol, exact.max_iter), moments.sampled
     metrics, teller = Preconditioners(moment, objective.engine, shared=True), _Teller(callback, len(regs))
     members = [objective.with_reg(reg) for reg in regs]
     solutions: dict[int, Solution] = {}
@@ -204,6 +205,10 @@ def _jointly(
             )
             searches.append(search)
         found, more = run_searches(objective, searches)
+        if not stopped:
+            for k, (i, solution) in enumerate(zip(level, found, strict=True)):
+                found[k] = exact.finished(members[i], solution, moments)
+                more += found[k].passes - solution.passes
         solutions |= {
             i: _trimmed(_ended(solution, stopped), LBFGS.serves_other_regs)
             for i, solution in zip(level, found, strict=True)

@@ -20,7 +20,7 @@ PENALTIES = {
     "elastic-net": "an elastic-net penalty",
     "none": "no penalty",
 }
-SOLVED = {"certified", "converged", None}
+SOLVED = {"certified", "certified_absolute", "converged", None}
 """Ends of the exact solver at the optimum; None where none is recorded."""
 OPTIMIZERS = {"sgd": "stochastic gradient descent", "gd": "gradient descent on all images"}
 
