@@ -22,10 +22,11 @@ def wide(loss="softmax", n=40, D=150, K=5, dtype=np.float64, seed=0, **options):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("loss", ["softmax", "squared-hinge"])
 def test_the_optimum_is_that_over_all_features(loss, dtype):
-    found = SpanOfImages(tol=1e-6).minimize(wide(loss, dtype=dtype))
-    known = LBFGS(tol=1e-8).minimize(wide(loss, dtype=dtype, engine="reference"))
-    assert found.status is Status.CERTIFIED
-    assert found.certificate.objective == pytest.approx(known.certificate.objective, rel=1e-6)
+    reg = 300.0 if dtype == np.uint8 else 0.3
+    found = SpanOfImages(tol=1e-5).minimize(wide(loss, dtype=dtype, reg=reg))
+    known = LBFGS(tol=1e-6).minimize(wide(loss, dtype=dtype, reg=reg, engine="reference"))
+    assert found.status is known.status is Status.CERTIFIED
+    assert found.certificate.objective == pytest.approx(known.certificate.objective, rel=1e-5)
 
 
 def test_repeated_images_and_images_without_weight_are_allowed():

@@ -173,7 +173,7 @@ class Exact(Optimizer):
                     solution,
                     history=[row | {"epoch": row["epoch"] + before} for row in solution.history],
                     state=rows.told(solution.state),
-                    chosen={"method": step.method.name, **solution.chosen},
+                    chosen={**solution.chosen, "method": step.method.name},
                 )
                 best = solution if best is None else _better(objective, best, solution, self.tol)
                 if best.status not in UNPROVED:

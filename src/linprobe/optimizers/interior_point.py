@@ -625,9 +625,8 @@ class _Run:
         if self.trace.history:
             data_loss = certificate.objective - self.objective.penalty_value(W)
             self.trace.history[-1] |= {"objective": certificate.objective, "data_loss": data_loss}
-        words = {"method": "interior point"}
         state = self._state(*self.features.weights(self.theta))
-        return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), words, certificate)
+        return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), {}, certificate)
 
     def _evaluated(self, W: Floats, b: Floats) -> tuple[Evaluation, float]:
         """(the objective at the weights; the gap that the kinks' slopes would prove, were the residual 0)."""
