@@ -427,8 +427,8 @@ def test_validation_images_are_measured_in_each_epoch(digits: Digits, settings: 
     "settings",
     [
         {"optimizer": "exact", "max_iter": 3},
-        {"optimizer": "exact", "loss": "hinge", "max_iter": 30},
-        {"optimizer": "exact", "loss": "hinge", "penalty": "elastic-net", "max_iter": 30, "tol": 0.0},
+        {"optimizer": "exact", "loss": "hinge", "max_iter": 3},
+        {"optimizer": "exact", "loss": "hinge", "penalty": "elastic-net", "max_iter": 3, "tol": 0.0},
         {"optimizer": "exact", "penalty": "elastic-net", "max_iter": 3, "tol": 0.0},
         {"optimizer": "sgd", "epochs": 3},
         {"optimizer": "gd", "max_iter": 3},
@@ -530,7 +530,7 @@ def test_a_budget_that_is_too_small_is_one_warning_with_the_gap_and_what_to_turn
 
 def test_without_a_penalty_the_warning_shows_the_gradient_and_no_gap() -> None:
     X, y = np.random.default_rng(7).normal(size=(60, 2)), np.arange(60) % 3
-    for settings in ({"penalty": "none", "max_iter": 1}, {"loss": "hinge", "reg": 0.0, "max_iter": 10}):
+    for settings in ({"penalty": "none", "max_iter": 1}, {"loss": "hinge", "reg": 0.0, "max_iter": 2}):
         with pytest.warns(ConvergenceWarning) as caught:
             classifier = make(**settings, tol=1e-9).fit(X, y)
         assert len(caught) == 1

@@ -351,12 +351,12 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(tmp_path: Path, linpr
 def test_ctrl_c_keeps_the_best_exact_model_so_far_and_resuming_ends_at_the_same_bits(
     tmp_path: Path, linprobe: Any
 ) -> None:
-    # a linear program, some seconds away from this tol and from the end of this budget
+    # a linear program, a second away from where rounding allows no smaller gap
     options = ["digits", "--loss", "hinge", "--penalty", "l1", "--tol", "1e-12", "--max-iter", "2500"]
     child = start("train", *options, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     run = tmp_path / "runs" / "digits-hinge-1"
     wait_for(run / "trace.csv", child)
-    time.sleep(0.2)
+    time.sleep(0.05)
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
     assert child.returncode == 130
@@ -375,7 +375,7 @@ def test_ctrl_c_keeps_the_best_exact_model_so_far_and_resuming_ends_at_the_same_
 
     resumed = linprobe("train", "--resume", run, "--json").record
     whole = linprobe("train", *options, "--out", "whole", "--json").record
-    assert resumed["status"] == "max_iter"
+    assert resumed["status"] == whole["status"]
     assert (run / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
     assert resumed["certificate"]["lower_bound"] == whole["certificate"]["lower_bound"]
     traces = [(folder / "trace.csv").read_text().splitlines() for folder in (run, tmp_path / "whole")]

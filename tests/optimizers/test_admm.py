@@ -140,10 +140,10 @@ def test_a_matrix_too_large_to_factor_is_refused_with_what_to_do(monkeypatch, ma
 
 
 def test_a_budget_that_is_too_small_gives_the_honest_gap(make_objective):
-    solution = Exact(tol=1e-9, max_iter=10).minimize(make_objective("hinge", "l2"))
+    solution = ADMM(tol=1e-9, max_iter=10).minimize(make_objective("hinge", "l2"))
     assert solution.status is Status.MAX_ITER
     assert solution.certificate.relative_gap > 1e-9
-    nothing = Exact(max_iter=0).minimize(make_objective("hinge", "l2"))
+    nothing = ADMM(max_iter=0).minimize(make_objective("hinge", "l2"))
     assert nothing.status is Status.MAX_ITER
     assert not nothing.W.any()
     assert nothing.certificate.lower_bound == 0.0

@@ -104,7 +104,7 @@ def test_the_images_and_their_products_lead_to_the_optimum(loss, penalty, monkey
 
 def test_products_of_many_images_are_kept_in_float32(monkeypatch):
     monkeypatch.setattr(module, "MOST_GRAM", 10)
-    monkeypatch.setattr(module, "BLOCK_NUMBERS", 25 * 7)  # blocks of seven images
+    monkeypatch.setattr("linprobe.optimizers.gram.BLOCK_NUMBERS", 25 * 7)  # blocks of seven images
     check(few_shots(shots=3, K=6, D=25, reg=1e-3))
 
 

@@ -572,7 +572,9 @@ class _Search:
         self.halfway, self.halfway_left = float(self.rounds), after
         if share > hoped and not math.isnan(before):
             rate = math.log(before / after) / (0.5 * self.rounds)
-            self.hopeless = GAINS_SPEED * rate * (self.settings.max_iter - self.rounds) < math.log(after / hoped)
+            self.hopeless = GAINS_SPEED * rate * (self.settings.max_iter - self.rounds) < math.log(
+                after / max(hoped, 1e-300)
+            )
 
     def _report(self, measure: _Measure) -> bool:
         norm = float(np.sqrt(np.square(measure.columns).sum()))

@@ -226,7 +226,7 @@ class Exact(Optimizer):
         made: list[tuple[Callable[[float, int], Optimizer], str]] = []
         if not smooth and operations <= AT_ONCE:
             made.append((InteriorPoint, ""))
-        if suits_dual_ascent(objective) and _suits_dual(objective):
+        if suits_dual_ascent(objective) and _suits_dual(objective) and not (smooth and operations <= AT_ONCE):
             made.append((DualAscent, ""))
         if suits_working_set(objective) and _suits_working_set(objective):
             made.append((WorkingSet, ""))
