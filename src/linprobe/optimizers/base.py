@@ -31,8 +31,8 @@ class Status(Enum):
     EARLY_STOPPED = "the validation loss stopped falling; the weights with the lowest one were kept"
     MAX_ITER = "max_iter was reached first: raise max_iter, loosen tol, or increase reg"
     STALLED = (
-        "no step decreased the objective any further: rounding allows no smaller gap, or gradient descent is at a kink "
-        "of the hinge; try a larger tol, centred features, or optimizer='exact'"
+        "no step decreased the objective: at the kinks of the hinge use SGD or optimizer='exact'; else "
+        "check the gradient, centre the features, or loosen tol, which rounding may limit"
     )
     DIVERGED = (
         "the objective became NaN or grew without end: lower learning_rate or use learning_rate='auto'; "

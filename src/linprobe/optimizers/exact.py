@@ -48,7 +48,7 @@ smooth loss has a faster method for many images, and pixels are smaller as they 
 WORKING_BYTES = 2e9
 """Bytes that working sets may keep where all features could be used."""
 
-FEW_SCORES = 2**19
+FEW_SCORES = 2**16
 """Scores, N times K, up to which working sets are tried whatever the number of features."""
 
 MANY_CLASSES = 32
