@@ -71,6 +71,17 @@ def test_a_constant_pixel_does_not_blow_up_on_a_new_image():
     assert np.abs(mapped).max() <= 255.0
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("value", [1e-3, 0.1, 1234.5])
+def test_a_constant_feature_has_scale_1_however_many_images_there_are(value, dtype):
+    for n in (10, 10_000, 300_000):
+        X = np.full((n, 2), value, dtype)
+        X[:, 1] *= 1.0 + 1e-2 * (np.arange(n) % 2)
+        scale = Pixels(standardize=True).fit(X).affine.scale
+        assert scale[0] == 1.0
+        assert scale[1] > 10.0 / value
+
+
 def test_a_constant_float_feature_keeps_its_unit():
     X = np.column_stack([np.full(9, 0.1), np.arange(9.0)])
     pixels = Pixels(standardize=True).fit(X)

@@ -84,7 +84,8 @@ class Pixels:
             if is_pixels:
                 scale = 1.0 / np.maximum(deviation, 1.0)
             else:
-                varies = deviation > 10.0 * np.finfo(np.float64).eps * np.abs(mean)
+                # the rounding of the mean, a sum of N numbers, is all that a constant feature varies by
+                varies = deviation > max(10.0, float(n_rows)) * np.finfo(np.float64).eps * np.abs(mean)
                 scale = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 1.0)
         self.mean_image, self.deviation = mean, deviation
         self._affine = Affine(scale, -scale * mean if self.center else np.zeros_like(scale))
