@@ -104,6 +104,10 @@ class Step:
     method: Optimizer
     moment: str = ""
 
+    def arguments(self, moments: Moments) -> dict[str, Any]:
+        """What `minimize` of the method takes besides: the moment of the features, computed now if it is not there."""
+        return {"moment": getattr(moments, self.moment)} if self.moment else {}
+
 
 @final
 @dataclass(frozen=True)
@@ -162,9 +166,8 @@ class Exact(Optimizer):
             for number in range(first, len(plan)):
                 step = plan[number]
                 rows = _Rows(callback, number, before)
-                options: dict[str, Any] = {}
-                if step.moment:
-                    options["moment"] = getattr(moments, step.moment)
+                options = step.arguments(moments)
+                if options:
                     options["spent"] = clock()
                 solution = step.method.minimize(
                     objective, start, rows if callback is not None else None, validation, watch, **options
@@ -194,8 +197,7 @@ class Exact(Optimizer):
         for step in self.plan(objective, moments):
             if isinstance(step.method, LBFGS):
                 continue
-            options = {"moment": getattr(moments, step.moment)} if step.moment else {}
-            found = step.method.minimize(objective, **options)
+            found = step.method.minimize(objective, **step.arguments(moments))
             best = _better(objective, best, found, self.tol)
             if best.status not in UNPROVED:
                 return best
