@@ -56,9 +56,11 @@ from benchmarks.record import (
 )
 from benchmarks.solvers import OURS, SOLVERS, candidate, measure, reference
 from linprobe.engines.threads import ThreadsEngine
+from linprobe.errors import IncompatibleError
 from linprobe.features.base import Affine
 from linprobe.features.pixels import Pixels
-from linprobe.optimizers import Epoch, Exact
+from linprobe.optimizers import LBFGS, DualAscent, Epoch, Exact, Newton
+from linprobe.optimizers.base import Optimizer
 
 TARGETS = (1e-2, 1e-3, 1e-4)
 """Relative suboptimality to be reached; the last is the one that is compared."""
@@ -74,6 +76,14 @@ PATIENCE, REFERENCE = 300.0, 3.0
 
 RACING = (OURS, "PyTorch L-BFGS", "scikit-learn lbfgs", "Cyanure", "rlaopt SAPPHIRE")
 """Solvers that take part if none are named."""
+
+OWN: dict[str, type[Optimizer]] = {
+    OURS: Exact,
+    "linprobe lbfgs": LBFGS,
+    "linprobe newton": Newton,
+    "linprobe dual-ascent": DualAscent,
+}
+"""Ours, and single methods of its plan, which take part if they are named."""
 
 QUICK = {"images": 1500, "features": 32, "classes": 8}
 
@@ -174,8 +184,8 @@ class Readings:
         return 1.0 if rows is None else len(rows) / n_images
 
 
-def run_to_proof(problem: Problem, race: Race) -> None:
-    """`Exact` at its defaults to its certificate; the weights of each row of its trace are judged afterwards."""
+def run_to_proof(method: Optimizer, problem: Problem, race: Race) -> None:
+    """One of our methods to its certificate; the weights of each row of its trace are judged afterwards."""
     objective = problem.objective(race.threads)
     race.more["rows_bytes"] = problem.X.nbytes
     seen: list[tuple[float, float, Array, Array]] = []
@@ -190,7 +200,7 @@ def run_to_proof(problem: Problem, race: Race) -> None:
                 seen.append((seconds, epoch.passes, parts[-1], b.copy()))
             return seconds > race.budget
 
-        solution = Exact(problem.certified).minimize(objective, callback=watch)
+        solution = method.minimize(objective, callback=watch)
         race.spent = time.perf_counter() - began
     race.judge(solution.W, solution.b, race.spent, solution.passes)
     step = max(1, len(seen) // 60)  # a judgement costs a pass in float64
@@ -200,7 +210,7 @@ def run_to_proof(problem: Problem, race: Race) -> None:
     assert certificate is not None
     race.more["certified"] = {
         "status": solution.status.name,
-        "method": solution.chosen.get("method", ""),
+        "method": solution.chosen.get("method", method.name),
         "seconds": race.spent,
         "passes": solution.passes,
         "readings": readings.count,
@@ -217,14 +227,15 @@ def child(task: dict[str, Any]) -> dict[str, Any]:
     if task["solver"] is None:
         return reference(problem, threads, task["budget"], MINIMUM_TOL)
     race = Race(problem.objective(usable_cores()), task["reference"], TARGETS, task["budget"], threads)
-    solver = SOLVERS[task["solver"]]
-    before = pass_time(problem, threads)
-    if solver.name == OURS:
-        with threadpool_limits(threads):
-            run_to_proof(problem, race)
-        result = {"solver": OURS, "points": race.points, "spent": race.spent, **race.more}
+    before, name = pass_time(problem, threads), task["solver"]
+    if name in OWN:
+        try:
+            run_to_proof(OWN[name](tol=problem.certified), problem, race)  # type: ignore[call-arg]
+        except IncompatibleError as error:
+            return {"failed": str(error)}
+        result = {"solver": name, "points": race.points, "spent": race.spent, **race.more}
     else:
-        result = measure(solver, problem, race)
+        result = measure(SOLVERS[name], problem, race)
     return {**result, "pass_seconds": 0.5 * (before + pass_time(problem, threads))}
 
 
@@ -262,7 +273,7 @@ def race_all(problem: Problem, names: list[str], task: dict[str, Any], repeats: 
     if "failed" in minimum:
         raise SystemExit(f"error: {problem.name}: no minimum to compare with: {minimum['failed']}")
     bound = minimum["lower_bound"]
-    skipped = {name: reason for name in names if (reason := SOLVERS[name].why_not(problem))}
+    skipped = {name: reason for name in names if name not in OWN and (reason := SOLVERS[name].why_not(problem))}
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names if name not in skipped}
     for _ in range(repeats):
         for name, before in runs.items():
@@ -299,7 +310,7 @@ def reached(run: dict[str, Any], bound: float) -> dict[str, Any]:
 
 def result(name: str, runs: list[dict[str, Any]], bound: float) -> dict[str, Any]:
     """What a record keeps of the runs of one solver."""
-    first, solver = runs[0], SOLVERS[name]
+    first = runs[0]
     met_in = [reached(run, bound) for run in runs]
     targets: dict[str, Any] = {}
     for target in met_in[0]:
@@ -311,7 +322,7 @@ def result(name: str, runs: list[dict[str, Any]], bound: float) -> dict[str, Any
     best = min(points, key=lambda point: point[2])
     about: dict[str, Any] = {
         "solver": name,
-        "note": solver.note,
+        "note": "" if name in OWN else SOLVERS[name].note,
         "targets": targets,
         "best_gap": (best[2] - bound) / bound,
         "best_seconds": best[0],
@@ -411,9 +422,8 @@ def main() -> None:
     wanted = chosen(list(DATA), given.data)
     absent = why_absent(given.archive)
     left_out = {name: absent for name in wanted if DATA[name] and absent}
-    names = [name for name in chosen(list(SOLVERS), given.solvers or RACING) if SOLVERS[name].same]
-    if OURS not in names:
-        names = [OURS, *names]
+    names = chosen([*OWN, *(name for name in SOLVERS if name not in OWN and SOLVERS[name].same)], given.solvers)
+    names = [OURS, *(name for name in names if name != OURS and (given.solvers or name in RACING))]
     if len(left_out) == len(wanted):
         return skip("many_classes", str(absent), given.out)
     watch, raced, lost = Watch(), [], []

@@ -393,7 +393,8 @@ def run_sapphire(problem: Problem, race: Race) -> None:
 
     W = Variable((X.shape[1], problem.n_classes), name="beta")
     model = MultinomialRegression(W, Batches(Dataset(X, y), batch_size=batch))
-    sketch = NystromConfig(rank_init=SAPPHIRE_RANK, error_tolerance=0.1, base_damping=max(1e-3, 2.0 * problem.squares))
+    rank = min(SAPPHIRE_RANK, max(1, X.shape[1] * (problem.n_classes - 1) // 4))  # beyond that of H its factor fails
+    sketch = NystromConfig(rank_init=rank, error_tolerance=0.1, base_damping=max(1e-3, 2.0 * problem.squares))
     config = SapphireConfig(base_method="svrg", precond_config=sketch, check_termination_freq=10**9)
     with peak_memory(race.more):
         race.start()
