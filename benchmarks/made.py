@@ -1,6 +1,6 @@
 """Seeded data sets that the benchmarks make themselves, so that no file is needed to repeat them.
 
-spectrum    Gaussian vectors whose covariance has the eigenvalues k^-0.6, a teacher's labels
+spectrum    Gaussian vectors whose covariance has eigenvalues as k^-0.6, a teacher's labels
 digits      scikit-learn's digits enlarged to 28 x 28 and shifted
 pictures    hog+color of CIFAR-10's training pictures, standardised or not, with its classes cut by k-means
 """
@@ -33,8 +33,9 @@ BLOCK = 5000
 
 
 def spectrum_vectors(n_images: int, n_features: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """(N, D) Gaussian vectors in random directions; the covariance has the eigenvalues k^-0.6, k = 1..D."""
+    """(N, D) Gaussian vectors in random directions; the covariance has eigenvalues as k^-0.6, k = 1..D, of mean 1."""
     deviations = np.arange(1, n_features + 1, dtype=np.float64) ** (-0.5 * SPECTRUM)
+    deviations /= np.sqrt(np.square(deviations).mean())
     directions, _ = np.linalg.qr(random.standard_normal((n_features, n_features)))
     mixed = (deviations[:, None] * directions).astype(np.float32)
     X = np.empty((n_images, n_features), np.float32)

@@ -7,7 +7,7 @@
 The data are made here from a seed (`benchmarks.made`):
 
     clustered   50,000 x 768 float16, hog+color of CIFAR-10's pictures, its ten classes cut by k-means into 100
-    spectrum    50,000 x 768 float16, covariance with the eigenvalues k^-0.6, 100 classes, 10% of the labels by lot
+    spectrum    50,000 x 768 float16, eigenvalues of the covariance as k^-0.6, 100 classes, 10% of the labels by lot
     digits      60,000 x 784 uint8, scikit-learn's digits enlarged and shifted, ten classes
     hog         50,000 x 3,584 float32, hog+color of CIFAR-10's pictures, standardised, ten classes
 

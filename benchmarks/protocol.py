@@ -6,7 +6,7 @@
 The protocol tries C from 1e-6 to 1e5 in equal steps of log C by scikit-learn's lbfgs in float64, with tol 1e-12 and
 max_iter 1000, each from zero weights. scikit-learn minimises C sum L_i + sum W² / 2: our reg is 1/(2 C N).
 
-The data are made here from a seed: 19,992 x 1,024 float32, covariance with the eigenvalues k^-0.6, 17 classes, labels
+The data are made here from a seed: 19,992 x 1,024 float32, eigenvalues of the covariance as k^-0.6, 17 classes, labels
 drawn from the softmax of a teacher, scaled until it is right for nine in ten. A tenth as many images more are the
 validation split by which C is chosen, and as many the test split. All 45 are solved on the 19,992.
 
