@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, final
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from linprobe.certificate import Certificate, absolute_tol, certify
-from linprobe.engines.base import DualModel
+from linprobe.cores import by_threads, usable_cores
+from linprobe.engines.base import DualModel, DualPairs
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.gram import centred_products, centred_rows
 from linprobe.optimizers.trace import Clock, Trace
-from linprobe.shapes import Floats, check_range
+from linprobe.shapes import Floats, check_range, slices
 
 __all__ = ["DualAscent", "dual_bytes", "suits_dual_ascent"]
 
@@ -38,6 +40,12 @@ GRAM_SHARE = 8.0
 SINGLE_ROWS, SINGLE_TOL = 2**22, 1e-6
 """Numbers in the rows above which these are kept in float32, for a tol of at least that; their rounding moves the
 optimum by 1e-7 of itself, and the certificate is computed from the images themselves."""
+
+LISTED_TOL = 1e-5
+"""The least tol for which rows in float32 are visited by lists of pairs, whose scores are products in float32."""
+
+LISTED_SCORES = 2**18
+"""Scores that a thread looks through for violated margins at a time: 1 MB of float32."""
 
 MOST_BYTES = 2**32
 """Bytes that the method may keep, beyond the images."""
@@ -271,6 +279,7 @@ class _Search:
         n, K, D = len(images.y), len(images.present), images.rows.shape[1]
         ridge, squares = 2.0 * objective.l2_weight, images.squares
         mean = float(images.share @ squares / images.share.sum())
+        self.listed = images.rows.dtype == np.float32 and not images.gram and settings.tol >= LISTED_TOL
         self.ridge, ill = ridge, mean / (n * ridge)
         accelerated = not images.gram and ill > ILL
         # what the acceleration adds to the ridge: (extra / 2) |W - centre|²
@@ -378,6 +387,9 @@ class _Search:
 
     def _round(self) -> None:
         """A sweep over all coordinates, and those over the coordinates that are not 0."""
+        if self.listed:
+            self._listed_round()
+            return
         model, n = self.model, len(self.images.y)
         random = np.random.Generator(np.random.PCG64([self.settings.seed, self.rounds]))
         for sweep in range(1 + SPARSE):
@@ -386,6 +398,50 @@ class _Search:
             )
             self.passes += products * model.rows.shape[1] / self.per_pass
         self.rounds += 1
+
+    def _listed_round(self) -> None:
+        """The same with violated margins found for all images at once, at the weights before the round.
+
+        A coordinate that is 0 and whose margin is met there is not visited in this round. The sweeps add to weights in
+        float32; those that follow from the dual point take their place after the round.
+        """
+        model, engine, n = self.model, self.objective.engine, len(self.images.y)
+        pairs = self._pairs()
+        assert model.W is not None
+        random = np.random.Generator(np.random.PCG64([self.settings.seed, self.rounds]))
+        products = 0
+        for sweep in range(1 + SPARSE):
+            self.gain, made = engine.ascend_pairs(
+                model, pairs, random.permutation(n), everything=sweep == 0, threshold=SHARE_OF_GAIN * self.gain / n
+            )
+            products += made
+        model.A[pairs.images(), pairs.classes] = pairs.A
+        model.V[:] = engine.dual_sums(model, pairs) + self.extra * self.centre
+        model.W[:] = _weights(model.V, model.size, model.ridge)
+        self.passes += 0.5 + (products + len(pairs.A)) * model.rows.shape[1] / self.per_pass
+        self.rounds += 1
+
+    def _pairs(self) -> DualPairs:
+        """The coordinates that are not 0, or whose margin is violated at the weights of the model."""
+        model, y = self.model, self.images.y
+        assert model.W is not None
+        W, b, K = model.W.astype(np.float32), model.b.astype(np.float32), len(model.b)
+
+        def found(block: slice) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], Floats]:
+            A, n = model.A[block], np.arange(block.stop - block.start)
+            S = model.rows[block] @ W.T
+            S += b
+            listed = S > S[n, y[block]][:, None] - np.float32(model.delta)
+            listed |= A != 0.0
+            listed[n, y[block]] = False
+            image, k = np.nonzero(listed)
+            return np.bincount(image, minlength=len(n)), k.astype(np.int32), A[image, k]
+
+        blocks = slices(len(y), max(1, LISTED_SCORES // K))
+        parts = list(by_threads(found, blocks, self.objective.engine.n_threads or usable_cores()))
+        counts, classes, A = (np.concatenate([part[i] for part in parts]) for i in range(3))
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        return DualPairs(ends, classes, A, model.V.astype(np.float32), W if model.size > 0.0 else None)
 
     def _columns(self) -> Floats:
         """(K',) the sums c of the columns of the dual point."""
@@ -468,6 +524,14 @@ class _Search:
         """What (W, b) of the present classes, about the mean, reach; they are kept if that is the least so far."""
         images, objective = self.images, self.objective
         at, bias = self._true(W, b)
+        if self.listed and not self._scales():
+            self.passes += 0.5
+            sums = objective.engine.loss_and_gradient(at, bias, objective.loss, need_gradient=False)
+            data_loss, penalty = sums.loss / objective.examples.total_weight, objective.penalty_value(at)
+            found = _Measure(data_loss + penalty, data_loss, penalty, sums.accuracy, 1.0)
+            if found.primal < self.least:
+                self.least, self.best = found.primal, (at, bias)
+            return found
         S = objective.engine.scores(at, bias, None if images.all_count else images.counted)
         S = S if len(images.present) == objective.n_classes else S[:, images.present]
         self.passes += 0.5
@@ -485,14 +549,18 @@ class _Search:
         S -= S[n, y][:, None]
         S[n, y] = -np.inf  # no margin
         scale = 1.0
-        near = self.left < NEAR * self.least or self.per_pass < LARGE
-        if near and self.extra == 0.0 and S.size <= HELD_SCORES:
+        if self._scales():
             scale = _best_scale(S, images.share, margins, squares, sizes)
         S *= scale
         S += margins.delta
         data_loss = float(images.share @ _margin_loss(S, margins)[0].sum(axis=1))
         penalty = scale**2 * squares + scale * sizes
         return _Measure(data_loss + penalty, data_loss, penalty, accuracy, scale)
+
+    def _scales(self) -> bool:
+        """Whether the factor of a candidate is optimised."""
+        near = self.left < NEAR * self.least or self.per_pass < LARGE
+        return near and self.extra == 0.0 and len(self.images.y) * len(self.images.present) <= HELD_SCORES
 
     def _true(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
         """(W (K, D), b (K,)) for the images as they are, from those of the present classes about the mean."""
