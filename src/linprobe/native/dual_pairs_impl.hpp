@@ -2,6 +2,16 @@
 #pragma once
 
 constexpr int64_t kSlice = 128;  // features that a thread sums at a time: eight cache lines of a row
+constexpr int64_t kAhead = 2;    // visits ahead for which a row is fetched
+
+// The sum of the lanes, in halves: a loop over them would wait for each addition.
+inline float halved_sum(V<float> v) {
+  float lanes[Vector<float>::size];
+  store<float>(lanes, v);
+  for (int64_t half = Vector<float>::size / 2; half > 0; half /= 2)
+    for (int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
 
 // Products of x (D) with four rows of float32.
 inline void four_single_products(const float* x, const float* const* w, int64_t D, double* out) {
@@ -16,7 +26,7 @@ inline void four_single_products(const float* x, const float* const* w, int64_t 
     t2 += v * load(w[2] + d);
     t3 += v * load(w[3] + d);
   }
-  float totals[4] = {sum<float>(t0), sum<float>(t1), sum<float>(t2), sum<float>(t3)};
+  float totals[4] = {halved_sum(t0), halved_sum(t1), halved_sum(t2), halved_sum(t3)};
   for (; d < D; ++d)
     for (int k = 0; k < 4; ++k) totals[k] += x[d] * w[k][d];
   for (int k = 0; k < 4; ++k) out[k] = totals[k];
@@ -49,7 +59,7 @@ inline void run_dual_pairs(DualPairs& job) {
   job.gain = 0, job.products = 0;
   for (int64_t visit = 0; visit < job.n; ++visit) {
     const int64_t i = job.order[visit], y = job.y[i];
-    if (visit + 1 < job.n) fetch_row(job.rows + job.order[visit + 1] * D, D);
+    if (visit + kAhead < job.n) fetch_row(job.rows + job.order[visit + kAhead] * D, D);
     int64_t n = 0;
     for (int64_t p = job.ends[i]; p < job.ends[i + 1]; ++p)
       if (job.all || job.A[p] != 0) pairs[n] = p, classes[n++] = job.classes[p];
