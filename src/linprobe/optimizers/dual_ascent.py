@@ -263,6 +263,7 @@ class _Measure:
     accuracy: float
     scale: float  # of the candidate: (W, b) times this
     dual: float = -math.inf  # of the dual point once its columns are evened out
+    mean_dual: float = -math.inf  # of the mean of the dual points
     columns: Floats = field(default_factory=lambda: np.zeros(0))  # (K',) their sums
     cost: float = 0.0  # what they cost the dual, with its sign
 
@@ -313,6 +314,8 @@ class _Search:
         self.centre = arrays["centre"].copy() if "centre" in arrays else np.zeros(shape)
         self.before = arrays["before"].copy() if "before" in arrays else np.zeros(shape)  # W of the round before
         self.mean = (arrays["mean_W"].copy(), arrays["mean_b"].copy()) if "mean_W" in arrays else None
+        self.mean_of_dual = (arrays["mean_A"].copy(), arrays["mean_V"].copy()) if "mean_A" in arrays else None
+        self.proves_mean = numbers.get("proves_mean", 0.0) > 0.0  # whether that of the dual points is the better one
         self.averaged = numbers.get("averaged", 0.0) > 0.0  # whether the mean was the better candidate
         self.averages = int(numbers.get("averages", 0.0))
         self.rounds = 0 if start is None else start.epoch
@@ -344,7 +347,7 @@ class _Search:
                 if (
                     self.left <= self._hoped() or negligible
                 ):  # a search that is resumed here begins with the certificate
-                    certificate = self._certify(self._even(self._columns()))
+                    certificate = self._certify(self._even())
                     self.passes = certificate.passes
                     status = proved_status(self.objective, certificate, self.settings.tol)
                     if status is not None:  # an absolute gap ends it where a relative one was expected
@@ -357,7 +360,8 @@ class _Search:
                     break
                 self._round()
                 measure = self._measure()
-                self.left = self.least - measure.dual
+                self.left = self.least - max(measure.dual, measure.mean_dual)
+                self.proves_mean = measure.mean_dual > measure.dual
                 self._settle(measure)
                 if self.extra > 0.0 and self.rounds == DECIDED and self._separable(measure):
                     self._slow_down(measure)
@@ -368,7 +372,7 @@ class _Search:
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         if certificate is None or status not in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE):
-            certificate = self._certify(self._even(self._columns()))
+            certificate = self._certify(self._even())
             if status is Status.MAX_ITER:
                 status = proved_status(self.objective, certificate, self.settings.tol) or status
         W, b = self._candidate()
@@ -450,9 +454,9 @@ class _Search:
         ends = np.concatenate([[0], np.cumsum(counts)])
         return DualPairs(ends, classes, A, model.V.astype(np.float32), W if model.size > 0.0 else None)
 
-    def _columns(self) -> Floats:
-        """(K',) the sums c of the columns of the dual point."""
-        A, y = self.model.A, self.images.y
+    def _columns(self, A: Floats) -> Floats:
+        """(K',) the sums c of the columns of the dual point A."""
+        y = self.images.y
         columns: Floats = A.sum(axis=0) - np.bincount(y, weights=A.sum(axis=1), minlength=A.shape[1])
         return columns
 
@@ -491,16 +495,15 @@ class _Search:
         assert model.W is not None
         model.W[:] = _weights(model.V, model.size, model.ridge)
         self.extra, self.mean, self.centre = 0.0, None, np.zeros_like(model.W)
+        self.mean_of_dual, self.proves_mean = None, False
 
     def _measure(self) -> _Measure:
         """The dual point, and the best of the candidates that are tried."""
         model, images, margins = self.model, self.images, self.margins
         A = model.A
-        columns = self._columns()
+        columns = self._columns(A)
         cost = float(columns @ model.b)
-        dual = margins.delta * float(A.sum()) + cost
-        if not math.isinf(margins.curvature):
-            dual -= float((np.square(A).sum(axis=1) / images.share).sum()) / (2.0 * margins.curvature)
+        dual = self._dual_of_margins(A) + cost
         if model.W is None:
             S, y = model.V.T / model.ridge, images.y
             own = float(A.sum(axis=1) @ S[np.arange(len(y)), y])
@@ -518,6 +521,7 @@ class _Search:
         share = max(MEAN_SHARE, MEAN_POWER / (self.averages + MEAN_POWER - 1.0))
         for mean, last in zip(self.mean, (model.W, model.b), strict=True):
             mean += share * (last - mean)
+        mean_dual = self._mean_dual(V, share) if self.extra > 0.0 else -math.inf
         tried = [self.mean if self.averaged else (model.W, model.b)]
         if self.rounds % BOTH == 0:
             tried = [(model.W, model.b), self.mean]
@@ -525,7 +529,35 @@ class _Search:
         best = min(reached, key=lambda measure: measure.primal)
         if len(reached) == 2:
             self.averaged = best is reached[1]
-        return replace(best, dual=dual, columns=columns, cost=cost)
+        return replace(best, dual=dual, mean_dual=mean_dual, columns=columns, cost=cost)
+
+    def _mean_dual(self, V: Floats, share: float) -> float:
+        """What the running mean of the dual points reaches, the last one with `share` in it.
+
+        With acceleration the weights that belong to a dual point are off those of the round by what the extra penalty
+        pulls them; in the mean that pull cancels.
+
+        Args:
+            V: of the last dual point, without the extra penalty's.
+        """
+        model = self.model
+        if self.mean_of_dual is None:
+            self.mean_of_dual = model.A.copy(), V.copy()
+        A, mean_V = self.mean_of_dual
+        A *= 1.0 - share
+        A += share * model.A
+        mean_V += share * (V - mean_V)
+        assert self.mean is not None
+        squares = float(np.square(_weights(mean_V, model.size, self.ridge)).sum())
+        return self._dual_of_margins(A) + float(self._columns(A) @ self.mean[1]) - 0.5 * self.ridge * squares
+
+    def _dual_of_margins(self, A: Floats) -> float:
+        """The dual value of A without that of the penalty."""
+        margins = self.margins
+        value = margins.delta * float(A.sum())
+        if not math.isinf(margins.curvature):
+            value -= float((np.square(A).sum(axis=1) / self.images.share).sum()) / (2.0 * margins.curvature)
+        return value
 
     def _candidate_of(self, W: Floats, b: Floats) -> _Measure:
         """What (W, b) of the present classes, about the mean, reach; they are kept if that is the least so far."""
@@ -602,13 +634,16 @@ class _Search:
         G[np.arange(len(G)), self.images.y] = -A.sum(axis=1)
         return G
 
-    def _even(self, columns: Floats) -> Floats:
-        """A with columns that sum to 0: each coordinate moves by a share of its distance from its nearer bound.
+    def _even(self) -> Floats:
+        """The better dual point, with columns that sum to 0: each coordinate moves by a share of its distance from its nearer bound.
 
         What the images of class k put on class j is a flow from k to j; flows weighted by these distances, and changed
         by potentials tau_k - tau_j, even out the columns where L tau = c, with L the Laplacian of the flows.
         """
         A, y, share = self.model.A, self.images.y, self.images.share
+        if self.proves_mean and self.mean_of_dual is not None:
+            A = self.mean_of_dual[0]
+        columns = self._columns(A)
         room = np.minimum(A, share[:, None] * self.margins.most - A)
         order = np.argsort(y, kind="stable")
         flows = np.add.reduceat(room[order], np.searchsorted(y[order], np.arange(A.shape[1])), axis=0)
@@ -669,6 +704,8 @@ class _Search:
         arrays = {"W": W, "b": b, "A": model.A, "V": model.V, "dual_b": model.b}
         if self.mean is not None:
             arrays |= {"mean_W": self.mean[0], "mean_b": self.mean[1]}
+        if self.mean_of_dual is not None:
+            arrays |= {"mean_A": self.mean_of_dual[0], "mean_V": self.mean_of_dual[1]}
         if self.extra > 0.0:
             arrays |= {"centre": self.centre, "before": self.before}
         numbers = {
@@ -677,6 +714,7 @@ class _Search:
             "bias": model.bias,
             "extra": self.extra,
             "averaged": float(self.averaged),
+            "proves_mean": float(self.proves_mean),
             "averages": float(self.averages),
             "gain": self.gain,
             "wanted": self.wanted,
