@@ -121,11 +121,16 @@ class DualAscent(Optimizer):
     products with each other are kept (the Gram form), and all scores; for more, the images in float32. The bias has no
     penalty, so the columns of G must sum to 0. Each round gives it a small penalty about its last value.
 
-    Many images with a small reg make these sweeps slow. Then each round has a larger squared penalty about a point that
-    Nesterov's method moves from round to round. The candidate is the last weights or their running mean.
+    In float32 a round first finds all violated margins by one matrix product, on all threads, and lists them with the
+    coordinates that are not 0; its sweeps visit the pairs of image and class that are listed, and no others. After it
+    the weights are computed anew from G, in float64.
 
-    Kept for each image, beyond the images: K numbers in float64, and D in float32; in the Gram form 2 K and N in
-    float64. A sweep runs on one thread.
+    Many images with a small reg make these sweeps slow. Then each round has a larger squared penalty about a point that
+    Nesterov's method moves from round to round. The candidate is the last weights or their running mean, and so is the
+    dual point.
+
+    Kept for each image, beyond the images: K numbers in float64, with acceleration 2 K, and D in float32; in the Gram
+    form 2 K and N in float64. A sweep runs on one thread.
 
     Args:
         tol: relative duality gap to reach, >= 0.
