@@ -246,7 +246,7 @@ class DualModel:
 
 @dataclass(frozen=True)
 class DualPairs:
-    """Pairs of image and class of a `DualModel` without Gram form, its rows in float32; `Engine.ascend_pairs` visits them.
+    """Pairs of image and class of a `DualModel` without Gram form, for `Engine.ascend_pairs`; its rows are float32.
 
     Attributes:
         ends: (N + 1,) int64, pairs ends[i]..ends[i + 1] - 1 are those of image i.

@@ -452,7 +452,7 @@ class ThreadsEngine(Engine):
         everything: bool,
         threshold: float,
     ) -> tuple[float, int]:
-        """Dual coordinate ascent in the core, on one thread; products in float32, the optimum of an image in float64."""
+        """Dual coordinate ascent in the core, on one thread; products in float32, all else of an image in float64."""
         names = ("squares", "y", "share", "size", "bias", "delta", "most", "curvature", "b")
         return _core.pairs_ascent(
             rows=model.rows,
