@@ -590,7 +590,7 @@ class Engine(ABC):
 
     def dual_sums(self, model: DualModel, pairs: DualPairs) -> Floats:
         """V = -Gᵀ X (K, D) of the listed pairs, in float64."""
-        V = np.zeros(pairs.V.shape)
+        V = np.zeros_like(pairs.V, dtype=np.float64)
         images = pairs.images()
         for block in slices(len(model.y), max(1, GRAM_NUMBERS // max(1, V.shape[1]))):
             some = slice(int(pairs.ends[block.start]), int(pairs.ends[block.stop]))

@@ -5,7 +5,7 @@
 // dual point, 0 <= A_ij <= a_i most, and A_iy = 0. With V = sum_i (sum_j A_ij e_y - A_i) x_iᵀ the weights are
 // W = soft(V, size) / lambda.
 //
-// All sums are float64, on the calling thread: the result does not depend on the number of threads.
+// Sums are float64 unless said otherwise. The result does not depend on the number of threads: a sweep runs on one.
 #pragma once
 
 #include <cstdint>
