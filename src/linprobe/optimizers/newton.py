@@ -16,7 +16,7 @@ from linprobe.errors import IncompatibleError
 from linprobe.objective import DataGradient, Evaluation, Objective
 from linprobe.optimizers.balance import bias_curvature
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch
-from linprobe.optimizers.curvature import ClassMetric, Curvature, curvature_at
+from linprobe.optimizers.curvature import ClassMetric, Hessian, curvature_at
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.preconditioner import SecondMoment, second_moment
 from linprobe.optimizers.trace import Clock, Trace
@@ -63,6 +63,9 @@ SINGLE_GAP = 1e-6
 
 PAIRS_PER_CLASS = 1.3
 """Pairs that a block of the metric sums, per feature: more cost more than the products that they save."""
+
+DENSE_PAIRS_PER_CLASS = 5.0
+"""The same where blocks are summed in bfloat16."""
 
 METRIC_BYTES = 2**31
 """Factors of the metric, at most."""
@@ -439,10 +442,10 @@ class _Run:
         step[:, -1] -= step[:, :-1] @ self.mean
         return step
 
-    def _metric(self, curvature: Curvature, point: _Point) -> ClassMetric:
+    def _metric(self, curvature: Hessian, point: _Point) -> ClassMetric:
         """That of an earlier point, until the products it costs more than at first are worth a new one."""
         objective = self.objective
-        most = int(PAIRS_PER_CLASS * objective.n_features * objective.n_classes)
+        most = int((DENSE_PAIRS_PER_CLASS if self.engine.multiplies_hessians else PAIRS_PER_CLASS) * objective.n_features * objective.n_classes)
         if self.metric is None and self.products > 0.0:  # resumed: as it was
             self.metric = ClassMetric(curvature_at(self.stage, self.engine, self.moment, *self.metric_at), most)
         if self.metric is None or self.extra > self.metric.cost:
@@ -498,7 +501,7 @@ class _Run:
 
 
 def _conjugate_gradients(
-    curvature: Curvature, metric: ClassMetric, gradient: Floats, tol: float, size: Callable[[Floats], float]
+    curvature: Hessian, metric: ClassMetric, gradient: Floats, tol: float, size: Callable[[Floats], float]
 ) -> tuple[Floats, int]:
     """(x with |H x + gradient| <= tol nearly, products made), both (K, D + 1).
 
