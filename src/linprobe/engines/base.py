@@ -546,6 +546,19 @@ class Engine(ABC):
         solved: Floats = cho_solve((factor, True), G.T, overwrite_b=True, check_finite=False).T
         return solved
 
+    def roughly_factored(self, M: Floats) -> npt.NDArray[Any]:
+        """The Cholesky factor of M (n, n), symmetric, for `solve_roughly`; an engine may keep 8 bits of its numbers.
+
+        Raises:
+            LinAlgError: it is not positive definite.
+        """
+        return self.factored(M, 0.0)
+
+    def solve_roughly(self, factor: npt.NDArray[Any], g: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(n,) the inverse of the matrix that has this factor, times g (n,) float32."""
+        solved: npt.NDArray[np.float32] = self.solve_factored(factor, g[None].copy())[0]
+        return solved
+
     @abstractmethod
     def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
         """Coordinate descent: each weight to its own minimum in turn, those that are 0 in every fifth sweep only.

@@ -483,10 +483,20 @@ class ThreadsEngine(Engine):
     def solve_factored(self, factor: Floats, G: Floats) -> Floats:
         """As the other engines; the factor is read once each way for 32 rows, and nothing of it is copied."""
         solved = np.ascontiguousarray(G)
-        if len(solved) == 1:
-            _core.solve_triangle(factor, solved[0])
-            return solved
         _core.solve_triangles(factor, solved, self._threads)
+        return solved
+
+    def roughly_factored(self, M: Floats) -> npt.NDArray[Any]:
+        """As the other engines: of each number of the factor 8 bits are kept, half the memory to read."""
+        factor = self.factored(M, 0.0)
+        halves = np.empty(factor.shape, np.uint16)
+        _core.halve_triangle(factor, halves)
+        return halves
+
+    def solve_roughly(self, factor: npt.NDArray[Any], g: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """As the other engines, on the calling thread."""
+        solved = g.copy()
+        _core.solve_halves(factor, solved)
         return solved
 
     def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:

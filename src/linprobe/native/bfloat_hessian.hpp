@@ -55,10 +55,10 @@ struct HessianWeights {
   std::function<bool()> interrupted;
 };
 
-// x becomes (UᵀU)⁻¹ x, for one x: U in blocks as Triangle has it, on the calling thread.
+// x becomes (UᵀU)⁻¹ x, for one x: U in blocks as Triangle has it, each number the upper half of a float32.
 struct HessianSolve {
   int64_t n;
-  const float* U;
+  const uint16_t* U;
   float* x;              // (n)
 };
 

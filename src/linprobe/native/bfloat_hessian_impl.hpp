@@ -333,6 +333,19 @@ void run_block(HessianBlock& job) {
   }
 }
 
+inline float upper_half(uint16_t bits) {
+  const uint32_t whole = static_cast<uint32_t>(bits) << 16;
+  float x;
+  std::memcpy(&x, &whole, 4);
+  return x;
+}
+
+inline V<float> upper_halves(const uint16_t* p) {
+  typedef uint16_t Halves __attribute__((vector_size(LINPROBE_VECTOR_BYTES / 2), aligned(2), may_alias));
+  typedef uint32_t Wholes __attribute__((vector_size(LINPROBE_VECTOR_BYTES)));
+  return (V<float>)(__builtin_convertvector(*reinterpret_cast<const Halves*>(p), Wholes) << 16);
+}
+
 // A factor is read once each way, at the rate of the memory: row by row, x or the sums of a block of rows in registers.
 void run_solve(HessianSolve& job) {
   constexpr int64_t size = kTriangleBlock, lanes = Vector<float>::size, vectors = size / lanes, square = size * size;
@@ -343,11 +356,11 @@ void run_solve(HessianSolve& job) {
   for (int64_t i = 0; i < side; ++i) {
     const int64_t rows = std::min(size, n - i * size);
     float *const own = y + i * size, *const found = x + i * size;
-    const float* U = place(i, i);
+    const uint16_t* U = place(i, i);
     for (int64_t r = 0; r < rows; ++r) {
-      const float z = own[r] / U[r * size + r];
+      const float z = own[r] / upper_half(U[r * size + r]);
       found[r] = z;
-      for (int64_t j = r / lanes * lanes; j < size; j += lanes) store<float>(own + j, load(own + j) - spread(z) * load(U + r * size + j));
+      for (int64_t j = r / lanes * lanes; j < size; j += lanes) store<float>(own + j, load(own + j) - spread(z) * upper_halves(U + r * size + j));
     }
     for (int64_t k = i + 1; k < side; ++k) {
       U = place(i, k);
@@ -357,7 +370,7 @@ void run_solve(HessianSolve& job) {
       for (int64_t r = 0; r < rows; ++r) {
         const V<float> z = spread(found[r]);
 #pragma GCC unroll 8
-        for (int64_t v = 0; v < vectors; ++v) other[v] -= z * load(U + r * size + v * lanes);
+        for (int64_t v = 0; v < vectors; ++v) other[v] -= z * upper_halves(U + r * size + v * lanes);
       }
 #pragma GCC unroll 8
       for (int64_t v = 0; v < vectors; ++v) store<float>(y + k * size + v * lanes, other[v]);
@@ -368,25 +381,25 @@ void run_solve(HessianSolve& job) {
     float* const found = x + i * size;
     std::memset(sums, 0, size * lanes * sizeof(float));
     for (int64_t k = i + 1; k < side; ++k) {
-      const float* const U = place(i, k);
+      const uint16_t* const U = place(i, k);
       V<float> known[vectors];
 #pragma GCC unroll 8
       for (int64_t v = 0; v < vectors; ++v) known[v] = load(x + k * size + v * lanes);
       for (int64_t r = 0; r < rows; ++r) {
         V<float> total = load(sums + r * lanes);
 #pragma GCC unroll 8
-        for (int64_t v = 0; v < vectors; ++v) total += known[v] * load(U + r * size + v * lanes);
+        for (int64_t v = 0; v < vectors; ++v) total += known[v] * upper_halves(U + r * size + v * lanes);
         store<float>(sums + r * lanes, total);
       }
     }
-    const float* const U = place(i, i);
+    const uint16_t* const U = place(i, i);
     for (int64_t r = rows - 1; r >= 0; --r) {
       V<float> total = load(sums + r * lanes);
       float rest = 0;
       int64_t j = r + 1;
-      for (; j < size && j % lanes != 0; ++j) rest += found[j] * U[r * size + j];
-      for (; j < size; j += lanes) total += load(found + j) * load(U + r * size + j);
-      found[r] = (found[r] - rest - sum<float>(total)) / U[r * size + r];
+      for (; j < size && j % lanes != 0; ++j) rest += found[j] * upper_half(U[r * size + j]);
+      for (; j < size; j += lanes) total += load(found + j) * upper_halves(U + r * size + j);
+      found[r] = (found[r] - rest - sum<float>(total)) / upper_half(U[r * size + r]);
     }
   }
   std::copy_n(x.data, n, job.x);

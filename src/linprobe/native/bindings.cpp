@@ -490,8 +490,22 @@ bool factor(const In<float, 2>& A, float ridge, const Out<float, 3>& U, int thre
   return kernels().factor(job);
 }
 
+// The upper halves of the numbers of U, rounded to nearest.
+void halve_triangle(const In<float, 3>& U, const Out<uint16_t, 3>& halves) {
+  require(halves.shape(0) == U.shape(0) && halves.shape(1) == U.shape(1) && halves.shape(2) == U.shape(2), "halves has the shape of U");
+  const float* const from = U.data();
+  uint16_t* const to = halves.data();
+  const size_t n = U.size();
+  const WithoutGil without;
+  for (size_t i = 0; i < n; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, from + i, 4);
+    to[i] = static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+  }
+}
+
 // x (n) becomes (UᵀU)⁻¹ x: see HessianSolve.
-void solve_triangle(const In<float, 3>& U, const Out<float, 1>& x) {
+void solve_halves(const In<uint16_t, 3>& U, const Out<float, 1>& x) {
   HessianSolve job{static_cast<int64_t>(x.shape(0)), U.data(), x.data()};
   check_blocks(U, job.n);
   const WithoutGil without;
@@ -834,7 +848,8 @@ NB_MODULE(_core, module) {
              "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
   module.def("hessian_weights", &hessian_weights, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "y"_a, "W"_a, "b"_a,
              "loss"_a, "delta"_a, "q"_a, "threads"_a);
-  module.def("solve_triangle", &solve_triangle, "U"_a, "x"_a);
+  module.def("halve_triangle", &halve_triangle, "U"_a, "halves"_a);
+  module.def("solve_halves", &solve_halves, "U"_a, "x"_a);
   module.def("hessian_product", &hessian_product, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "q"_a, "share"_a,
              "y"_a.none(), "V"_a, "c"_a, "out_V"_a, "out_c"_a, "threads"_a);
   module.def("hessian_block", &hessian_block, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a, "out"_a);

@@ -324,9 +324,10 @@ class ClassMetric:
         added = 0.0
         while True:
             try:
-                return self._engine.factored(B, added)
+                return self._engine.roughly_factored(B)
             except np.linalg.LinAlgError:
-                added = max(10.0 * added, RIDGE * mean, TINY)
+                added = max(9.0 * added, RIDGE * mean, TINY)
+                B[np.arange(D + 1), np.arange(D + 1)] += np.float32(added)
 
     def solve(self, R: Floats) -> Floats:
         """B⁻¹ R (K, D + 1), its mean over the classes taken out: no loss sees it."""
@@ -336,11 +337,7 @@ class ClassMetric:
         single = (R / size).astype(np.float32)
 
         def solved(some: slice) -> Floats:
-            rows = [
-                self._engine.solve_factored(self._factors[k], single[k : k + 1].copy())[0]
-                for k in range(some.start, some.stop)
-            ]
-            return np.stack(rows)
+            return np.stack([self._engine.solve_roughly(self._factors[k], single[k]) for k in range(len(R))[some]])
 
         parts = by_threads(solved, slices(len(R), CLASS_SLICE // 4), self._engine.n_threads)
         out = size * np.concatenate(list(parts)).astype(np.float64)
