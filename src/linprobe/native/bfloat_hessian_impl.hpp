@@ -228,7 +228,7 @@ bool run_product(HessianProduct& job) {
   std::atomic<bool> stop{false};
   pool().run(static_cast<int>(std::min<int64_t>(job.threads, n_groups)), [&](int member, int) {
     OpenRows open(rows, R);
-    Buffer<Bfloat> for_scores(row_tiles * panel), for_gradient(column_tiles * row_tiles / 2 * kTileNumbers), slopes(panels * row_tiles / 2 * kTileNumbers);
+    Buffer<Bfloat> for_scores(row_tiles * panel), for_gradient(column_tiles * row_tiles / 2 * kTileNumbers), slopes(2 * panels * row_tiles / 2 * kTileNumbers);
     Buffer<float> t(panels * kTileSide * across), u(panels * kTileSide * across);
     for (int64_t group; !stop && (group = next.fetch_add(1)) < n_groups;) {
       float* const G = sums + group * numbers;
@@ -249,9 +249,11 @@ bool run_product(HessianProduct& job) {
           c[k] += static_cast<double>(sum<float>(total));
         }
         const int64_t slope_panel = row_tiles / 2 * kTileNumbers;
-        use.pack(u, across, K, count, 1, slope_panel, slopes);
-        use.multiply({slopes, for_gradient, slope_panel, 0, slope_panel, 0, panels, column_tiles, tiles_of(count, kTileDepth), 1, {{0, 0}},
-                      G, column_tiles * 256, 256, kTileSide, true});
+        const int used = use.pack(u, across, K, count, 2, slope_panel, slopes);
+        BfloatProduct gradient{slopes, for_gradient, slope_panel, panels * slope_panel, slope_panel, 0, panels, column_tiles, tiles_of(count, kTileDepth), used, {},
+                               G, column_tiles * 256, 256, kTileSide, true};
+        for (int term = 0; term < used; ++term) gradient.pairs[term][0] = used - 1 - term, gradient.pairs[term][1] = 0;
+        use.multiply(gradient);
       }
       if (member == 0 && job.interrupted()) stop = true;
     }
