@@ -49,11 +49,18 @@ FAR_GAP, STAGE_GAP, STAGE = 30.0, 0.3, 10.0
 """Relative gap, predicted, above which a larger reg is solved for first: there full steps overshoot, as classes that
 have no curvature yet gain some; relative gap down to which each of those is; and its ratio to the next."""
 
+NEXT_GAP, RATIOS = 3.0, (10.0, 5.6, 3.2, 1.8, 1.33)
+"""Relative gap, predicted, up to which the next stage may be off at first, and the ratios that it is chosen from."""
+
 MOST_PRODUCTS = 200
 """Products of a Newton step, at most."""
 
 ARMIJO, TRIALS = 1e-4, 30
 """Of the search along a step: decrease of the objective as a share of its slope, and halvings at most."""
+
+TURN, REFINED = 0.3, 3
+"""Slope beyond the minimum along a step, as a share of the slope at its start, from which on a point nearer to the
+minimum is looked for; points that are looked at for that."""
 
 NOISE = {Precision.SINGLE: 1e-6, Precision.DOUBLE: 1e-13}
 """Relative rounding of an objective: below it the gradient decides and not the value."""
@@ -285,6 +292,7 @@ class _Run:
         self.products, self.extra = numbers.get("products", 0.0), numbers.get("extra", 0.0)
         self.damping, self.short = numbers.get("damping", 0.0), numbers.get("short", 0.0)
         self.gives_up = False
+        self.metric_reg = numbers.get("metric_reg", objective.reg)
         self.metric: ClassMetric | None = None
         self.best: tuple[Certificate, _Point] | None = None
         self.resumed = "products" in numbers
@@ -370,12 +378,15 @@ class _Run:
 
     def _next_stage(self, point: _Point) -> tuple[_Point, bool]:
         """(the point, of the objective of the next stage; whether that is the last), and a new metric to come."""
-        self.stage = self.stage.with_reg(max(self.objective.reg, self.stage.reg / STAGE))
-        self.metric, self.products, self.extra = None, 0.0, 0.0
-        last = self.stage.reg < 1.001 * self.objective.reg
-        if last:
-            self.stage = self.objective
-        return _Point.of(self.stage, point.W, point.b, point.gradient), last
+        for ratio in RATIOS:
+            reg = max(self.objective.reg, self.stage.reg / ratio)
+            stage = self.objective if reg < 1.001 * self.objective.reg else self.stage.with_reg(reg)
+            found = _Point.of(stage, point.W, point.b, point.gradient)
+            self.stage, before = stage, self.stage
+            if self._predicted(found) <= NEXT_GAP * abs(found.evaluation.objective) or ratio == RATIOS[-1]:
+                break
+            self.stage = before
+        return found, self.stage is self.objective
 
     def _row(self, point: _Point, step: float) -> Status | None:
         """Adds a row to the trace; how the search ends here, or None."""
@@ -388,6 +399,7 @@ class _Run:
             "products": self.products,
             "extra": self.extra,
             "stage": self.stage.reg,
+            "metric_reg": self.metric_reg,
             "damping": self.damping,
             "short": self.short,
             "predicted_gap": self._predicted(point),
@@ -447,10 +459,10 @@ class _Run:
         objective = self.objective
         most = int((DENSE_PAIRS_PER_CLASS if self.engine.multiplies_hessians else PAIRS_PER_CLASS) * objective.n_features * objective.n_classes)
         if self.metric is None and self.products > 0.0:  # resumed: as it was
-            self.metric = ClassMetric(curvature_at(self.stage, self.engine, self.moment, *self.metric_at), most)
+            self.metric = ClassMetric(curvature_at(self.stage.with_reg(self.metric_reg), self.engine, self.moment, *self.metric_at), most)
         if self.metric is None or self.extra > self.metric.cost:
             self.metric = ClassMetric(curvature, most)
-            self.metric_at = (point.W, point.b)
+            self.metric_at, self.metric_reg = (point.W, point.b), self.stage.reg
             self.passes += self.metric.cost
             self.products = self.extra = 0.0
         return self.metric
@@ -463,14 +475,30 @@ class _Run:
             return None, 0.0
         value, share = point.evaluation.objective, 1.0
         noise = NOISE[self.precision] * abs(value)
-        for _ in range(TRIALS):
+        low, high = (0.0, slope), (math.inf, math.nan)  # shares, and slopes there: the minimum lies between them
+        best: tuple[_Point, float] | None = None
+        for trial in range(TRIALS):
             following = self._visit(point.W + share * dW, point.b + share * db, self.precision)
             found = following.evaluation.objective
+            turned = float((following.dW * dW).sum() + following.db @ db)
             flatter = self._predicted(following) < self._predicted(point)
-            if found <= value + ARMIJO * share * slope or (found <= value + noise and flatter):
-                return following, share
-            share *= 0.5
-        return None, 0.0
+            falls = found <= value + ARMIJO * share * slope or (found <= value + noise and flatter)
+            if falls and (best is None or found < best[0].evaluation.objective):
+                best = following, share
+            if falls and turned <= TURN * abs(slope):
+                break
+            if best is not None and trial + 1 >= REFINED:
+                break
+            if falls and turned < 0.0:
+                low = share, turned
+            else:
+                high = share, turned
+            width = high[0] - low[0]
+            part = 0.5
+            if high[1] > 0.0 and math.isfinite(high[1]):
+                part = min(max(low[1] / (low[1] - high[1]), 0.1), 0.9)
+            share = low[0] + part * width
+        return best or (None, 0.0)
 
     def _prove(self, W: Floats, b: Floats, db: Floats | None) -> None:
         """`best`: the certificate near (W, b), its bias balanced by Newton's method in the bias alone.
