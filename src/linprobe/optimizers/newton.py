@@ -49,6 +49,13 @@ FAR_GAP, STAGE_GAP, STAGE = 30.0, 0.3, 10.0
 """Relative gap, predicted, above which a larger reg is solved for first: there full steps overshoot, as classes that
 have no curvature yet gain some; relative gap down to which each of those is; and its ratio to the next."""
 
+SETTLED = 0.05
+"""Share of the predicted gap that a step may leave for the metric of an earlier point to be tried again, once one of
+those has been given up."""
+
+SOLVED = 1.5
+"""What a product and the metric's part in it cost, by the time they take, relative to their operations."""
+
 NEXT_GAP, RATIOS = 3.0, (10.0, 5.6, 3.2, 1.8, 1.33)
 """Relative gap, predicted, up to which the next stage may be off at first, and the ratios that it is chosen from."""
 
@@ -292,10 +299,10 @@ class _Run:
         self.products, self.extra = numbers.get("products", 0.0), numbers.get("extra", 0.0)
         self.damping, self.short = numbers.get("damping", 0.0), numbers.get("short", 0.0)
         self.gives_up = False
-        self.metric_reg = numbers.get("metric_reg", objective.reg)
+        self.metric_reg, self.ages = numbers.get("metric_reg", objective.reg), numbers.get("ages", 0.0) > 0.0
         self.metric: ClassMetric | None = None
         self.best: tuple[Certificate, _Point] | None = None
-        self.resumed = "products" in numbers
+        self.resumed = self.resumed_metric = "products" in numbers
         self.stage = objective.with_reg(numbers.get("stage", objective.reg))
         self.state = start
         shares, sums = objective.class_means()
@@ -370,6 +377,8 @@ class _Run:
                 self.damping = max(1.0 / step, DAMPING * self.damping)
             elif step == 1.0:
                 self.damping = self.damping / DAMPING if self.damping > DAMPING else 0.0
+            if step == 1.0 and self._predicted(following) < SETTLED * self._predicted(point):
+                self.ages = False
             point, self.k = following, self.k + 1
             self.W, self.b = point.W, point.b
             if self.short > MOST_SHORT:
@@ -400,6 +409,7 @@ class _Run:
             "extra": self.extra,
             "stage": self.stage.reg,
             "metric_reg": self.metric_reg,
+            "ages": float(self.ages),
             "damping": self.damping,
             "short": self.short,
             "predicted_gap": self._predicted(point),
@@ -443,24 +453,39 @@ class _Run:
         curvature = curvature_at(self.stage, self.engine, self.moment, point.W, point.b)
         self.passes += 0.5
         metric = self._metric(curvature, point)
-        curvature = replace(curvature, ridge=(1.0 + self.damping) * curvature.ridge)
+        undamped, curvature = curvature, replace(curvature, ridge=(1.0 + self.damping) * curvature.ridge)
         gradient = self._centred(point)
         tol = FORCING * math.sqrt(self._size(gradient))
-        step, products = _conjugate_gradients(curvature, metric, gradient, tol, self._size)
-        self.passes += products * (curvature.cost + metric.solve_cost)
-        if self.products == 0.0:
-            self.products = float(products)
-        self.extra += max(0.0, products - self.products) * (curvature.cost + metric.solve_cost)
+        search = _ConjugateGradients(curvature, gradient, tol, self._size)
+        each = curvature.cost + metric.solve_cost
+        fresh = self.products == 0.0
+        # a metric of an earlier point is given as many products more than it first took as a new one costs
+        done = search.run(metric, MOST_PRODUCTS if fresh else int(self.products + metric.cost / (SOLVED * each)))
+        self.passes += search.products * each
+        if not done and not fresh:
+            self.metric, before, self.ages = None, search.products, True
+            metric = self._metric(undamped, point)
+            search.run(metric, MOST_PRODUCTS)
+            self.passes += (search.products - before) * each
+            self.products = float(max(1, search.products - before))
+        elif fresh:
+            self.products = float(search.products)
+        else:
+            self.extra += max(0.0, search.products - self.products) * each * SOLVED
+        step = search.best
         step[:, -1] -= step[:, :-1] @ self.mean
         return step
 
     def _metric(self, curvature: Hessian, point: _Point) -> ClassMetric:
         """That of an earlier point, until the products it costs more than at first are worth a new one."""
         objective = self.objective
-        most = int((DENSE_PAIRS_PER_CLASS if self.engine.multiplies_hessians else PAIRS_PER_CLASS) * objective.n_features * objective.n_classes)
-        if self.metric is None and self.products > 0.0:  # resumed: as it was
-            self.metric = ClassMetric(curvature_at(self.stage.with_reg(self.metric_reg), self.engine, self.moment, *self.metric_at), most)
-        if self.metric is None or self.extra > self.metric.cost:
+        most = DENSE_PAIRS_PER_CLASS if self.engine.multiplies_hessians else PAIRS_PER_CLASS
+        most = int(most * objective.n_features * objective.n_classes)
+        if self.metric is None and self.products > 0.0 and self.resumed_metric:
+            at = curvature_at(self.stage.with_reg(self.metric_reg), self.engine, self.moment, *self.metric_at)
+            self.metric = ClassMetric(at, most)
+        self.resumed_metric = False
+        if self.metric is None or self.ages or self.extra > self.metric.cost:
             self.metric = ClassMetric(curvature, most)
             self.metric_at, self.metric_reg = (point.W, point.b), self.stage.reg
             self.passes += self.metric.cost
@@ -528,35 +553,48 @@ class _Run:
         return float(np.square(dW).sum()) / (4.0 * self.objective.l2_weight)
 
 
-def _conjugate_gradients(
-    curvature: Hessian, metric: ClassMetric, gradient: Floats, tol: float, size: Callable[[Floats], float]
-) -> tuple[Floats, int]:
-    """(x with |H x + gradient| <= tol nearly, products made), both (K, D + 1).
+class _ConjugateGradients:
+    """x with |H x + gradient| <= tol nearly, (K, D + 1), as far as it has come.
 
     Of all x between the iterates the one with the smallest residual is kept: a certificate asks for a small gradient,
     where conjugate gradients by themselves make the objective small and the gradient swing.
+
+    Attributes:
+        best: that x.
+        products: made so far.
     """
-    x, r = np.zeros_like(gradient), -gradient
-    smooth_x, smooth_r = x.copy(), r.copy()
-    z = metric.solve(r)
-    p, rz = z.copy(), float(np.vdot(r, z))
-    for product in range(1, MOST_PRODUCTS + 1):
-        q = curvature.times(p)
-        bend = float(np.vdot(p, q))
-        if not (bend > 0.0 and rz > 0.0):  # rounding, or NaN
-            return smooth_x, product
-        x += rz / bend * p
-        r -= rz / bend * q
-        d = r - smooth_r
-        length = size(d)
-        inner = 0.5 * (size(r) - size(smooth_r) - length)
-        if length > 0.0:
-            share = -inner / length
-            smooth_r += share * d
-            smooth_x += share * (x - smooth_x)
-        if math.sqrt(size(smooth_r)) <= tol:
-            return smooth_x, product
+
+    def __init__(
+        self, curvature: Hessian, gradient: Floats, tol: float, size: Callable[[Floats], float]
+    ) -> None:
+        self._curvature, self._tol, self._size = curvature, tol, size
+        self._x, self._r = np.zeros_like(gradient), -gradient
+        self.best, self._left = self._x.copy(), self._r.copy()
+        self.products = 0
+
+    def run(self, metric: ClassMetric, most: int) -> bool:
+        """Goes on in this metric, from where it is, for `most` products at most; whether it has ended."""
+        size, r = self._size, self._r
         z = metric.solve(r)
-        before, rz = rz, float(np.vdot(r, z))
-        p = z + rz / before * p
-    return smooth_x, MOST_PRODUCTS
+        p, rz = z.copy(), float(np.vdot(r, z))
+        for _ in range(most):
+            q = self._curvature.times(p)
+            self.products += 1
+            bend = float(np.vdot(p, q))
+            if not (bend > 0.0 and rz > 0.0):  # rounding, or NaN
+                return True
+            self._x += rz / bend * p
+            r -= rz / bend * q
+            d = r - self._left
+            length = size(d)
+            inner = 0.5 * (size(r) - size(self._left) - length)
+            if length > 0.0:
+                share = -inner / length
+                self._left += share * d
+                self.best += share * (self._x - self.best)
+            if math.sqrt(size(self._left)) <= self._tol:
+                return True
+            z = metric.solve(r)
+            before, rz = rz, float(np.vdot(r, z))
+            p = z + rz / before * p
+        return False
