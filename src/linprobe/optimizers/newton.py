@@ -49,9 +49,9 @@ FAR_GAP, STAGE_GAP, STAGE = 30.0, 0.3, 10.0
 """Relative gap, predicted, above which a larger reg is solved for first: there full steps overshoot, as classes that
 have no curvature yet gain some; relative gap down to which each of those is; and its ratio to the next."""
 
-SETTLED = 0.05
-"""Share of the predicted gap that a step may leave for the metric of an earlier point to be tried again, once one of
-those has been given up."""
+MOST_RENEWALS = 16.0
+"""Steps, at most, that begin with a metric of their own once the metric of an earlier point was given up within one:
+1, then twice as many each time, half as many after each that has served."""
 
 SOLVED = 1.5
 """What a product and the metric's part in it cost, by the time they take, relative to their operations."""
@@ -299,7 +299,8 @@ class _Run:
         self.products, self.extra = numbers.get("products", 0.0), numbers.get("extra", 0.0)
         self.damping, self.short = numbers.get("damping", 0.0), numbers.get("short", 0.0)
         self.gives_up = False
-        self.metric_reg, self.ages = numbers.get("metric_reg", objective.reg), numbers.get("ages", 0.0) > 0.0
+        self.metric_reg = numbers.get("metric_reg", objective.reg)
+        self.renewals, self.patience = numbers.get("renewals", 0.0), numbers.get("patience", 0.5)
         self.metric: ClassMetric | None = None
         self.best: tuple[Certificate, _Point] | None = None
         self.resumed = self.resumed_metric = "products" in numbers
@@ -377,8 +378,6 @@ class _Run:
                 self.damping = max(1.0 / step, DAMPING * self.damping)
             elif step == 1.0:
                 self.damping = self.damping / DAMPING if self.damping > DAMPING else 0.0
-            if step == 1.0 and self._predicted(following) < SETTLED * self._predicted(point):
-                self.ages = False
             point, self.k = following, self.k + 1
             self.W, self.b = point.W, point.b
             if self.short > MOST_SHORT:
@@ -409,7 +408,8 @@ class _Run:
             "extra": self.extra,
             "stage": self.stage.reg,
             "metric_reg": self.metric_reg,
-            "ages": float(self.ages),
+            "renewals": self.renewals,
+            "patience": self.patience,
             "damping": self.damping,
             "short": self.short,
             "predicted_gap": self._predicted(point),
@@ -463,14 +463,17 @@ class _Run:
         done = search.run(metric, MOST_PRODUCTS if fresh else int(self.products + metric.cost / (SOLVED * each)))
         self.passes += search.products * each
         if not done and not fresh:
-            self.metric, before, self.ages = None, search.products, True
+            self.metric, before = None, search.products
+            self.patience = self.renewals = min(2.0 * self.patience, MOST_RENEWALS)
             metric = self._metric(undamped, point)
             search.run(metric, MOST_PRODUCTS)
             self.passes += (search.products - before) * each
             self.products = float(max(1, search.products - before))
         elif fresh:
+            self.renewals = max(0.0, self.renewals - 1.0)
             self.products = float(search.products)
         else:
+            self.patience = max(0.5, 0.5 * self.patience)
             self.extra += max(0.0, search.products - self.products) * each * SOLVED
         step = search.best
         step[:, -1] -= step[:, :-1] @ self.mean
@@ -485,7 +488,7 @@ class _Run:
             at = curvature_at(self.stage.with_reg(self.metric_reg), self.engine, self.moment, *self.metric_at)
             self.metric = ClassMetric(at, most)
         self.resumed_metric = False
-        if self.metric is None or self.ages or self.extra > self.metric.cost:
+        if self.metric is None or self.renewals > 0.0 or self.extra > self.metric.cost:
             self.metric = ClassMetric(curvature, most)
             self.metric_at, self.metric_reg = (point.W, point.b), self.stage.reg
             self.passes += self.metric.cost
