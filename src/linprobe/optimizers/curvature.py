@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,9 @@ REST = 0.001
 SAMPLED_BLOCKS, HEAVY, MOST_OF_CLASS = 16, 0.95, 4.0
 """Blocks of images that choose the least weight of a pair that a metric sums by itself; the share of all weight that
 such pairs hold; and how many times as many as a class has on average it may have."""
+
+FEW_IMAGES = 3
+"""Features per image of a class from which on its block is not summed, but kept as the images."""
 
 CLASS_SLICE = 32
 """Classes that a thread multiplies or solves for at a time."""
@@ -287,6 +290,41 @@ def _rest(q: Floats, keep: npt.NDArray[np.bool_], shares: Floats) -> Floats:
     return rest
 
 
+class _Block(Protocol):
+    """A diagonal block of a Hessian."""
+
+    def solve(self, r: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Its inverse times r (D + 1,)."""
+
+
+@dataclass(frozen=True)
+class _ManyImages:
+    """A block by its factor."""
+
+    engine: Engine
+    factor: npt.NDArray[Any]
+
+    def solve(self, r: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return self.engine.solve_roughly(self.factor, r)
+
+
+class _FewImages:
+    """diag(d) + ZᵀZ, for Z (n, D + 1) with few rows, by Woodbury's identity."""
+
+    def __init__(self, diagonal: Floats, Z: Floats) -> None:
+        self._inverse = (1.0 / diagonal).astype(np.float32)
+        inner = (Z / diagonal) @ Z.T
+        inner[np.diag_indices(len(Z))] += 1.0 + RIDGE * float(np.trace(inner)) / max(1, len(Z))
+        self._factor = np.linalg.inv(np.linalg.cholesky(inner)).astype(np.float32)
+        self._Z = Z.astype(np.float32)
+
+    def solve(self, r: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        scaled = self._inverse * r
+        inside = self._factor.T @ (self._factor @ (self._Z @ scaled))
+        solved: npt.NDArray[np.float32] = scaled - self._inverse * (inside @ self._Z)
+        return solved
+
+
 class ClassMetric:
     """Solves with the diagonal blocks of a Hessian, one of D + 1 rows for each class, in float32.
 
@@ -300,21 +338,29 @@ class ClassMetric:
     """
 
     def __init__(self, curvature: Hessian, most: int) -> None:
-        self._engine, self._n_features = curvature.engine, curvature.engine.examples.n_features
+        self._engine = curvature.engine
+        examples = self._engine.examples
+        D, K = examples.n_features, examples.n_classes
         chosen = curvature.heaviest(most)
+        variance = float(np.trace(curvature.moment, dtype=np.float64)) / max(1, D)
 
-        def made(k: int) -> tuple[Floats, int]:
+        def made(k: int) -> tuple[_Block, int]:
             with side_by_side():
                 rows, weight, mean = chosen(k)
+                if FEW_IMAGES * len(rows) <= D and curvature.ridge > 0.0:
+                    diagonal = np.full(D + 1, curvature.ridge + mean * variance)
+                    diagonal[-1] = max(mean, LEAST_BIAS * float(weight.sum()), TINY)
+                    roots = np.sqrt(weight)[:, None]
+                    Z = np.concatenate([roots * examples.mapped(rows), roots], axis=1)
+                    return _FewImages(diagonal, Z), len(rows)
                 B = self._engine.hessian_block(rows, weight)
                 B[:-1, :-1] += np.float32(mean) * curvature.moment
                 B[-1, -1] += np.float32(mean)
-                B[np.arange(len(B) - 1), np.arange(len(B) - 1)] += np.float32(curvature.ridge)
-                return self._factor(B), len(rows)
+                B[np.arange(D), np.arange(D)] += np.float32(curvature.ridge)
+                return _ManyImages(self._engine, self._factor(B)), len(rows)
 
-        K = self._engine.examples.n_classes
         found = list(by_threads(made, range(K), self._engine.n_threads))
-        self._factors, self.pairs = [factor for factor, _ in found], sum(n for _, n in found)
+        self._blocks, self.pairs = [block for block, _ in found], sum(n for _, n in found)
 
     def _factor(self, B: Floats) -> Floats:
         """Of B, with as much added to its diagonal as float32 needs."""
@@ -337,7 +383,7 @@ class ClassMetric:
         single = (R / size).astype(np.float32)
 
         def solved(some: slice) -> Floats:
-            return np.stack([self._engine.solve_roughly(self._factors[k], single[k]) for k in range(len(R))[some]])
+            return np.stack([self._blocks[k].solve(single[k]) for k in range(len(R))[some]])
 
         parts = by_threads(solved, slices(len(R), CLASS_SLICE // 4), self._engine.n_threads)
         out = size * np.concatenate(list(parts)).astype(np.float64)

@@ -31,6 +31,14 @@ EXPECTED_STEPS, EXPECTED_PRODUCTS = 5.0, 30.0
 """Newton's steps to a gap of 1e-4 from where L-BFGS ends, and products of each, for that comparison; measured by
 benchmarks/many_classes.py."""
 
+DENSE_PRODUCTS, DENSE_METRICS = 10.0, 2.0
+"""The same where products are of all classes of all images: of a step, and metrics of them all."""
+
+DENSE_PRODUCT, SOLVE, METRIC = 0.5, 15.0, 0.8
+"""What a product takes there, in passes of L-BFGS; a use of the metric, times D / N; and a metric, times D² / N: by the
+time they take on 50,000 x 768 with 100 classes (benchmarks/many_classes.py). Of few images a metric takes less: times D
+at most."""
+
 FORCING = 0.1
 """Share of the gradient that a Newton step may leave, by its own model."""
 
@@ -251,6 +259,10 @@ class _Review:
         """What Newton's method would take from here, in passes: by the curvature of a sample of images."""
         objective = self._objective
         N, K, D = objective.n_images, objective.n_classes, objective.n_features
+        if objective.engine.multiplies_hessians:
+            product = DENSE_PRODUCT + SOLVE * D / N
+            metric = METRIC * min(D * D / N, float(D))
+            return EXPECTED_STEPS * (1.5 + DENSE_PRODUCTS * product) + DENSE_METRICS * metric
         positions = objective.sample(SAMPLED)
         S = objective.engine.scores(state.arrays["W"], state.arrays["b"], positions)
         q = objective.loss.curvature_weights(S, objective.examples.y[positions])
