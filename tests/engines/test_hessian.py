@@ -1,4 +1,4 @@
-"""The Hessian of a loss in all classes of all images: the core against NumPy, for every kind of products that runs here."""
+"""The Hessian of a loss in all classes of all images: the core against NumPy, for every kind of products here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linprobe.engines import _core
-from linprobe.engines.base import Engine, Examples, HessianWeights, open_engine
+from linprobe.engines.base import HESSIAN_ROWS, Engine, Examples, HessianWeights, open_engine
 from linprobe.features import Affine
 from linprobe.losses import SoftmaxCrossEntropy, SquaredHinge
 
@@ -106,6 +106,10 @@ def test_a_rough_factor_solves_to_three_digits(n):
     for engine in (open_engine("reference", examples), open_engine("threads", examples, 2)):
         x = engine.solve_roughly(engine.roughly_factored(M), g)
         assert_allclose(M @ x, g, atol=0.03 * np.abs(g).max())
+
+
+def test_the_blocks_of_images_have_one_size():
+    assert HESSIAN_ROWS == _core.HESSIAN_ROWS
 
 
 def test_what_does_not_fit_is_refused():

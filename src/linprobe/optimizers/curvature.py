@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,6 +68,9 @@ class Hessian(Protocol):
     def heaviest(self, most: int) -> Chosen:
         """The images that make up most of the block of each class, `most` pairs of image and class or fewer."""
 
+    def with_ridge(self, ridge: float) -> Hessian:
+        """The same with another ridge."""
+
     @property
     def cost(self) -> float:
         """Operations of a product, in passes: of 4 N K D."""
@@ -75,10 +78,9 @@ class Hessian(Protocol):
 
 @dataclass(frozen=True)
 class DenseCurvature:
-    """The Hessian whose products take all classes of all images, as `Hessian` says.
+    """The Hessian whose products take all classes of all images; engine, moment and ridge are those of `Hessian`.
 
     Attributes:
-        y: (N,) labels.
         weights: the A_i.
     """
 
@@ -128,7 +130,7 @@ class DenseCurvature:
         return chosen
 
     def _least_weight(self, sample: npt.NDArray[np.int64], most: float) -> float:
-        """The weight above which there are `most` pairs in a sample of the blocks, or pairs that hold `HEAVY` of all."""
+        """The weight from which on there are `most` pairs in a sample of the blocks, or those that hold `HEAVY`."""
         weights, y = self.weights, self.engine.examples.y
         parts = []
         for at in sample:
@@ -144,6 +146,9 @@ class DenseCurvature:
         held = np.cumsum(w)
         last = min(int(most), int(np.searchsorted(held, HEAVY * held[-1])), len(w) - 1)
         return float(w[last])
+
+    def with_ridge(self, ridge: float) -> Hessian:
+        return replace(self, ridge=ridge)
 
     @property
     def cost(self) -> float:
@@ -202,6 +207,9 @@ class Curvature:
             return pairs.rows[images[some]], w[some], float(means[k])
 
         return of_class
+
+    def with_ridge(self, ridge: float) -> Hessian:
+        return replace(self, ridge=ridge)
 
     @property
     def cost(self) -> float:
@@ -313,7 +321,8 @@ class _FewImages:
 
     def __init__(self, diagonal: Floats, Z: Floats) -> None:
         self._inverse = (1.0 / diagonal).astype(np.float32)
-        inner = (Z / diagonal) @ Z.T
+        V = (Z / np.sqrt(diagonal)).astype(np.float32)
+        inner: Floats = (V @ V.T).astype(np.float64)
         inner[np.diag_indices(len(Z))] += 1.0 + RIDGE * float(np.trace(inner)) / max(1, len(Z))
         self._factor = np.linalg.inv(np.linalg.cholesky(inner)).astype(np.float32)
         self._Z = Z.astype(np.float32)

@@ -53,7 +53,7 @@ changes which they are."""
 LEAST_WANTED = 1e-13
 """Relative gap below which nothing is gained in float64."""
 
-FAR_GAP, STAGE_GAP, STAGE = 30.0, 0.3, 10.0
+FAR_GAP, STAGE_GAP, STAGE = 3.0, 0.3, 10.0
 """Relative gap, predicted, above which a larger reg is solved for first: there full steps overshoot, as classes that
 have no curvature yet gain some; relative gap down to which each of those is; and its ratio to the next."""
 
@@ -465,7 +465,7 @@ class _Run:
         curvature = curvature_at(self.stage, self.engine, self.moment, point.W, point.b)
         self.passes += 0.5
         metric = self._metric(curvature, point)
-        undamped, curvature = curvature, replace(curvature, ridge=(1.0 + self.damping) * curvature.ridge)
+        undamped, curvature = curvature, curvature.with_ridge((1.0 + self.damping) * curvature.ridge)
         gradient = self._centred(point)
         tol = FORCING * math.sqrt(self._size(gradient))
         search = _ConjugateGradients(curvature, gradient, tol, self._size)
@@ -579,9 +579,7 @@ class _ConjugateGradients:
         products: made so far.
     """
 
-    def __init__(
-        self, curvature: Hessian, gradient: Floats, tol: float, size: Callable[[Floats], float]
-    ) -> None:
+    def __init__(self, curvature: Hessian, gradient: Floats, tol: float, size: Callable[[Floats], float]) -> None:
         self._curvature, self._tol, self._size = curvature, tol, size
         self._x, self._r = np.zeros_like(gradient), -gradient
         self.best, self._left = self._x.copy(), self._r.copy()
