@@ -48,6 +48,9 @@ BFLOAT16, DIGITS = 2.0**-8, 2.0**-15
 SAMPLE_ROWS = 1024
 """Rows from whose mean coarse passes in bfloat16 take the others: its error is 3% of a deviation."""
 
+HESSIAN_BYTES = 2**31
+"""Of the weights of a Hessian, at most."""
+
 DIGIT_BITS, GREATEST = (7, 15), 0.99
 """Bits of one and two digits with signs; a fraction of a power of two that both reach."""
 
@@ -302,8 +305,10 @@ class ThreadsEngine(Engine):
 
     @property
     def multiplies_hessians(self) -> bool:
-        """Where products in bfloat16 are many times as fast as those in float32."""
-        return _core.bfloat16_is_fast() and self.examples.n_features <= _core.BFLOAT16_FEATURES
+        """Where products in bfloat16 are many times as fast as those in float32, and the weights fit into memory."""
+        examples = self.examples
+        fits = 2 * examples.n_images * examples.n_classes <= HESSIAN_BYTES
+        return _core.bfloat16_is_fast() and examples.n_features <= _core.BFLOAT16_FEATURES and fits
 
     def hessian_weights(self, W: Floats, b: Floats, loss: Loss, shares: Floats) -> HessianWeights:
         """As the other engines, of the losses that the core knows in bfloat16: 16 bits of W and of the rows."""

@@ -322,7 +322,7 @@ class _FewImages:
     def __init__(self, diagonal: Floats, Z: Floats) -> None:
         self._inverse = (1.0 / diagonal).astype(np.float32)
         V = (Z / np.sqrt(diagonal)).astype(np.float32)
-        inner: Floats = (V @ V.T).astype(np.float64)
+        inner = (V @ V.T).astype(np.float64)
         inner[np.diag_indices(len(Z))] += 1.0 + RIDGE * float(np.trace(inner)) / max(1, len(Z))
         self._factor = np.linalg.inv(np.linalg.cholesky(inner)).astype(np.float32)
         self._Z = Z.astype(np.float32)
@@ -330,8 +330,7 @@ class _FewImages:
     def solve(self, r: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         scaled = self._inverse * r
         inside = self._factor.T @ (self._factor @ (self._Z @ scaled))
-        solved: npt.NDArray[np.float32] = scaled - self._inverse * (inside @ self._Z)
-        return solved
+        return (scaled - self._inverse * (inside @ self._Z)).astype(np.float32, copy=False)
 
 
 class ClassMetric:

@@ -112,7 +112,7 @@ def suits_newton(objective: Objective) -> bool:
         and objective.penalised
         and objective.l2_weight > 0.0
         and objective.l1_weight == 0.0
-        and 2.0 * K * (D + 129.0) ** 2 <= METRIC_BYTES
+        and K * (D + 129.0) ** 2 <= METRIC_BYTES
     )
 
 
@@ -124,8 +124,11 @@ class Newton(Optimizer):
         (W, b) <- (W, b) - step H⁻¹ ∇L,   H = ∇²L
 
     The curvature of a trained classifier sits in a few classes of each image: a product with H looks at these alone
-    and costs a few hundredths of a pass with 100 classes. Conjugate gradients are preconditioned by the diagonal
-    blocks of H, one for each class. Begins with L-BFGS, and stays with it as long as it is predicted to arrive sooner.
+    and costs a few hundredths of a pass with 100 classes. Where the engine `multiplies_hessians` it takes all classes,
+    in bfloat16. Conjugate gradients are preconditioned by the diagonal blocks of H, one for each class; those of an
+    earlier point serve as long as they save more than new ones cost. A step ends near the minimum along it. Where the
+    first gap is large, larger reg values come first, each as small as the gap that it leaves allows. Begins with
+    L-BFGS, and stays with it as long as it is predicted to arrive sooner.
     Ends when the relative duality gap, proved in float64, is at most `tol`.
 
     `Solution.passes` counts the operations of all of this, in passes of 4 N K D.
@@ -175,7 +178,7 @@ class Newton(Optimizer):
         if not suits_newton(objective):
             raise IncompatibleError(
                 f"Newton needs a smooth loss with curvature_weights, the penalty L2 with reg > 0, and factors of "
-                f"K (D + 1)² numbers within 2 GB; this is {type(objective.loss).__name__} with {objective.penalty!r}, "
+                f"K (D + 129)² bytes within 2 GB; this is {type(objective.loss).__name__} with {objective.penalty!r}, "
                 f"K = {objective.n_classes} and D = {objective.n_features}. Use optimizer='exact'."
             )
         earlier = 0.0 if start is None else start.numbers.get("seconds", 0.0)
