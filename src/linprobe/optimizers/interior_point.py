@@ -37,6 +37,7 @@ ATTEMPT = 0.3
 AGAIN = 0.1
 """After a certificate that fell short the next is computed at this share of the gap estimated then."""
 
+MOST_UNIT = 1e6
 STEPS = 300
 """Iterations, at most, whatever `max_iter`: most problems need 8 to 30 (benchmarks/gauntlet.py)."""
 
@@ -250,6 +251,7 @@ class _Kinks:
     lower: float
     upper: float | None
     counted: Floats
+    unit: Floats
 
     def curvature(self) -> Floats:
         """dg/dz with mu held."""
@@ -287,7 +289,7 @@ class _Kinks:
         self.v = np.where(keep, self.v + step * dv, self.v)
 
 
-def _toward(products: Floats, aim: float) -> Floats:
+def _toward(products: Floats, aim: Floats) -> Floats:
     """What is to be added to products so that they lie near the aim; no more than HIGH times it is taken away."""
     return np.maximum(np.clip(products, LOW * aim, HIGH * aim) - products, -HIGH * aim)
 
@@ -341,6 +343,7 @@ class _Run:
     def _begin(self, arrays: dict[str, Floats]) -> None:
         loss, K, d = self.objective.loss, self.K, self.d
         self.theta = np.zeros((K, d + 1))
+        self.typical = float(self.a.mean())
         if "theta" in arrays:
             self.theta = arrays["theta"].copy()
         if loss.margin_power is not None:
@@ -348,18 +351,20 @@ class _Run:
             off_label = np.ones((self.n, K))
             off_label[np.arange(self.n), self.y] = 0.0
             upper = 1.0 if loss.margin_power == 1 else None
+            unit = np.repeat(np.minimum(self.typical / self.a, MOST_UNIT)[:, None], K, axis=1)
             if "margin_g" in arrays:
                 g, u, v = (arrays[f"margin_{name}"].copy() for name in "guv")
             else:  # at scores of 0 each margin is delta
-                u, v = np.full((self.n, K), 2.0 * delta), np.full((self.n, K), delta)
-                g = np.full_like(u, 0.5) if upper else 2.0 * u
-            self.margins = _Kinks(g, u, v, 0.0, upper, off_label)
+                u, v = 2.0 * delta * unit, delta * unit
+                g = np.full_like(u, 0.5) if upper else np.full_like(u, 4.0 * delta)
+            self.margins = _Kinks(g, u, v, 0.0, upper, off_label, unit)
         if _needs_all_features(self.objective):
+            unit = np.repeat((self.typical / np.maximum(self.l1, 1e-300))[None], K, axis=0)
             if "size_g" in arrays:
                 g, u, v = (arrays[f"size_{name}"].copy() for name in "guv")
             else:
-                g, u, v = np.zeros((K, d)), np.ones((K, d)), np.ones((K, d))
-            self.sizes = _Kinks(g, u, v, -1.0, 1.0, np.ones((K, d)))
+                g, u, v = np.zeros((K, d)), 0.5*self.objective.loss.unit*unit, 0.5*self.objective.loss.unit*unit
+            self.sizes = _Kinks(g, u, v, -1.0, 1.0, np.ones((K, d)), unit)
 
     # ---- the quantities of one point -------------------------------------------------------------------------
 
@@ -469,7 +474,7 @@ class _Run:
             dg, du, dv = (0.0, 0.0, 0.0) if moves is None else moves[i]
             first, second = kinks.products(kinks.g + step * dg, kinks.u + step * du, kinks.v + step * dv)
             total += float((share * (first + second)).sum())
-            weight += float(share.sum()) * (1.0 if kinks.upper is None else 2.0)
+            weight += float((share*kinks.unit).sum()) * (1.0 if kinks.upper is None else 2.0)
         return total / weight if weight > 0.0 else 0.0
 
     def _gap(self) -> float:
@@ -528,10 +533,10 @@ class _Run:
             second_order = self.margins is not None
             falls = [
                 (
-                    first - aim - (dg * du if second_order else 0.0),
-                    second - aim + (dg * dv if second_order else 0.0),
+                    first - aim * kinks.unit - (dg * du if second_order else 0.0),
+                    second - aim * kinks.unit + (dg * dv if second_order else 0.0),
                 )
-                for (first, second), (dg, du, dv) in zip(falls, moves, strict=True)
+                for (kinks, _), (first, second), (dg, du, dv) in zip(self._all(), falls, moves, strict=True)
             ]
             step, moves = self._moves(solve, residual, falls)
         else:
@@ -542,7 +547,7 @@ class _Run:
         for _ in range(CORRECTORS if moves else 0):
             tried = min(1.0, FURTHER * length + 0.1)
             corrected: Falls = [
-                (first - _toward(products[0], aim), second - _toward(products[1], aim))
+                (first - _toward(products[0], aim*kinks.unit), second - _toward(products[1], aim*kinks.unit))
                 for (first, second), (kinks, _), (dg, du, dv) in zip(falls, self._all(), moves, strict=True)
                 for products in [kinks.products(kinks.g + tried * dg, kinks.u + tried * du, kinks.v + tried * dv)]
             ]
@@ -567,8 +572,9 @@ class _Run:
         noise = float(self.a @ np.abs(losses)) + float((self.l2 * np.square(self.theta[:, :-1])).sum())
         if self.sizes is not None:
             (_, du, dv), u, v = moves[0], self.sizes.u, self.sizes.v
-            slope += float((self.l1 * (du + dv - mu * (du / u + dv / v))).sum())
-            noise += float((self.l1 * (u + v + mu * (np.abs(np.log(u)) + np.abs(np.log(v))))).sum())
+            aim = mu * self.sizes.unit
+            slope += float((self.l1 * (du + dv - aim * (du / u + dv / v))).sum())
+            noise += float((self.l1 * (u + v + aim * (np.abs(np.log(u)) + np.abs(np.log(v))))).sum())
         noise *= MERIT_NOISE
         for _ in range(HALVINGS):
             after = self._merit(self.theta + length * step, moves, length, mu)
@@ -583,7 +589,7 @@ class _Run:
         if self.sizes is not None:
             _, du, dv = moves[0]
             u, v = self.sizes.u + length * du, self.sizes.v + length * dv
-            value += float((self.l1 * (u + v - mu * (np.log(u) + np.log(v)))).sum())
+            value += float((self.l1 * (u + v - mu * self.sizes.unit * (np.log(u) + np.log(v)))).sum())
         return value
 
     # ---- the search ------------------------------------------------------------------------------------------
