@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, final
 
@@ -15,6 +14,7 @@ from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
+from linprobe.optimizers.interior_system import NewtonSystem, Solve
 from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
@@ -63,21 +63,8 @@ MERIT_NOISE = 1e-14
 SUFFICIENT = 1e-4
 """Decrease of the merit function, as a share of what its slope promises (Armijo)."""
 
-BLOCK = 2**20
-"""Numbers of the weighted rows of a class that are formed at once: 8 MB."""
-
 CONSTANT = 1e-12
 """A feature whose deviation is below this share of its mean is constant: what varies is rounding."""
-
-REFINEMENTS = 3
-"""Refinements of a solution of the Newton system."""
-
-PINNED = 1e-15
-"""Ridge on the diagonal of the scaled Newton matrix (all ones): it allows for the rounding of the factorization."""
-
-
-Solve: TypeAlias = Callable[[Floats], Floats]
-"""What solves the Newton system for a right side (K', d + 1)."""
 
 Falls: TypeAlias = list[tuple[Floats, Floats]]
 """By how much the two products of each kind of kinks are to fall."""
@@ -393,70 +380,24 @@ class _Run:
             r[:, :-1] += self.l1 * self.sizes.g
         return r
 
-    def _matrix(self, theta: Floats) -> Floats:
-        """The Newton matrix, (K (d + 1), K (d + 1)), symmetric positive definite."""
-        K, D1, Z = self.K, self.d + 1, self.Z
-        H = np.zeros((K, D1, K, D1))
+    def _system(self, theta: Floats) -> NewtonSystem:
+        """The Newton system, symmetric positive definite."""
+        factors = None
         if self.margins is not None:
-            weight = self.a[:, None] * self.margins.curvature()
-            for k, rows in enumerate(self.by_class):
-                block = Z[rows]
-                for start in range(0, K, size := max(1, BLOCK // max(1, len(rows) * D1))):
-                    others = slice(start, min(start + size, K))
-                    T = (weight[rows, others].T[:, None, :] * block.T) @ block  # (classes, D + 1, D + 1); 0 for j = k
-                    index = np.arange(others.start, others.stop)
-                    H[index, :, index, :] += T
-                    H[k, :, k, :] += T.sum(axis=0)
-                    H[others, :, k, :] -= T
-                    H[k, :, others, :] -= T.transpose(2, 0, 1)
+            weights = self.a[:, None] * self.margins.curvature()
         else:
-            diagonal = self.objective.loss.curvature_weights(Z @ theta.T, self.y)
-            factor = diagonal / np.sqrt(diagonal.sum(axis=1, keepdims=True))
-            for k in range(K):
-                H[k, :, k, :] = (Z * (self.a * diagonal[:, k])[:, None]).T @ Z
-            roots = np.sqrt(self.a)[:, None, None]
-            outer = (roots * factor[:, :, None] * Z[:, None, :]).reshape(self.n, K * D1)
-            H.reshape(K * D1, K * D1)[...] -= outer.T @ outer
-        added = np.zeros((K, D1))
+            diagonal = self.objective.loss.curvature_weights(self.Z @ theta.T, self.y)
+            weights = self.a[:, None] * diagonal
+            factors = weights / np.sqrt(weights.sum(axis=1, keepdims=True))
+        added = np.zeros((self.K, self.d + 1))
         added[:, :-1] = 2.0 * self.l2
         if self.sizes is not None:
             added[:, :-1] += self.l1 * self.sizes.curvature()
-        flat = H.reshape(K * D1, K * D1)
-        flat[np.diag_indices(K * D1)] += added.ravel()
         # adding one number to all biases changes nothing; nor, without a penalty, does one to all weights of a feature
-        free = [self.d] if self.objective.penalised else range(D1)
-        for f in free:
-            H[:, f, :, f] += max(float(np.trace(H[:, f, :, f])) / K, 1e-300) / K
-        return flat
+        free = np.array([self.d]) if self.objective.penalised else np.arange(self.d + 1)
+        return NewtonSystem(self.Z, self.y, self.by_class, weights, factors, added, free)
 
     # ---- one step --------------------------------------------------------------------------------------------
-
-    def _solver(self, H: Floats) -> Solve:
-        """A function that solves with H, scaled to a diagonal of ones."""
-        diagonal = np.diagonal(H).copy()
-        diagonal[diagonal <= 0.0] = 1.0
-        units = 1.0 / np.sqrt(diagonal)
-        scaled = H * units * units[:, None]
-        ridge = PINNED
-        while True:
-            factored = scaled.copy()
-            factored[np.diag_indices(len(H))] += ridge
-            try:
-                factor = scipy.linalg.cho_factor(factored, lower=True, overwrite_a=True, check_finite=False)
-                break
-            except scipy.linalg.LinAlgError:
-                ridge *= 10.0
-                if ridge > 1.0:
-                    raise
-
-        def solve(r: Floats) -> Floats:
-            right = r.ravel() * units
-            x: Floats = scipy.linalg.cho_solve(factor, right, check_finite=False)
-            for _ in range(REFINEMENTS):  # the ridge is taken back by refinement
-                x = x + scipy.linalg.cho_solve(factor, right - scaled @ x, check_finite=False)
-            return (x * units).reshape(r.shape)
-
-        return solve
 
     def _all(self) -> list[tuple[_Kinks, Floats]]:
         """The kinds of kinks, with the weight of each in the objective."""
@@ -517,7 +458,7 @@ class _Run:
         """Move once; the length of the step, 0 where none could be made."""
         residual = self._residual(self.theta)
         try:
-            solve = self._solver(self._matrix(self.theta))
+            solve = self._system(self.theta).solver()
         except scipy.linalg.LinAlgError:
             return 0.0
         mu = self._complementarity()
