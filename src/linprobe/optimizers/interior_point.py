@@ -14,7 +14,7 @@ from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
-from linprobe.optimizers.interior_system import NewtonSystem, Solve
+from linprobe.optimizers.interior_system import CAREFUL, LARGEST, WHOLE, NewtonSystem, Solve
 from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
@@ -50,6 +50,12 @@ margins: beyond the margin; e^-60 for softmax."""
 
 SHORT, PATIENCE = 1e-6, 4
 """A step below SHORT is no progress; after PATIENCE of them in a row the search ends."""
+
+PRODUCTS = 200.0
+"""Products with the system of a step, counted in its cost, where conjugate gradients take the place of a factor."""
+
+NEWS = 0.9
+"""Share of the lowest gap so far below which a gap is progress."""
 
 HALVINGS = 30
 """Halvings, at most, of a step of a loss that is not piecewise quadratic."""
@@ -135,10 +141,11 @@ def interior_point_cost(objective: Objective) -> tuple[float, float]:
     N, K = objective.n_images, objective.n_classes
     D = objective.n_features if _needs_all_features(objective) else min(N, objective.n_features)
     n = K * (D + 1)
-    assembly = N * n * (D + 1) if objective.loss.margin_power else N * n * n
-    return 2.0 * assembly + n**3 / 3.0, 8.0 * (
-        2 * n * n + N * (D + 8 * K) + (0 if objective.loss.margin_power else N * n)
-    )
+    factored = n if n <= WHOLE else min(n, LARGEST)
+    assembly = 4.0 * N * min(n * (D + 1), LARGEST * factored)
+    products = PRODUCTS * 4.0 * N * n if n > WHOLE else 0.0
+    numbers = 2.0 * min(n, CAREFUL) ** 2 + N * (3.0 * D + 20.0 * K) + 20.0 * n
+    return assembly + products + factored**3 / 3.0, 8.0 * numbers
 
 
 def _needs_all_features(objective: Objective) -> bool:
@@ -306,6 +313,9 @@ class _Run:
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
         self.iteration = 0 if start is None else start.epoch
         self.short = int(numbers.get("short", 0.0))
+        self.exact = bool(numbers.get("exact", float(K * (d + 1) <= WHOLE)))
+        self.most = int(numbers.get("most", LARGEST))
+        self.lowest, self.since = numbers.get("lowest", math.inf), int(numbers.get("since", 0.0))
         self.margins: _Kinks | None = None
         self.sizes: _Kinks | None = None
         self.predicted = math.inf
@@ -395,7 +405,7 @@ class _Run:
             added[:, :-1] += self.l1 * self.sizes.curvature()
         # adding one number to all biases changes nothing; nor, without a penalty, does one to all weights of a feature
         free = np.array([self.d]) if self.objective.penalised else np.arange(self.d + 1)
-        return NewtonSystem(self.Z, self.y, self.by_class, weights, factors, added, free)
+        return NewtonSystem(self.Z, self.y, self.by_class, weights, factors, added, free, self.exact, self.most)
 
     # ---- one step --------------------------------------------------------------------------------------------
 
@@ -458,7 +468,8 @@ class _Run:
         """Move once; the length of the step, 0 where none could be made."""
         residual = self._residual(self.theta)
         try:
-            solve = self._system(self.theta).solver()
+            system = self._system(self.theta)
+            solve = system.solver()
         except scipy.linalg.LinAlgError:
             return 0.0
         mu = self._complementarity()
@@ -500,6 +511,7 @@ class _Run:
         if self.margins is None:
             length = self._searched(step, moves, length, aim)
         self.theta = self.theta + length * step
+        self.most = CAREFUL if system.struggled else self.most
         for (kinks, _), move in zip(self._all(), moves, strict=True):
             kinks.move(length, *move)
         return length
@@ -550,6 +562,7 @@ class _Run:
                 negligible = absolute_tol(self.objective, self.settings.tol)
                 wanted = self.settings.tol * evaluation.objective if evaluation.objective > negligible else negligible
                 promising = gap <= min(ATTEMPT * wanted, AGAIN * self.attempted)
+                self._watch(gap)
                 ended = self.iteration >= min(self.settings.max_iter, STEPS) or self.short >= PATIENCE
                 if promising or ended:
                     self.attempted = gap
@@ -574,6 +587,15 @@ class _Run:
             self.trace.history[-1] |= {"objective": certificate.objective, "data_loss": data_loss}
         state = self._state(*self.features.weights(self.theta))
         return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), {}, certificate)
+
+    def _watch(self, gap: float) -> None:
+        """Solve the systems exactly from now on, where the gap no longer falls and they are small enough for that."""
+        if gap < NEWS * self.lowest:
+            self.lowest, self.since = gap, 0
+            return
+        self.since += 1
+        if not self.exact and self.since >= PATIENCE and self.K * (self.d + 1) <= CAREFUL:
+            self.exact, self.since, self.short = True, 0, 0
 
     def _evaluated(self, W: Floats, b: Floats) -> tuple[Evaluation, float]:
         """(the objective at the weights; the gap that the kinks' slopes would prove, were the residual 0)."""
@@ -640,6 +662,10 @@ class _Run:
             "seconds": self.clock(),
             "passes": self.passes,
             "short": float(self.short),
+            "exact": float(self.exact),
+            "most": float(self.most),
+            "lowest": self.lowest,
+            "since": float(self.since),
             "attempted": self.attempted,
         }
         if math.isfinite(self.predicted):

@@ -13,21 +13,27 @@ import scipy.linalg
 
 from linprobe.shapes import Floats, Labels
 
-__all__ = ["LARGEST", "NewtonSystem", "Solve"]
+__all__ = ["CAREFUL", "LARGEST", "WHOLE", "NewtonSystem", "Solve"]
 
-LARGEST = 3500
-"""Unknowns, at most, of a system that is factored: 0.3 s and 100 MB (an AVX-512 core at 50 GFLOP/s)."""
+WHOLE, LARGEST = 1000, 2000
+"""Unknowns up to which a system is factored whole, in any case, and up to which the part that matters of a larger one
+is: 0.02 s and 0.1 s a factor (an AVX-512 core at 30 GFLOP/s)."""
 
-LIVE = 1e-4
+CAREFUL = 4500
+"""Unknowns, at most, of a matrix that is factored where a search needs it: 0.6 s and 160 MB."""
+
+LIVE = {True: 1e-4, False: 1.0}
 """Curvature of the data loss in a weight, as a share of that of the barrier of |W|, from which on the weight is part of
-the factored matrix. Below it the weight is at rest at 0, and its row is a diagonal to within the root of this."""
+the factored matrix: of a system that is to be solved exactly, and of another. Below it the weight comes to rest at
+0."""
 
 PINNED = 1e-15
 """Ridge of the factored matrix, in units of its diagonal: it allows for the rounding of the factorization."""
 
-EXACT, ITERATIONS = 1e-11, 60
+LEFT, ITERATIONS = {True: 1e-11, False: 1e-4}, 60
 """What may be left of the right side, relative, in the units of the unknowns; iterations of conjugate gradients, at
-most: two or three where the whole matrix is factored."""
+most: two or three where the whole matrix is factored. Steps that are off by 1e-3 take no more steps
+(benchmarks/gauntlet.py)."""
 
 NUMBERS = 2**22
 """Numbers of weighted rows that are formed at once: 32 MB."""
@@ -50,7 +56,10 @@ class NewtonSystem:
         weights: (n, K) m_ij, 0 at the label, or d_i; the share of the image included.
         factors: None for margins, or (n, K) f_i, with the root of the share.
         added: (K, D + 1), >= 0.
-        free: the features of which adding one number to the weights of all classes changes nothing; -1 is the bias.
+        free: the features of which adding one number to the weights of all classes changes nothing; D is the bias.
+        exact: whether the system is solved to rounding.
+        most: unknowns that are factored as one matrix, at most.
+        struggled: whether conjugate gradients ran out of iterations, for want of such a matrix.
     """
 
     Z: Floats
@@ -60,6 +69,9 @@ class NewtonSystem:
     factors: Floats | None
     added: Floats
     free: npt.NDArray[np.int64]
+    exact: bool = True
+    most: int = LARGEST
+    struggled: bool = False
 
     def apply(self, x: Floats) -> Floats:
         """H x, (K, D + 1)."""
@@ -106,21 +118,23 @@ class NewtonSystem:
         whole = data + self.added
         whole[whole <= 0.0] = 1.0
         share = np.where(self.added > 0.0, data / np.where(self.added > 0.0, self.added, 1.0), np.inf).ravel()
-        live = np.flatnonzero(share > LIVE)
-        if len(live) > LARGEST:
-            live = np.sort(np.argsort(-share, kind="stable")[:LARGEST])
-        factor = self._factor(live, whole.ravel()[live])
+        live = np.flatnonzero(share > LIVE[self.exact])
+        parts = [live]
+        if not self.exact and len(live) > self.most:  # no few weights matter yet: the classes by themselves
+            parts = np.split(live, np.searchsorted(live, np.arange(1, shape[0]) * shape[1]))
+        factors = [(part, self._factor(part, whole.ravel()[part])) for part in parts if len(part)]
         inverse = 1.0 / whole.ravel()
         units = np.sqrt(inverse)
 
         def precondition(r: Floats) -> Floats:
             out = inverse * r
-            out[live] = scipy.linalg.cho_solve(factor, r[live], check_finite=False)
+            for part, factor in factors:
+                out[part] = scipy.linalg.cho_solve(factor, r[part], check_finite=False)
             return out
 
         def solve(right: Floats) -> Floats:
             r = right.ravel().copy()
-            x, most = np.zeros_like(r), EXACT * float(np.abs(units * r).max(initial=0.0))
+            x, most = np.zeros_like(r), LEFT[self.exact] * float(np.abs(units * r).max(initial=0.0))
             step, before = np.zeros_like(r), 0.0
             for _ in range(ITERATIONS):
                 if not float(np.abs(units * r).max(initial=0.0)) > most:
@@ -133,6 +147,8 @@ class NewtonSystem:
                 if not curvature > 0.0:
                     break
                 x, r, before = x + (rz / curvature) * step, r - (rz / curvature) * moved, rz
+            else:
+                self.struggled = len(parts) > 1
             return x.reshape(shape)
 
         return solve
@@ -169,8 +185,7 @@ class NewtonSystem:
         else:
             self._add_spread(H, of, feature, ends)
         H[np.diag_indices(len(live))] += self.added.ravel()[live]
-        free = self.free % width
-        for f, pin in zip(free, self._pins, strict=True):
+        for f, pin in zip(self.free, self._pins, strict=True):
             at = np.flatnonzero(feature == f)
             H[np.ix_(at, at)] += pin
         return H
