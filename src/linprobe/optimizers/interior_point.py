@@ -439,7 +439,7 @@ class _Run:
         found = [] if self.margins is None else [self.margins_at(theta)]
         return found if self.sizes is None else [*found, theta[:, :-1]]
 
-    def _moves(self, solve: Solve, residual: Floats, falls: Falls) -> tuple[Floats, Moves]:
+    def _moves(self, solve: Solve, residual: Floats, falls: Falls, near: Floats | None = None) -> tuple[Floats, Moves]:
         """(step of theta, steps of the kinks) by which the products fall as told."""
         zs, right, targets = self._kinked(self.theta), -residual, []
         for (kinks, _), z, (first, second) in zip(self._all(), zs, falls, strict=True):
@@ -450,7 +450,7 @@ class _Run:
                 right = right + self._with_label(self.a[:, None] * bent).T @ self.Z
             else:
                 right[:, :-1] += self.l1 * bent
-        step = solve(right)
+        step = solve(right, near)
         moves = []
         for (kinks, _), (first, second), rho in zip(self._all(), falls, targets, strict=True):
             dz = step[:, :-1]
@@ -490,7 +490,7 @@ class _Run:
                 )
                 for (kinks, _), (first, second), (dg, du, dv) in zip(self._all(), falls, moves, strict=True)
             ]
-            step, moves = self._moves(solve, residual, falls)
+            step, moves = self._moves(solve, residual, falls, step)
         else:
             aim = 0.0
         if not np.isfinite(step).all():
@@ -503,7 +503,7 @@ class _Run:
                 for (first, second), (kinks, _), (dg, du, dv) in zip(falls, self._all(), moves, strict=True)
                 for products in [kinks.products(kinks.g + tried * dg, kinks.u + tried * du, kinks.v + tried * dv)]
             ]
-            other = self._moves(solve, residual, corrected)
+            other = self._moves(solve, residual, corrected, step)
             longest = self._longest(other[1])
             if not longest > length + 0.1 * (tried - length):
                 break

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +37,10 @@ most: two or three where the whole matrix is factored. Steps that are off by 1e-
 NUMBERS = 2**22
 """Numbers of weighted rows that are formed at once: 32 MB."""
 
-Solve: TypeAlias = Callable[[Floats], Floats]
-"""What solves the system for a right side (K, D + 1)."""
+class Solve(Protocol):
+    """What solves the system for a right side (K, D + 1), from a solution of one near it if there is one."""
+
+    def __call__(self, right: Floats, near: Floats | None = None) -> Floats: ...
 
 
 @dataclass
@@ -132,9 +133,11 @@ class NewtonSystem:
                 out[part] = scipy.linalg.cho_solve(factor, r[part], check_finite=False)
             return out
 
-        def solve(right: Floats) -> Floats:
+        def solve(right: Floats, near: Floats | None = None) -> Floats:
             r = right.ravel().copy()
             x, most = np.zeros_like(r), LEFT[self.exact] * float(np.abs(units * r).max(initial=0.0))
+            if near is not None and not self.exact:
+                x, r = near.ravel().copy(), r - self.apply(near).ravel()
             step, before = np.zeros_like(r), 0.0
             for _ in range(ITERATIONS):
                 if not float(np.abs(units * r).max(initial=0.0)) > most:
