@@ -34,8 +34,12 @@ __all__ = ["Exact", "Moments", "is_smooth"]
 AT_ONCE = 5e8
 """Operations of a step of the interior point method up to which it is tried first on kinks: some 15 ms."""
 
-AFTERWARDS, MOST_BYTES = 3e10, 2e9
-"""Operations and bytes of such a step up to which it is tried after another method: a second, 2 GB."""
+SOON, AFTERWARDS, MOST_BYTES = 3e10, 1e11, 2e9
+"""Operations of such a step up to which it is tried next, and operations and bytes up to which it is tried at all: a
+second, some seconds, 2 GB. With kinks of |W| nothing else is as fast up to there (benchmarks/gauntlet.py)."""
+
+FIRST_EPOCHS = 100
+"""Epochs of dual ascent before the interior point method: well conditioned problems need fewer."""
 
 LATER_ITERATIONS = 300
 """Iterations, of `max_iter`, that are left to each method after the first; a smaller `max_iter` is for the first
@@ -207,13 +211,15 @@ class Exact(Optimizer):
         """The methods that are tried, in this order, until one ends with a proof.
 
         1. Small problems with kinks, of the loss or of |W|: `InteriorPoint`.
-        2. Losses of margins with a squared penalty, on few images: `DualAscent`.
-        3. |W| on few images or many features: `WorkingSet`.
-        4. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
-        5. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
+        2. Losses of margins with a squared penalty, on few images: `DualAscent`; for some epochs only, where |W| has
+        kinks and 3. can follow.
+        3. |W| with kinks of the loss on problems of medium size: `InteriorPoint`.
+        4. |W| on few images or many features: `WorkingSet`.
+        5. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
+        6. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
         coordinate
            descent, where that is faster.
-        6. All else: `ADMM`.
+        7. All else: `ADMM`.
 
         What fits of the others follows, `InteriorPoint` last: it needs few unknowns, and images that fit memory as
         float64.
@@ -228,8 +234,12 @@ class Exact(Optimizer):
         made: list[tuple[Callable[[float, int], Optimizer], str]] = []
         if not smooth and operations <= AT_ONCE:
             made.append((InteriorPoint, ""))
+        soon = objective.penalised and objective.l1_weight > 0.0 and not smooth
+        soon = soon and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES
         if suits_dual_ascent(objective) and _suits_dual(objective) and not (smooth and operations <= AT_ONCE):
             made.append((DualAscent, ""))
+        if soon:
+            made.append((InteriorPoint, ""))
         if suits_working_set(objective) and _suits_working_set(objective):
             made.append((WorkingSet, ""))
         if suits_span(objective):
@@ -240,7 +250,7 @@ class Exact(Optimizer):
                 made.append((Newton, "sampled"))
             else:
                 made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
-        if made[0][0] is not InteriorPoint and operations <= AFTERWARDS and numbers <= MOST_BYTES:
+        if (InteriorPoint, "") not in made and operations <= AFTERWARDS and numbers <= MOST_BYTES:
             made.append((InteriorPoint, ""))
         if self.max_iter <= LATER_ITERATIONS:
             made = made[:1]
@@ -249,6 +259,8 @@ class Exact(Optimizer):
         for method, moment in made:
             later = len(made) - len(steps) - 1
             share = max(left - later * LATER_ITERATIONS, left // 2) if later else left
+            if soon and method is DualAscent and later:
+                share = min(share, FIRST_EPOCHS)
             steps.append(Step(method(self.tol, share), moment))
             left -= share
         return steps

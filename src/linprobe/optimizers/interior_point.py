@@ -14,7 +14,7 @@ from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
-from linprobe.optimizers.interior_system import CAREFUL, LARGEST, WHOLE, NewtonSystem, Solve
+from linprobe.optimizers.interior_system import CAREFUL, EXACT, LARGEST, ROUGH, WHOLE, NewtonSystem, Solve
 from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
@@ -50,6 +50,9 @@ margins: beyond the margin; e^-60 for softmax."""
 
 SHORT, PATIENCE = 1e-6, 4
 """A step below SHORT is no progress; after PATIENCE of them in a row the search ends."""
+
+FINER = 0.01
+"""What may be left of a system, as a share of what was before, once the gap does not fall."""
 
 PRODUCTS = 200.0
 """Products with the system of a step, counted in its cost, where conjugate gradients take the place of a factor."""
@@ -314,6 +317,7 @@ class _Run:
         self.iteration = 0 if start is None else start.epoch
         self.short = int(numbers.get("short", 0.0))
         self.exact = bool(numbers.get("exact", float(K * (d + 1) <= WHOLE)))
+        self.left = numbers.get("left", EXACT if self.exact else ROUGH)
         self.most = int(numbers.get("most", LARGEST))
         self.lowest, self.since = numbers.get("lowest", math.inf), int(numbers.get("since", 0.0))
         self.margins: _Kinks | None = None
@@ -405,7 +409,7 @@ class _Run:
             added[:, :-1] += self.l1 * self.sizes.curvature()
         # adding one number to all biases changes nothing; nor, without a penalty, does one to all weights of a feature
         free = np.array([self.d]) if self.objective.penalised else np.arange(self.d + 1)
-        return NewtonSystem(self.Z, self.y, self.by_class, weights, factors, added, free, self.exact, self.most)
+        return NewtonSystem(self.Z, self.y, self.by_class, weights, factors, added, free, self.exact, self.left, self.most)
 
     # ---- one step --------------------------------------------------------------------------------------------
 
@@ -589,13 +593,16 @@ class _Run:
         return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), {}, certificate)
 
     def _watch(self, gap: float) -> None:
-        """Solve the systems exactly from now on, where the gap no longer falls and they are small enough for that."""
+        """Solve the systems more exactly from now on where the gap no longer falls."""
         if gap < NEWS * self.lowest:
             self.lowest, self.since = gap, 0
             return
         self.since += 1
-        if not self.exact and self.since >= PATIENCE and self.K * (self.d + 1) <= CAREFUL:
-            self.exact, self.since, self.short = True, 0, 0
+        if self.exact:
+            return
+        self.left = max(EXACT, FINER * self.left)
+        if self.since >= PATIENCE and self.K * (self.d + 1) <= CAREFUL:
+            self.exact, self.left, self.since, self.short = True, EXACT, 0, 0
 
     def _evaluated(self, W: Floats, b: Floats) -> tuple[Evaluation, float]:
         """(the objective at the weights; the gap that the kinks' slopes would prove, were the residual 0)."""
@@ -664,6 +671,7 @@ class _Run:
             "short": float(self.short),
             "exact": float(self.exact),
             "most": float(self.most),
+            "left": self.left,
             "lowest": self.lowest,
             "since": float(self.since),
             "attempted": self.attempted,

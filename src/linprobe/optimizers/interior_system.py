@@ -12,7 +12,7 @@ import scipy.linalg
 
 from linprobe.shapes import Floats, Labels
 
-__all__ = ["CAREFUL", "LARGEST", "WHOLE", "NewtonSystem", "Solve"]
+__all__ = ["CAREFUL", "EXACT", "LARGEST", "ROUGH", "WHOLE", "NewtonSystem", "Solve"]
 
 WHOLE, LARGEST = 1000, 2000
 """Unknowns up to which a system is factored whole, in any case, and up to which the part that matters of a larger one
@@ -29,10 +29,10 @@ the factored matrix: of a system that is to be solved exactly, and of another. B
 PINNED = 1e-15
 """Ridge of the factored matrix, in units of its diagonal: it allows for the rounding of the factorization."""
 
-LEFT, ITERATIONS = {True: 1e-11, False: 1e-4}, 60
-"""What may be left of the right side, relative, in the units of the unknowns; iterations of conjugate gradients, at
-most: two or three where the whole matrix is factored. Steps that are off by 1e-3 take no more steps
-(benchmarks/gauntlet.py)."""
+EXACT, ROUGH, ITERATIONS = 1e-11, 1e-4, 60
+"""What may be left of the right side, relative, in the units of the unknowns, where the whole matrix is factored and
+elsewhere; iterations of conjugate gradients, at most: two or three with the whole matrix. Steps that are off by 1e-4
+take no more steps (benchmarks/gauntlet.py)."""
 
 NUMBERS = 2**22
 """Numbers of weighted rows that are formed at once: 32 MB."""
@@ -58,7 +58,8 @@ class NewtonSystem:
         factors: None for margins, or (n, K) f_i, with the root of the share.
         added: (K, D + 1), >= 0.
         free: the features of which adding one number to the weights of all classes changes nothing; D is the bias.
-        exact: whether the system is solved to rounding.
+        exact: whether all of the matrix that is not at rest is factored.
+        left: what may be left of a right side, relative.
         most: unknowns that are factored as one matrix, at most.
         struggled: whether conjugate gradients ran out of iterations, for want of such a matrix.
     """
@@ -71,6 +72,7 @@ class NewtonSystem:
     added: Floats
     free: npt.NDArray[np.int64]
     exact: bool = True
+    left: float = EXACT
     most: int = LARGEST
     struggled: bool = False
 
@@ -135,7 +137,7 @@ class NewtonSystem:
 
         def solve(right: Floats, near: Floats | None = None) -> Floats:
             r = right.ravel().copy()
-            x, most = np.zeros_like(r), LEFT[self.exact] * float(np.abs(units * r).max(initial=0.0))
+            x, most = np.zeros_like(r), self.left * float(np.abs(units * r).max(initial=0.0))
             if near is not None and not self.exact:
                 x, r = near.ravel().copy(), r - self.apply(near).ravel()
             step, before = np.zeros_like(r), 0.0
