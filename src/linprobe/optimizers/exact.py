@@ -234,8 +234,7 @@ class Exact(Optimizer):
         made: list[tuple[Callable[[float, int], Optimizer], str]] = []
         if not smooth and operations <= AT_ONCE:
             made.append((InteriorPoint, ""))
-        soon = objective.penalised and objective.l1_weight > 0.0 and not smooth
-        soon = soon and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES
+        soon = _suits_interior(objective) and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES
         if suits_dual_ascent(objective) and _suits_dual(objective) and not (smooth and operations <= AT_ONCE):
             made.append((DualAscent, ""))
         if soon:
@@ -270,6 +269,16 @@ def _suits_dual(objective: Objective) -> bool:
     """Whether dual ascent is the faster way: few images, or the hinge on vectors that fit memory."""
     most = DUAL_IMAGES if objective.loss.smooth else DUAL_IMAGES_OF_HINGE
     return objective.n_images <= most and dual_bytes(objective) <= DUAL_BYTES
+
+
+def _suits_interior(objective: Objective) -> bool:
+    """Whether the interior point method is the faster way at medium size: kinks of |W| and margins at once.
+
+    With few margins of the hinge the programs of working sets are smaller still.
+    """
+    power = objective.loss.margin_power
+    few = power == 1 and objective.n_images * objective.n_classes <= MOST_PAIRS
+    return power is not None and objective.penalised and objective.l1_weight > 0.0 and not few
 
 
 def _suits_working_set(objective: Objective) -> bool:

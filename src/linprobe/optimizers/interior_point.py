@@ -51,6 +51,9 @@ margins: beyond the margin; e^-60 for softmax."""
 SHORT, PATIENCE = 1e-6, 4
 """A step below SHORT is no progress; after PATIENCE of them in a row the search ends."""
 
+NO_NEWS = 12
+"""Iterations in a row in which the gap does not fall, after which the search ends."""
+
 FINER = 0.01
 """What may be left of a system, as a share of what was before, once the gap does not fall."""
 
@@ -145,7 +148,8 @@ def interior_point_cost(objective: Objective) -> tuple[float, float]:
     D = objective.n_features if _needs_all_features(objective) else min(N, objective.n_features)
     n = K * (D + 1)
     factored = n if n <= WHOLE else min(n, LARGEST)
-    assembly = 4.0 * N * min(n * (D + 1), LARGEST * factored)
+    of_pairs = objective.loss.margin_power is not None
+    assembly = 4.0 * N * (min(n * (D + 1), LARGEST * factored) if of_pairs else factored**2)
     products = PRODUCTS * 4.0 * N * n if n > WHOLE else 0.0
     numbers = 2.0 * min(n, CAREFUL) ** 2 + N * (3.0 * D + 20.0 * K) + 20.0 * n
     return assembly + products + factored**3 / 3.0, 8.0 * numbers
@@ -567,7 +571,7 @@ class _Run:
                 wanted = self.settings.tol * evaluation.objective if evaluation.objective > negligible else negligible
                 promising = gap <= min(ATTEMPT * wanted, AGAIN * self.attempted)
                 self._watch(gap)
-                ended = self.iteration >= min(self.settings.max_iter, STEPS) or self.short >= PATIENCE
+                ended = self.iteration >= min(self.settings.max_iter, STEPS) or self.short >= PATIENCE or self.since >= NO_NEWS
                 if promising or ended:
                     self.attempted = gap
                     certificate, *candidate = self._certified(W, b)
