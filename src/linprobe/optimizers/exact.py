@@ -272,13 +272,8 @@ def _suits_dual(objective: Objective) -> bool:
 
 
 def _suits_interior(objective: Objective) -> bool:
-    """Whether the interior point method is the faster way at medium size: kinks of |W| and margins at once.
-
-    With few margins of the hinge the programs of working sets are smaller still.
-    """
-    power = objective.loss.margin_power
-    few = power == 1 and objective.n_images * objective.n_classes <= MOST_PAIRS
-    return power is not None and objective.penalised and objective.l1_weight > 0.0 and not few
+    """Whether the interior point method is the faster way at medium size: kinks of |W|, and margins."""
+    return objective.loss.margin_power is not None and objective.penalised and objective.l1_weight > 0.0
 
 
 def _suits_working_set(objective: Objective) -> bool:

@@ -51,7 +51,7 @@ margins: beyond the margin; e^-60 for softmax."""
 SHORT, PATIENCE = 1e-6, 4
 """A step below SHORT is no progress; after PATIENCE of them in a row the search ends."""
 
-NO_NEWS = 12
+NO_NEWS = 8
 """Iterations in a row in which the gap does not fall, after which the search ends."""
 
 FINER = 0.01
@@ -292,7 +292,8 @@ class _Kinks:
 
 def _toward(products: Floats, aim: Floats) -> Floats:
     """What is to be added to products so that they lie near the aim; no more than HIGH times it is taken away."""
-    return np.maximum(np.clip(products, LOW * aim, HIGH * aim) - products, -HIGH * aim)
+    found: Floats = np.maximum(np.clip(products, LOW * aim, HIGH * aim) - products, -HIGH * aim)
+    return found
 
 
 class _Run:
@@ -322,7 +323,7 @@ class _Run:
         self.short = int(numbers.get("short", 0.0))
         self.exact = bool(numbers.get("exact", float(K * (d + 1) <= WHOLE)))
         self.left = numbers.get("left", EXACT if self.exact else ROUGH)
-        self.most = int(numbers.get("most", LARGEST))
+        self.coarse = bool(numbers.get("coarse", 1.0))
         self.lowest, self.since = numbers.get("lowest", math.inf), int(numbers.get("since", 0.0))
         self.margins: _Kinks | None = None
         self.sizes: _Kinks | None = None
@@ -368,7 +369,7 @@ class _Run:
             if "size_g" in arrays:
                 g, u, v = (arrays[f"size_{name}"].copy() for name in "guv")
             else:
-                g, u, v = np.zeros((K, d)), 0.5*self.objective.loss.unit*unit, 0.5*self.objective.loss.unit*unit
+                g, u, v = np.zeros((K, d)), 0.5 * self.objective.loss.unit * unit, 0.5 * self.objective.loss.unit * unit
             self.sizes = _Kinks(g, u, v, -1.0, 1.0, np.ones((K, d)), unit)
 
     # ---- the quantities of one point -------------------------------------------------------------------------
@@ -413,7 +414,9 @@ class _Run:
             added[:, :-1] += self.l1 * self.sizes.curvature()
         # adding one number to all biases changes nothing; nor, without a penalty, does one to all weights of a feature
         free = np.array([self.d]) if self.objective.penalised else np.arange(self.d + 1)
-        return NewtonSystem(self.Z, self.y, self.by_class, weights, factors, added, free, self.exact, self.left, self.most)
+        return NewtonSystem(
+            self.Z, self.y, self.by_class, weights, factors, added, free, self.exact, self.left, self.coarse
+        )
 
     # ---- one step --------------------------------------------------------------------------------------------
 
@@ -433,7 +436,7 @@ class _Run:
             dg, du, dv = (0.0, 0.0, 0.0) if moves is None else moves[i]
             first, second = kinks.products(kinks.g + step * dg, kinks.u + step * du, kinks.v + step * dv)
             total += float((share * (first + second)).sum())
-            weight += float((share*kinks.unit).sum()) * (1.0 if kinks.upper is None else 2.0)
+            weight += float((share * kinks.unit).sum()) * (1.0 if kinks.upper is None else 2.0)
         return total / weight if weight > 0.0 else 0.0
 
     def _gap(self) -> float:
@@ -507,7 +510,7 @@ class _Run:
         for _ in range(CORRECTORS if moves else 0):
             tried = min(1.0, FURTHER * length + 0.1)
             corrected: Falls = [
-                (first - _toward(products[0], aim*kinks.unit), second - _toward(products[1], aim*kinks.unit))
+                (first - _toward(products[0], aim * kinks.unit), second - _toward(products[1], aim * kinks.unit))
                 for (first, second), (kinks, _), (dg, du, dv) in zip(falls, self._all(), moves, strict=True)
                 for products in [kinks.products(kinks.g + tried * dg, kinks.u + tried * du, kinks.v + tried * dv)]
             ]
@@ -519,7 +522,7 @@ class _Run:
         if self.margins is None:
             length = self._searched(step, moves, length, aim)
         self.theta = self.theta + length * step
-        self.most = CAREFUL if system.struggled else self.most
+        self.coarse = self.coarse and not system.struggled
         for (kinks, _), move in zip(self._all(), moves, strict=True):
             kinks.move(length, *move)
         return length
@@ -571,7 +574,11 @@ class _Run:
                 wanted = self.settings.tol * evaluation.objective if evaluation.objective > negligible else negligible
                 promising = gap <= min(ATTEMPT * wanted, AGAIN * self.attempted)
                 self._watch(gap)
-                ended = self.iteration >= min(self.settings.max_iter, STEPS) or self.short >= PATIENCE or self.since >= NO_NEWS
+                ended = (
+                    self.iteration >= min(self.settings.max_iter, STEPS)
+                    or self.short >= PATIENCE
+                    or self.since >= NO_NEWS
+                )
                 if promising or ended:
                     self.attempted = gap
                     certificate, *candidate = self._certified(W, b)
@@ -674,7 +681,7 @@ class _Run:
             "passes": self.passes,
             "short": float(self.short),
             "exact": float(self.exact),
-            "most": float(self.most),
+            "coarse": float(self.coarse),
             "left": self.left,
             "lowest": self.lowest,
             "since": float(self.since),

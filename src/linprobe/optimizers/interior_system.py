@@ -34,8 +34,12 @@ EXACT, ROUGH, ITERATIONS = 1e-11, 1e-4, 60
 elsewhere; iterations of conjugate gradients, at most: two or three with the whole matrix. Steps that are off by 1e-4
 take no more steps (benchmarks/gauntlet.py)."""
 
+FURTHER = 5
+"""Times as many iterations where less than ROUGH is to be left."""
+
 NUMBERS = 2**22
 """Numbers of weighted rows that are formed at once: 32 MB."""
+
 
 class Solve(Protocol):
     """What solves the system for a right side (K, D + 1), from a solution of one near it if there is one."""
@@ -60,7 +64,7 @@ class NewtonSystem:
         free: the features of which adding one number to the weights of all classes changes nothing; D is the bias.
         exact: whether all of the matrix that is not at rest is factored.
         left: what may be left of a right side, relative.
-        most: unknowns that are factored as one matrix, at most.
+        coarse: whether the classes may be factored by themselves, where many weights matter.
         struggled: whether conjugate gradients ran out of iterations, for want of such a matrix.
     """
 
@@ -73,7 +77,7 @@ class NewtonSystem:
     free: npt.NDArray[np.int64]
     exact: bool = True
     left: float = EXACT
-    most: int = LARGEST
+    coarse: bool = True
     struggled: bool = False
 
     def apply(self, x: Floats) -> Floats:
@@ -101,13 +105,15 @@ class NewtonSystem:
     @cached_property
     def _diagonal(self) -> Floats:
         """(K, D + 1), of the curvature of the data loss."""
-        return np.ascontiguousarray(self._of_class.T) @ np.square(self.Z)
+        found: Floats = np.ascontiguousarray(self._of_class.T) @ np.square(self.Z)
+        return found
 
     @cached_property
     def _pins(self) -> Floats:
         """What is added to all entries of the block of each free feature."""
         trace = (self._diagonal + self.added)[:, self.free].sum(axis=0)
-        return np.maximum(trace / len(self.added), 1e-300) / len(self.added)
+        pins: Floats = np.maximum(trace / len(self.added), 1e-300) / len(self.added)
+        return pins
 
     def solver(self) -> Solve:
         """A function that solves by conjugate gradients, preconditioned by a factor of the part that matters.
@@ -123,8 +129,11 @@ class NewtonSystem:
         share = np.where(self.added > 0.0, data / np.where(self.added > 0.0, self.added, 1.0), np.inf).ravel()
         live = np.flatnonzero(share > LIVE[self.exact])
         parts = [live]
-        if not self.exact and len(live) > self.most:  # no few weights matter yet: the classes by themselves
-            parts = np.split(live, np.searchsorted(live, np.arange(1, shape[0]) * shape[1]))
+        if not self.exact and len(live) > (LARGEST if self.coarse else CAREFUL):
+            if self.coarse:
+                parts = np.split(live, np.searchsorted(live, np.arange(1, shape[0]) * shape[1]))
+            else:
+                parts = [np.sort(np.argsort(-share, kind="stable")[:LARGEST])]
         factors = [(part, self._factor(part, whole.ravel()[part])) for part in parts if len(part)]
         inverse = 1.0 / whole.ravel()
         units = np.sqrt(inverse)
@@ -141,7 +150,7 @@ class NewtonSystem:
             if near is not None and not self.exact:
                 x, r = near.ravel().copy(), r - self.apply(near).ravel()
             step, before = np.zeros_like(r), 0.0
-            for _ in range(ITERATIONS):
+            for _ in range(ITERATIONS if self.left >= ROUGH else FURTHER * ITERATIONS):
                 if not float(np.abs(units * r).max(initial=0.0)) > most:
                     break
                 z = precondition(r)
