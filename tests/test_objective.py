@@ -249,6 +249,22 @@ def test_describe_counts_weights_in_place_of_images():
     assert f"C = 1/(2 reg sum w) = {1 / (0.2 * WEIGHT.sum()):.6g}" in text
 
 
+@pytest.mark.parametrize("scale", [1e-310, 1e-30, 1e30, 1e306])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_only_the_ratios_of_sample_weights_count(loss, scale):
+    weight = np.array([0.5, 1.0, 2.0, 4.0])[np.arange(N) % 4]
+    usual, other = (make(loss, sample_weight=given) for given in (weight, weight * scale))
+    assert_allclose(other.value(W, B), usual.value(W, B), rtol=1e-12)
+    assert_allclose(other.value_and_gradient(W, B)[1], usual.value_and_gradient(W, B)[1], rtol=1e-10, atol=1e-14)
+    assert_allclose(other.feature_curvature(), usual.feature_curvature(), rtol=1e-9)
+    assert_allclose(other.given_weight, weight.sum() * scale, rtol=1e-12)
+
+
+def test_the_c_of_huge_weights_is_that_of_the_weights_given():
+    text = make(sample_weight=WEIGHT * 2.0**60).describe()
+    assert f"C = 1/(2 reg sum w) = {1 / (0.2 * WEIGHT.sum() * 2.0**60):.6g}" in text
+
+
 @pytest.mark.parametrize("delta", [1.0, 2.5])
 def test_multi_margin_loss_is_ours_divided_by_the_number_of_classes(delta):
     torch = pytest.importorskip("torch", reason="PyTorch is an optional peer")

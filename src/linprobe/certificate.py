@@ -78,6 +78,8 @@ class Certificate:
         """One sentence for a reader who has not met duality."""
         if not math.isfinite(self.lower_bound):
             return f"objective {self.objective:.6g}; no lower bound is known"
+        if self.lower_bound == 0.0 < self.objective:
+            return f"objective {self.objective:.6g}; no lower bound but 0 is known"
         return (
             f"objective {self.objective:.6g}; no weights can go below {self.lower_bound:.6g}: "
             f"at most {self.relative_gap:.1e} of it is left to gain"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,6 +20,10 @@ from linprobe.penalties import L1, L2, ElasticNet, Penalty, make_penalty
 from linprobe.shapes import Floats, Labels, check_range, half_sizes, slices
 
 __all__ = ["DataGradient", "DualPoint", "Evaluation", "Objective", "Split"]
+
+USUAL_WEIGHT = 2.0**40
+"""The largest sample weight, and one over the smallest largest, that is taken as it is. Float32 holds the sums of
+squares of 2^24 such."""
 
 SAMPLE_ROWS = 4096
 """Rows, at most, from which the curvature of the features is estimated."""
@@ -123,7 +128,7 @@ class Objective:
         penalty: a Penalty, the name of one, or None for no penalty.
         reg: weight of the penalty, lambda in the lecture, >= 0.
         n_classes: K; None for the largest label plus one.
-        sample_weight: (N,) weights >= 0, or None for all ones.
+        sample_weight: (N,) weights >= 0, or None for all ones. Only their ratios count.
         rows: (N,) positions in X of the used rows, or None for all.
         affine: map of each row, applied as it is read; None for none.
         engine: "threads" or "reference".
@@ -168,6 +173,9 @@ class Objective:
             raise ParameterError(f"n_classes = {n_classes}; a classifier needs at least 2 classes.")
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight, dtype=np.float64)
+        exponent = 0 if sample_weight is None else _unusual_exponent(sample_weight)
+        if sample_weight is not None and exponent:
+            sample_weight = np.ldexp(sample_weight, -exponent)
         examples = Examples(X, y, n_classes, rows, sample_weight, affine)
         self.loss = make_loss(loss) if isinstance(loss, str) else loss
         self.penalty = make_penalty(penalty) if isinstance(penalty, str) else penalty
@@ -175,6 +183,7 @@ class Objective:
         self.engine = open_engine(engine, examples, n_threads)
         self.n_images, self.n_features, self.n_classes = examples.n_images, examples.n_features, n_classes
         self._total_weight = examples.total_weight
+        self._weight_exponent = exponent
         self._moments: dict[int, tuple[float, float, float, float, float]] = {}
         self._class_means: list[tuple[Floats, Floats]] = []  # lists, so that `with_reg` shares what they hold
         self._feature_sizes: list[Floats] = []
@@ -183,6 +192,12 @@ class Objective:
     def examples(self) -> Examples:
         """The images the engine runs over."""
         return self.engine.examples
+
+    @property
+    def given_weight(self) -> float:
+        """Sum of the sample weights as they were given; N without any; inf where float64 cannot hold it."""
+        with np.errstate(over="ignore"):
+            return float(np.ldexp(self._total_weight, self._weight_exponent))
 
     @property
     def l2_weight(self) -> float:
@@ -450,6 +465,18 @@ def _largest_sizes(rows: npt.NDArray[Any]) -> Floats:
     return sizes
 
 
+def _unusual_exponent(weight: Floats) -> int:
+    """The power of two that weights are divided by, so that neither their sum nor a float32 sum of squares overflows or
+    vanishes; 0 where the largest lies between 1 / `USUAL_WEIGHT` and `USUAL_WEIGHT`.
+
+    Weights that are not finite or not positive are left for `Examples` to refuse.
+    """
+    largest = float(weight.max(initial=0.0))
+    if not 0.0 < largest < np.inf or 1.0 / USUAL_WEIGHT <= largest <= USUAL_WEIGHT:
+        return 0
+    return math.frexp(largest)[1]
+
+
 def _blocks(n_rows: int, n_numbers: int) -> list[slice]:
     return slices(n_rows, max(1, BLOCK_NUMBERS // max(1, n_numbers)))
 
@@ -534,7 +561,7 @@ def _penalty_equivalents(objective: Objective) -> list[str]:
     total = squares * 2.0 + sizes
     ratio = sizes / total
     weight = "N" if objective.examples.sample_weight is None else "sum w"
-    C = 1.0 / (total * objective.examples.total_weight)
+    C = 1.0 / (total * objective.given_weight)
     lines = [
         f"  scikit-learn, LIBLINEAR: C = 1/({_in_symbols(penalty, objective.n_classes)} {weight}) = {C:.6g}, "
         f"l1_ratio = {ratio:.6g}",

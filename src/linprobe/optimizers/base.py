@@ -39,8 +39,8 @@ class Status(Enum):
         "the last good weights were kept"
     )
     SEPARABLE = (
-        "the classes are separable: without a penalty no finite weights are best, and the loss falls for ever as they "
-        "grow; use reg > 0"
+        "the classes are separable: without a penalty the loss falls towards 0 for ever as the weights grow, and no "
+        "finite weights are best; use reg > 0"
     )
     STOPPED = "the callback asked to stop"
     INTERRUPTED = "stopped by Ctrl-C; the best weights so far were kept, with their certificate"
