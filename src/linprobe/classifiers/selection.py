@@ -13,7 +13,7 @@ import numpy.typing as npt
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import AnyModel
 from linprobe.objective import Objective
-from linprobe.optimizers.base import Status
+from linprobe.optimizers.base import Solution, Status
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
 from linprobe.optimizers.path import Path, Progress, path_moment, solve_path
 from linprobe.optimizers.preconditioner import SecondMoment
@@ -148,7 +148,7 @@ class Selector(Generic[AnyModel]):
             tuple(solution.status for solution in path.solutions),
             path.passes,
             path.seconds,
-            tuple(solution.history[-1]["train_accuracy"] for solution in path.solutions),
+            tuple(_accuracy(objective, solution) for solution in path.solutions),
             tuple(float(np.sqrt(np.square(solution.W).sum())) for solution in path.solutions),
             tuple(float((solution.W == 0.0).mean()) for solution in path.solutions),
             tuple((solution.W, solution.b) for solution in path.solutions) if keep else (),
@@ -203,6 +203,13 @@ class Selector(Generic[AnyModel]):
             return None
         part = member.objective_of(left_out.X, left_out.y, left_out.rows, left_out.weight)
         return total.without(exact_moment(part))
+
+
+def _accuracy(objective: Objective, solution: Solution) -> float:
+    """Share of the images that are classified correctly: by the last row of the trace, where the search made one."""
+    if solution.history:
+        return solution.history[-1]["train_accuracy"]
+    return objective.evaluate(solution.W, solution.b).accuracy
 
 
 def _certificate(certificate: Certificate | None) -> Certificate:

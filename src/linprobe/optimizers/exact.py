@@ -249,7 +249,7 @@ class Exact(Optimizer):
             made.append((DualAscent, ""))
         if soon:
             made.append((InteriorPoint, ""))
-        if suits_working_set(objective) and _suits_working_set(objective):
+        if not smooth and suits_working_set(objective) and _suits_working_set(objective):
             made.append((WorkingSet, ""))
         if suits_span(objective):
             made.append((SpanOfImages, ""))
