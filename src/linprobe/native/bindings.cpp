@@ -24,6 +24,7 @@
 #include <type_traits>
 
 #include "bfloat.hpp"
+#include "bfloat_hessian.hpp"
 #include "dual.hpp"
 #include "curved.hpp"
 #include "kernels.hpp"
@@ -399,6 +400,79 @@ void curvature(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const Maybe
   run(kernels().curvature, job);
 }
 
+const HessianKernels& hessian_kernels() {
+  static const HessianKernels chosen = [] {
+#if defined(__x86_64__)
+    if (std::string(kernels().name) == "avx512") return hessian_avx512();
+#endif
+    return hessian_plain();
+  }();
+  return chosen;
+}
+
+// q (blocks, K, rows of a block), float16, receives the weights of a Hessian: see HessianWeights.
+void hessian_weights(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+                     const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const In<double, 2>& W, const In<double, 1>& b,
+                     const std::string& loss, double delta, const Out<uint16_t, 3>& q, int threads) {
+  require(bfloat() != nullptr, "bfloat16 is not used here");
+  HessianWeights job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  job.K = static_cast<int64_t>(W.shape(0));
+  require(static_cast<int64_t>(W.shape(1)) == job.rows.D && b.shape(0) == W.shape(0), "W must be (K, D) and b (K,)");
+  require(static_cast<int64_t>(q.shape(0)) == (job.rows.n + kHessianRows - 1) / kHessianRows && static_cast<int64_t>(q.shape(1)) == job.K &&
+              static_cast<int64_t>(q.shape(2)) == kHessianRows && static_cast<int64_t>(y.shape(0)) == job.rows.n,
+          "q must be (blocks, K, rows of a block) and y (n,)");
+  check_labels(y.data(), job.rows.n, job.K);
+  job.loss = loss_kind(loss);
+  require(job.loss != LossKind::hinge, "the hinge has no curvature");
+  job.delta = delta;
+  job.y = y.data(), job.W = W.data(), job.b = b.data(), job.q = q.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(hessian_kernels().weights, job);
+}
+
+// out_V (K, D) and out_c (K) receive the products of V and c with a Hessian in bfloat16: see HessianProduct.
+void hessian_product(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+                     const MaybeIn<double, 1>& shift, const In<uint16_t, 3>& q, const In<float, 1>& share,
+                     const MaybeIn<int64_t, 1>& y, const In<double, 2>& V, const In<double, 1>& c, const Out<double, 2>& out_V,
+                     const Out<double, 1>& out_c, int threads) {
+  require(bfloat() != nullptr, "bfloat16 is not used here");
+  HessianProduct job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  job.K = static_cast<int64_t>(V.shape(0));
+  require(static_cast<int64_t>(V.shape(1)) == job.rows.D && c.shape(0) == V.shape(0), "V must be (K, D) and c (K,)");
+  require(out_V.shape(0) == V.shape(0) && out_V.shape(1) == V.shape(1) && out_c.shape(0) == V.shape(0), "out has the shapes of V and c");
+  require(static_cast<int64_t>(q.shape(0)) == (job.rows.n + kHessianRows - 1) / kHessianRows && static_cast<int64_t>(q.shape(1)) == job.K &&
+              static_cast<int64_t>(q.shape(2)) == kHessianRows && static_cast<int64_t>(share.shape(0)) == job.rows.n,
+          "q must be (blocks, K, rows of a block) and share (n,)");
+  if (y) {
+    require(static_cast<int64_t>(y->shape(0)) == job.rows.n, "y must be (n,)");
+    check_labels(y->data(), job.rows.n, job.K);
+    job.y = y->data();
+  }
+  job.q = q.data(), job.share = share.data();
+  job.V = V.data(), job.c = c.data();
+  job.out_V = out_V.data(), job.out_c = out_c.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(hessian_kernels().product, job);
+}
+
+// out (side, side) += the moment of the rows [r x, r]: see HessianBlock.
+void hessian_block(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+                   const MaybeIn<double, 1>& shift, const In<float, 1>& root, const Out<float, 2>& out) {
+  require(bfloat() != nullptr, "bfloat16 is not used here");
+  HessianBlock job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  const auto side = static_cast<size_t>(hessian_side(job.rows.D));
+  require(static_cast<int64_t>(root.shape(0)) == job.rows.n, "root must be (n,)");
+  require(out.shape(0) == side && out.shape(1) == side, "out must be (side, side), with room for D + 1 in whole tiles");
+  job.root = root.data(), job.out = out.data();
+  const WithoutGil without;
+  hessian_kernels().block(job);
+}
+
 template <class Array>
 void check_blocks(const Array& U, int64_t n) {
   constexpr size_t size = kTriangleBlock;
@@ -414,6 +488,28 @@ bool factor(const In<float, 2>& A, float ridge, const Out<float, 3>& U, int thre
   Factor job{n, A.data(), ridge, U.data(), threads};
   const WithoutGil without;
   return kernels().factor(job);
+}
+
+// The upper halves of the numbers of U, rounded to nearest.
+void halve_triangle(const In<float, 3>& U, const Out<uint16_t, 3>& halves) {
+  require(halves.shape(0) == U.shape(0) && halves.shape(1) == U.shape(1) && halves.shape(2) == U.shape(2), "halves has the shape of U");
+  const float* const from = U.data();
+  uint16_t* const to = halves.data();
+  const size_t n = U.size();
+  const WithoutGil without;
+  for (size_t i = 0; i < n; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, from + i, 4);
+    to[i] = static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+  }
+}
+
+// x (n) becomes (UᵀU)⁻¹ x: see HessianSolve.
+void solve_halves(const In<uint16_t, 3>& U, const Out<float, 1>& x) {
+  HessianSolve job{static_cast<int64_t>(x.shape(0)), U.data(), x.data()};
+  check_blocks(U, job.n);
+  const WithoutGil without;
+  hessian_kernels().solve(job);
 }
 
 // X (m, n) becomes X (UᵀU)⁻¹, for a few rows.
@@ -796,6 +892,7 @@ NB_MODULE(_core, module) {
   module.def("instruction_set", [] { return std::string(kernels().name); });
   module.attr("BFLOAT16_TEMPLATES") = kBfloatTemplates;
   module.attr("BFLOAT16_FEATURES") = kBfloatColumns;
+  module.def("bfloat16_is_fast", [] { return bfloat() != nullptr && bfloat()->fast; });
   module.def("bfloat16", [] { return std::string(bfloat() != nullptr ? bfloat()->name : ""); });
   module.def("loss_and_gradient", &loss_and_gradient, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
              "y"_a, "weight"_a.none(), "W"_a, "b"_a, "loss"_a, "delta"_a, "precision"_a, "centre"_a.none(), "sums"_a, "lost"_a, "dW"_a.none(),
@@ -806,6 +903,14 @@ NB_MODULE(_core, module) {
              "dS"_a, "doubles"_a, "dW"_a, "db"_a, "threads"_a);
   module.def("split", &split, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(), "W"_a,
              "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
+  module.def("hessian_weights", &hessian_weights, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "y"_a, "W"_a, "b"_a,
+             "loss"_a, "delta"_a, "q"_a, "threads"_a);
+  module.def("halve_triangle", &halve_triangle, "U"_a, "halves"_a);
+  module.def("solve_halves", &solve_halves, "U"_a, "x"_a);
+  module.def("hessian_product", &hessian_product, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "q"_a, "share"_a,
+             "y"_a.none(), "V"_a, "c"_a, "out_V"_a, "out_c"_a, "threads"_a);
+  module.def("hessian_block", &hessian_block, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a, "out"_a);
+  module.attr("HESSIAN_ROWS") = kHessianRows;
   module.def("curvature", &curvature, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "block"_a, "ends"_a, "where"_a,
              "q"_a, "star"_a, "V"_a, "c"_a, "out_V"_a, "out_c"_a, "threads"_a);
   module.attr("GRAM_FEATURES") = kGramFeatures;

@@ -34,8 +34,12 @@ __all__ = ["Exact", "Moments", "is_smooth"]
 AT_ONCE = 5e8
 """Operations of a step of the interior point method up to which it is tried first on kinks: some 15 ms."""
 
-AFTERWARDS, MOST_BYTES = 3e10, 2e9
-"""Operations and bytes of such a step up to which it is tried after another method: a second, 2 GB."""
+SOON, AFTERWARDS, MOST_BYTES = 3e10, 1e11, 2e9
+"""Operations of such a step up to which it is tried next, and operations and bytes up to which it is tried at all: a
+second, some seconds, 2 GB. With kinks of |W| nothing else is as fast up to there (benchmarks/gauntlet.py)."""
+
+FIRST_EPOCHS = 100
+"""Epochs of dual ascent before the interior point method: well conditioned problems need fewer."""
 
 LATER_ITERATIONS = 300
 """Iterations, of `max_iter`, that are left to each method after the first; a smaller `max_iter` is for the first
@@ -59,6 +63,11 @@ FEW_SCORES = 2**16
 MANY_CLASSES = 32
 """Classes from which on `Newton` takes the place of `LBFGS`; it begins as that, and stays with it where it converges
 quickly. With fewer classes a product with the Hessian saves little (benchmarks/many_classes.py)."""
+
+SOME_CLASSES = 8
+"""The same where the engine multiplies all classes in bfloat16. On 60,000 x 784 with ten classes and reg 1e-5 `Newton`
+takes 0.6 of the time of `LBFGS` with softmax, and 0.4 with the squared hinge; where that converges quickly it stays
+with it."""
 
 UNPROVED = (Status.MAX_ITER, Status.STALLED)
 """How a method ends that has proved too little."""
@@ -212,13 +221,15 @@ class Exact(Optimizer):
         """The methods that are tried, in this order, until one ends with a proof.
 
         1. Small problems with kinks, of the loss or of |W|: `InteriorPoint`.
-        2. Losses of margins with a squared penalty, on few images: `DualAscent`.
-        3. |W| on few images or many features: `WorkingSet`.
-        4. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
-        5. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
+        2. Losses of margins with a squared penalty, on few images: `DualAscent`; for some epochs only, where |W| has
+        kinks and 3. can follow.
+        3. |W| with kinks of the loss on problems of medium size: `InteriorPoint`.
+        4. |W| on few images or many features: `WorkingSet`.
+        5. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
+        6. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
         coordinate
            descent, where that is faster.
-        6. All else: `ADMM`.
+        7. All else: `ADMM`.
 
         What fits of the others follows, `InteriorPoint` last: it needs few unknowns, and images that fit memory as
         float64.
@@ -233,19 +244,23 @@ class Exact(Optimizer):
         made: list[tuple[Callable[[float, int], Optimizer], str]] = []
         if not smooth and operations <= AT_ONCE:
             made.append((InteriorPoint, ""))
+        soon = _suits_interior(objective) and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES
         if suits_dual_ascent(objective) and _suits_dual(objective) and not (smooth and operations <= AT_ONCE):
             made.append((DualAscent, ""))
+        if soon:
+            made.append((InteriorPoint, ""))
         if suits_working_set(objective) and _suits_working_set(objective):
             made.append((WorkingSet, ""))
         if suits_span(objective):
             made.append((SpanOfImages, ""))
         elif not made or smooth:
             descends = smooth or (objective.loss.smooth and _descends(objective, moments))
-            if suits_newton(objective) and objective.n_classes >= MANY_CLASSES:
+            least = SOME_CLASSES if objective.engine.multiplies_hessians else MANY_CLASSES
+            if suits_newton(objective) and objective.n_classes >= least:
                 made.append((Newton, "sampled"))
             else:
                 made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
-        if made[0][0] is not InteriorPoint and operations <= AFTERWARDS and numbers <= MOST_BYTES:
+        if (InteriorPoint, "") not in made and operations <= AFTERWARDS and numbers <= MOST_BYTES:
             made.append((InteriorPoint, ""))
         if self.max_iter <= LATER_ITERATIONS:
             made = made[:1]
@@ -254,6 +269,8 @@ class Exact(Optimizer):
         for method, moment in made:
             later = len(made) - len(steps) - 1
             share = max(left - later * LATER_ITERATIONS, left // 2) if later else left
+            if soon and method is DualAscent and later:
+                share = min(share, FIRST_EPOCHS)
             steps.append(Step(method(self.tol, share), moment))
             left -= share
         return steps
@@ -264,6 +281,11 @@ def _suits_dual(objective: Objective) -> bool:
     most = DUAL_IMAGES if objective.loss.smooth else DUAL_IMAGES_OF_HINGE
     most_bytes = DUAL_BYTES if objective.examples.X.dtype == np.uint8 else DUAL_BYTES_OF_VECTORS
     return objective.n_images <= most and dual_bytes(objective) <= most_bytes
+
+
+def _suits_interior(objective: Objective) -> bool:
+    """Whether the interior point method is the faster way at medium size: kinks of |W|, and margins."""
+    return objective.loss.margin_power is not None and objective.penalised and objective.l1_weight > 0.0
 
 
 def _suits_working_set(objective: Objective) -> bool:
