@@ -145,6 +145,16 @@ def test_rounds_over_lists_of_pairs_lead_to_the_optimum(loss, penalty, dtype, mo
     assert solution.certificate.objective == pytest.approx(objective.value(solution.W, solution.b), rel=1e-6)
 
 
+def test_lists_of_an_image_are_bounded(monkeypatch):
+    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
+    monkeypatch.setattr(module, "MOST_LISTED", 0)
+    monkeypatch.setattr(module, "LEAST_LISTED", 2)
+    objective = clouds(n=90, K=9)
+    solution = DualAscent(tol=1e-4).minimize(objective)
+    assert solution.status is Status.CERTIFIED
+    assert solution.certificate.objective == pytest.approx(oracle(objective), rel=1e-4)
+
+
 @pytest.mark.parametrize(("loss", "penalty"), [("hinge", "l2"), ("squared-hinge", "elastic-net")])
 def test_rounds_over_lists_give_the_same_bits_for_any_number_of_threads_and_resumed(loss, penalty, monkeypatch):
     monkeypatch.setattr(module, "SINGLE_ROWS", 10)
