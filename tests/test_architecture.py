@@ -61,6 +61,7 @@ HEAVY = {
         "engines.threads",
         "optimizers.hinge_program",
         "optimizers.interior_point",
+        "optimizers.interior_system",
         "optimizers.preconditioner",
         "optimizers.normal_equations",
         "optimizers.span",

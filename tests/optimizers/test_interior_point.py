@@ -6,7 +6,7 @@ import pytest
 from linprobe.errors import IncompatibleError, StateError
 from linprobe.losses import Loss
 from linprobe.objective import Objective
-from linprobe.optimizers import Status
+from linprobe.optimizers import Status, interior_point, interior_system
 from linprobe.optimizers.base import State
 from linprobe.optimizers.interior_point import InteriorPoint, interior_point_cost
 
@@ -135,3 +135,36 @@ def test_a_loss_without_margins_or_curvature_is_refused_in_words():
 
     with pytest.raises(IncompatibleError, match="declares neither"):
         InteriorPoint().minimize(problem(loss=Squares()))
+
+
+def test_images_of_little_weight_do_not_slow_the_search():
+    # a barrier that counts by the weight of its image has them on the path of all others: 71 iterations
+    X, y = large(n=150, D=12, K=10)
+    weight = np.random.default_rng(3).choice([1e-3, 1.0, 1e3], len(y))
+    for loss in ("hinge", "squared-hinge"):
+        objective = Objective(X, y, loss=loss, penalty="elastic-net", reg=1e-3, sample_weight=weight)
+        solution = InteriorPoint().minimize(objective)
+        assert solution.status is Status.CERTIFIED
+        assert len(solution.history) <= 40
+
+
+def test_large_systems_are_solved_by_their_products(monkeypatch):
+    X, y = large(n=80, D=15, K=8)
+    objective = Objective(X, y, loss="hinge", penalty="l1", reg=0.02)
+    whole = InteriorPoint(tol=1e-4).minimize(objective)
+    for most, careful in ((60, 100), (60, 1000), (200, 1000)):
+        for name, value in (("WHOLE", 50), ("LARGEST", most), ("CAREFUL", careful)):
+            monkeypatch.setattr(interior_point, name, value)
+            monkeypatch.setattr(interior_system, name, value)
+        states = []
+        solution = InteriorPoint(tol=1e-4).minimize(objective, callback=lambda e, s=states: s.append(e.state))
+        assert solution.status is Status.CERTIFIED
+        assert solution.certificate.objective == pytest.approx(whole.certificate.objective, rel=2e-4)
+        again = InteriorPoint(tol=1e-4).minimize(objective, states[len(states) // 2])
+        np.testing.assert_array_equal(again.W, solution.W)
+
+
+def large(n, D, K):
+    random = np.random.default_rng(0)
+    y = np.arange(n) % K
+    return random.standard_normal((n, D)) + random.standard_normal((K, D))[y], y

@@ -25,6 +25,7 @@ __all__ = [
     "CurvaturePairs",
     "CurvedModel",
     "DualModel",
+    "DualPairs",
     "Engine",
     "Examples",
     "Precision",
@@ -241,6 +242,29 @@ class DualModel:
     V: Floats
     W: Floats | None
     b: Floats
+
+
+@dataclass(frozen=True)
+class DualPairs:
+    """Pairs of image and class of a `DualModel` without Gram form, for `Engine.ascend_pairs`; its rows are float32.
+
+    Attributes:
+        ends: (N + 1,) int64, pairs ends[i]..ends[i + 1] - 1 are those of image i.
+        classes: (P,) int32, ascending within an image, without its label.
+        A: (P,) float64, in place: the dual point, 0 at all other pairs.
+        V: (K, D) float32, in place.
+        W: (K, D) float32, in place; None where `size` is 0: V alone is kept then.
+    """
+
+    ends: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.int32]
+    A: Floats
+    V: npt.NDArray[np.float32]
+    W: npt.NDArray[np.float32] | None
+
+    def images(self) -> npt.NDArray[np.int64]:
+        """(P,) the image of each pair."""
+        return np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends))
 
 
 GRAM_ROWS, GRAM_NUMBERS = 256, 2**21
@@ -610,6 +634,63 @@ class Engine(ABC):
             if model.W is not None:
                 model.W[visited] = (V[visited] - np.clip(V[visited], -model.size, model.size)) / ridge
         return total_gain, products
+
+    def ascend_pairs(
+        self,
+        model: DualModel,
+        pairs: DualPairs,
+        order: npt.NDArray[np.int64],
+        *,
+        everything: bool,
+        threshold: float,
+    ) -> tuple[float, int]:
+        """`ascend` over the listed pairs: A, V and W are those of `pairs`, the other numbers those of `model`.
+
+        V and W are rounded to float32 at each change: `dual_sums` gives V anew. Products with them may be summed in
+        float32.
+        """
+        ends, V, W, b, ridge = pairs.ends, pairs.V, pairs.W, model.b, model.ridge
+        total_gain, products = 0.0, 0
+        for i in order:
+            y, x, share = model.y[i], model.rows[i], model.share[i]
+            most, q, own_bend = share * model.most, model.squares[i] / ridge + model.bias, 1.0 / model.curvature / share
+            listed = np.arange(ends[i], ends[i + 1])
+            listed = listed[everything | (pairs.A[listed] != 0.0)]
+            if len(listed) == 0:
+                continue
+            visited = np.append(pairs.classes[listed], y)
+            weights = (V if W is None else W)[visited].astype(np.float64)
+            scores = weights @ x / (ridge if W is None else 1.0) + b[visited]
+            products += len(visited)
+            before = pairs.A[listed]
+            margins = scores[:-1] - scores[-1] + model.delta
+            slopes = margins - before * own_bend
+            changes = np.minimum(np.maximum(slopes / (2.0 * q + own_bend), -before), most - before)
+            gain = float(slopes @ changes)
+            total_gain += gain
+            if not gain > threshold:
+                continue
+            after = _common_optimum(before + margins / q, q / (q + own_bend), most, before.sum())
+            changes = np.append(after - before, -(after - before).sum())
+            pairs.A[listed] = after
+            V[visited] -= (changes[:, None] * x).astype(np.float32)
+            b[visited] -= model.bias * changes
+            products += int((changes != 0.0).sum())
+            if W is not None:
+                W[visited] = (V[visited] - np.clip(V[visited], -model.size, model.size)) / ridge
+        return total_gain, products
+
+    def dual_sums(self, model: DualModel, pairs: DualPairs) -> Floats:
+        """V = -Gᵀ X (K, D) of the listed pairs, in float64."""
+        V = np.zeros_like(pairs.V, dtype=np.float64)
+        images = pairs.images()
+        for block in slices(len(model.y), max(1, GRAM_NUMBERS // max(1, V.shape[1]))):
+            some = slice(int(pairs.ends[block.start]), int(pairs.ends[block.stop]))
+            G, rows = np.zeros((block.stop - block.start, len(V))), images[some] - block.start
+            G[rows, pairs.classes[some]] = pairs.A[some]
+            G[np.arange(len(G)), model.y[block]] = -G.sum(axis=1)
+            V -= G.T @ model.rows[block].astype(np.float64)
+        return V
 
     def sweep(self, model: CurvedModel, everything: bool) -> float:
         """Each weight of the model to its own minimum in turn, or each that is not 0; the largest change of a slope."""

@@ -18,6 +18,7 @@ from linprobe.engines.base import (
     CurvaturePairs,
     CurvedModel,
     DualModel,
+    DualPairs,
     Engine,
     Examples,
     HessianWeights,
@@ -516,6 +517,35 @@ class ThreadsEngine(Engine):
         arguments = dict(vars(model))
         arguments["lambda_"] = arguments.pop("ridge")
         return run(**arguments, order=order, everything=everything, threshold=threshold)
+
+    def ascend_pairs(
+        self,
+        model: DualModel,
+        pairs: DualPairs,
+        order: npt.NDArray[np.int64],
+        *,
+        everything: bool,
+        threshold: float,
+    ) -> tuple[float, int]:
+        """Dual coordinate ascent in the core, on one thread; products in float32, all else of an image in float64."""
+        names = ("squares", "y", "share", "size", "bias", "delta", "most", "curvature", "b")
+        return _core.pairs_ascent(
+            rows=model.rows,
+            lambda_=model.ridge,
+            **{name: getattr(model, name) for name in names},
+            **vars(pairs),
+            order=order,
+            everything=everything,
+            threshold=threshold,
+        )
+
+    def dual_sums(self, model: DualModel, pairs: DualPairs) -> Floats:
+        """In the core, the features split among threads."""
+        V = np.empty(pairs.V.shape)
+        _core.pairs_sums(
+            rows=model.rows, y=model.y, ends=pairs.ends, classes=pairs.classes, A=pairs.A, V=V, threads=self._threads
+        )
+        return V
 
     def sweep(self, model: CurvedModel, everything: bool) -> float:
         """Coordinate descent in the core, on one thread, in float64."""

@@ -577,6 +577,63 @@ std::tuple<double, int64_t> ascent(const In<S, 2>& rows, const In<double, 1>& sq
   return {job.gain, job.products};
 }
 
+void check_pairs(const In<int64_t, 1>& ends, const In<int32_t, 1>& classes, const In<int64_t, 1>& y, const Out<double, 1>& A, int64_t K) {
+  const int64_t N = static_cast<int64_t>(y.shape(0)), P = static_cast<int64_t>(classes.shape(0));
+  require(static_cast<int64_t>(ends.shape(0)) == N + 1 && ends(0) == 0 && ends(N) == P, "ends must be (N + 1), from 0 to the number of pairs");
+  require(static_cast<int64_t>(A.shape(0)) == P, "A must have one number for each pair");
+  for (int64_t i = 0; i < N; ++i) {
+    require(ends(i) <= ends(i + 1) && ends(i + 1) <= P && ends(i + 1) - ends(i) < K, "ends must ascend, by K - 1 at most");
+    for (int64_t p = ends(i); p < ends(i + 1); ++p)
+      require(classes(p) >= 0 && classes(p) < K && classes(p) != y(i), "classes must be other classes than the label's");
+  }
+}
+
+// One sweep over listed pairs: see DualPairs. Returns what `ascent` does.
+std::tuple<double, int64_t> pairs_ascent(const In<float, 2>& rows, const In<double, 1>& squares, const In<int64_t, 1>& y,
+                                         const In<double, 1>& share, const In<int64_t, 1>& order, const In<int64_t, 1>& ends,
+                                         const In<int32_t, 1>& classes, const Out<double, 1>& A, const Out<float, 2>& V,
+                                         const MaybeOut<float, 2>& W, const Out<double, 1>& b, double lambda, double size,
+                                         double bias, double delta, double most, double curvature, bool all, double threshold) {
+  DualPairs job{};
+  job.N = static_cast<int64_t>(rows.shape(0)), job.K = static_cast<int64_t>(V.shape(0)), job.D = static_cast<int64_t>(rows.shape(1));
+  job.n = static_cast<int64_t>(order.shape(0));
+  auto has = [&](const auto& a, int axis, int64_t n) { return static_cast<int64_t>(a.shape(axis)) == n; };
+  require(has(squares, 0, job.N) && has(y, 0, job.N) && has(share, 0, job.N), "squares, y and share must have one number for each row");
+  require(has(V, 1, job.D) && has(b, 0, job.K), "V must be (K, D) and b (K)");
+  require(W ? has(*W, 0, job.K) && has(*W, 1, job.D) : size == 0, "W must be (K, D); without it size must be 0");
+  require(lambda > 0 && bias > 0, "lambda and bias must be above 0");
+  check_labels(y.data(), job.N, job.K);
+  check_labels(order.data(), job.n, job.N);
+  check_pairs(ends, classes, y, A, job.K);
+  job.order = order.data(), job.y = y.data(), job.share = share.data(), job.squares = squares.data(), job.rows = rows.data();
+  job.lambda = lambda, job.size = size, job.bias = bias, job.delta = delta, job.most = most, job.curvature = curvature;
+  job.all = all, job.threshold = threshold, job.ends = ends.data(), job.classes = classes.data();
+  job.A = A.data(), job.V = V.data(), job.W = W ? W->data() : nullptr, job.b = b.data();
+  {
+    nb::gil_scoped_release release;
+    const std::string name = kernels().name;
+    (name == "avx512" ? dual_pairs_avx512 : name == "avx2" ? dual_pairs_avx2 : dual_pairs_plain)(job);
+  }
+  return {job.gain, job.products};
+}
+
+// V of listed pairs: see DualSums.
+void pairs_sums(const In<float, 2>& rows, const In<int64_t, 1>& y, const In<int64_t, 1>& ends, const In<int32_t, 1>& classes,
+                const Out<double, 1>& A, const Out<double, 2>& V, int threads) {
+  DualSums job{};
+  job.N = static_cast<int64_t>(rows.shape(0)), job.D = static_cast<int64_t>(rows.shape(1)), job.K = static_cast<int64_t>(V.shape(0));
+  require(static_cast<int64_t>(V.shape(1)) == job.D && static_cast<int64_t>(y.shape(0)) == job.N, "V must be (K, D) and y (N)");
+  check_labels(y.data(), job.N, job.K);
+  check_pairs(ends, classes, y, A, job.K);
+  job.y = y.data(), job.rows = rows.data(), job.ends = ends.data(), job.classes = classes.data(), job.A = A.data(), job.V = V.data();
+  job.threads = threads;
+  {
+    nb::gil_scoped_release release;
+    const std::string name = kernels().name;
+    (name == "avx512" ? dual_sums_avx512 : name == "avx2" ? dual_sums_avx2 : dual_sums_plain)(job);
+  }
+}
+
 // Descent on a second-order model: see Curved. Of a sweep the largest change of a slope, of conjugate gradients their number.
 template <class S, bool is_sweep>
 double curved(const In<S, 2>& X, const In<int64_t, 1>& ends, const In<int64_t, 1>& image, const In<double, 1>& d,
@@ -872,6 +929,9 @@ NB_MODULE(_core, module) {
   };
   define_ascent("ascent_float32", &ascent<float>);
   define_ascent("ascent_float64", &ascent<double>);
+  module.def("pairs_ascent", &pairs_ascent, "rows"_a, "squares"_a, "y"_a, "share"_a, "order"_a, "ends"_a, "classes"_a, "A"_a, "V"_a, "W"_a.none(), "b"_a,
+        "lambda_"_a, "size"_a, "bias"_a, "delta"_a, "most"_a, "curvature"_a, "everything"_a, "threshold"_a);
+  module.def("pairs_sums", &pairs_sums, "rows"_a, "y"_a, "ends"_a, "classes"_a, "A"_a, "V"_a, "threads"_a);
   const auto define_curved = [&](const char* name, auto function) {
     module.def(name, function, "X"_a, "ends"_a, "image"_a, "d"_a, "v"_a, "w"_a, "slope"_a, "bends"_a, "inverse"_a, "ridge"_a,
                "size"_a, "damp"_a, "start"_a, "W"_a, "z"_a, "c"_a, "e"_a, "everything"_a, "most"_a, "share"_a);

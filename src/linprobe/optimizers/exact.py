@@ -34,16 +34,25 @@ __all__ = ["Exact", "Moments", "is_smooth"]
 AT_ONCE = 5e8
 """Operations of a step of the interior point method up to which it is tried first on kinks: some 15 ms."""
 
-AFTERWARDS, MOST_BYTES = 3e10, 2e9
-"""Operations and bytes of such a step up to which it is tried after another method: a second, 2 GB."""
+SOON, AFTERWARDS, MOST_BYTES = 3e10, 1e11, 2e9
+"""Operations of such a step up to which it is tried next, and operations and bytes up to which it is tried at all: a
+second, some seconds, 2 GB. With kinks of |W| nothing else is as fast up to there (benchmarks/gauntlet.py)."""
+
+FIRST_EPOCHS = 100
+"""Epochs of dual ascent before the interior point method: well conditioned problems need fewer."""
 
 LATER_ITERATIONS = 300
 """Iterations, of `max_iter`, that are left to each method after the first; a smaller `max_iter` is for the first
 alone."""
 
-DUAL_IMAGES, DUAL_IMAGES_OF_HINGE, DUAL_BYTES = 20_000, 100_000, 2**28
-"""Images up to which dual ascent is tried, for a smooth loss and for the hinge, and the bytes that it may keep: a
-smooth loss has a faster method for many images, and pixels are smaller as they are than in float32."""
+DUAL_IMAGES, DUAL_IMAGES_OF_HINGE = 20_000, 100_000
+"""Images up to which dual ascent is tried, for a smooth loss and for the hinge: a smooth loss has a faster method for
+many images."""
+
+DUAL_BYTES, DUAL_BYTES_OF_VECTORS = 2**28, 2**30
+"""Bytes that it may keep where rows are pixels of 8 bits, and where they are vectors: pixels are smaller as they are
+than in float32, and `ADMM` needs some hundred passes for them; of 50,000 vectors of 100 classes it leaves a gap of 1
+after 1,000."""
 
 WORKING_BYTES = 2e9
 """Bytes that working sets may keep where all features could be used."""
@@ -212,13 +221,15 @@ class Exact(Optimizer):
         """The methods that are tried, in this order, until one ends with a proof.
 
         1. Small problems with kinks, of the loss or of |W|: `InteriorPoint`.
-        2. Losses of margins with a squared penalty, on few images: `DualAscent`.
-        3. |W| on few images or many features: `WorkingSet`.
-        4. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
-        5. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
+        2. Losses of margins with a squared penalty, on few images: `DualAscent`; for some epochs only, where |W| has
+        kinks and 3. can follow.
+        3. |W| with kinks of the loss on problems of medium size: `InteriorPoint`.
+        4. |W| on few images or many features: `WorkingSet`.
+        5. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
+        6. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
         coordinate
            descent, where that is faster.
-        6. All else: `ADMM`.
+        7. All else: `ADMM`.
 
         What fits of the others follows, `InteriorPoint` last: it needs few unknowns, and images that fit memory as
         float64.
@@ -233,8 +244,11 @@ class Exact(Optimizer):
         made: list[tuple[Callable[[float, int], Optimizer], str]] = []
         if not smooth and operations <= AT_ONCE:
             made.append((InteriorPoint, ""))
+        soon = _suits_interior(objective) and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES
         if suits_dual_ascent(objective) and _suits_dual(objective) and not (smooth and operations <= AT_ONCE):
             made.append((DualAscent, ""))
+        if soon:
+            made.append((InteriorPoint, ""))
         if suits_working_set(objective) and _suits_working_set(objective):
             made.append((WorkingSet, ""))
         if suits_span(objective):
@@ -246,7 +260,7 @@ class Exact(Optimizer):
                 made.append((Newton, "sampled"))
             else:
                 made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
-        if made[0][0] is not InteriorPoint and operations <= AFTERWARDS and numbers <= MOST_BYTES:
+        if (InteriorPoint, "") not in made and operations <= AFTERWARDS and numbers <= MOST_BYTES:
             made.append((InteriorPoint, ""))
         if self.max_iter <= LATER_ITERATIONS:
             made = made[:1]
@@ -255,6 +269,8 @@ class Exact(Optimizer):
         for method, moment in made:
             later = len(made) - len(steps) - 1
             share = max(left - later * LATER_ITERATIONS, left // 2) if later else left
+            if soon and method is DualAscent and later:
+                share = min(share, FIRST_EPOCHS)
             steps.append(Step(method(self.tol, share), moment))
             left -= share
         return steps
@@ -263,7 +279,13 @@ class Exact(Optimizer):
 def _suits_dual(objective: Objective) -> bool:
     """Whether dual ascent is the faster way: few images, or the hinge on vectors that fit memory."""
     most = DUAL_IMAGES if objective.loss.smooth else DUAL_IMAGES_OF_HINGE
-    return objective.n_images <= most and dual_bytes(objective) <= DUAL_BYTES
+    most_bytes = DUAL_BYTES if objective.examples.X.dtype == np.uint8 else DUAL_BYTES_OF_VECTORS
+    return objective.n_images <= most and dual_bytes(objective) <= most_bytes
+
+
+def _suits_interior(objective: Objective) -> bool:
+    """Whether the interior point method is the faster way at medium size: kinks of |W|, and margins."""
+    return objective.loss.margin_power is not None and objective.penalised and objective.l1_weight > 0.0
 
 
 def _suits_working_set(objective: Objective) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, final
 
@@ -15,6 +14,7 @@ from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
+from linprobe.optimizers.interior_system import CAREFUL, EXACT, LARGEST, ROUGH, WHOLE, NewtonSystem, Solve
 from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
@@ -37,6 +37,7 @@ ATTEMPT = 0.3
 AGAIN = 0.1
 """After a certificate that fell short the next is computed at this share of the gap estimated then."""
 
+MOST_UNIT = 1e6
 STEPS = 300
 """Iterations, at most, whatever `max_iter`: most problems need 8 to 30 (benchmarks/gauntlet.py)."""
 
@@ -50,6 +51,18 @@ margins: beyond the margin; e^-60 for softmax."""
 SHORT, PATIENCE = 1e-6, 4
 """A step below SHORT is no progress; after PATIENCE of them in a row the search ends."""
 
+NO_NEWS = 8
+"""Iterations in a row in which the gap does not fall, after which the search ends."""
+
+FINER = 0.01
+"""What may be left of a system, as a share of what was before, once the gap does not fall."""
+
+PRODUCTS = 200.0
+"""Products with the system of a step, counted in its cost, where conjugate gradients take the place of a factor."""
+
+NEWS = 0.9
+"""Share of the lowest gap so far below which a gap is progress."""
+
 HALVINGS = 30
 """Halvings, at most, of a step of a loss that is not piecewise quadratic."""
 
@@ -62,21 +75,8 @@ MERIT_NOISE = 1e-14
 SUFFICIENT = 1e-4
 """Decrease of the merit function, as a share of what its slope promises (Armijo)."""
 
-BLOCK = 2**20
-"""Numbers of the weighted rows of a class that are formed at once: 8 MB."""
-
 CONSTANT = 1e-12
 """A feature whose deviation is below this share of its mean is constant: what varies is rounding."""
-
-REFINEMENTS = 3
-"""Refinements of a solution of the Newton system."""
-
-PINNED = 1e-15
-"""Ridge on the diagonal of the scaled Newton matrix (all ones): it allows for the rounding of the factorization."""
-
-
-Solve: TypeAlias = Callable[[Floats], Floats]
-"""What solves the Newton system for a right side (K', d + 1)."""
 
 Falls: TypeAlias = list[tuple[Floats, Floats]]
 """By how much the two products of each kind of kinks are to fall."""
@@ -147,10 +147,12 @@ def interior_point_cost(objective: Objective) -> tuple[float, float]:
     N, K = objective.n_images, objective.n_classes
     D = objective.n_features if _needs_all_features(objective) else min(N, objective.n_features)
     n = K * (D + 1)
-    assembly = N * n * (D + 1) if objective.loss.margin_power else N * n * n
-    return 2.0 * assembly + n**3 / 3.0, 8.0 * (
-        2 * n * n + N * (D + 8 * K) + (0 if objective.loss.margin_power else N * n)
-    )
+    factored = n if n <= WHOLE else min(n, LARGEST)
+    of_pairs = objective.loss.margin_power is not None
+    assembly = 4.0 * N * (min(n * (D + 1), LARGEST * factored) if of_pairs else factored**2)
+    products = PRODUCTS * 4.0 * N * n if n > WHOLE else 0.0
+    numbers = 2.0 * min(n, CAREFUL) ** 2 + N * (3.0 * D + 20.0 * K) + 20.0 * n
+    return assembly + products + factored**3 / 3.0, 8.0 * numbers
 
 
 def _needs_all_features(objective: Objective) -> bool:
@@ -250,6 +252,7 @@ class _Kinks:
     lower: float
     upper: float | None
     counted: Floats
+    unit: Floats
 
     def curvature(self) -> Floats:
         """dg/dz with mu held."""
@@ -287,9 +290,10 @@ class _Kinks:
         self.v = np.where(keep, self.v + step * dv, self.v)
 
 
-def _toward(products: Floats, aim: float) -> Floats:
+def _toward(products: Floats, aim: Floats) -> Floats:
     """What is to be added to products so that they lie near the aim; no more than HIGH times it is taken away."""
-    return np.maximum(np.clip(products, LOW * aim, HIGH * aim) - products, -HIGH * aim)
+    found: Floats = np.maximum(np.clip(products, LOW * aim, HIGH * aim) - products, -HIGH * aim)
+    return found
 
 
 class _Run:
@@ -317,6 +321,10 @@ class _Run:
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
         self.iteration = 0 if start is None else start.epoch
         self.short = int(numbers.get("short", 0.0))
+        self.exact = bool(numbers.get("exact", float(K * (d + 1) <= WHOLE)))
+        self.left = numbers.get("left", EXACT if self.exact else ROUGH)
+        self.coarse = bool(numbers.get("coarse", 1.0))
+        self.lowest, self.since = numbers.get("lowest", math.inf), int(numbers.get("since", 0.0))
         self.margins: _Kinks | None = None
         self.sizes: _Kinks | None = None
         self.predicted = math.inf
@@ -341,6 +349,7 @@ class _Run:
     def _begin(self, arrays: dict[str, Floats]) -> None:
         loss, K, d = self.objective.loss, self.K, self.d
         self.theta = np.zeros((K, d + 1))
+        self.typical = float(self.a.mean())
         if "theta" in arrays:
             self.theta = arrays["theta"].copy()
         if loss.margin_power is not None:
@@ -348,18 +357,20 @@ class _Run:
             off_label = np.ones((self.n, K))
             off_label[np.arange(self.n), self.y] = 0.0
             upper = 1.0 if loss.margin_power == 1 else None
+            unit = np.repeat(np.minimum(self.typical / self.a, MOST_UNIT)[:, None], K, axis=1)
             if "margin_g" in arrays:
                 g, u, v = (arrays[f"margin_{name}"].copy() for name in "guv")
             else:  # at scores of 0 each margin is delta
-                u, v = np.full((self.n, K), 2.0 * delta), np.full((self.n, K), delta)
-                g = np.full_like(u, 0.5) if upper else 2.0 * u
-            self.margins = _Kinks(g, u, v, 0.0, upper, off_label)
+                u, v = 2.0 * delta * unit, delta * unit
+                g = np.full_like(u, 0.5) if upper else np.full_like(u, 4.0 * delta)
+            self.margins = _Kinks(g, u, v, 0.0, upper, off_label, unit)
         if _needs_all_features(self.objective):
+            unit = np.repeat((self.typical / np.maximum(self.l1, 1e-300))[None], K, axis=0)
             if "size_g" in arrays:
                 g, u, v = (arrays[f"size_{name}"].copy() for name in "guv")
             else:
-                g, u, v = np.zeros((K, d)), np.ones((K, d)), np.ones((K, d))
-            self.sizes = _Kinks(g, u, v, -1.0, 1.0, np.ones((K, d)))
+                g, u, v = np.zeros((K, d)), 0.5 * self.objective.loss.unit * unit, 0.5 * self.objective.loss.unit * unit
+            self.sizes = _Kinks(g, u, v, -1.0, 1.0, np.ones((K, d)), unit)
 
     # ---- the quantities of one point -------------------------------------------------------------------------
 
@@ -388,70 +399,26 @@ class _Run:
             r[:, :-1] += self.l1 * self.sizes.g
         return r
 
-    def _matrix(self, theta: Floats) -> Floats:
-        """The Newton matrix, (K (d + 1), K (d + 1)), symmetric positive definite."""
-        K, D1, Z = self.K, self.d + 1, self.Z
-        H = np.zeros((K, D1, K, D1))
+    def _system(self, theta: Floats) -> NewtonSystem:
+        """The Newton system, symmetric positive definite."""
+        factors = None
         if self.margins is not None:
-            weight = self.a[:, None] * self.margins.curvature()
-            for k, rows in enumerate(self.by_class):
-                block = Z[rows]
-                for start in range(0, K, size := max(1, BLOCK // max(1, len(rows) * D1))):
-                    others = slice(start, min(start + size, K))
-                    T = (weight[rows, others].T[:, None, :] * block.T) @ block  # (classes, D + 1, D + 1); 0 for j = k
-                    index = np.arange(others.start, others.stop)
-                    H[index, :, index, :] += T
-                    H[k, :, k, :] += T.sum(axis=0)
-                    H[others, :, k, :] -= T
-                    H[k, :, others, :] -= T.transpose(2, 0, 1)
+            weights = self.a[:, None] * self.margins.curvature()
         else:
-            diagonal = self.objective.loss.curvature_weights(Z @ theta.T, self.y)
-            factor = diagonal / np.sqrt(diagonal.sum(axis=1, keepdims=True))
-            for k in range(K):
-                H[k, :, k, :] = (Z * (self.a * diagonal[:, k])[:, None]).T @ Z
-            roots = np.sqrt(self.a)[:, None, None]
-            outer = (roots * factor[:, :, None] * Z[:, None, :]).reshape(self.n, K * D1)
-            H.reshape(K * D1, K * D1)[...] -= outer.T @ outer
-        added = np.zeros((K, D1))
+            diagonal = self.objective.loss.curvature_weights(self.Z @ theta.T, self.y)
+            weights = self.a[:, None] * diagonal
+            factors = weights / np.sqrt(weights.sum(axis=1, keepdims=True))
+        added = np.zeros((self.K, self.d + 1))
         added[:, :-1] = 2.0 * self.l2
         if self.sizes is not None:
             added[:, :-1] += self.l1 * self.sizes.curvature()
-        flat = H.reshape(K * D1, K * D1)
-        flat[np.diag_indices(K * D1)] += added.ravel()
         # adding one number to all biases changes nothing; nor, without a penalty, does one to all weights of a feature
-        free = [self.d] if self.objective.penalised else range(D1)
-        for f in free:
-            H[:, f, :, f] += max(float(np.trace(H[:, f, :, f])) / K, 1e-300) / K
-        return flat
+        free = np.array([self.d]) if self.objective.penalised else np.arange(self.d + 1)
+        return NewtonSystem(
+            self.Z, self.y, self.by_class, weights, factors, added, free, self.exact, self.left, self.coarse
+        )
 
     # ---- one step --------------------------------------------------------------------------------------------
-
-    def _solver(self, H: Floats) -> Solve:
-        """A function that solves with H, scaled to a diagonal of ones."""
-        diagonal = np.diagonal(H).copy()
-        diagonal[diagonal <= 0.0] = 1.0
-        units = 1.0 / np.sqrt(diagonal)
-        scaled = H * units * units[:, None]
-        ridge = PINNED
-        while True:
-            factored = scaled.copy()
-            factored[np.diag_indices(len(H))] += ridge
-            try:
-                factor = scipy.linalg.cho_factor(factored, lower=True, overwrite_a=True, check_finite=False)
-                break
-            except scipy.linalg.LinAlgError:
-                ridge *= 10.0
-                if ridge > 1.0:
-                    raise
-
-        def solve(r: Floats) -> Floats:
-            right = r.ravel() * units
-            x: Floats = scipy.linalg.cho_solve(factor, right, check_finite=False)
-            for _ in range(REFINEMENTS):  # the ridge is taken back by refinement
-                x = x + scipy.linalg.cho_solve(factor, right - scaled @ x, check_finite=False)
-            return (x * units).reshape(r.shape)
-
-        return solve
 
     def _all(self) -> list[tuple[_Kinks, Floats]]:
         """The kinds of kinks, with the weight of each in the objective."""
@@ -469,7 +436,7 @@ class _Run:
             dg, du, dv = (0.0, 0.0, 0.0) if moves is None else moves[i]
             first, second = kinks.products(kinks.g + step * dg, kinks.u + step * du, kinks.v + step * dv)
             total += float((share * (first + second)).sum())
-            weight += float(share.sum()) * (1.0 if kinks.upper is None else 2.0)
+            weight += float((share * kinks.unit).sum()) * (1.0 if kinks.upper is None else 2.0)
         return total / weight if weight > 0.0 else 0.0
 
     def _gap(self) -> float:
@@ -483,7 +450,7 @@ class _Run:
         found = [] if self.margins is None else [self.margins_at(theta)]
         return found if self.sizes is None else [*found, theta[:, :-1]]
 
-    def _moves(self, solve: Solve, residual: Floats, falls: Falls) -> tuple[Floats, Moves]:
+    def _moves(self, solve: Solve, residual: Floats, falls: Falls, near: Floats | None = None) -> tuple[Floats, Moves]:
         """(step of theta, steps of the kinks) by which the products fall as told."""
         zs, right, targets = self._kinked(self.theta), -residual, []
         for (kinks, _), z, (first, second) in zip(self._all(), zs, falls, strict=True):
@@ -494,7 +461,7 @@ class _Run:
                 right = right + self._with_label(self.a[:, None] * bent).T @ self.Z
             else:
                 right[:, :-1] += self.l1 * bent
-        step = solve(right)
+        step = solve(right, near)
         moves = []
         for (kinks, _), (first, second), rho in zip(self._all(), falls, targets, strict=True):
             dz = step[:, :-1]
@@ -512,7 +479,8 @@ class _Run:
         """Move once; the length of the step, 0 where none could be made."""
         residual = self._residual(self.theta)
         try:
-            solve = self._solver(self._matrix(self.theta))
+            system = self._system(self.theta)
+            solve = system.solver()
         except scipy.linalg.LinAlgError:
             return 0.0
         mu = self._complementarity()
@@ -528,12 +496,12 @@ class _Run:
             second_order = self.margins is not None
             falls = [
                 (
-                    first - aim - (dg * du if second_order else 0.0),
-                    second - aim + (dg * dv if second_order else 0.0),
+                    first - aim * kinks.unit - (dg * du if second_order else 0.0),
+                    second - aim * kinks.unit + (dg * dv if second_order else 0.0),
                 )
-                for (first, second), (dg, du, dv) in zip(falls, moves, strict=True)
+                for (kinks, _), (first, second), (dg, du, dv) in zip(self._all(), falls, moves, strict=True)
             ]
-            step, moves = self._moves(solve, residual, falls)
+            step, moves = self._moves(solve, residual, falls, step)
         else:
             aim = 0.0
         if not np.isfinite(step).all():
@@ -542,11 +510,11 @@ class _Run:
         for _ in range(CORRECTORS if moves else 0):
             tried = min(1.0, FURTHER * length + 0.1)
             corrected: Falls = [
-                (first - _toward(products[0], aim), second - _toward(products[1], aim))
+                (first - _toward(products[0], aim * kinks.unit), second - _toward(products[1], aim * kinks.unit))
                 for (first, second), (kinks, _), (dg, du, dv) in zip(falls, self._all(), moves, strict=True)
                 for products in [kinks.products(kinks.g + tried * dg, kinks.u + tried * du, kinks.v + tried * dv)]
             ]
-            other = self._moves(solve, residual, corrected)
+            other = self._moves(solve, residual, corrected, step)
             longest = self._longest(other[1])
             if not longest > length + 0.1 * (tried - length):
                 break
@@ -554,6 +522,7 @@ class _Run:
         if self.margins is None:
             length = self._searched(step, moves, length, aim)
         self.theta = self.theta + length * step
+        self.coarse = self.coarse and not system.struggled
         for (kinks, _), move in zip(self._all(), moves, strict=True):
             kinks.move(length, *move)
         return length
@@ -567,8 +536,9 @@ class _Run:
         noise = float(self.a @ np.abs(losses)) + float((self.l2 * np.square(self.theta[:, :-1])).sum())
         if self.sizes is not None:
             (_, du, dv), u, v = moves[0], self.sizes.u, self.sizes.v
-            slope += float((self.l1 * (du + dv - mu * (du / u + dv / v))).sum())
-            noise += float((self.l1 * (u + v + mu * (np.abs(np.log(u)) + np.abs(np.log(v))))).sum())
+            aim = mu * self.sizes.unit
+            slope += float((self.l1 * (du + dv - aim * (du / u + dv / v))).sum())
+            noise += float((self.l1 * (u + v + aim * (np.abs(np.log(u)) + np.abs(np.log(v))))).sum())
         noise *= MERIT_NOISE
         for _ in range(HALVINGS):
             after = self._merit(self.theta + length * step, moves, length, mu)
@@ -583,7 +553,7 @@ class _Run:
         if self.sizes is not None:
             _, du, dv = moves[0]
             u, v = self.sizes.u + length * du, self.sizes.v + length * dv
-            value += float((self.l1 * (u + v - mu * (np.log(u) + np.log(v)))).sum())
+            value += float((self.l1 * (u + v - mu * self.sizes.unit * (np.log(u) + np.log(v)))).sum())
         return value
 
     # ---- the search ------------------------------------------------------------------------------------------
@@ -603,7 +573,12 @@ class _Run:
                 negligible = absolute_tol(self.objective, self.settings.tol)
                 wanted = self.settings.tol * evaluation.objective if evaluation.objective > negligible else negligible
                 promising = gap <= min(ATTEMPT * wanted, AGAIN * self.attempted)
-                ended = self.iteration >= min(self.settings.max_iter, STEPS) or self.short >= PATIENCE
+                self._watch(gap)
+                ended = (
+                    self.iteration >= min(self.settings.max_iter, STEPS)
+                    or self.short >= PATIENCE
+                    or self.since >= NO_NEWS
+                )
                 if promising or ended:
                     self.attempted = gap
                     certificate, *candidate = self._certified(W, b)
@@ -627,6 +602,18 @@ class _Run:
             self.trace.history[-1] |= {"objective": certificate.objective, "data_loss": data_loss}
         state = self._state(*self.features.weights(self.theta))
         return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), {}, certificate)
+
+    def _watch(self, gap: float) -> None:
+        """Solve the systems more exactly from now on where the gap no longer falls."""
+        if gap < NEWS * self.lowest:
+            self.lowest, self.since = gap, 0
+            return
+        self.since += 1
+        if self.exact:
+            return
+        self.left = max(EXACT, FINER * self.left)
+        if self.since >= PATIENCE and self.K * (self.d + 1) <= CAREFUL:
+            self.exact, self.left, self.since, self.short = True, EXACT, 0, 0
 
     def _evaluated(self, W: Floats, b: Floats) -> tuple[Evaluation, float]:
         """(the objective at the weights; the gap that the kinks' slopes would prove, were the residual 0)."""
@@ -693,6 +680,11 @@ class _Run:
             "seconds": self.clock(),
             "passes": self.passes,
             "short": float(self.short),
+            "exact": float(self.exact),
+            "coarse": float(self.coarse),
+            "left": self.left,
+            "lowest": self.lowest,
+            "since": float(self.since),
             "attempted": self.attempted,
         }
         if math.isfinite(self.predicted):

@@ -202,6 +202,11 @@ class Newton(Optimizer):
             rest = self._lbfgs(objective, last, review, validation, watch, moment, clock())
             return replace(rest, history=solution.history[:-1] + rest.history)
 
+    @staticmethod
+    def serves_other_regs(name: str) -> bool:
+        """Whether that array of a state serves a search with another reg value: what serves `LBFGS`."""
+        return LBFGS.serves_other_regs(name)
+
     def _lbfgs(
         self,
         objective: Objective,
