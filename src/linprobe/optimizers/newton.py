@@ -64,7 +64,7 @@ MOST_RENEWALS = 16.0
 SOLVED = 1.5
 """What a product and the metric's part in it cost, by the time they take, relative to their operations."""
 
-NEXT_GAP, RATIOS = 3.0, (10.0, 5.6, 3.2, 1.8, 1.33)
+NEXT_GAP, RATIOS = 1.0, (10.0, 5.6, 3.2, 1.8, 1.33)
 """Relative gap, predicted, up to which the next stage may be off at first, and the ratios that it is chosen from."""
 
 MOST_PRODUCTS = 200
