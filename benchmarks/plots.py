@@ -28,6 +28,7 @@ LINES = {
     "PyTorch L-BFGS": ("#d55e00", "s", "-"),
     "PyTorch SGD": ("#d55e00", "v", ":"),
     "Cyanure": ("#e69f00", "D", "-"),
+    "rlaopt SAPPHIRE": ("#f0e442", "X", "-"),
     "scikit-learn lbfgs": ("#0072b2", "^", "-"),
     "scikit-learn lbfgs float32": ("#0072b2", "x", "--"),
     "scikit-learn newton-cg": ("#cc79a7", "P", "-"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linprobe.engines.base import DualModel, Engine, Examples, open_engine
+from linprobe.engines.base import DualModel, DualPairs, Engine, Examples, open_engine
 
 HINGE, SQUARED = (1.0, np.inf), (np.inf, 2.0)
 """(most, curvature) of h."""
@@ -69,6 +69,90 @@ def test_the_core_makes_the_sweep_that_numpy_makes(N, K, D, loss, form, size, dt
         assert_allclose(core.W, plain.W, atol=1e-9 * np.abs(plain.W).max() + 1e-13)
     assert gains[1][0] == pytest.approx(gains[0][0], rel=1e-9)
     assert gains[1][1] == gains[0][1]
+
+
+def listed(problem: DualModel, seed: int = 0) -> DualPairs:
+    """Pairs of a dual point: those that are not 0, and some that are."""
+    N, K = problem.A.shape
+    chosen = (problem.A != 0.0) | (np.random.default_rng(seed).random((N, K)) < 0.3)
+    chosen[np.arange(N), problem.y] = False
+    image, classes = np.nonzero(chosen)
+    ends = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))])
+    W = None if problem.size == 0.0 else problem.W.astype(np.float32)
+    return DualPairs(ends, classes.astype(np.int32), problem.A[image, classes], problem.V.astype(np.float32), W)
+
+
+@pytest.mark.parametrize("everything", [True, False])
+@pytest.mark.parametrize("size", [0.0, 0.05])
+@pytest.mark.parametrize("loss", [HINGE, SQUARED])
+@pytest.mark.parametrize(("N", "K", "D"), [(1, 2, 1), (7, 3, 5), (30, 17, 33), (40, 9, 130)])
+def test_the_core_visits_listed_pairs_as_numpy_does(N, K, D, loss, size, everything):
+    found = []
+    for name in ("reference", "threads"):
+        engine = open_engine(name, Examples(np.zeros((2, 1)), np.array([0, 1]), 2))
+        problem = model(N, K, D, form="rows", loss=loss, size=size, dtype=np.float32)
+        pairs, order = listed(problem), np.random.default_rng(1).permutation(N)
+        gain = engine.ascend_pairs(problem, pairs, order, everything=everything, threshold=1e-9)[0]
+        found.append((pairs, problem.b, gain, engine.dual_sums(problem, pairs)))
+    (plain, plain_b, plain_gain, plain_V), (core, core_b, core_gain, core_V) = found
+    # products of D numbers, up to 40 visits after each other, in float32
+    assert_allclose(core.A, plain.A, atol=1e-4 * float(problem.share.max()))
+    assert_allclose(core.V, plain.V, atol=1e-4 * np.abs(plain.V).max() + 1e-12)
+    assert_allclose(core_b, plain_b, atol=1e-4)
+    assert core_gain == pytest.approx(plain_gain, rel=1e-3)
+    assert_allclose(core_V, plain_V, atol=1e-4 * np.abs(plain_V).max() + 1e-12)
+    assert_allclose(core_V, core.V, atol=1e-5 * np.abs(core_V).max() + 1e-12)
+    if size > 0.0:
+        assert_allclose(core.W, plain.W, atol=1e-3 * np.abs(plain.W).max() + 1e-9)
+
+
+def test_a_sweep_over_all_pairs_in_lists_is_that_without_lists(engine):
+    whole = model(30, 7, 19, form="rows", dtype=np.float32)
+    part = deepcopy(whole)
+    others = np.arange(7) != part.y[:, None]
+    image, classes = np.nonzero(others)
+    pairs = DualPairs(
+        np.arange(31) * 6, classes.astype(np.int32), part.A[image, classes], part.V.astype(np.float32), None
+    )
+    engine.ascend(whole, np.arange(30), everything=True, threshold=0.0)
+    engine.ascend_pairs(part, pairs, np.arange(30), everything=True, threshold=0.0)
+    assert_allclose(pairs.A, whole.A[image, classes], atol=1e-4 * float(whole.share.max()))
+
+
+def test_the_sums_of_listed_pairs_are_the_same_for_any_number_of_threads():
+    problem = model(50, 6, 700, form="rows", dtype=np.float32)
+    examples = Examples(np.zeros((2, 1)), np.array([0, 1]), 2)
+    sums = [open_engine("threads", examples, threads).dual_sums(problem, listed(problem)) for threads in (1, 2, 3)]
+    assert_array_equal(sums[0], sums[1])
+    assert_array_equal(sums[0], sums[2])
+    off = problem.A.copy()
+    assert_allclose(sums[0], -_signed(off, problem.y).T @ problem.rows.astype(float), atol=1e-12)
+
+
+def test_the_core_refuses_lists_that_do_not_fit():
+    engine = open_engine("threads", Examples(np.zeros((2, 1)), np.array([0, 1]), 2))
+    problem = model(6, 3, 4, form="rows", dtype=np.float32)
+    good = listed(problem)
+    own, beyond = good.classes.copy(), good.classes.copy()
+    own[0], beyond[0] = problem.y[good.images()[0]], 3
+    falling = good.ends.copy()
+    falling[1] = falling[-1] + 1
+    wrong = [
+        replace(good, classes=own),
+        replace(good, classes=beyond),
+        replace(good, ends=falling),
+        replace(good, ends=good.ends[:-1].copy()),
+        replace(good, A=good.A[:-1].copy()),
+        replace(good, V=np.ascontiguousarray(good.V[:, :-1])),
+    ]
+    for pairs in wrong:
+        with pytest.raises(ValueError, match="must"):
+            engine.ascend_pairs(problem, pairs, np.arange(6), everything=True, threshold=0.0)
+    for pairs in wrong[:5]:
+        with pytest.raises(ValueError, match="must"):
+            engine.dual_sums(problem, pairs)
+    with pytest.raises(ValueError, match="without it size must be 0"):
+        engine.ascend_pairs(replace(problem, size=0.1), good, np.arange(6), everything=True, threshold=0.0)
 
 
 @pytest.mark.parametrize("loss", [HINGE, SQUARED])

@@ -692,3 +692,17 @@ def test_the_description_is_one_line_with_the_precision_of_the_products(dtype):
     whole = dtype == "uint8" and _core.instruction_set() == "avx512"
     expected = "products of whole numbers" if whole else "float64" if dtype == "float64" else "float32 products"
     assert line.startswith(f"threads: {_core.instruction_set()}, 2 threads, {expected}")
+
+
+@pytest.mark.parametrize("K", [5, 17, 300])  # in the tiles, and with a BLAS
+def test_slopes_too_small_for_float32_are_zero_and_spoil_no_gradient(K):
+    examples = replace(made_examples(200, 64, K, "float32", affine=False), y=np.zeros(200, np.int64))
+    W, b = np.zeros((K, 64)), np.linspace(-110.0, -50.0, K)  # e^-87 is the least normal number
+    b[0] = 0.0
+    loss = SoftmaxCrossEntropy()
+    found = open_engine("threads", examples, 2).loss_and_gradient(W, b, loss)
+    wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
+    assert (found.dW[1:-1][b[1:-1] < -70.0] == 0.0).all()
+    assert_allclose(found.dW, wanted.dW, atol=1e-5 * np.abs(wanted.dW).max())
+    assert_allclose(found.db, wanted.db, rtol=1e-6)  # sums of float64 slopes
+    assert_allclose(found.loss, wanted.loss)

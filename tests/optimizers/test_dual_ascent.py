@@ -116,6 +116,73 @@ def test_many_images_are_kept_in_float32(monkeypatch):
 
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float64])
+def test_rounds_over_lists_of_pairs_lead_to_the_optimum(loss, penalty, dtype, monkeypatch):
+    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
+    random = np.random.default_rng(3)
+    n, D, K = 130, 6, 4
+    y = np.arange(n) % K
+    X = 40.0 * random.standard_normal((n, D)) + 30.0 * random.standard_normal((K, D))[y] + 128.0
+    picked, affine = np.arange(n)[::-1][:101].copy(), Affine(np.full(D, 0.02), np.full(D, -1.0))
+    weight = random.uniform(0.0, 2.0, 101)
+    weight[::7] = 0.0
+    objective = Objective(
+        np.clip(X, 0, 255).astype(dtype),
+        y[picked],
+        loss=loss,
+        penalty=penalty,
+        reg=0.003,
+        n_classes=K + 1,
+        rows=picked,
+        affine=affine,
+        sample_weight=weight,
+    )
+    solution = DualAscent(tol=1e-4).minimize(objective)
+    assert solution.status is Status.CERTIFIED
+    best = oracle(objective)
+    assert solution.certificate.lower_bound <= best * (1 + 1e-9)
+    assert best * (1 - 1e-9) <= solution.certificate.objective <= best * (1 + 1e-4)
+    assert solution.certificate.objective == pytest.approx(objective.value(solution.W, solution.b), rel=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "penalty"), [("hinge", "l2"), ("squared-hinge", "elastic-net")])
+def test_rounds_over_lists_give_the_same_bits_for_any_number_of_threads_and_resumed(loss, penalty, monkeypatch):
+    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
+    monkeypatch.setattr(module, "LISTED_SCORES", 500)  # many blocks
+    states = []
+    optimizer = DualAscent(tol=1e-4)
+    whole = optimizer.minimize(
+        overlapping(loss, penalty, n_threads=1), callback=lambda epoch: states.append(epoch.state)
+    )
+    assert whole.status is Status.CERTIFIED
+    assert whole.state.numbers["extra"] > 0.0
+    again = [optimizer.minimize(overlapping(loss, penalty, n_threads=threads)) for threads in (2, 3)]
+    again += [
+        optimizer.minimize(overlapping(loss, penalty), start=state)
+        for state in [states[0], states[1], states[len(states) // 2], *states[-3:]]
+    ]
+    for solution in again:
+        assert_array_equal(solution.W, whole.W)
+        assert_array_equal(solution.b, whole.b)
+        assert solution.certificate.lower_bound == whole.certificate.lower_bound
+        assert (solution.status, solution.passes, solution.state.epoch) == (
+            whole.status,
+            whole.passes,
+            whole.state.epoch,
+        )
+
+
+def test_the_mean_of_the_dual_points_proves_more_than_the_last(monkeypatch):
+    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
+    objective = overlapping(reg=1e-6)
+    with_mean = DualAscent(tol=1e-4, max_iter=6).minimize(objective)
+    monkeypatch.setattr(module._Search, "_mean_dual", lambda self, V, share: -math.inf)
+    without = DualAscent(tol=1e-4, max_iter=6).minimize(objective)
+    assert with_mean.certificate.lower_bound > without.certificate.lower_bound
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_many_images_with_a_small_reg_are_accelerated(loss, penalty, monkeypatch):
     objective = overlapping(loss, penalty)
     fast = DualAscent().minimize(objective)

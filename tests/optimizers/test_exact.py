@@ -37,6 +37,12 @@ def test_the_first_method_is_the_one_that_fits():
     assert methods("hinge", "l1", n=100, D=9000, K=20)[0] is WorkingSet
 
 
+def test_dual_ascent_may_keep_more_for_vectors_than_for_pixels(monkeypatch):
+    monkeypatch.setattr(exact_module, "DUAL_BYTES", 2**16)
+    assert methods("hinge", "l2", n=2000, D=30, K=40)[0] is DualAscent
+    assert methods("hinge", "l2", n=2000, D=30, K=40, dtype=np.uint8)[0] is ADMM
+
+
 def test_a_small_budget_is_for_the_first_method_alone():
     objective = Objective(np.eye(6), np.arange(6) % 3, loss="softmax", penalty="l2", reg=0.1)
     assert len(Exact(max_iter=300).plan(objective, Moments(objective))) == 1

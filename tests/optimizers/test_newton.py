@@ -140,7 +140,10 @@ def test_what_it_does_not_suit_is_refused(loss, penalty, reg):
 
 @pytest.mark.parametrize("loss", ["softmax", "squared-hinge"])
 def test_the_hessian_is_the_difference_of_gradients(loss):
-    """Of a star to rounding; of softmax up to the classes that are left to the mean, a part in a thousand."""
+    """Of a star to rounding; of softmax up to the classes that are left to the mean, a part in a thousand.
+
+    In bfloat16 a hundredth part, of both: the rows keep 8 bits.
+    """
     objective = clouds(loss, 1e-3, dtype=np.float64)
     random = np.random.default_rng(1)
     W, b = 0.3 * random.standard_normal((12, 24)), random.standard_normal(12)
@@ -153,9 +156,10 @@ def test_the_hessian_is_the_difference_of_gradients(loss):
     want_b = (ahead[2] - behind[2]) / (2.0 * step)
     want_W = (ahead[1] - behind[1]) / (2.0 * step) - want_b[:, None] * moment.mean
     got = curvature.times(V)
-    size = float(np.abs(want_W).max())
-    assert_allclose(got[:, :-1], want_W, rtol=0.0, atol=(5e-3 if loss == "softmax" else 1e-4) * size)
-    assert_allclose(got[:, -1], want_b, rtol=0.0, atol=(5e-3 if loss == "softmax" else 1e-4) * size)
+    share = 1e-2 if objective.engine.multiplies_hessians else 5e-3 if loss == "softmax" else 1e-4
+    size = share * float(np.abs(want_W).max())
+    assert_allclose(got[:, :-1], want_W, rtol=0.0, atol=size)
+    assert_allclose(got[:, -1], want_b, rtol=0.0, atol=size)
 
 
 def test_the_metric_solves_with_the_blocks_of_the_hessian():
@@ -168,4 +172,5 @@ def test_the_metric_solves_with_the_blocks_of_the_hessian():
     R[3] = np.random.default_rng(0).standard_normal(25)
     V = np.zeros_like(R)
     V[3] = metric.solve(R)[3] - metric.solve(R)[4]  # what is taken out is the same for all classes
-    assert_allclose(curvature.times(V)[3], R[3], rtol=0.0, atol=1e-3 * float(np.abs(R).max()))
+    # the factor keeps 8 bits
+    assert_allclose(curvature.times(V)[3], R[3], rtol=0.0, atol=3e-2 * float(np.abs(R).max()))

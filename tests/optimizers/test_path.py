@@ -9,6 +9,8 @@ from numpy.testing import assert_array_equal
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
 from linprobe.optimizers import Exact, Status, reg_grid, solve_path
+from linprobe.optimizers import path as path_room
+from linprobe.optimizers.path import path_moment
 
 REGS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
@@ -138,3 +140,51 @@ def test_no_pass_is_spent_on_zero_weights(monkeypatch):
     path = solve_path(made(), REGS, tol=1e-4)
     assert asked[0] == 3  # the ends and the middle
     assert sum(asked) == sum(solution.passes for solution in path.solutions) - 3
+
+
+def few_shots(loss, n_classes=40):
+    """Two images for each of many classes."""
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(n_classes), 2)
+    X = (random.normal(size=(len(y), 30)) + 2.0 * random.normal(size=(n_classes, 30))[y]).astype(np.float32)
+    return Objective(X, y, loss=loss, penalty="l2", reg=1.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "method"), [("softmax", "newton"), ("squared-hinge", "dual-ascent"), ("hinge", "dual-ascent")]
+)
+def test_each_member_is_solved_by_the_method_of_the_plan(loss, method, monkeypatch):
+    objective = few_shots(loss)
+    monkeypatch.setattr("linprobe.optimizers.exact.AT_ONCE", 0.0)  # else so small a problem is the interior point's
+    monkeypatch.setattr(path_room, "_jointly", None)
+    path = solve_path(objective, REGS, tol=1e-4)
+    assert {solution.chosen["method"] for solution in path.solutions} == {method}
+    assert all(solution.status is Status.CERTIFIED for solution in path.solutions)
+    assert path.passes == pytest.approx(sum(solution.passes for solution in path.solutions))
+
+
+def test_one_after_the_other_members_begin_on_the_line_through_those_before():
+    objective = few_shots("softmax")
+    path = solve_path(objective, REGS, tol=1e-4)
+    for reg, solution in zip(REGS[:-2], path.solutions[:-2], strict=True):
+        alone = Exact(tol=1e-4).minimize(objective.with_reg(reg))
+        assert solution.history[0]["objective"] < alone.history[0]["objective"]
+        assert solution.passes < alone.passes
+
+
+def test_a_path_has_the_moment_that_its_methods_need_and_no_other(monkeypatch):
+    monkeypatch.setattr("linprobe.optimizers.exact.AT_ONCE", 0.0)
+    assert path_moment(few_shots("hinge"), REGS) is None
+    assert path_moment(made(), REGS) is not None
+
+
+@pytest.mark.parametrize("loss", ["softmax", "hinge"])
+def test_weights_near_the_optimum_are_a_start(loss):
+    objective = made(loss)
+    (solution,) = solve_path(objective, [1e-2]).solutions
+    near = solution.W.astype(np.float32).astype(np.float64), solution.b
+    (again,) = solve_path(objective, [1e-2], start=near).solutions
+    assert again.status is Status.CERTIFIED
+    assert again.passes <= solution.passes
+    if loss == "softmax":
+        assert again.passes == 1.0

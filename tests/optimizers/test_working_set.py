@@ -13,7 +13,7 @@ from linprobe.errors import IncompatibleError
 from linprobe.features import Affine
 from linprobe.losses import Loss
 from linprobe.objective import Objective
-from linprobe.optimizers import Status
+from linprobe.optimizers import Exact, Status, proximal_newton
 from linprobe.optimizers import working_set as module
 from linprobe.optimizers.hinge_program import HingeProgram
 from linprobe.optimizers.working_set import WorkingSet
@@ -120,9 +120,30 @@ def test_a_hinge_of_many_images_is_solved_by_its_multipliers(monkeypatch, penalt
     assert program.certificate.objective == pytest.approx(smoothed.certificate.objective, rel=2e-5)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_number_of_threads_gives_the_same_bits(loss):
-    one, two = (WorkingSet(tol=1e-4).minimize(wide(loss, "l1", n_threads=n)) for n in (1, 3))
+def test_without_sizes_the_set_is_all_features(loss, weighted):
+    weight = np.linspace(0.0, 3.0, 300) if weighted else None
+    objective = wide(loss, "l2", n=300, D=60, K=4, reg=1e-3, dtype="float32", sample_weight=weight)
+    solution = WorkingSet(tol=1e-6).minimize(objective)
+    assert solution.status is Status.CERTIFIED
+    other = Exact(tol=1e-6).minimize(objective)
+    assert solution.certificate.lower_bound <= other.certificate.objective * (1 + 1e-9)
+    assert other.certificate.lower_bound <= solution.certificate.objective * (1 + 1e-9)
+
+
+def test_a_search_without_sizes_goes_on_to_the_same_bits():
+    objective, states = wide("hinge", "l2", n=200, D=60, dtype="float32"), []
+    whole = WorkingSet(tol=1e-6).minimize(objective, callback=lambda epoch: states.append(epoch.state))
+    for state in (states[0], states[len(states) // 2]):
+        assert_array_equal(WorkingSet(tol=1e-6).minimize(objective, start=state).W, whole.W)
+
+
+@pytest.mark.parametrize(("loss", "penalty"), [*((loss, "l1") for loss in LOSSES), ("hinge", "l2")])
+def test_every_number_of_threads_gives_the_same_bits(monkeypatch, loss, penalty):
+    monkeypatch.setattr(proximal_newton, "BLOCK_SCORES", 16)
+    monkeypatch.setattr(proximal_newton, "BLOCK_NUMBERS", 64)
+    one, two = (WorkingSet(tol=1e-4).minimize(wide(loss, penalty, D=300, n_threads=n)) for n in (1, 3))
     assert_array_equal(one.W, two.W)
     assert_array_equal(one.b, two.b)
     assert one.certificate.lower_bound == two.certificate.lower_bound
@@ -164,7 +185,7 @@ def test_the_largest_useful_reg_leaves_no_weight():
 
 def test_what_it_does_not_take_is_said_before_the_first_pass():
     with pytest.raises(IncompatibleError, match=r"working sets need a penalty"):
-        WorkingSet().minimize(wide("softmax", "l2"))
+        WorkingSet().minimize(wide("softmax", None))
 
     class Other(Loss):
         name, smooth = "other", True

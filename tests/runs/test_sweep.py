@@ -113,8 +113,12 @@ def test_a_val_folder_is_used_as_it_is(tmp_path):
         (tmp_path / "data" / name).mkdir(parents=True)
         np.savez(tmp_path / "data" / f"{name}.npz", X=X, y=y)
         (tmp_path / "data" / name).rmdir()
-    result = sweep(SweepSettings(str(tmp_path / "data"), REGS), out=tmp_path / "run")
+    parts = []
+    settings = SweepSettings(str(tmp_path / "data"), REGS)
+    result = sweep(settings, out=tmp_path / "run", solving=lambda part, progress: parts.append(part))
     assert (result.metrics["n_train"], result.metrics["n_validation"], result.metrics["n_test"]) == (60, 20, 20)
+    # the winner is fitted to the images that it was chosen on: its weights of then are proved again, by one pass
+    assert parts.count("all training images") == 1
 
 
 def test_a_run_of_the_other_kind_is_not_resumed(tmp_path):

@@ -122,7 +122,7 @@ class Selector(Generic[AnyModel]):
         callback: Callable[[Progress], None] | None = None,
     ) -> None:
         self.classifier, self.images, self.regs, self.callback = classifier, images, tuple(regs), callback
-        self._whole: tuple[AnyModel, Objective, SecondMoment | ExactMoment] | None = None
+        self._whole: tuple[AnyModel, Objective, SecondMoment | ExactMoment | None] | None = None
 
     def part(self, train: npt.NDArray[np.int64] | None, held_out: Rows, keep: bool = False) -> PartScores:
         """The grid solved on the images at positions `train`, judged by all the others; None: on all, by images beside.
@@ -154,36 +154,49 @@ class Selector(Generic[AnyModel]):
             tuple((solution.W, solution.b) for solution in path.solutions) if keep else (),
         )
 
-    def refit(self, reg: float) -> AnyModel:
-        """The classifier fitted to all images with this reg."""
+    def refit(self, reg: float, start: tuple[Floats, Floats] | None = None) -> AnyModel:
+        """The classifier fitted to all images with this reg.
+
+        Args:
+            start: W (K, D) and b (K,) near the optimum, of mapped rows, float64: those that the reg was chosen by.
+        """
         member, objective, moment = self._of_all()
         member, objective = copy(member), objective.with_reg(reg)
         member.reg = reg
         # without a penalty another method may fit the objective, which takes another moment
-        path = self._solve(objective, [reg], moment if objective.penalised else None)
+        path = self._solve(objective, [reg], moment if objective.penalised else None, start)
         member.keep(path.solutions[0], objective)
         return member
 
-    def _solve(self, objective: Objective, regs: Sequence[float], moment: SecondMoment | ExactMoment | None) -> Path:
+    def _solve(
+        self,
+        objective: Objective,
+        regs: Sequence[float],
+        moment: SecondMoment | ExactMoment | None,
+        start: tuple[Floats, Floats] | None = None,
+    ) -> Path:
         tol, max_iter = self.classifier.tol, self.classifier.max_iter
-        return solve_path(objective, regs, tol=tol, max_iter=max_iter, callback=self.callback, moment=moment)
+        return solve_path(
+            objective, regs, tol=tol, max_iter=max_iter, callback=self.callback, moment=moment, start=start
+        )
 
     def _objective(self, images: Rows) -> tuple[AnyModel, Objective]:
         member = self.classifier.unfitted(reg=max(self.regs))
         member.begin(self.classifier, images.X, images.rows, images.weight)
         return member, member.objective_of(images.X, images.y, images.rows, images.weight)
 
-    def _of_all(self) -> tuple[AnyModel, Objective, SecondMoment | ExactMoment]:
-        """(member, objective, second moment) of all images, read once."""
+    def _of_all(self) -> tuple[AnyModel, Objective, SecondMoment | ExactMoment | None]:
+        """(member, objective, second moment, if one is needed) of all images, read once."""
         if self._whole is None:
             member, objective = self._objective(self.images)
-            self._whole = member, objective, path_moment(objective, self.regs)
+            tol, max_iter = self.classifier.tol, self.classifier.max_iter
+            self._whole = member, objective, path_moment(objective, self.regs, tol=tol, max_iter=max_iter)
         return self._whole
 
     def _moment_without(self, left_out: Rows, objective: Objective) -> SecondMoment | ExactMoment | None:
         """That of the images of `objective`, which are all but `left_out`; None where it has to be computed anew."""
         member, _, total = self._of_all()
-        if isinstance(total, SecondMoment):
+        if not isinstance(total, ExactMoment):
             return total
         D = objective.n_features
         if min(len(left_out.y), objective.n_images) < D:  # their moments are not of the features

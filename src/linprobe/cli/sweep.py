@@ -75,10 +75,6 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
     write_page(result, options)
 
 
-SOLVED = {"certified", "certified_absolute", "converged"}
-"""How a search ends whose weights are the optimum, as far as can be shown."""
-
-
 def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
     """Begin a sweep with the options of the command line."""
     from linprobe.cli.output import progress
@@ -138,6 +134,8 @@ def _teller(report: ProgressCallback) -> Callable[[str, Progress], None]:
 
 def _warnings(metrics: dict[str, Any]) -> list[str]:
     """A line for members that are not certified, and one for the model."""
+    from linprobe.optimizers.base import SOLVED
+
     lines = []
     early = [
         (row["reg"], max(record["relative_gap"] for record in row["certificates"]))

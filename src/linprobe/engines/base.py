@@ -25,6 +25,7 @@ __all__ = [
     "CurvaturePairs",
     "CurvedModel",
     "DualModel",
+    "DualPairs",
     "Engine",
     "Examples",
     "Precision",
@@ -243,8 +244,34 @@ class DualModel:
     b: Floats
 
 
+@dataclass(frozen=True)
+class DualPairs:
+    """Pairs of image and class of a `DualModel` without Gram form, for `Engine.ascend_pairs`; its rows are float32.
+
+    Attributes:
+        ends: (N + 1,) int64, pairs ends[i]..ends[i + 1] - 1 are those of image i.
+        classes: (P,) int32, ascending within an image, without its label.
+        A: (P,) float64, in place: the dual point, 0 at all other pairs.
+        V: (K, D) float32, in place.
+        W: (K, D) float32, in place; None where `size` is 0: V alone is kept then.
+    """
+
+    ends: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.int32]
+    A: Floats
+    V: npt.NDArray[np.float32]
+    W: npt.NDArray[np.float32] | None
+
+    def images(self) -> npt.NDArray[np.int64]:
+        """(P,) the image of each pair."""
+        return np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends))
+
+
 GRAM_ROWS, GRAM_NUMBERS = 256, 2**21
 """Rows whose products with others a thread forms at a time; numbers that it reads at a time."""
+
+HESSIAN_ROWS, HESSIAN_NUMBERS = 256, 2**20
+"""Images of a block of `HessianWeights`, and weights that are computed at a time."""
 
 SWEEPS_BETWEEN = 4
 """Sweeps over the weights that are not 0, between two over all."""
@@ -286,6 +313,33 @@ class CurvaturePairs:
         first = np.repeat(np.arange(len(self.ends) - 1) * self.block, np.diff(self.ends))
         images: npt.NDArray[np.int64] = first + self.where % self.block
         return images
+
+
+@dataclass(frozen=True)
+class HessianWeights:
+    """The curvature of a loss in all classes of all images; see `Engine.hessian_product`.
+
+    Attributes:
+        q: (blocks, K, block) float16, >= 0, of the images in their order, 0 beyond the last: what
+            `Loss.curvature_weights` gives.
+        shares: (N,) float32, the share of each image in the data loss.
+        star: as the `curvature_form` of the loss says.
+    """
+
+    q: npt.NDArray[np.float16]
+    shares: npt.NDArray[np.float32]
+    star: bool
+
+    def of_class(self, k: int) -> npt.NDArray[np.float16]:
+        """(N,) q of one class."""
+        return self.q[:, k].reshape(-1)[: len(self.shares)]
+
+    def by_images(self, first: int, last: int) -> Floats:
+        """(n, K) q of the images of the blocks first..last - 1, float64."""
+        K, block = self.q.shape[1:]
+        n = min(last * block, len(self.shares)) - first * block
+        rows: Floats = self.q[first:last].transpose(0, 2, 1).reshape(-1, K)[:n].astype(np.float64)
+        return rows
 
 
 class Precision(IntEnum):
@@ -395,6 +449,55 @@ class Engine(ABC):
             sums += U.sum(axis=0)
         return out, sums
 
+    @property
+    def multiplies_hessians(self) -> bool:
+        """Whether `hessian_product`, of all classes of all images, is the fast way to a product with a Hessian."""
+        return False
+
+    def hessian_weights(self, W: Floats, b: Floats, loss: Loss, shares: Floats) -> HessianWeights:
+        """The curvature of the loss at (W, b), from scores of 16 bits or better; shares (N,) are kept with it."""
+        y, K = self.examples.y, len(b)
+        n_blocks = -(-len(y) // HESSIAN_ROWS)
+        q = np.zeros((n_blocks, K, HESSIAN_ROWS), np.float16)
+        step = max(1, HESSIAN_NUMBERS // (HESSIAN_ROWS * K))
+        for some in slices(n_blocks, step):
+            images = np.arange(some.start * HESSIAN_ROWS, min(some.stop * HESSIAN_ROWS, len(y)))
+            full = np.zeros((some.stop - some.start, HESSIAN_ROWS, K), np.float16)
+            full.reshape(-1, K)[: len(images)] = loss.curvature_weights(self.scores(W, b, images), y[images])
+            q[some] = full.transpose(0, 2, 1)
+        return HessianWeights(q, shares.astype(np.float32), loss.curvature_form == "star")
+
+    def hessian_product(self, weights: HessianWeights, V: Floats, c: Floats) -> tuple[Floats, Floats]:
+        """(sum_i a_i A_i (V x'_i + c) x'_iᵀ (K, D), the same without x' (K,)), for V (K, D) and c (K,).
+
+        A_i is diag(q) - q qᵀ / sum q, or of a star sum_j q_j (e_j - e_y)(e_j - e_y)ᵀ, and a_i the share of the image.
+        """
+        out, sums, y = np.zeros(V.shape), np.zeros(len(c)), self.examples.y
+        for at in range(len(weights.q)):
+            q, first = weights.by_images(at, at + 1), at * weights.q.shape[2]
+            images = np.arange(first, first + len(q))
+            X = self.examples.mapped(images)
+            t = X @ V.T + c
+            if weights.star:
+                u = q * (t - t[np.arange(len(q)), y[images], None])
+                u[np.arange(len(q)), y[images]] = -u.sum(axis=1)
+            else:
+                total = q.sum(axis=1)
+                u = q * (t - ((q * t).sum(axis=1) / np.where(total > 0.0, total, 1.0))[:, None])
+            u *= weights.shares[images, None]
+            out += u.T @ X
+            sums += u.sum(axis=0)
+        return out, sums
+
+    def hessian_block(self, rows: npt.NDArray[np.int64], weight: Floats) -> Floats:
+        """sum_i weight_i [x'_i, 1] [x'_i, 1]ᵀ over these images, (D + 1, D + 1) float32, for weights (n,) >= 0."""
+        X, D = self.examples.mapped(rows), self.examples.n_features
+        out = np.empty((D + 1, D + 1), np.float32)
+        out[:D, :D] = self.weighted_moment(rows, weight)
+        out[:D, D] = out[D, :D] = weight @ X
+        out[D, D] = weight.sum()
+        return out
+
     @abstractmethod
     def split_step(
         self,
@@ -467,6 +570,19 @@ class Engine(ABC):
         solved: Floats = cho_solve((factor, True), G.T, overwrite_b=True, check_finite=False).T
         return solved
 
+    def roughly_factored(self, M: Floats) -> npt.NDArray[Any]:
+        """The Cholesky factor of M (n, n), symmetric, for `solve_roughly`; an engine may keep 8 bits of its numbers.
+
+        Raises:
+            LinAlgError: it is not positive definite.
+        """
+        return self.factored(M, 0.0)
+
+    def solve_roughly(self, factor: npt.NDArray[Any], g: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(n,) the inverse of the matrix that has this factor, times g (n,) float32."""
+        solved: npt.NDArray[np.float32] = self.solve_factored(factor, g[None].copy())[0]
+        return solved
+
     @abstractmethod
     def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
         """Coordinate descent: each weight to its own minimum in turn, those that are 0 in every fifth sweep only.
@@ -518,6 +634,63 @@ class Engine(ABC):
             if model.W is not None:
                 model.W[visited] = (V[visited] - np.clip(V[visited], -model.size, model.size)) / ridge
         return total_gain, products
+
+    def ascend_pairs(
+        self,
+        model: DualModel,
+        pairs: DualPairs,
+        order: npt.NDArray[np.int64],
+        *,
+        everything: bool,
+        threshold: float,
+    ) -> tuple[float, int]:
+        """`ascend` over the listed pairs: A, V and W are those of `pairs`, the other numbers those of `model`.
+
+        V and W are rounded to float32 at each change: `dual_sums` gives V anew. Products with them may be summed in
+        float32.
+        """
+        ends, V, W, b, ridge = pairs.ends, pairs.V, pairs.W, model.b, model.ridge
+        total_gain, products = 0.0, 0
+        for i in order:
+            y, x, share = model.y[i], model.rows[i], model.share[i]
+            most, q, own_bend = share * model.most, model.squares[i] / ridge + model.bias, 1.0 / model.curvature / share
+            listed = np.arange(ends[i], ends[i + 1])
+            listed = listed[everything | (pairs.A[listed] != 0.0)]
+            if len(listed) == 0:
+                continue
+            visited = np.append(pairs.classes[listed], y)
+            weights = (V if W is None else W)[visited].astype(np.float64)
+            scores = weights @ x / (ridge if W is None else 1.0) + b[visited]
+            products += len(visited)
+            before = pairs.A[listed]
+            margins = scores[:-1] - scores[-1] + model.delta
+            slopes = margins - before * own_bend
+            changes = np.minimum(np.maximum(slopes / (2.0 * q + own_bend), -before), most - before)
+            gain = float(slopes @ changes)
+            total_gain += gain
+            if not gain > threshold:
+                continue
+            after = _common_optimum(before + margins / q, q / (q + own_bend), most, before.sum())
+            changes = np.append(after - before, -(after - before).sum())
+            pairs.A[listed] = after
+            V[visited] -= (changes[:, None] * x).astype(np.float32)
+            b[visited] -= model.bias * changes
+            products += int((changes != 0.0).sum())
+            if W is not None:
+                W[visited] = (V[visited] - np.clip(V[visited], -model.size, model.size)) / ridge
+        return total_gain, products
+
+    def dual_sums(self, model: DualModel, pairs: DualPairs) -> Floats:
+        """V = -Gᵀ X (K, D) of the listed pairs, in float64."""
+        V = np.zeros_like(pairs.V, dtype=np.float64)
+        images = pairs.images()
+        for block in slices(len(model.y), max(1, GRAM_NUMBERS // max(1, V.shape[1]))):
+            some = slice(int(pairs.ends[block.start]), int(pairs.ends[block.stop]))
+            G, rows = np.zeros((block.stop - block.start, len(V))), images[some] - block.start
+            G[rows, pairs.classes[some]] = pairs.A[some]
+            G[np.arange(len(G)), model.y[block]] = -G.sum(axis=1)
+            V -= G.T @ model.rows[block].astype(np.float64)
+        return V
 
     def sweep(self, model: CurvedModel, everything: bool) -> float:
         """Each weight of the model to its own minimum in turn, or each that is not 0; the largest change of a slope."""

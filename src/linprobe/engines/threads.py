@@ -18,8 +18,10 @@ from linprobe.engines.base import (
     CurvaturePairs,
     CurvedModel,
     DualModel,
+    DualPairs,
     Engine,
     Examples,
+    HessianWeights,
     Precision,
     QuadraticModel,
     SplitSums,
@@ -46,6 +48,9 @@ BFLOAT16, DIGITS = 2.0**-8, 2.0**-15
 
 SAMPLE_ROWS = 1024
 """Rows from whose mean coarse passes in bfloat16 take the others: its error is 3% of a deviation."""
+
+HESSIAN_BYTES = 2**31
+"""Of the weights of a Hessian, at most."""
 
 DIGIT_BITS, GREATEST = (7, 15), 0.99
 """Bits of one and two digits with signs; a fraction of a power of two that both reach."""
@@ -299,6 +304,64 @@ class ThreadsEngine(Engine):
         )
         return out, sums
 
+    @property
+    def multiplies_hessians(self) -> bool:
+        """Where products in bfloat16 are many times as fast as those in float32, and the weights fit into memory."""
+        examples = self.examples
+        fits = 2 * examples.n_images * examples.n_classes <= HESSIAN_BYTES
+        return _core.bfloat16_is_fast() and examples.n_features <= _core.BFLOAT16_FEATURES and fits
+
+    def hessian_weights(self, W: Floats, b: Floats, loss: Loss, shares: Floats) -> HessianWeights:
+        """As the other engines, of the losses that the core knows in bfloat16: 16 bits of W and of the rows."""
+        if not (self.runs_sgd(loss) and _core.bfloat16()):
+            return super().hessian_weights(W, b, loss, shares)
+        W, b = self._checked(W, b)
+        q = np.empty((-(-len(self._y) // _core.HESSIAN_ROWS), len(b), _core.HESSIAN_ROWS), np.float16)
+        _core.hessian_weights(
+            self.examples.X,
+            self._picked,
+            **self._affine,
+            y=self._y,
+            W=W,
+            b=b,
+            **fused_arguments(loss),
+            q=q.view(np.uint16),
+            threads=self._threads,
+        )
+        return HessianWeights(q, shares.astype(np.float32), loss.curvature_form == "star")
+
+    def hessian_product(self, weights: HessianWeights, V: Floats, c: Floats) -> tuple[Floats, Floats]:
+        """As the other engines, where there is bfloat16 in that: 8 bits of the rows, 16 of V."""
+        if not _core.bfloat16():
+            return super().hessian_product(weights, V, c)
+        V, c = self._checked(V, c)
+        out, sums = np.empty_like(V), np.empty_like(c)
+        _core.hessian_product(
+            self.examples.X,
+            self._picked,
+            **self._affine,
+            q=weights.q.view(np.uint16),
+            share=weights.shares,
+            y=self._y if weights.star else None,
+            V=V,
+            c=c,
+            out_V=out,
+            out_c=sums,
+            threads=self._threads,
+        )
+        return out, sums
+
+    def hessian_block(self, rows: npt.NDArray[np.int64], weight: Floats) -> Floats:
+        """As the other engines, where there is bfloat16 in that, on the calling thread; below the diagonal it is 0."""
+        if not _core.bfloat16():
+            return super().hessian_block(rows, weight)
+        D = self.examples.n_features
+        side = (D + 16) // 16 * 16
+        out = np.zeros((side, side), np.float32)
+        roots = np.sqrt(weight).astype(np.float32)
+        _core.hessian_block(self.examples.X, self._positions(rows), **self._affine, root=roots, out=out)
+        return out[: D + 1, : D + 1]
+
     def _blocks_of_any_loss(
         self,
         W: Floats,
@@ -429,6 +492,19 @@ class ThreadsEngine(Engine):
         _core.solve_triangles(factor, solved, self._threads)
         return solved
 
+    def roughly_factored(self, M: Floats) -> npt.NDArray[Any]:
+        """As the other engines: of each number of the factor 8 bits are kept, half the memory to read."""
+        factor = self.factored(M, 0.0)
+        halves = np.empty(factor.shape, np.uint16)
+        _core.halve_triangle(factor, halves)
+        return halves
+
+    def solve_roughly(self, factor: npt.NDArray[Any], g: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """As the other engines, on the calling thread."""
+        solved = g.copy()
+        _core.solve_halves(factor, solved)
+        return solved
+
     def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
         """Coordinate descent in the core, on one thread: vectors are float32, each weight and its slope float64."""
         return _core.descent(**vars(model), most=most, tol=tol)
@@ -441,6 +517,35 @@ class ThreadsEngine(Engine):
         arguments = dict(vars(model))
         arguments["lambda_"] = arguments.pop("ridge")
         return run(**arguments, order=order, everything=everything, threshold=threshold)
+
+    def ascend_pairs(
+        self,
+        model: DualModel,
+        pairs: DualPairs,
+        order: npt.NDArray[np.int64],
+        *,
+        everything: bool,
+        threshold: float,
+    ) -> tuple[float, int]:
+        """Dual coordinate ascent in the core, on one thread; products in float32, all else of an image in float64."""
+        names = ("squares", "y", "share", "size", "bias", "delta", "most", "curvature", "b")
+        return _core.pairs_ascent(
+            rows=model.rows,
+            lambda_=model.ridge,
+            **{name: getattr(model, name) for name in names},
+            **vars(pairs),
+            order=order,
+            everything=everything,
+            threshold=threshold,
+        )
+
+    def dual_sums(self, model: DualModel, pairs: DualPairs) -> Floats:
+        """In the core, the features split among threads."""
+        V = np.empty(pairs.V.shape)
+        _core.pairs_sums(
+            rows=model.rows, y=model.y, ends=pairs.ends, classes=pairs.classes, A=pairs.A, V=V, threads=self._threads
+        )
+        return V
 
     def sweep(self, model: CurvedModel, everything: bool) -> float:
         """Coordinate descent in the core, on one thread, in float64."""

@@ -24,6 +24,7 @@
 #include <type_traits>
 
 #include "bfloat.hpp"
+#include "bfloat_hessian.hpp"
 #include "dual.hpp"
 #include "curved.hpp"
 #include "kernels.hpp"
@@ -399,6 +400,79 @@ void curvature(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const Maybe
   run(kernels().curvature, job);
 }
 
+const HessianKernels& hessian_kernels() {
+  static const HessianKernels chosen = [] {
+#if defined(__x86_64__)
+    if (std::string(kernels().name) == "avx512") return hessian_avx512();
+#endif
+    return hessian_plain();
+  }();
+  return chosen;
+}
+
+// q (blocks, K, rows of a block), float16, receives the weights of a Hessian: see HessianWeights.
+void hessian_weights(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+                     const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const In<double, 2>& W, const In<double, 1>& b,
+                     const std::string& loss, double delta, const Out<uint16_t, 3>& q, int threads) {
+  require(bfloat() != nullptr, "bfloat16 is not used here");
+  HessianWeights job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  job.K = static_cast<int64_t>(W.shape(0));
+  require(static_cast<int64_t>(W.shape(1)) == job.rows.D && b.shape(0) == W.shape(0), "W must be (K, D) and b (K,)");
+  require(static_cast<int64_t>(q.shape(0)) == (job.rows.n + kHessianRows - 1) / kHessianRows && static_cast<int64_t>(q.shape(1)) == job.K &&
+              static_cast<int64_t>(q.shape(2)) == kHessianRows && static_cast<int64_t>(y.shape(0)) == job.rows.n,
+          "q must be (blocks, K, rows of a block) and y (n,)");
+  check_labels(y.data(), job.rows.n, job.K);
+  job.loss = loss_kind(loss);
+  require(job.loss != LossKind::hinge, "the hinge has no curvature");
+  job.delta = delta;
+  job.y = y.data(), job.W = W.data(), job.b = b.data(), job.q = q.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(hessian_kernels().weights, job);
+}
+
+// out_V (K, D) and out_c (K) receive the products of V and c with a Hessian in bfloat16: see HessianProduct.
+void hessian_product(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+                     const MaybeIn<double, 1>& shift, const In<uint16_t, 3>& q, const In<float, 1>& share,
+                     const MaybeIn<int64_t, 1>& y, const In<double, 2>& V, const In<double, 1>& c, const Out<double, 2>& out_V,
+                     const Out<double, 1>& out_c, int threads) {
+  require(bfloat() != nullptr, "bfloat16 is not used here");
+  HessianProduct job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  job.K = static_cast<int64_t>(V.shape(0));
+  require(static_cast<int64_t>(V.shape(1)) == job.rows.D && c.shape(0) == V.shape(0), "V must be (K, D) and c (K,)");
+  require(out_V.shape(0) == V.shape(0) && out_V.shape(1) == V.shape(1) && out_c.shape(0) == V.shape(0), "out has the shapes of V and c");
+  require(static_cast<int64_t>(q.shape(0)) == (job.rows.n + kHessianRows - 1) / kHessianRows && static_cast<int64_t>(q.shape(1)) == job.K &&
+              static_cast<int64_t>(q.shape(2)) == kHessianRows && static_cast<int64_t>(share.shape(0)) == job.rows.n,
+          "q must be (blocks, K, rows of a block) and share (n,)");
+  if (y) {
+    require(static_cast<int64_t>(y->shape(0)) == job.rows.n, "y must be (n,)");
+    check_labels(y->data(), job.rows.n, job.K);
+    job.y = y->data();
+  }
+  job.q = q.data(), job.share = share.data();
+  job.V = V.data(), job.c = c.data();
+  job.out_V = out_V.data(), job.out_c = out_c.data();
+  job.threads = threads;
+  job.interrupted = interrupted;
+  run(hessian_kernels().product, job);
+}
+
+// out (side, side) += the moment of the rows [r x, r]: see HessianBlock.
+void hessian_block(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
+                   const MaybeIn<double, 1>& shift, const In<float, 1>& root, const Out<float, 2>& out) {
+  require(bfloat() != nullptr, "bfloat16 is not used here");
+  HessianBlock job{};
+  job.rows = rows_of(X, picked, scale, shift);
+  const auto side = static_cast<size_t>(hessian_side(job.rows.D));
+  require(static_cast<int64_t>(root.shape(0)) == job.rows.n, "root must be (n,)");
+  require(out.shape(0) == side && out.shape(1) == side, "out must be (side, side), with room for D + 1 in whole tiles");
+  job.root = root.data(), job.out = out.data();
+  const WithoutGil without;
+  hessian_kernels().block(job);
+}
+
 template <class Array>
 void check_blocks(const Array& U, int64_t n) {
   constexpr size_t size = kTriangleBlock;
@@ -414,6 +488,28 @@ bool factor(const In<float, 2>& A, float ridge, const Out<float, 3>& U, int thre
   Factor job{n, A.data(), ridge, U.data(), threads};
   const WithoutGil without;
   return kernels().factor(job);
+}
+
+// The upper halves of the numbers of U, rounded to nearest.
+void halve_triangle(const In<float, 3>& U, const Out<uint16_t, 3>& halves) {
+  require(halves.shape(0) == U.shape(0) && halves.shape(1) == U.shape(1) && halves.shape(2) == U.shape(2), "halves has the shape of U");
+  const float* const from = U.data();
+  uint16_t* const to = halves.data();
+  const size_t n = U.size();
+  const WithoutGil without;
+  for (size_t i = 0; i < n; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, from + i, 4);
+    to[i] = static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+  }
+}
+
+// x (n) becomes (UᵀU)⁻¹ x: see HessianSolve.
+void solve_halves(const In<uint16_t, 3>& U, const Out<float, 1>& x) {
+  HessianSolve job{static_cast<int64_t>(x.shape(0)), U.data(), x.data()};
+  check_blocks(U, job.n);
+  const WithoutGil without;
+  hessian_kernels().solve(job);
 }
 
 // X (m, n) becomes X (UᵀU)⁻¹, for a few rows.
@@ -479,6 +575,63 @@ std::tuple<double, int64_t> ascent(const In<S, 2>& rows, const In<double, 1>& sq
     (name == "avx512" ? dual_avx512 : name == "avx2" ? dual_avx2 : dual_plain)(job);
   }
   return {job.gain, job.products};
+}
+
+void check_pairs(const In<int64_t, 1>& ends, const In<int32_t, 1>& classes, const In<int64_t, 1>& y, const Out<double, 1>& A, int64_t K) {
+  const int64_t N = static_cast<int64_t>(y.shape(0)), P = static_cast<int64_t>(classes.shape(0));
+  require(static_cast<int64_t>(ends.shape(0)) == N + 1 && ends(0) == 0 && ends(N) == P, "ends must be (N + 1), from 0 to the number of pairs");
+  require(static_cast<int64_t>(A.shape(0)) == P, "A must have one number for each pair");
+  for (int64_t i = 0; i < N; ++i) {
+    require(ends(i) <= ends(i + 1) && ends(i + 1) <= P && ends(i + 1) - ends(i) < K, "ends must ascend, by K - 1 at most");
+    for (int64_t p = ends(i); p < ends(i + 1); ++p)
+      require(classes(p) >= 0 && classes(p) < K && classes(p) != y(i), "classes must be other classes than the label's");
+  }
+}
+
+// One sweep over listed pairs: see DualPairs. Returns what `ascent` does.
+std::tuple<double, int64_t> pairs_ascent(const In<float, 2>& rows, const In<double, 1>& squares, const In<int64_t, 1>& y,
+                                         const In<double, 1>& share, const In<int64_t, 1>& order, const In<int64_t, 1>& ends,
+                                         const In<int32_t, 1>& classes, const Out<double, 1>& A, const Out<float, 2>& V,
+                                         const MaybeOut<float, 2>& W, const Out<double, 1>& b, double lambda, double size,
+                                         double bias, double delta, double most, double curvature, bool all, double threshold) {
+  DualPairs job{};
+  job.N = static_cast<int64_t>(rows.shape(0)), job.K = static_cast<int64_t>(V.shape(0)), job.D = static_cast<int64_t>(rows.shape(1));
+  job.n = static_cast<int64_t>(order.shape(0));
+  auto has = [&](const auto& a, int axis, int64_t n) { return static_cast<int64_t>(a.shape(axis)) == n; };
+  require(has(squares, 0, job.N) && has(y, 0, job.N) && has(share, 0, job.N), "squares, y and share must have one number for each row");
+  require(has(V, 1, job.D) && has(b, 0, job.K), "V must be (K, D) and b (K)");
+  require(W ? has(*W, 0, job.K) && has(*W, 1, job.D) : size == 0, "W must be (K, D); without it size must be 0");
+  require(lambda > 0 && bias > 0, "lambda and bias must be above 0");
+  check_labels(y.data(), job.N, job.K);
+  check_labels(order.data(), job.n, job.N);
+  check_pairs(ends, classes, y, A, job.K);
+  job.order = order.data(), job.y = y.data(), job.share = share.data(), job.squares = squares.data(), job.rows = rows.data();
+  job.lambda = lambda, job.size = size, job.bias = bias, job.delta = delta, job.most = most, job.curvature = curvature;
+  job.all = all, job.threshold = threshold, job.ends = ends.data(), job.classes = classes.data();
+  job.A = A.data(), job.V = V.data(), job.W = W ? W->data() : nullptr, job.b = b.data();
+  {
+    nb::gil_scoped_release release;
+    const std::string name = kernels().name;
+    (name == "avx512" ? dual_pairs_avx512 : name == "avx2" ? dual_pairs_avx2 : dual_pairs_plain)(job);
+  }
+  return {job.gain, job.products};
+}
+
+// V of listed pairs: see DualSums.
+void pairs_sums(const In<float, 2>& rows, const In<int64_t, 1>& y, const In<int64_t, 1>& ends, const In<int32_t, 1>& classes,
+                const Out<double, 1>& A, const Out<double, 2>& V, int threads) {
+  DualSums job{};
+  job.N = static_cast<int64_t>(rows.shape(0)), job.D = static_cast<int64_t>(rows.shape(1)), job.K = static_cast<int64_t>(V.shape(0));
+  require(static_cast<int64_t>(V.shape(1)) == job.D && static_cast<int64_t>(y.shape(0)) == job.N, "V must be (K, D) and y (N)");
+  check_labels(y.data(), job.N, job.K);
+  check_pairs(ends, classes, y, A, job.K);
+  job.y = y.data(), job.rows = rows.data(), job.ends = ends.data(), job.classes = classes.data(), job.A = A.data(), job.V = V.data();
+  job.threads = threads;
+  {
+    nb::gil_scoped_release release;
+    const std::string name = kernels().name;
+    (name == "avx512" ? dual_sums_avx512 : name == "avx2" ? dual_sums_avx2 : dual_sums_plain)(job);
+  }
 }
 
 // Descent on a second-order model: see Curved. Of a sweep the largest change of a slope, of conjugate gradients their number.
@@ -739,6 +892,7 @@ NB_MODULE(_core, module) {
   module.def("instruction_set", [] { return std::string(kernels().name); });
   module.attr("BFLOAT16_TEMPLATES") = kBfloatTemplates;
   module.attr("BFLOAT16_FEATURES") = kBfloatColumns;
+  module.def("bfloat16_is_fast", [] { return bfloat() != nullptr && bfloat()->fast; });
   module.def("bfloat16", [] { return std::string(bfloat() != nullptr ? bfloat()->name : ""); });
   module.def("loss_and_gradient", &loss_and_gradient, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(),
              "y"_a, "weight"_a.none(), "W"_a, "b"_a, "loss"_a, "delta"_a, "precision"_a, "centre"_a.none(), "sums"_a, "lost"_a, "dW"_a.none(),
@@ -749,6 +903,14 @@ NB_MODULE(_core, module) {
              "dS"_a, "doubles"_a, "dW"_a, "db"_a, "threads"_a);
   module.def("split", &split, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(), "W"_a,
              "b"_a, "loss"_a, "delta"_a, "rho"_a, "relax"_a, "z"_a, "g"_a, "back"_a, "columns"_a, "threads"_a);
+  module.def("hessian_weights", &hessian_weights, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "y"_a, "W"_a, "b"_a,
+             "loss"_a, "delta"_a, "q"_a, "threads"_a);
+  module.def("halve_triangle", &halve_triangle, "U"_a, "halves"_a);
+  module.def("solve_halves", &solve_halves, "U"_a, "x"_a);
+  module.def("hessian_product", &hessian_product, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "q"_a, "share"_a,
+             "y"_a.none(), "V"_a, "c"_a, "out_V"_a, "out_c"_a, "threads"_a);
+  module.def("hessian_block", &hessian_block, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a, "out"_a);
+  module.attr("HESSIAN_ROWS") = kHessianRows;
   module.def("curvature", &curvature, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "block"_a, "ends"_a, "where"_a,
              "q"_a, "star"_a, "V"_a, "c"_a, "out_V"_a, "out_c"_a, "threads"_a);
   module.attr("GRAM_FEATURES") = kGramFeatures;
@@ -767,6 +929,9 @@ NB_MODULE(_core, module) {
   };
   define_ascent("ascent_float32", &ascent<float>);
   define_ascent("ascent_float64", &ascent<double>);
+  module.def("pairs_ascent", &pairs_ascent, "rows"_a, "squares"_a, "y"_a, "share"_a, "order"_a, "ends"_a, "classes"_a, "A"_a, "V"_a, "W"_a.none(), "b"_a,
+        "lambda_"_a, "size"_a, "bias"_a, "delta"_a, "most"_a, "curvature"_a, "everything"_a, "threshold"_a);
+  module.def("pairs_sums", &pairs_sums, "rows"_a, "y"_a, "ends"_a, "classes"_a, "A"_a, "V"_a, "threads"_a);
   const auto define_curved = [&](const char* name, auto function) {
     module.def(name, function, "X"_a, "ends"_a, "image"_a, "d"_a, "v"_a, "w"_a, "slope"_a, "bends"_a, "inverse"_a, "ridge"_a,
                "size"_a, "damp"_a, "start"_a, "W"_a, "z"_a, "c"_a, "e"_a, "everything"_a, "most"_a, "share"_a);

@@ -5,7 +5,7 @@
 // dual point, 0 <= A_ij <= a_i most, and A_iy = 0. With V = sum_i (sum_j A_ij e_y - A_i) x_iᵀ the weights are
 // W = soft(V, size) / lambda.
 //
-// All sums are float64, on the calling thread: the result does not depend on the number of threads.
+// Sums are float64 unless said otherwise. The result does not depend on the number of threads: a sweep runs on one.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,48 @@ struct DualSweep {
   double gain;            // out: sum of the predicted gains
   int64_t products;       // out: rows of length D that were multiplied or added
 };
+
+// The same over listed pairs of image and class, in float32: one sweep over many images. Products are summed in float32,
+// what is solved for each image in float64. V drifts by the rounding of its updates: see dual_sums. One thread.
+struct DualPairs {
+  int64_t N, K, D, n;
+  const int64_t* order;    // (n) the images in the order of their visits
+  const int64_t* y;        // (N)
+  const double* share;     // (N)
+  const double* squares;   // (N)
+  const float* rows;       // (N, D)
+  double lambda, size, bias, delta, most, curvature;
+  bool all;                // visit all listed pairs, else those that are not 0
+  double threshold;
+  const int64_t* ends;     // (N + 1) pairs ends[i]..ends[i + 1] - 1 are those of image i
+  const int32_t* classes;  // (P) never the label
+  double* A;               // (P) in place
+  float* V;                // (K, D) in place
+  float* W;                // (K, D) in place; null where size is 0, then W = V / lambda
+  double* b;               // (K) in place
+  double gain;             // out
+  int64_t products;        // out
+};
+
+// V = -sum_i G_i x_iᵀ (K, D) of the listed pairs, in float64. The features are split among threads: the sums of each are
+// in the order of the images, so that the bits are the same for any number of threads.
+struct DualSums {
+  int64_t N, K, D;
+  const int64_t* y;
+  const float* rows;       // (N, D)
+  const int64_t* ends;     // (N + 1)
+  const int32_t* classes;  // (P)
+  const double* A;         // (P)
+  double* V;               // (K, D), out
+  int threads;
+};
+
+void dual_pairs_plain(DualPairs& job);
+void dual_pairs_avx2(DualPairs& job);
+void dual_pairs_avx512(DualPairs& job);
+void dual_sums_plain(const DualSums& job);
+void dual_sums_avx2(const DualSums& job);
+void dual_sums_avx512(const DualSums& job);
 
 void dual_plain(DualSweep& job);
 void dual_avx2(DualSweep& job);    // call only where the processor has avx2, fma, f16c

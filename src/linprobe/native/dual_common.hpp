@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -20,8 +21,11 @@ namespace linprobe::LINPROBE_ISA {
 namespace {
 #include "vectors.hpp"
 #include "dual_impl.hpp"
+#include "dual_pairs_impl.hpp"
 }  // namespace
 
 void dual_sweep(DualSweep& job) { job.singles ? run_dual_sweep<float>(job) : run_dual_sweep<double>(job); }
+void dual_pairs(DualPairs& job) { run_dual_pairs(job); }
+void dual_sums(const DualSums& job) { run_dual_sums(job); }
 
 }  // namespace linprobe::LINPROBE_ISA

@@ -5,4 +5,6 @@
 
 namespace linprobe {
 void dual_plain(DualSweep& job) { plain::dual_sweep(job); }
+void dual_pairs_plain(DualPairs& job) { plain::dual_pairs(job); }
+void dual_sums_plain(const DualSums& job) { plain::dual_sums(job); }
 }  // namespace linprobe

@@ -519,7 +519,7 @@ bool run_pass(Pass& job) {
               else
                 for (int64_t r = 0; r < count; ++r) g[r] = weight[r] * slope[r];
               T* to = dS + (l * own + k) * across + sub;
-              for (int64_t r = 0; k < own && r < count; ++r) to[r] = static_cast<T>(g[r]);
+              for (int64_t r = 0; k < own && r < count; ++r) to[r] = given ? static_cast<T>(g[r]) : rounded_slope<T>(g[r]);
               for (int64_t r = count; r < kBlock; ++r) g[r] = 0;
               V<double> total{};
               for (int64_t r = 0; r < kBlock; r += Vector<double>::size) total += load(g + r);
@@ -531,7 +531,7 @@ bool run_pass(Pass& job) {
             const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
             for (int64_t k = 0; k < K; ++k) {
               const double g = given ? job.given[(row + r) * K + k] : weight * loss.dS[k * kBlock + r];
-              if (k < own) dS[(sub + r) * M + l * own + k] = static_cast<T>(g);
+              if (k < own) dS[(sub + r) * M + l * own + k] = given ? static_cast<T>(g) : rounded_slope<T>(g);
               db[k] += g;
             }
           }

@@ -76,11 +76,11 @@ struct SoftmaxBlock {
           for (int64_t i = 0; i < lanes; ++i)
             if (p * lanes + i >= n) g[i] = 0;
         }
-        if (k < own) store_from_double(dS + k * across + p * lanes, g);
+        if (k < own) store_from_double(dS + k * across + p * lanes, g < kLeastSlope<T> ? V<double>{} : g);
         store<double>(totals + k * lanes, load(totals + k * lanes) + g);
       }
     for (int64_t r = 0; r < n; ++r) {
-      if (y[r] < own) dS[y[r] * across + r] = static_cast<T>(slope[r]);
+      if (y[r] < own) dS[y[r] * across + r] = rounded_slope<T>(slope[r]);
       db[y[r]] += slope[r];
     }
   }

@@ -15,7 +15,18 @@ from linprobe.certificate import Certificate, absolute_tol
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
 
-__all__ = ["Callback", "Epoch", "Glimpse", "Optimizer", "Solution", "State", "Status", "Watch", "proved_status"]
+__all__ = [
+    "SOLVED",
+    "Callback",
+    "Epoch",
+    "Glimpse",
+    "Optimizer",
+    "Solution",
+    "State",
+    "Status",
+    "Watch",
+    "proved_status",
+]
 
 
 class Status(Enum):
@@ -44,6 +55,10 @@ class Status(Enum):
     )
     STOPPED = "the callback asked to stop"
     INTERRUPTED = "stopped by Ctrl-C; the best weights so far were kept, with their certificate"
+
+
+SOLVED = frozenset(status.name.lower() for status in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE, Status.CONVERGED))
+"""How an exact search ends whose weights are the optimum, as far as can be shown: in the words of a run's records."""
 
 
 @dataclass
@@ -184,6 +199,11 @@ class Optimizer(ABC):
             watch: called with a `Glimpse` between two rows of the trace, by searches whose rows are more than a
                 pass over the images apart; the result has the same bits with it and without.
         """
+
+    @staticmethod
+    def serves_other_regs(name: str) -> bool:
+        """Whether that array of a state serves as a start for another reg value; the weights do."""
+        return name in ("W", "b")
 
 
 def zeros_state(objective: Objective, dtype: npt.DTypeLike) -> State:

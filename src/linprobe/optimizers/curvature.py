@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.cores import by_threads
-from linprobe.engines.base import CurvaturePairs, Engine
+from linprobe.cores import by_threads, side_by_side
+from linprobe.engines.base import CurvaturePairs, Engine, HessianWeights
 from linprobe.objective import Objective
 from linprobe.shapes import Floats, slices
 
-__all__ = ["ClassMetric", "Curvature", "curvature_at"]
+__all__ = ["ClassMetric", "Curvature", "DenseCurvature", "Hessian", "curvature_at"]
 
 BLOCK, LARGE_BLOCK, MANY_CLASSES = 64, 256, 256
 """Images of a block of `CurvaturePairs`, and from how many classes on it is the larger: the images of a block that
@@ -29,8 +32,127 @@ REST = 0.001
 50,000 x 768 with 100 classes and reg 1e-4, 0.005, 0.001 and 0.0004 cost the operations of 88, 75 and 89 passes
 (benchmarks/many_classes.py)."""
 
+SAMPLED_BLOCKS, HEAVY, MOST_OF_CLASS = 16, 0.95, 4.0
+"""Blocks of images that choose the least weight of a pair that a metric sums by itself; the share of all weight that
+such pairs hold; and how many times as many as a class has on average it may have."""
+
+FEW_IMAGES = 3
+"""Features per image of a class from which on its block is not summed, but kept as the images."""
+
 CLASS_SLICE = 32
 """Classes that a thread multiplies or solves for at a time."""
+
+
+Chosen = Callable[[int], tuple[npt.NDArray[np.int64], Floats, float]]
+"""Of a class: images (n,), their weights in its block of the Hessian (n,), and the weight of all others together."""
+
+
+class Hessian(Protocol):
+    """The Hessian of an objective at one (W, b), in the coordinates (W, b + W·mean) of images less their mean."""
+
+    @property
+    def engine(self) -> Engine:
+        """Over the images less their mean."""
+
+    @property
+    def moment(self) -> Floats:
+        """M (D, D) float32, of the images less their mean."""
+
+    @property
+    def ridge(self) -> float:
+        """2 reg times the coefficient of W²; of the bias it is 0."""
+
+    def times(self, V: Floats) -> Floats:
+        """H V (K, D + 1), for V (K, D + 1), W and b side by side."""
+
+    def heaviest(self, most: int) -> Chosen:
+        """The images that make up most of the block of each class, `most` pairs of image and class or fewer."""
+
+    def with_ridge(self, ridge: float) -> Hessian:
+        """The same with another ridge."""
+
+    @property
+    def cost(self) -> float:
+        """Operations of a product, in passes: of 4 N K D."""
+
+
+@dataclass(frozen=True)
+class DenseCurvature:
+    """The Hessian whose products take all classes of all images; engine, moment and ridge are those of `Hessian`.
+
+    Attributes:
+        weights: the A_i.
+    """
+
+    engine: Engine
+    weights: HessianWeights
+    moment: Floats
+    ridge: float
+
+    def times(self, V: Floats) -> Floats:
+        out_W, out_b = self.engine.hessian_product(
+            self.weights, np.ascontiguousarray(V[:, :-1]), np.ascontiguousarray(V[:, -1])
+        )
+        return np.concatenate([out_W + self.ridge * V[:, :-1], out_b[:, None]], axis=1)
+
+    def heaviest(self, most: int) -> Chosen:
+        weights, y = self.weights, self.engine.examples.y
+        shares = weights.shares
+        totals = np.empty(len(y), np.float32)
+        block = weights.q.shape[2]
+
+        def summed(some: slice) -> None:
+            part = weights.q[some].sum(axis=1, dtype=np.float32).reshape(-1)
+            totals[some.start * block : some.stop * block] = part[: len(totals) - some.start * block]
+
+        list(by_threads(summed, slices(len(weights.q), max(1, CHUNK_SCORES // block)), self.engine.n_threads))
+        inverses = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0.0)
+
+        def of_class(k: int) -> npt.NDArray[np.float32]:
+            q = weights.of_class(k).astype(np.float32)
+            if weights.star:
+                return shares * np.where(y == k, totals, q)
+            w: npt.NDArray[np.float32] = shares * q * np.maximum(1.0 - q * inverses, 0.0)
+            return w
+
+        K = weights.q.shape[1]
+        sample = np.unique(np.linspace(0, len(weights.q) - 1, SAMPLED_BLOCKS).astype(np.int64))
+        least = self._least_weight(sample, most * len(sample) / len(weights.q))
+
+        def chosen(k: int) -> tuple[npt.NDArray[np.int64], Floats, float]:
+            w = of_class(k)
+            rows = np.flatnonzero(w >= least)
+            rest = float(w.sum(dtype=np.float64)) - float(w[rows].sum(dtype=np.float64))
+            step = math.ceil(len(rows) * K / (MOST_OF_CLASS * most))  # of many alike, every so many stand for all
+            rows = rows[:: max(1, step)]
+            return rows, max(1, step) * w[rows].astype(np.float64), max(0.0, rest)
+
+        return chosen
+
+    def _least_weight(self, sample: npt.NDArray[np.int64], most: float) -> float:
+        """The weight from which on there are `most` pairs in a sample of the blocks, or those that hold `HEAVY`."""
+        weights, y = self.weights, self.engine.examples.y
+        parts = []
+        for at in sample:
+            q = weights.by_images(at, at + 1)
+            images = np.arange(len(q)) + at * weights.q.shape[2]
+            totals = q.sum(axis=1)
+            if weights.star:
+                q[np.arange(len(q)), y[images]] = totals
+            else:
+                q *= 1.0 - q / np.where(totals > 0.0, totals, 1.0)[:, None]
+            parts.append((q * weights.shares[images, None]).ravel())
+        w = np.sort(np.concatenate(parts))[::-1]
+        held = np.cumsum(w)
+        last = min(int(most), int(np.searchsorted(held, HEAVY * held[-1])), len(w) - 1)
+        return float(w[last])
+
+    def with_ridge(self, ridge: float) -> Hessian:
+        return replace(self, ridge=ridge)
+
+    @property
+    def cost(self) -> float:
+        return 1.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +192,25 @@ class Curvature:
             out[:, -1] += coupled[:, -1]
         return out
 
+    def heaviest(self, most: int) -> Chosen:
+        pairs, K = self.pairs, self.engine.examples.n_classes
+        classes, images = pairs.classes(), pairs.images()
+        w = _block_weights(pairs, images)
+        chosen = np.arange(len(w)) if len(w) <= most else np.sort(np.argpartition(-w, most)[:most])
+        means = np.maximum(np.diagonal(self.rest), 0.0) + np.bincount(classes, w, K)
+        means = np.maximum(means - np.bincount(classes[chosen], w[chosen], K), 0.0)
+        order = chosen[np.argsort(classes[chosen], kind="stable")]
+        ends = np.searchsorted(classes[order], np.arange(K + 1))
+
+        def of_class(k: int) -> tuple[npt.NDArray[np.int64], Floats, float]:
+            some = order[ends[k] : ends[k + 1]]
+            return pairs.rows[images[some]], w[some], float(means[k])
+
+        return of_class
+
+    def with_ridge(self, ridge: float) -> Hessian:
+        return replace(self, ridge=ridge)
+
     @property
     def cost(self) -> float:
         """Operations of a product, in passes: of 4 N K D."""
@@ -79,14 +220,22 @@ class Curvature:
         return len(self.pairs.q) / (N * K) + dense
 
 
-def curvature_at(objective: Objective, engine: Engine, moment: Floats, W: Floats, b: Floats) -> Curvature:
-    """The Hessian at (W, b); every image is read once, for its scores.
+def curvature_at(objective: Objective, engine: Engine, moment: Floats, W: Floats, b: Floats) -> Hessian:
+    """The Hessian at (W, b), in whichever form the engine multiplies faster; every image is read once, for its scores.
 
     Args:
         engine: over the images less their mean.
         moment: (D, D) float32, of these.
         W, b: (K, D) and (K,), in the coordinates of the objective.
     """
+    if engine.multiplies_hessians:
+        weights = objective.engine.hessian_weights(W, b, objective.loss, objective.shares())
+        return DenseCurvature(engine, weights, moment, 2.0 * objective.l2_weight)
+    return _sparse_curvature_at(objective, engine, moment, W, b)
+
+
+def _sparse_curvature_at(objective: Objective, engine: Engine, moment: Floats, W: Floats, b: Floats) -> Curvature:
+    """The Hessian at (W, b), its curvature in the few classes of each image that have most of it."""
     loss, y, shares, K = objective.loss, objective.examples.y, objective.shares(), objective.n_classes
     star = loss.curvature_form == "star"
     least = 0.0 if star else _threshold(objective, W, b)
@@ -149,43 +298,77 @@ def _rest(q: Floats, keep: npt.NDArray[np.bool_], shares: Floats) -> Floats:
     return rest
 
 
+class _Block(Protocol):
+    """A diagonal block of a Hessian."""
+
+    def solve(self, r: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Its inverse times r (D + 1,)."""
+
+
+@dataclass(frozen=True)
+class _ManyImages:
+    """A block by its factor."""
+
+    engine: Engine
+    factor: npt.NDArray[Any]
+
+    def solve(self, r: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return self.engine.solve_roughly(self.factor, r)
+
+
+class _FewImages:
+    """diag(d) + ZᵀZ, for Z (n, D + 1) with few rows, by Woodbury's identity."""
+
+    def __init__(self, diagonal: Floats, Z: Floats) -> None:
+        self._inverse = (1.0 / diagonal).astype(np.float32)
+        V = (Z / np.sqrt(diagonal)).astype(np.float32)
+        inner = (V @ V.T).astype(np.float64)
+        inner[np.diag_indices(len(Z))] += 1.0 + RIDGE * float(np.trace(inner)) / max(1, len(Z))
+        self._factor = np.linalg.inv(np.linalg.cholesky(inner)).astype(np.float32)
+        self._Z = Z.astype(np.float32)
+
+    def solve(self, r: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        scaled = self._inverse * r
+        inside = self._factor.T @ (self._factor @ (self._Z @ scaled))
+        return (scaled - self._inverse * (inside @ self._Z)).astype(np.float32, copy=False)
+
+
 class ClassMetric:
-    """Solves with the diagonal blocks of a `Curvature`, one of D + 1 rows for each class, in float32.
+    """Solves with the diagonal blocks of a Hessian, one of D + 1 rows for each class, in float32.
 
         B_k = sum_i w_ik [x_i, 1][x_i, 1]ᵀ + c_k [M, 1] + ridge,   w_ik = q_k (1 - q_k / sum q), of a star q_k
 
-    The pairs with the largest w_ik are summed one by one, the others in the mean, as part of c_k.
+    The images with the largest w_ik are summed one by one, the others in the mean, as c_k.
 
     Args:
         curvature: whose blocks.
-        most: pairs that are summed one by one.
+        most: pairs of image and class that are summed one by one.
     """
 
-    def __init__(self, curvature: Curvature, most: int) -> None:
-        engine, pairs = curvature.engine, curvature.pairs
-        examples = engine.examples
-        K, D = examples.n_classes, examples.n_features
-        classes, images = pairs.classes(), pairs.images()
-        w = _block_weights(pairs, images)
-        chosen = np.arange(len(w)) if len(w) <= most else np.sort(np.argpartition(-w, most)[:most])
-        means = np.maximum(np.diagonal(curvature.rest), 0.0) + np.bincount(classes, w, K)
-        means -= np.bincount(classes[chosen], w[chosen], K)
-        means = np.maximum(means, 0.0)
-        order = chosen[np.argsort(classes[chosen], kind="stable")]
-        ends = np.searchsorted(classes[order], np.arange(K + 1))
-        self._engine, self._factors = engine, []
-        self.pairs = len(order)
-        for k in range(K):
-            some = order[ends[k] : ends[k + 1]]
-            rows, weight = pairs.rows[images[some]], w[some].astype(np.float64)
-            B = np.zeros((D + 1, D + 1), np.float32)
-            B[:D, :D] = means[k] * curvature.moment
-            B[D, D] = means[k] + weight.sum()
-            if len(some):
-                B[:D, :D] += engine.weighted_moment(rows, weight)
-                B[:D, D] = B[D, :D] = engine.gradient_of_scores(weight[:, None], rows)[0][0]
-            B[np.arange(D), np.arange(D)] += curvature.ridge
-            self._factors.append(self._factor(B))
+    def __init__(self, curvature: Hessian, most: int) -> None:
+        self._engine = curvature.engine
+        examples = self._engine.examples
+        D, K = examples.n_features, examples.n_classes
+        chosen = curvature.heaviest(most)
+        variance = float(np.trace(curvature.moment, dtype=np.float64)) / max(1, D)
+
+        def made(k: int) -> tuple[_Block, int]:
+            with side_by_side():
+                rows, weight, mean = chosen(k)
+                if FEW_IMAGES * len(rows) <= D and curvature.ridge > 0.0:
+                    diagonal = np.full(D + 1, curvature.ridge + mean * variance)
+                    diagonal[-1] = max(mean, LEAST_BIAS * float(weight.sum()), TINY)
+                    roots = np.sqrt(weight)[:, None]
+                    Z = np.concatenate([roots * examples.mapped(rows), roots], axis=1)
+                    return _FewImages(diagonal, Z), len(rows)
+                B = self._engine.hessian_block(rows, weight)
+                B[:-1, :-1] += np.float32(mean) * curvature.moment
+                B[-1, -1] += np.float32(mean)
+                B[np.arange(D), np.arange(D)] += np.float32(curvature.ridge)
+                return _ManyImages(self._engine, self._factor(B)), len(rows)
+
+        found = list(by_threads(made, range(K), self._engine.n_threads))
+        self._blocks, self.pairs = [block for block, _ in found], sum(n for _, n in found)
 
     def _factor(self, B: Floats) -> Floats:
         """Of B, with as much added to its diagonal as float32 needs."""
@@ -195,9 +378,10 @@ class ClassMetric:
         added = 0.0
         while True:
             try:
-                return self._engine.factored(B, added)
+                return self._engine.roughly_factored(B)
             except np.linalg.LinAlgError:
-                added = max(10.0 * added, RIDGE * mean, TINY)
+                added = max(9.0 * added, RIDGE * mean, TINY)
+                B[np.arange(D + 1), np.arange(D + 1)] += np.float32(added)
 
     def solve(self, R: Floats) -> Floats:
         """B⁻¹ R (K, D + 1), its mean over the classes taken out: no loss sees it."""
@@ -207,11 +391,7 @@ class ClassMetric:
         single = (R / size).astype(np.float32)
 
         def solved(some: slice) -> Floats:
-            rows = [
-                self._engine.solve_factored(self._factors[k], single[k : k + 1].copy())[0]
-                for k in range(some.start, some.stop)
-            ]
-            return np.stack(rows)
+            return np.stack([self._blocks[k].solve(single[k]) for k in range(len(R))[some]])
 
         parts = by_threads(solved, slices(len(R), CLASS_SLICE // 4), self._engine.n_threads)
         out = size * np.concatenate(list(parts)).astype(np.float64)
@@ -223,7 +403,7 @@ class ClassMetric:
         """Operations of the blocks and their factors, in passes: of 4 N K D."""
         examples = self._engine.examples
         N, K, D = examples.n_images, examples.n_classes, examples.n_features
-        return self.pairs * D / (2.0 * N * K) + D * D / (12.0 * N)
+        return self.pairs * D / (4.0 * N * K) + D * D / (12.0 * N)
 
     @property
     def solve_cost(self) -> float:

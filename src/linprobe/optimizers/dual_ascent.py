@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, final
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from linprobe.certificate import Certificate, absolute_tol, certify
-from linprobe.engines.base import DualModel
+from linprobe.cores import by_threads, usable_cores
+from linprobe.engines.base import DualModel, DualPairs
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.gram import centred_products, centred_rows
 from linprobe.optimizers.trace import Clock, Trace
-from linprobe.shapes import Floats, check_range
+from linprobe.shapes import Floats, check_range, slices
 
 __all__ = ["DualAscent", "dual_bytes", "suits_dual_ascent"]
 
@@ -38,6 +40,16 @@ GRAM_SHARE = 8.0
 SINGLE_ROWS, SINGLE_TOL = 2**22, 1e-6
 """Numbers in the rows above which these are kept in float32, for a tol of at least that; their rounding moves the
 optimum by 1e-7 of itself, and the certificate is computed from the images themselves."""
+
+LISTED_TOL = 1e-5
+"""The least tol for which rows in float32 are visited by lists of pairs, whose scores are products in float32."""
+
+CHUNK = 16
+"""Images that are visited one after the other as they lie in memory, where they are laid out by lot; the chunks follow
+each other by lot. A sweep over 50,000 rows of 768 float32 at random places takes 1.6 times as long."""
+
+LISTED_SCORES = 2**18
+"""Scores that a thread looks through for violated margins at a time: 1 MB of float32."""
 
 MOST_BYTES = 2**32
 """Bytes that the method may keep, beyond the images."""
@@ -109,11 +121,16 @@ class DualAscent(Optimizer):
     products with each other are kept (the Gram form), and all scores; for more, the images in float32. The bias has no
     penalty, so the columns of G must sum to 0. Each round gives it a small penalty about its last value.
 
-    Many images with a small reg make these sweeps slow. Then each round has a larger squared penalty about a point that
-    Nesterov's method moves from round to round. The candidate is the last weights or their running mean.
+    In float32 a round first finds all violated margins by one matrix product, on all threads, and lists them with the
+    coordinates that are not 0; its sweeps visit the pairs of image and class that are listed, and no others. After it
+    the weights are computed anew from G, in float64.
 
-    Kept for each image, beyond the images: K numbers in float64, and D in float32; in the Gram form 2 K and N in
-    float64. A sweep runs on one thread.
+    Many images with a small reg make these sweeps slow. Then each round has a larger squared penalty about a point that
+    Nesterov's method moves from round to round. The candidate is the last weights or their running mean, and so is the
+    dual point.
+
+    Kept for each image, beyond the images: K numbers in float64, with acceleration 2 K, and D in float32; in the Gram
+    form 2 K and N in float64. A sweep runs on one thread.
 
     Args:
         tol: relative duality gap to reach, >= 0.
@@ -206,7 +223,8 @@ class _Images:
     """The images that count, of the classes that occur: a class without images has W = 0 and a bias that is low enough.
 
     Attributes:
-        counted: (n,) positions of the images whose weight is above 0.
+        counted: (n,) positions of the images whose weight is above 0; with lists in an order by lot.
+        listed: whether rounds go over lists of pairs.
         present: (K',) the classes that occur among them.
         y, share: (n,) labels among the present classes, and a_i.
         mean: (D,) of the mapped rows, weighted.
@@ -214,25 +232,28 @@ class _Images:
         rows, squares: and the squares (n,) of each image.
     """
 
-    def __init__(self, objective: Objective, tol: float) -> None:
+    def __init__(self, objective: Objective, tol: float, seed: int) -> None:
         shares = objective.shares()
         with np.errstate(over="ignore", divide="ignore"):
             usable = np.isfinite(1.0 / shares) & (shares > 0.0)
         self.counted = np.flatnonzero(usable)
+        n, D = len(self.counted), objective.n_features
+        self.gram = _in_gram_form(objective, n)
+        self.listed = not self.gram and tol >= LISTED_TOL and _in_singles(n, D, tol)
+        if self.listed:
+            self.counted = np.random.Generator(np.random.PCG64(seed)).permutation(self.counted)
         self.present, labels = np.unique(objective.examples.y[self.counted], return_inverse=True)
         self.y = np.ascontiguousarray(labels.reshape(-1), dtype=np.int64)
         self.share = np.ascontiguousarray(shares[self.counted])
         self.mean = objective.class_means()[1].sum(axis=0)
-        self.gram = _in_gram_form(objective, len(self.counted))
-        self.all_count = len(self.counted) == objective.n_images
+        self.all_in_order = n == objective.n_images and not self.listed
         self.rows: Floats
         if self.gram:
             dtype = np.float64 if len(self.counted) <= MOST_GRAM else np.float32
             self.rows = centred_products(objective, self.counted, self.mean, dtype)
             self.squares: Floats = np.diagonal(self.rows).astype(np.float64)
         else:
-            singles = _in_singles(len(self.counted), objective.n_features, tol)
-            self.rows = np.empty((len(self.counted), objective.n_features), np.float32 if singles else np.float64)
+            self.rows = np.empty((n, D), np.float32 if _in_singles(n, D, tol) else np.float64)
             centred_rows(objective, self.counted, self.mean, self.rows)
             self.squares = np.einsum("ij,ij->i", self.rows, self.rows, dtype=np.float64)
 
@@ -247,6 +268,7 @@ class _Measure:
     accuracy: float
     scale: float  # of the candidate: (W, b) times this
     dual: float = -math.inf  # of the dual point once its columns are evened out
+    mean_dual: float = -math.inf  # of the mean of the dual points
     columns: Floats = field(default_factory=lambda: np.zeros(0))  # (K',) their sums
     cost: float = 0.0  # what they cost the dual, with its sign
 
@@ -267,7 +289,7 @@ class _Search:
         numbers, arrays = ({}, {}) if start is None else (start.numbers, start.arrays)
         self.clock, self.trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
         self.reported = callback is not None
-        images = self.images = _Images(objective, settings.tol)
+        images = self.images = _Images(objective, settings.tol, settings.seed)
         n, K, D = len(images.y), len(images.present), images.rows.shape[1]
         ridge, squares = 2.0 * objective.l2_weight, images.squares
         mean = float(images.share @ squares / images.share.sum())
@@ -297,6 +319,8 @@ class _Search:
         self.centre = arrays["centre"].copy() if "centre" in arrays else np.zeros(shape)
         self.before = arrays["before"].copy() if "before" in arrays else np.zeros(shape)  # W of the round before
         self.mean = (arrays["mean_W"].copy(), arrays["mean_b"].copy()) if "mean_W" in arrays else None
+        self.mean_of_dual = (arrays["mean_A"].copy(), arrays["mean_V"].copy()) if "mean_A" in arrays else None
+        self.proves_mean = numbers.get("proves_mean", 0.0) > 0.0  # whether that of the dual points is the better one
         self.averaged = numbers.get("averaged", 0.0) > 0.0  # whether the mean was the better candidate
         self.averages = int(numbers.get("averages", 0.0))
         self.rounds = 0 if start is None else start.epoch
@@ -328,7 +352,7 @@ class _Search:
                 if (
                     self.left <= self._hoped() or negligible
                 ):  # a search that is resumed here begins with the certificate
-                    certificate = self._certify(self._even(self._columns()))
+                    certificate = self._certify(self._even())
                     self.passes = certificate.passes
                     status = proved_status(self.objective, certificate, self.settings.tol)
                     if status is not None:  # an absolute gap ends it where a relative one was expected
@@ -341,7 +365,8 @@ class _Search:
                     break
                 self._round()
                 measure = self._measure()
-                self.left = self.least - measure.dual
+                self.left = self.least - max(measure.dual, measure.mean_dual)
+                self.proves_mean = measure.mean_dual > measure.dual
                 self._settle(measure)
                 if self.extra > 0.0 and self.rounds == DECIDED and self._separable(measure):
                     self._slow_down(measure)
@@ -352,7 +377,7 @@ class _Search:
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         if certificate is None or status not in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE):
-            certificate = self._certify(self._even(self._columns()))
+            certificate = self._certify(self._even())
             if status is Status.MAX_ITER:
                 status = proved_status(self.objective, certificate, self.settings.tol) or status
         W, b = self._candidate()
@@ -378,6 +403,9 @@ class _Search:
 
     def _round(self) -> None:
         """A sweep over all coordinates, and those over the coordinates that are not 0."""
+        if self.images.listed:
+            self._listed_round()
+            return
         model, n = self.model, len(self.images.y)
         random = np.random.Generator(np.random.PCG64([self.settings.seed, self.rounds]))
         for sweep in range(1 + SPARSE):
@@ -387,9 +415,54 @@ class _Search:
             self.passes += products * model.rows.shape[1] / self.per_pass
         self.rounds += 1
 
-    def _columns(self) -> Floats:
-        """(K',) the sums c of the columns of the dual point."""
-        A, y = self.model.A, self.images.y
+    def _listed_round(self) -> None:
+        """The same with violated margins found for all images at once, at the weights before the round.
+
+        A coordinate that is 0 and whose margin is met there is not visited in this round. The sweeps add to weights in
+        float32; those that follow from the dual point take their place after the round.
+        """
+        model, engine, n = self.model, self.objective.engine, len(self.images.y)
+        pairs = self._pairs()
+        assert model.W is not None
+        random = np.random.Generator(np.random.PCG64([self.settings.seed, self.rounds]))
+        products = 0
+        for sweep in range(1 + SPARSE):
+            self.gain, made = engine.ascend_pairs(
+                model, pairs, _order_by_lot(random, n), everything=sweep == 0, threshold=SHARE_OF_GAIN * self.gain / n
+            )
+            products += made
+        model.A[pairs.images(), pairs.classes] = pairs.A
+        model.V[:] = engine.dual_sums(model, pairs) + self.extra * self.centre
+        model.W[:] = _weights(model.V, model.size, model.ridge)
+        self.passes += 0.5 + (products + len(pairs.A)) * model.rows.shape[1] / self.per_pass
+        self.rounds += 1
+
+    def _pairs(self) -> DualPairs:
+        """The coordinates that are not 0, or whose margin is violated at the weights of the model."""
+        model, y = self.model, self.images.y
+        assert model.W is not None
+        W, b, K = model.W.astype(np.float32), model.b.astype(np.float32), len(model.b)
+
+        def found(block: slice) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], Floats]:
+            A, n = model.A[block], np.arange(block.stop - block.start)
+            S = model.rows[block] @ W.T
+            S += b
+            met = S[n, y[block]][:, None] - np.float32(model.delta)
+            listed = met < S
+            listed |= A != 0.0
+            listed[n, y[block]] = False
+            image, k = np.nonzero(listed)
+            return np.bincount(image, minlength=len(n)), k.astype(np.int32), A[image, k]
+
+        blocks = slices(len(y), max(1, LISTED_SCORES // K))
+        parts = list(by_threads(found, blocks, self.objective.engine.n_threads or usable_cores()))
+        counts, classes, A = (np.concatenate([part[i] for part in parts]) for i in range(3))
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        return DualPairs(ends, classes, A, model.V.astype(np.float32), W if model.size > 0.0 else None)
+
+    def _columns(self, A: Floats) -> Floats:
+        """(K',) the sums c of the columns of the dual point A."""
+        y = self.images.y
         columns: Floats = A.sum(axis=0) - np.bincount(y, weights=A.sum(axis=1), minlength=A.shape[1])
         return columns
 
@@ -428,16 +501,15 @@ class _Search:
         assert model.W is not None
         model.W[:] = _weights(model.V, model.size, model.ridge)
         self.extra, self.mean, self.centre = 0.0, None, np.zeros_like(model.W)
+        self.mean_of_dual, self.proves_mean = None, False
 
     def _measure(self) -> _Measure:
         """The dual point, and the best of the candidates that are tried."""
-        model, images, margins = self.model, self.images, self.margins
+        model, images = self.model, self.images
         A = model.A
-        columns = self._columns()
+        columns = self._columns(A)
         cost = float(columns @ model.b)
-        dual = margins.delta * float(A.sum()) + cost
-        if not math.isinf(margins.curvature):
-            dual -= float((np.square(A).sum(axis=1) / images.share).sum()) / (2.0 * margins.curvature)
+        dual = self._dual_of_margins(A) + cost
         if model.W is None:
             S, y = model.V.T / model.ridge, images.y
             own = float(A.sum(axis=1) @ S[np.arange(len(y)), y])
@@ -455,6 +527,7 @@ class _Search:
         share = max(MEAN_SHARE, MEAN_POWER / (self.averages + MEAN_POWER - 1.0))
         for mean, last in zip(self.mean, (model.W, model.b), strict=True):
             mean += share * (last - mean)
+        mean_dual = self._mean_dual(V, share) if self.extra > 0.0 else -math.inf
         tried = [self.mean if self.averaged else (model.W, model.b)]
         if self.rounds % BOTH == 0:
             tried = [(model.W, model.b), self.mean]
@@ -462,13 +535,49 @@ class _Search:
         best = min(reached, key=lambda measure: measure.primal)
         if len(reached) == 2:
             self.averaged = best is reached[1]
-        return replace(best, dual=dual, columns=columns, cost=cost)
+        return replace(best, dual=dual, mean_dual=mean_dual, columns=columns, cost=cost)
+
+    def _mean_dual(self, V: Floats, share: float) -> float:
+        """What the running mean of the dual points reaches, the last one with `share` in it.
+
+        With acceleration the weights that belong to a dual point are off those of the round by what the extra penalty
+        pulls them; in the mean that pull cancels.
+
+        Args:
+            V: of the last dual point, without the extra penalty's.
+        """
+        model = self.model
+        if self.mean_of_dual is None:
+            self.mean_of_dual = model.A.copy(), V.copy()
+        A, mean_V = self.mean_of_dual
+        A *= 1.0 - share
+        A += share * model.A
+        mean_V += share * (V - mean_V)
+        assert self.mean is not None
+        squares = float(np.square(_weights(mean_V, model.size, self.ridge)).sum())
+        return self._dual_of_margins(A) + float(self._columns(A) @ self.mean[1]) - 0.5 * self.ridge * squares
+
+    def _dual_of_margins(self, A: Floats) -> float:
+        """The dual value of A without that of the penalty."""
+        margins = self.margins
+        value = margins.delta * float(A.sum())
+        if not math.isinf(margins.curvature):
+            value -= float((np.square(A).sum(axis=1) / self.images.share).sum()) / (2.0 * margins.curvature)
+        return value
 
     def _candidate_of(self, W: Floats, b: Floats) -> _Measure:
         """What (W, b) of the present classes, about the mean, reach; they are kept if that is the least so far."""
         images, objective = self.images, self.objective
         at, bias = self._true(W, b)
-        S = objective.engine.scores(at, bias, None if images.all_count else images.counted)
+        if images.listed and not self._scales():
+            self.passes += 0.5
+            sums = objective.engine.loss_and_gradient(at, bias, objective.loss, need_gradient=False)
+            data_loss, penalty = sums.loss / objective.examples.total_weight, objective.penalty_value(at)
+            found = _Measure(data_loss + penalty, data_loss, penalty, sums.accuracy, 1.0)
+            if found.primal < self.least:
+                self.least, self.best = found.primal, (at, bias)
+            return found
+        S = objective.engine.scores(at, bias, None if images.all_in_order else images.counted)
         S = S if len(images.present) == objective.n_classes else S[:, images.present]
         self.passes += 0.5
         squares, sizes = 0.5 * self.ridge * float(np.square(W).sum()), objective.l1_weight * float(np.abs(W).sum())
@@ -485,14 +594,18 @@ class _Search:
         S -= S[n, y][:, None]
         S[n, y] = -np.inf  # no margin
         scale = 1.0
-        near = self.left < NEAR * self.least or self.per_pass < LARGE
-        if near and self.extra == 0.0 and S.size <= HELD_SCORES:
+        if self._scales():
             scale = _best_scale(S, images.share, margins, squares, sizes)
         S *= scale
         S += margins.delta
         data_loss = float(images.share @ _margin_loss(S, margins)[0].sum(axis=1))
         penalty = scale**2 * squares + scale * sizes
         return _Measure(data_loss + penalty, data_loss, penalty, accuracy, scale)
+
+    def _scales(self) -> bool:
+        """Whether the factor of a candidate is optimised."""
+        near = self.left < NEAR * self.least or self.per_pass < LARGE
+        return near and self.extra == 0.0 and len(self.images.y) * len(self.images.present) <= HELD_SCORES
 
     def _true(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
         """(W (K, D), b (K,)) for the images as they are, from those of the present classes about the mean."""
@@ -527,13 +640,18 @@ class _Search:
         G[np.arange(len(G)), self.images.y] = -A.sum(axis=1)
         return G
 
-    def _even(self, columns: Floats) -> Floats:
-        """A with columns that sum to 0: each coordinate moves by a share of its distance from its nearer bound.
+    def _even(self) -> Floats:
+        """The better dual point, with columns that sum to 0.
+
+        Each coordinate moves by a share of its distance from its nearer bound.
 
         What the images of class k put on class j is a flow from k to j; flows weighted by these distances, and changed
         by potentials tau_k - tau_j, even out the columns where L tau = c, with L the Laplacian of the flows.
         """
         A, y, share = self.model.A, self.images.y, self.images.share
+        if self.proves_mean and self.mean_of_dual is not None:
+            A = self.mean_of_dual[0]
+        columns = self._columns(A)
         room = np.minimum(A, share[:, None] * self.margins.most - A)
         order = np.argsort(y, kind="stable")
         flows = np.add.reduceat(room[order], np.searchsorted(y[order], np.arange(A.shape[1])), axis=0)
@@ -594,6 +712,8 @@ class _Search:
         arrays = {"W": W, "b": b, "A": model.A, "V": model.V, "dual_b": model.b}
         if self.mean is not None:
             arrays |= {"mean_W": self.mean[0], "mean_b": self.mean[1]}
+        if self.mean_of_dual is not None:
+            arrays |= {"mean_A": self.mean_of_dual[0], "mean_V": self.mean_of_dual[1]}
         if self.extra > 0.0:
             arrays |= {"centre": self.centre, "before": self.before}
         numbers = {
@@ -602,6 +722,7 @@ class _Search:
             "bias": model.bias,
             "extra": self.extra,
             "averaged": float(self.averaged),
+            "proves_mean": float(self.proves_mean),
             "averages": float(self.averages),
             "gain": self.gain,
             "wanted": self.wanted,
@@ -612,6 +733,12 @@ class _Search:
             "hopeless": float(self.hopeless),
         }
         return State(self.rounds, arrays, {name: number for name, number in numbers.items() if math.isfinite(number)})
+
+
+def _order_by_lot(random: np.random.Generator, n: int) -> npt.NDArray[np.int64]:
+    """(n,) the numbers below n, in chunks that follow each other by lot."""
+    order = random.permutation(-(-n // CHUNK))[:, None] * CHUNK + np.arange(CHUNK)
+    return order[order < n]
 
 
 def _weights(V: Floats, size: float, ridge: float) -> Floats:

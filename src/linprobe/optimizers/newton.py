@@ -16,7 +16,7 @@ from linprobe.errors import IncompatibleError
 from linprobe.objective import DataGradient, Evaluation, Objective
 from linprobe.optimizers.balance import bias_curvature
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch
-from linprobe.optimizers.curvature import ClassMetric, Curvature, curvature_at
+from linprobe.optimizers.curvature import ClassMetric, Hessian, curvature_at
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.preconditioner import SecondMoment, second_moment
 from linprobe.optimizers.trace import Clock, Trace
@@ -30,6 +30,14 @@ FIRST_REVIEW, REVIEW = 20, 10
 EXPECTED_STEPS, EXPECTED_PRODUCTS = 5.0, 30.0
 """Newton's steps to a gap of 1e-4 from where L-BFGS ends, and products of each, for that comparison; measured by
 benchmarks/many_classes.py."""
+
+DENSE_PRODUCTS, DENSE_METRICS = 10.0, 2.0
+"""The same where products are of all classes of all images: of a step, and metrics of them all."""
+
+DENSE_PRODUCT, SOLVE, METRIC = 0.5, 15.0, 0.8
+"""What a product takes there, in passes of L-BFGS; a use of the metric, times D / N; and a metric, times D² / N: by the
+time they take on 50,000 x 768 with 100 classes (benchmarks/many_classes.py). Of few images a metric takes less: times D
+at most."""
 
 FORCING = 0.1
 """Share of the gradient that a Newton step may leave, by its own model."""
@@ -45,15 +53,29 @@ changes which they are."""
 LEAST_WANTED = 1e-13
 """Relative gap below which nothing is gained in float64."""
 
-FAR_GAP, STAGE_GAP, STAGE = 30.0, 0.3, 10.0
+FAR_GAP, STAGE_GAP, STAGE = 3.0, 0.3, 10.0
 """Relative gap, predicted, above which a larger reg is solved for first: there full steps overshoot, as classes that
 have no curvature yet gain some; relative gap down to which each of those is; and its ratio to the next."""
+
+MOST_RENEWALS = 16.0
+"""Steps, at most, that begin with a metric of their own once the metric of an earlier point was given up within one:
+1, then twice as many each time, half as many after each that has served."""
+
+SOLVED = 1.5
+"""What a product and the metric's part in it cost, by the time they take, relative to their operations."""
+
+NEXT_GAP, RATIOS = 3.0, (10.0, 5.6, 3.2, 1.8, 1.33)
+"""Relative gap, predicted, up to which the next stage may be off at first, and the ratios that it is chosen from."""
 
 MOST_PRODUCTS = 200
 """Products of a Newton step, at most."""
 
 ARMIJO, TRIALS = 1e-4, 30
 """Of the search along a step: decrease of the objective as a share of its slope, and halvings at most."""
+
+TURN, REFINED = 0.3, 3
+"""Slope beyond the minimum along a step, as a share of the slope at its start, from which on a point nearer to the
+minimum is looked for; points that are looked at for that."""
 
 NOISE = {Precision.SINGLE: 1e-6, Precision.DOUBLE: 1e-13}
 """Relative rounding of an objective: below it the gradient decides and not the value."""
@@ -63,6 +85,9 @@ SINGLE_GAP = 1e-6
 
 PAIRS_PER_CLASS = 1.3
 """Pairs that a block of the metric sums, per feature: more cost more than the products that they save."""
+
+DENSE_PAIRS_PER_CLASS = 5.0
+"""The same where blocks are summed in bfloat16."""
 
 METRIC_BYTES = 2**31
 """Factors of the metric, at most."""
@@ -87,7 +112,7 @@ def suits_newton(objective: Objective) -> bool:
         and objective.penalised
         and objective.l2_weight > 0.0
         and objective.l1_weight == 0.0
-        and 2.0 * K * (D + 129.0) ** 2 <= METRIC_BYTES
+        and K * (D + 129.0) ** 2 <= METRIC_BYTES
     )
 
 
@@ -99,8 +124,11 @@ class Newton(Optimizer):
         (W, b) <- (W, b) - step H⁻¹ ∇L,   H = ∇²L
 
     The curvature of a trained classifier sits in a few classes of each image: a product with H looks at these alone
-    and costs a few hundredths of a pass with 100 classes. Conjugate gradients are preconditioned by the diagonal
-    blocks of H, one for each class. Begins with L-BFGS, and stays with it as long as it is predicted to arrive sooner.
+    and costs a few hundredths of a pass with 100 classes. Where the engine `multiplies_hessians` it takes all classes,
+    in bfloat16. Conjugate gradients are preconditioned by the diagonal blocks of H, one for each class; those of an
+    earlier point serve as long as they save more than new ones cost. A step ends near the minimum along it. Where the
+    first gap is large, larger reg values come first, each as small as the gap that it leaves allows. Begins with
+    L-BFGS, and stays with it as long as it is predicted to arrive sooner.
     Ends when the relative duality gap, proved in float64, is at most `tol`.
 
     `Solution.passes` counts the operations of all of this, in passes of 4 N K D.
@@ -150,7 +178,7 @@ class Newton(Optimizer):
         if not suits_newton(objective):
             raise IncompatibleError(
                 f"Newton needs a smooth loss with curvature_weights, the penalty L2 with reg > 0, and factors of "
-                f"K (D + 1)² numbers within 2 GB; this is {type(objective.loss).__name__} with {objective.penalty!r}, "
+                f"K (D + 129)² bytes within 2 GB; this is {type(objective.loss).__name__} with {objective.penalty!r}, "
                 f"K = {objective.n_classes} and D = {objective.n_features}. Use optimizer='exact'."
             )
         earlier = 0.0 if start is None else start.numbers.get("seconds", 0.0)
@@ -173,6 +201,11 @@ class Newton(Optimizer):
             review = _Review(objective, self.tol, last, callback)
             rest = self._lbfgs(objective, last, review, validation, watch, moment, clock())
             return replace(rest, history=solution.history[:-1] + rest.history)
+
+    @staticmethod
+    def serves_other_regs(name: str) -> bool:
+        """Whether that array of a state serves a search with another reg value: what serves `LBFGS`."""
+        return LBFGS.serves_other_regs(name)
 
     def _lbfgs(
         self,
@@ -234,6 +267,10 @@ class _Review:
         """What Newton's method would take from here, in passes: by the curvature of a sample of images."""
         objective = self._objective
         N, K, D = objective.n_images, objective.n_classes, objective.n_features
+        if objective.engine.multiplies_hessians:
+            product = DENSE_PRODUCT + SOLVE * D / N
+            metric = METRIC * min(D * D / N, float(D))
+            return EXPECTED_STEPS * (1.5 + DENSE_PRODUCTS * product) + DENSE_METRICS * metric
         positions = objective.sample(SAMPLED)
         S = objective.engine.scores(state.arrays["W"], state.arrays["b"], positions)
         q = objective.loss.curvature_weights(S, objective.examples.y[positions])
@@ -282,9 +319,11 @@ class _Run:
         self.products, self.extra = numbers.get("products", 0.0), numbers.get("extra", 0.0)
         self.damping, self.short = numbers.get("damping", 0.0), numbers.get("short", 0.0)
         self.gives_up = False
+        self.metric_reg = numbers.get("metric_reg", objective.reg)
+        self.renewals, self.patience = numbers.get("renewals", 0.0), numbers.get("patience", 0.5)
         self.metric: ClassMetric | None = None
         self.best: tuple[Certificate, _Point] | None = None
-        self.resumed = "products" in numbers
+        self.resumed = self.resumed_metric = "products" in numbers
         self.stage = objective.with_reg(numbers.get("stage", objective.reg))
         self.state = start
         shares, sums = objective.class_means()
@@ -367,12 +406,15 @@ class _Run:
 
     def _next_stage(self, point: _Point) -> tuple[_Point, bool]:
         """(the point, of the objective of the next stage; whether that is the last), and a new metric to come."""
-        self.stage = self.stage.with_reg(max(self.objective.reg, self.stage.reg / STAGE))
-        self.metric, self.products, self.extra = None, 0.0, 0.0
-        last = self.stage.reg < 1.001 * self.objective.reg
-        if last:
-            self.stage = self.objective
-        return _Point.of(self.stage, point.W, point.b, point.gradient), last
+        for ratio in RATIOS:
+            reg = max(self.objective.reg, self.stage.reg / ratio)
+            stage = self.objective if reg < 1.001 * self.objective.reg else self.stage.with_reg(reg)
+            found = _Point.of(stage, point.W, point.b, point.gradient)
+            self.stage, before = stage, self.stage
+            if self._predicted(found) <= NEXT_GAP * abs(found.evaluation.objective) or ratio == RATIOS[-1]:
+                break
+            self.stage = before
+        return found, self.stage is self.objective
 
     def _row(self, point: _Point, step: float) -> Status | None:
         """Adds a row to the trace; how the search ends here, or None."""
@@ -385,6 +427,9 @@ class _Run:
             "products": self.products,
             "extra": self.extra,
             "stage": self.stage.reg,
+            "metric_reg": self.metric_reg,
+            "renewals": self.renewals,
+            "patience": self.patience,
             "damping": self.damping,
             "short": self.short,
             "predicted_gap": self._predicted(point),
@@ -428,26 +473,44 @@ class _Run:
         curvature = curvature_at(self.stage, self.engine, self.moment, point.W, point.b)
         self.passes += 0.5
         metric = self._metric(curvature, point)
-        curvature = replace(curvature, ridge=(1.0 + self.damping) * curvature.ridge)
+        undamped, curvature = curvature, curvature.with_ridge((1.0 + self.damping) * curvature.ridge)
         gradient = self._centred(point)
         tol = FORCING * math.sqrt(self._size(gradient))
-        step, products = _conjugate_gradients(curvature, metric, gradient, tol, self._size)
-        self.passes += products * (curvature.cost + metric.solve_cost)
-        if self.products == 0.0:
-            self.products = float(products)
-        self.extra += max(0.0, products - self.products) * (curvature.cost + metric.solve_cost)
+        search = _ConjugateGradients(curvature, gradient, tol, self._size)
+        each = curvature.cost + metric.solve_cost
+        fresh = self.products == 0.0
+        # a metric of an earlier point is given as many products more than it first took as a new one costs
+        done = search.run(metric, MOST_PRODUCTS if fresh else int(self.products + metric.cost / (SOLVED * each)))
+        self.passes += search.products * each
+        if not done and not fresh:
+            self.metric, before = None, search.products
+            self.patience = self.renewals = min(2.0 * self.patience, MOST_RENEWALS)
+            metric = self._metric(undamped, point)
+            search.run(metric, MOST_PRODUCTS)
+            self.passes += (search.products - before) * each
+            self.products = float(max(1, search.products - before))
+        elif fresh:
+            self.renewals = max(0.0, self.renewals - 1.0)
+            self.products = float(search.products)
+        else:
+            self.patience = max(0.5, 0.5 * self.patience)
+            self.extra += max(0.0, search.products - self.products) * each * SOLVED
+        step = search.best
         step[:, -1] -= step[:, :-1] @ self.mean
         return step
 
-    def _metric(self, curvature: Curvature, point: _Point) -> ClassMetric:
+    def _metric(self, curvature: Hessian, point: _Point) -> ClassMetric:
         """That of an earlier point, until the products it costs more than at first are worth a new one."""
         objective = self.objective
-        most = int(PAIRS_PER_CLASS * objective.n_features * objective.n_classes)
-        if self.metric is None and self.products > 0.0:  # resumed: as it was
-            self.metric = ClassMetric(curvature_at(self.stage, self.engine, self.moment, *self.metric_at), most)
-        if self.metric is None or self.extra > self.metric.cost:
+        most = DENSE_PAIRS_PER_CLASS if self.engine.multiplies_hessians else PAIRS_PER_CLASS
+        most = int(most * objective.n_features * objective.n_classes)
+        if self.metric is None and self.products > 0.0 and self.resumed_metric:
+            at = curvature_at(self.stage.with_reg(self.metric_reg), self.engine, self.moment, *self.metric_at)
+            self.metric = ClassMetric(at, most)
+        self.resumed_metric = False
+        if self.metric is None or self.renewals > 0.0 or self.extra > self.metric.cost:
             self.metric = ClassMetric(curvature, most)
-            self.metric_at = (point.W, point.b)
+            self.metric_at, self.metric_reg = (point.W, point.b), self.stage.reg
             self.passes += self.metric.cost
             self.products = self.extra = 0.0
         return self.metric
@@ -460,14 +523,30 @@ class _Run:
             return None, 0.0
         value, share = point.evaluation.objective, 1.0
         noise = NOISE[self.precision] * abs(value)
-        for _ in range(TRIALS):
+        low, high = (0.0, slope), (math.inf, math.nan)  # shares, and slopes there: the minimum lies between them
+        best: tuple[_Point, float] | None = None
+        for trial in range(TRIALS):
             following = self._visit(point.W + share * dW, point.b + share * db, self.precision)
             found = following.evaluation.objective
+            turned = float((following.dW * dW).sum() + following.db @ db)
             flatter = self._predicted(following) < self._predicted(point)
-            if found <= value + ARMIJO * share * slope or (found <= value + noise and flatter):
-                return following, share
-            share *= 0.5
-        return None, 0.0
+            falls = found <= value + ARMIJO * share * slope or (found <= value + noise and flatter)
+            if falls and (best is None or found < best[0].evaluation.objective):
+                best = following, share
+            if falls and turned <= TURN * abs(slope):
+                break
+            if best is not None and trial + 1 >= REFINED:
+                break
+            if falls and turned < 0.0:
+                low = share, turned
+            else:
+                high = share, turned
+            width = high[0] - low[0]
+            part = 0.5
+            if high[1] > 0.0 and math.isfinite(high[1]):
+                part = min(max(low[1] / (low[1] - high[1]), 0.1), 0.9)
+            share = low[0] + part * width
+        return best or (None, 0.0)
 
     def _prove(self, W: Floats, b: Floats, db: Floats | None) -> None:
         """`best`: the certificate near (W, b), its bias balanced by Newton's method in the bias alone.
@@ -497,35 +576,46 @@ class _Run:
         return float(np.square(dW).sum()) / (4.0 * self.objective.l2_weight)
 
 
-def _conjugate_gradients(
-    curvature: Curvature, metric: ClassMetric, gradient: Floats, tol: float, size: Callable[[Floats], float]
-) -> tuple[Floats, int]:
-    """(x with |H x + gradient| <= tol nearly, products made), both (K, D + 1).
+class _ConjugateGradients:
+    """x with |H x + gradient| <= tol nearly, (K, D + 1), as far as it has come.
 
     Of all x between the iterates the one with the smallest residual is kept: a certificate asks for a small gradient,
     where conjugate gradients by themselves make the objective small and the gradient swing.
+
+    Attributes:
+        best: that x.
+        products: made so far.
     """
-    x, r = np.zeros_like(gradient), -gradient
-    smooth_x, smooth_r = x.copy(), r.copy()
-    z = metric.solve(r)
-    p, rz = z.copy(), float(np.vdot(r, z))
-    for product in range(1, MOST_PRODUCTS + 1):
-        q = curvature.times(p)
-        bend = float(np.vdot(p, q))
-        if not (bend > 0.0 and rz > 0.0):  # rounding, or NaN
-            return smooth_x, product
-        x += rz / bend * p
-        r -= rz / bend * q
-        d = r - smooth_r
-        length = size(d)
-        inner = 0.5 * (size(r) - size(smooth_r) - length)
-        if length > 0.0:
-            share = -inner / length
-            smooth_r += share * d
-            smooth_x += share * (x - smooth_x)
-        if math.sqrt(size(smooth_r)) <= tol:
-            return smooth_x, product
+
+    def __init__(self, curvature: Hessian, gradient: Floats, tol: float, size: Callable[[Floats], float]) -> None:
+        self._curvature, self._tol, self._size = curvature, tol, size
+        self._x, self._r = np.zeros_like(gradient), -gradient
+        self.best, self._left = self._x.copy(), self._r.copy()
+        self.products = 0
+
+    def run(self, metric: ClassMetric, most: int) -> bool:
+        """Goes on in this metric, from where it is, for `most` products at most; whether it has ended."""
+        size, r = self._size, self._r
         z = metric.solve(r)
-        before, rz = rz, float(np.vdot(r, z))
-        p = z + rz / before * p
-    return smooth_x, MOST_PRODUCTS
+        p, rz = z.copy(), float(np.vdot(r, z))
+        for _ in range(most):
+            q = self._curvature.times(p)
+            self.products += 1
+            bend = float(np.vdot(p, q))
+            if not (bend > 0.0 and rz > 0.0):  # rounding, or NaN
+                return True
+            self._x += rz / bend * p
+            r -= rz / bend * q
+            d = r - self._left
+            length = size(d)
+            inner = 0.5 * (size(r) - size(self._left) - length)
+            if length > 0.0:
+                share = -inner / length
+                self._left += share * d
+                self.best += share * (self._x - self.best)
+            if math.sqrt(size(self._left)) <= self._tol:
+                return True
+            z = metric.solve(r)
+            before, rz = rz, float(np.vdot(r, z))
+            p = z + rz / before * p
+        return False

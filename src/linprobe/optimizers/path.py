@@ -12,7 +12,6 @@ from threadpoolctl import threadpool_limits
 
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
-from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Epoch, Solution, State, Status
 from linprobe.optimizers.exact import Exact, Moments, is_smooth
 from linprobe.optimizers.lbfgs import LBFGS, carried
@@ -28,9 +27,6 @@ MOST_APART = 300.0
 """Ratio of two neighbouring reg values that are solved, above which the middle between them is also started at zero
 weights. Chosen by argument: along the path the norm of W changes by an order of magnitude there, and a curve between
 the two is no better than zero."""
-
-METHODS = (LBFGS, ADMM)
-"""The methods that `Exact` takes."""
 
 MANY_REGS = 3
 """Reg values from which on the second moment is taken of a larger sample. Chosen by argument: its rows cost what a few
@@ -125,21 +121,24 @@ def solve_path(
     max_iter: int = 1000,
     callback: Callable[[Progress], None] | None = None,
     moment: SecondMoment | ExactMoment | None = None,
+    start: tuple[Floats, Floats] | None = None,
 ) -> Path:
     """The optimum for each reg value, all other things as in `objective` (whose own reg is not looked at).
 
-    Smooth objectives are solved jointly, level by level: the ends of the grid from zero weights, then the middles of
-    the gaps between those that are solved, on a cubic in log reg through the nearest of them and with the curvature
-    that the nearest met, until there are no gaps. Within a level every pass over the images serves all members that
-    are not certified yet, their weights stacked; reg values within a factor of 8 share one factor of the second
-    moment. Objectives with kinks are solved one after the other, from the largest reg down, each from
-    what the one before knows, with one second moment for all.
+    Where `LBFGS` is the method of `Exact`, all are solved jointly, level by level: the ends of the grid from zero
+    weights, then the middles of the gaps between those that are solved, on a cubic in log reg through the nearest of
+    them and with the curvature that the nearest met, until there are no gaps. Within a level every pass over the images
+    serves all members that are not certified yet, their weights stacked; reg values within a factor of 8 share one
+    factor of the second moment. For any other method they are solved one after the other, from the largest reg down,
+    each from what the one before knows, with one second moment for all; smooth ones from the line in log reg through
+    the two before.
 
     Args:
         regs: each >= 0.
         tol, max_iter: as in `Exact`.
         callback: called with each step of each member, in the thread that took it.
         moment: of the features, if it is there already: what `path_moment` gives.
+        start: W (K, D) and b (K,) near the optimum of the largest reg value, float64; None for zero weights.
     Raises:
         ParameterError: a reg value, tol or max_iter out of range.
         IncompatibleError: as for `Exact`.
@@ -148,23 +147,34 @@ def solve_path(
     exact, clock = Exact(tol, max_iter), Clock(0.0)
     with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
         moments = _moments(objective, regs, moment)
-        if is_smooth(objective.with_reg(max(regs))):
-            solutions, passes = _jointly(exact, objective, regs, moments, callback)
+        if _is_joint(exact, objective, regs, moments):
+            solutions, passes = _jointly(exact, objective, regs, moments, callback, start)
         else:
-            solutions, passes = _in_turn(exact, objective, regs, moments, callback)
+            solutions, passes = _in_turn(exact, objective, regs, moments, callback, start)
     return Path(regs, tuple(solutions), passes, clock())
 
 
-def path_moment(objective: Objective, regs: Sequence[float]) -> SecondMoment | ExactMoment:
-    """The second moment that `solve_path` needs: of a sample for a smooth objective, else of all images."""
+def path_moment(
+    objective: Objective, regs: Sequence[float], *, tol: float = 1e-4, max_iter: int = 1000
+) -> SecondMoment | ExactMoment | None:
+    """The second moment that `solve_path` needs with these arguments: of a sample or of all images; None for none."""
     regs = check_regs(regs)
     moments = _moments(objective, regs)
-    return moments.sampled if is_smooth(objective.with_reg(max(regs))) else moments.exact
+    kinds = {step.moment for reg in regs for step in Exact(tol, max_iter).plan(objective.with_reg(reg), moments)[:1]}
+    return moments.exact if "exact" in kinds else moments.sampled if "sampled" in kinds else None
 
 
 def _moments(objective: Objective, regs: Sequence[float], known: SecondMoment | ExactMoment | None = None) -> Moments:
     """Those of a path: what serves its least reg value serves all."""
     return Moments(objective.with_reg(min(regs)), known, many=len(regs) >= MANY_REGS)
+
+
+def _is_joint(exact: Exact, objective: Objective, regs: tuple[float, ...], moments: Moments) -> bool:
+    """Whether `LBFGS` is the method of all reg values: its searches share their passes."""
+    if not is_smooth(objective.with_reg(max(regs))):
+        return False
+    ends = (objective.with_reg(reg) for reg in (regs[0], regs[-1]))
+    return all(isinstance(exact.plan(end, moments)[0].method, LBFGS) for end in ends)
 
 
 class _Teller:
@@ -187,6 +197,7 @@ def _jointly(
     regs: tuple[float, ...],
     moments: Moments,
     callback: Callable[[Progress], None] | None,
+    near: tuple[Floats, Floats] | None,
 ) -> tuple[list[Solution], float]:
     method, moment = LBFGS(exact.tol, exact.max_iter), moments.sampled
     metrics, teller = Preconditioners(moment, objective.engine, shared=True), _Teller(callback, len(regs))
@@ -200,9 +211,10 @@ def _jointly(
         searches = []
         for i in level:
             start = _between(members, known, i) if known else None
-            search = method.search(
-                members[i], metrics, start, teller.of(regs[i]), certify_first=_certify_first(regs, known, i)
-            )
+            certify_first = _certify_first(regs, known, i)
+            if near is not None and i == len(regs) - 1:
+                start, certify_first = State(0, {"W": near[0], "b": near[1]}), True
+            search = method.search(members[i], metrics, start, teller.of(regs[i]), certify_first=certify_first)
             searches.append(search)
         found, more = run_searches(objective, searches)
         if not stopped:
@@ -261,11 +273,6 @@ def _is_weight(name: str) -> bool:
     return name in ("W", "b")
 
 
-def _serves_other_regs(name: str) -> bool:
-    """Whether an array of a state serves another reg value, whichever method of `Exact` made it."""
-    return any(method.serves_other_regs(name) for method in METHODS)
-
-
 def _trimmed(solution: Solution, keeps: Callable[[str], bool]) -> Solution:
     """The solution, with those arrays of its state only whose names `keeps` accepts."""
     state = solution.state
@@ -290,16 +297,26 @@ def _in_turn(
     regs: tuple[float, ...],
     moments: Moments,
     callback: Callable[[Progress], None] | None,
+    near: tuple[Floats, Floats] | None,
 ) -> tuple[list[Solution], float]:
-    teller = _Teller(callback, len(regs))
-    solutions: list[Solution] = []
-    start: State | None = None
-    for reg in reversed(regs):
-        stopped = any(solution.status is Status.INTERRUPTED for solution in solutions)
+    teller, members = _Teller(callback, len(regs)), [objective.with_reg(reg) for reg in regs]
+    solutions: dict[int, Solution] = {}
+    known: dict[int, Solution] = {}
+    stopped, passes = False, 0.0
+    for i in reversed(range(len(regs))):
         if stopped:
             exact = replace(exact, max_iter=0)
-        solution = exact.minimize(objective.with_reg(reg), start, teller.of(reg), moments=moments)
-        solutions.append(_trimmed(_ended(solution, stopped), _is_weight))
+        start = None if known or near is None else State(0, {"W": near[0], "b": near[1]})
+        if known:
+            serves = exact.plan(members[i], moments)[0].method.serves_other_regs
+            arrays = _trimmed(known[i + 1], serves).state.arrays
+            if len(known) > 1 and is_smooth(members[i]) and regs[i] > 0.0:
+                W, b = _interpolated([regs[j] for j in known], list(known.values()), regs[i])
+                arrays = arrays | {"W": W, "b": b}
+            start = State(0, arrays)
+        solution = exact.minimize(members[i], start, teller.of(regs[i]), moments=moments)
+        passes, stopped = passes + solution.passes, stopped or solution.status is Status.INTERRUPTED
+        known = {j: known[j] for j in (i + 1,) if j in known} | {i: solution}
+        solutions[i] = _trimmed(_ended(solution, stopped), _is_weight)
         teller.n_done += 1
-        start = State(0, _trimmed(solution, _serves_other_regs).state.arrays)
-    return solutions[::-1], sum(solution.passes for solution in solutions)
+    return [solutions[i] for i in range(len(regs))], passes

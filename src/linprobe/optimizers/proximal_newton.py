@@ -7,15 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.cores import by_threads
 from linprobe.engines.base import CurvedModel
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
-from linprobe.shapes import Floats, slices
+from linprobe.shapes import Floats, Labels, slices
 
 __all__ = ["Columns", "ProximalNewton", "Smoothed", "check_curved"]
 
 BLOCK_NUMBERS = 2**20
 """Float64 numbers of a block of rows or features: 8 MB."""
+
+BLOCK_SCORES = 2**16
+"""Scores whose losses and slopes a thread computes at once: 512 kB of float64, which caches hold."""
 
 DOUBLES = 2**26
 """Numbers of all the features that may be held, up to which they are held in float64 (512 MB); more are in float32."""
@@ -99,24 +103,35 @@ class Columns:
     def scores(self, W: Floats, b: Floats) -> Floats:
         """(N, K), of weights (n, K) of the centred features and a bias (K,)."""
         used = np.flatnonzero(W.any(axis=1))
-        S = np.empty((self.X.shape[1], len(b)))
-        S[:] = b
-        for block in slices(len(used), max(1, BLOCK_NUMBERS // S.shape[0])):
-            S += self.X[used[block]].T.astype(np.float64) @ W[used[block]]
+        N, engine = self.X.shape[1], self._objective.engine
+        S, used_W = np.empty((N, len(b))), W[used]
+
+        def score(images: slice) -> None:
+            S[images] = self.X[used, images].T.astype(np.float64) @ used_W + b
+
+        list(by_threads(score, slices(N, max(1, BLOCK_NUMBERS // max(1, len(used)))), engine.n_threads))
         return S
 
     def products(self, G: Floats) -> Floats:
         """(n, K), X G for G (N, K)."""
         out = np.empty((len(self.X), G.shape[1]))
-        for block in slices(len(self.X), max(1, BLOCK_NUMBERS // self.X.shape[1])):
+
+        def multiply(block: slice) -> None:
             out[block] = self.X[block].astype(np.float64, copy=False) @ G
+
+        blocks = slices(len(self.X), max(1, BLOCK_NUMBERS // self.X.shape[1]))
+        list(by_threads(multiply, blocks, self._objective.engine.n_threads))
         return out
 
     def squared_products(self, H: Floats) -> Floats:
         """(n, K), (X * X) H for H (N, K)."""
         out = np.empty((len(self.X), H.shape[1]))
-        for block in slices(len(self.X), max(1, BLOCK_NUMBERS // self.X.shape[1])):
+
+        def multiply(block: slice) -> None:
             out[block] = np.square(self.X[block], dtype=np.float64) @ H
+
+        blocks = slices(len(self.X), max(1, BLOCK_NUMBERS // self.X.shape[1]))
+        list(by_threads(multiply, blocks, self._objective.engine.n_threads))
         return out
 
     def to_all(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
@@ -149,29 +164,50 @@ class Smoothed:
 
     def value_and_gradient(self, S: Floats) -> tuple[Floats, Floats]:
         """(value of each image (N,), its gradient in the scores (N, K))."""
-        loss, y = self.objective.loss, self.objective.examples.y
+        values, G = np.empty(len(S)), np.empty(S.shape)
+
+        def fill(some: slice) -> None:
+            values[some], G[some] = self._of_images(S[some], some)
+
+        list(by_threads(fill, self._blocks(S), self.objective.engine.n_threads))
+        return values, G
+
+    def _of_images(self, S: Floats, some: slice) -> tuple[Floats, Floats]:
+        loss, y = self.objective.loss, self.objective.examples.y[some]
         if loss.smooth:
             return loss.value_and_gradient(S, y)
         rows = np.arange(len(S))
-        m = self._margins(S)
-        t = np.clip(self.G + self.rho * m, 0.0, 1.0)
-        values = t * m - np.square(t - self.G) / (2.0 * self.rho)
+        m, g = _margins(S, y, loss.unit), self.G[some]
+        t = np.clip(g + self.rho * m, 0.0, 1.0)
+        values = t * m - np.square(t - g) / (2.0 * self.rho)
         values[rows, y] = t[rows, y] = 0.0
         t[rows, y] = -t.sum(axis=1)
         return values.sum(axis=1), t
 
+    def _blocks(self, S: Floats) -> list[slice]:
+        return slices(len(S), max(1, BLOCK_SCORES // S.shape[1]))
+
     def curvature(self, S: Floats) -> tuple[Floats, Floats, Floats]:
         """(d, v, w), each (N, K): the second derivative of image i is diag(d_i) - v_i w_iᵀ - w_i v_iᵀ."""
-        loss, y = self.objective.loss, self.objective.examples.y
+        d, v, w = (np.empty(S.shape) for _ in range(3))
+
+        def fill(some: slice) -> None:
+            d[some], v[some], w[some] = self._curvature_of_images(S[some], some)
+
+        list(by_threads(fill, self._blocks(S), self.objective.engine.n_threads))
+        return d, v, w
+
+    def _curvature_of_images(self, S: Floats, some: slice) -> tuple[Floats, Floats, Floats]:
+        loss, y = self.objective.loss, self.objective.examples.y[some]
         if loss.margin_power is None:
             d = loss.curvature_weights(S, y)
             u = d / np.sqrt(d.sum(axis=1, keepdims=True))
             return d, u, 0.5 * u
-        rows, m = np.arange(len(S)), self._margins(S)
+        rows, m = np.arange(len(S)), _margins(S, y, loss.unit)
         if loss.smooth:
             h = 2.0 * (m > 0.0)
         else:
-            t = self.G + self.rho * m
+            t = self.G[some] + self.rho * m
             h = self.rho * ((t > 0.0) & (t < 1.0))
         h[rows, y] = 0.0
         d, w = h.copy(), np.zeros_like(h)
@@ -186,9 +222,10 @@ class Smoothed:
         power = loss.margin_power
         return self.rho if power == 1 else 2.0 if power == 2 else loss.curvature(self.G.shape[1])
 
-    def _margins(self, S: Floats) -> Floats:
-        own = np.take_along_axis(S, self.objective.examples.y[:, None], axis=1)
-        return S - own + self.objective.loss.unit
+
+def _margins(S: Floats, y: Labels, unit: float) -> Floats:
+    """s_k - s_y + unit, (n, K); unit at k = y."""
+    return S - np.take_along_axis(S, y[:, None], axis=1) + unit
 
 
 @dataclass
@@ -233,22 +270,25 @@ class ProximalNewton:
         Args:
             smoothed: the data loss.
             W, b: (n, K) and (K,), where to begin.
-            tol: what may be left of a slope, as a share of that of |W|.
+            tol: what may be left of a slope, as a share of that of |W|; without |W|, what the slopes that are left may
+                cost of the objective, as a share of it.
             even: what may be left of the slope of a bias.
             most: steps, at most.
         """
         objective, shares = self._objective, self._shares
         S = self._columns.scores(W, b)
-        unit = objective.l1_weight
         for taken in range(most + 1):
             values, G = smoothed.value_and_gradient(S)
             slope, columns = self._columns.products(shares[:, None] * G), shares @ G
             excess = float(self._excess(slope, W).max(initial=0.0))
-            settled = excess <= tol * unit and float(np.abs(columns).max()) <= even
+            value = float(shares @ values) + self._penalty(W)
+            wanted = tol * objective.l1_weight
+            if wanted == 0.0:  # slopes r cost sum r² / (4 l2_weight) at most
+                wanted = float(np.sqrt(4.0 * objective.l2_weight * tol * abs(value) / W.size))
+            settled = excess <= wanted and float(np.abs(columns).max()) <= even
             if settled or taken == most or not np.isfinite(excess):
                 break
-            value = float(shares @ values) + self._penalty(W)
-            to, shift = self._model_minimum(smoothed, S, W, slope, columns, max(SOLVED * excess, PART * tol * unit))
+            to, shift = self._model_minimum(smoothed, S, W, slope, columns, max(SOLVED * excess, PART * wanted))
             dW = to - W
             dS = self._columns.scores(dW, shift)
             promised = float((slope * dW).sum() + columns @ shift) + self._penalty(to) - self._penalty(W)

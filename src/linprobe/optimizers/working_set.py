@@ -1,4 +1,4 @@
-"""Working sets: the exact optimum with |W| where the features are many and few of them are used."""
+"""Working sets: the exact optimum with |W| where few features are used, and of the hinge where the images are many."""
 
 from __future__ import annotations
 
@@ -73,9 +73,10 @@ class WorkingSet(Optimizer):
     """Solves the problem on few features, looks at all, takes in those whose slopes are too large, and starts over.
 
     At the optimum the slope of the data loss in a weight that is 0 is at most reg in size, and most can be left
-    out if it is known which. A round minimises over the set by `ProximalNewton` steps; a hinge is smoothed about its
-    multipliers, or, with few images, its program is solved by an interior point method (`HingeProgram`). One pass over
-    all features then gives every slope at a dual point, and a lower bound on the objective.
+    out if it is known which. Without |W| the set is all features. A round minimises over the set by `ProximalNewton`
+    steps; a hinge is smoothed about its multipliers, or, with few images, its program is solved by an interior point
+    method (`HingeProgram`). One pass over all features then gives every slope at a dual point, and a lower bound on the
+    objective.
 
     Args:
         tol: relative duality gap to reach, >= 0.
@@ -138,10 +139,10 @@ def working_set_cost(objective: Objective, n_features: int) -> float:
 
 def _check(objective: Objective) -> None:
     penalty = objective.penalty
-    if penalty is None or penalty.coefficients is None or not objective.l1_weight > 0.0:
+    if not objective.penalised or penalty is None or penalty.coefficients is None:
         raise IncompatibleError(
-            "working sets need a penalty a sum W² + c sum |W| with c > 0 and reg > 0, which leaves most weights at 0. "
-            "Use optimizer='exact', which takes another method here."
+            "working sets need a penalty a sum W² + c sum |W| and reg > 0. Use optimizer='exact', which takes another "
+            "method here."
         )
     check_curved(objective)
 
@@ -149,7 +150,7 @@ def _check(objective: Objective) -> None:
 def _solves_program(objective: Objective) -> bool:
     """Whether the program of a set is small enough to be solved directly."""
     pairs = int((objective.shares() > 0.0).sum()) * (objective.n_classes - 1)
-    return objective.loss.margin_power == 1 and pairs <= MOST_PAIRS
+    return objective.loss.margin_power == 1 and objective.l1_weight > 0.0 and pairs <= MOST_PAIRS
 
 
 def _checked(objective: Objective, state: State) -> dict[str, npt.NDArray[Any]]:
@@ -213,8 +214,8 @@ class _Search:
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
         positions = arrays.get("positions", np.zeros(0)).astype(np.int64)
         W = arrays.get("W", np.zeros((K, D)))
-        if "positions" not in arrays and W.any():  # weights alone to begin near
-            positions = np.flatnonzero(W.any(axis=0))
+        if "positions" not in arrays:  # none, or weights alone to begin near; without |W| every feature is used
+            positions = np.flatnonzero(W.any(axis=0)) if objective.l1_weight > 0.0 else np.arange(D)
         self.columns = Columns(objective, positions, D)
         self.W: Floats = np.ascontiguousarray(W[:, positions].T)
         self.b: Floats = (

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
+from linprobe.optimizers.base import SOLVED
+
 __all__ = ["bounded", "certificate_sentence", "counted", "share", "trained_sentence"]
 
 LOSSES = {
@@ -20,8 +22,6 @@ PENALTIES = {
     "elastic-net": "an elastic-net penalty",
     "none": "no penalty",
 }
-SOLVED = {"certified", "certified_absolute", "converged", None}
-"""Ends of the exact solver at the optimum; None where none is recorded."""
 OPTIMIZERS = {"sgd": "stochastic gradient descent", "gd": "gradient descent on all images"}
 
 
@@ -63,12 +63,13 @@ def trained_sentence(settings: Mapping[str, Any], metrics: Mapping[str, Any], so
     optimizer = settings["classifier"].get("optimizer", "exact")
     swept = metrics.get("kind") == "sweep"
     ends = {end for row in metrics["grid"] for end in row.get("statuses", ())} if swept else {metrics.get("status")}
-    solved = "solved to its optimum" if ends <= SOLVED else "by the exact solver, which did not always reach its tol"
+    at_optimum = ends <= {*SOLVED, None}  # None where none is recorded
+    solved = "solved to its optimum" if at_optimum else "by the exact solver, which did not always reach its tol"
     how = (
         f"reg was chosen from a grid of {len(metrics['grid'])} values by {metrics['chosen_by']}, each member {solved}"
         if swept
         else "it was solved to its optimum"
-        if optimizer == "exact" and ends <= SOLVED
+        if optimizer == "exact" and at_optimum
         else "it was trained by the exact solver, which ended before its tol"
         if optimizer == "exact"
         else f"it was trained by {OPTIMIZERS.get(optimizer, optimizer)}"

@@ -43,6 +43,7 @@ from linprobe.runs.train import (
     read_source,
     versions,
 )
+from linprobe.shapes import Floats
 
 __all__ = ["SweepSettings", "resume_sweep", "sweep"]
 
@@ -218,7 +219,7 @@ class _Session:
                 done.append(replace(scores, weights=()))
             choice = Choice(regs, tuple(done))
             self.part_name = "all training images"
-            classifier = self._refit(selector, regs[choice.best])
+            classifier = self._refit(selector, regs[choice.best], _kept_weights(run, choice.best))
             if classifier.status_ is Status.INTERRUPTED:
                 raise KeyboardInterrupt
             made_from = {
@@ -260,16 +261,16 @@ class _Session:
         n_weights: int = len(self.dataset.class_names) * int(self.train.X.shape[1])
         return len(self.settings.regs) * n_weights <= PATH_NUMBERS
 
-    def _refit(self, selector: Selector[LinearModel], reg: float) -> LinearModel:
+    def _refit(self, selector: Selector[LinearModel], reg: float, start: tuple[Floats, Floats] | None) -> LinearModel:
         """The winner on all training images: with those that were held out of them, but not a val/ folder."""
         if self.validation is None or self.own_validation:
-            return selector.refit(reg)
+            return selector.refit(reg, start)
         assert self.train.rows is not None
         assert self.validation.rows is not None
         whole = self.dataset.train
         kept = np.union1d(self.train.rows, self.validation.rows)
         self.train = whole.subset(np.flatnonzero(np.isin(whole.positions, kept)))
-        return Selector(self.classifier, _rows(self.classifier, self.train), [reg], self._tell).refit(reg)
+        return Selector(self.classifier, _rows(self.classifier, self.train), [reg], self._tell).refit(reg, start)
 
     def _tell(self, progress: Progress) -> None:
         if self.solving is not None:
@@ -322,6 +323,12 @@ class _Session:
 
 def _rows(classifier: LinearModel, images: LabelledSet) -> Rows:
     return Rows(images.X, images.y, images.rows, classifier.row_weights(None, images.y))
+
+
+def _kept_weights(run: RunFolder, number: int) -> tuple[Floats, Floats] | None:
+    """W (K, D) and b (K,) of a member of the grid in part 1, as the folder holds them: near those on all images."""
+    path = run.read_path()
+    return None if path is None else (path["W"][number].astype(np.float64), path["b"][number].astype(np.float64))
 
 
 def _mean(values: Iterable[float]) -> float:
