@@ -284,7 +284,12 @@ def _suits_dual(objective: Objective) -> bool:
 
 
 def _suits_interior(objective: Objective) -> bool:
-    """Whether the interior point method is the faster way at medium size: kinks of |W|, and margins."""
+    """Whether the interior point method is the faster way at medium size: kinks of |W|, and margins.
+
+    Of very many features working sets look at few.
+    """
+    if objective.n_features > DENSE_FEATURES:
+        return False
     return objective.loss.margin_power is not None and objective.penalised and objective.l1_weight > 0.0
 
 
