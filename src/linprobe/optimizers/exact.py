@@ -18,7 +18,6 @@ from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.coordinate_descent import is_sparse
 from linprobe.optimizers.dual_ascent import DualAscent, dual_bytes, suits_dual_ascent
-from linprobe.optimizers.hinge_program import MOST_PAIRS
 from linprobe.optimizers.interior_point import InteriorPoint, interior_point_cost
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.newton import Newton, suits_newton
@@ -54,8 +53,12 @@ DUAL_BYTES, DUAL_BYTES_OF_VECTORS = 2**28, 2**30
 than in float32, and `ADMM` needs some hundred passes for them; of 50,000 vectors of 100 classes it leaves a gap of 1
 after 1,000."""
 
-WORKING_BYTES = 2e9
-"""Bytes that working sets may keep where all features could be used."""
+WORKING_BYTES, WORKING_BYTES_OF_PIXELS = 2e9, 2.5e8
+"""Bytes that working sets may keep where all features could be used; and where images are bytes, which ADMM reads as
+they are."""
+
+SOME_SCORES = 2**18
+"""Scores up to which the interior point method, which computes each with NumPy, comes before the methods of the core."""
 
 FEW_SCORES = 2**16
 """Scores, N times K, up to which working sets are tried whatever the number of features."""
@@ -249,7 +252,8 @@ class Exact(Optimizer):
             made.append((DualAscent, ""))
         if soon:
             made.append((InteriorPoint, ""))
-        if not smooth and suits_working_set(objective) and _suits_working_set(objective):
+        sets = not smooth and suits_working_set(objective)
+        if sets and _suits_working_set(objective):
             made.append((WorkingSet, ""))
         if suits_span(objective):
             made.append((SpanOfImages, ""))
@@ -260,6 +264,9 @@ class Exact(Optimizer):
                 made.append((Newton, "sampled"))
             else:
                 made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
+        fits = sets and working_set_cost(objective, objective.n_features) <= WORKING_BYTES
+        if fits and (WorkingSet, "") not in made:
+            made.append((WorkingSet, ""))
         if (InteriorPoint, "") not in made and operations <= AFTERWARDS and numbers <= MOST_BYTES:
             made.append((InteriorPoint, ""))
         if self.max_iter <= LATER_ITERATIONS:
@@ -290,22 +297,24 @@ def _suits_interior(objective: Objective) -> bool:
     """
     if objective.n_features > DENSE_FEATURES:
         return False
-    return objective.loss.margin_power is not None and objective.penalised and objective.l1_weight > 0.0
+    scores = objective.n_images * objective.n_classes
+    kinks = objective.loss.margin_power is not None and objective.penalised and objective.l1_weight > 0.0
+    return kinks and scores <= SOME_SCORES
 
 
 def _suits_working_set(objective: Objective) -> bool:
-    """Whether working sets are the faster way: few scores, or too many features for a (D, D) matrix.
+    """Whether working sets are the faster way of a hinge or of |W|.
 
-    With the hinge the program of a set is solved in its pairs of image and class, where they are few; and of many
-    images working sets are faster than ADMM, where the features fit memory.
+    They hold the features in use as float64. With a smooth loss LBFGS is faster, but for few scores and where its
+    (D, D) matrix would be too large; large pixels stay as they are, for ADMM.
     """
-    scores = objective.n_images * objective.n_classes
-    if objective.n_features > DENSE_FEATURES:
-        return True
+    N, D = objective.n_images, objective.n_features
     if objective.loss.margin_power != 1:
-        return scores <= FEW_SCORES
-    large = scores > FEW_SCORES and objective.examples.X.dtype != np.uint8
-    return scores <= MOST_PAIRS or (large and working_set_cost(objective, objective.n_features) <= WORKING_BYTES)
+        return D > DENSE_FEATURES or N * objective.n_classes <= FEW_SCORES
+    if objective.l1_weight > 0.0 and D > DENSE_FEATURES:
+        return True
+    bytes_kept = working_set_cost(objective, D)
+    return bytes_kept <= (WORKING_BYTES_OF_PIXELS if objective.examples.X.dtype == np.uint8 else WORKING_BYTES)
 
 
 class _Rows:
