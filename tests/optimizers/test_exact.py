@@ -31,7 +31,7 @@ def test_the_first_method_is_the_one_that_fits():
     assert methods("softmax", "l2", n=400, D=500, K=20)[0] is SpanOfImages
     assert methods("softmax", "l1", n=100, D=9000, K=10)[0] is WorkingSet
     assert methods("softmax", "l2", n=2000, D=100, K=50)[0] is Newton
-    assert methods("hinge", "l2", n=200_000, D=20, K=50)[0] is ADMM
+    assert methods("hinge", "l2", n=200_000, D=20, K=50)[0] is WorkingSet
     assert methods("squared-hinge", "l1", n=400, D=40, K=40)[0] is InteriorPoint
     assert methods("hinge", "elastic-net", n=400, D=40, K=40)[:2] == [DualAscent, InteriorPoint]
     assert methods("hinge", "l1", n=100, D=9000, K=20)[0] is WorkingSet
