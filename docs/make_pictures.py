@@ -1,9 +1,9 @@
-"""The pictures of the lecture companion and of the page on pictures, drawn by the code blocks of these pages.
+"""The pictures of the pages on the lecture, on pictures and on training, drawn by the code blocks of these pages.
 
     python docs/make_pictures.py [--cifar10 ARCHIVE] [--out FOLDER]
 
-The blocks of docs/lecture.md save `lecture-*.png`, those of docs/pictures.md `pictures-*.png`; here they run in an
-empty folder, and what they saved goes to docs/images/, packed again. Blocks that take CIFAR-10 run when the archive is
+The blocks of docs/lecture.md save `lecture-*.png`, and so on; here they run in an empty folder, and what they saved
+goes to docs/images/, packed again. Blocks that take CIFAR-10 run when the archive is
 given; without it the pictures they made before stay.
 """
 
@@ -25,7 +25,7 @@ sys.path.insert(0, str(DOCS / "_site"))
 from blocks import blocks  # noqa: E402
 from linprobe.files import write_whole  # noqa: E402
 
-PAGES = ("lecture", "pictures")
+PAGES = ("lecture", "pictures", "training")
 LARGEST = 100_000
 """Bytes, above which a picture is kept in 256 colours; shades blend, and text may take on a tint."""
 

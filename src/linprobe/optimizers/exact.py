@@ -58,7 +58,8 @@ WORKING_BYTES, WORKING_BYTES_OF_PIXELS = 2e9, 2.5e8
 they are."""
 
 SOME_SCORES = 2**18
-"""Scores up to which the interior point method, which computes each with NumPy, comes before the methods of the core."""
+"""Scores up to which the interior point method, which computes each with NumPy, comes before the methods of the
+core."""
 
 FEW_SCORES = 2**16
 """Scores, N times K, up to which working sets are tried whatever the number of features."""
