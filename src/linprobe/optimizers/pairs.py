@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
-from linprobe.shapes import Floats
+from linprobe.shapes import Floats, slices
 
-__all__ = ["MEMORY", "curves", "flattest", "is_numbered", "keep", "listed", "numbered"]
+__all__ = ["MEMORY", "combined", "curves", "dots", "flattest", "is_numbered", "keep", "listed", "numbered"]
 
 Kept = TypeVar("Kept")
 
@@ -29,10 +30,44 @@ LEAST_COSINE = 1e-12
 LEAST_EIGENVALUE = 1e-10
 """Eigenvalues of the products of the changes, relative to the largest, below which a combination is rounding."""
 
+BLOCK = 16384
+"""Float64 numbers of each array that are read at a time, 128 KB, so that those which several products share stay in the
+cache: twenty products of 160,000 numbers take 1.3 ms in place of 2.1, and a sum of twenty such arrays 2.2 in place of
+4.8. More threads were measured to gain nothing. The bits of a product depend on it."""
+
+
+def dots(pairs: Sequence[tuple[Floats, Floats]]) -> list[float]:
+    """The product of each two arrays of one shape; each has the same bits whatever else is asked for.
+
+    Those that share an array are best side by side.
+    """
+    if not pairs:
+        return []
+    flat = [(a.reshape(-1), b.reshape(-1)) for a, b in pairs]
+    totals = [0.0] * len(flat)
+    for block in slices(len(flat[0][0]), BLOCK):
+        for i, (a, b) in enumerate(flat):
+            totals[i] += float(np.dot(a[block], b[block]))
+    return totals
+
+
+def combined(first: Floats, factor: float, weights: Sequence[float], arrays: Sequence[Floats]) -> Floats:
+    """factor * first + sum_i weights[i] * arrays[i], a new array; all of them have one shape."""
+    out = np.empty(first.shape)
+    flat_out, flat_first, flat = out.reshape(-1), first.reshape(-1), [array.reshape(-1) for array in arrays]
+    held = np.empty(min(BLOCK, out.size))
+    for block in slices(out.size, BLOCK):
+        some = flat_out[block]
+        np.multiply(flat_first[block], factor, out=some)
+        for weight, array in zip(weights, flat, strict=True):
+            some += np.multiply(array[block], weight, out=held[: len(some)])
+    return out
+
 
 def curves(s: Floats, y: Floats) -> bool:
     """Whether the product of the step s and the change y is a curvature, and not rounding."""
-    return float((s * y).sum()) > LEAST_COSINE * float(np.sqrt(np.square(s).sum() * np.square(y).sum()))
+    product, s_squared, y_squared = dots([(s, y), (s, s), (y, y)])
+    return product > LEAST_COSINE * math.sqrt(s_squared) * math.sqrt(y_squared)
 
 
 def keep(*more: tuple[list[Kept], Kept]) -> None:
@@ -75,11 +110,19 @@ def flattest(steps: list[Floats], changes: list[Floats], gradient: Floats) -> tu
         steps, changes: pairs for which `curves` holds, at least one, each of the shape of `gradient`.
         gradient: where the combination begins.
     """
-    s, y = (np.stack(some[::-1]).reshape(len(some), -1) for some in (steps, changes))
-    products = s @ y.T
+    s, y = steps[::-1], changes[::-1]
+    m = len(s)
+    found = dots([(a, b) for a in s for b in y] + [(a, b) for i, a in enumerate(y) for b in [*y[i:], gradient]])
+    products = np.array(found[: m * m]).reshape(m, m)
+    squares, along = np.empty((m, m)), np.empty(m)
+    rest = iter(found[m * m :])
+    for i in range(m):
+        for j in range(i, m):
+            squares[i, j] = squares[j, i] = next(rest)
+        along[i] = next(rest)
     roots = np.sqrt(np.diag(products))
     agree = np.abs(products - products.T) <= SYMMETRY * np.outer(roots, roots)
-    n = next((n for n in range(1, len(s)) if not agree[n, :n].all()), len(s))
-    s, y = s[:n], y[:n]
-    shares = np.linalg.lstsq(y @ y.T, -(y @ gradient.ravel()), rcond=LEAST_EIGENVALUE)[0]
-    return (shares @ s).reshape(gradient.shape), gradient + (shares @ y).reshape(gradient.shape)
+    n = next((n for n in range(1, m) if not agree[n, :n].all()), m)
+    shares = np.linalg.lstsq(squares[:n, :n], -along[:n], rcond=LEAST_EIGENVALUE)[0].tolist()
+    step = combined(s[0], shares[0], shares[1:], s[1:n])
+    return step, combined(gradient, 1.0, shares, y[:n])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from linprobe.objective import Objective
-from linprobe.optimizers.pairs import curves, flattest, keep, listed, numbered
+from linprobe.optimizers.pairs import MEMORY, combined, curves, dots, flattest, keep, listed, numbered
 from linprobe.optimizers.preconditioner import Preconditioners
 from linprobe.optimizers.requests import Point
 from linprobe.optimizers.steps import Steps
@@ -53,6 +54,8 @@ class QuasiNewtonSteps(Steps):
         # M⁻¹ y of each pair in this metric M, where it is known, and M⁻¹ ∇L where the last pair begins
         self._z: list[Floats | None] = [arrays.get(f"z{i}") for i in range(len(self._s))]
         self._solved = arrays.get("solved")
+        # s_i·y_j and y_i·M⁻¹ y_j at [j, i], for i <= j; NaN where it is not known
+        self._sy, self._yz = _unknown(), _unknown()
 
     @property
     def count(self) -> int:
@@ -72,10 +75,15 @@ class QuasiNewtonSteps(Steps):
 
     def clear(self) -> None:
         self._s, self._y, self._z = [], [], []
+        self._sy, self._yz = _unknown(), _unknown()
 
     def add(self, point: Point, following: Point) -> None:
         s, y = point.step_to(following), following.gradient - point.gradient
         if curves(s, y):
+            if len(self._s) == MEMORY:  # the first pair is dropped
+                for known in (self._sy, self._yz):
+                    known[:-1, :-1] = known[1:, 1:].copy()
+                    known[-1] = np.nan
             keep((self._s, s), (self._y, y))
             keep((self._z, None))
 
@@ -99,6 +107,7 @@ class QuasiNewtonSteps(Steps):
             self._curvature = found
             self._metric = self._metrics.of(self._ridge / found)
             self._z, self._solved = [None] * len(self._s), None
+            self._yz = _unknown()
 
     def flattest(self, point: Point) -> Point:
         """Where the gradient is smallest, of the points that the pairs span.
@@ -113,26 +122,60 @@ class QuasiNewtonSteps(Steps):
         return Point(W, b, point.evaluation, gradient[:, :-1], gradient[:, -1])
 
     def direction(self, point: Point) -> Floats:
-        """-H ∇L by the two loops of L-BFGS; the first one also follows M⁻¹ of what it changes."""
-        q = point.gradient
-        r = self._solve(q) if all(z is not None for z in self._z[:-1]) else None
-        curvatures = [float(np.vdot(s, y)) for s, y in zip(self._s, self._y, strict=True)]
-        weights = [0.0] * len(curvatures)
-        for i in reversed(range(len(curvatures))):
-            weights[i] = float(np.vdot(self._s[i], q)) / curvatures[i]
-            q -= weights[i] * self._y[i]
-            if r is not None and (z := self._z[i]) is not None:
-                r -= weights[i] * z
-        if r is None:  # the pairs were solved in another metric
-            r, self._z[-1] = self._metric.solve_all([q, self._y[-1]])
+        """-H ∇L by the two loops of L-BFGS, on the products of the pairs with each other and with ∇L and M⁻¹ ∇L."""
+        gradient, n = point.gradient, len(self._s)
+        solved = self._solve(gradient) if all(z is not None for z in self._z[:-1]) else None
+        sy, along = self._products(self._sy, self._y, self._s, gradient)
+        weights = [0.0] * n
+        for i in reversed(range(n)):
+            following = sum(weights[j] * sy[j, i] for j in range(i + 1, n))
+            weights[i] = (along[i] - following) / sy[i, i]
+        moved: list[tuple[float, Floats]] = []  # what is added to the solved gradient
+        if solved is None:  # the pairs were solved in another metric
+            q = combined(gradient, 1.0, [-weight for weight in weights], self._y)
+            solved, self._z[-1] = self._metric.solve_all([q, self._y[-1]])
             self._solved = None
-        r *= self._scale(curvatures)
-        for s, y, weight, curvature in zip(self._s, self._y, weights, curvatures, strict=True):
-            r += s * (weight - float(np.vdot(y, r)) / curvature)
-        return -r
+        else:
+            moved = [(-weight, z) for weight, z in zip(weights, self._z, strict=True) if z is not None]
+        yz, along = self._products(self._yz, self._z, self._y, solved)
+        scale = self._scale([float(sy[i, i]) for i in range(n)], [float(yz[i, i]) for i in range(n)])
+        added = [0.0] * n
+        for i in range(n):
+            # y_i·M⁻¹ y_j is y_j·M⁻¹ y_i
+            metric = along[i] - sum(weights[j] * yz[max(i, j), min(i, j)] for j in range(n) if moved)
+            changed = scale * metric + sum(added[j] * sy[i, j] for j in range(i))
+            added[i] = weights[i] - changed / sy[i, i]
+        factors = [-scale * weight for weight, _ in moved] + [-weight for weight in added]
+        return combined(solved, -scale, factors, [array for _, array in moved] + self._s)
+
+    @staticmethod
+    def _products(
+        known: Floats, rights: Sequence[Floats | None], lefts: Sequence[Floats], vector: Floats
+    ) -> tuple[Floats, list[float]]:
+        """(known, the product of each of `lefts` with `vector`): known[j, i] becomes lefts[i]·rights[j] for i <= j.
+
+        Args:
+            known: (MEMORY, MEMORY) NaN where it is not known; changed in place. It stays NaN where `rights` is None.
+        """
+        n = len(lefts)
+        wanted = [
+            (i, j, right)
+            for i in range(n)
+            for j in range(i, n)
+            if math.isnan(known[j, i]) and (right := rights[j]) is not None
+        ]
+        asked = [(i, n, vector) for i in range(n)] + wanted
+        asked.sort(key=lambda each: each[:2])
+        along = [0.0] * n
+        for (i, j, _), product in zip(asked, dots([(lefts[i], right) for i, _, right in asked]), strict=True):
+            if j == n:
+                along[i] = product
+            else:
+                known[j, i] = product
+        return known, along
 
     def _solve(self, gradient: Floats) -> Floats:
-        """M⁻¹ ∇L, the caller's to change. From then on M⁻¹ y of all pairs is known: a difference of two of these."""
+        """M⁻¹ ∇L, read-only. From then on M⁻¹ y of all pairs is known: a difference of two of these."""
         if not self._z or self._z[-1] is not None:
             solved = self._metric.solve_all([gradient])[0]
         elif self._solved is not None:
@@ -142,13 +185,21 @@ class QuasiNewtonSteps(Steps):
             solved, self._z[-1] = self._metric.solve_all([gradient, self._y[-1]])
         solved.setflags(write=False)
         self._solved = solved
-        return solved.copy()
+        return solved
 
-    def _scale(self, curvatures: list[float]) -> float:
-        """The factor of M⁻¹: the curvature of the metric along the last pairs, over that of the objective."""
+    def _scale(self, curvatures: list[float], products: list[float]) -> float:
+        """The factor of M⁻¹: the curvature of the metric along the last pairs, over that of the objective.
+
+        Args:
+            curvatures, products: s·y and y·M⁻¹ y of each pair, the latter NaN where it is not known.
+        """
         scales = []
-        for curvature, y, z in list(zip(curvatures, self._y, self._z, strict=True))[-SCALING_PAIRS:]:
-            product = 0.0 if z is None else float(np.vdot(y, z))
+        for curvature, product in list(zip(curvatures, products, strict=True))[-SCALING_PAIRS:]:
             if product > 0.0:  # y may be too small for float32
                 scales.append(curvature / product)
         return math.exp(sum(map(math.log, scales)) / len(scales)) if scales else 1.0 / self._curvature
+
+
+def _unknown() -> Floats:
+    """Products of which none is known."""
+    return np.full((MEMORY, MEMORY), np.nan)
