@@ -3,8 +3,8 @@
     python docs/make_pictures.py [--cifar10 ARCHIVE] [--out FOLDER]
 
 The blocks of docs/lecture.md save `lecture-*.png`, and so on; here they run in an empty folder, and what they saved
-goes to docs/images/, packed again. Blocks that take CIFAR-10 run when the archive is
-given; without it the pictures they made before stay.
+goes to docs/images/, packed again. Blocks that take CIFAR-10 run when the archive is given; without it the pictures
+they made before stay.
 """
 
 from __future__ import annotations

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 import linprobe.optimizers.exact as exact_module
+from linprobe.errors import StateError
 from linprobe.objective import Objective
-from linprobe.optimizers import ADMM, LBFGS, Exact, Moments, Status
+from linprobe.optimizers import ADMM, LBFGS, Exact, Moments, State, Status
 from linprobe.optimizers.dual_ascent import DualAscent
 from linprobe.optimizers.interior_point import InteriorPoint
 from linprobe.optimizers.newton import Newton
@@ -107,3 +109,21 @@ def test_separable_data_without_a_penalty_end_with_a_status_that_is_true(loss):
         assert solution.status in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE)
         assert solution.certificate.objective <= 1e-8
     assert solution.certificate.lower_bound == 0.0
+
+
+def test_a_plan_that_is_resumed_in_its_second_method_keeps_what_the_first_had_proved():
+    random = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    X = random.standard_normal((60, 6)) + random.standard_normal((3, 6))[y]
+    objective, states = Objective(X, y, loss="hinge", penalty="l1", reg=1e-3), []
+    method = Exact(tol=0.0, max_iter=400)
+    whole = method.minimize(objective, callback=lambda epoch: states.append(epoch.state))
+    later = [state for state in states if state.numbers.get("step")]
+    assert later
+    for state in (later[0], later[-1], states[0]):
+        rest = method.minimize(objective, start=state)
+        assert_array_equal(rest.W, whole.W)
+        assert (rest.status, rest.certificate.lower_bound) == (whole.status, whole.certificate.lower_bound)
+    broken = State(later[0].epoch, later[0].arrays | {"earlier_b": np.full(3, np.nan)}, later[0].numbers)
+    with pytest.raises(StateError, match="'earlier_b' is not finite"):
+        method.minimize(objective, start=broken)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, final
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from linprobe.certificate import certify
-from linprobe.errors import IncompatibleError
+from linprobe.certificate import Certificate, certify
+from linprobe.errors import IncompatibleError, StateError
 from linprobe.objective import Objective
 from linprobe.optimizers.admm import ADMM
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch, proved_status
@@ -180,10 +180,10 @@ class Exact(Optimizer):
             before = 0 if start is None else int(start.numbers.get("rows_before", 0.0))
             if start is not None and before:
                 start = State(start.epoch - before, start.arrays, start.numbers)
-            best: Solution | None = None
+            start, best = (None, None) if start is None else _parted(start)
             for number in range(first, len(plan)):
                 step = plan[number]
-                rows = _Rows(callback, number, before)
+                rows = _Rows(callback, number, before, best)
                 options = step.arguments(moments)
                 if options:
                     options["spent"] = clock()
@@ -318,23 +318,56 @@ def _suits_working_set(objective: Objective) -> bool:
     return bytes_kept <= (WORKING_BYTES_OF_PIXELS if objective.examples.X.dtype == np.uint8 else WORKING_BYTES)
 
 
+EARLIER = "earlier_"
+"""Prefix, in a state of the plan, of what the methods before had found."""
+
+
 class _Rows:
     """A callback that numbers the rows and states of one method among those of all."""
 
-    def __init__(self, callback: Callback | None, step: int, before: int) -> None:
-        self._callback, self._step, self._before = callback, step, before
+    def __init__(self, callback: Callback | None, step: int, before: int, best: Solution | None) -> None:
+        self._callback, self._step, self._before, self._best = callback, step, before, best
 
     def told(self, state: State) -> State:
         """The state with what it takes to resume the plan at this method."""
         if self._step == 0:
             return state
         numbers = state.numbers | {"step": float(self._step), "rows_before": float(self._before)}
-        return State(state.epoch + self._before, state.arrays, numbers)
+        arrays = state.arrays
+        if self._best is not None and self._best.certificate is not None:
+            arrays = arrays | {f"{EARLIER}W": self._best.W, f"{EARLIER}b": self._best.b}
+            numbers |= {f"{EARLIER}{name}": value for name, value in vars(self._best.certificate).items()}
+        return State(state.epoch + self._before, arrays, numbers)
 
     def __call__(self, epoch: Epoch) -> bool | None:
         if self._callback is None:
             return None
         return self._callback(replace(epoch, epoch=epoch.epoch + self._before, state=self.told(epoch.state)))
+
+
+def _parted(start: State) -> tuple[State, Solution | None]:
+    """(the state of the method that was running, what the methods before it had found; None where it was the first).
+
+    Raises:
+        StateError: the certificate of what they had found is not whole.
+    """
+    if f"{EARLIER}W" not in start.arrays:
+        return start, None
+    own = State(
+        start.epoch,
+        {name: array for name, array in start.arrays.items() if not name.startswith(EARLIER)},
+        {name: number for name, number in start.numbers.items() if not name.startswith(EARLIER)},
+    )
+    names = [field.name for field in fields(Certificate)]
+    missing = [f"{EARLIER}{name}" for name in names if f"{EARLIER}{name}" not in start.numbers]
+    if missing or f"{EARLIER}b" not in start.arrays:
+        raise StateError(f"the state lacks {missing or f'{EARLIER}b'}. Resume from an earlier state, or begin anew.")
+    W, b = (start.arrays[f"{EARLIER}{name}"].astype(np.float64, copy=False) for name in "Wb")
+    for name, array, expected in (("W", W, start.arrays["W"].shape), ("b", b, start.arrays["b"].shape)):
+        if array.shape != expected or not np.isfinite(array).all():
+            raise StateError(f"the state's array '{EARLIER}{name}' is not finite and of shape {expected}. Begin anew.")
+    proved = Certificate(*(start.numbers[f"{EARLIER}{name}"] for name in names))
+    return own, Solution(W, b, Status.STALLED, [], own, proved.passes, proved.seconds, {}, proved)
 
 
 def _interior(objective: Objective) -> tuple[float, float]:

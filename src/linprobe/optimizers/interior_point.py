@@ -296,6 +296,11 @@ def _toward(products: Floats, aim: Floats) -> Floats:
     return found
 
 
+def _finite(step: Floats, moves: Moves) -> bool:
+    """Whether a step, of theta and of the kinks, is free of what a system that rounding made singular leaves."""
+    return bool(np.isfinite(step).all()) and all(np.isfinite(part).all() for move in moves for part in move)
+
+
 class _Run:
     """One search.
 
@@ -504,7 +509,7 @@ class _Run:
             step, moves = self._moves(solve, residual, falls, step)
         else:
             aim = 0.0
-        if not np.isfinite(step).all():
+        if not _finite(step, moves):
             return 0.0
         length = self._longest(moves)
         for _ in range(CORRECTORS if moves else 0):
@@ -516,7 +521,7 @@ class _Run:
             ]
             other = self._moves(solve, residual, corrected, step)
             longest = self._longest(other[1])
-            if not longest > length + 0.1 * (tried - length):
+            if not longest > length + 0.1 * (tried - length) or not _finite(*other):
                 break
             falls, length, (step, moves) = corrected, longest, other
         if self.margins is None:
