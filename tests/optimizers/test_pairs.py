@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from linprobe.optimizers.pairs import flattest
+from linprobe.optimizers.pairs import BLOCK, combined, dots, flattest
 
 
 @pytest.mark.parametrize("n_pairs", [1, 2, 7])
@@ -36,3 +36,13 @@ def test_the_same_pair_twice_does_no_harm():
     once, twice = flattest([pair], [pair], gradient), flattest([pair, pair], [pair, pair], gradient)
     assert_allclose(twice[0], once[0])
     assert_allclose(twice[1], once[1])
+
+
+@pytest.mark.parametrize("n", [1, BLOCK - 1, BLOCK, 2 * BLOCK + 3])
+def test_products_and_sums_by_blocks_are_those_of_whole_arrays(n):
+    random = np.random.default_rng(n)
+    a, b, c = random.normal(size=(3, 1, n))
+    assert_allclose(dots([(a, b), (a, c)]), [np.vdot(a, b), np.vdot(a, c)], atol=1e-9)
+    assert dots([(a, c)])[0] == dots([(a, b), (a, c)])[1]
+    assert_allclose(combined(a, 2.0, [0.5, -3.0], [b, c]), 2.0 * a + 0.5 * b - 3.0 * c, atol=1e-12)
+    assert dots([]) == []

@@ -56,6 +56,7 @@ class QuasiNewtonSteps(Steps):
         self._solved = arrays.get("solved")
         # s_i·y_j and y_i·M⁻¹ y_j at [j, i], for i <= j; NaN where it is not known
         self._sy, self._yz = _unknown(), _unknown()
+        self._seen: tuple[Point, Floats] | None = None  # the last point, and its gradient as one array
 
     @property
     def count(self) -> int:
@@ -78,7 +79,9 @@ class QuasiNewtonSteps(Steps):
         self._sy, self._yz = _unknown(), _unknown()
 
     def add(self, point: Point, following: Point) -> None:
-        s, y = point.step_to(following), following.gradient - point.gradient
+        s, gradient = point.step_to(following), following.gradient
+        y = gradient - self._gradient_at(point)
+        self._seen = following, gradient
         if curves(s, y):
             if len(self._s) == MEMORY:  # the first pair is dropped
                 for known in (self._sy, self._yz):
@@ -117,13 +120,13 @@ class QuasiNewtonSteps(Steps):
         """
         if not self._s:
             return point
-        step, gradient = flattest(self._s, self._y, point.gradient)
+        step, gradient = flattest(self._s, self._y, self._gradient_at(point))
         W, b = point.W + step[:, :-1], point.b + step[:, -1]
         return Point(W, b, point.evaluation, gradient[:, :-1], gradient[:, -1])
 
     def direction(self, point: Point) -> Floats:
         """-H ∇L by the two loops of L-BFGS, on the products of the pairs with each other and with ∇L and M⁻¹ ∇L."""
-        gradient, n = point.gradient, len(self._s)
+        gradient, n = self._gradient_at(point), len(self._s)
         solved = self._solve(gradient) if all(z is not None for z in self._z[:-1]) else None
         sy, along = self._products(self._sy, self._y, self._s, gradient)
         weights = [0.0] * n
@@ -173,6 +176,12 @@ class QuasiNewtonSteps(Steps):
             else:
                 known[j, i] = product
         return known, along
+
+    def _gradient_at(self, point: Point) -> Floats:
+        """dW and db as one array, to be read."""
+        if self._seen is None or self._seen[0] is not point:
+            self._seen = point, point.gradient
+        return self._seen[1]
 
     def _solve(self, gradient: Floats) -> Floats:
         """M⁻¹ ∇L, read-only. From then on M⁻¹ y of all pairs is known: a difference of two of these."""
