@@ -226,17 +226,16 @@ class Exact(Optimizer):
 
         1. Small problems with kinks, of the loss or of |W|: `InteriorPoint`.
         2. Losses of margins with a squared penalty, on few images: `DualAscent`; for some epochs only, where |W| has
-        kinks and 3. can follow.
-        3. |W| with kinks of the loss on problems of medium size: `InteriorPoint`.
-        4. |W| on few images or many features: `WorkingSet`.
+           kinks and 3. can follow.
+        3. |W| with kinks of the loss, on problems of medium size: `InteriorPoint`.
+        4. A hinge whose features fit memory as float64; |W| with few scores or many features: `WorkingSet`.
         5. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
         6. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
-        coordinate
-           descent, where that is faster.
+           coordinate descent, where that is faster.
         7. All else: `ADMM`.
 
-        What fits of the others follows, `InteriorPoint` last: it needs few unknowns, and images that fit memory as
-        float64.
+        What fits of the others follows, `WorkingSet` after `LBFGS` and `InteriorPoint` last: it needs few unknowns, and
+        images that fit memory as float64.
 
         Args:
             moments: of its features, which are looked at where a smooth loss has a penalty with |W|.
