@@ -17,10 +17,10 @@ from linprobe.optimizers.span import SpanOfImages
 from linprobe.optimizers.working_set import WorkingSet
 
 
-def methods(loss, penalty, n=60, D=5, K=3, dtype=np.float32, **options):
+def methods(loss, penalty, n=60, D=5, K=3, dtype=np.float32, reg=0.1, **options):
     y = np.arange(n) % K
     X = np.random.default_rng(0).standard_normal((n, D)).astype(dtype)
-    objective = Objective(X, y, loss=loss, penalty=penalty, reg=0.1, **options)
+    objective = Objective(X, y, loss=loss, penalty=penalty, reg=reg, **options)
     return [type(step.method) for step in Exact().plan(objective, Moments(objective))]
 
 
@@ -39,6 +39,8 @@ def test_the_first_method_is_the_one_that_fits():
     assert methods("squared-hinge", "l1", n=400, D=40, K=40)[0] is InteriorPoint
     assert methods("hinge", "elastic-net", n=400, D=40, K=40)[:2] == [DualAscent, InteriorPoint]
     assert methods("hinge", "l1", n=100, D=9000, K=20)[0] is WorkingSet
+    assert methods("hinge", "l1", n=3000, D=200, K=20, reg=0.1)[0] is WorkingSet
+    assert methods("hinge", "l1", n=3000, D=200, K=20, reg=1e-5)[0] is InteriorPoint
 
 
 def test_dual_ascent_may_keep_more_for_vectors_than_for_pixels(monkeypatch):

@@ -37,6 +37,11 @@ SOON, AFTERWARDS, MOST_BYTES = 3e10, 1e11, 2e9
 """Operations of such a step up to which it is tried next, and operations and bytes up to which it is tried at all: a
 second, some seconds, 2 GB. With kinks of |W| nothing else is as fast up to there (benchmarks/gauntlet.py)."""
 
+SOME, FEW_WEIGHTS = 5e9, 1e-3
+"""Operations of such a step from which on working sets go before it, where the weight of |W| is at least this share of
+the largest slope at W = 0: few weights are used then. The hinge with L1 at 1e-3 to 3e-3 of that slope, on 300 to 5,000
+images, takes them 1 to 3 s; below 1e-4 of it their bound stays 0 for a dozen rounds (benchmarks/gauntlet.py)."""
+
 FIRST_EPOCHS = 100
 """Epochs of dual ascent before the interior point method: well conditioned problems need fewer."""
 
@@ -247,13 +252,15 @@ class Exact(Optimizer):
         made: list[tuple[Callable[[float, int], Optimizer], str]] = []
         if not smooth and operations <= AT_ONCE:
             made.append((InteriorPoint, ""))
-        soon = _suits_interior(objective) and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES
+        sets = not smooth and suits_working_set(objective)
+        in_sets = sets and _suits_working_set(objective)
+        few = in_sets and operations > SOME and _leaves_few_weights(objective)
+        soon = _suits_interior(objective) and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES and not few
         if suits_dual_ascent(objective) and _suits_dual(objective) and not (smooth and operations <= AT_ONCE):
             made.append((DualAscent, ""))
         if soon:
             made.append((InteriorPoint, ""))
-        sets = not smooth and suits_working_set(objective)
-        if sets and _suits_working_set(objective):
+        if in_sets:
             made.append((WorkingSet, ""))
         if suits_span(objective):
             made.append((SpanOfImages, ""))
@@ -300,6 +307,14 @@ def _suits_interior(objective: Objective) -> bool:
     scores = objective.n_images * objective.n_classes
     kinks = objective.loss.margin_power is not None and objective.penalised and objective.l1_weight > 0.0
     return kinks and scores <= SOME_SCORES
+
+
+def _leaves_few_weights(objective: Objective) -> bool:
+    """Whether |W| weighs enough against the slopes at W = 0, all margins violated, for most weights to be 0."""
+    shares, sums = objective.class_means()
+    centred = sums - shares[:, None] * sums.sum(axis=0)
+    largest = float(np.abs(centred.sum(axis=0) - len(shares) * centred).max(initial=0.0))
+    return objective.l1_weight >= FEW_WEIGHTS * largest
 
 
 def _suits_working_set(objective: Objective) -> bool:
