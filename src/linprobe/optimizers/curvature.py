@@ -36,8 +36,9 @@ SAMPLED_BLOCKS, HEAVY, MOST_OF_CLASS = 16, 0.95, 4.0
 """Blocks of images that choose the least weight of a pair that a metric sums by itself; the share of all weight that
 such pairs hold; and how many times as many as a class has on average it may have."""
 
-FEW_IMAGES = 3
-"""Features per image of a class from which on its block is not summed, but kept as the images."""
+FEW_IMAGES, LEFT_OUT = 3, 0.1
+"""Features per image of a class from which on its block is not summed, but kept as the images; and the share of its
+weight in other images, taken to be alike in all directions, up to which that is near enough."""
 
 CLASS_SLICE = 32
 """Classes that a thread multiplies or solves for at a time."""
@@ -355,7 +356,8 @@ class ClassMetric:
         def made(k: int) -> tuple[_Block, int]:
             with side_by_side():
                 rows, weight, mean = chosen(k)
-                if FEW_IMAGES * len(rows) <= D and curvature.ridge > 0.0:
+                most_of_all = mean <= LEFT_OUT * (mean + float(weight.sum()))
+                if FEW_IMAGES * len(rows) <= D and curvature.ridge > 0.0 and most_of_all:
                     diagonal = np.full(D + 1, curvature.ridge + mean * variance)
                     diagonal[-1] = max(mean, LEAST_BIAS * float(weight.sum()), TINY)
                     roots = np.sqrt(weight)[:, None]
