@@ -599,13 +599,14 @@ class _Run:
                     self.iteration += 1
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
+        # before the certificate of an interrupted search: one that was not interrupted has no pass for it
+        state = self._state(*self.features.weights(self.theta))
         if certificate is None:
             certificate, *candidate = self._certified(*self.features.weights(self.theta))
         W, b = candidate
         if self.trace.history:
             data_loss = certificate.objective - self.objective.penalty_value(W)
             self.trace.history[-1] |= {"objective": certificate.objective, "data_loss": data_loss}
-        state = self._state(*self.features.weights(self.theta))
         return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), {}, certificate)
 
     def _watch(self, gap: float) -> None:
