@@ -125,6 +125,7 @@ def test_a_plan_that_is_resumed_in_its_second_method_keeps_what_the_first_had_pr
     for state in (later[0], later[-1], states[0]):
         rest = method.minimize(objective, start=state)
         assert_array_equal(rest.W, whole.W)
+        assert rest.state.epoch == whole.state.epoch
         assert (rest.status, rest.certificate.lower_bound) == (whole.status, whole.certificate.lower_bound)
     broken = State(later[0].epoch, later[0].arrays | {"earlier_b": np.full(3, np.nan)}, later[0].numbers)
     with pytest.raises(StateError, match="'earlier_b' is not finite"):

@@ -204,7 +204,9 @@ class Exact(Optimizer):
                 best = solution if best is None else _better(objective, best, solution, self.tol)
                 if best.status not in UNPROVED:
                     return best
-                start, before = None, before + len(solution.history)
+                start = None
+                if solution.history:  # a resumed method has not all of its rows
+                    before = int(solution.history[-1]["epoch"]) + 1
             assert best is not None
             return _carefully(objective, best, self.tol)
 
