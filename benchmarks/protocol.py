@@ -32,6 +32,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.made import Array, Labels, drawn_by_teacher, regs_of
+from benchmarks.many_classes import pass_time
 from benchmarks.record import ROOT, Watch, arguments, deliver, digits, say, spoken, spread, text_table, usable_cores
 from linprobe import Objective
 from linprobe.runs.sweep import SweepSettings, sweep
@@ -44,9 +45,6 @@ AIM_SECONDS, AIM_TIMES = 10.0, 100.0
 
 SCIKIT_TOL = 1e-12
 """Its tol in the protocol."""
-
-PRODUCTS = 7
-"""Products of which a pass time is the median."""
 
 
 def write_data(folder: Path, n_images: int, n_features: int, n_classes: int) -> tuple[Path, float]:
@@ -63,20 +61,6 @@ def training(path: Path) -> tuple[Array, Labels]:
     """The training images and their labels."""
     with np.load(path) as file:
         return file["x_train"], file["y_train"]
-
-
-def pass_time(X: Array, n_classes: int, n_threads: int) -> float:
-    """Median seconds of the two float32 products X Wᵀ and dSᵀ X by NumPy."""
-    random = np.random.default_rng(0)
-    W = random.standard_normal((n_classes, X.shape[1]), dtype=np.float32)
-    dS = random.standard_normal((len(X), n_classes), dtype=np.float32)
-    seconds = []
-    with threadpool_limits(n_threads):
-        for _ in range(PRODUCTS):
-            began = time.perf_counter()
-            X @ W.T, dS.T @ X
-            seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds))
 
 
 def run_command(source: Path, regs: list[float], threads: int, out: Path) -> dict[str, Any]:
