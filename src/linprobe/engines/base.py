@@ -606,8 +606,7 @@ class Engine(ABC):
         A, V, b, ridge = model.A, model.V, model.b, model.ridge
         total_gain, products = 0.0, 0
         for i in order:
-            y, x, share = model.y[i], model.rows[i].astype(np.float64), model.share[i]
-            most, q, own_bend = share * model.most, model.squares[i] / ridge + model.bias, 1.0 / model.curvature / share
+            y, x = model.y[i], model.rows[i].astype(np.float64)
             classes = np.flatnonzero((np.arange(len(b)) != y) & (everything | (A[i] != 0.0)))
             if len(classes) == 0:
                 continue
@@ -617,16 +616,10 @@ class Engine(ABC):
             else:
                 scores = model.W[visited] @ x + b[visited]
                 products += len(visited)
-            before = A[i, classes]
-            margins = scores[:-1] - scores[-1] + model.delta
-            slopes = margins - before * own_bend
-            changes = np.minimum(np.maximum(slopes / (2.0 * q + own_bend), -before), most - before)
-            gain = float(slopes @ changes)
+            gain, after, changes = _dual_step(model, i, A[i, classes], scores, threshold)
             total_gain += gain
-            if not gain > threshold:
+            if after is None:
                 continue
-            after = _common_optimum(before + margins / q, q / (q + own_bend), most, before.sum())
-            changes = np.append(after - before, -(after - before).sum())
             A[i, classes] = after
             V[visited] -= changes[:, None] * x
             b[visited] -= model.bias * changes
@@ -652,8 +645,7 @@ class Engine(ABC):
         ends, V, W, b, ridge = pairs.ends, pairs.V, pairs.W, model.b, model.ridge
         total_gain, products = 0.0, 0
         for i in order:
-            y, x, share = model.y[i], model.rows[i], model.share[i]
-            most, q, own_bend = share * model.most, model.squares[i] / ridge + model.bias, 1.0 / model.curvature / share
+            y, x = model.y[i], model.rows[i]
             listed = np.arange(ends[i], ends[i + 1])
             listed = listed[everything | (pairs.A[listed] != 0.0)]
             if len(listed) == 0:
@@ -662,16 +654,10 @@ class Engine(ABC):
             weights = (V if W is None else W)[visited].astype(np.float64)
             scores = weights @ x / (ridge if W is None else 1.0) + b[visited]
             products += len(visited)
-            before = pairs.A[listed]
-            margins = scores[:-1] - scores[-1] + model.delta
-            slopes = margins - before * own_bend
-            changes = np.minimum(np.maximum(slopes / (2.0 * q + own_bend), -before), most - before)
-            gain = float(slopes @ changes)
+            gain, after, changes = _dual_step(model, i, pairs.A[listed], scores, threshold)
             total_gain += gain
-            if not gain > threshold:
+            if after is None:
                 continue
-            after = _common_optimum(before + margins / q, q / (q + own_bend), most, before.sum())
-            changes = np.append(after - before, -(after - before).sum())
             pairs.A[listed] = after
             V[visited] -= (changes[:, None] * x).astype(np.float32)
             b[visited] -= model.bias * changes
@@ -723,6 +709,30 @@ def open_engine(name: str, examples: Examples, n_threads: int | None = None) -> 
         raise ParameterError(f"engine = {name!r}; expected one of {', '.join(sorted(ENGINES))}.")
     engine: Engine = getattr(importlib.import_module(f"linprobe.engines.{name}"), ENGINES[name])(examples, n_threads)
     return engine
+
+
+def _dual_step(
+    model: DualModel, i: int, before: Floats, scores: Floats, threshold: float
+) -> tuple[float, Floats | None, Floats]:
+    """(gain of the best step in one coordinate each, the coordinates at their common optimum, their changes).
+
+    Nothing is changed, and the second is None, where the gain is no more than `threshold`.
+
+    Args:
+        i: the image.
+        before: (n,) its coordinates that are visited.
+        scores: (n + 1,) of their classes, and of the label last; the changes are in this order.
+    """
+    share = model.share[i]
+    most, q, own_bend = share * model.most, model.squares[i] / model.ridge + model.bias, 1.0 / model.curvature / share
+    margins = scores[:-1] - scores[-1] + model.delta
+    slopes = margins - before * own_bend
+    alone = np.minimum(np.maximum(slopes / (2.0 * q + own_bend), -before), most - before)
+    gain = float(slopes @ alone)
+    if not gain > threshold:
+        return gain, None, alone
+    after = _common_optimum(before + margins / q, q / (q + own_bend), most, before.sum())
+    return gain, after, np.append(after - before, -(after - before).sum())
 
 
 def _common_optimum(v: Floats, factor: float, most: float, before: float) -> Floats:
