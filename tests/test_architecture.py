@@ -59,7 +59,6 @@ HEAVY = {
     "scipy": {
         "engines.base",
         "engines.threads",
-        "optimizers.hinge_program",
         "optimizers.interior_point",
         "optimizers.interior_system",
         "optimizers.preconditioner",

@@ -15,7 +15,7 @@ from linprobe.losses import Loss
 from linprobe.objective import Objective
 from linprobe.optimizers import Exact, Status, proximal_newton
 from linprobe.optimizers import working_set as module
-from linprobe.optimizers.hinge_program import HingeProgram
+from linprobe.optimizers.interior_point import Within, minimize_within
 from linprobe.optimizers.working_set import WorkingSet
 
 LOSSES, KINKED = ("softmax", "squared-hinge", "hinge"), ("l1", "elastic-net")
@@ -114,7 +114,7 @@ def test_a_class_that_does_not_occur_costs_no_proof(loss):
 def test_a_hinge_of_many_images_is_solved_by_its_multipliers(monkeypatch, penalty):
     objective = wide("hinge", penalty, n=30, D=300)
     program = WorkingSet(tol=1e-5).minimize(objective)
-    monkeypatch.setattr(module, "MOST_PAIRS", 0)
+    monkeypatch.setattr(module, "MOST_LIKELY", 0)
     smoothed = WorkingSet(tol=1e-5).minimize(objective)
     assert program.status is smoothed.status is Status.CERTIFIED
     assert program.certificate.objective == pytest.approx(smoothed.certificate.objective, rel=2e-5)
@@ -197,29 +197,28 @@ def test_what_it_does_not_take_is_said_before_the_first_pass():
         WorkingSet().minimize(wide(Other(), "l1"))
 
 
-@pytest.mark.parametrize("squares", [0.0, 0.01])
-def test_the_program_of_a_hinge_has_the_gap_that_is_asked(squares):
+@pytest.mark.parametrize("loss", ["hinge", "squared-hinge"])
+@pytest.mark.parametrize("penalty", ["l1", "elastic-net"])
+def test_the_optimum_over_few_weights_has_the_gap_that_is_asked(loss, penalty):
     random = np.random.default_rng(0)
-    n, N, K = 60, 24, 4
-    y, shares = random.integers(0, 3, N), random.random(N) * (random.random(N) > 0.2)
-    shares /= shares.sum()
-    X = random.standard_normal((n, N))
-    size = 0.02
-    program = HingeProgram(X, y, shares, K, delta=0.5, squares=squares, size=size)
-    point = program.minimize(np.zeros((n, K)), np.zeros(K), np.zeros((N, K)), 1e-7)
+    N, D, K = 24, 60, 4
+    y, weight = random.integers(0, 3, N), random.random(N) * (random.random(N) > 0.2)
+    X = random.standard_normal((N, D))
+    objective = Objective(X, y, loss=loss, penalty=penalty, reg=0.02, n_classes=K, sample_weight=weight)
+    positions = np.sort(random.permutation(D)[:40])
+    within = Within(positions, random.random((40, K)) < 0.5)
+    point = minimize_within(objective, within, 1e-7)
     assert point is not None
-    S = X.T @ point.W + point.b
-    margins = np.maximum(S - S[np.arange(N), y][:, None] + 0.5, 0.0)
-    margins[np.arange(N), y] = 0.0
-    value = shares @ margins.sum(axis=1) + size * np.abs(point.W).sum() + squares * np.square(point.W).sum()
-    off = point.G.copy()
-    off[np.arange(N), y] = 0.0
-    assert ((off >= 0.0) & (off <= 1.0)).all()
-    A = np.abs(X @ (shares[:, None] * point.G))
-    bound = 0.5 * float(shares @ off.sum(axis=1))
-    bound = (
-        bound * min(1.0, size / A.max()) if squares == 0.0 else bound - np.square(np.maximum(A - size, 0)).sum() / 0.04
-    )
-    assert abs(value - bound) <= 2e-7 * value
-    assert np.abs((shares[:, None] * point.G).sum(axis=0)).max() <= 1e-9
-    assert (point.W == 0.0).any()
+    assert (point.W[~within.weights.T] == 0.0).all()
+    assert (point.W[within.weights.T] == 0.0).any()
+    W = np.zeros((K, D))
+    W[:, positions] = point.W
+    value, shares, y = objective.value(W, point.b), objective.shares(), objective.examples.y
+    A = np.abs((shares[:, None] * point.G).T @ X)[:, positions][within.weights.T]
+    assert np.abs(shares @ point.G).max() <= 1e-9
+    size, squares = objective.l1_weight, objective.l2_weight
+    scale = 1.0 if squares else min(1.0, size / A.max())
+    bound = -float(shares @ objective.loss.conjugate(scale * point.G, y))
+    bound -= float(np.square(np.maximum(A - size, 0.0)).sum()) / (4.0 * squares) if squares else 0.0
+    assert bound <= value * (1 + 1e-12)
+    assert value - bound <= 3e-7 * value

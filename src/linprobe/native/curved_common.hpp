@@ -7,6 +7,8 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "curved.hpp"
 #include "kernels.hpp"

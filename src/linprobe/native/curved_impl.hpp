@@ -2,6 +2,7 @@
 #pragma once
 
 constexpr int64_t kShares = 8;  // partial sums of a product, of one order in every instruction set
+constexpr int64_t kMostFactored = 128;  // weights of a class, up to which their curvature is factored
 constexpr int kHalvings = 6;    // of a step of `krylov` that the model does not like
 
 template <class T>
@@ -111,6 +112,62 @@ struct CurvedModel {
     return linear + 0.5 * quadratic;
   }
 
+  // The Cholesky factor, row by row, of the curvature in the weights `first`..`end` - 1 of `at`, all of class k; none if
+  // they are many or rounding leaves no positive matrix.
+  void factor(const int64_t* at, int64_t first, int64_t end, int64_t k, std::vector<double>& L) const {
+    const int64_t size = end - first, from = job.ends[k], entries = job.ends[k + 1] - from;
+    if (size == 0 || size > kMostFactored) return;
+    std::vector<double> rows(size * entries), own(entries);
+    for (int64_t p = 0; p < entries; ++p) own[p] = job.d[from + p] - 2 * job.v[from + p] * job.w[from + p];
+    for (int64_t i = 0; i < size; ++i) {
+      const T* row = X + at[first + i] / job.K * job.N;
+      for (int64_t p = 0; p < entries; ++p) rows[i * entries + p] = static_cast<double>(row[job.image[from + p]]);
+    }
+    L.assign(size * size, 0);
+    std::vector<double> scaled(entries);
+    for (int64_t i = 0; i < size; ++i) {
+      for (int64_t p = 0; p < entries; ++p) scaled[p] = own[p] * rows[i * entries + p];
+      for (int64_t j = 0; j <= i; ++j) {
+        double sums[kShares] = {};
+        int64_t p = 0;
+        const double* other = &rows[j * entries];
+        for (; p + kShares <= entries; p += kShares)
+          for (int64_t l = 0; l < kShares; ++l) sums[l] += scaled[p + l] * other[p + l];
+        for (int64_t l = 0; p < entries; ++p, ++l) sums[l] += scaled[p] * other[p];
+        L[i * size + j] = total(sums);
+      }
+      L[i * size + i] += job.ridge + job.damp[at[first + i] / job.K];
+    }
+    for (int64_t i = 0; i < size; ++i)
+      for (int64_t j = 0; j <= i; ++j) {
+        double sum = L[i * size + j];
+        for (int64_t l = 0; l < j; ++l) sum -= L[i * size + l] * L[j * size + l];
+        if (i > j)
+          L[i * size + j] = sum / L[j * size + j];
+        else if (sum > 0)
+          L[i * size + i] = std::sqrt(sum);
+        else
+          return L.clear();
+      }
+  }
+
+  // The step along x from `old` at which the model is least: it falls at first by `fall` a step, and bends by `bend`, and
+  // each weight that crosses 0 adds a kink.
+  double line_minimum(const int64_t* at, int64_t m, const double* old, const double* x, double fall, double bend) const {
+    std::vector<std::pair<double, double>> kinks;  // (step, what the slope grows by)
+    for (int64_t i = 0; i < m; ++i)
+      if (x[i] * old[i] < 0) kinks.emplace_back(-old[i] / x[i], 2 * job.size * std::abs(x[i]));
+    std::sort(kinks.begin(), kinks.end());
+    if (!(bend > 0)) return 0;
+    double slope = -fall;
+    for (const auto& [step, grows] : kinks) {
+      if (slope + bend * step >= 0) break;
+      slope += grows;
+      if (slope + bend * step >= 0) return step;
+    }
+    return -slope / bend;
+  }
+
   // Conjugate gradients for the weights that are not 0, as if they kept their signs; those that change it become 0.
   void krylov() {
     const int64_t n = job.n, K = job.K, P = job.ends[K], N = job.N;
@@ -124,7 +181,7 @@ struct CurvedModel {
         if (job.W[j * K + k] != 0) at[m++] = j * K + k;
     for (int64_t k = 0; k < K; ++k) at[m + k] = n * K + k;
     const int64_t all = m + K;
-    Buffer<double> r(all), y(all), q(all), h(all), x(all), old(all), ours(P + 2 * N), saved(P + 2 * N), slopes(P);
+    Buffer<double> r(all), y(all), q(all), h(all), x(all), old(all), fall(all), ours(P + 2 * N), saved(P + 2 * N), slopes(P);
     std::memcpy(saved, job.z, P * sizeof(double));
     std::memcpy(saved + P, job.c, N * sizeof(double));
     std::memcpy(saved + P + N, job.e, N * sizeof(double));
@@ -170,8 +227,30 @@ struct CurvedModel {
           ours[P + i] += job.v[p] * moved[p], ours[P + N + i] += job.w[p] * moved[p];
         }
     };
+    std::vector<int64_t> first_of(K + 1);  // the weights of class k are first_of[k]..first_of[k + 1] - 1
+    for (int64_t i = 0; i < m; ++i) ++first_of[at[i] % K + 1];
+    for (int64_t k = 0; k < K; ++k) first_of[k + 1] += first_of[k];
+    std::vector<std::vector<double>> blocks(K);
+    for (int64_t k = 0; k < K; ++k) factor(at, first_of[k], first_of[k + 1], k, blocks[k]);
     const auto precondition = [&](const double* from, double* to) {
-      for (int64_t i = 0; i < m; ++i) to[i] = from[i] / job.bends[at[i]];
+      for (int64_t k = 0; k < K; ++k) {
+        const int64_t s = first_of[k], size = first_of[k + 1] - s;
+        if (blocks[k].empty()) {
+          for (int64_t i = s; i < s + size; ++i) to[i] = from[i] / job.bends[at[i]];
+          continue;
+        }
+        const double* L = blocks[k].data();
+        for (int64_t i = 0; i < size; ++i) {
+          double sum = from[s + i];
+          for (int64_t j = 0; j < i; ++j) sum -= L[i * size + j] * to[s + j];
+          to[s + i] = sum / L[i * size + i];
+        }
+        for (int64_t i = size; i-- > 0;) {
+          to[s + i] /= L[i * size + i];
+          const double value = to[s + i];
+          for (int64_t j = 0; j < i; ++j) to[s + j] -= L[i * size + j] * value;
+        }
+      }
       for (int64_t k = 0; k < K; ++k) {
         double sum = 0;
         for (int64_t l = 0; l < K; ++l) sum += job.inverse[k * K + l] * from[m + l];
@@ -191,6 +270,7 @@ struct CurvedModel {
       if (i < m) r[i] -= job.ridge * weight + (weight > 0 ? job.size : -job.size);
     }
     precondition(r, y);
+    std::memcpy(fall, r, all * sizeof(double));
     std::memcpy(q, y, all * sizeof(double));
     double left = product(r, y);
     const double wanted = job.share * job.share * left;
@@ -215,6 +295,17 @@ struct CurvedModel {
       for (int64_t i = 0; i < all; ++i) {
         double to = old[i] + step * x[i];
         if (i < m && to * old[i] < 0) to = 0;
+        q[i] = to - old[i], job.W[at[i]] = to;
+      }
+      spread_from(q);
+      for (int64_t i = 0; i < P + 2 * N; ++i) ours[i] += saved[i];
+      found = value(ours, ours + P, ours + P + N) <= first;
+    }
+    if (!found) {  // along the line, across the kinks of |W|, the model falls in any case
+      const double along = product(fall, x);
+      step = line_minimum(at, m, old, x, along, along - product(r, x));
+      for (int64_t i = 0; i < all; ++i) {
+        const double to = old[i] + step * x[i];
         q[i] = to - old[i], job.W[at[i]] = to;
       }
       spread_from(q);

@@ -25,7 +25,7 @@ from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
 from linprobe.optimizers.preconditioner import DENSE_FEATURES, SecondMoment, second_moment
 from linprobe.optimizers.span import SpanOfImages, suits_span
 from linprobe.optimizers.trace import Clock
-from linprobe.optimizers.working_set import WorkingSet, suits_working_set, working_set_cost
+from linprobe.optimizers.working_set import WorkingSet, suits_working_set, uses_few_weights, working_set_cost
 from linprobe.shapes import check_range
 
 __all__ = ["Exact", "Moments", "is_smooth"]
@@ -256,7 +256,7 @@ class Exact(Optimizer):
             made.append((InteriorPoint, ""))
         sets = not smooth and suits_working_set(objective)
         in_sets = sets and _suits_working_set(objective)
-        few = in_sets and operations > SOME and _leaves_few_weights(objective)
+        few = in_sets and operations > SOME and uses_few_weights(objective)
         soon = _suits_interior(objective) and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES and not few
         if suits_dual_ascent(objective) and _suits_dual(objective) and not (smooth and operations <= AT_ONCE):
             made.append((DualAscent, ""))
@@ -309,14 +309,6 @@ def _suits_interior(objective: Objective) -> bool:
     scores = objective.n_images * objective.n_classes
     kinks = objective.loss.margin_power is not None and objective.penalised and objective.l1_weight > 0.0
     return kinks and scores <= SOME_SCORES
-
-
-def _leaves_few_weights(objective: Objective) -> bool:
-    """Whether |W| weighs enough against the slopes at W = 0, all margins violated, for most weights to be 0."""
-    shares, sums = objective.class_means()
-    centred = sums - shares[:, None] * sums.sum(axis=0)
-    largest = float(np.abs(centred.sum(axis=0) - len(shares) * centred).max(initial=0.0))
-    return objective.l1_weight >= FEW_WEIGHTS * largest
 
 
 def _suits_working_set(objective: Objective) -> bool:

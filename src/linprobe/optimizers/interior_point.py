@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, final
 
 import numpy as np
+import numpy.typing as npt
 import scipy.linalg
 from threadpoolctl import threadpool_limits
 
@@ -19,7 +20,7 @@ from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
-__all__ = ["InteriorPoint", "interior_point_cost"]
+__all__ = ["InteriorPoint", "PointWithin", "Within", "interior_point_cost", "minimize_within"]
 
 TO_BOUNDARY = 0.99
 """Share of the largest step that keeps every variable inside its bounds. A usual choice; nothing here depends on it."""
@@ -142,6 +143,24 @@ class InteriorPoint(Optimizer):
             return _Run(self, objective, start, Trace(objective, validation, callback)).run()
 
 
+def minimize_within(objective: Objective, within: Within, tol: float) -> PointWithin | None:
+    """The optimum of margins and |W| over few weights; None where a step was not finite.
+
+    Args:
+        objective: a loss of margins, and a penalty with |W|.
+        within: the weights.
+        tol: the relative gap over these weights at which the search ends.
+    """
+    with threadpool_limits(1), np.errstate(all="ignore"):
+        run = _Run(InteriorPoint(tol), objective, None, Trace(objective, None, None), within)
+        run.search()
+        W, b = run.features.weights(run.theta)
+        G = run.dual_point()
+    assert G is not None
+    finite = np.isfinite(W).all() and np.isfinite(b).all() and np.isfinite(G).all()
+    return PointWithin(W, b, G) if finite else None
+
+
 def interior_point_cost(objective: Objective) -> tuple[float, float]:
     """(floating point operations of one iteration, bytes of its arrays) of `InteriorPoint` on this objective."""
     N, K = objective.n_images, objective.n_classes
@@ -174,6 +193,34 @@ def _check(objective: Objective) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Within:
+    """The weights of a search over few of them; all others are 0.
+
+    Attributes:
+        positions: (n,) the features that they belong to.
+        weights: (n, K) whether a weight is one of them.
+    """
+
+    positions: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PointWithin:
+    """What a search over few weights found.
+
+    Attributes:
+        W: (K, n) float64, with exact zeros.
+        b: (K,) float64.
+        G: (N, K) float64, a dual point of the problem over these weights.
+    """
+
+    W: Floats
+    b: Floats
+    G: Floats
+
+
 class _Features:
     """The images that count in coordinates that suit the arithmetic, and the way back.
 
@@ -190,21 +237,22 @@ class _Features:
         classes: (K',) the classes that are left.
     """
 
-    def __init__(self, objective: Objective) -> None:
-        self._objective = objective
+    def __init__(self, objective: Objective, positions: npt.NDArray[np.int64] | None = None) -> None:
+        self._objective, self._positions = objective, positions
         shares, y = objective.shares(), objective.examples.y
         of_class = np.bincount(y, weights=shares, minlength=objective.n_classes)
         self.classes = np.flatnonzero(of_class > DROPPED)
         self.rows = np.flatnonzero((shares > DROPPED / len(y)) & (of_class > DROPPED)[y])
         self.a = shares[self.rows]
         self.y = np.searchsorted(self.classes, y[self.rows])
-        X = objective.examples.mapped(self.rows)
+        X = objective.examples.mapped(self.rows, positions)
         n, D = X.shape
         self.mean = X.mean(axis=0)
         X -= self.mean
         deviations = np.sqrt(np.square(X).mean(axis=0))
         # what varies less than the rounding of the numbers it is the difference of carries nothing
-        constant = deviations <= CONSTANT * objective.feature_sizes()
+        sizes = objective.feature_sizes()
+        constant = deviations <= CONSTANT * (sizes if positions is None else sizes[positions])
         X[:, constant] = 0.0
         deviations[constant] = 0.0
         self.basis: Floats | None = None
@@ -226,7 +274,7 @@ class _Features:
         bias = theta[:, -1] - inner @ self.mean
         if len(self.classes) == objective.n_classes:
             return inner, bias
-        W, b = np.zeros((objective.n_classes, objective.n_features)), np.zeros(objective.n_classes)
+        W, b = np.zeros((objective.n_classes, inner.shape[1])), np.zeros(objective.n_classes)
         W[self.classes], b[self.classes] = inner, bias
         own = (self.Z @ theta.T)[np.arange(len(self.y)), self.y]
         left_out = np.setdiff1d(np.arange(objective.n_classes), self.classes)
@@ -311,9 +359,16 @@ class _Run:
         trace: where the rows go.
     """
 
-    def __init__(self, settings: InteriorPoint, objective: Objective, start: State | None, trace: Trace) -> None:
+    def __init__(
+        self,
+        settings: InteriorPoint,
+        objective: Objective,
+        start: State | None,
+        trace: Trace,
+        within: Within | None = None,
+    ) -> None:
         self.settings, self.objective, self.trace = settings, objective, trace
-        self.features = _Features(objective)
+        self.features = _Features(objective, None if within is None else within.positions)
         self.Z, self.y, self.a = self.features.Z, self.features.y, self.features.a
         K, d = len(self.features.classes), self.Z.shape[1] - 1
         self.n, self.K, self.d = len(self.y), K, d
@@ -325,8 +380,14 @@ class _Run:
         numbers = {} if start is None else start.numbers
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
         self.iteration = 0 if start is None else start.epoch
+        unknowns = K * (d + 1)
+        self.within: npt.NDArray[np.bool_] | None = None
+        if within is not None:
+            self.within = np.ones((K, d + 1), bool)
+            self.within[:, :-1] = within.weights.T[self.features.classes]
+            unknowns = int(self.within.sum())
         self.short = int(numbers.get("short", 0.0))
-        self.exact = bool(numbers.get("exact", float(K * (d + 1) <= WHOLE)))
+        self.exact = bool(numbers.get("exact", float(unknowns <= (WHOLE if within is None else LARGEST))))
         self.left = numbers.get("left", EXACT if self.exact else ROUGH)
         self.coarse = bool(numbers.get("coarse", 1.0))
         self.lowest, self.since = numbers.get("lowest", math.inf), int(numbers.get("since", 0.0))
@@ -375,7 +436,8 @@ class _Run:
                 g, u, v = (arrays[f"size_{name}"].copy() for name in "guv")
             else:
                 g, u, v = np.zeros((K, d)), 0.5 * self.objective.loss.unit * unit, 0.5 * self.objective.loss.unit * unit
-            self.sizes = _Kinks(g, u, v, -1.0, 1.0, np.ones((K, d)), unit)
+            counted = np.ones((K, d)) if self.within is None else self.within[:, :-1].astype(np.float64)
+            self.sizes = _Kinks(g, u, v, -1.0, 1.0, counted, unit)
 
     # ---- the quantities of one point -------------------------------------------------------------------------
 
@@ -402,7 +464,7 @@ class _Run:
         r[:, :-1] += 2.0 * self.l2 * theta[:, :-1]
         if self.sizes is not None:
             r[:, :-1] += self.l1 * self.sizes.g
-        return r
+        return r if self.within is None else np.where(self.within, r, 0.0)
 
     def _system(self, theta: Floats) -> NewtonSystem:
         """The Newton system, symmetric positive definite."""
@@ -420,7 +482,17 @@ class _Run:
         # adding one number to all biases changes nothing; nor, without a penalty, does one to all weights of a feature
         free = np.array([self.d]) if self.objective.penalised else np.arange(self.d + 1)
         return NewtonSystem(
-            self.Z, self.y, self.by_class, weights, factors, added, free, self.exact, self.left, self.coarse
+            self.Z,
+            self.y,
+            self.by_class,
+            weights,
+            factors,
+            added,
+            free,
+            self.exact,
+            self.left,
+            self.coarse,
+            within=self.within,
         )
 
     # ---- one step --------------------------------------------------------------------------------------------
@@ -609,6 +681,23 @@ class _Run:
             self.trace.history[-1] |= {"objective": certificate.objective, "data_loss": data_loss}
         return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), {}, certificate)
 
+    def search(self) -> None:
+        """Steps until the gap over these weights is small enough, with exact zeros too, or nothing moves."""
+        while True:
+            evaluation, gap = self._evaluated(*self.features.weights(self.theta))
+            small = max(abs(evaluation.objective), 1e-300) * self.settings.tol
+            self._watch(gap)
+            ended = self.iteration >= STEPS or self.short >= PATIENCE or self.since >= NO_NEWS
+            if ended or gap <= small:
+                sparse = self._at_rest()
+                better = self._value(sparse) <= evaluation.objective + small
+                if better or ended:
+                    self.theta = sparse if better else self.theta
+                    return
+            length = self._step()
+            self.short = self.short + 1 if length < SHORT else 0
+            self.iteration += 1
+
     def _watch(self, gap: float) -> None:
         """Solve the systems more exactly from now on where the gap no longer falls."""
         if gap < NEWS * self.lowest:
@@ -643,21 +732,36 @@ class _Run:
     def _along(self, r: Floats) -> float:
         return float(np.abs(r * self.theta).sum()) + float(np.abs(r[:, -1]).sum())
 
+    def dual_point(self) -> Floats | None:
+        """(N, K) the slopes of the margins; None of a loss without kinks."""
+        if self.margins is None:
+            return None
+        G = np.zeros((self.objective.n_images, self.objective.n_classes))
+        g = np.clip(self.margins.g, 0.0, self.margins.upper)
+        G[np.ix_(self.features.rows, self.features.classes)] = self._with_label(g * self.margins.counted)
+        return G
+
+    def _at_rest(self) -> Floats:
+        """theta, with exact zeros where the penalty makes them."""
+        assert self.sizes is not None
+        sparse = self.theta.copy()
+        sparse[:, :-1][np.maximum(self.sizes.u, self.sizes.v) < 1.0 - np.abs(self.sizes.g)] = 0.0
+        return sparse
+
+    def _value(self, theta: Floats) -> float:
+        """The objective at theta."""
+        losses = self.objective.loss.value(self.Z @ theta.T, self.y)
+        W = theta[:, :-1]
+        return float(self.a @ losses) + float((self.l2 * np.square(W)).sum()) + float((self.l1 * np.abs(W)).sum())
+
     def _certified(self, W: Floats, b: Floats) -> tuple[Certificate, Floats, Floats]:
         """The certificate, with exact zeros where the penalty makes them, and its weights."""
         objective = self.objective
-        G = None
-        if self.margins is not None:
-            G = np.zeros((objective.n_images, objective.n_classes))
-            g = np.clip(self.margins.g, 0.0, self.margins.upper)
-            G[np.ix_(self.features.rows, self.features.classes)] = self._with_label(g * self.margins.counted)
+        G = self.dual_point()
         best: tuple[Certificate, Floats, Floats] | None = None
         candidates = [(W, b)]
         if self.sizes is not None:
-            sparse = self.theta.copy()
-            at_rest = np.maximum(self.sizes.u, self.sizes.v) < 1.0 - np.abs(self.sizes.g)
-            sparse[:, :-1][at_rest] = 0.0
-            candidates.insert(0, self.features.weights(sparse))
+            candidates.insert(0, self.features.weights(self._at_rest()))
         for at, bias in candidates:
             found = certify(objective, at, bias, G, careful=True, passes=self.passes, seconds=self.clock())
             self.passes = found.passes

@@ -66,6 +66,7 @@ class NewtonSystem:
         left: what may be left of a right side, relative.
         coarse: whether the classes may be factored by themselves, where many weights matter.
         struggled: whether conjugate gradients ran out of iterations, for want of such a matrix.
+        within: (K, D + 1) the unknowns; the others stay 0. None for all.
     """
 
     Z: Floats
@@ -79,6 +80,7 @@ class NewtonSystem:
     left: float = EXACT
     coarse: bool = True
     struggled: bool = False
+    within: npt.NDArray[np.bool_] | None = None
 
     def apply(self, x: Floats) -> Floats:
         """H x, (K, D + 1)."""
@@ -91,7 +93,7 @@ class NewtonSystem:
             T = self.weights * S - self.factors * (self.factors * S).sum(axis=1)[:, None]
         out: Floats = T.T @ self.Z + self.added * x
         out[:, self.free] += self._pins * x[:, self.free].sum(axis=0)
-        return out
+        return out if self.within is None else np.where(self.within, out, 0.0)
 
     @cached_property
     def _of_class(self) -> Floats:
@@ -127,6 +129,8 @@ class NewtonSystem:
         whole = data + self.added
         whole[whole <= 0.0] = 1.0
         share = np.where(self.added > 0.0, data / np.where(self.added > 0.0, self.added, 1.0), np.inf).ravel()
+        if self.within is not None:
+            share = np.where(self.within.ravel(), share, 0.0)
         live = np.flatnonzero(share > LIVE[self.exact])
         parts = [live]
         if not self.exact and len(live) > (LARGEST if self.coarse else CAREFUL):
@@ -145,7 +149,7 @@ class NewtonSystem:
             return out
 
         def solve(right: Floats, near: Floats | None = None) -> Floats:
-            r = right.ravel().copy()
+            r = (right if self.within is None else np.where(self.within, right, 0.0)).ravel().copy()
             x, most = np.zeros_like(r), self.left * float(np.abs(units * r).max(initial=0.0))
             if near is not None and not self.exact:
                 x, r = near.ravel().copy(), r - self.apply(near).ravel()

@@ -14,13 +14,13 @@ from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.errors import IncompatibleError, StateError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
-from linprobe.optimizers.hinge_program import MOST_PAIRS, HingeProgram
+from linprobe.optimizers.interior_point import Within, minimize_within
 from linprobe.optimizers.proximal_newton import FIRST_DAMPING, Columns, ProximalNewton, Smoothed, Step, check_curved
 from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
-__all__ = ["WorkingSet", "suits_working_set", "working_set_cost"]
+__all__ = ["WorkingSet", "suits_working_set", "uses_few_weights", "working_set_cost"]
 
 FEWEST, GROWTH = 100, 2
 """Features that join at once, at most: FEWEST, or GROWTH times those in use where that is more."""
@@ -31,17 +31,17 @@ NEAR = 0.7
 BEYOND = 1e-9
 """What the size of a slope may exceed it by before the feature joins, relative: rounding."""
 
-FIRST_RHO, GROW, SLOW = 1.0, 3.0, 0.3
-"""Of a hinge: curvature of its smoothed kinks at first, in units of 1 / delta; its growth where the gap over the set
-falls by less than to the share SLOW."""
+FIRST_RHO, FIRST_RHO_OF_MANY, GROW, SLOW = 1.0, 0.01, 3.0, 0.3
+"""Of a hinge: curvature of its smoothed kinks at first, in units of 1 / delta, where few weights are used and where
+many are; its growth where the gap over the set falls by less than to the share SLOW. With many weights the scores vary
+by more, and with 1 the steps do not arrive: the bound stays 0 (benchmarks/gauntlet.py, tame, large, seed 1019)."""
+
+FEW_WEIGHTS = 1e-3
+"""Weight of |W|, as a share of the largest slope at W = 0, from which on few weights are used."""
 
 FIRST_ETA, LEAST_ETA, OF_GAP = 0.1, 0.1, 0.1
 """What may be left of the slopes of a set, as a share of that of |W|: at first; then OF_GAP of the gap over the set, or
 less where that falls slowly, and no less than LEAST_ETA of what is wanted at the end."""
-
-CLOSE = 0.8
-"""Size of a slope, as a share of what |W| asks, from which on a feature joins a set whose program is solved: its time
-hardly depends on the number of features."""
 
 EVEN = 0.1
 """What may be left of the slope of a bias, as a share of what of an objective it may cost, for a bias of one unit
@@ -50,12 +50,22 @@ of the scores."""
 NEWTON_STEPS = 30
 """Newton steps over one set, at most."""
 
-SMOOTHED_ROUNDS = 3
-"""Rounds with a smoothed hinge before the program of a set is solved: cheap ones, that tell which features matter."""
+SMOOTHED_ROUNDS, MANY_STEPS, LONGEST, FAR = 3, 10, 8, 1e-2
+"""Of margins with |W|: rounds of Newton steps before the interior point method, in any case; Newton steps of a round
+from which on it takes over then; rounds after which it does so anyway; and the relative gap up to which it does not.
+The rounds are cheap at first, and tell which weights matter; later most take as long as the interior point method
+(benchmarks/gauntlet.py, large)."""
 
-OF_PROGRAM, LEAST_PROGRAM, DIRECT = 0.1, 0.25, 30.0
-"""Gap of the program of a set: a share of the gap over all features; where that is below DIRECT times what is wanted at
-the end, at once a share of that, as a few steps more cost less than to begin anew."""
+PART_OF_TOL = 0.25
+"""Gap over the likely weights at which that method ends, as a share of what is wanted of all."""
+
+LIKELY, MOST_LIKELY = 0.95, 2000
+"""Size of the slope of a weight, as a share of what |W| asks, from which on it may not be 0 at the optimum; and such
+weights, up to which the interior point method takes them: 0.1 s a factor (an AVX-512 core at 30 GFLOP/s). With 0.9
+there are a third more of them, and as many rounds (benchmarks/gauntlet.py)."""
+
+MOST_PARTLY = 0.5
+"""Share of the weights of a set that may not be 0, above which all of them are taken: to leave out few saves little."""
 
 UNSEEN = -1000.0
 """Bias of a class without weight under softmax, which presses it down for ever: the infimum is where e^b is 0."""
@@ -74,9 +84,9 @@ class WorkingSet(Optimizer):
 
     At the optimum the slope of the data loss in a weight that is 0 is at most reg in size, and most can be left
     out if it is known which. Without |W| the set is all features. A round minimises over the set by `ProximalNewton`
-    steps; a hinge is smoothed about its multipliers, or, with few images, its program is solved by an interior point
-    method (`HingeProgram`). One pass over all features then gives every slope at a dual point, and a lower bound on the
-    objective.
+    steps; a hinge is smoothed about its multipliers. Of margins with |W|, once these rounds tell which weights may not
+    be 0, `minimize_within` solves for these. One pass over all features then gives every slope at a dual point, and a
+    lower bound on the objective.
 
     Args:
         tol: relative duality gap to reach, >= 0.
@@ -129,12 +139,19 @@ def suits_working_set(objective: Objective) -> bool:
     return True
 
 
+def uses_few_weights(objective: Objective) -> bool:
+    """Whether |W| weighs enough against the slopes at W = 0, all margins violated, for most weights to be 0."""
+    shares, sums = objective.class_means()
+    centred = sums - shares[:, None] * sums.sum(axis=0)
+    largest = float(np.abs(centred.sum(axis=0) - len(shares) * centred).max(initial=0.0))
+    return objective.l1_weight >= FEW_WEIGHTS * largest
+
+
 def working_set_cost(objective: Objective, n_features: int) -> float:
     """Bytes, about, that a search keeps with this many features in its set."""
     N, K = objective.n_images, objective.n_classes
-    pairs = N * (K - 1)
-    program = 8.0 * (pairs * pairs * 2 + 8 * n_features * K) if _solves_program(objective) else 0.0
-    return 8.0 * (N * n_features + 10 * N * K + 3 * K * objective.n_features) + program
+    likely = min(n_features * K, MOST_LIKELY) if objective.loss.margin_power and objective.l1_weight > 0.0 else 0
+    return 8.0 * (N * n_features + 10 * N * K + 3 * K * objective.n_features + 2 * likely**2)
 
 
 def _check(objective: Objective) -> None:
@@ -147,12 +164,6 @@ def _check(objective: Objective) -> None:
     check_curved(objective)
 
 
-def _solves_program(objective: Objective) -> bool:
-    """Whether the program of a set is small enough to be solved directly."""
-    pairs = int((objective.shares() > 0.0).sum()) * (objective.n_classes - 1)
-    return objective.loss.margin_power == 1 and objective.l1_weight > 0.0 and pairs <= MOST_PAIRS
-
-
 def _checked(objective: Objective, state: State) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a state to resume from, or of weights to begin near.
 
@@ -161,7 +172,7 @@ def _checked(objective: Objective, state: State) -> dict[str, npt.NDArray[Any]]:
     """
     K, N, D = objective.n_classes, objective.n_images, objective.n_features
     n = state.arrays["positions"].size if "positions" in state.arrays else 0
-    own = {"centred": (K,), "positions": (n,), "G": (N, K), "best_G": (N, K)}
+    own = {"centred": (K,), "positions": (n,), "likely": (n, K), "G": (N, K), "best_G": (N, K)}
     known = weights_of_state(objective) | {name: (shape, np.float64) for name, shape in own.items()}
     arrays = checked_arrays(state, known, together=[tuple(own)])
     positions = arrays.get("positions", np.zeros(0))
@@ -182,7 +193,7 @@ class _Round:
         value, data_loss, accuracy: at its weights.
         A, columns: (K, D) and (K,), sums of a_i G_i x_iᵀ and a_i G_i.
         gap: of the value to the best bound so far; absolute.
-        gap_of_set: of the value to the bound of the program of the set alone; absolute.
+        gap_of_set: of the value to a bound of the problem of the set alone; absolute.
     """
 
     value: float
@@ -209,7 +220,9 @@ class _Search:
         self.trace = Trace(objective, validation, callback)
         self.shares, self.y = objective.shares(), objective.examples.y
         numbers, arrays = ({}, {}) if start is None else (start.numbers, _checked(objective, start))
-        self.programs = bool(numbers.get("programs", float(_solves_program(objective))))
+        margins = objective.loss.margin_power is not None
+        self.restricts = bool(numbers.get("restricts", float(margins and objective.l1_weight > 0.0)))
+        self.restricted, self.steps = bool(numbers.get("restricted", 0.0)), int(numbers.get("steps", 0.0))
         K, N, D = objective.n_classes, objective.n_images, objective.n_features
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
         positions = arrays.get("positions", np.zeros(0)).astype(np.int64)
@@ -227,7 +240,7 @@ class _Search:
             self.b[objective.class_means()[0] == 0.0] = UNSEEN * objective.loss.unit
         self.G: Floats = arrays["G"].copy() if "G" in arrays else np.zeros((N, K))
         self.rounds = 0 if start is None else start.epoch
-        self.rho = numbers.get("rho", FIRST_RHO / objective.loss.unit)
+        self.rho = numbers.get("rho", self._first_rho())
         self.eta, self.damping = numbers.get("eta", FIRST_ETA), numbers.get("damping", FIRST_DAMPING)
         self.lowest, self.since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
         self.value = numbers.get("value", float(objective.loss.value(np.zeros((1, K)), np.zeros(1, np.int64))[0]))
@@ -235,6 +248,7 @@ class _Search:
         self.gap_of_set, self.bound = numbers.get("gap_of_set", math.inf), numbers.get("bound", 0.0)
         self.wanted = numbers.get("wanted", ATTEMPT * settings.tol)
         self.best_G: Floats = arrays["best_G"].copy() if "best_G" in arrays else self.G
+        self.likely = arrays["likely"] > 0.0 if "likely" in arrays else self.W != 0.0
         self.state = start
 
     def run(self) -> Solution:
@@ -284,33 +298,33 @@ class _Search:
         )
         return self.relative_gap <= self.wanted or self.gap <= small
 
+    def _first_rho(self) -> float:
+        """The curvature of the smoothed kinks of a hinge at first."""
+        few = self.objective.l1_weight == 0.0 or uses_few_weights(self.objective)
+        return (FIRST_RHO if few else FIRST_RHO_OF_MANY) / self.objective.loss.unit
+
+    def _rounds_are_long(self) -> bool:
+        """Whether the rounds of Newton steps have told what they can."""
+        many = self.steps >= MANY_STEPS or self.rounds > LONGEST
+        return self.restricted or (self.rounds > SMOOTHED_ROUNDS and many and self.relative_gap > FAR)
+
     def _solve_set(self) -> Step:
         """Weights near the minimum over the set, and slopes near its dual optimum."""
         objective = self.objective
-        if self.programs and self.rounds > SMOOTHED_ROUNDS and len(self.W):
-            program = HingeProgram(
-                self.columns.X,
-                self.y,
-                self.shares,
-                objective.n_classes,
-                delta=objective.loss.unit,
-                squares=objective.l2_weight,
-                size=objective.l1_weight,
-                n_threads=objective.engine.n_threads,
-            )
-            tol = OF_PROGRAM * self.relative_gap
-            if tol < DIRECT * self.wanted:
-                tol = LEAST_PROGRAM * self.wanted
-            point = program.minimize(self.W, self.b, self.G, tol)
-            if point is None or point.gap > tol:  # rounding has its limits: the multipliers go on from there
-                self.programs = False
-            if point is not None:
-                return Step(point.W, point.b, self.columns.scores(point.W, point.b), point.G)
+        self.restricted = self.restricts and 0 < int(self.likely.sum()) <= MOST_LIKELY and self._rounds_are_long()
+        if self.restricted:
+            within = Within(self.columns.positions, self.likely)
+            found = minimize_within(objective, within, PART_OF_TOL * self.wanted)
+            if found is not None:
+                W = np.ascontiguousarray(found.W.T)
+                b = found.b + self.columns.mean @ W
+                return Step(W, b, self.columns.scores(W, b), found.G)
+            self.restricts = self.restricted = False  # rounding has its limits: the multipliers go on from there
         newton = ProximalNewton(objective, self.columns, self.damping)
         smoothed = Smoothed(objective, self.G, self.rho)
         even = EVEN * self.eta * self.value / objective.loss.unit
         step = newton.minimize(smoothed, self.W, self.b, self.eta, even, NEWTON_STEPS)
-        self.damping = newton.damping
+        self.damping, self.steps = newton.damping, newton.taken
         return step
 
     def _look(self, step: Step) -> _Round:
@@ -355,14 +369,14 @@ class _Search:
         violated[self.columns.positions] = False
         if len(self.W) or not violated.any():
             slow = of_set > max(SLOW * self.gap_of_set, self.settings.tol)
-            if self.objective.loss.margin_power == 1 and slow and not self.programs:
+            if self.objective.loss.margin_power == 1 and slow and not self.restricted:
                 self.rho *= GROW
             eta = min(OF_GAP * of_set, SLOW * self.eta if slow else self.eta)
             self.gap_of_set, self.eta = of_set, min(self.eta, max(LEAST_ETA * self.wanted, eta))
         if not violated.any():
+            self._mark(at, self.likely)
             return
-        solved = self.programs and self.rounds >= SMOOTHED_ROUNDS
-        joining = sizes > CLOSE * size if solved else violated
+        joining = sizes > LIKELY * size if self.restricted else violated
         joining[self.columns.positions] = False
         new = np.flatnonzero(joining)
         most = max(FEWEST, GROWTH * int(used.sum()))
@@ -372,6 +386,16 @@ class _Search:
         self.columns.keep(keep)
         self.columns.add(new)
         self.W = np.concatenate([self.W[keep], np.zeros((len(new), self.W.shape[1]))])
+        self._mark(at, np.concatenate([self.likely[keep], np.zeros((len(new), self.W.shape[1]), bool)]))
+
+    def _mark(self, at: _Round, before: npt.NDArray[np.bool_]) -> None:
+        """Find the weights that may not be 0 at the optimum; once these are solved for, none leaves."""
+        slopes = np.abs(at.A[:, self.columns.positions].T)
+        self.likely = (self.W != 0.0) | (slopes >= LIKELY * self.objective.l1_weight)
+        if self.restricted:
+            self.likely |= before
+        if MOST_PARTLY * self.likely.size < self.likely.sum() and self.likely.size <= MOST_LIKELY:
+            self.likely[:] = True
 
     def _weights(self) -> tuple[Floats, Floats]:
         """(W, b) of the last row: Ctrl-C may come while the set changes."""
@@ -406,13 +430,16 @@ class _Search:
             "b": b,
             "centred": self.b,
             "positions": self.columns.positions.astype(np.float64),
+            "likely": self.likely.astype(np.float64),
             "G": self.G,
             "best_G": self.best_G,
         }
         numbers = {
             "seconds": seconds,
             "passes": self.passes,
-            "programs": float(self.programs),
+            "restricts": float(self.restricts),
+            "restricted": float(self.restricted),
+            "steps": float(self.steps),
             "rho": self.rho,
             "eta": self.eta,
             "damping": self.damping,
