@@ -36,11 +36,13 @@ def test_the_first_method_is_the_one_that_fits():
     assert methods("hinge", "l2", n=200_000, D=20, K=50)[0] is WorkingSet
     assert methods("hinge", "l2", n=200_000, D=200, K=20, dtype=np.uint8)[0] is ADMM
     assert methods("squared-hinge", "l1", n=20_000, D=50, K=20)[:2] == [LBFGS, WorkingSet]
-    assert methods("squared-hinge", "l1", n=400, D=40, K=40)[0] is InteriorPoint
-    assert methods("hinge", "elastic-net", n=400, D=40, K=40)[:2] == [DualAscent, InteriorPoint]
+    assert methods("squared-hinge", "l1", n=400, D=40, K=40)[0] is WorkingSet
+    assert methods("hinge", "elastic-net", n=400, D=40, K=40)[:2] == [WorkingSet, DualAscent]
+    assert methods("hinge", "elastic-net", n=400, D=80, K=40, reg=1e-5)[:2] == [DualAscent, WorkingSet]
     assert methods("hinge", "l1", n=100, D=9000, K=20)[0] is WorkingSet
     assert methods("hinge", "l1", n=3000, D=200, K=20, reg=0.1)[0] is WorkingSet
-    assert methods("hinge", "l1", n=3000, D=200, K=20, reg=1e-5)[0] is InteriorPoint
+    assert methods("hinge", "l1", n=3000, D=200, K=20, reg=1e-5)[0] is WorkingSet
+    assert methods("hinge", "l1", n=400, D=40, K=20, reg=1e-5)[0] is InteriorPoint
 
 
 def test_dual_ascent_may_keep_more_for_vectors_than_for_pixels(monkeypatch):

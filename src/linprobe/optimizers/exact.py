@@ -30,17 +30,12 @@ from linprobe.shapes import check_range
 
 __all__ = ["Exact", "Moments", "is_smooth"]
 
-AT_ONCE = 5e8
-"""Operations of a step of the interior point method up to which it is tried first on kinks: some 15 ms."""
+AT_ONCE, SOON = 5e8, 2e9
+"""Operations of a step of the interior point method up to which it is tried first on kinks: in any case, some 15 ms,
+and where most weights of |W| are used: there working sets save little (benchmarks/gauntlet.py)."""
 
-SOON, AFTERWARDS, MOST_BYTES = 3e10, 1e11, 2e9
-"""Operations of such a step up to which it is tried next, and operations and bytes up to which it is tried at all: a
-second, some seconds, 2 GB. With kinks of |W| nothing else is as fast up to there (benchmarks/gauntlet.py)."""
-
-SOME, FEW_WEIGHTS = 5e9, 1e-3
-"""Operations of such a step from which on working sets go before it, where the weight of |W| is at least this share of
-the largest slope at W = 0: few weights are used then. The hinge with L1 at 1e-3 to 3e-3 of that slope, on 300 to 5,000
-images, takes them 1 to 3 s; below 1e-4 of it their bound stays 0 for a dozen rounds (benchmarks/gauntlet.py)."""
+AFTERWARDS, MOST_BYTES = 1e11, 2e9
+"""Operations and bytes of such a step up to which it is tried at all: some seconds, 2 GB."""
 
 FIRST_EPOCHS = 100
 """Epochs of dual ascent before the interior point method: well conditioned problems need fewer."""
@@ -62,12 +57,10 @@ WORKING_BYTES, WORKING_BYTES_OF_PIXELS = 2e9, 2.5e8
 """Bytes that working sets may keep where all features could be used; and where images are bytes, which ADMM reads as
 they are."""
 
-SOME_SCORES = 2**18
-"""Scores up to which the interior point method, which computes each with NumPy, comes before the methods of the
-core."""
-
-FEW_SCORES = 2**16
-"""Scores, N times K, up to which working sets are tried whatever the number of features."""
+FEW_SCORES, SOME_SCORES = 2**16, 2**18
+"""Scores, N times K, up to which working sets are tried for a smooth loss whatever the number of features; and those
+for the squared hinge where few weights are used: on 1,600 vectors of 100 classes they take a quarter of the time of
+LBFGS."""
 
 MANY_CLASSES = 32
 """Classes from which on `Newton` takes the place of `LBFGS`; it begins as that, and stays with it where it converges
@@ -232,10 +225,10 @@ class Exact(Optimizer):
         """The methods that are tried, in this order, until one ends with a proof.
 
         1. Small problems with kinks, of the loss or of |W|: `InteriorPoint`.
-        2. Losses of margins with a squared penalty, on few images: `DualAscent`; for some epochs only, where |W| has
-           kinks and 3. can follow.
-        3. |W| with kinks of the loss, on problems of medium size: `InteriorPoint`.
-        4. A hinge whose features fit memory as float64; |W| with few scores or many features: `WorkingSet`.
+        2. |W| that leaves few weights, with kinks of the loss, or few scores, or many features: `WorkingSet`.
+        3. Losses of margins with a squared penalty, on few images: `DualAscent`; for some epochs only, where |W| has
+           kinks and 4. can follow.
+        4. A hinge whose features fit memory as float64; |W| that leaves most weights, as in 2.: `WorkingSet`.
         5. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
         6. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
            coordinate descent, where that is faster.
@@ -255,14 +248,16 @@ class Exact(Optimizer):
         if not smooth and operations <= AT_ONCE:
             made.append((InteriorPoint, ""))
         sets = not smooth and suits_working_set(objective)
-        in_sets = sets and _suits_working_set(objective)
-        few = in_sets and operations > SOME and uses_few_weights(objective)
-        soon = _suits_interior(objective) and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES and not few
+        kinked = sets and objective.loss.margin_power is not None and objective.l1_weight > 0.0
+        few = kinked and uses_few_weights(objective)
+        in_sets = sets and _suits_working_set(objective, few)
+        if kinked and not few and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES:
+            made.append((InteriorPoint, ""))
+        if in_sets and few:
+            made.append((WorkingSet, ""))
         if suits_dual_ascent(objective) and _suits_dual(objective) and not (smooth and operations <= AT_ONCE):
             made.append((DualAscent, ""))
-        if soon:
-            made.append((InteriorPoint, ""))
-        if in_sets:
+        if in_sets and not few:
             made.append((WorkingSet, ""))
         if suits_span(objective):
             made.append((SpanOfImages, ""))
@@ -285,7 +280,7 @@ class Exact(Optimizer):
         for method, moment in made:
             later = len(made) - len(steps) - 1
             share = max(left - later * LATER_ITERATIONS, left // 2) if later else left
-            if soon and method is DualAscent and later:
+            if in_sets and kinked and method is DualAscent and later:
                 share = min(share, FIRST_EPOCHS)
             steps.append(Step(method(self.tol, share), moment))
             left -= share
@@ -299,27 +294,15 @@ def _suits_dual(objective: Objective) -> bool:
     return objective.n_images <= most and dual_bytes(objective) <= most_bytes
 
 
-def _suits_interior(objective: Objective) -> bool:
-    """Whether the interior point method is the faster way at medium size: kinks of |W|, and margins.
-
-    Of very many features working sets look at few.
-    """
-    if objective.n_features > DENSE_FEATURES:
-        return False
-    scores = objective.n_images * objective.n_classes
-    kinks = objective.loss.margin_power is not None and objective.penalised and objective.l1_weight > 0.0
-    return kinks and scores <= SOME_SCORES
-
-
-def _suits_working_set(objective: Objective) -> bool:
-    """Whether working sets are the faster way of a hinge or of |W|.
+def _suits_working_set(objective: Objective, few: bool) -> bool:
+    """Whether working sets are the faster way of a hinge or of |W|; `few` weights are used, or most.
 
     They hold the features in use as float64. With a smooth loss LBFGS is faster, but for few scores and where its
     (D, D) matrix would be too large; large pixels stay as they are, for ADMM.
     """
-    N, D = objective.n_images, objective.n_features
-    if objective.loss.margin_power != 1:
-        return D > DENSE_FEATURES or N * objective.n_classes <= FEW_SCORES
+    N, D, power = objective.n_images, objective.n_features, objective.loss.margin_power
+    if power != 1:
+        return D > DENSE_FEATURES or N * objective.n_classes <= (SOME_SCORES if power == 2 and few else FEW_SCORES)
     if objective.l1_weight > 0.0 and D > DENSE_FEATURES:
         return True
     bytes_kept = working_set_cost(objective, D)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -268,7 +269,16 @@ class ProximalNewton:
         self._objective, self._columns, self.damping, self.taken = objective, columns, damping, 0
         self._shares = objective.shares()
 
-    def minimize(self, smoothed: Smoothed, W: Floats, b: Floats, tol: float, even: float, most: int) -> Step:
+    def minimize(
+        self,
+        smoothed: Smoothed,
+        W: Floats,
+        b: Floats,
+        tol: float,
+        even: float,
+        most: int,
+        enough: Callable[[float, Step, Floats, Floats], bool] | None = None,
+    ) -> Step:
         """The weights found, from (W, b).
 
         Args:
@@ -278,6 +288,8 @@ class ProximalNewton:
                 cost of the objective, as a share of it.
             even: what may be left of the slope of a bias.
             most: steps, at most.
+            enough: whether a step suffices before that, from (the objective, the step, the slopes of the weights
+                (n, K), those of the biases (K,)).
         """
         objective, shares = self._objective, self._shares
         S = self._columns.scores(W, b)
@@ -290,6 +302,7 @@ class ProximalNewton:
             if wanted == 0.0:  # slopes r cost sum r² / (4 l2_weight) at most
                 wanted = float(np.sqrt(4.0 * objective.l2_weight * tol * abs(value) / W.size))
             settled = excess <= wanted and float(np.abs(columns).max()) <= even
+            settled = settled or (enough is not None and enough(value, Step(W, b, S, G), slope, columns))
             if settled or self.taken == most or not np.isfinite(excess):
                 break
             to, shift = self._model_minimum(smoothed, S, W, slope, columns, max(SOLVED * excess, PART * wanted))

@@ -323,9 +323,20 @@ class _Search:
         newton = ProximalNewton(objective, self.columns, self.damping)
         smoothed = Smoothed(objective, self.G, self.rho)
         even = EVEN * self.eta * self.value / objective.loss.unit
-        step = newton.minimize(smoothed, self.W, self.b, self.eta, even, NEWTON_STEPS)
+        enough = self._is_enough if objective.loss.smooth else None
+        step = newton.minimize(smoothed, self.W, self.b, self.eta, even, NEWTON_STEPS, enough)
         self.damping, self.steps = newton.damping, newton.taken
         return step
+
+    def _is_enough(self, value: float, step: Step, slope: Floats, columns: Floats) -> bool:
+        """Whether the gap over the set is a small part of that over all features."""
+        gap = value - self._bound(step.G, slope.T) + self._uneven(step.b, columns)
+        return gap <= max(OF_GAP * min(self.gap, value), PART_OF_TOL * self.wanted * value)
+
+    def _uneven(self, b: Floats, columns: Floats) -> float:
+        """What columns of a dual point that are not even cost a bound, about: what they make of the bias."""
+        apart = np.abs(b - b[int(self.objective.class_means()[0].argmax())])
+        return float(np.abs(columns) @ (apart + self.objective.loss.unit))
 
     def _look(self, step: Step) -> _Round:
         """Take the weights and slopes of a step, and look at all features: one pass."""
@@ -336,9 +347,7 @@ class _Search:
         data_loss = float(shares @ losses)
         hits = float(shares @ (step.S.argmax(axis=1) == self.y))
         value = data_loss + objective.penalty_value(step.W)
-        # columns that are not even cost a bound about what they make of the bias
-        apart = np.abs(step.b - step.b[int(objective.class_means()[0].argmax())])
-        uneven = float(np.abs(columns) @ (apart + objective.loss.unit))
+        uneven = self._uneven(step.b, columns)
         bound = self._bound(step.G, A) - uneven
         of_set = self._bound(step.G, A[:, self.columns.positions]) - uneven
         self.W, self.b, self.G = step.W, step.b, step.G
