@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, TypeAlias, final
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -242,49 +242,64 @@ class Exact(Optimizer):
         Raises:
             IncompatibleError: the exact optimum of such a penalty is not to be had.
         """
-        smooth = is_smooth(objective)
-        operations, numbers = _interior(objective)
-        made: list[tuple[Callable[[float, int], Optimizer], str]] = []
-        if not smooth and operations <= AT_ONCE:
-            made.append((InteriorPoint, ""))
-        sets = not smooth and suits_working_set(objective)
-        kinked = sets and objective.loss.margin_power is not None and objective.l1_weight > 0.0
-        few = kinked and uses_few_weights(objective)
-        in_sets = sets and _suits_working_set(objective, few)
-        if kinked and not few and AT_ONCE < operations <= SOON and numbers <= MOST_BYTES:
-            made.append((InteriorPoint, ""))
-        if in_sets and few:
-            made.append((WorkingSet, ""))
-        if suits_dual_ascent(objective) and _suits_dual(objective) and not (smooth and operations <= AT_ONCE):
-            made.append((DualAscent, ""))
-        if in_sets and not few:
-            made.append((WorkingSet, ""))
-        if suits_span(objective):
-            made.append((SpanOfImages, ""))
-        elif not made or smooth:
-            descends = smooth or (objective.loss.smooth and _descends(objective, moments))
-            least = SOME_CLASSES if objective.engine.multiplies_hessians else MANY_CLASSES
-            if suits_newton(objective) and objective.n_classes >= least:
-                made.append((Newton, "sampled"))
-            else:
-                made.append((LBFGS, "sampled") if descends else (ADMM, "exact"))
-        fits = sets and working_set_cost(objective, objective.n_features) <= WORKING_BYTES
-        if fits and (WorkingSet, "") not in made:
-            made.append((WorkingSet, ""))
-        if (InteriorPoint, "") not in made and operations <= AFTERWARDS and numbers <= MOST_BYTES:
-            made.append((InteriorPoint, ""))
+        made = _chosen(objective, moments)
         if self.max_iter <= LATER_ITERATIONS:
             made = made[:1]
         steps: list[Step] = []
         left = self.max_iter
-        for method, moment in made:
-            later = len(made) - len(steps) - 1
+        for number, (method, moment) in enumerate(made):
+            later = len(made) - number - 1
             share = max(left - later * LATER_ITERATIONS, left // 2) if later else left
-            if in_sets and kinked and method is DualAscent and later:
+            if method is DualAscent and objective.l1_weight > 0.0 and (WorkingSet, "") in made[number:]:
                 share = min(share, FIRST_EPOCHS)
             steps.append(Step(method(self.tol, share), moment))
             left -= share
         return steps
+
+
+Method: TypeAlias = tuple[Callable[[float, int], Optimizer], str]
+"""(an optimizer, made of tol and max_iter; the moment of the features that it is given, "" for none)."""
+
+
+def _chosen(objective: Objective, moments: Moments) -> list[Method]:
+    """The methods of `Exact.plan`, in their order."""
+    smooth = is_smooth(objective)
+    operations, numbers = _interior(objective)
+    sets = not smooth and suits_working_set(objective)
+    kinked = sets and objective.loss.margin_power is not None and objective.l1_weight > 0.0
+    few = kinked and uses_few_weights(objective)
+    in_sets = sets and _suits_working_set(objective, few)
+    soon = SOON if kinked and not few else AT_ONCE
+    made: list[Method] = []
+    if not smooth and operations <= soon and numbers <= MOST_BYTES:
+        made.append((InteriorPoint, ""))
+    if in_sets and few:
+        made.append((WorkingSet, ""))
+    if suits_dual_ascent(objective) and _suits_dual(objective) and not (smooth and operations <= AT_ONCE):
+        made.append((DualAscent, ""))
+    if in_sets and not few:
+        made.append((WorkingSet, ""))
+    if suits_span(objective):
+        made.append((SpanOfImages, ""))
+    elif not made or smooth:
+        made.append(_by_gradients(objective, moments))
+    fits = sets and working_set_cost(objective, objective.n_features) <= WORKING_BYTES
+    if fits and (WorkingSet, "") not in made:
+        made.append((WorkingSet, ""))
+    if (InteriorPoint, "") not in made and operations <= AFTERWARDS and numbers <= MOST_BYTES:
+        made.append((InteriorPoint, ""))
+    return made
+
+
+def _by_gradients(objective: Objective, moments: Moments) -> Method:
+    """The method that reads the images through sums over all of them."""
+    smooth = is_smooth(objective)
+    least = SOME_CLASSES if objective.engine.multiplies_hessians else MANY_CLASSES
+    if suits_newton(objective) and objective.n_classes >= least:
+        return Newton, "sampled"
+    if smooth or (objective.loss.smooth and _descends(objective, moments)):
+        return LBFGS, "sampled"
+    return ADMM, "exact"
 
 
 def _suits_dual(objective: Objective) -> bool:
