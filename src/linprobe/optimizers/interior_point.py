@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, TypeAlias, final
 
 import numpy as np
@@ -301,11 +302,14 @@ class _Kinks:
     upper: float | None
     counted: Floats
     unit: Floats
+    _curvature: Floats | None = None
 
     def curvature(self) -> Floats:
         """dg/dz with mu held."""
-        first = 0.5 if self.upper is None else self.u / (self.upper - self.g)
-        return self.counted / (first + self.v / (self.g - self.lower))
+        if self._curvature is None:
+            first = 0.5 if self.upper is None else self.u / (self.upper - self.g)
+            self._curvature = self.counted / (first + self.v / (self.g - self.lower))
+        return self._curvature
 
     def products(self, g: Floats, u: Floats, v: Floats) -> tuple[Floats, Floats]:
         """((upper - g) u, (g - lower) v): both mu on the central path."""
@@ -336,6 +340,7 @@ class _Kinks:
         self.g = np.where(keep, self.g + step * dg, self.g)
         self.u = np.where(keep, self.u + step * du, self.u)
         self.v = np.where(keep, self.v + step * dv, self.v)
+        self._curvature = None
 
 
 def _toward(products: Floats, aim: Floats) -> Floats:
@@ -497,6 +502,7 @@ class _Run:
 
     # ---- one step --------------------------------------------------------------------------------------------
 
+    @cached_property
     def _all(self) -> list[tuple[_Kinks, Floats]]:
         """The kinds of kinks, with the weight of each in the objective."""
         found: list[tuple[_Kinks, Floats]] = []
@@ -509,7 +515,7 @@ class _Run:
     def _complementarity(self, moves: list[tuple[Floats, Floats, Floats]] | None = None, step: float = 0.0) -> float:
         """mu: the mean of the products, weighted as they count in the gap."""
         total = weight = 0.0
-        for i, (kinks, share) in enumerate(self._all()):
+        for i, (kinks, share) in enumerate(self._all):
             dg, du, dv = (0.0, 0.0, 0.0) if moves is None else moves[i]
             first, second = kinks.products(kinks.g + step * dg, kinks.u + step * du, kinks.v + step * dv)
             total += float((share * (first + second)).sum())
@@ -518,9 +524,7 @@ class _Run:
 
     def _gap(self) -> float:
         """What the products, weighted, add up to: the duality gap where all residuals are 0."""
-        return sum(
-            float((share * sum(kinks.products(kinks.g, kinks.u, kinks.v))).sum()) for kinks, share in self._all()
-        )
+        return sum(float((share * sum(kinks.products(kinks.g, kinks.u, kinks.v))).sum()) for kinks, share in self._all)
 
     def _kinked(self, theta: Floats) -> list[Floats]:
         """z of each kind of kinks."""
@@ -530,7 +534,7 @@ class _Run:
     def _moves(self, solve: Solve, residual: Floats, falls: Falls, near: Floats | None = None) -> tuple[Floats, Moves]:
         """(step of theta, steps of the kinks) by which the products fall as told."""
         zs, right, targets = self._kinked(self.theta), -residual, []
-        for (kinks, _), z, (first, second) in zip(self._all(), zs, falls, strict=True):
+        for (kinks, _), z, (first, second) in zip(self._all, zs, falls, strict=True):
             rho = kinks.target(z, first, second)
             targets.append(rho)
             bent = kinks.curvature() * rho
@@ -540,7 +544,7 @@ class _Run:
                 right[:, :-1] += self.l1 * bent
         step = solve(right, near)
         moves = []
-        for (kinks, _), (first, second), rho in zip(self._all(), falls, targets, strict=True):
+        for (kinks, _), (first, second), rho in zip(self._all, falls, targets, strict=True):
             dz = step[:, :-1]
             if kinks is self.margins:
                 dS = self.Z @ step.T
@@ -549,7 +553,7 @@ class _Run:
         return step, moves
 
     def _longest(self, moves: Moves) -> float:
-        longest = [kinks.longest(*move) for (kinks, _), move in zip(self._all(), moves, strict=True)]
+        longest = [kinks.longest(*move) for (kinks, _), move in zip(self._all, moves, strict=True)]
         return min([1.0, *(TO_BOUNDARY * step for step in longest)])
 
     def _step(self) -> float:
@@ -561,7 +565,7 @@ class _Run:
         except scipy.linalg.LinAlgError:
             return 0.0
         mu = self._complementarity()
-        falls: Falls = [kinks.products(kinks.g, kinks.u, kinks.v) for kinks, _ in self._all()]
+        falls: Falls = [kinks.products(kinks.g, kinks.u, kinks.v) for kinks, _ in self._all]
         step, moves = self._moves(solve, residual, falls)
         if moves:
             longest = self._longest(moves)
@@ -576,7 +580,7 @@ class _Run:
                     first - aim * kinks.unit - (dg * du if second_order else 0.0),
                     second - aim * kinks.unit + (dg * dv if second_order else 0.0),
                 )
-                for (kinks, _), (first, second), (dg, du, dv) in zip(self._all(), falls, moves, strict=True)
+                for (kinks, _), (first, second), (dg, du, dv) in zip(self._all, falls, moves, strict=True)
             ]
             step, moves = self._moves(solve, residual, falls, step)
         else:
@@ -588,7 +592,7 @@ class _Run:
             tried = min(1.0, FURTHER * length + 0.1)
             corrected: Falls = [
                 (first - _toward(products[0], aim * kinks.unit), second - _toward(products[1], aim * kinks.unit))
-                for (first, second), (kinks, _), (dg, du, dv) in zip(falls, self._all(), moves, strict=True)
+                for (first, second), (kinks, _), (dg, du, dv) in zip(falls, self._all, moves, strict=True)
                 for products in [kinks.products(kinks.g + tried * dg, kinks.u + tried * du, kinks.v + tried * dv)]
             ]
             other = self._moves(solve, residual, corrected, step)
@@ -600,7 +604,7 @@ class _Run:
             length = self._searched(step, moves, length, aim)
         self.theta = self.theta + length * step
         self.coarse = self.coarse and not system.struggled
-        for (kinks, _), move in zip(self._all(), moves, strict=True):
+        for (kinks, _), move in zip(self._all, moves, strict=True):
             kinks.move(length, *move)
         return length
 
