@@ -269,7 +269,10 @@ def _chosen(objective: Objective, moments: Moments) -> list[Method]:
     kinked = sets and objective.loss.margin_power is not None and objective.l1_weight > 0.0
     few = kinked and uses_few_weights(objective)
     in_sets = sets and _suits_working_set(objective, few)
-    soon = SOON if kinked and not few else AT_ONCE
+    soon = AT_ONCE
+    if kinked and not few:
+        few_images = objective.n_images <= 2 * objective.n_features
+        soon = SOON_OF_SQUARED if objective.loss.margin_power == 2 and few_images else SOON
     made: list[Method] = []
     if not smooth and operations <= soon and numbers <= MOST_BYTES:
         made.append((InteriorPoint, ""))
