@@ -30,9 +30,10 @@ from linprobe.shapes import check_range
 
 __all__ = ["Exact", "Moments", "is_smooth"]
 
-AT_ONCE, SOON = 5e8, 2e9
-"""Operations of a step of the interior point method up to which it is tried first on kinks: in any case, some 15 ms,
-and where most weights of |W| are used: there working sets save little (benchmarks/gauntlet.py)."""
+AT_ONCE, SOON, SOON_OF_SQUARED = 5e8, 2e9, 5e9
+"""Operations of a step of the interior point method up to which it is tried first on kinks: in any case, some 15 ms;
+where most weights of |W| are used; and there for squared margins of few images. Working sets save little then
+(benchmarks/gauntlet.py)."""
 
 AFTERWARDS, MOST_BYTES = 1e11, 2e9
 """Operations and bytes of such a step up to which it is tried at all: some seconds, 2 GB."""
