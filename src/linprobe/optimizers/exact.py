@@ -30,10 +30,13 @@ from linprobe.shapes import check_range
 
 __all__ = ["Exact", "Moments", "is_smooth"]
 
-AT_ONCE, SOON, SOON_OF_SQUARED = 5e8, 2e9, 5e9
+AT_ONCE, SOON, SOON_OF_SQUARED = 5e8, 2e9, 3e10
 """Operations of a step of the interior point method up to which it is tried first on kinks: in any case, some 15 ms;
 where most weights of |W| are used; and there for squared margins of few images. Working sets save little then
 (benchmarks/gauntlet.py)."""
+
+FEW_IMAGES = 1.25
+"""Images for each feature up to which they are few: the data are separable then."""
 
 AFTERWARDS, MOST_BYTES = 1e11, 2e9
 """Operations and bytes of such a step up to which it is tried at all: some seconds, 2 GB."""
@@ -272,7 +275,7 @@ def _chosen(objective: Objective, moments: Moments) -> list[Method]:
     in_sets = sets and _suits_working_set(objective, few)
     soon = AT_ONCE
     if kinked and not few:
-        few_images = objective.n_images <= 2 * objective.n_features
+        few_images = objective.n_images <= FEW_IMAGES * objective.n_features
         soon = SOON_OF_SQUARED if objective.loss.margin_power == 2 and few_images else SOON
     made: list[Method] = []
     if not smooth and operations <= soon and numbers <= MOST_BYTES:
