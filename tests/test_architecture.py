@@ -59,6 +59,7 @@ HEAVY = {
     "scipy": {
         "engines.base",
         "engines.threads",
+        "optimizers.hinge_program",
         "optimizers.interior_point",
         "optimizers.interior_system",
         "optimizers.preconditioner",

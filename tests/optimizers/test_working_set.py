@@ -15,6 +15,7 @@ from linprobe.losses import Loss
 from linprobe.objective import Objective
 from linprobe.optimizers import Exact, Status, proximal_newton
 from linprobe.optimizers import working_set as module
+from linprobe.optimizers.hinge_program import HingeProgram
 from linprobe.optimizers.interior_point import Within, minimize_within
 from linprobe.optimizers.working_set import WorkingSet
 
@@ -222,3 +223,31 @@ def test_the_optimum_over_few_weights_has_the_gap_that_is_asked(loss, penalty):
     bound -= float(np.square(np.maximum(A - size, 0.0)).sum()) / (4.0 * squares) if squares else 0.0
     assert bound <= value * (1 + 1e-12)
     assert value - bound <= 3e-7 * value
+
+
+@pytest.mark.parametrize("squares", [0.0, 0.01])
+def test_the_program_of_a_hinge_has_the_gap_that_is_asked(squares):
+    random = np.random.default_rng(0)
+    n, N, K = 60, 24, 4
+    y, shares = random.integers(0, 3, N), random.random(N) * (random.random(N) > 0.2)
+    shares /= shares.sum()
+    X = random.standard_normal((n, N))
+    size = 0.02
+    program = HingeProgram(X, y, shares, K, delta=0.5, squares=squares, size=size)
+    point = program.minimize(np.zeros((n, K)), np.zeros(K), np.zeros((N, K)), 1e-7)
+    assert point is not None
+    S = X.T @ point.W + point.b
+    margins = np.maximum(S - S[np.arange(N), y][:, None] + 0.5, 0.0)
+    margins[np.arange(N), y] = 0.0
+    value = shares @ margins.sum(axis=1) + size * np.abs(point.W).sum() + squares * np.square(point.W).sum()
+    off = point.G.copy()
+    off[np.arange(N), y] = 0.0
+    assert ((off >= 0.0) & (off <= 1.0)).all()
+    A = np.abs(X @ (shares[:, None] * point.G))
+    bound = 0.5 * float(shares @ off.sum(axis=1))
+    bound = (
+        bound * min(1.0, size / A.max()) if squares == 0.0 else bound - np.square(np.maximum(A - size, 0)).sum() / 0.04
+    )
+    assert abs(value - bound) <= 2e-7 * value
+    assert np.abs((shares[:, None] * point.G).sum(axis=0)).max() <= 1e-9
+    assert (point.W == 0.0).any()

@@ -14,6 +14,7 @@ from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.errors import IncompatibleError, StateError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
+from linprobe.optimizers.hinge_program import MOST_PAIRS, HingeProgram
 from linprobe.optimizers.interior_point import Within, minimize_within
 from linprobe.optimizers.proximal_newton import FIRST_DAMPING, Columns, ProximalNewton, Smoothed, Step, check_curved
 from linprobe.optimizers.states import checked_arrays, weights_of_state
@@ -58,6 +59,18 @@ The rounds are cheap at first, and tell which weights matter; later most take as
 
 PART_OF_TOL = 0.25
 """Gap over the likely weights at which that method ends, as a share of what is wanted of all."""
+
+PAIRS_PER_WEIGHT = 2
+"""Pairs of an image and another class, for each likely weight, up to which the program of the set is solved instead: it
+has an unknown for each pair, and holds all weights of the set."""
+
+OF_PROGRAM, DIRECT = 0.1, 30.0
+"""Gap of the program of a set: a share of the gap over all features; where that is below DIRECT times what is wanted at
+the end, at once PART_OF_TOL of that, as a few steps more cost less than to begin anew."""
+
+CLOSE = 0.8
+"""Size of a slope, as a share of what |W| asks, from which on a feature joins a set whose program is solved: its time
+hardly depends on the number of features."""
 
 LIKELY, MOST_LIKELY = 0.95, 2000
 """Size of the slope of a weight, as a share of what |W| asks, from which on it may not be 0 at the optimum; and such
@@ -150,8 +163,12 @@ def uses_few_weights(objective: Objective) -> bool:
 def working_set_cost(objective: Objective, n_features: int) -> float:
     """Bytes, about, that a search keeps with this many features in its set."""
     N, K = objective.n_images, objective.n_classes
-    likely = min(n_features * K, MOST_LIKELY) if objective.loss.margin_power and objective.l1_weight > 0.0 else 0
-    return 8.0 * (N * n_features + 10 * N * K + 3 * K * objective.n_features + 2 * likely**2)
+    unknowns = min(n_features * K, MOST_LIKELY) if objective.loss.margin_power and objective.l1_weight > 0.0 else 0
+    numbers = N * n_features + 10 * N * K + 3 * K * objective.n_features + 2 * unknowns**2
+    if _has_program(objective):
+        pairs = N * (K - 1)
+        numbers += pairs * pairs * 2 + 8 * n_features * K
+    return 8.0 * numbers
 
 
 def _check(objective: Objective) -> None:
@@ -162,6 +179,16 @@ def _check(objective: Objective) -> None:
             "method here."
         )
     check_curved(objective)
+
+
+def _has_program(objective: Objective) -> bool:
+    """Whether the program of a set is small enough to be solved directly."""
+    return objective.loss.margin_power == 1 and objective.l1_weight > 0.0 and _pairs(objective) <= MOST_PAIRS
+
+
+def _pairs(objective: Objective) -> int:
+    """Pairs of an image that counts and another class than its own."""
+    return int((objective.shares() > 0.0).sum()) * (objective.n_classes - 1)
 
 
 def _checked(objective: Objective, state: State) -> dict[str, npt.NDArray[Any]]:
@@ -222,6 +249,7 @@ class _Search:
         numbers, arrays = ({}, {}) if start is None else (start.numbers, _checked(objective, start))
         margins = objective.loss.margin_power is not None
         self.restricts = bool(numbers.get("restricts", float(margins and objective.l1_weight > 0.0)))
+        self.programs = bool(numbers.get("programs", float(_has_program(objective))))
         self.restricted, self.steps = bool(numbers.get("restricted", 0.0)), int(numbers.get("steps", 0.0))
         K, N, D = objective.n_classes, objective.n_images, objective.n_features
         self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
@@ -306,20 +334,48 @@ class _Search:
     def _rounds_are_long(self) -> bool:
         """Whether the rounds of Newton steps have told what they can."""
         many = self.steps >= MANY_STEPS or self.rounds > LONGEST
-        return self.restricted or (self.rounds > SMOOTHED_ROUNDS and many and self.relative_gap > FAR)
+        return self.restricted or (self.rounds >= SMOOTHED_ROUNDS and many and self.relative_gap > FAR)
+
+    def _is_program(self) -> bool:
+        """Whether the program of the set is the smaller problem."""
+        few = _pairs(self.objective) <= PAIRS_PER_WEIGHT * int(self.likely.sum())
+        begun = self.rounds > SMOOTHED_ROUNDS or (self.rounds == SMOOTHED_ROUNDS and self.steps >= MANY_STEPS)
+        return self.programs and few and begun and len(self.W) > 0
+
+    def _program(self) -> HingeProgram:
+        objective = self.objective
+        return HingeProgram(
+            self.columns.X,
+            self.y,
+            self.shares,
+            objective.n_classes,
+            delta=objective.loss.unit,
+            squares=objective.l2_weight,
+            size=objective.l1_weight,
+            n_threads=objective.engine.n_threads,
+        )
+
+    def _tol_of_program(self) -> float:
+        tol = OF_PROGRAM * self.relative_gap
+        return PART_OF_TOL * self.wanted if tol < DIRECT * self.wanted else tol
 
     def _solve_set(self) -> Step:
         """Weights near the minimum over the set, and slopes near its dual optimum."""
-        objective = self.objective
-        self.restricted = self.restricts and 0 < int(self.likely.sum()) <= MOST_LIKELY and self._rounds_are_long()
+        objective, likely = self.objective, int(self.likely.sum())
+        if self._is_program():
+            point = self._program().minimize(self.W, self.b, self.G, tol := self._tol_of_program())
+            # rounding has its limits: the multipliers go on from there
+            self.programs = point is not None and point.gap <= tol
+            if point is not None:
+                return Step(point.W, point.b, self.columns.scores(point.W, point.b), point.G)
+        self.restricted = self.restricts and 0 < likely <= MOST_LIKELY and self._rounds_are_long()
         if self.restricted:
-            within = Within(self.columns.positions, self.likely)
-            found = minimize_within(objective, within, PART_OF_TOL * self.wanted)
+            found = minimize_within(objective, Within(self.columns.positions, self.likely), PART_OF_TOL * self.wanted)
             if found is not None:
                 W = np.ascontiguousarray(found.W.T)
                 b = found.b + self.columns.mean @ W
                 return Step(W, b, self.columns.scores(W, b), found.G)
-            self.restricts = self.restricted = False  # rounding has its limits: the multipliers go on from there
+            self.restricts = self.restricted = False
         newton = ProximalNewton(objective, self.columns, self.damping)
         smoothed = Smoothed(objective, self.G, self.rho)
         even = EVEN * self.eta * self.value / objective.loss.unit
@@ -382,10 +438,11 @@ class _Search:
                 self.rho *= GROW
             eta = min(OF_GAP * of_set, SLOW * self.eta if slow else self.eta)
             self.gap_of_set, self.eta = of_set, min(self.eta, max(LEAST_ETA * self.wanted, eta))
+        self._mark(at, self.likely)
         if not violated.any():
-            self._mark(at, self.likely)
             return
-        joining = sizes > LIKELY * size if self.restricted else violated
+        close = CLOSE if self._is_program() else LIKELY if self.restricted else 1.0 + BEYOND
+        joining = sizes > close * size
         joining[self.columns.positions] = False
         new = np.flatnonzero(joining)
         most = max(FEWEST, GROWTH * int(used.sum()))
@@ -446,6 +503,7 @@ class _Search:
         numbers = {
             "seconds": seconds,
             "passes": self.passes,
+            "programs": float(self.programs),
             "restricts": float(self.restricts),
             "restricted": float(self.restricted),
             "steps": float(self.steps),

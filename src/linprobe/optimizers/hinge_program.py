@@ -1,0 +1,354 @@
+"""The hinge with |W| as a linear or quadratic program of few images: an interior point method in its dual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from linprobe.cores import by_threads
+from linprobe.shapes import Floats, Labels
+
+__all__ = ["MOST_PAIRS", "HingeProgram", "ProgramPoint"]
+
+MOST_PAIRS = 4096
+"""Pairs of an image and another class than its own, at most: the matrix of a step takes 8 bytes times their square."""
+
+STEPS = 60
+"""Steps, at most; 15 to 25 are usual (benchmarks/wide.py)."""
+
+TO_BOUNDARY = 0.98
+"""Share of the largest step that keeps every variable inside its bounds."""
+
+LEAST_SHARE = 1e-4
+"""Least share of the complementarity that a step aims at: with none left the system would be singular."""
+
+SHORT = 1e-8
+"""A step below it is no progress."""
+
+BALANCED = 1e-3
+"""Sum of a column of the dual point that costs next to nothing, as a share of the gap: certificates even it out."""
+
+AT_REST = (1.0, 1e-1, 1e-2, 1e-3, 0.0)
+"""Ratio of a weight to the room of its slope, each in its own unit, below which it is set to 0; the others where
+rounding ends a search before the gap is as asked with the first."""
+
+WARM = 0.05
+"""Distance of a slope from its bounds, 0 and 1, where a search begins, at least."""
+
+
+@dataclass(frozen=True)
+class ProgramPoint:
+    """Weights and slopes of one program.
+
+    Attributes:
+        W: (n, K) float64, with exact zeros.
+        b: (K,) float64.
+        G: (N, K) float64, the slopes: a dual point with feasible rows.
+        gap: what of the objective may be left to gain, relative, as if the columns of G were even.
+        steps: that were made.
+    """
+
+    W: Floats
+    b: Floats
+    G: Floats
+    gap: float
+    steps: int
+
+
+@dataclass
+class _Variables:
+    """Where a search is; all but b are above 0.
+
+    Attributes:
+        T: (P,) a_i times the slope of each pair, below a_i.
+        above, below: (P,) multipliers of T <= a and T >= 0; margin = above - below at the optimum.
+        up, low: (n, K), W = up - low.
+        over, under: (n, K), the room of the slopes of the weights: size + A + 2 squares W and size - A - 2 squares W.
+        b: (K,).
+    """
+
+    T: Floats
+    above: Floats
+    below: Floats
+    up: Floats
+    low: Floats
+    over: Floats
+    under: Floats
+    b: Floats
+
+    def shifted(self, p: float, q: float, d: _Variables) -> _Variables:
+        """After a step of p along d in the dual variables and of q in the primal ones."""
+        dual = {name: getattr(self, name) + p * getattr(d, name) for name in ("T", "over", "under")}
+        primal = {name: getattr(self, name) + q * getattr(d, name) for name in ("above", "below", "up", "low", "b")}
+        return _Variables(**dual, **primal)
+
+    def products(self, a: Floats) -> float:
+        """The sum of what is to become 0."""
+        pairs = float(self.above @ (a - self.T) + self.below @ self.T)
+        return pairs + float((self.up * self.over).sum() + (self.low * self.under).sum())
+
+    def lengths(self, a: Floats, d: _Variables) -> tuple[float, float]:
+        """The longest steps along d, dual and primal, that keep all above 0."""
+        dual = min(_longest(self.T, d.T), _longest(a - self.T, -d.T))
+        dual = min(dual, _longest(self.over, d.over), _longest(self.under, d.under))
+        pairs = min(_longest(self.above, d.above), _longest(self.below, d.below))
+        return dual, min(pairs, _longest(self.up, d.up), _longest(self.low, d.low))
+
+
+class HingeProgram:
+    """min sum_i a_i sum_{j != y_i} max(0, s_j - s_y + delta) + squares W² + size |W|,   s = W x + b, all x in memory.
+
+    Its dual has a slope t_ij in 0..1 for each pair of an image and another class; with A = sum_i a_i G_i x_iᵀ it asks
+    for |A| <= size (of the elastic net, |A| - 2 squares |W| <= size) and columns of G that sum to 0. Primal and dual
+    variables take Newton steps together, along the central path (Mehrotra's predictor and corrector). A step solves a
+    system of N (K - 1) unknowns, whatever the number of features.
+
+    Args:
+        X: (n, N) features about their means, feature by feature.
+        y: (N,) labels; classes that do not occur get no slopes, and a bias that no margin reaches.
+        shares: (N,) a_i, sum 1; images of share 0 are left out.
+        n_classes: K.
+        delta: margin asked.
+        squares, size: factors of sum W² and sum |W|; size > 0.
+        n_threads: for the products of each class, None for one per core; the bits are the same for any.
+    Source:
+        Mehrotra, "On the implementation of a primal-dual interior point method", 1992.
+    """
+
+    def __init__(
+        self,
+        X: Floats,
+        y: Labels,
+        shares: Floats,
+        n_classes: int,
+        *,
+        delta: float,
+        squares: float,
+        size: float,
+        n_threads: int | None = None,
+    ) -> None:
+        self._all = (len(y), n_classes)
+        self._rows = np.flatnonzero(shares > 0.0)
+        self._rows = self._rows[np.argsort(y[self._rows], kind="stable")]  # class by class
+        self._labels, self._y = np.unique(y[self._rows], return_inverse=True)
+        self._X = np.ascontiguousarray(X[:, self._rows], np.float64)
+        self._a = shares[self._rows]
+        self._N, self._K = len(self._rows), len(self._labels)
+        self._delta, self._squares, self._size, self._n_threads = delta, squares, size, n_threads
+        # pairs, class by class: those of class k are all images but its own
+        members = [np.flatnonzero(self._y != k) for k in range(self._K)]
+        self._ends = np.concatenate([[0], np.cumsum([len(rows) for rows in members])])
+        self._image = np.concatenate(members) if members else np.zeros(0, np.int64)
+        self._other = np.repeat(np.arange(self._K), np.diff(self._ends))
+        self._own, self._shares = self._y[self._image], self._a[self._image]  # (P,), of each pair
+        self._unit = 1.0  # of a weight
+
+    def minimize(self, W: Floats, b: Floats, G: Floats, tol: float) -> ProgramPoint | None:
+        """Weights whose objective is within a share `tol` of the minimum, or the best that rounding lets be found.
+
+        Args:
+            W, b: (n, K) and (K,): weights to begin near.
+            G: (N, K) slopes to begin near.
+            tol: relative gap.
+        """
+        sparse: ProgramPoint | None = None
+        if self._K < 2:
+            return sparse
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            at: _Variables | None = self._begin(W[:, self._labels], b[self._labels], G[self._rows][:, self._labels])
+            for steps in range(STEPS):
+                if at is None:
+                    break
+                last, found = at, self._point(at, steps, AT_REST[0])
+                if found is not None and (sparse is None or found.gap < sparse.gap):
+                    sparse = found
+                if sparse is not None and sparse.gap <= tol:
+                    return sparse
+                at = self._follow(at)
+            others = [self._point(last, steps, share) for share in AT_REST[1:]]
+        return min(
+            (point for point in (sparse, *others) if point is not None), key=lambda point: point.gap, default=None
+        )
+
+    def _begin(self, W: Floats, b: Floats, G: Floats) -> _Variables:
+        """Near the weights and slopes that are given, and well inside all bounds."""
+        X, size, delta = self._X, self._size, self._delta
+        T = np.clip(G[self._image, self._other], WARM, 1.0 - WARM) * self._shares
+        m, A = self._margins(X.T @ W + b) + delta, X @ self._slopes(T)
+        room = WARM * max(size, float(np.abs(A).max(initial=0.0)))
+        typical = float(np.sqrt(np.square(X).sum(axis=0) @ self._a)) or 1.0
+        self._unit = float(np.abs(W).max(initial=0.0)) or delta / typical
+        return _Variables(
+            T=T,
+            above=np.maximum(m, 0.0) + WARM * delta,
+            below=np.maximum(-m, 0.0) + WARM * delta,
+            up=np.maximum(W, 0.0) + WARM * self._unit,
+            low=np.maximum(-W, 0.0) + WARM * self._unit,
+            over=np.maximum(size + A, room),
+            under=np.maximum(size - A, room),
+            b=b,
+        )
+
+    def _point(self, at: _Variables, steps: int, share: float) -> ProgramPoint | None:
+        """The weights, those at rest at 0, and the slopes; None where the columns of the slopes are not yet even."""
+        slopes = self._slopes(at.T)
+        rest = (np.maximum(at.up, at.low) / self._unit) / (np.minimum(at.over, at.under) / self._size)
+        W = np.where(rest < share, 0.0, at.up - at.low)
+        value, uneven = self._value(W, at.b), float(np.abs(slopes.sum(axis=0)).max())
+        gap = (value - self._bound(at.T, self._X @ slopes)) / max(value, 1e-300)
+        if not np.isfinite(gap) or uneven > BALANCED * max(gap, 0.0):
+            return None
+        return self._with_all(W, at.b, at.T, gap, steps)
+
+    def _follow(self, at: _Variables) -> _Variables | None:
+        """After one step; None where it is too short to matter, or not a number, or rounding spoils the system."""
+        a, count = self._shares, 2.0 * (len(at.T) + at.up.size)
+        mu = at.products(a) / count
+        try:
+            solve = _System(self, at)
+        except (np.linalg.LinAlgError, ValueError):
+            return None
+        d = solve.direction(0.0, None)
+        p, q = self._lengths(at, d)
+        left = at.shifted(min(1.0, p), min(1.0, q), d).products(a) / count
+        if not (np.isfinite(left) and mu > 0.0):
+            return None
+        d = solve.direction(max((max(left, 0.0) / mu) ** 3, LEAST_SHARE) * mu, d)
+        p, q = (min(1.0, TO_BOUNDARY * length) for length in self._lengths(at, d))
+        return at.shifted(p, q, d) if max(p, q) >= SHORT else None
+
+    def _lengths(self, at: _Variables, d: _Variables) -> tuple[float, float]:
+        p, q = at.lengths(self._shares, d)
+        return (p, q) if self._squares == 0.0 else (min(p, q), min(p, q))  # the slacks of the dual hold W
+
+    def _value(self, W: Floats, b: Floats) -> float:
+        margins = self._margins(self._X.T @ W + b) + self._delta
+        return float(self._shares @ np.maximum(margins, 0.0)) + self._penalty(W)
+
+    def _penalty(self, W: Floats) -> float:
+        return self._size * float(np.abs(W).sum()) + self._squares * float(np.square(W).sum())
+
+    def _bound(self, T: Floats, A: Floats) -> float:
+        """The dual value of T, scaled until |A| is within bounds where there are no squares."""
+        value, largest = self._delta * float(T.sum()), float(np.abs(A).max(initial=0.0))
+        if self._squares == 0.0:
+            return value * min(1.0, self._size / largest) if largest > 0.0 else value
+        return value - float(np.square(np.maximum(np.abs(A) - self._size, 0.0)).sum()) / (4.0 * self._squares)
+
+    def _slopes(self, T: Floats) -> Floats:
+        """(N, K) for one number a pair: each at its other class, and with a minus at its own."""
+        G = np.zeros((self._N, self._K))
+        G[self._image, self._other] = T
+        G[np.arange(self._N), self._y] = -G.sum(axis=1)
+        return G
+
+    def _margins(self, S: Floats) -> Floats:
+        """s_j - s_y of each pair."""
+        return S[self._image, self._other] - S[self._image, self._own]
+
+    def _matrix(self, theta: Floats) -> Floats:
+        """(pairs, pairs), of which the lower triangle is filled: X diag(theta_k) Xᵀ of each class between the pairs.
+
+        Of pairs (i, j) and (l, m) it is [j = m] B_j - [j = y_l] B_j - [m = y_i] B_m + [y_i = y_l] B_{y_i}, at (i, l).
+        """
+        K, N, y = self._K, self._N, self._y
+
+        def products(k: int) -> Floats:
+            Z = self._X * np.sqrt(theta[:, k])[:, None]
+            B: Floats = Z.T @ Z
+            return B
+
+        B = list(by_threads(products, range(K), self._n_threads))
+        own, starts = np.zeros((N, N)), np.searchsorted(y, np.arange(K + 1))
+        parts = [slice(starts[k], starts[k + 1]) for k in range(K)]
+        for k, part in enumerate(parts):
+            own[part, part] = B[k][part, part]
+        others = [np.r_[0 : starts[k], starts[k + 1] : N] for k in range(K)]
+        ends = self._ends
+        out = np.empty((ends[-1], ends[-1]))
+        for j in range(K):
+            for m in range(j + 1):
+                block = own.copy()
+                block[:, parts[j]] -= B[j][:, parts[j]]
+                block[parts[m]] -= B[m][parts[m]]
+                if j == m:
+                    block += B[j]
+                out[ends[j] : ends[j + 1], ends[m] : ends[m + 1]] = block[np.ix_(others[j], others[m])]
+        return out
+
+    def _with_all(self, W: Floats, b: Floats, T: Floats, gap: float, steps: int) -> ProgramPoint:
+        """With all classes and images again."""
+        N, K = self._all
+        full, bias, G = np.zeros((len(W), K)), np.empty(K), np.zeros((N, K))
+        full[:, self._labels] = W
+        S = self._X.T @ W + b
+        bias[:] = float(S[np.arange(self._N), self._y].min()) - self._delta  # no margin reaches it
+        bias[self._labels] = b
+        slopes = self._slopes(np.clip(T / self._shares, 0.0, 1.0))
+        G[self._rows[:, None], self._labels] = slopes
+        return ProgramPoint(full, bias, G, gap, steps)
+
+
+class _System:
+    """The linear system of a step, factored: the same for the predictor and the corrector."""
+
+    def __init__(self, program: HingeProgram, at: _Variables) -> None:
+        from scipy.linalg import cho_factor, cho_solve
+
+        self._program, self._at, self._solve = program, at, cho_solve
+        X, squares, size = program._X, program._squares, program._size
+        self._W, slopes = at.up - at.low, program._slopes(at.T)
+        A = X @ slopes
+        self._columns = slopes.sum(axis=0)
+        self._m = program._margins(X.T @ self._W + at.b) + program._delta
+        self._below_a = program._shares - at.T
+        # what is missing of the definitions of the slacks
+        self._over = at.over - (size + A + 2.0 * squares * self._W)
+        self._under = at.under - (size - A - 2.0 * squares * self._W)
+        theta = at.up / at.over + at.low / at.under
+        self._turned = 1.0 + 2.0 * squares * theta
+        self._theta = theta / self._turned
+        matrix = program._matrix(self._theta)
+        P, K = len(at.T), len(at.b)
+        matrix[np.diag_indices(P)] += at.above / self._below_a + at.below / at.T
+        # the lower triangle in C's order is the upper one in LAPACK's
+        self._factor = cho_factor(matrix.T, lower=False, overwrite_a=True, check_finite=False)
+        self._ones = np.zeros((P, K))
+        self._ones[np.arange(P), program._other] = 1.0
+        self._ones[np.arange(P), program._own] = -1.0
+        self._solved = cho_solve(self._factor, self._ones, check_finite=False)
+        self._between = np.linalg.pinv(self._ones.T @ self._solved, hermitian=True, rcond=1e-12)
+
+    def direction(self, aim: float, predicted: _Variables | None) -> _Variables:
+        """The step to products of `aim`; with the predicted step's second order taken into account, if there is one."""
+        program, at, u = self._program, self._at, self._below_a
+        X, squares, d = program._X, program._squares, predicted
+        of_above = aim if d is None else aim + d.above * d.T
+        of_below = aim if d is None else aim - d.below * d.T
+        of_up, of_low = (aim, aim) if d is None else (aim - d.up * d.over, aim - d.low * d.under)
+        free = of_up / at.over - of_low / at.under - self._W
+        free = (free + at.up * self._over / at.over - at.low * self._under / at.under) / self._turned
+        right = self._m - of_above / u + of_below / at.T + program._margins(X.T @ free)
+        x = self._solve(self._factor, right, check_finite=False)
+        db = self._between @ (-self._columns - self._ones.T @ x)
+        dT = x + self._solved @ db
+        dA = X @ program._slopes(dT)
+        dW = free - self._theta * dA
+        over, under = dA + 2.0 * squares * dW - self._over, -dA - 2.0 * squares * dW - self._under
+        return _Variables(
+            T=dT,
+            above=(of_above - at.above * u + at.above * dT) / u,
+            below=(of_below - at.below * at.T - at.below * dT) / at.T,
+            up=(of_up - at.up * at.over - at.up * over) / at.over,
+            low=(of_low - at.low * at.under - at.low * under) / at.under,
+            over=over,
+            under=under,
+            b=db,
+        )
+
+
+def _longest(at: Floats, step: Floats) -> float:
+    """The largest share of a step that keeps all above 0."""
+    falling = step < 0.0
+    return float((-at[falling] / step[falling]).min(initial=np.inf))
