@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from linprobe.certificate import certify, lower_bound_from
+from linprobe.engines.base import Precision
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
 from linprobe.optimizers import LBFGS, Newton, Status
 from linprobe.optimizers import newton as module
 from linprobe.optimizers.curvature import ClassMetric, curvature_at
+from linprobe.optimizers.model_point import model_point
 from linprobe.optimizers.newton import suits_newton
 from linprobe.optimizers.preconditioner import second_moment
 
@@ -174,3 +177,33 @@ def test_the_metric_solves_with_the_blocks_of_the_hessian():
     V[3] = metric.solve(R)[3] - metric.solve(R)[4]  # what is taken out is the same for all classes
     # the factor keeps 8 bits
     assert_allclose(curvature.times(V)[3], R[3], rtol=0.0, atol=3e-2 * float(np.abs(R).max()))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_the_model_of_a_step_proves_what_its_slopes_say(dtype):
+    objective = clouds("squared-hinge", reg=1.0 if dtype == np.uint8 else 1e-3, n=3000, dtype=dtype)
+    best = LBFGS(tol=1e-9).minimize(objective)
+    at_rest = model_point(objective, best.W, best.b, np.zeros((len(best.b), best.W.shape[1] + 1)))
+    assert at_rest is not None
+    gradient = objective.data_gradient(best.W, best.b, precision=Precision.DOUBLE)
+    assert_allclose(at_rest.A, gradient.dW, atol=1e-3 * np.abs(gradient.dW).max())
+    noise = np.random.default_rng(1).standard_normal(best.W.shape)
+    W = best.W + 1e-3 * np.abs(best.W).mean() * noise
+    step = np.concatenate([best.W - W, np.zeros((len(best.b), 1))], axis=1)
+    for dual in (at_rest, model_point(objective, W, best.b, step)):
+        assert_allclose(dual.c, 0.0, atol=1e-12)
+        bound = lower_bound_from(objective, dual, best.certificate.objective)
+        assert 0.8 * best.certificate.objective < bound <= best.certificate.objective
+
+
+def test_squared_margins_are_proved_by_the_model_of_a_step(sooner, monkeypatch):
+    objective = clouds("squared-hinge", reg=1e-4, n=6000)
+    proved = []
+    tried = module._Run._proves_by_model
+    monkeypatch.setattr(module._Run, "_proves_by_model", lambda *a: proved.append(tried(*a)) or proved[-1])
+    solution = Newton(tol=1e-4).minimize(objective)
+    assert solution.status is Status.CERTIFIED
+    assert any(proved)
+    fresh = certify(objective, solution.W, solution.b)
+    assert solution.certificate.objective == pytest.approx(fresh.objective, rel=1e-9)
+    assert solution.certificate.lower_bound <= LBFGS(tol=1e-8).minimize(objective).certificate.objective * (1 + 1e-9)

@@ -60,8 +60,8 @@ class Hessian(Protocol):
         """M (D, D) float32, of the images less their mean."""
 
     @property
-    def ridge(self) -> float:
-        """2 reg times the coefficient of W²; of the bias it is 0."""
+    def ridge(self) -> Floats:
+        """(K,) 2 reg times the coefficient of W², and what the class is damped by; of the bias it is 0."""
 
     def times(self, V: Floats) -> Floats:
         """H V (K, D + 1), for V (K, D + 1), W and b side by side."""
@@ -69,8 +69,8 @@ class Hessian(Protocol):
     def heaviest(self, most: int) -> Chosen:
         """The images that make up most of the block of each class, `most` pairs of image and class or fewer."""
 
-    def with_ridge(self, ridge: float) -> Hessian:
-        """The same with another ridge."""
+    def with_ridge(self, ridge: Floats) -> Hessian:
+        """The same with another ridge (K,)."""
 
     @property
     def cost(self) -> float:
@@ -88,13 +88,13 @@ class DenseCurvature:
     engine: Engine
     weights: HessianWeights
     moment: Floats
-    ridge: float
+    ridge: Floats
 
     def times(self, V: Floats) -> Floats:
         out_W, out_b = self.engine.hessian_product(
             self.weights, np.ascontiguousarray(V[:, :-1]), np.ascontiguousarray(V[:, -1])
         )
-        return np.concatenate([out_W + self.ridge * V[:, :-1], out_b[:, None]], axis=1)
+        return np.concatenate([out_W + _ridged(self.ridge, V), out_b[:, None]], axis=1)
 
     def heaviest(self, most: int) -> Chosen:
         weights, y = self.weights, self.engine.examples.y
@@ -148,7 +148,7 @@ class DenseCurvature:
         last = min(int(most), int(np.searchsorted(held, HEAVY * held[-1])), len(w) - 1)
         return float(w[last])
 
-    def with_ridge(self, ridge: float) -> Hessian:
+    def with_ridge(self, ridge: Floats) -> Hessian:
         return replace(self, ridge=ridge)
 
     @property
@@ -160,21 +160,21 @@ class DenseCurvature:
 class Curvature:
     """The Hessian of an objective at one (W, b), in the coordinates (W, b + W·mean) of images less their mean.
 
-        H V = sum_i A_i V x_i x_iᵀ + C V M + ridge V
+        H V = sum_i A_i V x_i x_iᵀ + C V M + diag(ridge) V
 
     Attributes:
         engine: over the images less their mean.
         pairs: the A_i where they are large.
         rest: C (K, K), mean over the images of what the pairs leave out.
         moment: M (D, D) float32, of the images less their mean.
-        ridge: 2 reg times the coefficient of W²; of the bias it is 0.
+        ridge: (K,), as of `Hessian`.
     """
 
     engine: Engine
     pairs: CurvaturePairs
     rest: Floats
     moment: Floats
-    ridge: float
+    ridge: Floats
 
     def times(self, V: Floats) -> Floats:
         """H V (K, D + 1), for V (K, D + 1), W and b side by side."""
@@ -182,7 +182,7 @@ class Curvature:
             self.pairs, np.ascontiguousarray(V[:, :-1]), np.ascontiguousarray(V[:, -1])
         )
         out = np.concatenate([out_W, out_b[:, None]], axis=1)
-        out[:, :-1] += self.ridge * V[:, :-1]
+        out[:, :-1] += _ridged(self.ridge, V)
         if self.rest.any():
             coupled = self.rest @ V
             single = coupled[:, :-1].astype(np.float32)
@@ -209,7 +209,7 @@ class Curvature:
 
         return of_class
 
-    def with_ridge(self, ridge: float) -> Hessian:
+    def with_ridge(self, ridge: Floats) -> Hessian:
         return replace(self, ridge=ridge)
 
     @property
@@ -221,21 +221,27 @@ class Curvature:
         return len(self.pairs.q) / (N * K) + dense
 
 
-def curvature_at(objective: Objective, engine: Engine, moment: Floats, W: Floats, b: Floats) -> Hessian:
+def curvature_at(
+    objective: Objective, engine: Engine, moment: Floats, W: Floats, b: Floats, damping: Floats | None = None
+) -> Hessian:
     """The Hessian at (W, b), in whichever form the engine multiplies faster; every image is read once, for its scores.
 
     Args:
         engine: over the images less their mean.
         moment: (D, D) float32, of these.
         W, b: (K, D) and (K,), in the coordinates of the objective.
+        damping: (K,) what the ridge of each class is larger by, relative to that of the penalty; none by default.
     """
+    ridge = 2.0 * objective.l2_weight * (1.0 + (np.zeros(objective.n_classes) if damping is None else damping))
     if engine.multiplies_hessians:
         weights = objective.engine.hessian_weights(W, b, objective.loss, objective.shares())
-        return DenseCurvature(engine, weights, moment, 2.0 * objective.l2_weight)
-    return _sparse_curvature_at(objective, engine, moment, W, b)
+        return DenseCurvature(engine, weights, moment, ridge)
+    return _sparse_curvature_at(objective, engine, moment, W, b, ridge)
 
 
-def _sparse_curvature_at(objective: Objective, engine: Engine, moment: Floats, W: Floats, b: Floats) -> Curvature:
+def _sparse_curvature_at(
+    objective: Objective, engine: Engine, moment: Floats, W: Floats, b: Floats, ridge: Floats
+) -> Curvature:
     """The Hessian at (W, b), its curvature in the few classes of each image that have most of it."""
     loss, y, shares, K = objective.loss, objective.examples.y, objective.shares(), objective.n_classes
     star = loss.curvature_form == "star"
@@ -274,7 +280,7 @@ def _sparse_curvature_at(objective: Objective, engine: Engine, moment: Floats, W
     ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
     pairs = CurvaturePairs(rows, block, ends, np.concatenate(where), np.concatenate(values), star)
     rest: Floats = sum(rests, np.zeros((K, K))) / sum(weights)
-    return Curvature(engine, pairs, rest, moment, 2.0 * objective.l2_weight)
+    return Curvature(engine, pairs, rest, moment, ridge)
 
 
 def _threshold(objective: Objective, W: Floats, b: Floats) -> float:
@@ -297,6 +303,13 @@ def _rest(q: Floats, keep: npt.NDArray[np.bool_], shares: Floats) -> Floats:
     product = (u - v).T @ (u + v)  # uᵀu - vᵀv, up to an antisymmetric part
     rest: Floats = np.diag(shares @ (q - kept)) - 0.5 * (product + product.T)
     return rest
+
+
+def _ridged(ridge: Floats, V: Floats) -> Floats:
+    """diag(ridge) times the W of V (K, D + 1), its mean over the classes taken out, as it is of V."""
+    out: Floats = ridge[:, None] * V[:, :-1]
+    out -= out.mean(axis=0)
+    return out
 
 
 class _Block(Protocol):
@@ -337,7 +350,7 @@ class _FewImages:
 class ClassMetric:
     """Solves with the diagonal blocks of a Hessian, one of D + 1 rows for each class, in float32.
 
-        B_k = sum_i w_ik [x_i, 1][x_i, 1]ᵀ + c_k [M, 1] + ridge,   w_ik = q_k (1 - q_k / sum q), of a star q_k
+        B_k = sum_i w_ik [x_i, 1][x_i, 1]ᵀ + c_k [M, 1] + ridge_k,   w_ik = q_k (1 - q_k / sum q), of a star q_k
 
     The images with the largest w_ik are summed one by one, the others in the mean, as c_k.
 
@@ -357,8 +370,8 @@ class ClassMetric:
             with side_by_side():
                 rows, weight, mean = chosen(k)
                 most_of_all = mean <= LEFT_OUT * (mean + float(weight.sum()))
-                if FEW_IMAGES * len(rows) <= D and curvature.ridge > 0.0 and most_of_all:
-                    diagonal = np.full(D + 1, curvature.ridge + mean * variance)
+                if FEW_IMAGES * len(rows) <= D and curvature.ridge[k] > 0.0 and most_of_all:
+                    diagonal = np.full(D + 1, curvature.ridge[k] + mean * variance)
                     diagonal[-1] = max(mean, LEAST_BIAS * float(weight.sum()), TINY)
                     roots = np.sqrt(weight)[:, None]
                     Z = np.concatenate([roots * examples.mapped(rows), roots], axis=1)
@@ -366,7 +379,7 @@ class ClassMetric:
                 B = self._engine.hessian_block(rows, weight)
                 B[:-1, :-1] += np.float32(mean) * curvature.moment
                 B[-1, -1] += np.float32(mean)
-                B[np.arange(D), np.arange(D)] += np.float32(curvature.ridge)
+                B[np.arange(D), np.arange(D)] += np.float32(curvature.ridge[k])
                 return _ManyImages(self._engine, self._factor(B)), len(rows)
 
         found = list(by_threads(made, range(K), self._engine.n_threads))

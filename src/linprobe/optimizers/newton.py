@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from linprobe.certificate import Certificate, certify
+from linprobe.certificate import Certificate, certify, lower_bound_from
 from linprobe.engines.base import Precision
 from linprobe.errors import IncompatibleError
-from linprobe.objective import DataGradient, Evaluation, Objective
+from linprobe.objective import DataGradient, DualPoint, Evaluation, Objective
 from linprobe.optimizers.balance import bias_curvature
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch
 from linprobe.optimizers.curvature import ClassMetric, Hessian, curvature_at
 from linprobe.optimizers.lbfgs import LBFGS
+from linprobe.optimizers.model_point import model_point
 from linprobe.optimizers.preconditioner import SecondMoment, second_moment
+from linprobe.optimizers.states import checked_arrays, weights_of_state
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -42,9 +45,17 @@ at most."""
 FORCING = 0.1
 """Share of the gradient that a Newton step may leave, by its own model."""
 
-SHORT, DAMPING = 0.25, 10.0
-"""Share of a step, taken, down to which the next ones are damped: the ridge of their model grows by a factor of
-1 + d, with d the inverse of the share or `DAMPING` times the last d; each full step divides d by `DAMPING`."""
+LEAST_CHANGE, MOST_CHANGE = 0.5, 10.0
+"""Factor of the ridge of a class from one step to the next, at least and at most."""
+
+SHORT, TINY = 0.25, 1e-300
+"""Share of a step that counts as short; and a slope that is none."""
+
+LEFT_OF_GAIN, PROOF_DAMPING, PROOF_LEFT = 8.0, 100.0, 0.1
+"""Of the dual point of a step's model: it is tried once the gain of the step is below what is wanted over
+LEFT_OF_GAIN; its
+step is damped by PROOF_DAMPING times the penalty, so that few margins are satisfied on its way; and its gradient may
+leave PROOF_LEFT of tol. On many_classes.py at reg 1e-5 the gradient alone proves ten times as large a gap then."""
 
 MOST_SHORT = 12
 """Short steps, beyond which L-BFGS takes over again: where hardly any margin of a squared hinge is violated, each step
@@ -229,6 +240,19 @@ def _handed_over(first: Solution, tol: float) -> State:
     return State(first.state.epoch, arrays, {"newton": 1.0, "passes": first.passes, "wanted": tol})
 
 
+def _checked(objective: Objective, start: State) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a state of Newton's method.
+
+    Raises:
+        StateError: they do not fit the objective.
+    """
+    known = weights_of_state(objective)
+    known |= {"metric_W": known["W"], "metric_b": known["b"], "damping": known["b"], "metric_damping": known["b"]}
+    return checked_arrays(
+        start, known, required=["W", "b", "metric_W", "metric_b"], together=[("damping", "metric_damping")]
+    )
+
+
 class _Review:
     """A callback of L-BFGS that ends it where Newton's method is predicted to arrive sooner.
 
@@ -314,10 +338,13 @@ class _Run:
         numbers = start.numbers
         self.k, self.passes = start.epoch, numbers["passes"]
         self.wanted, self.precision = numbers["wanted"], Precision(int(numbers.get("precision", Precision.SINGLE)))
-        self.W, self.b = start.arrays["W"], start.arrays["b"]
-        self.metric_at = (start.arrays["metric_W"], start.arrays["metric_b"])
+        arrays = _checked(objective, start)
+        self.W, self.b = arrays["W"], arrays["b"]
+        self.metric_at = (arrays["metric_W"], arrays["metric_b"])
         self.products, self.extra = numbers.get("products", 0.0), numbers.get("extra", 0.0)
-        self.damping, self.short = numbers.get("damping", 0.0), numbers.get("short", 0.0)
+        nothing = np.zeros(objective.n_classes)
+        self.damping, self.metric_damping = (arrays.get(name, nothing) for name in ("damping", "metric_damping"))
+        self.short, self.model_wanted = numbers.get("short", 0.0), numbers.get("model_wanted", self.tol)
         self.gives_up = False
         self.metric_reg = numbers.get("metric_reg", objective.reg)
         self.renewals, self.patience = numbers.get("renewals", 0.0), numbers.get("patience", 0.5)
@@ -358,7 +385,7 @@ class _Run:
         )
 
     def _search(self) -> Status:
-        opening = not self.resumed
+        opening = not self.resumed and self.objective.loss.margin_power is None
         point, step = self._visit(self.W, self.b, self.precision), math.nan
         while opening and self._predicted(point) > FAR_GAP * abs(point.evaluation.objective):
             self.stage = self.stage.with_reg(STAGE * self.stage.reg)
@@ -386,18 +413,18 @@ class _Run:
             ):
                 self.precision = Precision.DOUBLE
                 point = self._visit(point.W, point.b, self.precision)
-            following, step = self._along(point, self._step(point))
+            way, curvature = self._step(point)
+            following, step, overshoot = self._along(point, way)
+            if last and following is not None and self._proves_by_model(point, following, curvature):
+                return Status.CERTIFIED
             if following is None:
                 if self.precision is Precision.DOUBLE:
                     return Status.STALLED
                 self.precision = Precision.DOUBLE
                 point = self._visit(point.W, point.b, self.precision)
                 continue
-            if step <= SHORT:
-                self.short += 1.0
-                self.damping = max(1.0 / step, DAMPING * self.damping)
-            elif step == 1.0:
-                self.damping = self.damping / DAMPING if self.damping > DAMPING else 0.0
+            self.short += float(step <= SHORT)
+            self.damping = _damped(self.damping, overshoot)
             point, self.k = following, self.k + 1
             self.W, self.b = point.W, point.b
             if self.short > MOST_SHORT:
@@ -430,11 +457,12 @@ class _Run:
             "metric_reg": self.metric_reg,
             "renewals": self.renewals,
             "patience": self.patience,
-            "damping": self.damping,
             "short": self.short,
+            "model_wanted": self.model_wanted,
             "predicted_gap": self._predicted(point),
         }
         arrays = {"W": point.W, "b": point.b, "metric_W": self.metric_at[0], "metric_b": self.metric_at[1]}
+        arrays |= {"damping": self.damping, "metric_damping": self.metric_damping}
         self.state = State(self.k, arrays, numbers)
         held_out = None if self.trace.validation is None else self.trace.validation.evaluate(point.W, point.b)
         stop = self.trace.add(
@@ -468,25 +496,24 @@ class _Run:
         """The gap that a certificate from this gradient is predicted to leave."""
         return self._size(self._centred(point)) / (4.0 * self.stage.l2_weight)
 
-    def _step(self, point: _Point) -> Floats:
-        """-H⁻¹ ∇L nearly, (K, D + 1), in the coordinates of the objective."""
-        curvature = curvature_at(self.stage, self.engine, self.moment, point.W, point.b)
+    def _step(self, point: _Point) -> tuple[Floats, Hessian]:
+        """(-H⁻¹ ∇L nearly, (K, D + 1), in the coordinates of the objective; H)."""
+        curvature = curvature_at(self.stage, self.engine, self.moment, point.W, point.b, self.damping)
         self.passes += 0.5
         metric = self._metric(curvature, point)
-        undamped, curvature = curvature, curvature.with_ridge((1.0 + self.damping) * curvature.ridge)
         gradient = self._centred(point)
         tol = FORCING * math.sqrt(self._size(gradient))
-        search = _ConjugateGradients(curvature, gradient, tol, self._size)
+        search = _ConjugateGradients(curvature, gradient, self._size)
         each = curvature.cost + metric.solve_cost
         fresh = self.products == 0.0
         # a metric of an earlier point is given as many products more than it first took as a new one costs
-        done = search.run(metric, MOST_PRODUCTS if fresh else int(self.products + metric.cost / (SOLVED * each)))
+        done = search.run(metric, tol, MOST_PRODUCTS if fresh else int(self.products + metric.cost / (SOLVED * each)))
         self.passes += search.products * each
         if not done and not fresh:
             self.metric, before = None, search.products
             self.patience = self.renewals = min(2.0 * self.patience, MOST_RENEWALS)
-            metric = self._metric(undamped, point)
-            search.run(metric, MOST_PRODUCTS)
+            metric = self._metric(curvature, point)
+            search.run(metric, tol, MOST_PRODUCTS)
             self.passes += (search.products - before) * each
             self.products = float(max(1, search.products - before))
         elif fresh:
@@ -495,32 +522,68 @@ class _Run:
         else:
             self.patience = max(0.5, 0.5 * self.patience)
             self.extra += max(0.0, search.products - self.products) * each * SOLVED
-        step = search.best
-        step[:, -1] -= step[:, :-1] @ self.mean
-        return step
+        return self._uncentred(search.best), curvature
+
+    def _uncentred(self, step: Floats) -> Floats:
+        """A step (K, D + 1) in the coordinates of `Curvature`, in those of the objective."""
+        return np.concatenate([step[:, :-1], (step[:, -1] - step[:, :-1] @ self.mean)[:, None]], axis=1)
+
+    def _proves_by_model(self, point: _Point, following: _Point, curvature: Hessian) -> bool:
+        """Whether `tol` is proved at `following` by the dual point of a damped step from `point`; see `model_point`.
+
+        Tried for squared margins once what the step gained is small.
+        """
+        objective, found = self.objective, following.evaluation.objective
+        gained = point.evaluation.objective - found
+        if objective.loss.margin_power != 2 or LEFT_OF_GAIN * gained > self.model_wanted * abs(found):
+            return False
+        ridge = 2.0 * objective.l2_weight * (1.0 + PROOF_DAMPING)
+        search = _ConjugateGradients(
+            curvature.with_ridge(np.full(objective.n_classes, ridge)), self._centred(point), self._size
+        )
+        metric = ClassMetric(search.curvature, self._most_pairs())
+        self.passes += metric.cost
+        search.run(metric, math.sqrt(4.0 * objective.l2_weight * PROOF_LEFT * self.tol * abs(found)), MOST_PRODUCTS)
+        self.passes += search.products * (curvature.cost + metric.solve_cost)
+        dual = model_point(objective, point.W, point.b, self._uncentred(search.best))
+        self.passes += 1.5
+        if dual is None:
+            return False
+        self._prove(following.W, following.b, None, dual)
+        assert self.best is not None
+        if self.best[0].relative_gap <= self.tol:
+            return True
+        self.model_wanted, self.best = 0.5 * self.model_wanted, None
+        return False
+
+    def _most_pairs(self) -> int:
+        """Pairs that the blocks of a metric sum, at most."""
+        most = DENSE_PAIRS_PER_CLASS if self.engine.multiplies_hessians else PAIRS_PER_CLASS
+        return int(most * self.objective.n_features * self.objective.n_classes)
 
     def _metric(self, curvature: Hessian, point: _Point) -> ClassMetric:
         """That of an earlier point, until the products it costs more than at first are worth a new one."""
-        objective = self.objective
-        most = DENSE_PAIRS_PER_CLASS if self.engine.multiplies_hessians else PAIRS_PER_CLASS
-        most = int(most * objective.n_features * objective.n_classes)
+        most = self._most_pairs()
         if self.metric is None and self.products > 0.0 and self.resumed_metric:
-            at = curvature_at(self.stage.with_reg(self.metric_reg), self.engine, self.moment, *self.metric_at)
+            stage = self.stage.with_reg(self.metric_reg)
+            at = curvature_at(stage, self.engine, self.moment, *self.metric_at, self.metric_damping)
             self.metric = ClassMetric(at, most)
         self.resumed_metric = False
         if self.metric is None or self.renewals > 0.0 or self.extra > self.metric.cost:
             self.metric = ClassMetric(curvature, most)
-            self.metric_at, self.metric_reg = (point.W, point.b), self.stage.reg
+            self.metric_at, self.metric_reg, self.metric_damping = (point.W, point.b), self.stage.reg, self.damping
             self.passes += self.metric.cost
             self.products = self.extra = 0.0
         return self.metric
 
-    def _along(self, point: _Point, step: Floats) -> tuple[_Point | None, float]:
-        """(a point along the step whose objective is lower by enough, its share of the step); None without one."""
+    def _along(self, point: _Point, step: Floats) -> tuple[_Point | None, float, Floats]:
+        """(a point along the step whose objective is lower by enough, its share of the step, how far the whole step
+        takes each class beyond its minimum, (K,): its slope there, relative to that at the start); None without one."""
         dW, db = step[:, :-1], step[:, -1]
-        slope = float((point.dW * dW).sum() + point.db @ db)
+        slopes = (point.dW * dW).sum(axis=1) + point.db * db
+        slope, overshoot = float(slopes.sum()), np.zeros(len(db))
         if not slope < 0.0:
-            return None, 0.0
+            return None, 0.0, overshoot
         value, share = point.evaluation.objective, 1.0
         noise = NOISE[self.precision] * abs(value)
         low, high = (0.0, slope), (math.inf, math.nan)  # shares, and slopes there: the minimum lies between them
@@ -528,7 +591,10 @@ class _Run:
         for trial in range(TRIALS):
             following = self._visit(point.W + share * dW, point.b + share * db, self.precision)
             found = following.evaluation.objective
-            turned = float((following.dW * dW).sum() + following.db @ db)
+            turned_slopes = (following.dW * dW).sum(axis=1) + following.db * db
+            turned = float(turned_slopes.sum())
+            if trial == 0:
+                overshoot = turned_slopes / np.maximum(np.abs(slopes), TINY)
             flatter = self._predicted(following) < self._predicted(point)
             falls = found <= value + ARMIJO * share * slope or (found <= value + noise and flatter)
             if falls and (best is None or found < best[0].evaluation.objective):
@@ -546,13 +612,14 @@ class _Run:
             if high[1] > 0.0 and math.isfinite(high[1]):
                 part = min(max(low[1] / (low[1] - high[1]), 0.1), 0.9)
             share = low[0] + part * width
-        return best or (None, 0.0)
+        return (None, 0.0, overshoot) if best is None else (*best, overshoot)
 
-    def _prove(self, W: Floats, b: Floats, db: Floats | None) -> None:
+    def _prove(self, W: Floats, b: Floats, db: Floats | None, dual: DualPoint | None = None) -> None:
         """`best`: the certificate near (W, b), its bias balanced by Newton's method in the bias alone.
 
         Args:
             db: the gradient in the bias there, if it is known.
+            dual: a dual point to use besides that gradient.
         """
         objective = self.objective
         inverse = np.linalg.pinv(bias_curvature(objective, W, b), rcond=1e-9, hermitian=True)
@@ -563,11 +630,15 @@ class _Run:
             gradient = objective.data_gradient(W, b, precision=precision)
             self.passes += 1.0
             certificate = certify(objective, W, b, gradient=gradient, passes=self.passes, seconds=self.clock())
+            if dual is not None:
+                bound = lower_bound_from(objective, dual, certificate.objective)
+                bound = min(certificate.objective, max(certificate.lower_bound, bound))
+                certificate = replace(certificate, lower_bound=bound)
             if self.best is None or certificate.relative_gap < self.best[0].relative_gap:
                 self.best = certificate, _Point.of(objective, W, b, gradient)
             db = gradient.db
             unavoidable = self._predicted_of_weights(gradient, W)
-            if certificate.relative_gap <= self.tol or unavoidable > BLAMED * certificate.gap:
+            if certificate.relative_gap <= self.tol or dual is not None or unavoidable > BLAMED * certificate.gap:
                 return
 
     def _predicted_of_weights(self, gradient: DataGradient, W: Floats) -> float:
@@ -576,8 +647,14 @@ class _Run:
         return float(np.square(dW).sum()) / (4.0 * self.objective.l2_weight)
 
 
+def _damped(damping: Floats, overshoot: Floats) -> Floats:
+    """The damping of each class for the next step: the ridge that would have ended this one at the minimum."""
+    found: Floats = np.maximum(1.0, (1.0 + damping) * np.clip(1.0 + overshoot, LEAST_CHANGE, MOST_CHANGE)) - 1.0
+    return found
+
+
 class _ConjugateGradients:
-    """x with |H x + gradient| <= tol nearly, (K, D + 1), as far as it has come.
+    """x with H x + gradient nearly 0, (K, D + 1), as far as it has come.
 
     Of all x between the iterates the one with the smallest residual is kept: a certificate asks for a small gradient,
     where conjugate gradients by themselves make the objective small and the gradient swing.
@@ -587,19 +664,21 @@ class _ConjugateGradients:
         products: made so far.
     """
 
-    def __init__(self, curvature: Hessian, gradient: Floats, tol: float, size: Callable[[Floats], float]) -> None:
-        self._curvature, self._tol, self._size = curvature, tol, size
+    def __init__(self, curvature: Hessian, gradient: Floats, size: Callable[[Floats], float]) -> None:
+        self.curvature, self._size = curvature, size
         self._x, self._r = np.zeros_like(gradient), -gradient
         self.best, self._left = self._x.copy(), self._r.copy()
         self.products = 0
 
-    def run(self, metric: ClassMetric, most: int) -> bool:
+    def run(self, metric: ClassMetric, tol: float, most: int) -> bool:
         """Goes on in this metric, from where it is, for `most` products at most; whether it has ended."""
         size, r = self._size, self._r
+        if math.sqrt(size(self._left)) <= tol:
+            return True
         z = metric.solve(r)
         p, rz = z.copy(), float(np.vdot(r, z))
         for _ in range(most):
-            q = self._curvature.times(p)
+            q = self.curvature.times(p)
             self.products += 1
             bend = float(np.vdot(p, q))
             if not (bend > 0.0 and rz > 0.0):  # rounding, or NaN
@@ -613,7 +692,7 @@ class _ConjugateGradients:
                 share = -inner / length
                 self._left += share * d
                 self.best += share * (self._x - self.best)
-            if math.sqrt(size(self._left)) <= self._tol:
+            if math.sqrt(size(self._left)) <= tol:
                 return True
             z = metric.solve(r)
             before, rz = rz, float(np.vdot(r, z))

@@ -1,0 +1,91 @@
+"""The dual point of a Newton step for squared margins: the slopes that its model of the loss has at its end."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.objective import DualPoint, Objective
+from linprobe.shapes import Floats, Labels, slices
+
+__all__ = ["model_point"]
+
+BLOCK_SCORES = 2**22
+"""Scores that are held at once, 32 MB of float64."""
+
+MOST_PAIRS = 2**25
+"""Violated margins, at most: 32 bytes each, 1 GB."""
+
+BALANCES, BALANCED = 12, 1e-14
+"""Newton steps in the bias, at most; and the sum of the sizes of the column sums that counts as 0: what is mixed in for
+them costs some hundred times as much of the bound, and tol times that is far above rounding."""
+
+
+def model_point(objective: Objective, W: Floats, b: Floats, step: Floats) -> DualPoint | None:
+    """The dual point with slopes 2 max(0, margin at the end of the step), of the margins violated at its start alone.
+
+    Other margins become violated on the way of a step, and change the gradient at its end; where reg is small, that
+    gradient proves little. The model of the step does not know them: the slopes of the margins that it knows sum to
+    what
+    the step asked for, but for the few that it satisfies. A shift of the bias makes their columns sum to 0. Any slopes
+    >= 0 are feasible, so scores in float32 will do; what is summed is in float64.
+
+    Args:
+        objective: with a squared hinge.
+        W, b: (K, D) and (K,), where the step begins.
+        step: (K, D + 1), W and b side by side.
+
+    Returns:
+        None where more margins are violated than memory is meant for.
+    """
+    engine, y, shares, K = objective.engine, objective.examples.y, objective.shares(), objective.n_classes
+    counted = np.flatnonzero(shares > 0.0)  # an image of weight 0 bounds nothing
+    both = np.concatenate([W, step[:, :-1]]), np.concatenate([b, step[:, -1]])
+    found: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]] = []
+    blocks = slices(len(counted), max(1, BLOCK_SCORES // (2 * K)))
+    for block in blocks:
+        labels = y[counted[block]]
+        S = engine.scores(*both, counted[block])
+        margins = objective.loss.kinks(S[:, :K], labels)
+        margins[np.arange(len(labels)), labels] = 0.0
+        image, k = np.nonzero(margins > 0.0)
+        ahead = margins[image, k] + S[image, K + k] - S[image, K + labels[image]]
+        found.append((image + block.start, k, ahead))
+        if sum(len(k) for _, k, _ in found) > MOST_PAIRS:
+            return None
+    image, k, ahead = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    ends = np.searchsorted(image, [block.start for block in blocks] + [len(counted)])
+    a, label = shares[counted[image]], y[counted[image]]
+    g = 2.0 * np.maximum(ahead + _balance(ahead, a, k, label, K), 0.0)
+    A, c = np.zeros(W.shape), np.zeros(K)
+    for block, first, last in zip(blocks, ends[:-1], ends[1:], strict=True):
+        rows = counted[block]
+        G = np.zeros((len(rows), K))
+        i = image[first:last] - block.start
+        G[i, k[first:last]] = a[first:last] * g[first:last]
+        G[np.arange(len(rows)), y[rows]] = -G.sum(axis=1)
+        block_A, block_c = engine.gradient_of_scores(G, rows, precise=True)
+        A += block_A
+        c += block_c
+    terms = a * (objective.loss.unit * g - np.square(g) / 4.0)  # of minus the conjugate, see SquaredHinge
+    return DualPoint(float(terms.sum()), A, c, float(np.abs(terms).sum()))
+
+
+def _balance(ahead: Floats, a: Floats, k: npt.NDArray[np.int64], label: Labels, K: int) -> Floats:
+    """What is added to each margin so that the columns of the slopes sum to 0: b_k - b_label, by Newton's method."""
+    b, best, least = np.zeros(K), np.zeros(K), np.inf
+    for _ in range(BALANCES):
+        shifted = np.maximum(ahead + b[k] - b[label], 0.0)
+        columns = np.bincount(k, a * shifted, K) - np.bincount(label, a * shifted, K)
+        missed = float(np.abs(columns).sum())
+        if missed < least:
+            best, least = b, missed
+        if missed <= BALANCED:
+            break
+        w = np.where(shifted > 0.0, a, 0.0)
+        between = np.bincount(k * K + label, w, K * K).reshape(K, K)
+        between += between.T
+        curvature = np.diag(between.sum(axis=1)) - between
+        b = b - np.linalg.pinv(curvature, rcond=1e-9, hermitian=True) @ columns
+    shift: Floats = best[k] - best[label]
+    return shift
