@@ -33,6 +33,7 @@ def test_the_first_method_is_the_one_that_fits():
     assert methods("softmax", "l2", n=400, D=500, K=20)[0] is SpanOfImages
     assert methods("softmax", "l1", n=100, D=9000, K=10)[0] is WorkingSet
     assert methods("softmax", "l2", n=2000, D=100, K=50)[0] is Newton
+    assert methods("squared-hinge", "l2", n=30_000, D=20, K=50)[:2] == [Newton, DualAscent]
     assert methods("hinge", "l2", n=200_000, D=20, K=50)[0] is WorkingSet
     assert methods("hinge", "l2", n=200_000, D=200, K=20, dtype=np.uint8)[0] is ADMM
     assert methods("squared-hinge", "l1", n=20_000, D=50, K=20)[:2] == [LBFGS, WorkingSet]

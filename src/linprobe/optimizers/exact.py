@@ -238,8 +238,8 @@ class Exact(Optimizer):
            coordinate descent, where that is faster.
         7. All else: `ADMM`.
 
-        What fits of the others follows, `WorkingSet` after `LBFGS` and `InteriorPoint` last: it needs few unknowns, and
-        images that fit memory as float64.
+        What fits of the others follows, `WorkingSet` or `DualAscent` after `LBFGS` and `InteriorPoint` last: it needs
+        few unknowns, and images that fit memory as float64.
 
         Args:
             moments: of its features, which are looked at where a smooth loss has a penalty with |W|.
@@ -293,6 +293,8 @@ def _chosen(objective: Objective, moments: Moments) -> list[Method]:
     fits = sets and working_set_cost(objective, objective.n_features) <= WORKING_BYTES
     if fits and (WorkingSet, "") not in made:
         made.append((WorkingSet, ""))
+    if smooth and suits_dual_ascent(objective) and _fits_dual(objective) and (DualAscent, "") not in made:
+        made.append((DualAscent, ""))
     if (InteriorPoint, "") not in made and operations <= AFTERWARDS and numbers <= MOST_BYTES:
         made.append((InteriorPoint, ""))
     return made
@@ -312,8 +314,13 @@ def _by_gradients(objective: Objective, moments: Moments) -> Method:
 def _suits_dual(objective: Objective) -> bool:
     """Whether dual ascent is the faster way: few images, or the hinge on vectors that fit memory."""
     most = DUAL_IMAGES if objective.loss.smooth else DUAL_IMAGES_OF_HINGE
-    most_bytes = DUAL_BYTES if objective.examples.X.dtype == np.uint8 else DUAL_BYTES_OF_VECTORS
-    return objective.n_images <= most and dual_bytes(objective) <= most_bytes
+    return objective.n_images <= most and _fits_dual(objective)
+
+
+def _fits_dual(objective: Objective) -> bool:
+    """Whether dual ascent keeps no more bytes than it may."""
+    most = DUAL_BYTES if objective.examples.X.dtype == np.uint8 else DUAL_BYTES_OF_VECTORS
+    return dual_bytes(objective) <= most
 
 
 def _suits_working_set(objective: Objective, few: bool) -> bool:
