@@ -42,7 +42,7 @@ AFTERWARDS, MOST_BYTES = 1e11, 2e9
 """Operations and bytes of such a step up to which it is tried at all: some seconds, 2 GB."""
 
 FIRST_EPOCHS = 100
-"""Epochs of dual ascent before the interior point method: well conditioned problems need fewer."""
+"""Epochs of dual ascent before working sets: well conditioned problems need fewer."""
 
 LATER_ITERATIONS = 300
 """Iterations, of `max_iter`, that are left to each method after the first; a smaller `max_iter` is for the first
@@ -63,8 +63,8 @@ they are."""
 
 FEW_SCORES, SOME_SCORES = 2**16, 2**18
 """Scores, N times K, up to which working sets are tried for a smooth loss whatever the number of features; and those
-for the squared hinge where few weights are used: on 1,600 vectors of 100 classes they take a quarter of the time of
-LBFGS."""
+for the squared hinge where few weights are used: with L1 on 1,600 vectors of 100 classes they take a quarter of the
+time of LBFGS."""
 
 MANY_CLASSES = 32
 """Classes from which on `Newton` takes the place of `LBFGS`; it begins as that, and stays with it where it converges

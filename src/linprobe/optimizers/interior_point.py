@@ -239,7 +239,8 @@ class _Features:
     """
 
     def __init__(self, objective: Objective, positions: npt.NDArray[np.int64] | None = None) -> None:
-        self._objective, self._positions = objective, positions
+        """All features, or those at `positions`."""
+        self._objective = objective
         shares, y = objective.shares(), objective.examples.y
         of_class = np.bincount(y, weights=shares, minlength=objective.n_classes)
         self.classes = np.flatnonzero(of_class > DROPPED)

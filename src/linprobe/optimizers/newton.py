@@ -52,10 +52,10 @@ SHORT, TINY = 0.25, 1e-300
 """Share of a step that counts as short; and a slope that is none."""
 
 LEFT_OF_GAIN, PROOF_DAMPING, PROOF_LEFT = 8.0, 100.0, 0.1
-"""Of the dual point of a step's model: it is tried once the gain of the step is below what is wanted over
-LEFT_OF_GAIN; its
-step is damped by PROOF_DAMPING times the penalty, so that few margins are satisfied on its way; and its gradient may
-leave PROOF_LEFT of tol. On many_classes.py at reg 1e-5 the gradient alone proves ten times as large a gap then."""
+"""Of the dual point of a step's model. It is tried once the gain of the step is below what is wanted, divided by
+LEFT_OF_GAIN. Its step is damped by PROOF_DAMPING times the penalty, so that few margins are satisfied on its way, and
+its gradient may leave PROOF_LEFT of tol. On many_classes.py at reg 1e-5 the gap that the gradient proves is 300 to
+5,000 times the true one."""
 
 MOST_SHORT = 12
 """Short steps, beyond which L-BFGS takes over again: where hardly any margin of a squared hinge is violated, each step
@@ -63,9 +63,8 @@ changes which they are."""
 
 SEPARABLE, MOST_STEPS = 1e-3, 40
 """Data loss, as a share of that of equal scores, below which the classes are nearly separable, and the steps after
-which
-L-BFGS takes over there. 15,000 of the vectors of many_classes.py at reg 1e-4, whose share is 1e-4, were not certified
-after 6,600 passes; 50,000 at 1e-5, whose share is 0.02, take 751."""
+which L-BFGS takes over there. 15,000 of the vectors of many_classes.py at reg 1e-4, whose share is 1e-4, were not
+certified after 6,600 passes; 50,000 at 1e-5, whose share is 0.02, take 751."""
 
 LEAST_WANTED = 1e-13
 """Relative gap below which nothing is gained in float64."""

@@ -163,7 +163,7 @@ def uses_few_weights(objective: Objective) -> bool:
 def working_set_cost(objective: Objective, n_features: int) -> float:
     """Bytes, about, that a search keeps with this many features in its set."""
     N, K = objective.n_images, objective.n_classes
-    unknowns = min(n_features * K, MOST_LIKELY) if objective.loss.margin_power and objective.l1_weight > 0.0 else 0
+    unknowns = min(n_features * K, MOST_LIKELY) if _may_restrict(objective) else 0
     numbers = N * n_features + 10 * N * K + 3 * K * objective.n_features + 2 * unknowns**2
     if _has_program(objective):
         pairs = N * (K - 1)
@@ -179,6 +179,11 @@ def _check(objective: Objective) -> None:
             "method here."
         )
     check_curved(objective)
+
+
+def _may_restrict(objective: Objective) -> bool:
+    """Whether `minimize_within` takes the objective."""
+    return objective.loss.margin_power is not None and objective.l1_weight > 0.0
 
 
 def _has_program(objective: Objective) -> bool:
@@ -247,8 +252,7 @@ class _Search:
         self.trace = Trace(objective, validation, callback)
         self.shares, self.y = objective.shares(), objective.examples.y
         numbers, arrays = ({}, {}) if start is None else (start.numbers, _checked(objective, start))
-        margins = objective.loss.margin_power is not None
-        self.restricts = bool(numbers.get("restricts", float(margins and objective.l1_weight > 0.0)))
+        self.restricts = bool(numbers.get("restricts", float(_may_restrict(objective))))
         self.programs = bool(numbers.get("programs", float(_has_program(objective))))
         self.restricted, self.steps = bool(numbers.get("restricted", 0.0)), int(numbers.get("steps", 0.0))
         K, N, D = objective.n_classes, objective.n_images, objective.n_features
@@ -268,7 +272,7 @@ class _Search:
             self.b[objective.class_means()[0] == 0.0] = UNSEEN * objective.loss.unit
         self.G: Floats = arrays["G"].copy() if "G" in arrays else np.zeros((N, K))
         self.rounds = 0 if start is None else start.epoch
-        self.rho = numbers.get("rho", self._first_rho())
+        self.rho = numbers["rho"] if "rho" in numbers else self._first_rho()
         self.eta, self.damping = numbers.get("eta", FIRST_ETA), numbers.get("damping", FIRST_DAMPING)
         self.lowest, self.since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
         self.value = numbers.get("value", float(objective.loss.value(np.zeros((1, K)), np.zeros(1, np.int64))[0]))
@@ -327,9 +331,10 @@ class _Search:
         return self.relative_gap <= self.wanted or self.gap <= small
 
     def _first_rho(self) -> float:
-        """The curvature of the smoothed kinks of a hinge at first."""
-        few = self.objective.l1_weight == 0.0 or uses_few_weights(self.objective)
-        return (FIRST_RHO if few else FIRST_RHO_OF_MANY) / self.objective.loss.unit
+        """The curvature of the smoothed kinks of a hinge at first; a smooth loss has none."""
+        objective = self.objective
+        few = objective.loss.smooth or objective.l1_weight == 0.0 or uses_few_weights(objective)
+        return (FIRST_RHO if few else FIRST_RHO_OF_MANY) / objective.loss.unit
 
     def _rounds_are_long(self) -> bool:
         """Whether the rounds of Newton steps have told what they can."""
@@ -343,6 +348,7 @@ class _Search:
         return self.programs and few and begun and len(self.W) > 0
 
     def _program(self) -> HingeProgram:
+        """The program of the set."""
         objective = self.objective
         return HingeProgram(
             self.columns.X,
@@ -356,6 +362,7 @@ class _Search:
         )
 
     def _tol_of_program(self) -> float:
+        """The relative gap at which it ends."""
         tol = OF_PROGRAM * self.relative_gap
         return PART_OF_TOL * self.wanted if tol < DIRECT * self.wanted else tol
 
