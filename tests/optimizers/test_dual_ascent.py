@@ -182,6 +182,21 @@ def test_rounds_over_lists_give_the_same_bits_for_any_number_of_threads_and_resu
         )
 
 
+def test_rounds_that_gain_little_sweep_more_often(monkeypatch):
+    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
+    monkeypatch.setattr(module, "FALL", 0.0)  # whatever a round gains is too little
+    monkeypatch.setattr(module, "AGAIN", 2)
+    states = []
+    optimizer = DualAscent(tol=1e-4)
+    whole = optimizer.minimize(overlapping(), callback=lambda epoch: states.append(epoch.state))
+    assert whole.status is Status.CERTIFIED
+    assert whole.state.numbers["sweeps"] == module.MOST_SPARSE
+    resumed = optimizer.minimize(overlapping(), start=states[3])
+    assert_array_equal(resumed.W, whole.W)
+    monkeypatch.setattr(module, "FALL", 1.0)
+    assert optimizer.minimize(overlapping()).state.numbers["sweeps"] == module.SPARSE
+
+
 def test_the_mean_of_the_dual_points_proves_more_than_the_last(monkeypatch):
     monkeypatch.setattr(module, "SINGLE_ROWS", 10)
     objective = overlapping(reg=1e-6)
