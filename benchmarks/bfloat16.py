@@ -23,7 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.record import Watch, arguments, deliver, say, text_table
-from linprobe.engines import _core
+from linprobe import _core
 from linprobe.engines.base import Examples, Precision, open_engine
 from linprobe.losses import SoftmaxCrossEntropy
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linprobe.engines import _core
+from linprobe import _core
 from linprobe.engines.base import Examples, Precision, open_engine
 from linprobe.engines.reference import bfloat16_pass, bfloat16_terms
 from linprobe.features.base import Affine
@@ -80,7 +80,7 @@ def test_every_kind_of_products_is_the_oracle(kind):
     program = textwrap.dedent("""
         import sys
         sys.path.insert(0, "tests/engines")
-        from linprobe.engines import _core
+        from linprobe import _core
         import test_bfloat16
         print(_core.bfloat16())
         if _core.bfloat16():

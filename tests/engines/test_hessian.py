@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linprobe.engines import _core
+from linprobe import _core
 from linprobe.engines.base import HESSIAN_ROWS, Engine, Examples, HessianWeights, open_engine
 from linprobe.features import Affine
 from linprobe.losses import SoftmaxCrossEntropy, SquaredHinge
@@ -82,7 +82,7 @@ def assert_the_core_is_numpy():
 @pytest.mark.parametrize("kind", ["off", "plain", "avx512", "amx"])
 def test_every_kind_of_products_gives_what_numpy_gives(kind):
     program = textwrap.dedent("""
-        from linprobe.engines import _core
+        from linprobe import _core
         try:
             kind = _core.bfloat16()
         except ValueError:

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from linprobe.engines import _core
+from linprobe import _core
 
 PLAIN = {"picked": None, "scale": None, "shift": None}
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linprobe.engines import _core
+from linprobe import _core
 from linprobe.engines.neighbors import LEAST_ROWS, LONGEST_QUERY, NeighborSearch, _Coder, _GroupCoder
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 
@@ -260,7 +260,7 @@ def test_every_instruction_set_finds_the_same(instruction_set, tmp_path):
     code = textwrap.dedent("""
         import sys
         import numpy as np
-        from linprobe.engines import _core
+        from linprobe import _core
         from linprobe.engines.neighbors import NeighborSearch
         rows = np.load(sys.argv[1])
         assert _core.instruction_set() == sys.argv[2]

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linprobe.engines import _core
+from linprobe import _core
 from linprobe.engines.base import Examples, Precision, open_engine
 from linprobe.features.base import Affine
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
@@ -329,7 +329,7 @@ def test_every_instruction_set_that_runs_here_agrees(instruction_set):
     program = textwrap.dedent("""
         import sys
         sys.path.insert(0, "tests/engines")
-        from linprobe.engines import _core
+        from linprobe import _core
         import test_threads as t
         print(_core.instruction_set())
         for dtype in t.DTYPES:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.engines import _core
+from linprobe import _core
 from linprobe.shapes import Pixels
 
 __all__ = ["Dictionary", "pooled_responses", "pooled_responses_reference"]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.cores import share_of, usable_cores
-from linprobe.engines import _core
+from linprobe import _core
 from linprobe.engines.base import (
     CurvaturePairs,
     CurvedModel,
