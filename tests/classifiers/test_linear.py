@@ -698,7 +698,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"momentum": 1.0}, "momentum = 1.0"),
     ({"patience": 0}, "patience = 0; expected an integer >= 1"),
     ({"patience": 2, "optimizer": "sgd"}, "patience = 2 needs validation rows"),
-    ({"patience": 2, "validation_fraction": 0.5}, "patience = 2 is of optimizer='sgd'; found 'exact'"),
+    ({"patience": 2, "validation_fraction": 0.5}, "patience = 2 requires optimizer='sgd'; found optimizer='exact'"),
     ({"validation_fraction": 1.0}, "validation_fraction = 1"),
     ({"preprocess": "whiten"}, "preprocess = 'whiten'; expected one of auto, none"),
     ({"engine": "steam"}, "engine = 'steam'; expected one of"),

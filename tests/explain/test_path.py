@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.rows import Rows
 from linprobe.data.base import ImageSet
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.explain.path import path_picture, path_templates, path_templates_picture, reg_path, spread_over
@@ -22,7 +23,7 @@ def solved():
     images[np.arange(90), y, y] += 120
     train = ImageSet(images.astype(np.uint8), y, ("a", "b", "c"), "made")
     model = LinearModel(penalty="l1", reg=1e-2).fit_sets(train)
-    objective = model.objective_of(train.X, train.y, None, None)
+    objective = model.objective_of(Rows(train.X, train.y))
     return model, train, solve_path(objective, (1e-4, 1e-2, 10.0))
 
 

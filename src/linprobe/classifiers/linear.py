@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from linprobe.classifiers.model import BAD_ENDS, LinearModel, few
+from linprobe.classifiers.rows import Rows
 from linprobe.errors import LabelError, ParameterError
 from linprobe.losses import SoftmaxCrossEntropy
 from linprobe.optimizers.base import Solution, State, Status
@@ -114,7 +115,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         """
         self.check_parameters()
         X, labels, weight = self.checked(self, X, y, sample_weight)
-        self._train(X, labels, None, weight, None, None, None)
+        self._train(Rows(X, labels, None, weight))
         self._warn_unless_good()
         return self
 
@@ -168,10 +169,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         self._check_classes(classes, first)
         labels = self._positions(y)
         weight = self.row_weights(sample_weight, labels)
+        rows = Rows(X, labels, None, weight)
         if first:
             self.image_shape_ = None
-            self.affine_ = self._fit_affine(X, None, weight)
-        objective = self.objective_of(X, labels, None, weight)
+            self.affine_ = self._fit_affine(rows)
+        objective = self.objective_of(rows)
         start = None if first else self._stream_state()
         epochs = 1 if start is None else start.epoch + 1
         optimizer = self._sgd(self._seed(), epochs=epochs, schedule="constant")

@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from linprobe.classifiers.linear import LinearClassifier
 from linprobe.classifiers.model import BAD_ENDS
-from linprobe.classifiers.selection import Choice, Rows, Selector
+from linprobe.classifiers.rows import Rows
+from linprobe.classifiers.selection import Choice, Selector
 from linprobe.data.splits import stratified_folds
 from linprobe.errors import ParameterError
 from linprobe.losses import Loss, SoftmaxCrossEntropy

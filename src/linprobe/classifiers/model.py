@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.classifiers.rows import Rows
 from linprobe.data.base import LabelledSet
 from linprobe.engines.base import ENGINES, Examples, open_engine
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError, SplitError
@@ -146,8 +147,7 @@ class LinearModel:
         self._check_two_classes(train.y)
         self.n_features_in_ = int(train.X.shape[1])
         self.image_shape_ = train.image_shape
-        weight = self.row_weights(None, train.y)
-        self._train(train.X, train.y, train.rows, weight, validation, callback, start, watch)
+        self._train(self.rows_of(train), validation, callback, start, watch)
         return self
 
     @property
@@ -161,60 +161,59 @@ class LinearModel:
         S = open_engine(self.engine, examples, self.n_threads).scores(self.weights_, self.bias_)
         return S.astype(np.float64, copy=False)
 
+    def rows_of(self, images: LabelledSet) -> Rows:
+        """The rows that `images` uses, with the weights of their classes."""
+        return Rows(images.X, images.y, images.rows, self.row_weights(None, images.y))
+
     def _train(
         self,
-        X: npt.NDArray[Any],
-        y: Labels,
-        rows: npt.NDArray[np.int64] | None,
-        weight: Floats | None,
-        validation: LabelledSet | None,
-        callback: Callback | None,
-        start: State | None,
+        train: Rows,
+        validation: LabelledSet | None = None,
+        callback: Callback | None = None,
+        start: State | None = None,
         watch: Watch | None = None,
     ) -> None:
         """Minimise over the rows, less those held out, and keep the solution."""
         seed = self._seed()
-        held: tuple[npt.NDArray[Any], Labels, npt.NDArray[np.int64] | None, Floats | None] | None = None
-        if validation is not None:
-            weight_held = self.row_weights(None, validation.y)
-            held = (validation.X, validation.y, validation.rows, weight_held)
-        elif self.validation_fraction:
-            kept, out = self._hold_out(y, seed)
-            positions = np.arange(len(X)) if rows is None else rows
-            held = (X, y[out], positions[out], None if weight is None else weight[out])
-            rows, y, weight = positions[kept], y[kept], None if weight is None else weight[kept]
-        if self.patience is not None and self.optimizer != "sgd":
-            raise ParameterError(f"patience = {self.patience} is of optimizer='sgd'; found {self.optimizer!r}.")
-        if self.patience is not None and held is None:
+        held_out = None if validation is None else self.rows_of(validation)
+        if held_out is None and self.validation_fraction:
+            kept, out = self._hold_out(train.y, seed)
+            train, held_out = train.at(kept), train.at(out)
+        self._check_patience(held_out)
+        self.affine_ = self._fit_affine(train)
+        objective = self.objective_of(train)
+        judge = None if held_out is None else self.objective_of(held_out)
+        self.keep(self._optimizer(seed).minimize(objective, start, callback, judge, watch), objective)
+
+    def _check_patience(self, held_out: Rows | None) -> None:
+        """Raise ParameterError for a `patience` that this training cannot use."""
+        if self.patience is None:
+            return
+        if self.optimizer != "sgd":
+            raise ParameterError(
+                f"patience = {self.patience} requires optimizer='sgd'; found optimizer={self.optimizer!r}. "
+                "Set patience=None, or optimizer='sgd'."
+            )
+        if held_out is None:
             raise ParameterError(
                 f"patience = {self.patience} needs validation rows; set validation_fraction, or patience=None."
             )
-        self.affine_ = self._fit_affine(X, rows, weight)
-        objective = self.objective_of(X, y, rows, weight)
-        optimizer: Optimizer
-        if self.optimizer == "sgd":
-            optimizer = self._sgd(seed, epochs=self.epochs, schedule=self.schedule)
-        elif self.optimizer == "exact":
-            optimizer = Exact(max_iter=self.max_iter, tol=self.tol)
-        else:
-            optimizer = GradientDescent(max_iter=self.max_iter, tol=self.tol)
-        held_out = None if held is None else self.objective_of(*held)
-        solution = optimizer.minimize(objective, start, callback, held_out, watch)
-        self.keep(solution, objective)
 
-    def begin(
-        self,
-        other: LinearModel,
-        X: npt.NDArray[Any],
-        rows: npt.NDArray[np.int64] | None,
-        weight: Floats | None,
-    ) -> None:
-        """Take the classes of `other`, and learn the map of the input from these rows of X: before `objective_of`."""
+    def _optimizer(self, seed: int) -> Optimizer:
+        """The optimizer that the parameters describe."""
+        if self.optimizer == "sgd":
+            return self._sgd(seed, epochs=self.epochs, schedule=self.schedule)
+        if self.optimizer == "exact":
+            return Exact(max_iter=self.max_iter, tol=self.tol)
+        return GradientDescent(max_iter=self.max_iter, tol=self.tol)
+
+    def begin(self, other: LinearModel, rows: Rows) -> None:
+        """Take the classes of `other`, and learn the map of the input from `rows`; `objective_of` needs both."""
         self.features_ = other.features_
-        self.classes_, self.image_shape_, self.n_features_in_ = other.classes_, other.image_shape_, int(X.shape[1])
+        self.classes_, self.image_shape_, self.n_features_in_ = other.classes_, other.image_shape_, rows.X.shape[1]
         if hasattr(other, "feature_names_in_"):
             self.feature_names_in_ = other.feature_names_in_
-        self.affine_ = self._fit_affine(X, rows, weight)
+        self.affine_ = self._fit_affine(rows)
 
     def keep(self, solution: Solution, objective: Objective) -> None:
         """Set the attributes that come from a solution."""
@@ -234,19 +233,17 @@ class LinearModel:
             W, b = fold(W, b, self.affine_.scale, self.affine_.shift)
         self.coef_, self.intercept_ = W.copy(), b.copy()
 
-    def objective_of(
-        self, X: npt.NDArray[Any], y: Labels, rows: npt.NDArray[np.int64] | None, weight: Floats | None
-    ) -> Objective:
-        """The objective over these rows of X, mapped as `begin` learnt it."""
+    def objective_of(self, rows: Rows) -> Objective:
+        """The objective over `rows`, through the map of the input that `begin` or a training learned."""
         return Objective(
-            X,
-            y,
+            rows.X,
+            rows.y,
             loss=self._make_loss(),
             penalty=self._make_penalty(),
             reg=self.reg,
             n_classes=len(self.classes_),
-            sample_weight=weight,
-            rows=rows,
+            sample_weight=rows.weight,
+            rows=rows.rows,
             affine=self.affine_,
             engine=self.engine,
             n_threads=self.n_threads,
@@ -275,18 +272,16 @@ class LinearModel:
             return self.penalty
         return make_penalty(self.penalty, **({"beta": self.beta} if self.penalty == "elastic-net" else {}))
 
-    def _fit_affine(
-        self, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None, weight: Floats | None
-    ) -> Affine | None:
-        """The map of the input, learnt from the training rows."""
-        is_pixels = X.dtype == np.uint8
+    def _fit_affine(self, train: Rows) -> Affine | None:
+        """The map of the input, learned from the training rows."""
+        is_pixels = train.X.dtype == np.uint8
         kind = self.preprocess
         if kind == "auto":
             kind = "center" if is_pixels else "none"
         if kind == "none" or (kind == "unit" and not is_pixels):
             return None
         pixels = Pixels(center=kind != "unit", standardize=kind == "standardize")
-        return pixels.fit(X, rows, weight, self.n_threads).affine
+        return pixels.fit(train.X, train.rows, train.weight, self.n_threads).affine
 
     def _seed(self) -> int:
         """`random_state` itself where it is an int, so that a seed means the same everywhere; else a draw."""

@@ -12,36 +12,15 @@ import numpy.typing as npt
 
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import AnyModel
+from linprobe.classifiers.rows import Rows
 from linprobe.objective import Objective
 from linprobe.optimizers.base import Solution, Status
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
 from linprobe.optimizers.path import Path, Progress, path_moment, solve_path
 from linprobe.optimizers.preconditioner import SecondMoment
-from linprobe.shapes import Floats, Labels
+from linprobe.shapes import Floats
 
-__all__ = ["Choice", "PartScores", "Rows", "Selector"]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Labelled rows of one array.
-
-    Attributes:
-        X: (M, D), as it lies in memory.
-        y: (N,) integers, one for each used row.
-        rows: (N,) positions in X, or None for all.
-        weight: (N,), or None for all ones.
-    """
-
-    X: npt.NDArray[np.generic]
-    y: Labels
-    rows: npt.NDArray[np.int64] | None = None
-    weight: Floats | None = None
-
-    def at(self, positions: npt.NDArray[np.int64]) -> Rows:
-        """Some of them, by position 0..N-1."""
-        rows = positions if self.rows is None else self.rows[positions]
-        return Rows(self.X, self.y[positions], rows, None if self.weight is None else self.weight[positions])
+__all__ = ["Choice", "PartScores", "Selector"]
 
 
 @dataclass(frozen=True)
@@ -138,7 +117,7 @@ class Selector(Generic[AnyModel]):
             member, objective = self._objective(self.images.at(train))
             moment = self._moment_without(held_out, objective)
         path = self._solve(objective, self.regs, moment)
-        held = member.objective_of(held_out.X, held_out.y, held_out.rows, held_out.weight)
+        held = member.objective_of(held_out)
         # one by one: a stack of thousands of templates would be copied for each thread
         judged = [held.evaluate(solution.W, solution.b) for solution in path.solutions]
         return PartScores(
@@ -182,8 +161,8 @@ class Selector(Generic[AnyModel]):
 
     def _objective(self, images: Rows) -> tuple[AnyModel, Objective]:
         member = self.classifier.unfitted(reg=max(self.regs))
-        member.begin(self.classifier, images.X, images.rows, images.weight)
-        return member, member.objective_of(images.X, images.y, images.rows, images.weight)
+        member.begin(self.classifier, images)
+        return member, member.objective_of(images)
 
     def _of_all(self) -> tuple[AnyModel, Objective, SecondMoment | ExactMoment | None]:
         """(member, objective, second moment, if one is needed) of all images, read once."""
@@ -201,7 +180,7 @@ class Selector(Generic[AnyModel]):
         D = objective.n_features
         if min(len(left_out.y), objective.n_images) < D:  # their moments are not of the features
             return None
-        part = member.objective_of(left_out.X, left_out.y, left_out.rows, left_out.weight)
+        part = member.objective_of(left_out)
         return total.without(exact_moment(part))
 
 

@@ -419,7 +419,7 @@ def _landscape(record: Record) -> Drawn:
     sample, model = record.sample, record.model
     if sample is None or model.weights_.size > LANDSCAPE_WEIGHTS:
         return
-    objective = model.objective_of(sample.X, sample.y, sample.rows, model.row_weights(None, sample.y))
+    objective = model.objective_of(model.rows_of(sample))
     optimizers: dict[str, Optimizer] = {
         "gradient descent": GradientDescent(max_iter=GD_STEPS),
         "SGD": SGD(epochs=SGD_EPOCHS),

@@ -19,8 +19,8 @@ import numpy as np
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import model_bytes
-from linprobe.classifiers.selection import Choice, PartScores, Rows, Selector
-from linprobe.data.base import LabelledSet, ProgressCallback
+from linprobe.classifiers.selection import Choice, PartScores, Selector
+from linprobe.data.base import ProgressCallback
 from linprobe.data.splits import split_dataset, stratified_folds
 from linprobe.errors import LinprobeError, ParameterError, RunError
 from linprobe.optimizers.base import Status
@@ -205,7 +205,7 @@ class _Session:
         done = [_scores_from(run.path, record) for record in run.read_parts()]
         try:
             regs = check_regs(self.settings.regs)
-            selector = Selector(self.classifier, _rows(self.classifier, self.train), regs, self._tell)
+            selector = Selector(self.classifier, self.classifier.rows_of(self.train), regs, self._tell)
             for number, (name, solve) in enumerate(self._parts(selector), start=1):
                 if number <= len(done):
                     continue
@@ -252,7 +252,7 @@ class _Session:
 
             return [(f"fold {i} of {len(self.folds)}", of(fold, i == 1)) for i, fold in enumerate(self.folds, start=1)]
         assert self.validation is not None
-        held_out = _rows(self.classifier, self.validation)
+        held_out = self.classifier.rows_of(self.validation)
         return [("validation", lambda: selector.part(None, held_out, self._path_is_small))]
 
     @property
@@ -270,7 +270,7 @@ class _Session:
         whole = self.dataset.train
         kept = np.union1d(self.train.rows, self.validation.rows)
         self.train = whole.subset(np.flatnonzero(np.isin(whole.positions, kept)))
-        return Selector(self.classifier, _rows(self.classifier, self.train), [reg], self._tell).refit(reg, start)
+        return Selector(self.classifier, self.classifier.rows_of(self.train), [reg], self._tell).refit(reg, start)
 
     def _tell(self, progress: Progress) -> None:
         if self.solving is not None:
@@ -319,10 +319,6 @@ class _Session:
             "n_validation": len(self.train.y) if self.validation is None else self.validation.n_images,
             "n_test": tested.n_images,
         }
-
-
-def _rows(classifier: LinearModel, images: LabelledSet) -> Rows:
-    return Rows(images.X, images.y, images.rows, classifier.row_weights(None, images.y))
 
 
 def _kept_weights(run: RunFolder, number: int) -> tuple[Floats, Floats] | None:

@@ -16,6 +16,7 @@ import numpy as np
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import model_bytes
+from linprobe.classifiers.rows import Rows
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import train_validation_test
 from linprobe.errors import LinprobeError, RunError
@@ -406,7 +407,7 @@ def made_classifier(settings: RunSettings, material: Material, n_threads: int | 
 
 def circumstances(classifier: LinearModel, material: Material, train: LabelledSet) -> dict[str, Any]:
     """What metrics of every kind of run tell of the objective and the source."""
-    objective = classifier.objective_of(train.X, train.y, train.rows, None)
+    objective = classifier.objective_of(Rows(train.X, train.y, train.rows))
     dataset, features = material.dataset, material.features
     shape = dataset.image_shape if features is None else features.image_shape
     return {

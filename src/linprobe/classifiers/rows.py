@@ -1,0 +1,34 @@
+"""Rows: labelled rows of one array, the input of every training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.shapes import Floats, Labels
+
+__all__ = ["Rows"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled rows of one array, which is never copied.
+
+    Attributes:
+        X: (M, D), as it lies in memory.
+        y: (N,) integers, one for each used row.
+        rows: (N,) positions in X, or None for all.
+        weight: (N,), or None for all ones.
+    """
+
+    X: npt.NDArray[np.generic]
+    y: Labels
+    rows: npt.NDArray[np.int64] | None = None
+    weight: Floats | None = None
+
+    def at(self, positions: npt.NDArray[np.int64]) -> Rows:
+        """Some of them, by position 0..N-1."""
+        rows = positions if self.rows is None else self.rows[positions]
+        return Rows(self.X, self.y[positions], rows, None if self.weight is None else self.weight[positions])
