@@ -21,7 +21,7 @@ MODULES = {
 BASE = {"cores", "errors", "files", "plain", "shapes"}
 CORE = {"_core"}
 SUMS = BASE | {"losses", "penalties", "features", "scores", "engines.base", "objective"}
-FITTED = SUMS | {"data", "gradcheck", "certificate", "optimizers", "classifiers", "engines"}
+FITTED = SUMS | {"data", "gradcheck", "certificate", "optimizers", "classifiers", "algebra", "engines"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cores": set(),
     "errors": set(),
@@ -33,11 +33,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "penalties": BASE,
     "features": BASE | {"data", "engines.patches"},
     "scores": BASE | {"losses.base", "features.base"},
-    "engines": BASE | CORE | {"losses.base", "features.base"},
+    "algebra": BASE | CORE,
+    "engines": BASE | CORE | {"algebra", "losses.base", "features.base"},
     "objective": BASE | {"losses", "penalties", "scores", "features.base", "engines.base"},
     "gradcheck": BASE | {"objective", "losses.base", "penalties.base"},
     "certificate": BASE | {"objective"},
-    "optimizers": BASE | {"objective", "certificate", "engines.base"},
+    "optimizers": BASE | {"objective", "certificate", "algebra", "engines.base"},
     "classifiers": FITTED,
     "challenges": BASE | {"data"},
     "explain": FITTED,
@@ -58,7 +59,7 @@ HEAVY = {
         "features.transformers",
     },
     "scipy": {
-        "engines.base",
+        "algebra.reference",
         "engines.threads",
         "optimizers.hinge_program",
         "optimizers.interior_point",

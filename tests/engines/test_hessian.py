@@ -96,18 +96,6 @@ def test_every_kind_of_products_gives_what_numpy_gives(kind):
     assert ran.returncode == 0, ran.stderr
 
 
-@pytest.mark.parametrize("n", [1, 5, 127, 128, 129, 300])
-def test_a_rough_factor_solves_to_three_digits(n):
-    random = np.random.default_rng(n)
-    examples, _ = problem("float32", 3, 4, 2)
-    A = random.standard_normal((n, 2 * n + 3))
-    M = (A @ A.T / (2 * n + 3) + np.eye(n)).astype(np.float32)
-    g = random.standard_normal(n).astype(np.float32)
-    for engine in (open_engine("reference", examples), open_engine("threads", examples, 2)):
-        x = engine.solve_roughly(engine.roughly_factored(M), g)
-        assert_allclose(M @ x, g, atol=0.03 * np.abs(g).max())
-
-
 def test_the_blocks_of_images_have_one_size():
     assert HESSIAN_ROWS == _core.HESSIAN_ROWS
 

@@ -96,7 +96,8 @@ def test_the_last_row_of_the_history_is_of_the_weights_that_are_returned():
 
 def test_ctrl_c_gives_the_weights_so_far_with_their_certificate(monkeypatch):
     objective, calls = digits(), []
-    plain = type(objective.engine).descend
+    algebra = type(objective.engine.algebra)
+    plain = algebra.descend
 
     def interrupted(self, model, most, tol):
         calls.append(most)
@@ -104,7 +105,7 @@ def test_ctrl_c_gives_the_weights_so_far_with_their_certificate(monkeypatch):
             raise KeyboardInterrupt
         return plain(self, model, most, tol)
 
-    monkeypatch.setattr(type(objective.engine), "descend", interrupted)
+    monkeypatch.setattr(algebra, "descend", interrupted)
     solution = LBFGS().minimize(objective)
     assert solution.status is Status.INTERRUPTED
     assert 0.0 < solution.certificate.lower_bound <= solution.certificate.objective

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.algebra.base import Algebra
 from linprobe.cores import by_threads, usable_cores
-from linprobe.engines import curved
-from linprobe.engines.curved import CurvedModel
 from linprobe.errors import LabelError, ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses.base import Loss
@@ -23,9 +22,6 @@ from linprobe.shapes import Floats, Labels, check_sample_weight, slices
 __all__ = [
     "ENGINES",
     "CurvaturePairs",
-    "CurvedModel",
-    "DualModel",
-    "DualPairs",
     "Engine",
     "Examples",
     "Precision",
@@ -170,114 +166,11 @@ class SplitSums:
     dual_columns: Floats | None
 
 
-@dataclass(frozen=True)
-class QuadraticModel:
-    """A model of an objective around weights W_0, of n features and K classes; `Engine.descend` minimises it.
-
-        slope·D + 1/2 D·(gram x coupling - left rightᵀ) D + 1/2 ridge W² + size |W|,   D = W - W_0
-
-    W has a row for the bias below those of the features: its column of the gram is that of the identity, and it has
-    no penalty.
-
-    Attributes:
-        gram: (n, n) float32, symmetric.
-        coupling: (K, K) float64, symmetric.
-        ridge, size: of W² and |W|.
-        slope: (n + 1, K) float64, at W_0, of all but ridge and size.
-        left, right: (n + 1, K, m) float32; left rightᵀ is symmetric.
-        W: (n + 1, K) float64, in place: where to begin, and what is found.
-        moved: (K, n + 1) float32, in place: Dᵀ gram.
-        sums: (m,) float32, in place: rightᵀ D.
-    """
-
-    gram: npt.NDArray[np.float32]
-    coupling: Floats
-    ridge: float
-    size: float
-    slope: Floats
-    left: npt.NDArray[np.float32]
-    right: npt.NDArray[np.float32]
-    W: Floats
-    moved: npt.NDArray[np.float32]
-    sums: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class DualModel:
-    """A dual point of a loss that is a sum over margins, and what follows from it; `Engine.ascend` improves it.
-
-        maximise sum_ij (delta A_ij - A_ij² / (2 curvature a_i)) - |soft(V, size)|² / (2 ridge) - bias |c|² / 2 + b·c
-
-    over 0 <= A_ij <= a_i most, with A_ij = 0 for j = y_i. G_ij = A_ij off the label, minus their sum on it;
-    V = -Gᵀ X, the weights are W = soft(V, size) / ridge, and c = sum_i G_i. The bias b moves by -bias times each change
-    of c, so that the margins of image i have slope -(squares_i / ridge + bias) in each A_ij.
-
-    Attributes:
-        rows: (N, D) float32 or float64: the images, about their mean; or the products of the images with each other,
-            (N, N), which is the Gram form.
-        squares: (N,) float64, sum of the squares of each image.
-        y: (N,) int64 labels in 0..K-1.
-        share: (N,) float64, a_i > 0.
-        ridge, size: of (ridge / 2) sum W² and of size sum |W|; size is 0 in the Gram form.
-        bias: > 0.
-        delta, most, curvature: the loss is sum_{j != y} h(s_j - s_y + delta), h'(u) = clip(curvature u, 0, most), with
-            most inf for no bound and curvature inf for a kink.
-        A: (N, K) float64, in place.
-        V: (K, D) float64, in place; in the Gram form ridge times the scores of the images without the bias.
-        W: (K, D) float64, in place; None in the Gram form.
-        b: (K,) float64, in place.
-    """
-
-    rows: Floats
-    squares: Floats
-    y: npt.NDArray[np.int64]
-    share: Floats
-    ridge: float
-    size: float
-    bias: float
-    delta: float
-    most: float
-    curvature: float
-    A: Floats
-    V: Floats
-    W: Floats | None
-    b: Floats
-
-
-@dataclass(frozen=True)
-class DualPairs:
-    """Pairs of image and class of a `DualModel` without Gram form, for `Engine.ascend_pairs`; its rows are float32.
-
-    Attributes:
-        ends: (N + 1,) int64, pairs ends[i]..ends[i + 1] - 1 are those of image i.
-        classes: (P,) int32, ascending within an image, without its label.
-        A: (P,) float64, in place: the dual point, 0 at all other pairs.
-        V: (K, D) float32, in place.
-        W: (K, D) float32, in place; None where `size` is 0: V alone is kept then.
-    """
-
-    ends: npt.NDArray[np.int64]
-    classes: npt.NDArray[np.int32]
-    A: Floats
-    V: npt.NDArray[np.float32]
-    W: npt.NDArray[np.float32] | None
-
-    def images(self) -> npt.NDArray[np.int64]:
-        """(P,) the image of each pair."""
-        return np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends))
-
-
 GRAM_ROWS, GRAM_NUMBERS = 256, 2**21
 """Rows whose products with others a thread forms at a time; numbers that it reads at a time."""
 
 HESSIAN_ROWS, HESSIAN_NUMBERS = 256, 2**20
 """Images of a block of `HessianWeights`, and weights that are computed at a time."""
-
-SWEEPS_BETWEEN = 4
-"""Sweeps over the weights that are not 0, between two over all."""
-
-LEAST_CURVATURE = 1e-3
-"""Of a weight in a `QuadraticModel`, as a share of what it is without left and right."""
 
 
 @dataclass(frozen=True)
@@ -368,6 +261,11 @@ class Engine(ABC):
     def __init__(self, examples: Examples, n_threads: int | None = None) -> None:
         self.examples = examples
         self.n_threads = n_threads
+
+    @property
+    @abstractmethod
+    def algebra(self) -> Algebra:
+        """Dense linear algebra in the arithmetic of this engine, on its threads."""
 
     @abstractmethod
     def scores(
@@ -550,142 +448,6 @@ class Engine(ABC):
         list(by_threads(multiplied, slices(n, GRAM_ROWS)[::-1], n_threads))  # the longest first
         return products
 
-    def factored(self, M: Floats, ridge: float) -> Floats:
-        """The Cholesky factor of M + ridge * I, M (n, n) symmetric, in float32, for this engine's `solve_factored`.
-
-        Raises:
-            LinAlgError: it is not positive definite.
-        """
-        from scipy.linalg import cho_factor
-
-        ridged = M.T.astype(np.float32)  # a copy, and as LAPACK wants it
-        ridged[np.diag_indices(len(M))] += np.float32(ridge)
-        factor: Floats = cho_factor(ridged, lower=True, overwrite_a=True, check_finite=False)[0]
-        return factor
-
-    def solve_factored(self, factor: Floats, G: Floats) -> Floats:
-        """The rows of G (m, n), float32, times the inverse of the matrix that has this factor; G may be overwritten."""
-        from scipy.linalg import cho_solve
-
-        solved: Floats = cho_solve((factor, True), G.T, overwrite_b=True, check_finite=False).T
-        return solved
-
-    def roughly_factored(self, M: Floats) -> npt.NDArray[Any]:
-        """The Cholesky factor of M (n, n), symmetric, for `solve_roughly`; an engine may keep 8 bits of its numbers.
-
-        Raises:
-            LinAlgError: it is not positive definite.
-        """
-        return self.factored(M, 0.0)
-
-    def solve_roughly(self, factor: npt.NDArray[Any], g: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(n,) the inverse of the matrix that has this factor, times g (n,) float32."""
-        solved: npt.NDArray[np.float32] = self.solve_factored(factor, g[None].copy())[0]
-        return solved
-
-    @abstractmethod
-    def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
-        """Coordinate descent: each weight to its own minimum in turn, those that are 0 in every fifth sweep only.
-
-        Returns (sweeps, the largest change of a slope in the last sweep over all weights): it ends after `most`
-        sweeps, or with such a change of at most `tol`.
-        """
-
-    def ascend(
-        self, model: DualModel, order: npt.NDArray[np.int64], *, everything: bool, threshold: float
-    ) -> tuple[float, int]:
-        """Dual coordinate ascent: all A_ij of an image to their common optimum, one image of `order` after the other.
-
-        Args:
-            order: (n,) int64 positions of the images to visit.
-            everything: visit all A_ij, else those that are not 0.
-            threshold: images whose predicted gain is at most this are not changed.
-        Returns:
-            (sum of the predicted gains, rows of length D that were multiplied or added).
-        """
-        A, V, b, ridge = model.A, model.V, model.b, model.ridge
-        total_gain, products = 0.0, 0
-        for i in order:
-            y, x = model.y[i], model.rows[i].astype(np.float64)
-            classes = np.flatnonzero((np.arange(len(b)) != y) & (everything | (A[i] != 0.0)))
-            if len(classes) == 0:
-                continue
-            visited = np.append(classes, y)
-            if model.W is None:
-                scores = V[visited, i] / ridge + b[visited]
-            else:
-                scores = model.W[visited] @ x + b[visited]
-                products += len(visited)
-            gain, after, changes = _dual_step(model, i, A[i, classes], scores, threshold)
-            total_gain += gain
-            if after is None:
-                continue
-            A[i, classes] = after
-            V[visited] -= changes[:, None] * x
-            b[visited] -= model.bias * changes
-            products += int((changes != 0.0).sum())
-            if model.W is not None:
-                model.W[visited] = (V[visited] - np.clip(V[visited], -model.size, model.size)) / ridge
-        return total_gain, products
-
-    def ascend_pairs(
-        self,
-        model: DualModel,
-        pairs: DualPairs,
-        order: npt.NDArray[np.int64],
-        *,
-        everything: bool,
-        threshold: float,
-    ) -> tuple[float, int]:
-        """`ascend` over the listed pairs: A, V and W are those of `pairs`, the other numbers those of `model`.
-
-        V and W are rounded to float32 at each change: `dual_sums` gives V anew. Products with them may be summed in
-        float32.
-        """
-        ends, V, W, b, ridge = pairs.ends, pairs.V, pairs.W, model.b, model.ridge
-        total_gain, products = 0.0, 0
-        for i in order:
-            y, x = model.y[i], model.rows[i]
-            listed = np.arange(ends[i], ends[i + 1])
-            listed = listed[everything | (pairs.A[listed] != 0.0)]
-            if len(listed) == 0:
-                continue
-            visited = np.append(pairs.classes[listed], y)
-            weights = (V if W is None else W)[visited].astype(np.float64)
-            scores = weights @ x / (ridge if W is None else 1.0) + b[visited]
-            products += len(visited)
-            gain, after, changes = _dual_step(model, i, pairs.A[listed], scores, threshold)
-            total_gain += gain
-            if after is None:
-                continue
-            pairs.A[listed] = after
-            V[visited] -= (changes[:, None] * x).astype(np.float32)
-            b[visited] -= model.bias * changes
-            products += int((changes != 0.0).sum())
-            if W is not None:
-                W[visited] = (V[visited] - np.clip(V[visited], -model.size, model.size)) / ridge
-        return total_gain, products
-
-    def dual_sums(self, model: DualModel, pairs: DualPairs) -> Floats:
-        """V = -Gᵀ X (K, D) of the listed pairs, in float64."""
-        V = np.zeros_like(pairs.V, dtype=np.float64)
-        images = pairs.images()
-        for block in slices(len(model.y), max(1, GRAM_NUMBERS // max(1, V.shape[1]))):
-            some = slice(int(pairs.ends[block.start]), int(pairs.ends[block.stop]))
-            G, rows = np.zeros((block.stop - block.start, len(V))), images[some] - block.start
-            G[rows, pairs.classes[some]] = pairs.A[some]
-            G[np.arange(len(G)), model.y[block]] = -G.sum(axis=1)
-            V -= G.T @ model.rows[block].astype(np.float64)
-        return V
-
-    def sweep(self, model: CurvedModel, everything: bool) -> float:
-        """Each weight of the model to its own minimum in turn, or each that is not 0; the largest change of a slope."""
-        return curved.sweep(model, everything)
-
-    def krylov(self, model: CurvedModel, most: int, share: float) -> int:
-        """Conjugate gradients for the weights of the model that are not 0; see `curved.krylov`."""
-        return curved.krylov(model, most, share)
-
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether `sgd_epoch` can run this loss; if not, the optimizer loops over `loss_and_gradient`."""
         return False
@@ -709,40 +471,3 @@ def open_engine(name: str, examples: Examples, n_threads: int | None = None) -> 
         raise ParameterError(f"engine = {name!r}; expected one of {', '.join(sorted(ENGINES))}.")
     engine: Engine = getattr(importlib.import_module(f"linprobe.engines.{name}"), ENGINES[name])(examples, n_threads)
     return engine
-
-
-def _dual_step(
-    model: DualModel, i: int, before: Floats, scores: Floats, threshold: float
-) -> tuple[float, Floats | None, Floats]:
-    """(gain of the best step in one coordinate each, the coordinates at their common optimum, their changes).
-
-    Nothing is changed, and the second is None, where the gain is no more than `threshold`.
-
-    Args:
-        i: the image.
-        before: (n,) its coordinates that are visited.
-        scores: (n + 1,) of their classes, and of the label last; the changes are in this order.
-    """
-    share = model.share[i]
-    most, q, own_bend = share * model.most, model.squares[i] / model.ridge + model.bias, 1.0 / model.curvature / share
-    margins = scores[:-1] - scores[-1] + model.delta
-    slopes = margins - before * own_bend
-    alone = np.minimum(np.maximum(slopes / (2.0 * q + own_bend), -before), most - before)
-    gain = float(slopes @ alone)
-    if not gain > threshold:
-        return gain, None, alone
-    after = _common_optimum(before + margins / q, q / (q + own_bend), most, before.sum())
-    return gain, after, np.append(after - before, -(after - before).sum())
-
-
-def _common_optimum(v: Floats, factor: float, most: float, before: float) -> Floats:
-    """A_j = clip(factor (v_j - T), 0, most) with T = sum_j A_j - before, by bisection."""
-    low, high = -before, float(np.maximum(v, 0.0).sum())
-    for _ in range(200):
-        T = 0.5 * (low + high)
-        if np.clip(factor * (v - T), 0.0, most).sum() - before > T:
-            low = T
-        else:
-            high = T
-    optimum: Floats = np.clip(factor * (v - T), 0.0, most)
-    return optimum

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.cores import usable_cores
 from linprobe import _core
+from linprobe.cores import usable_cores
 from linprobe.engines.base import ENGINES
 from linprobe.engines.threads import ONE_BLAS_THREAD
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError

@@ -8,13 +8,11 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.algebra.reference import ReferenceAlgebra
 from linprobe.engines.base import (
-    LEAST_CURVATURE,
-    SWEEPS_BETWEEN,
     Engine,
     Examples,
     Precision,
-    QuadraticModel,
     SplitSums,
     Sums,
 )
@@ -35,6 +33,11 @@ class ReferenceEngine(Engine):
     Knows no loss by name: every loss goes through `value_and_gradient`. Weights that are not finite give sums
     that are not finite, without a warning. `n_threads` is not used: the BLAS under NumPy has its own setting.
     """
+
+    @property
+    def algebra(self) -> ReferenceAlgebra:
+        """NumPy and SciPy."""
+        return ReferenceAlgebra()
 
     def scores(
         self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
@@ -136,48 +139,6 @@ class ReferenceEngine(Engine):
             weight = self.examples.sample_weight
             total += X.T @ (X if weight is None else X * weight[picked][:, None])
         return total.astype(dtype, copy=False)
-
-    def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
-        """Coordinate descent, a weight at a time."""
-        n, W, moved, sums = len(model.gram), model.W, model.moved, model.sums
-        own = np.append(np.diagonal(model.gram), 1.0)[:, None, None] * model.coupling
-        own[:n] += model.ridge * np.eye(W.shape[1])
-        plain = np.diagonal(own, axis1=1, axis2=2).copy()
-        own -= model.left @ model.right.transpose(0, 2, 1)
-        bends = np.maximum(np.diagonal(own, axis1=1, axis2=2), LEAST_CURVATURE * plain)
-        largest, everything = 0.0, True
-        for sweep in range(1, most + 1):
-            found = 0.0
-            for j in range(n + 1):
-                w, size = W[j].tolist(), model.size if j < n else 0.0  # Python's numbers: one at a time they are sooner
-                if not (everything or j == n or any(w)):
-                    continue
-                ridge = model.ridge if j < n else 0.0
-                slopes = model.slope[j] + ridge * W[j] + model.coupling @ moved[:, j] - model.left[j] @ sums
-                here, bend, block = slopes.tolist(), bends[j].tolist(), own[j].tolist()
-                for k, at in enumerate(w):
-                    if not everything and at == 0.0 and j < n:
-                        continue
-                    aim, least = (at - here[k] / bend[k], size / bend[k]) if bend[k] > 0.0 else (0.0, 0.0)
-                    w[k] = aim - least if aim > least else aim + least if aim < -least else 0.0
-                    change = w[k] - at
-                    if change != 0.0:
-                        here = [slope + change * row for slope, row in zip(here, block[k], strict=True)]
-                        found = max(found, abs(change) * bend[k])
-                changes = w - W[j]
-                if changes.any():
-                    W[j] = w
-                    if j < n:
-                        moved[:, :n] += changes[:, None] * model.gram[j]
-                    else:
-                        moved[:, n] += changes
-                    sums += changes @ model.right[j]
-            if everything:
-                largest = found
-            if found <= tol and everything:
-                break
-            everything = found <= tol or sweep % (SWEEPS_BETWEEN + 1) == 0
-        return sweep, largest
 
     def describe(self) -> str:
         """One line: the engine and the precision of its sums."""

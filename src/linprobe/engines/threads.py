@@ -12,18 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.cores import share_of, usable_cores
 from linprobe import _core
+from linprobe.algebra.native import NativeAlgebra
+from linprobe.cores import share_of, usable_cores
 from linprobe.engines.base import (
     CurvaturePairs,
-    CurvedModel,
-    DualModel,
-    DualPairs,
     Engine,
     Examples,
     HessianWeights,
     Precision,
-    QuadraticModel,
     SplitSums,
     Sums,
 )
@@ -118,6 +115,7 @@ class ThreadsEngine(Engine):
             raise ParameterError(f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core.")
         super().__init__(examples, n_threads)
         self._most_threads = n_threads or usable_cores()
+        self._algebra = NativeAlgebra(self._most_threads)
         # copies: labels and positions that change after the core has checked them would be indices out of bounds
         self._y = np.array(examples.y, dtype=np.int64)
         weight = examples.sample_weight
@@ -128,6 +126,11 @@ class ThreadsEngine(Engine):
             "scale": None if affine is None else np.ascontiguousarray(affine.scale, dtype=np.float64),
             "shift": None if affine is None else np.ascontiguousarray(affine.shift, dtype=np.float64),
         }
+
+    @property
+    def algebra(self) -> NativeAlgebra:
+        """That of the core, on the threads of this engine."""
+        return self._algebra
 
     @property
     def _threads(self) -> int:
@@ -477,85 +480,6 @@ class ThreadsEngine(Engine):
         root = np.ascontiguousarray(roots, np.float64)
         _core.gram(X, self._positions(rows), **self._affine, root=root, out=out, threads=self._threads)
         return out
-
-    def factored(self, M: Floats, ridge: float) -> Floats:
-        """As the other engines, in blocks (B, 128, 128) that all threads make: LAPACK's bits depend on their number."""
-        size = _core.TRIANGLE_BLOCK
-        factor: Floats = np.empty((_core.triangle_blocks(len(M)), size, size), np.float32)
-        if not _core.factor(np.ascontiguousarray(M, np.float32), ridge, factor, self._threads):
-            raise np.linalg.LinAlgError("the matrix is not positive definite.")
-        return factor
-
-    def solve_factored(self, factor: Floats, G: Floats) -> Floats:
-        """As the other engines; the factor is read once each way for 32 rows, and nothing of it is copied."""
-        solved = np.ascontiguousarray(G)
-        _core.solve_triangles(factor, solved, self._threads)
-        return solved
-
-    def roughly_factored(self, M: Floats) -> npt.NDArray[Any]:
-        """As the other engines: of each number of the factor 8 bits are kept, half the memory to read."""
-        factor = self.factored(M, 0.0)
-        halves = np.empty(factor.shape, np.uint16)
-        _core.halve_triangle(factor, halves)
-        return halves
-
-    def solve_roughly(self, factor: npt.NDArray[Any], g: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """As the other engines, on the calling thread."""
-        solved = g.copy()
-        _core.solve_halves(factor, solved)
-        return solved
-
-    def descend(self, model: QuadraticModel, most: int, tol: float) -> tuple[int, float]:
-        """Coordinate descent in the core, on one thread: vectors are float32, each weight and its slope float64."""
-        return _core.descent(**vars(model), most=most, tol=tol)
-
-    def ascend(
-        self, model: DualModel, order: npt.NDArray[np.int64], *, everything: bool, threshold: float
-    ) -> tuple[float, int]:
-        """Dual coordinate ascent in the core, on one thread, all sums in float64."""
-        run = _core.ascent_float32 if model.rows.dtype == np.float32 else _core.ascent_float64
-        arguments = dict(vars(model))
-        arguments["lambda_"] = arguments.pop("ridge")
-        return run(**arguments, order=order, everything=everything, threshold=threshold)
-
-    def ascend_pairs(
-        self,
-        model: DualModel,
-        pairs: DualPairs,
-        order: npt.NDArray[np.int64],
-        *,
-        everything: bool,
-        threshold: float,
-    ) -> tuple[float, int]:
-        """Dual coordinate ascent in the core, on one thread; products in float32, all else of an image in float64."""
-        names = ("squares", "y", "share", "size", "bias", "delta", "most", "curvature", "b")
-        return _core.pairs_ascent(
-            rows=model.rows,
-            lambda_=model.ridge,
-            **{name: getattr(model, name) for name in names},
-            **vars(pairs),
-            order=order,
-            everything=everything,
-            threshold=threshold,
-        )
-
-    def dual_sums(self, model: DualModel, pairs: DualPairs) -> Floats:
-        """In the core, the features split among threads."""
-        V = np.empty(pairs.V.shape)
-        _core.pairs_sums(
-            rows=model.rows, y=model.y, ends=pairs.ends, classes=pairs.classes, A=pairs.A, V=V, threads=self._threads
-        )
-        return V
-
-    def sweep(self, model: CurvedModel, everything: bool) -> float:
-        """Coordinate descent in the core, on one thread, in float64."""
-        run = _core.curved_sweep_float32 if model.X.dtype == np.float32 else _core.curved_sweep_float64
-        return run(**vars(model), everything=everything, most=0, share=0.0)
-
-    def krylov(self, model: CurvedModel, most: int, share: float) -> int:
-        """Conjugate gradients in the core, on one thread, in float64."""
-        run = _core.curved_krylov_float32 if model.X.dtype == np.float32 else _core.curved_krylov_float64
-        return int(run(**vars(model), everything=False, most=most, share=share))
 
     def runs_sgd(self, loss: Loss) -> bool:
         """Whether the core knows this loss."""

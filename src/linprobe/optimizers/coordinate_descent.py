@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.engines.base import Precision, QuadraticModel
+from linprobe.algebra.quadratic import QuadraticModel
+from linprobe.engines.base import Precision
 from linprobe.objective import Objective
 from linprobe.optimizers.balance import bias_curvature
 from linprobe.optimizers.base import zeros_state
@@ -185,7 +186,7 @@ class DescentSteps(Steps):
             piece = min(max(5, int(INTERRUPT_PRODUCTS / work)), most - done)
             if piece <= 0:
                 break
-            sweeps, largest = objective.engine.descend(model, piece, tol)
+            sweeps, largest = objective.engine.algebra.descend(model, piece, tol)
             done += sweeps
 
     def _pairs(self, coupling: Floats) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

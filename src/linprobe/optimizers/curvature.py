@@ -327,7 +327,7 @@ class _ManyImages:
     factor: npt.NDArray[Any]
 
     def solve(self, r: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return self.engine.solve_roughly(self.factor, r)
+        return self.engine.algebra.solve_roughly(self.factor, r)
 
 
 class _FewImages:
@@ -393,7 +393,7 @@ class ClassMetric:
         added = 0.0
         while True:
             try:
-                return self._engine.roughly_factored(B)
+                return self._engine.algebra.roughly_factored(B)
             except np.linalg.LinAlgError:
                 added = max(9.0 * added, RIDGE * mean, TINY)
                 B[np.arange(D + 1), np.arange(D + 1)] += np.float32(added)

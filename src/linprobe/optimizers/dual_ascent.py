@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from linprobe.algebra.dual import DualModel, DualPairs
 from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.cores import by_threads, usable_cores
-from linprobe.engines.base import DualModel, DualPairs
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
@@ -420,7 +420,7 @@ class _Search:
         model, n = self.model, len(self.images.y)
         random = np.random.Generator(np.random.PCG64([self.settings.seed, self.rounds]))
         for sweep in range(1 + SPARSE):
-            self.gain, products = self.objective.engine.ascend(
+            self.gain, products = self.objective.engine.algebra.ascend(
                 model, random.permutation(n), everything=sweep == 0, threshold=SHARE_OF_GAIN * self.gain / n
             )
             self.passes += products * model.rows.shape[1] / self.per_pass
@@ -432,18 +432,18 @@ class _Search:
         A coordinate that is 0 and whose margin is met there is not visited in this round. The sweeps add to weights in
         float32; those that follow from the dual point take their place after the round.
         """
-        model, engine, n = self.model, self.objective.engine, len(self.images.y)
+        model, algebra, n = self.model, self.objective.engine.algebra, len(self.images.y)
         pairs = self._pairs()
         assert model.W is not None
         random = np.random.Generator(np.random.PCG64([self.settings.seed, self.rounds]))
         products = 0
         for sweep in range(1 + self.sweeps):
-            self.gain, made = engine.ascend_pairs(
+            self.gain, made = algebra.ascend_pairs(
                 model, pairs, _order_by_lot(random, n), everything=sweep == 0, threshold=SHARE_OF_GAIN * self.gain / n
             )
             products += made
         model.A[pairs.images(), pairs.classes] = pairs.A
-        model.V[:] = engine.dual_sums(model, pairs) + self.extra * self.centre
+        model.V[:] = algebra.dual_sums(model, pairs) + self.extra * self.centre
         model.W[:] = _weights(model.V, model.size, model.ridge)
         self.passes += 0.5 + (products + len(pairs.A)) * model.rows.shape[1] / self.per_pass
         self.rounds += 1

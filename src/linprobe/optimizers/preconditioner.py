@@ -242,7 +242,7 @@ class Preconditioner:
             )
         while True:
             try:
-                self._factor = engine.factored(moment.factored, self._ratio)
+                self._factor = engine.algebra.factored(moment.factored, self._ratio)
                 return
             except np.linalg.LinAlgError:  # the rounding of the moment was larger than the ridge
                 self._ratio *= 10.0
@@ -260,7 +260,7 @@ class Preconditioner:
 
     def _solved(self, G: Floats) -> Floats:
         """What the factor makes of the rows of G, float64."""
-        solved = self._engine.solve_factored(self._factor, np.ascontiguousarray(G, np.float32))
+        solved = self._engine.algebra.solve_factored(self._factor, np.ascontiguousarray(G, np.float32))
         return np.ascontiguousarray(solved, np.float64)
 
     def solve_all(self, gradients: list[Floats]) -> list[Floats]:

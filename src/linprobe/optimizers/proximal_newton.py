@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.algebra.curved import CurvedModel
 from linprobe.cores import by_threads
-from linprobe.engines.base import CurvedModel
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
 from linprobe.shapes import Floats, Labels, slices
@@ -340,7 +340,7 @@ class ProximalNewton:
         self, smoothed: Smoothed, S: Floats, W: Floats, slope: Floats, columns: Floats, tol: float
     ) -> tuple[Floats, Floats]:
         """(weights (n, K) near the minimum of the model, the change (K,) of the bias)."""
-        objective, engine, shares = self._objective, self._objective.engine, self._shares[:, None]
+        objective, algebra, shares = self._objective, self._objective.engine.algebra, self._shares[:, None]
         K, N = W.shape[1], len(S)
         d, v, w = smoothed.curvature(S)
         own = shares * (d - 2.0 * v * w)
@@ -372,7 +372,7 @@ class ProximalNewton:
         )
         everything, since = True, 0
         for _ in range(SWEEPS):
-            changed = engine.sweep(model, everything)
+            changed = algebra.sweep(model, everything)
             if not np.isfinite(changed):
                 break
             if changed <= tol:
@@ -384,6 +384,6 @@ class ProximalNewton:
             else:
                 since += 1
                 if since >= SUPPORTED:
-                    engine.krylov(model, ITERATIONS, RESIDUAL)
+                    algebra.krylov(model, ITERATIONS, RESIDUAL)
                     everything = True
         return model.W[:-1].copy(), model.W[-1] - start[-1]

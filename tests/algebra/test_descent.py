@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linprobe.engines.base import Engine, Examples, QuadraticModel, open_engine
+from linprobe.algebra.base import Algebra
+from linprobe.algebra.native import NativeAlgebra
+from linprobe.algebra.quadratic import QuadraticModel
+from linprobe.algebra.reference import ReferenceAlgebra
 
 TOL = 1e-5
 """Of slopes of about 1, which are sums of float32 numbers."""
@@ -47,20 +50,19 @@ def slopes(of: QuadraticModel) -> np.ndarray:
     return of.slope + moved @ of.coupling + ridge - of.left.astype(np.float64) @ sums
 
 
-def engines() -> list[Engine]:
-    examples = Examples(np.zeros((2, 1)), np.array([0, 1]), 2)
-    return [open_engine(name, examples, 1) for name in ("threads", "reference")]
+def algebras() -> list[Algebra]:
+    return [NativeAlgebra(1), ReferenceAlgebra()]
 
 
 @pytest.mark.parametrize(
     ("n", "K", "m"), [(1, 2, 0), (5, 3, 2), (16, 2, 8), (17, 10, 4), (33, 4, 20), (64, 3, 7), (3, 100, 1)]
 )
 @pytest.mark.parametrize("ridge", [0.0, 0.3])
-def test_both_engines_come_to_the_minimum_with_exact_zeros(n, K, m, ridge):
+def test_both_algebras_come_to_the_minimum_with_exact_zeros(n, K, m, ridge):
     found = []
-    for engine in engines():
+    for algebra in algebras():
         problem = model(n, K, m, ridge=ridge)
-        sweeps, largest = engine.descend(problem, 5000, TOL)
+        sweeps, largest = algebra.descend(problem, 5000, TOL)
         assert 0 < sweeps < 5000
         assert largest <= TOL
         slope, W = slopes(problem), problem.W
@@ -77,41 +79,41 @@ def test_both_engines_come_to_the_minimum_with_exact_zeros(n, K, m, ridge):
 def test_a_sweep_of_the_core_is_that_of_numpy():
     for most in (1, 2, 3, 6):
         problems = [model(19, 3, 4) for _ in range(2)]
-        for engine, problem in zip(engines(), problems, strict=True):
-            assert engine.descend(problem, most, 0.0)[0] == most
+        for algebra, problem in zip(algebras(), problems, strict=True):
+            assert algebra.descend(problem, most, 0.0)[0] == most
         for name in ("W", "moved", "sums"):
             assert_allclose(getattr(problems[0], name), getattr(problems[1], name), rtol=1e-4, atol=1e-5)
 
 
 def test_what_was_kept_lets_a_descent_go_on():
-    engine = engines()[0]
+    algebra = algebras()[0]
     whole, parts = model(20, 4, 3), model(20, 4, 3)
-    engine.descend(whole, 4000, 1e-6)
+    algebra.descend(whole, 4000, 1e-6)
     for _ in range(400):
-        engine.descend(parts, 10, 1e-6)
+        algebra.descend(parts, 10, 1e-6)
     assert_allclose(parts.W, whole.W, atol=1e-4)
 
 
 def test_a_large_size_leaves_all_weights_zero_and_the_bias_at_its_own_minimum():
-    for engine in engines():
+    for algebra in algebras():
         problem = model(7, 3, 0, size=1e3)
-        engine.descend(problem, 500, TOL)
+        algebra.descend(problem, 500, TOL)
         assert_array_equal(problem.W[:7], 0.0)
         assert_allclose(problem.coupling @ problem.W[7], -problem.slope[7], atol=1e-4)
 
 
 def test_a_feature_that_is_constant_stays_out():
-    for engine in engines():
+    for algebra in algebras():
         problem = model(6, 2, 0)
         problem.gram[2, :] = problem.gram[:, 2] = 0.0
         problem.slope[2] = 0.0
-        engine.descend(problem, 200, 1e-8)
+        algebra.descend(problem, 200, 1e-8)
         assert_array_equal(problem.W[2], 0.0)
         assert np.isfinite(problem.W).all()
 
 
 def test_arrays_that_do_not_fit_are_refused():
-    engine, problem = engines()[0], model(4, 2, 1)
+    algebra, problem = algebras()[0], model(4, 2, 1)
     for name, wrong in [
         ("gram", np.zeros((4, 3), np.float32)),
         ("coupling", np.zeros((3, 3))),
@@ -120,4 +122,4 @@ def test_arrays_that_do_not_fit_are_refused():
         ("moved", np.zeros((2, 4), np.float32)),
     ]:
         with pytest.raises(ValueError, match="must be"):
-            engine.descend(QuadraticModel(**{**vars(problem), name: wrong}), 1, 0.0)
+            algebra.descend(QuadraticModel(**{**vars(problem), name: wrong}), 1, 0.0)

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linprobe.engines.base import DualModel, DualPairs, Engine, Examples, open_engine
+from linprobe.algebra.base import Algebra
+from linprobe.algebra.dual import DualModel, DualPairs
+from linprobe.algebra.native import NativeAlgebra
+from linprobe.algebra.reference import ReferenceAlgebra
+
+ALGEBRAS = {"reference": ReferenceAlgebra, "threads": NativeAlgebra}
 
 HINGE, SQUARED = (1.0, np.inf), (np.inf, 2.0)
 """(most, curvature) of h."""
@@ -43,8 +48,8 @@ def _signed(A, y):
 
 
 @pytest.fixture(params=["reference", "threads"])
-def engine(request) -> Engine:
-    return open_engine(request.param, Examples(np.zeros((2, 1)), np.array([0, 1]), 2))
+def algebra(request) -> Algebra:
+    return ALGEBRAS[request.param]()
 
 
 @pytest.mark.parametrize("everything", [True, False])
@@ -55,10 +60,10 @@ def engine(request) -> Engine:
 def test_the_core_makes_the_sweep_that_numpy_makes(N, K, D, loss, form, size, dtype, everything):
     found, gains = [], []
     for name in ("reference", "threads"):
-        engine = open_engine(name, Examples(np.zeros((2, 1)), np.array([0, 1]), 2))
+        algebra = ALGEBRAS[name]()
         problem = model(N, K, D, form=form, loss=loss, size=size, dtype=dtype)
         order = np.random.default_rng(1).permutation(N)
-        gains.append(engine.ascend(problem, order, everything=everything, threshold=1e-9))
+        gains.append(algebra.ascend(problem, order, everything=everything, threshold=1e-9))
         found.append(problem)
     plain, core = found
     scale = float(plain.share.max())
@@ -89,11 +94,11 @@ def listed(problem: DualModel, seed: int = 0) -> DualPairs:
 def test_the_core_visits_listed_pairs_as_numpy_does(N, K, D, loss, size, everything):
     found = []
     for name in ("reference", "threads"):
-        engine = open_engine(name, Examples(np.zeros((2, 1)), np.array([0, 1]), 2))
+        algebra = ALGEBRAS[name]()
         problem = model(N, K, D, form="rows", loss=loss, size=size, dtype=np.float32)
         pairs, order = listed(problem), np.random.default_rng(1).permutation(N)
-        gain = engine.ascend_pairs(problem, pairs, order, everything=everything, threshold=1e-9)[0]
-        found.append((pairs, problem.b, gain, engine.dual_sums(problem, pairs)))
+        gain = algebra.ascend_pairs(problem, pairs, order, everything=everything, threshold=1e-9)[0]
+        found.append((pairs, problem.b, gain, algebra.dual_sums(problem, pairs)))
     (plain, plain_b, plain_gain, plain_V), (core, core_b, core_gain, core_V) = found
     # products of D numbers, up to 40 visits after each other, in float32
     assert_allclose(core.A, plain.A, atol=1e-4 * float(problem.share.max()))
@@ -106,7 +111,7 @@ def test_the_core_visits_listed_pairs_as_numpy_does(N, K, D, loss, size, everyth
         assert_allclose(core.W, plain.W, atol=1e-3 * np.abs(plain.W).max() + 1e-9)
 
 
-def test_a_sweep_over_all_pairs_in_lists_is_that_without_lists(engine):
+def test_a_sweep_over_all_pairs_in_lists_is_that_without_lists(algebra):
     whole = model(30, 7, 19, form="rows", dtype=np.float32)
     part = deepcopy(whole)
     others = np.arange(7) != part.y[:, None]
@@ -114,15 +119,14 @@ def test_a_sweep_over_all_pairs_in_lists_is_that_without_lists(engine):
     pairs = DualPairs(
         np.arange(31) * 6, classes.astype(np.int32), part.A[image, classes], part.V.astype(np.float32), None
     )
-    engine.ascend(whole, np.arange(30), everything=True, threshold=0.0)
-    engine.ascend_pairs(part, pairs, np.arange(30), everything=True, threshold=0.0)
+    algebra.ascend(whole, np.arange(30), everything=True, threshold=0.0)
+    algebra.ascend_pairs(part, pairs, np.arange(30), everything=True, threshold=0.0)
     assert_allclose(pairs.A, whole.A[image, classes], atol=1e-4 * float(whole.share.max()))
 
 
 def test_the_sums_of_listed_pairs_are_the_same_for_any_number_of_threads():
     problem = model(50, 6, 700, form="rows", dtype=np.float32)
-    examples = Examples(np.zeros((2, 1)), np.array([0, 1]), 2)
-    sums = [open_engine("threads", examples, threads).dual_sums(problem, listed(problem)) for threads in (1, 2, 3)]
+    sums = [NativeAlgebra(threads).dual_sums(problem, listed(problem)) for threads in (1, 2, 3)]
     assert_array_equal(sums[0], sums[1])
     assert_array_equal(sums[0], sums[2])
     off = problem.A.copy()
@@ -130,7 +134,7 @@ def test_the_sums_of_listed_pairs_are_the_same_for_any_number_of_threads():
 
 
 def test_the_core_refuses_lists_that_do_not_fit():
-    engine = open_engine("threads", Examples(np.zeros((2, 1)), np.array([0, 1]), 2))
+    algebra = NativeAlgebra()
     problem = model(6, 3, 4, form="rows", dtype=np.float32)
     good = listed(problem)
     own, beyond = good.classes.copy(), good.classes.copy()
@@ -147,20 +151,20 @@ def test_the_core_refuses_lists_that_do_not_fit():
     ]
     for pairs in wrong:
         with pytest.raises(ValueError, match="must"):
-            engine.ascend_pairs(problem, pairs, np.arange(6), everything=True, threshold=0.0)
+            algebra.ascend_pairs(problem, pairs, np.arange(6), everything=True, threshold=0.0)
     for pairs in wrong[:5]:
         with pytest.raises(ValueError, match="must"):
-            engine.dual_sums(problem, pairs)
+            algebra.dual_sums(problem, pairs)
     with pytest.raises(ValueError, match="without it size must be 0"):
-        engine.ascend_pairs(replace(problem, size=0.1), good, np.arange(6), everything=True, threshold=0.0)
+        algebra.ascend_pairs(replace(problem, size=0.1), good, np.arange(6), everything=True, threshold=0.0)
 
 
 @pytest.mark.parametrize("loss", [HINGE, SQUARED])
 @pytest.mark.parametrize("form", ["gram", "rows"])
-def test_the_numbers_of_an_image_are_at_their_optimum_after_its_visit(engine, form, loss):
+def test_the_numbers_of_an_image_are_at_their_optimum_after_its_visit(algebra, form, loss):
     problem = model(12, 6, 20, form=form, loss=loss)
     i = 5
-    engine.ascend(problem, np.array([i]), everything=True, threshold=-1.0)
+    algebra.ascend(problem, np.array([i]), everything=True, threshold=-1.0)
     y, a = problem.y[i], problem.share[i]
     scores = (problem.V[:, i] / problem.ridge if form == "gram" else problem.W @ problem.rows[i]) + problem.b
     most, curvature = problem.most, problem.curvature
@@ -175,11 +179,11 @@ def test_the_numbers_of_an_image_are_at_their_optimum_after_its_visit(engine, fo
 
 
 @pytest.mark.parametrize(("form", "size"), [("gram", 0.0), ("rows", 0.0), ("rows", 0.05)])
-def test_the_sums_follow_the_dual_point(engine, form, size):
+def test_the_sums_follow_the_dual_point(algebra, form, size):
     problem = model(20, 5, 11, form=form, size=size, loss=SQUARED)
     before = deepcopy(problem)
     for everything in (True, False, True):
-        engine.ascend(problem, np.arange(20), everything=everything, threshold=0.0)
+        algebra.ascend(problem, np.arange(20), everything=everything, threshold=0.0)
     G, G_before = _signed(problem.A, problem.y), _signed(before.A, before.y)
     assert_allclose(problem.V, -G.T @ problem.rows, atol=1e-12)
     assert_allclose(problem.b, before.b - problem.bias * (G.sum(axis=0) - G_before.sum(axis=0)), atol=1e-12)
@@ -187,17 +191,17 @@ def test_the_sums_follow_the_dual_point(engine, form, size):
         assert_allclose(problem.W, (problem.V - np.clip(problem.V, -size, size)) / problem.ridge, atol=1e-12)
 
 
-def test_coordinates_that_are_0_stay_0_unless_all_are_visited(engine):
+def test_coordinates_that_are_0_stay_0_unless_all_are_visited(algebra):
     problem = model(20, 5, 11, form="rows")
     zero = problem.A == 0.0
-    engine.ascend(problem, np.arange(20), everything=False, threshold=0.0)
+    algebra.ascend(problem, np.arange(20), everything=False, threshold=0.0)
     assert (problem.A[zero] == 0.0).all()
 
 
-def test_an_image_of_little_gain_is_left_as_it_is(engine):
+def test_an_image_of_little_gain_is_left_as_it_is(algebra):
     problem = model(20, 5, 11, form="rows")
     before = deepcopy(problem)
-    gain, _ = engine.ascend(problem, np.arange(20), everything=True, threshold=np.inf)
+    gain, _ = algebra.ascend(problem, np.arange(20), everything=True, threshold=np.inf)
     assert gain > 0.0
     assert_array_equal(problem.A, before.A)
     assert_array_equal(problem.b, before.b)
@@ -205,10 +209,10 @@ def test_an_image_of_little_gain_is_left_as_it_is(engine):
 
 @pytest.mark.parametrize("name", ["rows", "squares", "y", "share", "V", "W", "b"])
 def test_the_core_refuses_arrays_that_do_not_fit(name):
-    engine = open_engine("threads", Examples(np.zeros((2, 1)), np.array([0, 1]), 2))
+    algebra = NativeAlgebra()
     problem = model(6, 3, 4, form="rows")
     with pytest.raises(ValueError, match=r"must (be|have)"):
-        engine.ascend(
+        algebra.ascend(
             replace(problem, **{name: np.ascontiguousarray(getattr(problem, name)[:-1])}),
             np.arange(6),
             everything=True,
@@ -216,4 +220,4 @@ def test_the_core_refuses_arrays_that_do_not_fit(name):
         )
     for order in (np.array([6]), np.array([-1])):
         with pytest.raises(ValueError, match="outside"):
-            engine.ascend(problem, order, everything=True, threshold=0.0)
+            algebra.ascend(problem, order, everything=True, threshold=0.0)

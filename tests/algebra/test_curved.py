@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from linprobe.engines.base import CurvedModel, Engine, Examples, open_engine
+from linprobe.algebra.base import Algebra
+from linprobe.algebra.curved import CurvedModel
+from linprobe.algebra.native import NativeAlgebra
+from linprobe.algebra.reference import ReferenceAlgebra
 
 
-def engines() -> list[Engine]:
-    examples = Examples(np.zeros((2, 1)), np.array([0, 1]), 2)
-    return [open_engine(name, examples, 1) for name in ("threads", "reference")]
+def algebras() -> list[Algebra]:
+    return [NativeAlgebra(1), ReferenceAlgebra()]
 
 
 def model(n: int, N: int, K: int, *, listed: float = 1.0, ridge: float = 0.0, dtype=np.float64, seed=0) -> CurvedModel:
@@ -92,12 +94,17 @@ SHAPES = [
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("n", "N", "K", "listed"), SHAPES)
-def test_both_engines_make_the_same_sweeps_and_the_same_steps_of_conjugate_gradients(n, N, K, listed, dtype):
+def test_both_algebras_make_the_same_sweeps_and_the_same_steps_of_conjugate_gradients(n, N, K, listed, dtype):
     made = model(n, N, K, listed=listed, ridge=0.2, dtype=dtype)
     found = []
-    for engine in engines():
+    for algebra in algebras():
         of = copied(made)
-        outcome = [engine.sweep(of, True), engine.sweep(of, False), engine.krylov(of, 5, 1e-3), engine.sweep(of, True)]
+        outcome = [
+            algebra.sweep(of, True),
+            algebra.sweep(of, False),
+            algebra.krylov(of, 5, 1e-3),
+            algebra.sweep(of, True),
+        ]
         found.append((of, outcome))
     (ours, first), (plain, second) = found
     assert_allclose(first, second, rtol=1e-6, atol=1e-10)
@@ -109,11 +116,11 @@ def test_both_engines_make_the_same_sweeps_and_the_same_steps_of_conjugate_gradi
 @pytest.mark.parametrize(("n", "N", "K", "listed"), SHAPES)
 def test_sweeps_and_conjugate_gradients_come_to_the_minimum_with_exact_zeros(n, N, K, listed, ridge):
     of = model(n, N, K, listed=listed, ridge=ridge)
-    engine = engines()[0]
+    algebra = algebras()[0]
     for _ in range(200):
-        engine.sweep(of, True)
-        engine.krylov(of, 50, 1e-6)
-        if engine.sweep(of, True) < 1e-11:
+        algebra.sweep(of, True)
+        algebra.krylov(of, 50, 1e-6)
+        if algebra.sweep(of, True) < 1e-11:
             break
     assert excess(of) < 1e-9
     if n > N:
@@ -123,8 +130,8 @@ def test_sweeps_and_conjugate_gradients_come_to_the_minimum_with_exact_zeros(n, 
 def test_no_step_of_conjugate_gradients_raises_the_model():
     for seed in range(20):
         of = model(30, 10, 3, seed=seed)
-        engine = engines()[0]
-        engine.sweep(of, True)
+        algebra = algebras()[0]
+        algebra.sweep(of, True)
         before = of.value(of.z, of.c, of.e)
-        engine.krylov(of, 200, 1e-8)
+        algebra.krylov(of, 200, 1e-8)
         assert of.value(of.z, of.c, of.e) <= before + 1e-12
