@@ -16,29 +16,31 @@ Record = dict[str, Any]
 
 OPTIMUM = """## To the optimum
 
-How long until W and b are a thousandth, or a millionth, above the minimum. Every solver gets the same objective, its
-own constants mapped to ours (`benchmarks/solvers.py` has the table), and is judged by its W and b alone: L(W, b) by
-linprobe in float64, with the solver's clock stopped. Times are from the rows in memory to the weights; **linprobe's
-hold its second moment**. Its rows are uint8, those of the others float32 or float64: making these is not timed.
-*Rows* is what these take, and *peak above* how far the process rose above them and all else it held before.
+How long until W and b are a thousandth, or a millionth, above the minimum. Every solver gets the same objective:
+`benchmarks/solvers.py` maps its constants to ours. It is judged by its W and b alone. The solver's clock is stopped
+while linprobe evaluates L(W, b) in float64.
 
-A solver that shows its iterates (linprobe, PyTorch, scikit-learn's lbfgs) is looked at in one run. The others run anew
-with more and more iterations, and the quickest run that meets a target counts. Passes are evaluations or epochs;
-scikit-learn's lbfgs tells its iterations, so that its passes are at least those, and newton-cg tells none.
-Where a target was not met, the last column has the lowest gap, and the seconds of the run that came to it."""
+Times are from the rows in memory to the weights, and **those of linprobe include its second moment**. The rows of
+linprobe are uint8, those of the others float32 or float64; making these is not timed. The column *rows* is the size of
+the rows. *Peak above* is how far the process rose above its rows and all else it held before.
 
-NOT_RACED = """adelie takes no part: its multinomial lasso makes one group of a feature's weights for all classes, which
-is another penalty, and it needs an older NumPy. No peer but PyTorch has the joint hinge, and none a step for it with
-|W|. A ★ is the gap that linprobe proved, and when: by a run of its own, of 120 s at most."""
+Solvers that show their iterates (linprobe, PyTorch, scikit-learn's lbfgs) are observed in one run. The others run anew
+with more and more iterations, and the fastest run that meets a target counts. Passes are evaluations or epochs.
+scikit-learn's lbfgs reports iterations, so that its true number of passes is at least that; newton-cg reports none.
+Where a target was not met, the last column has the lowest gap and the seconds of the run that reached it."""
+
+NOT_RACED = """adelie is not compared. Its multinomial lasso groups the weights of a feature over all classes, which is
+another penalty, and it needs an older NumPy. Only PyTorch has the joint hinge as well, and no peer has a proximal step
+for it with |W|. A ★ in a figure marks the gap that linprobe proved, and when, in a separate run of at most 120 s."""
 
 PATH = """## A path of reg values
 
-`solve_path` against its hardest member alone, in turns with it, and `LogisticRegressionCV` with the same rows."""
+`solve_path`, its hardest member alone in interleaved runs, and `LogisticRegressionCV` on the same rows."""
 
 SCALE = """## At the scale of embeddings
 
-Seeded float16 rows about a centre for each class. A pass is loss and gradient; sgemm is NumPy's, with as many threads,
-in turns with the pass in the same process, on blocks of the shapes that a pass multiplies."""
+Seeded float16 rows about a centre for each class. A pass computes loss and gradient. It is compared with NumPy's sgemm
+on blocks of the same shapes, with as many threads, in interleaved runs of one process."""
 
 
 def table(head: list[str], rows: list[list[str]], n_words: int = 1) -> str:
@@ -62,8 +64,8 @@ def optimum_block(record: Record | None) -> str:
 def optimum_parts(record: Record) -> str:
     """All but the introduction."""
     parts = [
-        f"{plural(record['threads'], 'thread')}; at most {record['budget']:g} s of a solver on a problem, all its runs "
-        f"together. Rows are those of `{record['source']}`.\n\n{NOT_RACED}",
+        f"{plural(record['threads'], 'thread')}; each solver has at most {record['budget']:g} s for a problem, all its "
+        f"runs together. Rows are those of `{record['source']}`.\n\n{NOT_RACED}",
         certificates(record),
     ]
     for about in record["problems"]:
@@ -76,10 +78,17 @@ def optimum_parts(record: Record) -> str:
         parts.append(f"{title}\n\n{size}. {minimum_text(about)}{measured}")
         parts.append(f"![Gap against seconds and passes: {about['problem']}]({image})")
         parts.append(solver_table(about, record["targets"]))
-        reasons = [f"{name}: {reason}" for name, reason in about["skipped"].items()]
-        if reasons:
-            parts.append(f"Not raced: {'; '.join(reasons)}.")
+        if about["skipped"]:
+            parts.append("Not raced:\n\n" + absent(about["skipped"]))
     return "\n\n".join(parts)
+
+
+def absent(skipped: dict[str, str]) -> str:
+    """A list item for each reason, with the solvers that it holds for."""
+    solvers: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        solvers.setdefault(reason, []).append(name)
+    return "\n".join(f"- {', '.join(names)}: {reason}" for reason, names in solvers.items())
 
 
 def optimum_summary(record: Record | None) -> str:
@@ -97,7 +106,7 @@ def optimum_summary(record: Record | None) -> str:
         least = digits(others[best]) if best else f"more than {record['budget']:g}"
         times = digits(others[best] / ours["seconds"]["median"]) if ours and best else ""
         rows.append([about["problem"], best or "none", seconds, least, times])
-    head = ["problem", "the quickest other", f"linprobe to {key}, s", f"the other to {key}, s", "times as fast"]
+    head = ["problem", "the fastest other", f"linprobe to {key}, s", f"the other to {key}, s", "times as fast"]
     return "To the optimum:\n\n" + table(head, rows, 2)
 
 
@@ -115,10 +124,8 @@ def minimum_text(about: Record) -> str:
         )
         text += "of it more: gaps are measured from there."
     else:
-        text = (
-            f"Gaps are measured from {minimum['value']:.9g}, the lowest objective that was found; proved is only that "
-        )
-        text += f"none is below {minimum['lower_bound']:.9g}, {relative(minimum):.1e} less."
+        text = f"Gaps are measured from {minimum['value']:.9g}, the lowest objective that was found. "
+        text += f"The proof is only that none is below {minimum['lower_bound']:.9g}, {relative(minimum):.1e} less."
     known = about["known"]
     if known is not None and abs(minimum["value"] - known) > 1e-6 * known:
         text += f" **It was {known:g} when it was found before.**"
@@ -165,7 +172,7 @@ def certificates(record: Record) -> str:
                 zeros = f"{proof['zeros']:,} of {proof['weights']:,}" if about["penalty"] != "l2" else ""
                 cells = [f"{proof['tol']:g}", f"{proof['relative_gap']:.1e}{ended}", spoken(proof["seconds"])]
                 rows.append([about["problem"], *cells, f"{proof['passes']:.0f}", zeros])
-    head = ["linprobe, with a certificate", "asked", "proved gap", "seconds", "passes", "exact zeros"]
+    head = ["linprobe, with a certificate", "tol", "proved gap", "seconds", "passes", "exact zeros"]
     return table(head, rows) if rows else ""
 
 
@@ -220,7 +227,7 @@ def scale_parts(record: Record) -> str:
         ["sgemm's rate", f"{spoken(one['gflops']['sgemm'])} GFLOP/s"],
         ["share of sgemm's rate", f"**{spoken(one['share_of_sgemm'], '%', 100.0)}**"],
         ["peak memory of a pass, above the rows", memory[0]],
-        ["the optimum, proved gap", f"{optimum['relative_gap']:.1e} ({optimum['status']}, {optimum['tol']:g} asked)"],
+        ["the optimum, proved gap", f"{optimum['relative_gap']:.1e} ({optimum['status']}, tol {optimum['tol']:g})"],
         ["seconds, second moment included", digits(optimum["seconds"])],
         ["passes", f"{optimum['passes']:.0f}"],
         ["peak memory of the search, above the rows", memory[1]],

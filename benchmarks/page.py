@@ -17,8 +17,19 @@ from typing import Any
 
 from benchmarks.features_page import features_block, neighbors_block
 from benchmarks.optimum_page import optimum_block, optimum_summary, path_block, plot_name, scale_block
-from benchmarks.plots import NAMES, READING, convergence_plot, memory_plot, pass_plot, plural, reading_plot, sgd_plot
+from benchmarks.plots import (
+    NAMES,
+    READING,
+    convergence_plot,
+    memory_plot,
+    pass_plot,
+    plural,
+    reading_plot,
+    sgd_plot,
+    summary_plot,
+)
 from benchmarks.record import RESULTS, ROOT, digits, say, spoken, write_aside
+from benchmarks.summary_page import comparisons, summary_block
 
 Record = dict[str, Any]
 
@@ -69,7 +80,8 @@ def blocks(records: dict[str, Record]) -> dict[str, str]:
         "path": path_block(records.get("path")),
         "scale": scale_block(records.get("scale")),
     }
-    return {**texts, **sections, "machine": machine_block(records)}
+    whole = {"summary": summary_block(records), "machine": machine_block(records)}
+    return {**texts, **sections, **whole}
 
 
 def missing(record: Record | None) -> str | None:
@@ -182,7 +194,7 @@ def reading_block(record: Record) -> str:
         f"{record['n_images']:,} JPEGs of {width}x{height} in `{record['source']}`, "
         f"{plural(record['threads'], 'core')}; the pixels are identical.\n\n"
         + markdown_table(("", "seconds", "Pillow's time / this"), rows)
-        + "\n\nThe last ratio is one of medians: the warm cache is not read in turns with the others."
+        + "\n\nThe last ratio is one of medians: the reading from the warm cache is not interleaved with the others."
     )
 
 
@@ -212,8 +224,8 @@ def memory_block(record: Record) -> str:
         "![Peak memory of training](images/benchmarks-memory.png)\n\n"
         + markdown_table(head, rows)
         + f"\n\nThe uint8 pixels of the {record['n_train']:,} training images take "
-        f"{record['training_pixels'] / 1e6:.0f} MB; with 250 MB on top the limit is {record['limit'] / 1e6:.0f} MB: "
-        + ("every run stays below it." if within else "**not every run stays below it.**")
+        f"{record['training_pixels'] / 1e6:.0f} MB. The limit is that and 250 MB: {record['limit'] / 1e6:.0f} MB. "
+        + ("Every run stays below it." if within else "**Not every run stays below it.**")
     )
 
 
@@ -266,7 +278,7 @@ def machine_block(records: dict[str, Record]) -> str:
             shared += [(name, value) for value in told]
     engine = records.get("engine", {}).get("pass")
     if engine:
-        shared.append(("the engine says", f"{engine[-1]['engine']}"))
+        shared.append(("engine", f"{engine[-1]['engine']}"))
     lines["load average before"] = [f"{r['load_average_before'][0]:.2f}" for r in of]
     lines["cores used by others"] = [percent(r["share_used_by_others"]) for r in of]
     lines["seconds in all"] = [f"{r['seconds_in_all']:.0f}" for r in of]
@@ -305,6 +317,8 @@ def plots(records: dict[str, Record]) -> dict[str, bytes]:
         "benchmarks-memory.png": ("memory", memory_plot),
     }
     drawn = {name: make(records[of]) for name, (of, make) in made.items() if missing(records.get(of)) is None}
+    if any(row.ratio is not None for row in comparisons(records)):
+        drawn["benchmarks-summary.png"] = summary_plot(comparisons(records))
     raced = records.get("optimum", {})
     drawn |= {plot_name(about): convergence_plot(about, raced["targets"]) for about in raced.get("problems", [])}
     return drawn

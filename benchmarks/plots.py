@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.record import digits
+
+if TYPE_CHECKING:
+    from benchmarks.summary_page import Comparison
 
 Record = dict[str, Any]
 
@@ -81,6 +84,25 @@ def ratio_plot(title: str, labels: Sequence[str], cases: Sequence[Record]) -> by
         axes.set_xlim(0, 1.1 * max(1, *(case["ratios"][peer]["max"] for case in cases for peer in peers)))
         axes.legend(**ABOVE, ncols=len(peers) + 1)
         return png(figure, title)
+
+
+def summary_plot(comparisons: Sequence[Comparison]) -> bytes:
+    """Times as fast as each peer, on a logarithmic axis: to the right of 1 linprobe is faster."""
+    shown = [(row, row.ratio) for row in comparisons if row.ratio is not None]
+    with canvas(1.1 + 0.36 * len(shown)) as (figure, axes):
+        for place, (_, ratio) in enumerate(shown):
+            colour = COLOURS["linprobe" if ratio >= 1 else "torch"]
+            axes.barh(place, ratio - 1, 0.7, left=1, color=colour)
+            behind = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(digits(ratio), (max(ratio, 1), place), **behind)
+        axes.set_xscale("log")
+        axes.axvline(1, color="#333333", linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_xticks([1, 10, 100], ["1", "10", "100"])
+        axes.set_yticks(range(len(shown)), [f"{row.task}\nagainst {row.peer}" for row, _ in shown], fontsize=7.5)
+        ratios = [ratio for _, ratio in shown]
+        axes.set_xlim(min(0.5, *ratios), 2 * max(2, *ratios))
+        axes.set_xlabel("time of the other / time of linprobe (medians)")
+        return png(figure, "How many times as fast as other tools (right of the line: linprobe is faster)")
 
 
 def reading_plot(record: Record) -> bytes:
