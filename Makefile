@@ -17,7 +17,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 # Set to suit another machine, these two would make NumPy slower than it is.
 BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
-.PHONY: help demo test lint format typecheck pytest docs bench web clean
+.PHONY: help demo test lint format typecheck pytest stub docs bench web clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ typecheck: .venv/tools  ## mypy, strict
 
 pytest: .venv/tools  ## the tests alone; `make pytest ARGS="tests/losses -x"` for some of them
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-q -n 2 --dist worksteal)
+
+stub: .venv/tools  ## write src/linprobe/_core.pyi from the signatures of the built core
+	$(BIN)/python tools/stub.py
 
 docs: .venv/tools  ## the documentation as a site, into build/docs; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs

@@ -10,18 +10,21 @@ Letters, here and everywhere: N images, D features, K classes.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import mmap
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.errors import LabelError, ParameterError, ShapeError
+from linprobe.errors import DataError, LabelError, ParameterError, ShapeError
 
 __all__ = [
+    "Doubles",
     "Floats",
     "Labels",
     "Pixels",
     "check_labels",
+    "check_mapped",
     "check_parameters",
     "check_range",
     "check_rows",
@@ -35,6 +38,7 @@ SQUARE = 256
 """Side of the squares in which a symmetric matrix is completed."""
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+Doubles: TypeAlias = npt.NDArray[np.float64]
 Labels: TypeAlias = npt.NDArray[np.integer[Any]]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -91,6 +95,26 @@ def check_sample_weight(sample_weight: Floats, n_images: int) -> None:
         raise ParameterError(f"sample_weight[{row}] = {sample_weight[row]}; weights must not be negative.")
     if n_images and not sample_weight.any():
         raise ParameterError("sample_weight is zero for every image; at least one must be positive.")
+
+
+def check_mapped(X: npt.NDArray[Any]) -> None:
+    """Raise DataError if `X` lies in a memory map whose file has become too short: reading it would end the process.
+
+    A file that is cut while it is being read still ends the process (SIGBUS). An array in memory costs nothing.
+    """
+    whole, base = X, cast(object, X.base)
+    while isinstance(base, np.ndarray):
+        whole, base = base, cast(object, base.base)
+    if not isinstance(base, mmap.mmap):
+        return
+    needed = whole.offset + whole.nbytes if isinstance(whole, np.memmap) else len(base)
+    found = base.size()
+    if found < needed:
+        name = getattr(whole, "filename", None) or "the file of X"
+        raise DataError(
+            f"{name} has {found} bytes; its memory map needs {needed}. The file was cut after it was opened: "
+            "write it anew, and open it again."
+        )
 
 
 def check_range(name: str, value: float, *, low: float, high: float = float("inf"), open_low: bool = False) -> None:

@@ -71,7 +71,7 @@ class DualPairs:
 
     ends: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int32]
-    A: Floats
+    A: Doubles
     V: npt.NDArray[np.float32]
     W: npt.NDArray[np.float32] | None
 

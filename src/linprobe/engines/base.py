@@ -17,7 +17,7 @@ from linprobe.cores import by_threads, usable_cores
 from linprobe.errors import LabelError, ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses.base import Loss
-from linprobe.shapes import Floats, Labels, check_sample_weight, slices
+from linprobe.shapes import Floats, Labels, check_mapped, check_sample_weight, slices
 
 __all__ = [
     "ENGINES",
@@ -59,6 +59,8 @@ class Examples:
             raise ShapeError(f"X has shape {self.X.shape}; expected two axes, (n_images, n_features).")
         if self.X.dtype not in (np.uint8, np.float16, np.float32, np.float64):
             raise ShapeError(f"X has dtype {self.X.dtype}; expected uint8, float16, float32 or float64.")
+        if not self.X.flags.aligned:
+            raise ShapeError("the numbers of X do not lie at multiples of their size: give np.require(X, None, 'A').")
         n = len(self.X) if self.rows is None else len(self.rows)
         if self.y.shape != (n,):
             raise ShapeError(f"y has shape {self.y.shape} but {n} rows of X are used; y must be ({n},).")
@@ -99,7 +101,11 @@ class Examples:
         Args:
             picked: positions of the rows.
             features: (d,) positions of the features wanted, (n, d) then; None for all.
+
+        Raises:
+            DataError: X lies in a file that has been cut since it was opened.
         """
+        check_mapped(self.X)
         if self.rows is not None:
             picked = self.rows[picked]
         if features is None:

@@ -15,7 +15,7 @@ from linprobe.cores import usable_cores
 from linprobe.engines.base import ENGINES
 from linprobe.engines.threads import ONE_BLAS_THREAD
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
-from linprobe.shapes import Floats
+from linprobe.shapes import Doubles, Floats, check_mapped
 
 __all__ = ["METRICS", "NeighborSearch", "Progress", "check_k", "check_metric"]
 
@@ -165,10 +165,12 @@ class NeighborSearch:
         return self.n_rows >= max(LEAST_ROWS, 64 * k) and (self.metric != "l1" or self.X.shape[1] >= LEAST_COLUMNS)
 
     def _native(
-        self, Q: npt.NDArray[Any], asked: npt.NDArray[np.int64], keys: Floats, positions: npt.NDArray[np.int64]
+        self, Q: npt.NDArray[Any], asked: npt.NDArray[np.int64], keys: Doubles, positions: npt.NDArray[np.int64]
     ) -> None:
         bounds: dict[str, Any] = dict.fromkeys(("codes", "query_codes", "beyond", "sums", "query_sums"))
         scale, margins = 1.0, (0.0, 0.0)
+        check_mapped(self.X)
+        check_mapped(Q)
         if self._wants_codes(keys.shape[1]):
             self.prepare()
             assert self._coder is not None
@@ -428,6 +430,7 @@ def _projected(
     """(x - centre) basisᵀ (n, m) and |x - centre|² (n,) of rows of bytes, exact."""
     out, squares = np.empty((len(part), len(basis)), np.int32), np.empty(len(part), np.int64)
     part = np.ascontiguousarray(part)
+    check_mapped(X)
     _core.projection(X, part, centre=centre, basis=basis, out=out, squares=squares, threads=threads)
     return out, squares
 

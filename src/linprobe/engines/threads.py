@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from linprobe.engines.base import (
 )
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
-from linprobe.shapes import Floats, check_parameters
+from linprobe.shapes import Doubles, Floats, check_mapped, check_parameters
 
 __all__ = ["ONE_BLAS_THREAD", "ThreadsEngine"]
 
@@ -51,6 +51,9 @@ HESSIAN_BYTES = 2**31
 
 DIGIT_BITS, GREATEST = (7, 15), 0.99
 """Bits of one and two digits with signs; a fraction of a power of two that both reach."""
+
+ALIGNED: tuple[Literal["C", "A"], ...] = ("C", "A")
+"""What the core asks of arrays, for `np.require`: in C order, each number at a multiple of its size."""
 
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
@@ -97,6 +100,20 @@ def _products(n_templates: int) -> AbstractContextManager[None]:
     return nullcontext() if n_templates < _core.FUSED_TEMPLATES else ONE_BLAS_THREAD
 
 
+class _MapArguments(TypedDict):
+    """The affine map of the pixels, as the core takes it: (D,) each, or None for both."""
+
+    scale: Doubles | None
+    shift: Doubles | None
+
+
+class _LossArguments(TypedDict):
+    """A loss that the core knows: its name, and the margin asked of the correct class."""
+
+    loss: str
+    delta: float
+
+
 class ThreadsEngine(Engine):
     """Runs the sums in the native core, on `n_threads` threads (None: one per usable core).
 
@@ -119,10 +136,10 @@ class ThreadsEngine(Engine):
         # copies: labels and positions that change after the core has checked them would be indices out of bounds
         self._y = np.array(examples.y, dtype=np.int64)
         weight = examples.sample_weight
-        self._weight = None if weight is None else np.ascontiguousarray(weight, dtype=np.float64)
+        self._weight = None if weight is None else np.require(weight, np.float64, ALIGNED)
         self._picked = None if examples.rows is None else np.array(examples.rows, dtype=np.int64)
         affine = examples.affine
-        self._affine = {
+        self._affine: _MapArguments = {
             "scale": None if affine is None else np.ascontiguousarray(affine.scale, dtype=np.float64),
             "shift": None if affine is None else np.ascontiguousarray(affine.shift, dtype=np.float64),
         }
@@ -137,15 +154,23 @@ class ThreadsEngine(Engine):
         """How many this call may use."""
         return share_of(self._most_threads)
 
+    @property
+    def _X(self) -> npt.NDArray[Any]:
+        """The rows, for the core to read. Raises DataError where the file that holds them has been cut."""
+        check_mapped(self.examples.X)
+        return self.examples.X
+
     def _positions(self, rows: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:
         """Rows of X at positions `rows`; None for all of X in order."""
-        if rows is None:
-            return self._picked
+        return self._picked if rows is None else self._rows_at(rows)
+
+    def _rows_at(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Rows of X at positions `rows`, in a copy."""
         return np.array(rows, dtype=np.int64) if self._picked is None else np.ascontiguousarray(self._picked[rows])
 
-    def _checked(self, W: Floats, b: Floats, n_templates: int | None = None) -> tuple[Floats, Floats]:
+    def _checked(self, W: Floats, b: Floats, n_templates: int | None = None) -> tuple[Doubles, Doubles]:
         check_parameters(W, b, n_templates or self.examples.n_classes, self.examples.n_features)
-        return np.ascontiguousarray(W, dtype=np.float64), np.ascontiguousarray(b, dtype=np.float64)
+        return np.require(W, np.float64, ALIGNED), np.require(b, np.float64, ALIGNED)
 
     def scores(
         self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
@@ -155,7 +180,7 @@ class ThreadsEngine(Engine):
         picked = self._positions(rows)
         S = np.empty((len(self.examples.X) if picked is None else len(picked), len(b)))
         with _products(len(b)):
-            _core.scores(self.examples.X, picked, **self._affine, W=W, b=b, doubles=precise, S=S, threads=self._threads)
+            _core.scores(self._X, picked, **self._affine, W=W, b=b, doubles=precise, S=S, threads=self._threads)
         return S
 
     @property
@@ -171,7 +196,7 @@ class ThreadsEngine(Engine):
         return self.coarse_rounding * self._sample[1] if self._in_bfloat16 else 0.0
 
     @cached_property
-    def _sample(self) -> tuple[Floats, float]:
+    def _sample(self) -> tuple[Doubles, float]:
         """(mean row c (D,) as it lies, sqrt(sum a_i² |x'_i - c|²)), from rows at equal distances, in float64.
 
         c has 8 bits: float16 rows less c lie on their own grid, and many are then numbers of bfloat16.
@@ -180,7 +205,7 @@ class ThreadsEngine(Engine):
         rows = np.unique(np.linspace(0, n - 1, min(n, SAMPLE_ROWS)).astype(np.int64))
         X = self.examples.X[rows if self._picked is None else self._picked[rows]].astype(np.float64)
         fractions, exponents = np.frexp(X.mean(axis=0))
-        centre: Floats = np.ldexp(np.rint(fractions / BFLOAT16) * BFLOAT16, exponents)
+        centre: Doubles = np.ldexp(np.rint(fractions / BFLOAT16) * BFLOAT16, exponents)
         scale, weight = self._affine["scale"], np.ones(n) if self._weight is None else self._weight
         apart = np.square(X - centre if scale is None else scale * (X - centre)).sum(axis=1).mean()
         return centre, float(np.sqrt(apart * (weight @ weight))) / float(weight.sum())
@@ -230,13 +255,13 @@ class ThreadsEngine(Engine):
             return super().stacked_loss_and_gradient(W, b, loss, precision=precision)
         for member in zip(W, b, strict=True):
             check_parameters(*member, self.examples.n_classes, self.examples.n_features)
-        W, b = (np.ascontiguousarray(array, dtype=np.float64) for array in (W, b))
-        return self._run(W, b, loss, None, True, precision)
+        stacked_W, stacked_b = np.require(W, np.float64, ALIGNED), np.require(b, np.float64, ALIGNED)
+        return self._run(stacked_W, stacked_b, loss, None, True, precision)
 
     def _run(
         self,
-        W: Floats,
-        b: Floats,
+        W: Doubles,
+        b: Doubles,
         loss: Loss,
         rows: npt.NDArray[np.int64] | None,
         need_gradient: bool,
@@ -246,7 +271,7 @@ class ThreadsEngine(Engine):
         sums, lost = np.empty((len(W), 3)), np.zeros((len(W), 2))
         with _products(b.size):
             _core.loss_and_gradient(
-                self.examples.X,
+                self._X,
                 self._positions(rows),
                 **self._affine,
                 y=self._y if rows is None else self._y[rows],
@@ -275,7 +300,7 @@ class ThreadsEngine(Engine):
         dW, db = np.empty((n_classes, self.examples.n_features)), np.empty(n_classes)
         with _products(n_classes):
             _core.gradient_of_scores(
-                self.examples.X,
+                self._X,
                 self._positions(rows),
                 **self._affine,
                 dS=np.ascontiguousarray(dS, dtype=np.float64),
@@ -291,7 +316,7 @@ class ThreadsEngine(Engine):
         V, c = self._checked(V, c)
         out, sums = np.empty_like(V), np.empty_like(c)
         _core.curvature(
-            self.examples.X,
+            self._X,
             self._positions(pairs.rows),
             **self._affine,
             block=pairs.block,
@@ -321,7 +346,7 @@ class ThreadsEngine(Engine):
         W, b = self._checked(W, b)
         q = np.empty((-(-len(self._y) // _core.HESSIAN_ROWS), len(b), _core.HESSIAN_ROWS), np.float16)
         _core.hessian_weights(
-            self.examples.X,
+            self._X,
             self._picked,
             **self._affine,
             y=self._y,
@@ -340,7 +365,7 @@ class ThreadsEngine(Engine):
         V, c = self._checked(V, c)
         out, sums = np.empty_like(V), np.empty_like(c)
         _core.hessian_product(
-            self.examples.X,
+            self._X,
             self._picked,
             **self._affine,
             q=weights.q.view(np.uint16),
@@ -362,7 +387,7 @@ class ThreadsEngine(Engine):
         side = (D + 16) // 16 * 16
         out = np.zeros((side, side), np.float32)
         roots = np.sqrt(weight).astype(np.float32)
-        _core.hessian_block(self.examples.X, self._positions(rows), **self._affine, root=roots, out=out)
+        _core.hessian_block(self._X, self._positions(rows), **self._affine, root=roots, out=out)
         return out[: D + 1, : D + 1]
 
     def _blocks_of_any_loss(
@@ -415,7 +440,7 @@ class ThreadsEngine(Engine):
         back, columns = np.empty(((1 + need_dual) * K, D)), np.empty((1 + need_dual) * K)
         with _products(K):
             totals = _core.split(
-                self.examples.X,
+                self._X,
                 self._picked,
                 **self._affine,
                 y=self._y,
@@ -445,12 +470,12 @@ class ThreadsEngine(Engine):
         weight = self._weight if rows is None or self._weight is None else self._weight[rows]
         with ONE_BLAS_THREAD:
             _core.moment(
-                self.examples.X,
+                self._X,
                 self._positions(rows),
                 **self._affine,
                 root=None if weight is None else np.sqrt(weight),
-                out=out if dtype is np.float64 else None,
-                single=out if dtype is np.float32 else None,
+                out=cast(Doubles, out) if dtype is np.float64 else None,
+                single=cast(npt.NDArray[np.float32], out) if dtype is np.float32 else None,
                 threads=self._threads,
             )
         return out
@@ -461,7 +486,7 @@ class ThreadsEngine(Engine):
         out: Floats = np.zeros((D, D), np.float32)
         with ONE_BLAS_THREAD:
             _core.moment(
-                self.examples.X,
+                self._X,
                 self._positions(rows),
                 **self._affine,
                 root=np.sqrt(np.ascontiguousarray(weight, np.float64)),
@@ -473,7 +498,7 @@ class ThreadsEngine(Engine):
 
     def gram(self, rows: npt.NDArray[np.int64], roots: Floats) -> Floats:
         """As the other engines; of uint8 rows with one scale for all features in whole numbers, each rounded once."""
-        X, scale = self.examples.X, self._affine["scale"]
+        X, scale = self._X, self._affine["scale"]
         if X.dtype != np.uint8 or X.shape[1] > _core.GRAM_FEATURES or (scale is not None and np.ptp(scale) > 0.0):
             return super().gram(rows, roots)
         out: Floats = np.empty((len(rows), len(rows)), np.float32)
@@ -490,8 +515,8 @@ class ThreadsEngine(Engine):
         order = plan.pop("order")
         run = _core.sgd_epoch_float64 if self.examples.X.dtype == np.float64 else _core.sgd_epoch_float32
         mean_loss: float = run(
-            self.examples.X,
-            self._positions(order),
+            self._X,
+            self._rows_at(order),
             **self._affine,
             y=self._y[order],
             weight=None if self._weight is None else self._weight[order] / self._weight.mean(),
@@ -515,7 +540,7 @@ class ThreadsEngine(Engine):
         return f"threads: {_core.instruction_set()}, {self._most_threads} threads, {precision}"
 
 
-def fused_arguments(loss: Loss) -> dict[str, Any]:
+def fused_arguments(loss: Loss) -> _LossArguments:
     """What the core asks of a loss that it knows."""
     name = FUSED[type(loss).__module__, type(loss).__qualname__]
     return {"loss": name, "delta": loss.parameters.get("delta", 1.0)}

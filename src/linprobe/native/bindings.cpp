@@ -35,12 +35,19 @@ using namespace linprobe;
 namespace {
 
 using AnyArray = nb::ndarray<nb::ro, nb::device::cpu>;
+// An array that the core reads. One of another dtype or layout is converted to a copy.
 template <class T, int N>
-using In = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+struct In : nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu> {
+  using Array = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+  static constexpr bool kConverts = true;
+  In() = default;
+  In(const Array& array) : Array(array) {}
+};
 // An array that the core writes to. It is never converted: what was written to a copy would be lost.
 template <class T, int N>
 struct Out : nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu> {
   using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+  static constexpr bool kConverts = false;
   Out() = default;
   Out(const Array& array) : Array(array) {}
 };
@@ -49,21 +56,30 @@ using MaybeIn = std::optional<In<T, N>>;
 template <class T, int N>
 using MaybeOut = std::optional<Out<T, N>>;
 
+bool is_aligned(const void* data, size_t bytes) { return reinterpret_cast<uintptr_t>(data) % bytes == 0; }
+
 }  // namespace
 
 namespace nanobind::detail {
-template <class T, int N>
-struct type_caster<Out<T, N>> {
-  using Array = typename Out<T, N>::Array;
-  using Type = Out<T, N>;  // a comma would end an argument of the macro
-  NB_TYPE_CASTER(Type, make_caster<Array>::Name)
+// Refuses an array whose numbers do not lie at multiples of their size, which nanobind would hand on.
+template <class Checked>
+struct AlignedCaster {
+  using Array = typename Checked::Array;
+  NB_TYPE_CASTER(Checked, make_caster<Array>::Name)
   bool from_python(handle source, uint32_t flags, cleanup_list* cleanup) noexcept {
+    if constexpr (!Checked::kConverts) flags &= ~static_cast<uint32_t>(cast_flags::convert);
     make_caster<Array> caster;
-    if (!caster.from_python(source, flags & ~static_cast<uint32_t>(cast_flags::convert), cleanup)) return false;
-    value = Type(caster.value);
+    if (!caster.from_python(source, flags, cleanup)) return false;
+    if (!is_aligned(caster.value.data(), sizeof(typename Array::Scalar))) return false;
+    value = Checked(caster.value);
     return true;
   }
 };
+
+template <class T, int N>
+struct type_caster<In<T, N>> : AlignedCaster<In<T, N>> {};
+template <class T, int N>
+struct type_caster<Out<T, N>> : AlignedCaster<Out<T, N>> {};
 }  // namespace nanobind::detail
 
 namespace {
@@ -162,6 +178,7 @@ Rows rows_of(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn
   else if (type == nb::dtype<float>()) rows.dtype = Dtype::f32;
   else if (type == nb::dtype<double>()) rows.dtype = Dtype::f64;
   else throw nb::type_error("X must be uint8, float16, float32 or float64");
+  require(is_aligned(X.data(), X.itemsize()), "X must be aligned: its numbers at multiples of their size");
   rows.data = X.data();
   rows.row_stride = X.stride(0);
   rows.column_stride = X.stride(1);
@@ -570,7 +587,7 @@ std::tuple<double, int64_t> ascent(const In<S, 2>& rows, const In<double, 1>& sq
   job.all = all, job.threshold = threshold;
   job.A = A.data(), job.V = V.data(), job.W = W ? W->data() : nullptr, job.b = b.data();
   {
-    nb::gil_scoped_release release;
+    const WithoutGil without;
     const std::string name = kernels().name;
     (name == "avx512" ? dual_avx512 : name == "avx2" ? dual_avx2 : dual_plain)(job);
   }
@@ -610,7 +627,7 @@ std::tuple<double, int64_t> pairs_ascent(const In<float, 2>& rows, const In<doub
   job.all = all, job.threshold = threshold, job.ends = ends.data(), job.classes = classes.data();
   job.A = A.data(), job.V = V.data(), job.W = W ? W->data() : nullptr, job.b = b.data();
   {
-    nb::gil_scoped_release release;
+    const WithoutGil without;
     const std::string name = kernels().name;
     (name == "avx512" ? dual_pairs_avx512 : name == "avx2" ? dual_pairs_avx2 : dual_pairs_plain)(job);
   }
@@ -628,7 +645,7 @@ void pairs_sums(const In<float, 2>& rows, const In<int64_t, 1>& y, const In<int6
   job.y = y.data(), job.rows = rows.data(), job.ends = ends.data(), job.classes = classes.data(), job.A = A.data(), job.V = V.data();
   job.threads = threads;
   {
-    nb::gil_scoped_release release;
+    const WithoutGil without;
     const std::string name = kernels().name;
     (name == "avx512" ? dual_sums_avx512 : name == "avx2" ? dual_sums_avx2 : dual_sums_plain)(job);
   }
@@ -659,7 +676,7 @@ double curved(const In<S, 2>& X, const In<int64_t, 1>& ends, const In<int64_t, 1
   job.damp = damp.data(), job.start = start.data(), job.W = W.data(), job.z = z.data(), job.c = c.data(), job.e = e.data();
   job.all = all, job.most = most, job.share = share;
   {
-    nb::gil_scoped_release release;
+    const WithoutGil without;
     const std::string name = kernels().name;
     if (is_sweep)
       (name == "avx512" ? sweep_avx512 : name == "avx2" ? sweep_avx2 : sweep_plain)(job);
@@ -784,9 +801,12 @@ void neighbors(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const AnyAr
   run(kernels().neighbors, job);
 }
 
+// Weights and what an update keeps of them, by name; the epoch writes to all.
+using Arrays = nb::typed<nb::dict, nb::str, nb::ndarray<nb::device::cpu>>;
+
 // The array of that name, which the core writes to.
 template <class Array>
-Array output_of(const nb::dict& arrays, const char* name) {
+Array output_of(const Arrays& arrays, const char* name) {
   Array array;
   if (!nb::try_cast<Array>(arrays[name], array))
     throw nb::type_error((std::string("arrays[\"") + name + "\"] must be C-contiguous, of the dtype and axes that the epoch writes").c_str());
@@ -796,7 +816,7 @@ Array output_of(const nb::dict& arrays, const char* name) {
 template <class T>
 double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
                  const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
-                 const nb::dict& arrays, int64_t batch, const In<double, 1>& rates, const std::string& loss,
+                 const Arrays& arrays, int64_t batch, const In<double, 1>& rates, const std::string& loss,
                  double delta, const std::string& update, double momentum, double rho, double beta1, double beta2,
                  double epsilon, double l2, double l1, int64_t step, int64_t averaged, int threads, double bias_rate) {
   Epoch job{};
@@ -917,10 +937,10 @@ NB_MODULE(_core, module) {
   module.def("gram", &gram, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a, "out"_a, "threads"_a);
   module.def("moment", &moment, "X"_a, "picked"_a.none(), "scale"_a.none(), "shift"_a.none(), "root"_a.none(), "out"_a.none(), "single"_a.none(),
              "threads"_a);
-  module.def("factor", &factor, "A"_a.noconvert(), "ridge"_a, "U"_a.noconvert(), "threads"_a);
+  module.def("factor", &factor, "A"_a.noconvert(), "ridge"_a, "U"_a, "threads"_a);
   module.def("triangle_blocks", [](int64_t n) { return triangle_blocks(n); }, "n"_a);
   module.attr("TRIANGLE_BLOCK") = kTriangleBlock;
-  module.def("solve_triangles", &solve_triangles, "U"_a.noconvert(), "X"_a.noconvert(), "threads"_a);
+  module.def("solve_triangles", &solve_triangles, "U"_a.noconvert(), "X"_a, "threads"_a);
   module.def("descent", &descent, "gram"_a, "coupling"_a, "ridge"_a, "size"_a, "slope"_a, "left"_a, "right"_a, "W"_a, "moved"_a,
              "sums"_a, "most"_a, "tol"_a);
   const auto define_ascent = [&](const char* name, auto function) {
