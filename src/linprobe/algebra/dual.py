@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.shapes import Floats, slices
+from linprobe.shapes import Doubles, Floats, slices
 
 __all__ = ["DualModel", "DualPairs", "ascend", "ascend_pairs", "dual_sums"]
 
