@@ -6,8 +6,9 @@ Blocks of one page run from top to bottom, in the folder of the fixture `reader`
     sh          lines of `linprobe ...`, which must end with exit code 0; trainings leave no report, to save seconds.
     console     lines of `$ linprobe ...`, each with the output it must print; `...` stands for any text.
 
-A block that cannot run here has `<!-- not run: REASON -->` in the line above, and is a skipped test that says so. Other
-languages are only shown: text, and {eval-rst}, which `test_site.py` builds.
+A block that cannot run here has `<!-- not run: REASON -->` in the line above. Its Python must compile, and its commands
+must name targets, modules and options that exist. Other languages are only shown: text, and {eval-rst}, which
+`test_site.py` builds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -94,17 +96,50 @@ def test_the_blocks_of_the_page_run_and_print_what_it_says(page, reader):
     run(page, page.read_text())
 
 
+def check_command(command: str) -> None:
+    """Raise unless the command exists and takes these options; nothing is run."""
+    program, *arguments = shlex.split(command, comments=True)
+    if program == "make":
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert {a for a in arguments if "=" not in a} <= set(targets), command
+    elif program.endswith("linprobe"):
+        name, *options = arguments
+        known = main.get_command(click.Context(main), name)
+        assert known is not None, command
+        known.make_parser(click.Context(known)).parse_args(options)
+    elif program == "python":
+        path = ROOT.joinpath(*arguments[1].split(".")).with_suffix(".py")
+        code = path.read_text()
+        assert all(f'"{option}"' in code for option in arguments if option.startswith("--")), command
+    else:
+        assert command.startswith("source .venv/bin/activate"), f"{command}: of no known kind"
+
+
 @pytest.mark.parametrize(
-    "reason",
+    "block",
     [
-        pytest.param(block.reason, id=f"{named(page)}:{block.line}")
+        pytest.param(block, id=f"{named(page)}:{block.line}")
         for page in PAGES
         for block in blocks(page.read_text())
         if block.reason
     ],
 )
-def test_a_block_that_cannot_run_here_says_why(reason):
-    pytest.skip(reason)
+def test_a_block_that_is_not_run_could_be_run_elsewhere(block):
+    if block.language == "python":
+        code = "".join(example.source for example in doctest.DocTestParser().get_examples(block.code)) or block.code
+        compile(code, "block", "exec")
+        return
+    for command, _ in commands(block):
+        check_command(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["linprobe train x --no-such-option 1", "linprobe fly", "make no-such-target", "python -m benchmarks.none"],
+)
+def test_a_command_that_does_not_exist_is_found_without_running_it(command):
+    with pytest.raises((AssertionError, click.UsageError, OSError)):
+        check_command(command)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

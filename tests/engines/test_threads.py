@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -58,18 +58,30 @@ def made_weights(examples, seed=1):
     return rng.normal(size=(examples.n_classes, examples.n_features)), rng.normal(size=examples.n_classes)
 
 
+def assert_gradients_agree(found, wanted, exact):
+    """float32 products err by 2^-24 for each of D terms of size |w x|, products of float64 rows by 2^-53."""
+    tol = (1e-12 if exact else 2e-5) * (np.abs(wanted.dW).max() + np.abs(wanted.db).max() + 1)
+    assert_allclose(found.dW, wanted.dW, rtol=0, atol=tol)
+    assert_allclose(found.db, wanted.db, rtol=0, atol=tol)
+
+
 def assert_engines_agree(examples, loss, n_threads=2, size=1.0):
     W, b = (size * array for array in made_weights(examples))
     found = open_engine("threads", examples, n_threads).loss_and_gradient(W, b, loss)
     wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
-    # float32 products: 2^-24 for each of D terms of size |w x|; float64 rows: 2^-53. The hinge's slopes jump, but
-    # not here: no random margin lies within rounding of 0.
     exact = examples.X.dtype == np.float64
-    scale = np.abs(wanted.dW).max() + np.abs(wanted.db).max() + 1
-    assert_allclose(found.dW, wanted.dW, atol=scale * (1e-12 if exact else 2e-5))
-    assert_allclose(found.db, wanted.db, atol=scale * (1e-12 if exact else 2e-5))
+    # The slopes of the hinge jump at a margin of 0; no margin of these examples lies within rounding of it.
+    assert_gradients_agree(found, wanted, exact)
     assert_allclose(found.loss, wanted.loss, rtol=1e-12 if exact else 1e-5)
     assert_allclose([found.correct, found.weight], [wanted.correct, wanted.weight], rtol=1e-12)
+
+
+def near_a_jump(examples, loss, W, b, within):
+    """Whether a slope of the loss, or the highest score of an image, could change if scores changed by `within`."""
+    S = open_engine("reference", examples).scores(W, b)
+    top = np.sort(S, axis=1)
+    ties = (top[:, -1] - top[:, -2] < within).any()
+    return bool(ties or (np.abs(loss.kinks(S, examples.y)) < within).any())
 
 
 @pytest.mark.parametrize("loss", [*LOSSES, UserHinge()], ids=lambda loss: type(loss).__name__)
@@ -79,7 +91,7 @@ def test_a_pass_agrees_with_the_reference(dtype, loss):
     assert_engines_agree(made_examples(dtype=dtype, weighted=True, affine=False), loss)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(
     n=st.integers(1, 200),
     D=st.integers(1, 70),
@@ -94,10 +106,13 @@ def test_a_pass_agrees_with_the_reference_for_odd_sizes(n, D, K, dtype, loss, we
     if weighted and not examples.sample_weight.any():
         return
     W, b = made_weights(examples)
+    assume(not near_a_jump(examples, loss, W, b, within=1e-5))
     found = open_engine("threads", examples, 2).loss_and_gradient(W, b, loss)
     wanted = open_engine("reference", examples).loss_and_gradient(W, b, loss)
-    assert_allclose(found.loss, wanted.loss, rtol=1e-4, atol=1e-4)
-    assert found.weight == pytest.approx(wanted.weight)
+    assert_gradients_agree(found, wanted, exact=dtype == "float64")
+    # A small loss of softmax is a difference of large scores, so an error in them adds to it.
+    assert_allclose(found.loss, wanted.loss, rtol=1e-5, atol=1e-5 * wanted.weight)
+    assert_allclose([found.correct, found.weight], [wanted.correct, wanted.weight], rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -12,7 +12,6 @@ from linprobe.features import Affine, Pixels
 from linprobe.objective import Objective
 from linprobe.optimizers import LBFGS, Status
 from linprobe.optimizers.lbfgs import carried
-from linprobe.optimizers.preconditioner import Preconditioner
 
 
 def digits(reg=1e-3, **options):
@@ -50,12 +49,13 @@ def test_separable_classes_without_a_penalty_are_named():
 
 @pytest.mark.parametrize("reg", [1e-5, 1e-3, 1e-1])
 @pytest.mark.parametrize("loss", ["softmax", "squared-hinge"])
-def test_a_few_passes_certify_the_digits_whatever_reg_is(loss, reg):
+def test_the_digits_are_certified_within_a_fifth_of_the_measured_passes(loss, reg):
     objective = digits(reg, loss=loss)
     solution = LBFGS(tol=1e-4).minimize(objective)
     assert solution.status is Status.CERTIFIED
-    budgets = {"softmax": {1e-5: 100, 1e-3: 30, 1e-1: 8}, "squared-hinge": {1e-5: 500, 1e-3: 100, 1e-1: 30}}
-    assert solution.passes <= budgets[loss][reg]
+    # The most of the three instruction sets, which round differently; without the metric it takes hundreds.
+    measured = {"softmax": {1e-5: 61, 1e-3: 18, 1e-1: 4}, "squared-hinge": {1e-5: 374, 1e-3: 74, 1e-1: 18}}
+    assert solution.passes <= 1.2 * measured[loss][reg]
     reference = LBFGS(tol=1e-6).minimize(digits(reg, loss=loss, engine="reference"))
     assert solution.certificate.lower_bound <= reference.certificate.objective
     assert reference.certificate.lower_bound <= solution.certificate.objective
@@ -99,16 +99,6 @@ def test_a_search_with_the_pairs_of_another_reg_goes_on_to_the_same_bits_too():
     assert len(states) > 12  # the pairs are all its own before the end
     for state in states:
         assert_array_equal(optimizer.minimize(objective, start=state).W, whole.W)
-
-
-def test_an_iteration_solves_for_one_gradient_in_the_metric(monkeypatch):
-    objective, solved = digits(), []
-    plain = Preconditioner.solve_all
-    monkeypatch.setattr(
-        Preconditioner, "solve_all", lambda self, gradients: solved.append(len(gradients)) or plain(self, gradients)
-    )
-    solution = LBFGS(tol=1e-6).minimize(objective)
-    assert sum(solved) <= 1.6 * solution.state.epoch  # and for another where the metric, or the precision, changes
 
 
 def test_no_one_can_write_into_the_pairs_that_states_share():
