@@ -29,25 +29,26 @@ from linprobe.optimizers import ADMM, LBFGS
 
 CONSTANTS: dict[str, tuple[str, ...]] = {
     "admm": (
-        "FIRST_THRESHOLD", "INNER_STEPS", "TIE_STRENGTH", "FIRST_SLACK", "SLACK_DECAY", "RHO_MOST_OFF",
-        "RHO_MOST_CHANGE", "MOST_SHIFTS", "SAMPLE_SCORES", "RHO_KINKED", "RHO_KINKED_L1", "RHO_SMOOTH", "RHO_SQUARED",
+        "FIRST_THRESHOLD", "INNER_STEPS", "TIE_STRENGTH", "FIRST_SLACK", "SLACK_DECAY", "MAX_RHO_IMBALANCE",
+        "MAX_RHO_CHANGE", "MAX_SHIFTS", "SAMPLE_SCORES", "RHO_KINKED", "RHO_KINKED_L1", "RHO_SMOOTH", "RHO_SQUARED",
     ),
     "balance": ("SAMPLE_ROWS", "NEWTON_STEPS", "BALANCED"),
     "coordinate_descent": (
-        "COUPLING_ROWS", "RIDGE", "LEAST_MEAN", "MANY_FEATURES", "MOST_JOINING", "ROUNDS", "MODEL_TOL", "PASS_SHARE",
+        "COUPLING_ROWS", "RIDGE", "MIN_COUPLING", "ALL_FEATURES_SHARE", "MAX_JOINING", "MAX_ROUNDS", "MODEL_TOL",
+        "PASS_SHARE",
     ),
     "lbfgs": ("ROUNDING_RATIO",),
     "line_search": ("ARMIJO", "RELATIVE_ROUNDING", "ROUNDING_MARGIN"),
     "pairs": ("MEMORY", "SYMMETRY"),
-    "precision_ladder": ("MOST_STALLED", "COARSE_GAP"),
-    "preconditioner": ("ROWS_PER_FEATURE", "RIDGE", "SOFT_CURVATURE", "MOST_CURVATURE"),
+    "precision_ladder": ("MAX_STALLED", "COARSE_GAP"),
+    "preconditioner": ("ROWS_PER_FEATURE", "RIDGE", "SOFT_CURVATURE", "MAX_CURVATURE"),
     "predicted_gap": ("BALANCED_SHIFT",),
     "proofs": ("NEARLY", "BLAMED_ON_W", "QUICK_ATTEMPTS"),
-    "quasi_newton": ("REVIEW_EVERY", "REVIEWED_PAIRS", "MOST_OFF", "SCALING_PAIRS"),
+    "quasi_newton": ("REVIEW_EVERY", "REVIEWED_PAIRS", "MAX_CURVATURE_RATIO", "SCALING_PAIRS"),
 }  # fmt: skip
 """By module of `linprobe.optimizers`: what may be varied by a factor."""
 
-SHARES = {"FIRST_THRESHOLD", "SLACK_DECAY", "MANY_FEATURES", "BLAMED_ON_W"}
+SHARES = {"FIRST_THRESHOLD", "SLACK_DECAY", "ALL_FEATURES_SHARE", "BLAMED_ON_W"}
 """Those that lie in 0..1: F times as far from 1 in place of F times as large."""
 
 

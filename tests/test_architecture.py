@@ -62,7 +62,7 @@ HEAVY = {
         "algebra.reference",
         "engines.threads",
         "optimizers.hinge_program",
-        "optimizers.interior_point",
+        "optimizers.interior_features",
         "optimizers.interior_system",
         "optimizers.preconditioner",
         "optimizers.normal_equations",

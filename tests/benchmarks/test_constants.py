@@ -25,7 +25,7 @@ def test_shares_stay_shares_and_counts_stay_whole():
     assert varied(0.75, "FIRST_THRESHOLD", 3.0) == pytest.approx(1 - 0.25 / 3)
     assert varied(0.75, "FIRST_THRESHOLD", 1 / 3) == pytest.approx(0.25)
     assert varied(2, "QUICK_ATTEMPTS", 1 / 3) == 1
-    assert varied({"a": 5.0}, "MOST_STALLED", 3.0) == {"a": 15.0}
+    assert varied({"a": 5.0}, "MAX_STALLED", 3.0) == {"a": 15.0}
 
 
 def test_a_row_holds_the_passes_below_and_above_relative_to_those_with_the_constant(monkeypatch):

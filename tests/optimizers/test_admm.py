@@ -134,7 +134,7 @@ def test_features_of_very_different_scales_are_solved_within_the_budget(loss):
 
 
 def test_a_matrix_too_large_to_factor_is_refused_with_what_to_do(monkeypatch, make_objective):
-    monkeypatch.setattr(equations, "MOST_ROWS", 2)
+    monkeypatch.setattr(equations, "MAX_ROWS", 2)
     with pytest.raises(IncompatibleError, match=r"min\(N, D\) = 3 rows, and 2 at most; use fewer features"):
         ADMM().minimize(make_objective("hinge", "l2"))
 

@@ -114,7 +114,7 @@ def test_ctrl_c_gives_the_weights_so_far_with_their_certificate(monkeypatch):
 def test_many_weights_that_are_not_zero_are_found_not_to_be_sparse(monkeypatch):
     objective = digits(penalty="elastic-net", reg=1e-6)
     assert is_sparse(objective, second_moment(objective))  # so few that it does not matter
-    monkeypatch.setattr("linprobe.optimizers.coordinate_descent.SMALL_SWEEP", 0)
+    monkeypatch.setattr("linprobe.optimizers.coordinate_descent.SMALL_SWEEP_PRODUCTS", 0)
     assert not is_sparse(objective, second_moment(objective))
     assert is_sparse(digits(penalty="elastic-net", reg=0.3), second_moment(objective))
 

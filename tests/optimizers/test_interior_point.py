@@ -153,7 +153,7 @@ def test_large_systems_are_solved_by_their_products(monkeypatch):
     objective = Objective(X, y, loss="hinge", penalty="l1", reg=0.02)
     whole = InteriorPoint(tol=1e-4).minimize(objective)
     for most, careful in ((60, 100), (60, 1000), (200, 1000)):
-        for name, value in (("WHOLE", 50), ("LARGEST", most), ("CAREFUL", careful)):
+        for name, value in (("MAX_WHOLE", 50), ("MAX_PART", most), ("MAX_EXACT", careful)):
             monkeypatch.setattr(interior_point, name, value)
             monkeypatch.setattr(interior_system, name, value)
         states = []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from linprobe.optimizers import interior_system
-from linprobe.optimizers.interior_system import NewtonSystem
+from linprobe.optimizers.interior_system import NewtonSystem, SystemOptions
 
 N, D, K = 23, 4, 5
 
@@ -55,7 +55,7 @@ def test_products_are_those_of_the_matrix_by_its_definition(margins):
 @pytest.mark.parametrize("free", [(D,), (), tuple(range(D + 1))])
 @pytest.mark.parametrize("numbers", [1, 2**22])
 def test_the_part_that_is_formed_is_that_of_the_whole(monkeypatch, margins, free, numbers):
-    monkeypatch.setattr(interior_system, "NUMBERS", numbers)
+    monkeypatch.setattr(interior_system, "BLOCK_NUMBERS", numbers)
     of = system(margins, free)
     expected = dense(of)
     for live in (np.arange(of.added.size), np.array([0, 3, 4, 9, 20, 24]), np.array([7])):
@@ -65,12 +65,12 @@ def test_the_part_that_is_formed_is_that_of_the_whole(monkeypatch, margins, free
 
 @pytest.mark.parametrize("margins", [True, False])
 @pytest.mark.parametrize("exact", [True, False])
-@pytest.mark.parametrize("coarse", [True, False])
+@pytest.mark.parametrize("by_class", [True, False])
 @pytest.mark.parametrize("most", [10, 1000])
-def test_it_is_solved_whatever_part_is_factored(monkeypatch, margins, exact, coarse, most):
-    monkeypatch.setattr(interior_system, "LARGEST", most)
-    monkeypatch.setattr(interior_system, "CAREFUL", most)
-    of = system(margins, spread=3.0, exact=exact, left=1e-11, coarse=coarse)
+def test_it_is_solved_whatever_part_is_factored(monkeypatch, margins, exact, by_class, most):
+    monkeypatch.setattr(interior_system, "MAX_PART", most)
+    monkeypatch.setattr(interior_system, "MAX_EXACT", most)
+    of = system(margins, spread=3.0, options=SystemOptions(exact, 1e-11, by_class))
     x = np.random.default_rng(1).standard_normal((K, D + 1))
     x[:, -1] -= x[:, -1].mean()
     right = of.apply(x)

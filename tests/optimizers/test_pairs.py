@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from linprobe.optimizers.pairs import BLOCK, combined, dots, flattest
+from linprobe.optimizers.pairs import BLOCK_NUMBERS, combined, dots, flattest
 
 
 @pytest.mark.parametrize("n_pairs", [1, 2, 7])
@@ -38,7 +38,7 @@ def test_the_same_pair_twice_does_no_harm():
     assert_allclose(twice[1], once[1])
 
 
-@pytest.mark.parametrize("n", [1, BLOCK - 1, BLOCK, 2 * BLOCK + 3])
+@pytest.mark.parametrize("n", [1, BLOCK_NUMBERS - 1, BLOCK_NUMBERS, 2 * BLOCK_NUMBERS + 3])
 def test_products_and_sums_by_blocks_are_those_of_whole_arrays(n):
     random = np.random.default_rng(n)
     a, b, c = random.normal(size=(3, 1, n))

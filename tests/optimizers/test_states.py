@@ -10,7 +10,10 @@ from numpy.testing import assert_array_equal
 
 from linprobe.errors import StateError
 from linprobe.objective import Objective
-from linprobe.optimizers import ADMM, LBFGS, SGD, Exact, GradientDescent, State
+from linprobe.optimizers import ADMM, LBFGS, SGD, Exact, GradientDescent, InteriorPoint, State
+from linprobe.optimizers.admm import ADMMState
+from linprobe.optimizers.interior_point import InteriorPointState
+from linprobe.optimizers.states import sizes_of
 
 METHODS = {
     "lbfgs": (LBFGS(tol=1e-9), "softmax", "l2"),
@@ -19,6 +22,7 @@ METHODS = {
     "admm with a copy": (ADMM(tol=1e-4, max_iter=300), "hinge", "elastic-net"),
     "sgd": (SGD(epochs=4, update="adam", average=True), "hinge", "l2"),
     "gd": (GradientDescent(max_iter=12), "softmax", "l2"),
+    "interior point": (InteriorPoint(tol=1e-6), "hinge", "elastic-net"),
 }
 
 
@@ -116,3 +120,45 @@ def test_the_weights_of_another_optimizer_are_a_start():
     weights = {name: found.state.arrays[name] for name in ("W", "b")}
     for start in (State(0, weights), State(0, {**weights, "of_another_method": np.zeros(3)})):
         assert Exact(tol=1e-3).minimize(objective, start=start).certificate.relative_gap <= 1e-3
+
+
+NUMBERS = {
+    "admm": [("rho", -1.0, "a number in 0..inf"), ("slack", 1.5, "a number in 0..1"), ("passes", np.nan, "a number")],
+    "interior point": [
+        ("short", 1.5, "a whole number"),
+        ("since", -1.0, "a whole number"),
+        ("coarse", 0.5, "0 or 1"),
+        ("left", "small", "a number"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "value", "expected"), [(m, *row) for m, rows in NUMBERS.items() for row in rows]
+)
+def test_a_number_outside_its_range_is_refused_with_what_was_expected(method, name, value, expected):
+    objective, optimizer, _, state = run(method)
+    assert name in state.numbers
+    with pytest.raises(StateError, match=f"number '{name}' is {value!r}; expected {expected}"):
+        optimizer.minimize(objective, start=replace(state, numbers=state.numbers | {name: value}))
+
+
+@pytest.mark.parametrize(("method", "record"), [("admm with a copy", ADMMState)])
+def test_a_record_is_written_as_it_was_read(method, record):
+    objective, _, _, state = run(method)
+    again = record.from_state(state, sizes_of(objective)).to_state()
+    assert again.epoch == state.epoch
+    assert again.numbers == state.numbers
+    assert again.arrays.keys() == state.arrays.keys()
+    for name, array in again.arrays.items():
+        assert array is state.arrays[name]
+
+
+def test_a_number_that_is_not_known_yet_is_not_written_and_an_old_file_may_hold_it_as_infinite():
+    state = InteriorPointState(W=np.zeros((3, 7)), b=np.zeros(3)).to_state()
+    assert "lowest" not in state.numbers
+    assert "exact" not in state.numbers
+    old = State(0, state.arrays, {"lowest": np.inf, "exact": 1.0})
+    record = InteriorPointState.from_state(old, sizes_of(problem()) | {"n": 150, "k": 3, "d": 7, "e": 8})
+    assert record.lowest == np.inf
+    assert record.exact is True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from linprobe.objective import DualPoint, Evaluation, Objective, Split
 from linprobe.optimizers.base import Callback, Glimpse, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.normal_equations import ExactMoment, NormalEquations, exact_moment
 from linprobe.optimizers.proofs import ProofPolicy
-from linprobe.optimizers.states import ArrayOfState, checked_arrays, weights_of_state
+from linprobe.optimizers.states import SavedState, saved_array, saved_number, sizes_of
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -23,12 +23,12 @@ __all__ = ["ADMM"]
 
 STEPS_PER_ROUND = 10
 """Steps between two estimates of the gap; a round is an epoch of the trace. An estimate costs a tenth of a pass with
-L2 and a pass with |W|. Chosen by argument: a proof can come nine steps late, a tenth of what a search takes."""
+L2 and a pass with |W|. Chosen by argument: a certificate comes at most nine steps late, a tenth of a search."""
 
 FIRST_THRESHOLD = 0.75
-"""Predicted gap, as a share of tol, at which the first certificate is attempted. It costs half as much as a round and
-proves a little less than predicted. With a copy of the weights the dual point is made to fit beforehand and a proof
-loses next to nothing: the share is 1 there. Passes in benchmarks/constants.py: a third: +6%; three times: -1%."""
+"""Predicted gap, as a share of tol, at which the first certificate is attempted. It costs half as much as a round, and
+the gap it proves is a little above the predicted one. With |W| the share is 1: the dual point is made feasible before
+the attempt. Passes in benchmarks/constants.py: a third: +6%; three times: -1%."""
 
 RELAXATION_L2, RELAXATION = 1.9, 1.6
 """Factors of over-relaxation, in 1..2: with L2, and with |W| or no penalty, where the iterates spiral about the
@@ -40,37 +40,76 @@ products of (K, D) with (D, D), which is less than a pass while D is below N / 2
 third: +4%, 1 more of 12 uncertified; three times: +2%."""
 
 TIE_STRENGTH = 0.3
-"""Strength of the tie between a weight and its copy, in units of rho times the variance of its feature. Passes in
-benchmarks/constants.py: a third: +3%; three times: +3%."""
+"""Strength of the quadratic term that ties a weight to its copy, in units of rho times the variance of its feature.
+Passes in benchmarks/constants.py: a third: +3%; three times: +3%."""
 
-LEAST_VARIANCE = 1e-12
-"""Least variance of a feature that its tie is made for, as a share of the largest. Chosen by argument: float64
-products of the features round to 1e-16 of the largest, so that below it a feature is as good as constant."""
+MIN_VARIANCE = 1e-12
+"""Variance of a feature, as a share of the largest, below which it counts as constant. Chosen by argument: float64
+products of the features round to 1e-16 of the largest."""
 
 FIRST_SLACK, SLACK_DECAY = 0.1, 0.7
-"""Share of reg by which L1 is weaker in the steps than in the objective at first, and the least factor of that share
+"""Share of reg by which L1 is at first weaker in the steps than in the objective, and the smallest factor of that share
 from one round to the next. Chosen by argument: the share follows the excess of the dual point down, and must not fall
-faster than that does."""
+faster than the excess."""
 
-RHO_MOST_OFF, RHO_MOST_CHANGE = 3.0, 30.0
-"""Factor by which rho may be off its balance before it is changed, and the largest factor of one change. Chosen by
-argument: a change costs a factor of the moment, and the residuals that it is judged by are off by a factor themselves.
-Passes in benchmarks/constants.py: RHO_MOST_OFF at a third: +5%, 2 more of 12 uncertified; three times: +9%, 2 more of
-12 uncertified. RHO_MOST_CHANGE at a third: +3%; three times: 0%."""
+MAX_RHO_IMBALANCE, MAX_RHO_CHANGE = 3.0, 30.0
+"""Ratio of the two residuals above which rho is changed, and the largest factor of one change. Chosen by argument: a
+change costs a factorisation, and the residuals themselves are only right up to a factor. Passes in
+benchmarks/constants.py: MAX_RHO_IMBALANCE at a third: +5%, 2 more of 12 uncertified; three times: +9%, 2 more of 12
+uncertified. MAX_RHO_CHANGE at a third: +3%; three times: 0%."""
 
-MOST_SHIFTS = 3
+MAX_SHIFTS = 3
 """Newton steps, at most, that bring the column sums of the dual point to 0 before a certificate; each costs a pass.
-Chosen by argument: they converge quadratically, and one that proves no more is the last. Passes in
+Chosen by argument: they converge quadratically, and one that raises the bound no further is the last. Passes in
 benchmarks/constants.py: no change."""
 
 SAMPLE_SCORES = 2**17
-"""Scores (1 MB of float64) from which the slope of those steps is taken. Chosen by argument: for ten classes 13,000
-images, whose mean slope is right to a hundredth. Passes in benchmarks/constants.py: no change."""
+"""Scores (1 MB of float64) from which the Hessian of those steps is estimated. Chosen by argument: with ten classes
+they are 13,000 images, whose mean is right to a hundredth. Passes in benchmarks/constants.py: no change."""
 
 RHO_KINKED, RHO_KINKED_L1, RHO_SMOOTH, RHO_SQUARED = 2.0, 0.5, 0.06, 0.3
-"""The first rho: of a loss with kinks in units of its unit's inverse, with L2 and with |W|; of a smooth loss as a
-multiple of its curvature where that is at most 1/2; of any other. Measured on pixels with benchmarks/optimum.py;
-passes in benchmarks/constants.py: RHO_KINKED_L1 at a third: -2%; three times: -13%; the others within 1%."""
+"""The first rho. For a loss with kinks, in units of 1 / `Loss.unit`: with L2, and with |W|. For a smooth loss, as a
+multiple of its curvature where that is at most 1/2; for any other smooth loss, as it is. Measured on pixels with
+benchmarks/optimum.py. Passes in benchmarks/constants.py: RHO_KINKED_L1 at a third: -2%; three times: -13%; the others
+within 1%."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ADMMState(SavedState):
+    """What a search by ADMM saves; z and g are in float32, as the core updates them.
+
+    Attributes:
+        z, g: (N, K), the scores and rho times their multipliers; g is a dual point at every step.
+        copy, price: (K, D), the copy of W with exact zeros and its scaled multiplier; None without |W|.
+        miss, miss_columns: (K, D) and (K,), what the last fit of W and b missed; None before the first step.
+        best_W, best_b: (K, D) and (K,), the candidate with the lowest objective; None before the first.
+        dual_A, dual_c, dual_value: of the last dual point, where a certificate is due.
+        first_norm: of the least subgradient at the start; NaN before the first pass.
+        proof_threshold: of `ProofPolicy`; NaN for its first value.
+        slack: share of reg by which L1 is weaker in the steps than in the objective.
+        rho: the penalty parameter of the method.
+        least: the lowest objective of a candidate.
+        predicted_gap: the duality gap predicted for a certificate.
+    """
+
+    z: npt.NDArray[np.float32] | None = saved_array("N", "K", dtype=np.float32, group="scores")
+    g: npt.NDArray[np.float32] | None = saved_array("N", "K", dtype=np.float32, group="scores")
+    copy: Floats | None = saved_array("K", "D", group="copy")
+    price: Floats | None = saved_array("K", "D", group="copy")
+    miss: Floats | None = saved_array("K", "D", group="miss")
+    miss_columns: Floats | None = saved_array("K", group="miss")
+    best_W: Floats | None = saved_array("K", "D", group="best")
+    best_b: Floats | None = saved_array("K", group="best")
+    dual_A: Floats | None = saved_array("K", "D", group="dual")
+    dual_c: Floats | None = saved_array("K", group="dual")
+    dual_value: float = saved_number()
+    first_norm: float = saved_number(low=0.0)
+    proof_threshold: float = saved_number(low=0.0)
+    slack: float = saved_number(low=0.0, high=1.0)
+    rho: float = saved_number(low=0.0)
+    least: float = saved_number(math.inf)
+    predicted_gap: float = saved_number()
 
 
 @final
@@ -153,31 +192,35 @@ class _Search:
         spent: float,
     ) -> None:
         self.settings, self.objective, self.validation, self.watch = settings, objective, validation, watch
-        numbers, arrays = _checked(objective, zeros_state(objective, np.float64) if start is None else start)
-        self.clock, self.trace = Clock(numbers.get("seconds", 0.0) + spent), Trace(objective, validation, callback)
+        start = zeros_state(objective, np.float64) if start is None else start
+        saved = ADMMState.from_state(start, sizes_of(objective))
+        self.clock, self.trace = Clock(saved.seconds + spent), Trace(objective, validation, callback)
         self.relax = RELAXATION_L2 if objective.l1_weight == 0.0 and objective.penalised else RELAXATION
         self.moment = moment or exact_moment(objective)
-        self._stiffen(numbers.get("rho", _first_rho(objective)))
-        self.W, self.b = arrays["W"].copy(), arrays["b"].copy()
-        self.copy = arrays["copy"].copy() if "copy" in arrays else self.W.copy()
-        self.price = arrays["price"].copy() if "price" in arrays else np.zeros_like(self.W)
-        scores = (objective.n_images, objective.n_classes)
-        self.z: npt.NDArray[np.float32] = arrays["z"].copy() if "z" in arrays else np.zeros(scores, np.float32)
-        self.g: npt.NDArray[np.float32] = arrays["g"].copy() if "g" in arrays else np.zeros(scores, np.float32)
-        self.miss = (arrays["miss"], arrays["miss_columns"]) if "miss" in arrays else None
-        self.rounds = 0 if start is None else start.epoch
-        self.passes = numbers.get("passes", 0.0)
-        self.first_norm = numbers.get("first_norm", math.nan)
-        first_threshold = settings.tol if self.tied else FIRST_THRESHOLD * settings.tol
-        self.policy = ProofPolicy(settings.tol, numbers.get("proof_threshold", first_threshold))
-        alone = objective.l1_weight > 0.0 and objective.l2_weight == 0.0
-        self.slack = numbers.get("slack", FIRST_SLACK if alone else 0.0)
-        self.least = numbers.get("least", math.inf)  # the lowest objective of a candidate
-        self.predicted_gap = numbers.get("predicted_gap", math.nan)  # the gap that a certificate would probably show
-        self.candidate = (arrays["best_W"], arrays["best_b"]) if "best_W" in arrays else self._candidate()
-        self.promising: DualPoint | None = None  # that of the last round, while a proof is to be made of it
-        if "dual_A" in arrays:
-            self.promising = DualPoint(numbers["dual_value"], arrays["dual_A"], arrays["dual_c"])
+        self._set_rho(_first_rho(objective) if math.isnan(saved.rho) else saved.rho)
+        self.W, self.b = saved.W.copy(), saved.b.copy()
+        self.copy = (self.W if saved.copy is None else saved.copy).copy()
+        self.price = np.zeros_like(self.W) if saved.price is None else saved.price.copy()
+        shape = (objective.n_images, objective.n_classes)
+        self.z: npt.NDArray[np.float32] = np.zeros(shape, np.float32) if saved.z is None else saved.z.copy()
+        self.g: npt.NDArray[np.float32] = np.zeros(shape, np.float32) if saved.g is None else saved.g.copy()
+        self.miss: tuple[Floats, Floats] | None = None
+        if saved.miss is not None and saved.miss_columns is not None:
+            self.miss = saved.miss, saved.miss_columns
+        self.rounds, self.passes, self.first_norm = saved.epoch, saved.passes, saved.first_norm
+        threshold = settings.tol if self.tied else FIRST_THRESHOLD * settings.tol
+        self.policy = ProofPolicy(
+            settings.tol, threshold if math.isnan(saved.proof_threshold) else saved.proof_threshold
+        )
+        only_l1 = objective.l1_weight > 0.0 and objective.l2_weight == 0.0
+        self.slack = (FIRST_SLACK if only_l1 else 0.0) if math.isnan(saved.slack) else saved.slack
+        self.least, self.predicted_gap = saved.least, saved.predicted_gap
+        self.best: tuple[Floats, Floats] = self._candidate()
+        if saved.best_W is not None and saved.best_b is not None:
+            self.best = saved.best_W, saved.best_b
+        self.dual_to_prove: DualPoint | None = None  # that of the last round, where a certificate is to be computed
+        if saved.dual_A is not None and saved.dual_c is not None:
+            self.dual_to_prove = DualPoint(saved.dual_value, saved.dual_A, saved.dual_c)
 
     def run(self) -> Solution:
         """Rounds until the gap is small enough, or the budget is spent."""
@@ -190,10 +233,10 @@ class _Search:
                 self.first_norm, self.least = evaluation.gradient_norm, evaluation.objective
                 status = Status.STOPPED if self._report(evaluation) else None
             while status is None:
-                if self.promising is not None:  # a search that is resumed here begins with the proof
-                    certificate = self._attempt_proof(self.promising)
-                    self.promising = None
-                if certificate is not None and self._met(certificate):
+                if self.dual_to_prove is not None:  # a search that is resumed here begins with the proof
+                    certificate = self._attempt_proof(self.dual_to_prove)
+                    self.dual_to_prove = None
+                if certificate is not None and self._is_solved(certificate):
                     status = Status.CERTIFIED if self.objective.penalised else Status.CONVERGED
                 elif self.rounds * STEPS_PER_ROUND >= self.settings.max_iter:
                     status = Status.MAX_ITER
@@ -201,17 +244,17 @@ class _Search:
                     certificate = None
                     split = self._round()
                     evaluation, promises = self._measure(split)
-                    self.promising = split.dual if promises else None
+                    self.dual_to_prove = split.dual if promises else None
                     if self._report(evaluation):
                         status = Status.STOPPED
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         if certificate is None or status not in (Status.CERTIFIED, Status.CONVERGED):
             certificate = self._certify(None)
-            if status is Status.MAX_ITER and self.objective.penalised and self._met(certificate):
+            if status is Status.MAX_ITER and self.objective.penalised and self._is_solved(certificate):
                 status = Status.CERTIFIED
         words = {"metric": "second moment of the features, exact", "rho": f"{self.rho:g}"}
-        W, b = self.candidate
+        W, b = self.best
         return Solution(
             W, b, status, self.trace.history, self.state, certificate.passes, self.clock(), words, certificate
         )
@@ -242,17 +285,17 @@ class _Search:
                 self.watch(Glimpse(self.rounds + (step + 1) / STEPS_PER_ROUND, split.data_loss, *self._candidate()))
         self.rounds += 1
         if self.rounds & (self.rounds - 1) == 0:  # the 1st, 2nd, 4th, ...
-            self._review(z, g)
+            self._adapt_rho(z, g)
         return split
 
-    def _stiffen(self, rho: float) -> None:
+    def _set_rho(self, rho: float) -> None:
         """Take this rho: the factor, and the strength of the tie between weights and copy, follow it."""
         objective = self.objective
         self.rho, self.tied = rho, objective.l1_weight > 0.0
         self.tie: Floats = TIE_STRENGTH * rho * _variances(objective, self.moment) if self.tied else np.zeros(1)
         self.equations = NormalEquations(objective, self.moment, rho, 2.0 * objective.l2_weight + self.tie)
 
-    def _review(self, z: npt.NDArray[np.float32], g: npt.NDArray[np.float32]) -> None:
+    def _adapt_rho(self, z: npt.NDArray[np.float32], g: npt.NDArray[np.float32]) -> None:
         """Balance how far scores and dual point still are from rest, if rho is far from it; z and g are a step old.
 
         Data that are nearly separable have scores far above the margins, and tiny g: a rho made for pixels that
@@ -264,9 +307,9 @@ class _Search:
         if not (primal > 0.0 and dual > 0.0 and dg > 0.0):
             return
         factor = math.sqrt(primal / dual)
-        if not 1.0 / RHO_MOST_OFF < factor < RHO_MOST_OFF:
+        if not 1.0 / MAX_RHO_IMBALANCE < factor < MAX_RHO_IMBALANCE:
             tie = self.tie
-            self._stiffen(self.rho * min(max(factor, 1.0 / RHO_MOST_CHANGE), RHO_MOST_CHANGE))
+            self._set_rho(self.rho * min(max(factor, 1.0 / MAX_RHO_CHANGE), MAX_RHO_CHANGE))
             if self.tied:
                 self.price = self.price * (tie / self.tie)
             self.miss = None  # it was measured with the other rho; the next step measures it again
@@ -302,11 +345,11 @@ class _Search:
             self.passes += 1.0
             data_loss, penalty, accuracy = at.data_loss, at.penalty, at.accuracy
         if self.slack > 0.0:
-            self._loosen(dual, penalty / max(data_loss + penalty, 1e-300))
+            self._update_slack(dual, penalty / max(data_loss + penalty, 1e-300))
         value, norm = data_loss + penalty, objective.least_norm(W, dual.A, dual.c)
         evaluation = Evaluation(value, data_loss, penalty, accuracy, norm)
         if value < self.least:
-            self.least, self.candidate = value, (W, b)
+            self.least, self.best = value, (W, b)
         if objective.penalised:
             even = DualPoint(dual.value, dual.A, np.zeros_like(dual.c))
             self.predicted_gap = value - max(0.0, lower_bound_from(objective, even, value))
@@ -314,7 +357,7 @@ class _Search:
         near = self.policy.attempts(abs(value - dual.value), value)
         return evaluation, value == 0.0 or (self.policy.attempts(norm, self.first_norm) and near)
 
-    def _loosen(self, dual: DualPoint, penalised: float) -> None:
+    def _update_slack(self, dual: DualPoint, penalised: float) -> None:
         """Choose by how much L1 is weaker in the steps than in the objective, for the next round.
 
         A dual point whose |A| exceeds reg is scaled down to it, and its bound with it. Steps with a reg that is
@@ -327,7 +370,7 @@ class _Search:
 
     def _certify(self, dual: DualPoint | None) -> Certificate:
         """The certificate of the candidate; `dual` is that of g, None where the last step was not finished."""
-        W, b = self.candidate
+        W, b = self.best
         g = self.g if dual is None else self._balanced(dual)
         G = g.astype(np.float64)
         rows, y = np.arange(len(G)), self.objective.examples.y
@@ -344,7 +387,7 @@ class _Search:
         best, bound = self.g, lower_bound_from(objective, dual, self.least)
         z, g = self.z.copy(), self.g.copy()
         zeros = zeros_state(objective, np.float64).arrays
-        for _ in range(MOST_SHIFTS):
+        for _ in range(MAX_SHIFTS):
             if not objective.penalised or self.least - bound <= 0.5 * self.settings.tol * self.least:
                 break
             positions = objective.sample(max(64, SAMPLE_SCORES // objective.n_classes))
@@ -365,7 +408,7 @@ class _Search:
             best, bound = g.copy(), found
         return best
 
-    def _met(self, certificate: Certificate) -> bool:
+    def _is_solved(self, certificate: Certificate) -> bool:
         if self.objective.penalised or certificate.objective == 0.0:
             return certificate.relative_gap <= self.settings.tol
         return True  # the gradient of the loss at (W, b), which the certificate has, does not vanish at a kink
@@ -384,28 +427,33 @@ class _Search:
         return self._state(self.clock())
 
     def _state(self, seconds: float) -> State:
-        arrays: dict[str, npt.NDArray[np.floating]] = {"W": self.W, "b": self.b, "z": self.z, "g": self.g}
-        if self.tied:
-            arrays |= {"copy": self.copy, "price": self.price}
-        if self.miss is not None:
-            arrays |= {"miss": self.miss[0], "miss_columns": self.miss[1]}
-        if math.isfinite(self.least):
-            arrays |= {"best_W": self.candidate[0], "best_b": self.candidate[1]}
-        numbers = {
-            "seconds": seconds,
-            "passes": self.passes,
-            "first_norm": self.first_norm,
-            "proof_threshold": self.policy.threshold,
-            "slack": self.slack,
-            "rho": self.rho,
-            "least": self.least,
-        }
-        if math.isfinite(self.predicted_gap):
-            numbers["predicted_gap"] = self.predicted_gap
-        if self.promising is not None:
-            arrays |= {"dual_A": self.promising.A, "dual_c": self.promising.c}
-            numbers["dual_value"] = self.promising.value
-        return State(self.rounds, arrays, numbers)
+        miss, miss_columns = (None, None) if self.miss is None else self.miss
+        best_W, best_b = self.best if math.isfinite(self.least) else (None, None)
+        dual = self.dual_to_prove
+        return ADMMState(
+            epoch=self.rounds,
+            W=self.W,
+            b=self.b,
+            seconds=seconds,
+            passes=self.passes,
+            z=self.z,
+            g=self.g,
+            copy=self.copy if self.tied else None,
+            price=self.price if self.tied else None,
+            miss=miss,
+            miss_columns=miss_columns,
+            best_W=best_W,
+            best_b=best_b,
+            dual_A=None if dual is None else dual.A,
+            dual_c=None if dual is None else dual.c,
+            dual_value=math.nan if dual is None else dual.value,
+            first_norm=self.first_norm,
+            proof_threshold=self.policy.threshold,
+            slack=self.slack,
+            rho=self.rho,
+            least=self.least,
+            predicted_gap=self.predicted_gap,
+        ).to_state()
 
 
 def _size(array: npt.NDArray[np.float32]) -> float:
@@ -419,17 +467,6 @@ def require_dual(split: Split) -> DualPoint:
     return split.dual
 
 
-def _checked(objective: Objective, state: State) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
-    """(numbers, arrays) of a state: weights in float64, what the core changes for each score in float32."""
-    weights = weights_of_state(objective)
-    of_scores: ArrayOfState = ((objective.n_images, objective.n_classes), np.float32)
-    known = {"z": of_scores, "g": of_scores, **weights}
-    known |= dict.fromkeys(("copy", "price", "miss", "best_W", "dual_A"), weights["W"])
-    known |= dict.fromkeys(("miss_columns", "best_b", "dual_c"), weights["b"])
-    together = [("z", "g"), ("copy", "price"), ("miss", "miss_columns"), ("best_W", "best_b"), ("dual_A", "dual_c")]
-    return state.numbers, checked_arrays(state, known, together=together)
-
-
 def _variances(objective: Objective, moment: ExactMoment) -> Floats:
     """The variance of each feature (D,), or (1,) their mean where there are fewer images than features.
 
@@ -441,7 +478,7 @@ def _variances(objective: Objective, moment: ExactMoment) -> Floats:
         return np.array([mean])
     variances = np.diagonal(moment.matrix)
     # a weight of a constant feature changes no score: with a loose tie it would wander off
-    return np.where(variances > LEAST_VARIANCE * variances.max(initial=0.0), variances, mean)
+    return np.where(variances > MIN_VARIANCE * variances.max(initial=0.0), variances, mean)
 
 
 def _first_rho(objective: Objective) -> float:

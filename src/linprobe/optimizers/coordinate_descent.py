@@ -19,43 +19,43 @@ from linprobe.shapes import Floats
 __all__ = ["DescentSteps", "is_sparse"]
 
 COUPLING_ROWS = 4096
-"""Images over which the curvature C of the loss in the scores is averaged. Chosen by argument: K² numbers, each a mean
-of so many, are right to a few hundredths, and scores of 4,096 images cost less than a tenth of a pass over 50,000.
-Passes in benchmarks/constants.py: a third: +1%; three times: 0%."""
+"""Images over which the curvature C of the loss in the scores is averaged. Chosen by argument: each of its K² numbers
+is right to a few hundredths, and the scores of 4,096 images cost less than a tenth of a pass over 50,000. Passes in
+benchmarks/constants.py: a third: +1%; three times: 0%."""
 
-RIDGE, LEAST_MEAN = 0.01, 0.1
-"""Ridge added to C, relative to its mean diagonal, which is floored at this share of that of the C before. C is
-singular along (1, ..., 1), as no loss changes when one number is added to all scores, and all but 0 where every image
-is far beyond its margins. Passes in benchmarks/constants.py: RIDGE at a third: 0%; three times: -10%. LEAST_MEAN at a
-third: -1%; three times: -5%."""
+RIDGE, MIN_COUPLING = 0.01, 0.1
+"""Ridge added to C, as a share of its mean diagonal; and the floor of that mean, as a share of the mean of the C
+before. C is singular along (1, ..., 1), as no loss changes when one number is added to all scores. It is nearly 0 where
+every image is far beyond its margins. Passes in benchmarks/constants.py: RIDGE at a third: 0%; three times: -10%.
+MIN_COUPLING at a third: -1%; three times: -5%."""
 
-MANY_FEATURES = 0.5
-"""Share of the features in use from which on all of them are used, without a copy of their part of the moment. Chosen
-by argument: the copy costs as much as a sweep over them. Passes in benchmarks/constants.py: a third: 0%; three times:
+ALL_FEATURES_SHARE = 0.5
+"""Share of the features in use above which all of them are used, without a copy of their part of the moment. Chosen by
+argument: the copy costs as much as a sweep over them. Passes in benchmarks/constants.py: a third: 0%; three times:
 +1%."""
 
-MOST_JOINING, ROUNDS = 1 / 16, 4
-"""Share of the features that join those in use, at most, before each round of a step, and rounds of a step, at most.
-Chosen by argument: a feature that joins costs a row of the moment in each sweep, and few of those with a slope at
-first keep a weight; a later step takes the rest."""
+MAX_JOINING, MAX_ROUNDS = 1 / 16, 4
+"""Share of the features that may join those in use before each round of a step, and rounds of a step. Chosen by
+argument: a feature that joins costs a row of the moment in each sweep, and few of those whose slope is large at first
+keep a weight. A later step takes the rest."""
 
 MODEL_TOL = 0.02
 """How precisely a step minimises the model: the largest slope that remains, as a share of the largest before the step.
 Passes in benchmarks/constants.py: a third: -4%; three times: -2%."""
 
-FEWEST_SWEEPS, MOST_SWEEPS, PASS_SHARE = 20, 400, 0.25
+MIN_SWEEPS, MAX_SWEEPS, PASS_SHARE = 20, 400, 0.25
 """Sweeps over the weights in one step: between these two, as many as cost this share of the products of a pass. Passes
 in benchmarks/constants.py: PASS_SHARE at a third: -3%; three times: -2%."""
 
 INTERRUPT_PRODUCTS = 2e8
-"""Products between two looks for Ctrl-C, a tenth of a second: what a user does not notice."""
+"""Products between two checks for Ctrl-C: about a tenth of a second."""
 
-MOST_NONZERO = 0.3
+MAX_NONZERO = 0.3
 """Share of the weights that leave 0 in a first step up to which coordinate descent is preferred to ADMM for the
-elastic net. Chosen by argument: a sweep costs D products for each weight that is not 0, and ADMM's fit D for every
+elastic net. Chosen by argument: a sweep costs D products for each weight that is not 0. ADMM's fit costs D for every
 weight, but in matrix products, which are several times as fast."""
 
-SMALL_SWEEP = 2**24
+SMALL_SWEEP_PRODUCTS = 2**24
 """Products of a sweep over all weights, K D², up to which coordinate descent is preferred whatever that share: a sweep
 then takes milliseconds. Chosen by argument."""
 
@@ -102,7 +102,7 @@ class DescentSteps(Steps):
         """Measure C after iteration 0, 1, 2, 4, 8, ..."""
         if iteration & (iteration - 1) == 0 or self._coupling is None:
             C = bias_curvature(self._objective, point.W, point.b, COUPLING_ROWS)
-            before = 0.0 if self._coupling is None else LEAST_MEAN * float(np.trace(self._coupling))
+            before = 0.0 if self._coupling is None else MIN_COUPLING * float(np.trace(self._coupling))
             self._coupling = C + RIDGE * max(float(np.trace(C)), before, 1e-300) / len(C) * np.eye(len(C))
 
     def add(self, point: Point, following: Point) -> None:
@@ -112,7 +112,7 @@ class DescentSteps(Steps):
         if curves(s, y):
             keep((self._s, s), (self._y, y), (self._moved, self._times_gram(s)))
 
-    def direction(self, point: Point, most: int = MOST_SWEEPS, new: float = MOST_JOINING) -> Floats:
+    def direction(self, point: Point, most: int = MAX_SWEEPS, new: float = MAX_JOINING) -> Floats:
         """The step (K, D + 1) from a point.
 
         Args:
@@ -145,9 +145,9 @@ class DescentSteps(Steps):
         features = (at != 0.0).any(axis=1)
         most_new = max(64, int(new * D), int(np.count_nonzero(features)) // 2)
         joining = _largest(np.where(at == 0.0, excess, 0.0).max(axis=1), most_new)
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ROUNDS):
             features |= joining
-            many = np.count_nonzero(features) > MANY_FEATURES * D
+            many = np.count_nonzero(features) > ALL_FEATURES_SHARE * D
             picked = np.append(np.arange(D) if many else np.flatnonzero(features), D)
             part = QuadraticModel(
                 self._gram_of(picked[:-1]),
@@ -182,7 +182,7 @@ class DescentSteps(Steps):
         done, largest = 0, np.inf
         while done < most and largest > tol:
             work = float(np.count_nonzero(model.W)) * (n + K) + n * K
-            most = int(min(most, max(FEWEST_SWEEPS, PASS_SHARE * objective.n_images * objective.n_features * K / work)))
+            most = int(min(most, max(MIN_SWEEPS, PASS_SHARE * objective.n_images * objective.n_features * K / work)))
             piece = min(max(5, int(INTERRUPT_PRODUCTS / work)), most - done)
             if piece <= 0:
                 break
@@ -243,9 +243,9 @@ def _largest(values: Floats, most: int) -> npt.NDArray[np.bool_]:
 def is_sparse(objective: Objective, moment: SecondMoment) -> bool:
     """Whether few weights leave 0 in a first step from zero weights: then coordinate descent is faster than ADMM."""
     D, K = objective.n_features, objective.n_classes
-    if float(D) * D * K <= SMALL_SWEEP:
+    if float(D) * D * K <= SMALL_SWEEP_PRODUCTS:
         return True
     zero = zeros_state(objective, np.float64).arrays
     point = run_search(objective, visit(objective, zero["W"], zero["b"], Precision.SINGLE))
-    step = DescentSteps(objective, moment, {}).direction(point, FEWEST_SWEEPS, new=1.0)
-    return int(np.count_nonzero(step[:, :-1])) <= MOST_NONZERO * D * K
+    step = DescentSteps(objective, moment, {}).direction(point, MIN_SWEEPS, new=1.0)
+    return int(np.count_nonzero(step[:, :-1])) <= MAX_NONZERO * D * K

@@ -18,8 +18,8 @@ from linprobe.shapes import check_range
 
 __all__ = ["GradientDescent"]
 
-PATIENCE = 10
-"""Iterations in a row without a decrease beyond rounding after which the search has stalled."""
+MAX_STALLED = 10
+"""Iterations in a row without a decrease beyond rounding after which the search has stalled. Chosen by argument."""
 
 
 @final
@@ -137,7 +137,7 @@ class GradientDescent(Optimizer):
             return Status.CONVERGED
         if stop:
             return Status.STOPPED
-        if self.line_search == "backtracking" and idle >= PATIENCE:
+        if self.line_search == "backtracking" and idle >= MAX_STALLED:
             return Status.STALLED
         return Status.MAX_ITER if k >= self.max_iter else None
 

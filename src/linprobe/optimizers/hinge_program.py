@@ -9,32 +9,34 @@ import numpy as np
 from linprobe.cores import by_threads
 from linprobe.shapes import Floats, Labels
 
-__all__ = ["MOST_PAIRS", "HingeProgram", "ProgramPoint"]
+__all__ = ["MAX_PAIRS", "HingeProgram", "ProgramPoint"]
 
-MOST_PAIRS = 4096
-"""Pairs of an image and another class than its own, at most: the matrix of a step takes 8 bytes times their square."""
+MAX_PAIRS = 4096
+"""Pairs of an image and a wrong class, at most: the matrix of a step takes 8 bytes times their square, 134 MB."""
 
-STEPS = 60
+MAX_STEPS = 60
 """Steps, at most; 15 to 25 are usual (benchmarks/wide.py)."""
 
 TO_BOUNDARY = 0.98
-"""Share of the largest step that keeps every variable inside its bounds."""
+"""Share of the largest step that keeps every variable inside its bounds. A usual choice."""
 
-LEAST_SHARE = 1e-4
-"""Least share of the complementarity that a step aims at: with none left the system would be singular."""
+MIN_CENTERING = 1e-4
+"""Smallest factor by which a step aims to reduce the complementarity: at 0 the system would be singular. Chosen by
+argument."""
 
-SHORT = 1e-8
-"""A step below it is no progress."""
+MIN_STEP = 1e-8
+"""Share of a step below which it makes no progress. Chosen by argument."""
 
-BALANCED = 1e-3
-"""Sum of a column of the dual point that costs next to nothing, as a share of the gap: certificates even it out."""
+MAX_COLUMN_SUM = 1e-3
+"""Largest column sum of the dual point, as a share of the gap, that is accepted: a certificate balances the columns,
+and so small a sum costs it next to nothing. Chosen by argument."""
 
-AT_REST = (1.0, 1e-1, 1e-2, 1e-3, 0.0)
-"""Ratio of a weight to the room of its slope, each in its own unit, below which it is set to 0; the others where
-rounding ends a search before the gap is as asked with the first."""
+ZERO_RATIOS = (1.0, 1e-1, 1e-2, 1e-3, 0.0)
+"""Ratio of a weight to the slack of its slope, each in its own unit, below which the weight is set to 0. The first is
+used throughout; the others where rounding ends a search before the gap is small enough. Chosen by argument."""
 
-WARM = 0.05
-"""Distance of a slope from its bounds, 0 and 1, where a search begins, at least."""
+START_MARGIN = 0.05
+"""Least distance of a slope from its bounds, 0 and 1, where a search begins. Chosen by argument."""
 
 
 @dataclass(frozen=True)
@@ -157,16 +159,16 @@ class HingeProgram:
             return sparse
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             at: _Variables | None = self._begin(W[:, self._labels], b[self._labels], G[self._rows][:, self._labels])
-            for steps in range(STEPS):
+            for steps in range(MAX_STEPS):
                 if at is None:
                     break
-                last, found = at, self._point(at, steps, AT_REST[0])
+                last, found = at, self._point(at, steps, ZERO_RATIOS[0])
                 if found is not None and (sparse is None or found.gap < sparse.gap):
                     sparse = found
                 if sparse is not None and sparse.gap <= tol:
                     return sparse
                 at = self._follow(at)
-            others = [self._point(last, steps, share) for share in AT_REST[1:]]
+            others = [self._point(last, steps, share) for share in ZERO_RATIOS[1:]]
         return min(
             (point for point in (sparse, *others) if point is not None), key=lambda point: point.gap, default=None
         )
@@ -174,17 +176,17 @@ class HingeProgram:
     def _begin(self, W: Floats, b: Floats, G: Floats) -> _Variables:
         """Near the weights and slopes that are given, and well inside all bounds."""
         X, size, delta = self._X, self._size, self._delta
-        T = np.clip(G[self._image, self._other], WARM, 1.0 - WARM) * self._shares
+        T = np.clip(G[self._image, self._other], START_MARGIN, 1.0 - START_MARGIN) * self._shares
         m, A = self._margins(X.T @ W + b) + delta, X @ self._slopes(T)
-        room = WARM * max(size, float(np.abs(A).max(initial=0.0)))
+        room = START_MARGIN * max(size, float(np.abs(A).max(initial=0.0)))
         typical = float(np.sqrt(np.square(X).sum(axis=0) @ self._a)) or 1.0
         self._unit = float(np.abs(W).max(initial=0.0)) or delta / typical
         return _Variables(
             T=T,
-            above=np.maximum(m, 0.0) + WARM * delta,
-            below=np.maximum(-m, 0.0) + WARM * delta,
-            up=np.maximum(W, 0.0) + WARM * self._unit,
-            low=np.maximum(-W, 0.0) + WARM * self._unit,
+            above=np.maximum(m, 0.0) + START_MARGIN * delta,
+            below=np.maximum(-m, 0.0) + START_MARGIN * delta,
+            up=np.maximum(W, 0.0) + START_MARGIN * self._unit,
+            low=np.maximum(-W, 0.0) + START_MARGIN * self._unit,
             over=np.maximum(size + A, room),
             under=np.maximum(size - A, room),
             b=b,
@@ -197,7 +199,7 @@ class HingeProgram:
         W = np.where(rest < share, 0.0, at.up - at.low)
         value, uneven = self._value(W, at.b), float(np.abs(slopes.sum(axis=0)).max())
         gap = (value - self._bound(at.T, self._X @ slopes)) / max(value, 1e-300)
-        if not np.isfinite(gap) or uneven > BALANCED * max(gap, 0.0):
+        if not np.isfinite(gap) or uneven > MAX_COLUMN_SUM * max(gap, 0.0):
             return None
         return self._with_all(W, at.b, at.T, gap, steps)
 
@@ -214,9 +216,9 @@ class HingeProgram:
         left = at.shifted(min(1.0, p), min(1.0, q), d).products(a) / count
         if not (np.isfinite(left) and mu > 0.0):
             return None
-        d = solve.direction(max((max(left, 0.0) / mu) ** 3, LEAST_SHARE) * mu, d)
+        d = solve.direction(max((max(left, 0.0) / mu) ** 3, MIN_CENTERING) * mu, d)
         p, q = (min(1.0, TO_BOUNDARY * length) for length in self._lengths(at, d))
-        return at.shifted(p, q, d) if max(p, q) >= SHORT else None
+        return at.shifted(p, q, d) if max(p, q) >= MIN_STEP else None
 
     def _lengths(self, at: _Variables, d: _Variables) -> tuple[float, float]:
         p, q = at.lengths(self._shares, d)

@@ -1,8 +1,9 @@
-"""The linear system of a step of the interior point method: formed where it is small, else solved by its products."""
+"""The linear system of a step of the interior point method: factored where it is small, else by conjugate gradients."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -12,44 +13,69 @@ import scipy.linalg
 
 from linprobe.shapes import Floats, Labels
 
-__all__ = ["CAREFUL", "EXACT", "LARGEST", "ROUGH", "WHOLE", "NewtonSystem", "Solve"]
+__all__ = [
+    "EXACT_RESIDUAL",
+    "MAX_EXACT",
+    "MAX_PART",
+    "MAX_WHOLE",
+    "ROUGH_RESIDUAL",
+    "NewtonSystem",
+    "Solve",
+    "SystemOptions",
+]
 
-WHOLE, LARGEST = 1000, 2000
-"""Unknowns up to which a system is factored whole, in any case, and up to which the part that matters of a larger one
-is: 0.02 s and 0.1 s a factor (an AVX-512 core at 30 GFLOP/s)."""
+MAX_WHOLE, MAX_PART = 1000, 2000
+"""Unknowns up to which the whole system is factored; and the size of the part that is factored of a larger one: 0.02 s
+and 0.1 s a factor (an AVX-512 core at 30 GFLOP/s)."""
 
-CAREFUL = 4500
-"""Unknowns, at most, of a matrix that is factored where a search needs it: 0.6 s and 160 MB."""
+MAX_EXACT = 4500
+"""Unknowns, at most, of a matrix that is factored once a search cannot converge without it: 0.6 s and 160 MB."""
 
-LIVE = {True: 1e-4, False: 1.0}
-"""Curvature of the data loss in a weight, as a share of that of the barrier of |W|, from which on the weight is part of
-the factored matrix: of a system that is to be solved exactly, and of another. Below it the weight comes to rest at
-0."""
+MIN_CURVATURE = {True: 1e-4, False: 1.0}
+"""Curvature of the data loss in a weight, as a share of the curvature of the barrier of |W|, from which on the weight
+is part of the factored matrix: where the system is solved exactly, and elsewhere. Below it the weight converges to 0.
+Chosen by argument."""
 
-PINNED = 1e-15
-"""Ridge of the factored matrix, in units of its diagonal: it allows for the rounding of the factorization."""
+FACTOR_RIDGE = 1e-15
+"""Ridge of the factored matrix, in units of its diagonal: it allows for the rounding of the factorisation. Chosen by
+argument."""
 
-EXACT, ROUGH, ITERATIONS = 1e-11, 1e-4, 60
-"""What may be left of the right side, relative, in the units of the unknowns, where the whole matrix is factored and
-elsewhere; iterations of conjugate gradients, at most: two or three with the whole matrix. Steps that are off by 1e-4
-take no more steps (benchmarks/gauntlet.py)."""
+EXACT_RESIDUAL, ROUGH_RESIDUAL, MAX_ITERATIONS = 1e-11, 1e-4, 60
+"""Residual, relative to the right side and in the units of the unknowns, at which conjugate gradients end: where the
+whole matrix is factored, and elsewhere; and their iterations, at most. With the whole matrix two or three are enough.
+Steps that are off by 1e-4 take no more steps (benchmarks/gauntlet.py)."""
 
-FURTHER = 5
-"""Times as many iterations where less than ROUGH is to be left."""
+MORE_ITERATIONS = 5
+"""Factor of MAX_ITERATIONS where the residual is to be below ROUGH_RESIDUAL. Chosen by argument."""
 
-NUMBERS = 2**22
-"""Numbers of weighted rows that are formed at once: 32 MB."""
+BLOCK_NUMBERS = 2**22
+"""Numbers of weighted rows that are formed at once: 32 MB of float64."""
 
 
 class Solve(Protocol):
-    """What solves the system for a right side (K, D + 1), from a solution of one near it if there is one."""
+    """Solves the system for a right side (K, D + 1); `near` is the solution of a similar one, if there is one."""
 
     def __call__(self, right: Floats, near: Floats | None = None) -> Floats: ...
 
 
 @dataclass
+class SystemOptions:
+    """How the systems of a search are solved; a search changes it as it learns.
+
+    Attributes:
+        exact: whether all of the matrix that matters is factored.
+        residual: relative residual at which conjugate gradients end.
+        by_class: whether each class may be factored by itself where many weights matter.
+    """
+
+    exact: bool = True
+    residual: float = EXACT_RESIDUAL
+    by_class: bool = True
+
+
+@dataclass
 class NewtonSystem:
-    """H = sum_i x_i x_iᵀ ⊗ C_i + diag(added), plus what pins directions that change nothing.
+    """H = sum_i x_i x_iᵀ ⊗ C_i + diag(added), plus a ridge along directions that change no loss.
 
     The curvature C_i (K, K) of an image is, of margins, sum_j m_ij (e_j - e_y)(e_j - e_y)ᵀ, and of softmax
     diag(d_i) - f_i f_iᵀ.
@@ -62,11 +88,9 @@ class NewtonSystem:
         factors: None for margins, or (n, K) f_i, with the root of the share.
         added: (K, D + 1), >= 0.
         free: the features of which adding one number to the weights of all classes changes nothing; D is the bias.
-        exact: whether all of the matrix that is not at rest is factored.
-        left: what may be left of a right side, relative.
-        coarse: whether the classes may be factored by themselves, where many weights matter.
-        struggled: whether conjugate gradients ran out of iterations, for want of such a matrix.
+        options: how it is solved.
         within: (K, D + 1) the unknowns; the others stay 0. None for all.
+        struggled: whether conjugate gradients ran out of iterations with classes factored by themselves.
     """
 
     Z: Floats
@@ -76,11 +100,9 @@ class NewtonSystem:
     factors: Floats | None
     added: Floats
     free: npt.NDArray[np.int64]
-    exact: bool = True
-    left: float = EXACT
-    coarse: bool = True
-    struggled: bool = False
+    options: SystemOptions = field(default_factory=SystemOptions)
     within: npt.NDArray[np.bool_] | None = None
+    struggled: bool = False
 
     def apply(self, x: Floats) -> Floats:
         """H x, (K, D + 1)."""
@@ -112,35 +134,24 @@ class NewtonSystem:
 
     @cached_property
     def _pins(self) -> Floats:
-        """What is added to all entries of the block of each free feature."""
+        """The ridge along each free direction: it is added to all entries of the block of that feature."""
         trace = (self._diagonal + self.added)[:, self.free].sum(axis=0)
         pins: Floats = np.maximum(trace / len(self.added), 1e-300) / len(self.added)
         return pins
 
     def solver(self) -> Solve:
-        """A function that solves by conjugate gradients, preconditioned by a factor of the part that matters.
+        """A function that solves by conjugate gradients, preconditioned by factors of the part that matters.
 
         Raises:
             LinAlgError: rounding leaves no positive definite matrix.
         """
-        shape = self.added.shape
         data = self._diagonal.copy()
         data[:, self.free] += self._pins
         whole = data + self.added
         whole[whole <= 0.0] = 1.0
-        share = np.where(self.added > 0.0, data / np.where(self.added > 0.0, self.added, 1.0), np.inf).ravel()
-        if self.within is not None:
-            share = np.where(self.within.ravel(), share, 0.0)
-        live = np.flatnonzero(share > LIVE[self.exact])
-        parts = [live]
-        if not self.exact and len(live) > (LARGEST if self.coarse else CAREFUL):
-            if self.coarse:
-                parts = np.split(live, np.searchsorted(live, np.arange(1, shape[0]) * shape[1]))
-            else:
-                parts = [np.sort(np.argsort(-share, kind="stable")[:LARGEST])]
+        parts = self._factored_parts(data)
         factors = [(part, self._factor(part, whole.ravel()[part])) for part in parts if len(part)]
         inverse = 1.0 / whole.ravel()
-        units = np.sqrt(inverse)
 
         def precondition(r: Floats) -> Floats:
             out = inverse * r
@@ -149,31 +160,63 @@ class NewtonSystem:
             return out
 
         def solve(right: Floats, near: Floats | None = None) -> Floats:
-            r = (right if self.within is None else np.where(self.within, right, 0.0)).ravel().copy()
-            x, most = np.zeros_like(r), self.left * float(np.abs(units * r).max(initial=0.0))
-            if near is not None and not self.exact:
-                x, r = near.ravel().copy(), r - self.apply(near).ravel()
-            step, before = np.zeros_like(r), 0.0
-            for _ in range(ITERATIONS if self.left >= ROUGH else FURTHER * ITERATIONS):
-                if not float(np.abs(units * r).max(initial=0.0)) > most:
-                    break
-                z = precondition(r)
-                rz = float(r @ z)
-                step = z + (rz / before) * step if before > 0.0 else z
-                moved = self.apply(step.reshape(shape)).ravel()
-                curvature = float(step @ moved)
-                if not curvature > 0.0:
-                    break
-                x, r, before = x + (rz / curvature) * step, r - (rz / curvature) * moved, rz
-            else:
+            x, converged = self._conjugate_gradients(precondition, np.sqrt(inverse), right, near)
+            if not converged:
                 self.struggled = len(parts) > 1
-            return x.reshape(shape)
+            return x
 
         return solve
 
+    def _factored_parts(self, data: Floats) -> list[npt.NDArray[np.int64]]:
+        """Positions of the unknowns that are factored together: all that matter; where they are too many, class by
+        class, or the MAX_PART of them that matter most.
+
+        Args:
+            data: (K, D + 1) the diagonal of the data loss.
+        """
+        options, (K, width) = self.options, self.added.shape
+        share = np.where(self.added > 0.0, data / np.where(self.added > 0.0, self.added, 1.0), np.inf).ravel()
+        if self.within is not None:
+            share = np.where(self.within.ravel(), share, 0.0)
+        live = np.flatnonzero(share > MIN_CURVATURE[options.exact])
+        if options.exact or len(live) <= (MAX_PART if options.by_class else MAX_EXACT):
+            return [live]
+        if options.by_class:
+            return np.split(live, np.searchsorted(live, np.arange(1, K) * width))
+        return [np.sort(np.argsort(-share, kind="stable")[:MAX_PART])]
+
+    def _conjugate_gradients(
+        self, precondition: Callable[[Floats], Floats], units: Floats, right: Floats, near: Floats | None
+    ) -> tuple[Floats, bool]:
+        """(x (K, D + 1) with H x near `right`; whether they ended within their iterations).
+
+        Args:
+            units: (K (D + 1),) in which the residual is measured.
+        """
+        options, shape = self.options, self.added.shape
+        r = (right if self.within is None else np.where(self.within, right, 0.0)).ravel().copy()
+        x, most = np.zeros_like(r), options.residual * float(np.abs(units * r).max(initial=0.0))
+        if near is not None and not options.exact:
+            x, r = near.ravel().copy(), r - self.apply(near).ravel()
+        step, before = np.zeros_like(r), 0.0
+        for _ in range(MAX_ITERATIONS * (1 if options.residual >= ROUGH_RESIDUAL else MORE_ITERATIONS)):
+            if not float(np.abs(units * r).max(initial=0.0)) > most:
+                break
+            z = precondition(r)
+            rz = float(r @ z)
+            step = z + (rz / before) * step if before > 0.0 else z
+            moved = self.apply(step.reshape(shape)).ravel()
+            curvature = float(step @ moved)
+            if not curvature > 0.0:
+                break
+            x, r, before = x + (rz / curvature) * step, r - (rz / curvature) * moved, rz
+        else:
+            return x.reshape(shape), False
+        return x.reshape(shape), True
+
     def _factor(self, live: npt.NDArray[np.int64], diagonal: Floats) -> tuple[Floats, bool]:
         """The Cholesky factor of the rows and columns `live` of H."""
-        ridge = PINNED
+        ridge = FACTOR_RIDGE
         while True:
             matrix = self.matrix(live)
             matrix[np.diag_indices(len(live))] += ridge * diagonal
@@ -216,7 +259,7 @@ class NewtonSystem:
             own = slice(ends[k], ends[k + 1])
             if own.start == own.stop:
                 continue
-            for start in range(0, len(rows), size := max(1, NUMBERS // max(1, len(of)))):
+            for start in range(0, len(rows), size := max(1, BLOCK_NUMBERS // max(1, len(of)))):
                 part = rows[start : start + size]
                 Z = self.Z[part]
                 Y = self.weights[part][:, of] * Z[:, feature]
@@ -229,7 +272,7 @@ class NewtonSystem:
     ) -> None:
         """- f_ij f_ik x_i x_iᵀ in the blocks (j, k) below the diagonal."""
         assert self.factors is not None
-        for start in range(0, len(self.Z), size := max(1, NUMBERS // max(1, len(of)))):
+        for start in range(0, len(self.Z), size := max(1, BLOCK_NUMBERS // max(1, len(of)))):
             part = slice(start, start + size)
             Y = self.factors[part][:, of] * self.Z[part][:, feature]
             for k in range(len(self.by_class)):

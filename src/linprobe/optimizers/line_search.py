@@ -15,10 +15,10 @@ from linprobe.shapes import Floats
 __all__ = ["DescentPoint", "backtrack", "rounded_weights", "rounding", "wolfe_search"]
 
 DECREASE = 0.25
-"""Share of ||d||² / eta by which the objective must fall; a step of 1/L gives at least 0.5."""
+"""Share of ||d||² / eta by which the objective must fall; a step of 1/L gives at least 0.5. Chosen by argument."""
 
-SHORTEST = 2.0**-60
-"""Times the first step: a step this short moves no weight."""
+MIN_STEP = 2.0**-60
+"""Shortest step, in units of the first trial: below it no weight moves in float64. Chosen by argument."""
 
 ARMIJO, WOLFE = 1e-4, 0.9
 """Least decrease of the objective, and largest slope that may remain, as shares of the slope at the start of the step:
@@ -30,13 +30,13 @@ RELATIVE_ROUNDING = {Precision.COARSE: 1e-5, Precision.SINGLE: 1e-6, Precision.D
 argument: 2^-15 and 2^-23 of a number, averaged over many images of both signs; 2^-52 times the root of some 10^5
 images. Passes in benchmarks/constants.py: a third: 0%; three times: -1%."""
 
-MOST_TRIALS = 20
+MAX_TRIALS = 20
 """Steps tried along one direction, a pass each. Chosen by argument: 2^-20 of a step is rounding in float32."""
 
 ROUNDING_MARGIN = 100.0
-"""Use rounded weights only while the predicted gap exceeds this many times the error that the rounding adds to it. Two
-decimal digits of the gap then remain; measured with benchmarks/optimum.py, searches take no more passes for it. Passes
-in benchmarks/constants.py: a third: +2%; three times: 0%."""
+"""Rounded weights are used only while the predicted gap exceeds this many times the error that the rounding adds to it.
+Two decimal digits of the gap then remain. Measured with benchmarks/optimum.py: searches take no more passes for it.
+Passes in benchmarks/constants.py: a third: +2%; three times: 0%."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def backtrack(objective: Objective, point: DescentPoint, eta: float) -> tuple[De
         Wright, Nowak and Figueiredo, "Sparse reconstruction by separable approximation", 2009, equation (22);
         without a prox it is the rule of Armijo.
     """
-    shortest, slack, trials = eta * SHORTEST, rounding(objective, point.value), 0
+    shortest, slack, trials = eta * MIN_STEP, rounding(objective, point.value), 0
     while eta > shortest:
         W, b = point.step(objective, eta)
         moved = float(np.square(W - point.W).sum() + np.square(b - point.b).sum())
@@ -138,7 +138,7 @@ def wolfe_search(
     value = point.evaluation.objective
     noise = RELATIVE_ROUNDING[precision] * abs(value)
     low, high, step = 0.0, math.inf, 1.0
-    for trial in range(1, MOST_TRIALS + 1):
+    for trial in range(1, MAX_TRIALS + 1):
         W = rounded_weights(objective, point.W + step * dW, precision, rms_curvature, predicted_gap)
         following = yield from visit(objective, W, point.b + step * db, precision)
         found = following.evaluation.objective
@@ -155,7 +155,7 @@ def wolfe_search(
         else:
             return following, step, trial
         step = 0.5 * (low + high) if math.isfinite(high) else 2.0 * step
-    return None, 0.0, MOST_TRIALS
+    return None, 0.0, MAX_TRIALS
 
 
 def rounded_weights(

@@ -16,23 +16,26 @@ from linprobe.shapes import Floats, mirror_lower, slices
 
 __all__ = ["ExactMoment", "NormalEquations", "exact_moment"]
 
-MOST_ROWS = 16_384
+MAX_ROWS = 16_384
 """Rows of the largest matrix that is factored: 2 GB of float64, and minutes."""
 
-FLOOR = 1e-10
-"""Share of the trace that is the least ridge: below it rounding could make the matrix indefinite."""
+MIN_RIDGE = 1e-10
+"""Smallest ridge, as a share of the trace: below it rounding could make the matrix indefinite. Chosen by argument."""
 
-LARGE = 1e15
-"""Size of a moment from which on, and from its inverse down, numbers of a float32 inverse could leave its range."""
+FLOAT32_RANGE = 1e15
+"""Trace of rho M, and its inverse, within which the float32 inverse stays in the range of float32. Chosen by
+argument."""
 
-BLOCK = 768
-"""Columns of the inverse that a thread takes at a time."""
+BLOCK_COLUMNS = 768
+"""Columns of the inverse that a thread takes at a time; the bits depend on it."""
 
-SINGLE = 1e-6
-"""Of the trace of the moment: a ridge above it leaves float32 a condition number that it can solve with."""
+FLOAT32_RIDGE = 1e-6
+"""Ridge, as a share of the trace of rho M, from which on the system is solved in float32: its condition number is then
+small enough. Chosen by argument."""
 
-NOISE = 4.0 * float(np.finfo(np.float32).eps)
-"""Spread of the features, relative to their mean, below which a moment from float32 products is rounding."""
+CONSTANT_SPREAD = 4.0 * float(np.finfo(np.float32).eps)
+"""Spread of the features, relative to their mean, below which a moment from float32 products is only rounding. Chosen
+by argument: a few roundings of float32."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,10 @@ def exact_moment(objective: Objective) -> ExactMoment:
         IncompatibleError: there are more than 16,384 images and as many features; or features too large to square.
     """
     N, D = objective.n_images, objective.n_features
-    if min(N, D) > MOST_ROWS:
+    if min(N, D) > MAX_ROWS:
         raise IncompatibleError(
             f"optimizer='exact' with a kinked loss or penalty factors a matrix of min(N, D) = {min(N, D)} rows, and "
-            f"{MOST_ROWS} at most; use fewer features (image_size), or a smooth loss with penalty='l2', "
+            f"{MAX_ROWS} at most; use fewer features (image_size), or a smooth loss with penalty='l2', "
             "or optimizer='sgd'."
         )
     mean = objective.class_means()[1].sum(axis=0)
@@ -114,7 +117,7 @@ def _cleaned(matrix: Floats, mean: Floats) -> Floats:
             "optimizer='exact' needs the squares of the features, and some are too large for float32 (above about "
             "1e19): scale the features down, or standardise them."
         )
-    return matrix if np.trace(matrix) > NOISE**2 * float(mean @ mean) else np.zeros_like(matrix)
+    return matrix if np.trace(matrix) > CONSTANT_SPREAD**2 * float(mean @ mean) else np.zeros_like(matrix)
 
 
 class NormalEquations:
@@ -131,19 +134,23 @@ class NormalEquations:
         objective: whose images they are.
         moment: of them.
         rho: > 0.
-        ridge: >= 0, one number, or with a moment of the features one for each of them; raised to `FLOOR` times the
+        ridge: >= 0, one number, or with a moment of the features one for each of them; raised to `MIN_RIDGE` times the
             trace where it is less, and to the rounding of a squared mean (`ridge` holds what is used).
     """
 
     def __init__(self, objective: Objective, moment: ExactMoment, rho: float, ridge: Floats | float) -> None:
         self._objective, self._moment, self._rho = objective, moment, rho
-        rounding = NOISE**2 * float(moment.mean @ moment.mean)
-        least = rho * max(FLOOR * moment.trace, rounding)
+        rounding = CONSTANT_SPREAD**2 * float(moment.mean @ moment.mean)
+        least = rho * max(MIN_RIDGE * moment.trace, rounding)
         self.ridge: Floats = np.maximum(np.atleast_1d(ridge), least)
         self.ridge[self.ridge == 0.0] = 1.0
         n = len(moment.matrix)
         size = rho * moment.trace
-        single = moment.of_features and float(self.ridge.min()) >= SINGLE * size and 1.0 / LARGE < size < LARGE
+        single = (
+            moment.of_features
+            and float(self.ridge.min()) >= FLOAT32_RIDGE * size
+            and 1.0 / FLOAT32_RANGE < size < FLOAT32_RANGE
+        )
         while True:
             # symmetric: as LAPACK wants it, without a transposition
             M: npt.NDArray[Any] = moment.matrix.astype(np.float32 if single else np.float64, order="C").T
@@ -165,7 +172,7 @@ class NormalEquations:
             inverse = self._inverse
             if inverse is None:
                 return np.ascontiguousarray(scipy.linalg.cho_solve(self._factor, R.T, check_finite=False).T)
-            rows, blocks = R.astype(np.float32), slices(len(inverse), BLOCK)
+            rows, blocks = R.astype(np.float32), slices(len(inverse), BLOCK_COLUMNS)
             parts = by_threads(lambda block: rows @ inverse[:, block], blocks, self._objective.engine.n_threads)
             return np.concatenate(list(parts), axis=1).astype(np.float64)
         engine, roots = self._objective.engine, np.sqrt(self._objective.shares())[:, None]

@@ -24,13 +24,13 @@ SYMMETRY = 0.1
 taken to be of one symmetric curvature. Chosen by argument: a quadratic has no difference; rounding has, and a
 curvature that changed between the two. Passes in benchmarks/constants.py: no change."""
 
-LEAST_COSINE = 1e-12
+MIN_COSINE = 1e-12
 """Cosine of s and y below which their product is rounding. Chosen by argument: float64 sums of 10^6 terms err less."""
 
-LEAST_EIGENVALUE = 1e-10
+MIN_EIGENVALUE = 1e-10
 """Eigenvalues of the products of the changes, relative to the largest, below which a combination is rounding."""
 
-BLOCK = 16384
+BLOCK_NUMBERS = 16384
 """Float64 numbers of each array that are read at a time, 128 KB, so that those which several products share stay in the
 cache: twenty products of 160,000 numbers take 1.3 ms in place of 2.1, and a sum of twenty such arrays 2.2 in place of
 4.8. More threads were measured to gain nothing. The bits of a product depend on it."""
@@ -45,7 +45,7 @@ def dots(pairs: Sequence[tuple[Floats, Floats]]) -> list[float]:
         return []
     flat = [(a.reshape(-1), b.reshape(-1)) for a, b in pairs]
     totals = [0.0] * len(flat)
-    for block in slices(len(flat[0][0]), BLOCK):
+    for block in slices(len(flat[0][0]), BLOCK_NUMBERS):
         for i, (a, b) in enumerate(flat):
             totals[i] += float(np.dot(a[block], b[block]))
     return totals
@@ -55,8 +55,8 @@ def combined(first: Floats, factor: float, weights: Sequence[float], arrays: Seq
     """factor * first + sum_i weights[i] * arrays[i], a new array; all of them have one shape."""
     out = np.empty(first.shape)
     flat_out, flat_first, flat = out.reshape(-1), first.reshape(-1), [array.reshape(-1) for array in arrays]
-    held = np.empty(min(BLOCK, out.size))
-    for block in slices(out.size, BLOCK):
+    held = np.empty(min(BLOCK_NUMBERS, out.size))
+    for block in slices(out.size, BLOCK_NUMBERS):
         some = flat_out[block]
         np.multiply(flat_first[block], factor, out=some)
         for weight, array in zip(weights, flat, strict=True):
@@ -67,7 +67,7 @@ def combined(first: Floats, factor: float, weights: Sequence[float], arrays: Seq
 def curves(s: Floats, y: Floats) -> bool:
     """Whether the product of the step s and the change y is a curvature, and not rounding."""
     product, s_squared, y_squared = dots([(s, y), (s, s), (y, y)])
-    return product > LEAST_COSINE * math.sqrt(s_squared) * math.sqrt(y_squared)
+    return product > MIN_COSINE * math.sqrt(s_squared) * math.sqrt(y_squared)
 
 
 def keep(*more: tuple[list[Kept], Kept]) -> None:
@@ -123,6 +123,6 @@ def flattest(steps: list[Floats], changes: list[Floats], gradient: Floats) -> tu
     roots = np.sqrt(np.diag(products))
     agree = np.abs(products - products.T) <= SYMMETRY * np.outer(roots, roots)
     n = next((n for n in range(1, m) if not agree[n, :n].all()), m)
-    shares = np.linalg.lstsq(squares[:n, :n], -along[:n], rcond=LEAST_EIGENVALUE)[0].tolist()
+    shares = np.linalg.lstsq(squares[:n, :n], -along[:n], rcond=MIN_EIGENVALUE)[0].tolist()
     step = combined(s[0], shares[0], shares[1:], s[1:n])
     return step, combined(gradient, 1.0, shares, y[:n])

@@ -23,14 +23,13 @@ from linprobe.shapes import Floats, check_range
 
 __all__ = ["Path", "Progress", "reg_grid", "solve_path"]
 
-MOST_APART = 300.0
-"""Ratio of two neighbouring reg values that are solved, above which the middle between them is also started at zero
-weights. Chosen by argument: along the path the norm of W changes by an order of magnitude there, and a curve between
-the two is no better than zero."""
+MAX_REG_RATIO = 300.0
+"""Ratio of two neighbouring reg values above which the middle between them also starts at zero weights. Chosen by
+argument: the norm of W changes by an order of magnitude there, and a curve between the two is no better than zero."""
 
 MANY_REGS = 3
-"""Reg values from which on the second moment is taken of a larger sample. Chosen by argument: its rows cost what a few
-passes do, and each reg value gains one or two."""
+"""Number of reg values from which on the second moment is taken of a larger sample. Chosen by argument: its rows cost
+what a few passes do, and each reg value gains one or two."""
 
 CLOSE_RATIO = 5.0
 """Ratio of the reg values on both sides of a member up to which its start on the curve is certified first. Measured
@@ -39,7 +38,7 @@ pass."""
 
 CURVE_POINTS = 4
 """Optima that the curve goes through, at most: a cubic in log reg. Measured with benchmarks/path.py: members begin
-near enough to take 4 to 9 passes in place of 9 to 30 from zero."""
+near enough to take 4 to 9 passes, in place of 9 to 30 from zero weights."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +239,7 @@ def _levels(regs: tuple[float, ...]) -> list[list[int]]:
         gaps = [(low, high) for low, high in pairwise(known) if high - low > 1 and regs[high] > least * regs[low]]
         return [(low + high) // 2 for low, high in gaps]
 
-    while far := middles(MOST_APART):
+    while far := middles(MAX_REG_RATIO):
         known = sorted(known + far)
     levels = [first + known]
     while level := middles(0.0):

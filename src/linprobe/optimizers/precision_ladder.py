@@ -12,25 +12,25 @@ from linprobe.objective import Objective
 
 __all__ = ["PrecisionLadder", "rounding_gap"]
 
-MOST_STALLED = {Precision.COARSE: 5.0, Precision.SINGLE: 25.0, Precision.DOUBLE: math.inf}
-"""Iterations without progress that a precision is given before the next one is used. Chosen by argument: a search in
-16 bits that rounding holds back needs float32 within a few passes, and has no other cost there; float64 takes twice as
-long a pass, so that float32 is left only when ten pairs have been replaced twice without progress. Passes in
-benchmarks/constants.py: no change."""
+MAX_STALLED = {Precision.COARSE: 5.0, Precision.SINGLE: 25.0, Precision.DOUBLE: math.inf}
+"""Iterations without progress after which the next precision is used. Chosen by argument: a search that the rounding of
+16 bits holds back needs float32 within a few passes, and float32 costs it nothing there. Float64 takes twice as long a
+pass, so that float32 is left only when all ten pairs have been replaced twice. Passes in benchmarks/constants.py: no
+change."""
 
 PROGRESS = 0.8
-"""Factor by which the predicted gap must fall below the lowest so far to count as progress. Chosen by argument: steps
-of L-BFGS that converge at all gain more than a fifth within `MOST_STALLED` iterations; rounding does not."""
+"""Factor of the lowest predicted gap so far that counts as progress. Chosen by argument: steps of L-BFGS that converge
+gain more than a fifth within `MAX_STALLED` iterations; rounding does not."""
 
 COARSE_GAP = 1e-6
-"""Predicted gap, as a share of the objective, from which on 16 bits of the slopes are not enough. Chosen by argument:
-their rounding, 2^-15 of the greatest of a class, is then a visible share of the gradient. Passes in
+"""Predicted gap, as a share of the objective, below which 16 bits of the slopes are not enough. Chosen by argument:
+their rounding, 2^-15 of the largest of a class, is then a visible share of the gradient. Passes in
 benchmarks/constants.py: no change."""
 
 ROUNDED_GAP = 4.0
-"""Multiple of `rounding_gap`: COARSE passes that round the rows are left where the predicted gap is below it. Measured
-on 50,000 x 768 float16, 100 classes, reg 1e-3: with 4, 16 and 64 a search takes 144, 143 and 142 passes, 111, 92 and
-76 of them coarse."""
+"""Predicted gap, as a multiple of `rounding_gap`, below which COARSE passes that round the rows are left. Measured on
+50,000 x 768 float16, 100 classes, reg 1e-3: with 4, 16 and 64 a search takes 144, 143 and 142 passes, 111, 92 and 76
+of them coarse."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class PrecisionLadder:
     def has_stalled(self) -> bool:
         """Whether this precision has had its iterations without progress."""
         known = self.precision is Precision.COARSE and self.rounding > 0.0  # then the gap alone decides
-        return self.stalled > MOST_STALLED[Precision.SINGLE if known else self.precision]
+        return self.stalled > MAX_STALLED[Precision.SINGLE if known else self.precision]
 
     def climb(self, precision: Precision) -> None:
         """Use `precision` from now on, and give it all its iterations."""

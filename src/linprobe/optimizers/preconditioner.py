@@ -22,17 +22,17 @@ ROWS_PER_FEATURE, ROWS_FOR_MANY = 2, 6
 more than with all rows (benchmarks/optimum.py); with 2 to 4 a path takes 4 to 8 passes more than with 6
 (benchmarks/path.py), which cost what a few passes do."""
 
-FEWEST_ROWS = 2048
+MIN_ROWS = 2048
 """Sampled rows, at least, if there are so many. Chosen by argument: for few features the sample costs nothing."""
 
 DENSE_FEATURES = 6144
 """Features up to which the moment is a (D, D) float32 matrix, 151 MB at most; beyond, it is a sketch of sampled rows.
 A bound on memory, and on the factor's D³ / 6 products, 0.4 s a core there."""
 
-SKETCH_ROWS = 4096
+MAX_SKETCH_ROWS = 4096
 """Rows of the sketch beyond `DENSE_FEATURES`: its products with each other are a matrix of 67 MB."""
 
-ROWS_PER_DIRECTION, FEWEST_SKETCHED, SKETCH_SHARE = 1.75, 1024, 0.7
+ROWS_PER_DIRECTION, MIN_SKETCH_ROWS, SKETCH_SHARE = 1.75, 1024, 0.7
 """Rows of a sketch per direction along which the images curve the objective more than the penalty does (by a bound on
 their number); its rows at least; and the share of D above which a dense matrix is cheaper. Measured with
 benchmarks/optimum.py, softmax with L2 at reg 0.01: 1.5 rows take a pass more with half of the seeds."""
@@ -53,14 +53,14 @@ SHARED_FACTOR = 8.0
 """Ratio of one ridge to the next where near ones share a factor. Measured with benchmarks/path.py: 12 to 50 take 6 to
 11 more passes, and a smaller ratio more factors."""
 
-MOST_RATIO = 1e30
+MAX_RATIO = 1e30
 """Largest ratio of ridge to curvature, so that float32 holds it: the curvature is 0 where all margins are met."""
 
-SOFT_CURVATURE, MOST_CURVATURE = 0.2, 2.0
+SOFT_CURVATURE, MAX_CURVATURE = 0.2, 2.0
 """Typical curvature of a loss at the start: this share of a bound of at most 1/2, p (1 - p) over ten classes being 0.1
 for softmax; of other losses no more than that of one squared margin. Measured with benchmarks/path.py: 0.06 to 0.15 in
 place of 0.1 gain nothing. Passes in benchmarks/constants.py: SOFT_CURVATURE at a third: +3%; three times: +3%.
-MOST_CURVATURE at a third: +4%; three times: -3%."""
+MAX_CURVATURE at a third: +4%; three times: -3%."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def second_moment(objective: Objective, seed: int = 0, *, many: bool = False) ->
     n_rows = _sketch_rows(objective, seed)
     sketched = n_rows <= SKETCH_SHARE * D
     if not sketched:
-        n_rows = max(FEWEST_ROWS, (ROWS_FOR_MANY if many else ROWS_PER_FEATURE) * D)
+        n_rows = max(MIN_ROWS, (ROWS_FOR_MANY if many else ROWS_PER_FEATURE) * D)
     sample = Sample.of(objective, int(n_rows), seed)
     if sketched or len(sample.positions) < D:
         return SecondMoment(sample.mean, None, sample)
@@ -199,21 +199,21 @@ def _sketch_rows(objective: Objective, seed: int) -> float:
     At most trace / ratio eigenvalues of the moment exceed the ratio; the others matter little compared with the ridge.
     """
     D = objective.n_features
-    most = SKETCH_ROWS if D > DENSE_FEATURES else math.inf
+    most = MAX_SKETCH_ROWS if D > DENSE_FEATURES else math.inf
     # coordinate descent is on the matrix; and of few features no sketch is small enough: nothing has to be read
-    if objective.l1_weight > 0.0 or objective.l2_weight == 0.0 or FEWEST_SKETCHED > SKETCH_SHARE * D:
+    if objective.l1_weight > 0.0 or objective.l2_weight == 0.0 or MIN_SKETCH_ROWS > SKETCH_SHARE * D:
         return most
     trace = float(np.trace(Sample.of(objective, PROBE_ROWS, seed).products, dtype=np.float64))
     directions = trace * typical_curvature(objective) / (2.0 * objective.l2_weight)
     if not directions * ROWS_PER_DIRECTION < most:  # NaN included
         return most
-    return max(FEWEST_SKETCHED, math.ceil(ROWS_PER_DIRECTION * directions))
+    return max(MIN_SKETCH_ROWS, math.ceil(ROWS_PER_DIRECTION * directions))
 
 
 def typical_curvature(objective: Objective) -> float:
     """The curvature of the loss along scores that a search begins with: 0.1 for softmax, 2 for squared margins."""
     bound = objective.loss.curvature(objective.n_classes)
-    return SOFT_CURVATURE * bound if bound <= 0.5 else min(bound, MOST_CURVATURE)
+    return SOFT_CURVATURE * bound if bound <= 0.5 else min(bound, MAX_CURVATURE)
 
 
 class Preconditioner:
@@ -234,7 +234,7 @@ class Preconditioner:
         D = len(moment.mean)
         # Woodbury's identity divides a difference in float32 by the ratio.
         least = RIDGE * moment.trace / (1 if moment.matrix is None else max(1, D))
-        self._ratio = min(max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8), MOST_RATIO)
+        self._ratio = min(max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8), MAX_RATIO)
         if not moment.finite:
             raise IncompatibleError(
                 "the preconditioner needs the squares of the features, and some are too large for float32 (above about "

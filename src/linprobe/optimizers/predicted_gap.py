@@ -11,13 +11,13 @@ from linprobe.optimizers.requests import Point
 
 __all__ = ["predicted_gap"]
 
-LEAST_SLOPED = 0.8
+MIN_TANGENT_SCALE = 0.8
 """Scale of a dual point above which the value that it loses by being scaled is read from the slope of its value.
 Chosen by argument: the value is convex in the scale, so that its tangent is a bound, and a close one only near 1."""
 
 BALANCED_SHIFT = 2.5
-"""Factor of the gap that a gradient in the bias stands for: balancing the bias moves dW by the mean image of each
-class times db once or twice, on average by the root of this. Chosen by argument. Passes in benchmarks/constants.py: a
+"""Factor of the gap that a gradient in the bias stands for. Balancing the bias moves dW by the mean image of each class
+times db, once or twice: by the root of this on average. Chosen by argument. Passes in benchmarks/constants.py: a
 third: -1%; three times: +3%."""
 
 
@@ -46,5 +46,5 @@ def _with_l1(objective: Objective, point: Point) -> float:
     products = float((A * point.W).sum() + point.db @ point.b)
     value = point.evaluation.data_loss - products
     # at `scale` by its slope at 1, if that is near, and at least in proportion
-    value = max(scale * value, value + (1.0 - scale) * products if scale > LEAST_SLOPED else -math.inf)
+    value = max(scale * value, value + (1.0 - scale) * products if scale > MIN_TANGENT_SCALE else -math.inf)
     return point.evaluation.objective - value + penalty.conjugate(-scale * A, reg)

@@ -16,16 +16,16 @@ from linprobe.shapes import Floats
 
 __all__ = ["QuasiNewtonSteps"]
 
-REVIEW_EVERY, REVIEWED_PAIRS, MOST_OFF = 10, 3, 3.0
-"""Iterations between two estimates of the loss's curvature, pairs that each is made from, and the factor by which the
-curvature in use may be off before the metric is factored again. Chosen by argument: ten iterations replace all pairs;
-a factor of the metric costs several passes, and a curvature off by less than 3 costs one or two. Passes in
+REVIEW_EVERY, REVIEWED_PAIRS, MAX_CURVATURE_RATIO = 10, 3, 3.0
+"""Iterations between two estimates of the loss's curvature, pairs that each estimate uses, and the ratio of the
+estimate to the curvature in use above which the metric is factored again. Chosen by argument: ten iterations replace
+all pairs; a factorisation costs several passes, and a curvature off by less than 3 costs one or two. Passes in
 benchmarks/constants.py: REVIEW_EVERY at a third: +1%; three times: +5%. REVIEWED_PAIRS at a third: +1%; three times:
-+1%. MOST_OFF at a third: -1%; three times: +8%."""
++1%. MAX_CURVATURE_RATIO at a third: -1%; three times: +8%."""
 
 SCALING_PAIRS = 3
-"""Last pairs whose geometric mean scales the metric. One alone depends on where its step went; measured with
-benchmarks/path.py, where three in place of one are part of what took the hardest member from 2.2 s to 0.9. Passes in
+"""Last pairs whose geometric mean scales the metric. One alone depends on where its step went. Measured with
+benchmarks/path.py: three in place of one are part of what took the hardest member from 2.2 s to 0.9. Passes in
 benchmarks/constants.py: a third: 0%; three times: -1%."""
 
 
@@ -106,7 +106,7 @@ class QuasiNewtonSteps(Steps):
         if not (curved > 0.0 and lengths > 0.0):
             return
         found = curved / lengths
-        if not 1.0 / MOST_OFF < found / self._curvature < MOST_OFF:
+        if not 1.0 / MAX_CURVATURE_RATIO < found / self._curvature < MAX_CURVATURE_RATIO:
             self._curvature = found
             self._metric = self._metrics.of(self._ridge / found)
             self._z, self._solved = [None] * len(self._s), None

@@ -18,7 +18,7 @@ __all__ = ["GradientRequest", "Point", "Search", "joined", "run_search", "run_se
 
 Result = TypeVar("Result")
 
-MOST_TEMPLATES = 4096
+MAX_TEMPLATES = 4096
 """Templates, searches times classes, of one shared pass. It bounds memory: each thread keeps a float64 copy of them.
 Chosen by argument: with 3,072 features a copy takes 100 MB."""
 
@@ -96,7 +96,7 @@ def run_search(objective: Objective, search: Search[Result]) -> Result:
 def run_searches(objective: Objective, searches: list[Search[Result]]) -> tuple[list[Result], float]:
     """(the result of each search, passes over the images); all requests of a round are answered in one pass.
 
-    Requests of different precisions take separate passes, and so do those beyond `MOST_TEMPLATES`. A search that has
+    Requests of different precisions take separate passes, and so do those beyond `MAX_TEMPLATES`. A search that has
     ended requests nothing more. Between two passes the searches run in parallel, in as many threads as the engine has:
     each computes its next step, mostly on one core. Ctrl-C is raised inside all searches that have not ended.
     """
@@ -115,7 +115,7 @@ def run_searches(objective: Objective, searches: list[Search[Result]]) -> tuple[
             requests.pop(i, None)
             results[i] = end.value
 
-    size = max(1, MOST_TEMPLATES // objective.n_classes)
+    size = max(1, MAX_TEMPLATES // objective.n_classes)
     with ThreadPoolExecutor(objective.engine.n_threads or usable_cores()) as pool:
 
         def resume_all(sent: dict[int, DataGradient | KeyboardInterrupt | None]) -> None:

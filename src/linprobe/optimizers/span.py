@@ -22,21 +22,22 @@ from linprobe.shapes import Floats, check_range
 
 __all__ = ["SpanOfImages", "suits_span"]
 
-MOST_IMAGES = 8192
+MAX_IMAGES = 8192
 """Images up to which their products are factored: 512 MB of float64, some 10 seconds."""
 
 RIDGE = 1e-11
-"""Added to the products, relative to their mean diagonal: images that repeat others leave them singular."""
+"""Added to the products, relative to their mean diagonal: repeated images make them singular. Chosen by argument."""
 
-SINGLE_TOL, SINGLE_IMAGES = 1e-5, 512
-"""The tol and the images from which on the new features are kept in float32: its rounding moves the optimum by less
-than that tol, and of few images passes in float64 take no longer."""
+FLOAT32_TOL, FLOAT32_IMAGES = 1e-5, 512
+"""Smallest tol and smallest number of images with which the reduced features are kept in float32. Its rounding moves
+the optimum by less than that tol; with fewer images passes in float64 take no longer. Chosen by argument."""
 
-TIGHTER, TRIES = 0.3, 4
-"""Of tol, for the smaller problem, after a certificate of the whole that fell short; how often that is done."""
+TIGHTER_TOL, MAX_TRIES = 0.3, 4
+"""Factor of the tol of the reduced problem after its solution was not certified on the images, and attempts at most.
+Chosen by argument."""
 
 PREFIX = "span_"
-"""Of the arrays of the smaller problem in a state."""
+"""Prefix, in a state, of the arrays of the reduced problem."""
 
 
 @final
@@ -86,7 +87,7 @@ class SpanOfImages(Optimizer):
         if not suits_span(objective):
             raise IncompatibleError(
                 "SpanOfImages needs a smooth loss with L2 on fewer images than features, "
-                f"{MOST_IMAGES} at most. Use optimizer='exact', which takes another method here."
+                f"{MAX_IMAGES} at most. Use optimizer='exact', which takes another method here."
             )
         with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
             return self._minimize(objective, start, callback, validation)
@@ -102,7 +103,7 @@ class SpanOfImages(Optimizer):
         certificate: Certificate | None = None
         # forming and factoring the products takes as many operations as some passes over the images
         passes = 0.0 if start is not None else objective.n_images / (4.0 * objective.n_classes)
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             told = span.callback(callback, validation, tol)
             found = LBFGS(tol, self.max_iter).minimize(span.reduced, inner, told, spent=clock())
             history = history[:-1] + found.history if history else found.history
@@ -111,7 +112,7 @@ class SpanOfImages(Optimizer):
             status = proved_status(objective, certificate, self.tol)
             if status is not None or found.status not in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE):
                 break
-            inner, tol = found.state, TIGHTER * tol
+            inner, tol = found.state, TIGHTER_TOL * tol
         assert certificate is not None
         ended = Status.STALLED if found.status in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE) else found.status
         return Solution(
@@ -130,7 +131,7 @@ class SpanOfImages(Optimizer):
 def suits_span(objective: Objective) -> bool:
     """Whether `SpanOfImages` takes this objective."""
     smooth = objective.loss.smooth and objective.l2_weight > 0.0 and objective.l1_weight == 0.0
-    return smooth and objective.n_images <= min(MOST_IMAGES, objective.n_features - 1)
+    return smooth and objective.n_images <= min(MAX_IMAGES, objective.n_features - 1)
 
 
 class _Span:
@@ -156,7 +157,7 @@ class _Span:
         weight = objective.examples.sample_weight
         engine = next(name for name, made in ENGINES.items() if made == type(objective.engine).__name__)
         self.reduced = Objective(
-            self._factor.astype(np.float32) if tol >= SINGLE_TOL and len(products) >= SINGLE_IMAGES else self._factor,
+            self._factor.astype(np.float32) if tol >= FLOAT32_TOL and len(products) >= FLOAT32_IMAGES else self._factor,
             objective.examples.y[self._counted],
             loss=objective.loss,
             penalty=objective.penalty,

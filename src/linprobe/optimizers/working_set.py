@@ -14,7 +14,7 @@ from linprobe.certificate import Certificate, absolute_tol, certify
 from linprobe.errors import IncompatibleError, StateError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
-from linprobe.optimizers.hinge_program import MOST_PAIRS, HingeProgram
+from linprobe.optimizers.hinge_program import MAX_PAIRS, HingeProgram
 from linprobe.optimizers.interior_point import Within, minimize_within
 from linprobe.optimizers.proximal_newton import FIRST_DAMPING, Columns, ProximalNewton, Smoothed, Step, check_curved
 from linprobe.optimizers.states import checked_arrays, weights_of_state
@@ -188,7 +188,7 @@ def _may_restrict(objective: Objective) -> bool:
 
 def _has_program(objective: Objective) -> bool:
     """Whether the program of a set is small enough to be solved directly."""
-    return objective.loss.margin_power == 1 and objective.l1_weight > 0.0 and _pairs(objective) <= MOST_PAIRS
+    return objective.loss.margin_power == 1 and objective.l1_weight > 0.0 and _pairs(objective) <= MAX_PAIRS
 
 
 def _pairs(objective: Objective) -> int:
