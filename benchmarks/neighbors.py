@@ -46,7 +46,7 @@ from benchmarks.record import (
 )
 from benchmarks.train import watched
 from linprobe.data.base import open_dataset
-from linprobe.engines.neighbors import NeighborSearch
+from linprobe.neighbors.search import NeighborSearch
 
 ALLOWANCE = 500_000_000
 """Bytes that a search may take on top of its pixels."""

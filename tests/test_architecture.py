@@ -21,7 +21,7 @@ MODULES = {
 BASE = {"cores", "errors", "files", "plain", "shapes"}
 CORE = {"_core"}
 SUMS = BASE | {"losses", "penalties", "features", "scores", "engines.base", "objective"}
-FITTED = SUMS | {"data", "gradcheck", "certificate", "optimizers", "classifiers", "algebra", "engines"}
+FITTED = SUMS | {"data", "gradcheck", "certificate", "optimizers", "classifiers", "algebra", "engines", "neighbors"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cores": set(),
     "errors": set(),
@@ -31,10 +31,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": BASE,
     "losses": BASE,
     "penalties": BASE,
-    "features": BASE | {"data", "engines.patches"},
+    "features": BASE | CORE | {"data"},
     "scores": BASE | {"losses.base", "features.base"},
+    "blas": CORE,
     "algebra": BASE | CORE,
-    "engines": BASE | CORE | {"algebra", "losses.base", "features.base"},
+    "engines": BASE | CORE | {"algebra", "blas", "losses.base", "features.base"},
+    "neighbors": BASE | CORE | {"blas", "engines.base"},
     "objective": BASE | {"losses", "penalties", "scores", "features.base", "engines.base"},
     "gradcheck": BASE | {"objective", "losses.base", "penalties.base"},
     "certificate": BASE | {"objective"},
@@ -60,7 +62,7 @@ HEAVY = {
     },
     "scipy": {
         "algebra.reference",
-        "engines.threads",
+        "blas",
         "optimizers.hinge_program",
         "optimizers.interior_features",
         "optimizers.interior_system",

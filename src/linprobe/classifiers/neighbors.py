@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from linprobe.classifiers.model import check_finite
 from linprobe.data.base import LabelledSet
-from linprobe.engines.neighbors import NeighborSearch, Progress, check_k, check_metric
 from linprobe.errors import ParameterError, ShapeError
+from linprobe.neighbors.search import NeighborSearch, Progress, check_k, check_metric
 from linprobe.shapes import Floats, Labels
 
 __all__ = ["AnyNeighbors", "NeighborModel", "accuracy", "shares", "vote"]

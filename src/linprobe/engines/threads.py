@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -14,6 +12,7 @@ import numpy.typing as npt
 
 from linprobe import _core
 from linprobe.algebra.native import NativeAlgebra
+from linprobe.blas import ONE_BLAS_THREAD
 from linprobe.cores import share_of, usable_cores
 from linprobe.engines.base import (
     CurvaturePairs,
@@ -28,7 +27,7 @@ from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.losses.base import Loss
 from linprobe.shapes import Doubles, Floats, check_mapped, check_parameters
 
-__all__ = ["ONE_BLAS_THREAD", "ThreadsEngine"]
+__all__ = ["ThreadsEngine"]
 
 FUSED = {
     ("linprobe.losses.softmax", "SoftmaxCrossEntropy"): "softmax",
@@ -57,42 +56,6 @@ ALIGNED: tuple[Literal["C", "A"], ...] = ("C", "A")
 
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
-
-
-class _OneBlasThread:
-    """Gives the core the BLAS that SciPy carries, with one thread a call as long as anyone is inside.
-
-    The core calls it from threads of its own. The limit is one for the whole process: the first to enter sets
-    it, the last to leave takes it back. SciPy is imported when it is first needed.
-    """
-
-    def __init__(self) -> None:
-        self._controller: Any = None
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._limit: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._controller is None:
-                from scipy.linalg import cython_blas
-                from threadpoolctl import ThreadpoolController
-
-                _core.use_blas(cython_blas.__pyx_capi__["sgemm"], cython_blas.__pyx_capi__["dgemm"])
-                self._controller = ThreadpoolController().select(user_api="blas")
-            if self._inside == 0:
-                self._limit = self._controller.limit(limits=1)
-            self._inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limit.restore_original_limits()
-
-
-ONE_BLAS_THREAD = _OneBlasThread()
-os.register_at_fork(after_in_child=ONE_BLAS_THREAD.__init__)  # type: ignore[misc]
 
 
 def _products(n_templates: int) -> AbstractContextManager[None]:

@@ -8,10 +8,10 @@ from typing import ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.engines.patches import Dictionary, pooled_responses
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.features.base import FeatureMap
 from linprobe.features.fractional_pooling import POOLINGS, regions_of
+from linprobe.features.patch_responses import Dictionary, pooled_responses
 from linprobe.shapes import Floats, Pixels
 
 __all__ = ["PatchesMap"]

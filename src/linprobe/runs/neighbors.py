@@ -14,8 +14,8 @@ import numpy.typing as npt
 from linprobe.classifiers.neighbors import NeighborModel, accuracy
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
 from linprobe.data.splits import split_dataset, stratified_folds
-from linprobe.engines.neighbors import METRICS, check_metric
 from linprobe.errors import IncompatibleError, ParameterError
+from linprobe.neighbors.search import METRICS, check_metric
 from linprobe.runs.prediction import read_pictures
 from linprobe.runs.train import read_source
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linprobe.engines.patches import Dictionary, pooled_responses, pooled_responses_reference
 from linprobe.features.fractional_pooling import regions_of
+from linprobe.features.patch_responses import Dictionary, pooled_responses, pooled_responses_reference
 
 
 def made_dictionary(random, size, channels, n_filters, stride=1):

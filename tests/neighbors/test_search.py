@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linprobe import _core
-from linprobe.engines.neighbors import LEAST_ROWS, LONGEST_QUERY, NeighborSearch, _Coder, _GroupCoder
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
+from linprobe.neighbors.codes import LONGEST_QUERY, Coder, GroupCoder
+from linprobe.neighbors.search import LEAST_ROWS, NeighborSearch
 
 CASES = [("uint8", "l2"), ("uint8", "l1")] + [
     (dtype, metric) for dtype in ("float16", "float32", "float64") for metric in ("l2", "cosine")
@@ -105,7 +106,7 @@ def test_bounds_by_groups_of_columns_leave_out_no_neighbour(D, more):
 
 def test_distances_of_sums_are_bounds_of_the_distances():
     X = smooth_rows(300, 700, "uint8")
-    coder = _GroupCoder.learnt(X, None, 1)
+    coder = GroupCoder.learnt(X, None, 1)
     assert coder.groups.sum(axis=0).tolist() == [1] * 700
     codes = coder.codes(X, None)[0].astype(np.int64)
     true = np.abs(X[:, None].astype(np.int64) - X[None, :40]).sum(axis=2)
@@ -261,7 +262,7 @@ def test_every_instruction_set_finds_the_same(instruction_set, tmp_path):
         import sys
         import numpy as np
         from linprobe import _core
-        from linprobe.engines.neighbors import NeighborSearch
+        from linprobe.neighbors.search import NeighborSearch
         rows = np.load(sys.argv[1])
         assert _core.instruction_set() == sys.argv[2]
         for metric in ("l2", "l1"):
@@ -287,7 +288,7 @@ def test_every_instruction_set_finds_the_same(instruction_set, tmp_path):
 @pytest.mark.parametrize(("dtype", "metric"), [("uint8", "l2"), ("float32", "l2"), ("float64", "cosine")])
 def test_distances_of_codes_are_bounds_of_the_distances(dtype, metric):
     X = smooth_rows(500, 300, dtype)
-    coder = _Coder.learnt(X, None, metric, 1)
+    coder = Coder.learnt(X, None, metric, 1)
     codes, beyond = (array.astype(np.float64) for array in coder.codes(X, None))
     assert not beyond.any()
     rows = X.astype(np.float64)
@@ -361,7 +362,7 @@ def test_searches_at_once_do_not_disturb_each_other():
 def test_an_interrupt_is_answered_while_the_core_searches():
     program = textwrap.dedent("""
         import numpy as np
-        from linprobe.engines.neighbors import NeighborSearch
+        from linprobe.neighbors.search import NeighborSearch
         X = np.random.default_rng(0).integers(0, 256, (4000, 3000)).astype(np.uint8)
         search = NeighborSearch(X)
         search.prepare()
