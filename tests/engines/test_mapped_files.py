@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from linprobe import Objective
-from linprobe.engines.neighbors import NeighborSearch
 from linprobe.errors import DataError
+from linprobe.neighbors.search import NeighborSearch
 from linprobe.shapes import check_mapped
 
 ROWS, FEATURES = 3000, 64
