@@ -18,7 +18,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-BASE = {"cores", "errors", "files", "plain", "shapes"}
+BASE = {"cores", "errors", "files", "parameters", "plain", "shapes"}
 CORE = {"_core"}
 SUMS = BASE | {"losses", "penalties", "features", "scores", "engines.base", "objective"}
 FITTED = SUMS | {"data", "gradcheck", "certificate", "optimizers", "classifiers", "algebra", "engines", "neighbors"}
@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cores": set(),
     "errors": set(),
     "files": set(),
+    "parameters": {"shapes"},
     "plain": set(),
     "shapes": {"errors"},
     "data": BASE,
@@ -43,11 +44,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "optimizers": BASE | {"objective", "certificate", "algebra", "engines.base"},
     "classifiers": FITTED,
     "challenges": BASE | {"data"},
+    "choices": FITTED | {"challenges"},
     "explain": FITTED,
     "runs": FITTED | {"challenges"},
-    "report": FITTED | {"challenges", "explain", "runs"},
-    "lab": FITTED | {"challenges", "explain", "runs"},
-    "cli": FITTED | {"challenges", "explain", "lab", "report", "runs"},
+    "report": FITTED | {"challenges", "choices", "explain", "runs"},
+    "lab": FITTED | {"challenges", "choices", "explain", "runs"},
+    "cli": FITTED | {"challenges", "choices", "explain", "lab", "report", "runs"},
 }
 """A room, and what it may import: rooms, or single modules of a room. Each room may import itself."""
 

@@ -18,6 +18,9 @@ from linprobe.penalties import PENALTIES
 
 HEAVY = {"numpy", "scipy", "sklearn", "torch", "PIL", "simplejpeg", "safetensors", "rich", "pandas"}
 
+LISTS_CHOICES = {"train", "sweep", "gradcheck", "challenges"}
+"""Their help is made from the registries of losses, penalties, ..., whose files import NumPy, and nothing heavier."""
+
 
 def command(name: str) -> click.Command:
     """The click command called `name`."""
@@ -42,7 +45,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     text, loaded = ended.stdout.split("LOADED")
     assert text.startswith(f"Usage: {' '.join(['linprobe', *arguments])}")
-    assert not HEAVY & set(loaded.split())
+    assert not (HEAVY - ({"numpy"} if LISTS_CHOICES & set(arguments) else set())) & set(loaded.split())
 
 
 def test_every_command_and_option_has_a_help_text() -> None:
@@ -85,7 +88,7 @@ def test_the_version_is_that_of_the_package(linprobe: Any) -> None:
         (["frobnicate"], "no such command 'frobnicate'; expected one of train, sweep, knn, evaluate, predict"),
         (["--frobnicate"], "No such option"),
         (["train"], "missing SOURCE"),
-        (["train", "digits", "--loss", "squared"], "'squared' is not one of 'softmax', 'hinge', 'squared-hinge'"),
+        (["train", "digits", "--loss", "squared"], "'squared' is not one of 'hinge', 'squared-hinge', 'softmax'"),
         (["train", "digits", "--reg", "-1"], "-1.0 is not in the range x>=0"),
         (["train", "digits", "--reg", "nan"], "--reg"),
         (["train", "digits", "--learning-rate", "fast"], "'fast'; expected a number > 0, or auto"),

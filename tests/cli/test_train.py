@@ -20,13 +20,14 @@ import pytest
 from PIL import Image
 
 from linprobe.classifiers.linear import LinearClassifier
-from linprobe.classifiers.model import OPTIMIZERS, PREPROCESS
 from linprobe.classifiers.model_file import load_model
 from linprobe.cli.options import FEATURE_OPTIONS
 from linprobe.cli.train import NOT_CLASSIFIER, WITH_RESUME, train
 from linprobe.engines.base import ENGINES
 from linprobe.features.fractional_pooling import POOLINGS
+from linprobe.features.pixels import PREPROCESS
 from linprobe.optimizers import SCHEDULES, UPDATES, Status
+from linprobe.optimizers.registry import OPTIMIZERS
 
 KEYS = {
     "run",
@@ -207,8 +208,8 @@ def test_an_option_of_sgd_is_refused_without_it_in_one_line(linprobe: Any, optio
         answer = linprobe("train", "digits", "--optimizer", optimizer, *option)
         assert answer.code == 2
         assert answer.err == (
-            f"error: {option[0]} is of --optimizer sgd, not of {optimizer}; add --optimizer sgd, or leave it out; "
-            "see linprobe train --help\n"
+            f"error: {option[0]} only applies to --optimizer sgd (got {optimizer}); add --optimizer sgd, or leave it "
+            "out; see linprobe train --help\n"
         )
         assert answer.out == ""
         assert not Path("runs").exists()

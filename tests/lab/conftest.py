@@ -65,6 +65,7 @@ class Talk:
 def talking(address: str) -> Iterator[Talk]:
     """A WebSocket to the lab at `address`, from its own page."""
     with connect(address.replace("http", "ws", 1) + "/socket", origin=address, max_size=2**24) as socket:  # type: ignore[arg-type]
+        assert json.loads(socket.recv(timeout=60))["event"] == "choices"  # what every page is told first
         yield Talk(socket)
 
 

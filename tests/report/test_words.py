@@ -72,6 +72,6 @@ def test_the_first_sentence_says_what_was_trained_on_what():
     text = trained_sentence({"classifier": {"optimizer": "sgd"}}, metrics, "vectors.npz")
     assert text == (
         "A linear classifier, f(x) = Wx + b, of 10 classes, learnt from 50,000 training vectors of vectors.npz. It "
-        "sees vectors of 512 numbers; it minimises the multiclass hinge (SVM) loss with an L2 penalty of weight "
+        "sees vectors of 512 numbers; it minimises the multiclass hinge (SVM) loss with the L2 penalty of weight "
         "reg = 0.1; it was trained by stochastic gradient descent."
     )

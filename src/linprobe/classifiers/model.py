@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -16,21 +16,19 @@ from linprobe.data.base import LabelledSet
 from linprobe.engines.base import ENGINES, Examples, open_engine
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError, SplitError
 from linprobe.features.base import Affine, FeatureMap
-from linprobe.features.pixels import Pixels
-from linprobe.losses import Loss, make_loss
+from linprobe.features.pixels import PREPROCESS, Pixels
+from linprobe.losses import LOSSES, Loss, make_loss
 from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
+from linprobe.optimizers.registry import OPTIMIZERS
 from linprobe.optimizers.sgd import SGD
-from linprobe.penalties import Penalty, make_penalty
+from linprobe.penalties import PENALTIES, Penalty, make_penalty
 from linprobe.scores import fold
 from linprobe.shapes import Floats, Labels, check_range, check_sample_weight, half_sizes
 
-__all__ = ["BAD_ENDS", "OPTIMIZERS", "PREPROCESS", "AnyModel", "LinearModel", "check_finite", "few"]
-
-OPTIMIZERS = ("exact", "sgd", "gd")
-PREPROCESS = ("auto", "none", "unit", "center", "standardize")
+__all__ = ["BAD_ENDS", "AnyModel", "LinearModel", "check_finite", "few"]
 
 BAD_ENDS = (Status.MAX_ITER, Status.STALLED, Status.DIVERGED, Status.SEPARABLE, Status.INTERRUPTED)
 """Ends of a training that ask for something to be changed."""
@@ -265,12 +263,12 @@ class LinearModel:
     def _make_loss(self) -> Loss:
         if isinstance(self.loss, Loss):
             return self.loss
-        return make_loss(self.loss, **({} if self.loss == "softmax" else {"delta": self.delta}))
+        return make_loss(self.loss, **_taken(LOSSES.get(self.loss), delta=self.delta))
 
     def _make_penalty(self) -> Penalty | None:
         if isinstance(self.penalty, Penalty):
             return self.penalty
-        return make_penalty(self.penalty, **({"beta": self.beta} if self.penalty == "elastic-net" else {}))
+        return make_penalty(self.penalty, **_taken(PENALTIES.get(self.penalty), beta=self.beta))
 
     def _fit_affine(self, train: Rows) -> Affine | None:
         """The map of the input, learned from the training rows."""
@@ -345,7 +343,7 @@ class LinearModel:
         """Raise ParameterError for a parameter out of range, before anything is read."""
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("preprocess", self.preprocess, PREPROCESS)
-        _check_choice("engine", self.engine, tuple(ENGINES))
+        _check_choice("engine", self.engine, ENGINES)
         self._make_loss()
         self._make_penalty()
         for name in ("reg", "beta", "tol"):
@@ -378,7 +376,13 @@ class LinearModel:
             )
 
 
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def _taken(kind: object, **values: float) -> dict[str, float]:
+    """Those of the `values` that a loss or penalty of this class declares in its `parameter_info`."""
+    names = {one.name for one in getattr(kind, "parameter_info", ())}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise ParameterError(f"{name} = {value!r}; expected one of {', '.join(choices)}.")
 

@@ -288,8 +288,15 @@ def _settings_record(classifier: LinearModel) -> dict[str, Any]:
                     f"{name} = {value!r} is not one of linprobe's, so that the model file cannot name it; "
                     f"known are {', '.join(known)}."
                 )
+            for key, number in value.parameters.items():
+                if key in settings:
+                    settings[key] = number
+                elif number != known[value.name]().parameters[key]:  # a file has no place for it
+                    raise IncompatibleError(
+                        f"{name} = {value!r}: the model file holds no {key}, which the classifiers do not take; "
+                        f"use its default, or make {key} a parameter of LinearModel."
+                    )
             settings[name] = value.name
-            settings.update(value.parameters)
     if isinstance(settings["class_weight"], Mapping):  # JSON has only text as keys
         settings["class_weight"] = [[label, value] for label, value in settings["class_weight"].items()]
     return settings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linprobe.cli.options import debug, json_output, reading, reading_given, seed_option, threads
+from linprobe.cli.options import NamedOption, debug, json_output, reading, reading_given, seed_option, threads
 
 if TYPE_CHECKING:
     from linprobe.challenges.table import ChallengeTable
@@ -51,7 +51,10 @@ class Severities(click.ParamType):  # type: ignore[type-arg]  # generic only sin
     "--challenges",
     "names",
     metavar="LIST",
-    help="Challenges or single kinds, as in viewpoint,patch; none for --corrupted alone.  [default: all]",
+    cls=NamedOption,
+    lists="challenge",
+    after=". A list may name challenges and single kinds, as in viewpoint,patch; none for --corrupted alone.  "
+    "[default: all]",
 )
 @click.option(
     "--corrupted",
@@ -79,10 +82,8 @@ class Severities(click.ParamType):  # type: ignore[type-arg]  # generic only sin
 def challenges(model: Path, source: str, **options: Any) -> None:
     """Accuracy on the test images of SOURCE, changed in the ways that make recognition hard, with 95% intervals.
 
-    Viewpoint (rotation, scale, perspective, mirror), illumination (brightness, contrast, gamma, shadow), deformation
-    (elastic), occlusion (patch), clutter (rim) and intraclass variation. What each severity means stands in
-    docs/challenges.md. knn:5, or knn:5:l1, in place of a run
-    is the vote of the nearest training images of SOURCE. A run folder gets challenges.json and challenges.png.
+    docs/challenges.md says what each severity means. knn:5, or knn:5:l1, in place of a run is the vote of the nearest
+    training images of SOURCE. A run folder gets challenges.json and challenges.png.
     """
     from linprobe.cli.output import print_json, progress
     from linprobe.runs.challenges import challenge_source

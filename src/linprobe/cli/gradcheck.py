@@ -87,8 +87,8 @@ def gradcheck(ctx: click.Context, /, source: str, **options: Any) -> None:
     objective = Objective(
         train.X,
         train.y,
-        loss=make_loss(options["loss"], **_taken(options, "loss", ("hinge", "squared-hinge"), "delta")),
-        penalty=make_penalty(options["penalty"], **_taken(options, "penalty", ("elastic-net",), "beta")),
+        loss=make_loss(options["loss"], **_taken("loss", options)),
+        penalty=make_penalty(options["penalty"], **_taken("penalty", options)),
         reg=options["reg"],
         n_classes=len(dataset.class_names),
         rows=train.rows,
@@ -110,6 +110,9 @@ def gradcheck(ctx: click.Context, /, source: str, **options: Any) -> None:
     ctx.exit(0 if found.ok else 1)
 
 
-def _taken(options: dict[str, Any], option: str, choices: tuple[str, ...], parameter: str) -> dict[str, float]:
-    """The parameter `parameter`, for those choices of `option` that have one."""
-    return {parameter: options[parameter]} if options[option] in choices else {}
+def _taken(kind: str, options: dict[str, Any]) -> dict[str, float]:
+    """Those of the options that are parameters of the chosen loss or penalty."""
+    from linprobe.choices import choices
+
+    names = [parameter.name for parameter in choices(kind)[options[kind]].parameters]
+    return {name: options[name] for name in names if name in options}

@@ -17,6 +17,8 @@ __all__ = [
     "LEARNING_RATE",
     "WITH_RESUME",
     "Grid",
+    "Named",
+    "NamedOption",
     "Number",
     "classifier_options",
     "debug",
@@ -24,6 +26,7 @@ __all__ = [
     "features_given",
     "given",
     "json_output",
+    "named_option",
     "no_cache",
     "objective_options",
     "quiet",
@@ -38,11 +41,6 @@ __all__ = [
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-LOSSES = ("softmax", "hinge", "squared-hinge")
-PENALTIES = ("l2", "l1", "elastic-net", "none")
-PREPROCESS = ("auto", "none", "unit", "center", "standardize")
-ENGINES = ("threads", "reference")
 
 
 class ImageSize(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
@@ -106,7 +104,80 @@ class Number(click.FloatRange):
         return number
 
 
-POOLINGS = ("average", "max", "fractional", "fractional-random")
+class Named(click.Choice):  # type: ignore[type-arg]  # generic only since click 8.2
+    """A choice of a kind of `linprobe.choices`, which is looked at when a value is parsed or a help is shown.
+
+    Args:
+        kind: a name in `linprobe.choices.KINDS`.
+        also: further names that are accepted, such as "1/t" for "inverse".
+    """
+
+    def __init__(self, kind: str, also: tuple[str, ...] = ()) -> None:
+        self.kind, self.also, self.case_sensitive = kind, also, True
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]  # an attribute in click
+        """The names, in the order in which they are shown."""
+        from linprobe.choices import choices
+
+        return (*choices(self.kind), *self.also)
+
+
+class NamedOption(click.Option):
+    """An option whose help is made from the table of choices when it is shown.
+
+    Args:
+        about: text in front of what the table says.
+        lists: the kind whose choices the help lists with what each means.
+        parameter_of: the kind some of whose choices have this option as a parameter, in place of `lists`.
+        after: text behind it.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        about: str = "",
+        lists: str | None = None,
+        parameter_of: str | None = None,
+        after: str = ".",
+        **named: Any,
+    ) -> None:
+        self.about, self.lists, self.parameter_of, self.after = about, lists, parameter_of, after
+        super().__init__(*arguments, **named)
+
+    @property
+    def help(self) -> str:
+        """The text, from the table of choices."""
+        from linprobe.choices import choices
+
+        if self.parameter_of is None:
+            listed = "; ".join(f"{one.name} = {one.text}" for one in choices(self.lists or "").values())
+            return f"{self.about}{listed}{self.after}"
+        having = [(one.name, p) for one in choices(self.parameter_of).values() for p in one.parameters]
+        of = [name for name, parameter in having if parameter.name == self.name]
+        meanings = dict.fromkeys(parameter.meaning for _, parameter in having if parameter.name == self.name)
+        return f"{self.about}Of {', '.join(of)}: {'; '.join(meanings)}{self.after}"
+
+    @help.setter
+    def help(self, text: str | None) -> None:
+        """Click sets None, as the commands give no text."""
+
+
+def named_option(
+    name: str, kind: str, default: str | None, about: str = "", also: tuple[str, ...] = ()
+) -> Callable[[Command], Command]:
+    """An option whose values are the choices of a kind, with a help that lists what each means."""
+    return click.option(
+        name,
+        type=Named(kind, also),
+        cls=NamedOption,
+        lists=kind,
+        about=about,
+        default=default,
+        show_default=default is not None,
+    )
+
+
 IMAGE_SIZE = ImageSize()
 LEARNING_RATE = LearningRate()
 
@@ -214,18 +285,25 @@ feature_options = together(
     ),
     click.option(
         "--pooling",
-        type=click.Choice(POOLINGS),
+        type=Named("pooling"),
         help="Of patches: how the responses in each region are pooled.  [default: average]",
     ),
     click.option(
-        "--patches", type=click.IntRange(min=2), metavar="P", help="Patches of the dictionary.  [default: 2000]"
+        "--patches",
+        type=click.IntRange(min=2),
+        cls=NamedOption,
+        parameter_of="features",
+        after=".  [default: 2000]",
+        metavar="P",
     ),
     click.option(
         "--features",
+        cls=NamedOption,
+        lists="features",
+        after=", written onnx:FILE. /2 after a name takes the pictures at half size; + joins several, as in hog+color.",
         default="pixels",
         show_default=True,
         metavar="SPEC",
-        help="pixels, hog, color, patches, onnx:FILE; /2 after a name is half size; + joins several, as hog+color.",
     ),
 )
 """Options on what the pictures are turned into, the same for every command that trains."""
@@ -246,7 +324,7 @@ FEATURE_OPTIONS = ("features", "patches", "pooling", "flips")
 classifier_options = together(
     click.option(
         "--engine",
-        type=click.Choice(ENGINES),
+        type=Named("engine"),
         default="threads",
         show_default=True,
         help="threads: the native core. reference: plain NumPy in float64, slow.",
@@ -268,14 +346,7 @@ classifier_options = together(
         metavar="N",
         help="Iterations of exact and gd, at most.",
     ),
-    click.option(
-        "--preprocess",
-        type=click.Choice(PREPROCESS),
-        default="auto",
-        show_default=True,
-        help="unit: pixels / 255; center: the same, minus the mean image; standardize: mean 0, deviation 1; "
-        "auto: center. Vectors are not divided by 255.",
-    ),
+    named_option("--preprocess", "preprocess", "auto"),
     click.option(
         "--class-weight",
         type=click.Choice(["balanced"]),
@@ -292,35 +363,24 @@ def objective_options(*, with_reg: bool = True) -> Callable[[Command], Command]:
         click.option(
             "--beta",
             type=Number(min=0),
+            cls=NamedOption,
+            parameter_of="penalty",
             default=1.0,
             show_default=True,
             metavar="F",
-            help="Of the elastic net: R = sum (beta W² + |W|).",
         ),
         *((REG,) if with_reg else ()),
-        click.option(
-            "--penalty",
-            type=click.Choice(PENALTIES),
-            default="l2",
-            show_default=True,
-            help="R(W): l2 = sum W², l1 = sum |W|, elastic-net = sum (beta W² + |W|); the bias is not penalised.",
-        ),
+        named_option("--penalty", "penalty", "l2", about="R(W), in which the bias has no part: "),
         click.option(
             "--delta",
             type=Number(min=0, min_open=True),
+            cls=NamedOption,
+            parameter_of="loss",
             default=1.0,
             show_default=True,
             metavar="F",
-            help="Margin that the hinge losses ask of the correct class, in the unit of the scores.",
         ),
-        click.option(
-            "--loss",
-            type=click.Choice(LOSSES),
-            default="softmax",
-            show_default=True,
-            help="L_i: softmax = -log p_y; hinge = sum over j != y of max(0, s_j - s_y + delta); "
-            "squared-hinge = the sum of their squares.",
-        ),
+        named_option("--loss", "loss", "softmax", about="L_i: "),
     )
 
 

@@ -17,6 +17,7 @@ from linprobe.cli.options import (
     feature_options,
     features_given,
     given,
+    named_option,
     objective_options,
     reading,
     refuse_changes,
@@ -33,14 +34,8 @@ if TYPE_CHECKING:
     from linprobe.optimizers.base import Epoch
     from linprobe.runs.train import RunResult
 
-SCHEDULES = ("constant", "step", "exponential", "cosine", "inverse", "1/t")
-UPDATES = ("plain", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
-
 NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", "out")
 """Parameters of the command that are no parameters of LinearClassifier; all others have the same name there."""
-
-ONLY_SGD = ("batch_size", "epochs", "learning_rate", "schedule", "update", "momentum", "average", "patience")
-"""Options of one optimizer."""
 
 WARNED = ("diverged", "stalled", "max_iter", "separable")
 """Ends of a training that ask for something to be changed."""
@@ -49,14 +44,7 @@ WARNED = ("diverged", "stalled", "max_iter", "separable")
 @click.command(short_help="Train on the images of a source, leave a run folder.")
 @click.argument("source", required=False)
 @objective_options()
-@click.option(
-    "--optimizer",
-    type=click.Choice(["exact", "sgd", "gd"]),
-    default="exact",
-    show_default=True,
-    help="exact: the optimum, with a proof of how close it is. sgd: mini-batches, sampled without replacement. "
-    "gd: gradient descent on all images with a line search.",
-)
+@named_option("--optimizer", "optimizer", "exact")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -80,14 +68,14 @@ WARNED = ("diverged", "stalled", "max_iter", "separable")
     show_default=True,
     help="Step size of sgd; auto chooses it from the curvature of loss and pixels, and says what was chosen.",
 )
-@click.option(
+@named_option(
     "--schedule",
-    type=click.Choice(SCHEDULES),
-    default="cosine",
-    show_default=True,
-    help="How the learning rate falls over the epochs; inverse and 1/t are the same.",
+    "schedule",
+    "cosine",
+    about="The learning rate of sgd, with p the share of the run that is done and f = 0.01 (1/t is inverse): ",
+    also=("1/t",),
 )
-@click.option("--update", type=click.Choice(UPDATES), default="momentum", show_default=True, help="The update of sgd.")
+@named_option("--update", "update", "momentum", about="The step of sgd, with g the gradient of a mini-batch: ")
 @click.option(
     "--momentum",
     type=Number(min=0, max=1, max_open=True),
@@ -144,6 +132,7 @@ def train(ctx: click.Context, /, **options: Any) -> None:
 
 def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
     """Begin a run with the options of the command line."""
+    from linprobe.choices import only_of
     from linprobe.cli.output import progress
     from linprobe.runs.train import TrainSettings
     from linprobe.runs.train import train as begin
@@ -152,11 +141,12 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
         raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
     if options["optimizer"] == "gd" and given(ctx, "epochs") and not given(ctx, "max_iter"):
         options["max_iter"] = options["epochs"]
-    for name in ONLY_SGD:
+    for name in only_of("optimizer", "sgd"):
         if options["optimizer"] != "sgd" and given(ctx, name) and (name, options["optimizer"]) != ("epochs", "gd"):
             option = "--" + name.replace("_", "-")
             raise click.UsageError(
-                f"{option} is of --optimizer sgd, not of {options['optimizer']}; add --optimizer sgd, or leave it out",
+                f"{option} only applies to --optimizer sgd (got {options['optimizer']}); add --optimizer sgd, "
+                "or leave it out",
                 ctx,
             )
     left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
+from linprobe.parameters import Parameter
 from linprobe.shapes import Floats, Pixels
 
 __all__ = ["Affine", "FeatureMap"]
@@ -47,10 +48,15 @@ class FeatureMap(ABC):
     which pictures are transformed with it.
 
     Attributes:
+        title, meaning: what readers call it, and what it computes, in a few words; "" for its name, and for nothing.
+        parameter_info: the parameters that the command line and the lab offer.
         image_shape: (height, width, channels) of the pictures it was fitted to; None before.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
+    meaning: ClassVar[str] = ""
+    parameter_info: ClassVar[tuple[Parameter, ...]] = ()
     LEARNT: ClassVar[tuple[str, ...]] = ()
 
     image_shape: tuple[int, int, int] | None = field(default=None, init=False, repr=False, compare=False)

@@ -52,6 +52,8 @@ class ColorMap(FeatureMap):
     root: bool = True
 
     name = "color"
+    title = "color"
+    meaning = "histograms of hues"
 
     def __post_init__(self) -> None:
         self.hue_bins = count("hue_bins", self.hue_bins)

@@ -71,6 +71,8 @@ class HogMap(FeatureMap):
     clip: float = 0.3
 
     name = "hog"
+    title = "HOG"
+    meaning = "histograms of the directions of edges"
 
     def __post_init__(self) -> None:
         self.cell_size = count("cell_size", self.cell_size)

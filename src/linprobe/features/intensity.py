@@ -28,6 +28,8 @@ class IntensityMap(FeatureMap):
     """
 
     name = "pixels"
+    title = "pixels"
+    meaning = "the intensities themselves"
 
     @property
     def n_features(self) -> int:

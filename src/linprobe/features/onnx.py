@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from linprobe.errors import FormatError, IncompatibleError, ParameterError, ShapeError, SourceError
 from linprobe.features.base import FeatureMap
+from linprobe.parameters import Parameter
 from linprobe.shapes import Pixels
 
 __all__ = ["OnnxMap"]
@@ -64,6 +65,9 @@ class OnnxMap(FeatureMap):
     _network: _Network | None = field(default=None, init=False, repr=False, compare=False)
 
     name = "onnx"
+    title = "network"
+    meaning = "the outputs of a network in an ONNX file"
+    parameter_info = (Parameter("file", None, "path of the ONNX file", "text"),)
     LEARNT = ("model",)
 
     def __post_init__(self) -> None:

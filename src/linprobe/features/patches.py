@@ -12,6 +12,7 @@ from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.features.base import FeatureMap
 from linprobe.features.fractional_pooling import POOLINGS, regions_of
 from linprobe.features.patch_responses import Dictionary, pooled_responses
+from linprobe.parameters import Parameter
 from linprobe.shapes import Floats, Pixels
 
 __all__ = ["PatchesMap"]
@@ -68,6 +69,9 @@ class PatchesMap(FeatureMap):
     """
 
     name = "patches"
+    title = "patches"
+    meaning = "responses to a learned dictionary of patches"
+    parameter_info = (Parameter("patches", 2000, "patches of the dictionary", "whole", low=2),)
     LEARNT: ClassVar[tuple[str, ...]] = ("centre", "whiten", "filters", "pooling_seed")
 
     patches: int = 2000

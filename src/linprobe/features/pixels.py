@@ -13,7 +13,16 @@ from linprobe.errors import ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.shapes import Floats, check_sample_weight, slices
 
-__all__ = ["Pixels"]
+__all__ = ["PREPROCESS", "Pixels"]
+
+PREPROCESS = {
+    "auto": "center for pixels, none for vectors",
+    "none": "as they are",
+    "unit": "pixels / 255; vectors as they are",
+    "center": "pixels / 255, minus the mean image; vectors minus their mean",
+    "standardize": "mean 0 and standard deviation 1",
+}
+"""Each map of the input that a classifier takes by name, with what it does."""
 
 BLOCK_NUMBERS = 2**20
 """Pixels in a block of rows. The sums of a block fit 32 bits: 2**16 rows of 255² at most."""

@@ -6,6 +6,7 @@ How it is put together, and how a page is added:
     server.py    the application: the built page, the WebSocket /socket, the routes of the pages; and serve()
     guard.py     who may ask: Host, Origin, token; the security headers of every answer
     protocol.py  Page, Client, Lab, Params: what a page module is written with
+    choices.py   the table of choices that every page gets
     page/        the built page, made from web/ by `make web`; never edited by hand
 
 A page is one module here that holds `PAGE = Page(name, methods, routes)`, a line in PAGES, and one module in
@@ -17,7 +18,9 @@ web/src/pages/ with a line in web/src/pages.ts. Nothing else knows the pages.
   into null. It runs in a thread of its own, and may take its time; a LinprobeError becomes the error's sentence.
 - The server sends {"event": "train.epoch", "data": ...} when it likes: `client.send(event, data)` to one page,
   `lab.broadcast(event, data)` to all, from any thread.
-- Params reads and checks what came: `params.number("reg", low=0)`, `params.choice("loss", LOSSES)`, ...
+- Params reads and checks what came: `params.number("reg", low=0)`, `params.choice("loss", choices("loss"))`, ...
+- The first event on every connection is {"event": "choices"}: the losses, penalties, ... with their titles,
+  formulas and parameters (choices.py). The page lists no choices of its own.
 - What lasts longer than a request is a service: `client.lab.service(Trainer)` is the one `Trainer(lab)`, made when
   it is first asked for; its `close()`, if it has one, is called when the server ends.
 - Whatever starts something, or takes a file, goes over the WebSocket or a POST: the guard has then seen that the

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.choices import choices
 from linprobe.data.planar import PLANAR, draw_planar
 from linprobe.lab.protocol import Params
-from linprobe.losses import LOSSES, Loss, make_loss
+from linprobe.losses import Loss, make_loss
 from linprobe.objective import Objective
-from linprobe.penalties import PENALTIES, Penalty, make_penalty
+from linprobe.penalties import Penalty, make_penalty
 from linprobe.shapes import Floats
 
 __all__ = ["MOST_CLASSES", "MOST_POINTS", "Points", "read_objective", "read_points", "read_weights", "sample"]
@@ -59,16 +59,22 @@ def read_weights(params: Params, n_classes: int) -> tuple[Floats, Floats]:
 
 
 def read_loss(params: Params) -> Loss:
-    """The `loss` of a request, with its `delta`."""
-    name = params.choice("loss", LOSSES)
-    return make_loss(name) if name == "softmax" else make_loss(name, delta=params.number("delta", low=0, open_low=True))
+    """The `loss` of a request, with those of its parameters that the request holds."""
+    name, given = _read_choice(params, "loss")
+    return make_loss(name, **given)
 
 
 def read_penalty(params: Params) -> Penalty | None:
-    """The `penalty` of a request, with its `beta`."""
-    name = params.choice("penalty", PENALTIES)
-    parameters: dict[str, Any] = {"beta": params.number("beta", low=0)} if name == "elastic-net" else {}
-    return make_penalty(name, **parameters)
+    """The `penalty` of a request, with those of its parameters that the request holds."""
+    name, given = _read_choice(params, "penalty")
+    return make_penalty(name, **given)
+
+
+def _read_choice(params: Params, kind: str) -> tuple[str, dict[str, float]]:
+    """The name of a choice, and its parameters that are given; those that are not keep their defaults."""
+    known = choices(kind)
+    name = params.choice(kind, known)
+    return name, {one.name: params.parameter(one) for one in known[name].parameters if one.name in params}
 
 
 def read_objective(params: Params, points: Points) -> Objective:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.errors import ParameterError
+from linprobe.parameters import Parameter
 from linprobe.plain import plain
 from linprobe.shapes import check_range
 
@@ -64,6 +65,10 @@ class Params:
             raise ParameterError(f"{name} = {_shown(value)}; expected a number.")
         check_range(name, value, low=low, high=high, open_low=open_low)
         return float(value)
+
+    def parameter(self, about: Parameter) -> float:
+        """The number called `about.name`, in its range."""
+        return self.number(about.name, low=max(about.low, -1e12), high=min(about.high, 1e12), open_low=about.open_low)
 
     def whole(self, name: str, *, low: int, high: int) -> int:
         """A whole number in low..high."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linprobe.errors import LinprobeError, ParameterError
+from linprobe.lab.choices import page_table
 from linprobe.lab.guard import Guard, check_host
 from linprobe.lab.pages import PAGES
 from linprobe.lab.protocol import Client, Lab, Method, Params
@@ -107,6 +108,7 @@ async def _talk(websocket: WebSocket, lab: Lab, methods: dict[str, Method]) -> N
     """Answer the messages of one page until it leaves."""
     await websocket.accept()
     client = Client(lab)
+    client.answer({"event": "choices", "data": page_table()})
     lab.clients.add(client)
     running: set[asyncio.Task[None]] = set()
 

@@ -15,27 +15,26 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from linprobe.classifiers.model import OPTIMIZERS, PREPROCESS, LinearModel
+from linprobe.choices import KINDS, choices
+from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
 from linprobe.errors import IncompatibleError, LinprobeError, ParameterError, RunError
 from linprobe.explain.templates import AT_MOST, as_colors, signed
+from linprobe.lab.choices import features
 from linprobe.lab.pixels import signed_bytes, smaller
 from linprobe.lab.protocol import Client, Lab, Page, Params
 from linprobe.lab.run_list import list_runs, run_at, trace_of
 from linprobe.lab.sources import BUILT_IN, Source, Sources
 from linprobe.lab.training import Trainer
 from linprobe.lab.uploads import MOST_BYTES, Uploads
-from linprobe.losses import LOSSES
-from linprobe.optimizers.schedules import SCHEDULES
-from linprobe.optimizers.updates import UPDATES
-from linprobe.penalties import PENALTIES
+from linprobe.parameters import Parameter
 from linprobe.runs.folder import RunFolder
 from linprobe.runs.train import TrainSettings
 
-__all__ = ["FEATURES", "PAGE", "Trainings"]
+__all__ = ["PAGE", "Trainings"]
 
-FEATURES = ("pixels", "hog", "color", "hog+color", "patches")
-"""A network in a file is for the command line: the page names no files."""
+MOST_COUNT = 1_000_000
+"""Largest epochs, iterations, batch size or patience that a page may ask for."""
 
 MOST_COMPARED = 8
 
@@ -167,15 +166,6 @@ def state(client: Client, params: Params) -> dict[str, Any]:
         "folder": str(client.lab.runs),
         "reports": client.lab.report is not None,
         "most_bytes": MOST_BYTES,
-        "choices": {
-            "loss": sorted(LOSSES, key=["softmax", "hinge", "squared-hinge"].index),
-            "penalty": [*PENALTIES],
-            "optimizer": list(OPTIMIZERS),
-            "preprocess": list(PREPROCESS),
-            "features": list(FEATURES),
-            "schedule": list(SCHEDULES),
-            "update": list(UPDATES),
-        },
     }
 
 
@@ -200,36 +190,24 @@ def start(client: Client, params: Params) -> dict[str, Any]:
 
 def _settings(source: Source, params: Params) -> TrainSettings:
     """The settings of a run, every value checked before a process is started."""
-    optimizer = params.choice("optimizer", OPTIMIZERS)
+    optimizers = choices("optimizer")
+    optimizer = params.choice("optimizer", optimizers)
     classifier: dict[str, Any] = {
-        "loss": params.choice("loss", LOSSES),
-        "penalty": params.choice("penalty", PENALTIES),
+        "loss": params.choice("loss", choices("loss")),
+        "penalty": params.choice("penalty", choices("penalty")),
         "reg": params.number("reg", low=0.0),
         "beta": params.number("beta", low=0.0),
         "delta": params.number("delta", low=0.0, open_low=True),
         "optimizer": optimizer,
-        "preprocess": params.choice("preprocess", PREPROCESS),
-        "tol": params.number("tol", low=0.0),
-        "max_iter": params.whole("max_iter", low=0, high=1_000_000),
+        "preprocess": params.choice("preprocess", choices("preprocess")),
     }
-    if optimizer == "sgd":
-        classifier |= {
-            "batch_size": params.whole("batch_size", low=1, high=1_000_000),
-            "epochs": params.whole("epochs", low=0, high=1_000_000),
-            "learning_rate": params.number("learning_rate", low=0.0, open_low=True)
-            if "learning_rate" in params
-            else "auto",
-            "schedule": params.choice("schedule", SCHEDULES),
-            "update": params.choice("update", UPDATES),
-            "momentum": params.number("momentum", low=0.0, high=1.0),
-            "average": params.flag("average"),
-        }
-        if "patience" in params:
-            classifier["patience"] = params.whole("patience", low=1, high=1_000_000)
+    # tol and max_iter, which the command line writes down for every optimizer, and those of this one
+    for about in (*optimizers["exact"].parameters, *optimizers[optimizer].parameters):
+        classifier[about.name] = _setting(params, about)
     LinearModel(**classifier).check_parameters()
-    features = params.choice("features", FEATURES)
+    chosen = params.choice("features", features())
     options: dict[str, Any] = {"mirror": True} if params.flag("flips") else {}
-    if features == "patches" and "patches" in params:
+    if chosen == "patches" and "patches" in params:
         options["patches"] = params.whole("patches", low=2, high=100_000)
     validation = params.number("validation", low=0.0, high=0.95)
     return TrainSettings(
@@ -239,9 +217,24 @@ def _settings(source: Source, params: Params) -> TrainSettings:
         validation=validation,
         image_size=_image_size(params),
         on_bad_image="skip" if params.flag("skip_bad") else "fail",
-        features=features,
+        features=chosen,
         feature_options=options,
     )
+
+
+def _setting(params: Params, about: Parameter) -> Any:
+    """One parameter of an optimizer; one that the page leaves out keeps a default of None or "auto"."""
+    if about.name in KINDS:
+        return params.choice(about.name, choices(about.name))
+    if about.name not in params and about.default in (None, "auto"):
+        return about.default
+    match about.kind:
+        case "flag":
+            return params.flag(about.name)
+        case "whole":
+            return params.whole(about.name, low=int(about.low), high=MOST_COUNT)
+        case _:
+            return params.parameter(about)
 
 
 def _image_size(params: Params) -> tuple[int, int] | None:

@@ -8,12 +8,16 @@ from typing import ClassVar
 import numpy as np
 
 from linprobe.errors import IncompatibleError
+from linprobe.parameters import Parameter
 from linprobe.shapes import Floats, Labels
 
-__all__ = ["Loss", "balanced_flows", "margin_root", "margin_slope", "rounding_slack"]
+__all__ = ["MARGIN", "Loss", "balanced_flows", "margin_root", "margin_slope", "rounding_slack"]
 
 ROOT_STEPS = 100
 """Steps, at most, for the scalar root of a row."""
+
+MARGIN = Parameter("delta", 1.0, "margin asked of the correct class, in the unit of the scores", low=0.0, open_low=True)
+"""The parameter that the hinge losses share."""
 
 
 def rounding_slack(gradient: Floats) -> Floats:
@@ -39,6 +43,18 @@ class Loss(ABC):
     name: ClassVar[str]
     """What the engines, the command line and the model file call it."""
 
+    title: ClassVar[str] = ""
+    """What readers call it, as "softmax cross-entropy"; "" for its name."""
+
+    formula: ClassVar[str] = ""
+    """L_i on one line, for the command line and the lab: `s_j` is the score of class j, `s_y` that of the label.
+
+    The lab sets `_j` and `_{j ≠ y}` below the line, and `^2` above it.
+    """
+
+    parameter_info: ClassVar[tuple[Parameter, ...]] = ()
+    """What each parameter of the constructor means, and its range."""
+
     smooth: ClassVar[bool]
     """Whether the gradient in the scores is continuous everywhere."""
 
@@ -61,7 +77,7 @@ class Loss(ABC):
     @property
     def parameters(self) -> dict[str, float]:
         """The numbers that, with `name`, define the loss (e.g. delta): for the engines and the model file."""
-        return {}
+        return {one.name: getattr(self, one.name) for one in self.parameter_info}
 
     @property
     def margin_power(self) -> int | None:

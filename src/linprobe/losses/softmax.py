@@ -35,6 +35,8 @@ class SoftmaxCrossEntropy(Loss):
     """
 
     name: ClassVar[str] = "softmax"
+    title: ClassVar[str] = "softmax cross-entropy"
+    formula: ClassVar[str] = "L_i = −log (e^{s_y} / Σ_j e^{s_j})"
     smooth: ClassVar[bool] = True
     curvature_form: ClassVar[str | None] = "spread"
     infimum_at_infinity: ClassVar[bool] = True

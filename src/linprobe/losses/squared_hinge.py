@@ -7,8 +7,9 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from linprobe.losses.base import Loss, balanced_flows, margin_root, margin_slope, rounding_slack
-from linprobe.shapes import Floats, Labels, check_labels, check_range
+from linprobe.losses.base import MARGIN, Loss, balanced_flows, margin_root, margin_slope, rounding_slack
+from linprobe.parameters import Parameter
+from linprobe.shapes import Floats, Labels, check_labels
 
 __all__ = ["SquaredHinge"]
 
@@ -34,16 +35,14 @@ class SquaredHinge(Loss):
 
     delta: float = 1.0
     name: ClassVar[str] = "squared-hinge"
+    title: ClassVar[str] = "squared multiclass hinge (SVM)"
+    formula: ClassVar[str] = "L_i = Σ_{j ≠ y} max(0, s_j − s_y + Δ)^2"
+    parameter_info: ClassVar[tuple[Parameter, ...]] = (MARGIN,)
     smooth: ClassVar[bool] = True
     curvature_form: ClassVar[str | None] = "star"
 
     def __post_init__(self) -> None:
-        check_range("delta", self.delta, low=0.0, open_low=True)
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """{"delta": delta}."""
-        return {"delta": self.delta}
+        MARGIN.check(self.delta)
 
     @property
     def margin_power(self) -> int:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from linprobe.optimizers.admm import ADMM
-from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status
-from linprobe.optimizers.dual_ascent import DualAscent
-from linprobe.optimizers.exact import Exact, Moments
-from linprobe.optimizers.gradient_descent import GradientDescent
-from linprobe.optimizers.interior_point import InteriorPoint
-from linprobe.optimizers.lbfgs import LBFGS
-from linprobe.optimizers.newton import Newton
-from linprobe.optimizers.path import Path, reg_grid, solve_path
-from linprobe.optimizers.schedules import SCHEDULES
-from linprobe.optimizers.sgd import SGD
-from linprobe.optimizers.span import SpanOfImages
-from linprobe.optimizers.updates import UPDATES
-from linprobe.optimizers.working_set import WorkingSet
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from linprobe.optimizers.admm import ADMM
+    from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status
+    from linprobe.optimizers.dual_ascent import DualAscent
+    from linprobe.optimizers.exact import Exact, Moments
+    from linprobe.optimizers.gradient_descent import GradientDescent
+    from linprobe.optimizers.interior_point import InteriorPoint
+    from linprobe.optimizers.lbfgs import LBFGS
+    from linprobe.optimizers.newton import Newton
+    from linprobe.optimizers.path import Path, reg_grid, solve_path
+    from linprobe.optimizers.schedules import SCHEDULES
+    from linprobe.optimizers.sgd import SGD
+    from linprobe.optimizers.span import SpanOfImages
+    from linprobe.optimizers.updates import UPDATES
+    from linprobe.optimizers.working_set import WorkingSet
 
 __all__ = [
     "ADMM",
@@ -41,3 +45,42 @@ __all__ = [
     "reg_grid",
     "solve_path",
 ]
+
+_MODULES = {
+    "ADMM": "admm",
+    "Callback": "base",
+    "DualAscent": "dual_ascent",
+    "Epoch": "base",
+    "Exact": "exact",
+    "GradientDescent": "gradient_descent",
+    "InteriorPoint": "interior_point",
+    "LBFGS": "lbfgs",
+    "Moments": "exact",
+    "Newton": "newton",
+    "Optimizer": "base",
+    "Path": "path",
+    "SCHEDULES": "schedules",
+    "SGD": "sgd",
+    "Solution": "base",
+    "SpanOfImages": "span",
+    "State": "base",
+    "Status": "base",
+    "UPDATES": "updates",
+    "WorkingSet": "working_set",
+    "reg_grid": "path",
+    "solve_path": "path",
+}
+"""The file of each name: one is imported when it is first used, so that a list of names costs no SciPy."""
+
+
+def __getattr__(name: str) -> Any:
+    """What the room exports under `name`."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'linprobe.optimizers' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"linprobe.optimizers.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

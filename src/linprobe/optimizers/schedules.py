@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,8 +15,23 @@ __all__ = ["SCHEDULES", "Schedule", "rates", "schedule_name"]
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
 
-Schedule: TypeAlias = Callable[[Numbers, float], Numbers]
+Share: TypeAlias = Callable[[Numbers, float], Numbers]
 """(progress in [0, 1[, final share) -> share of the learning rate: 1 at progress 0."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate falls over a run.
+
+    Attributes:
+        title: what readers call it.
+        formula: on one line; eta is the highest rate, p the share of the run that is done, f the final share.
+        share: what the learning rate is multiplied by.
+    """
+
+    title: str
+    formula: str
+    share: Share
 
 
 def _constant(progress: Numbers, final: float) -> Numbers:
@@ -39,11 +55,11 @@ def _inverse(progress: Numbers, final: float) -> Numbers:
 
 
 SCHEDULES: dict[str, Schedule] = {
-    "constant": _constant,
-    "step": _step,
-    "exponential": _exponential,
-    "cosine": _cosine,
-    "inverse": _inverse,
+    "constant": Schedule("constant", "η", _constant),
+    "step": Schedule("step", "η f^{⌊4p⌋/3}", _step),
+    "exponential": Schedule("exponential", "η f^p", _exponential),
+    "cosine": Schedule("cosine", "η (f + (1 − f)(1 + cos πp)/2)", _cosine),
+    "inverse": Schedule("inverse, 1/t", "η / (1 + (1/f − 1) p)", _inverse),
 }
 """Each schedule by its name; `schedule_name` also knows "1/t", which is "inverse"."""
 
@@ -99,7 +115,7 @@ def rates(
         array([0.5 , 0.25])
     """
     steps = np.asarray(steps, dtype=np.float64)
-    share = SCHEDULES[schedule_name(schedule)](steps / max(1, total), final_rate)
+    share = SCHEDULES[schedule_name(schedule)].share(steps / max(1, total), final_rate)
     if warmup > 0.0:
         share = share * np.minimum(1.0, (steps + 1.0) / warmup)
     return learning_rate * share

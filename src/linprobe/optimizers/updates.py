@@ -34,6 +34,8 @@ class Update:
     """One way to turn gradients into steps, W <- prox(W - s d, s h), the kinked part of the penalty in prox.
 
     Attributes:
+        title: what readers call it.
+        formula: the step on one line, g being the gradient of the mini-batch, eta the learning rate.
         arrays: suffixes of the arrays it keeps for W and for b: "m" (velocity, first moment), "v" (sum of
             squares, second moment).
         adaptive: whether each coordinate has a step size of its own, free of the scale of the gradient.
@@ -41,6 +43,8 @@ class Update:
             number or an array of the shape of G.
     """
 
+    title: str
+    formula: str
     arrays: tuple[str, ...]
     adaptive: bool
     direction: Direction
@@ -120,11 +124,11 @@ def _adam(
 
 
 UPDATES: dict[str, Update] = {
-    "plain": Update((), False, _plain),
-    "momentum": Update(("m",), False, _momentum),
-    "nesterov": Update(("m",), False, _nesterov),
-    "adagrad": Update(("v",), True, _adagrad),
-    "rmsprop": Update(("v",), True, _rmsprop),
-    "adam": Update(("m", "v"), True, _adam),
+    "plain": Update("plain", "W ← W − η g", (), False, _plain),
+    "momentum": Update("momentum", "m ← μ m + g;  W ← W − η m", ("m",), False, _momentum),
+    "nesterov": Update("Nesterov", "m ← μ m + g;  W ← W − η (g + μ m)", ("m",), False, _nesterov),
+    "adagrad": Update("AdaGrad", "v ← v + g^2;  W ← W − η g / √v", ("v",), True, _adagrad),
+    "rmsprop": Update("RMSProp", "v ← ρ v + (1 − ρ) g^2;  W ← W − η g / √v", ("v",), True, _rmsprop),
+    "adam": Update("Adam", "m, v: running means of g and g^2;  W ← W − η m / √v", ("m", "v"), True, _adam),
 }
 """Each update by its name. Source: CS231n notes, neural-networks-3, "Parameter updates"."""

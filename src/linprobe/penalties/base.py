@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from linprobe.errors import IncompatibleError
+from linprobe.parameters import Parameter
 from linprobe.shapes import Floats
 
 __all__ = ["Penalty", "excess", "soft_threshold"]
@@ -46,13 +47,22 @@ class Penalty(ABC):
     name: ClassVar[str]
     """What the engines, the command line and the model file call it."""
 
+    title: ClassVar[str] = ""
+    """What readers call it, as "elastic net"; "" for its name."""
+
+    formula: ClassVar[str] = ""
+    """R(W) on one line, for the command line and the lab, which sets `^2` above the line."""
+
+    parameter_info: ClassVar[tuple[Parameter, ...]] = ()
+    """What each parameter of the constructor means, and its range."""
+
     smooth: ClassVar[bool]
     """Whether R has no kinked part, so that `prox` changes nothing."""
 
     @property
     def parameters(self) -> dict[str, float]:
         """The numbers that, with `name`, define the penalty (e.g. beta): for the model file."""
-        return {}
+        return {one.name: getattr(self, one.name) for one in self.parameter_info}
 
     @property
     def coefficients(self) -> tuple[float, float] | None:

@@ -7,10 +7,13 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from linprobe.parameters import Parameter
 from linprobe.penalties.base import Penalty, excess, soft_threshold
-from linprobe.shapes import Floats, check_range
+from linprobe.shapes import Floats
 
 __all__ = ["ElasticNet"]
+
+BETA = Parameter("beta", 1.0, "weight of the squares", low=0.0)
 
 
 @final
@@ -35,15 +38,13 @@ class ElasticNet(Penalty):
 
     beta: float = 1.0
     name: ClassVar[str] = "elastic-net"
+    title: ClassVar[str] = "elastic net"
+    formula: ClassVar[str] = "R(W) = Σ (β W^2 + |W|)"
+    parameter_info: ClassVar[tuple[Parameter, ...]] = (BETA,)
     smooth: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_range("beta", self.beta, low=0.0)
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """{"beta": beta}."""
-        return {"beta": self.beta}
+        BETA.check(self.beta)
 
     @property
     def coefficients(self) -> tuple[float, float]:

@@ -30,6 +30,8 @@ class L1(Penalty):
     """
 
     name: ClassVar[str] = "l1"
+    title: ClassVar[str] = "L1"
+    formula: ClassVar[str] = "R(W) = Σ |W|"
     smooth: ClassVar[bool] = False
 
     @property

@@ -30,6 +30,8 @@ class L2(Penalty):
     """
 
     name: ClassVar[str] = "l2"
+    title: ClassVar[str] = "L2"
+    formula: ClassVar[str] = "R(W) = Σ W^2"
     smooth: ClassVar[bool] = True
 
     @property

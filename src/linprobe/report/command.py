@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from linprobe.choices import only_of
 from linprobe.classifiers.model import LinearModel
 from linprobe.errors import ParameterError
 from linprobe.optimizers.path import reg_grid
 
-__all__ = ["ONLY_SGD", "command_of", "grid_text"]
+__all__ = ["command_of", "grid_text"]
 
 ALWAYS = ("loss", "penalty", "reg", "optimizer")
 """Options that are written out even where they have their defaults."""
@@ -21,10 +22,8 @@ OPTIONS = (
 )  # fmt: skip
 """Parameters of LinearClassifier that are options of `linprobe train`."""
 
-ONLY_SGD = ("batch_size", "epochs", "learning_rate", "schedule", "update", "momentum", "average", "patience")
-"""Options that are refused, and parameters that do nothing, beside another optimizer."""
-
-NOT_OF_SWEEP = ("reg", "optimizer", *ONLY_SGD)
+NOT_OF_SWEEP = ("reg", "optimizer")
+"""Options that `linprobe sweep` has not; those of SGD come on top."""
 
 
 def command_of(settings: Mapping[str, Any]) -> list[str] | None:
@@ -45,10 +44,11 @@ def command_of(settings: Mapping[str, Any]) -> list[str] | None:
             words += ["--folds", str(settings["folds"])]
         else:
             words += ["--validation", repr(settings["validation"])]
-    sgd = classifier.get("optimizer", defaults["optimizer"]) == "sgd"
+    sgd = not swept and classifier.get("optimizer", defaults["optimizer"]) == "sgd"
+    left_out = {*(NOT_OF_SWEEP if swept else ()), *(() if sgd else only_of("optimizer", "sgd"))}
     for name in OPTIONS:
         value = classifier.get(name, defaults[name])
-        if (swept and name in NOT_OF_SWEEP) or (name in ONLY_SGD and not sgd):
+        if name in left_out:
             continue
         if name in ALWAYS or value != defaults[name]:
             if not isinstance(value, str | int | float):

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from linprobe.challenges.wilson import wilson_interval
+from linprobe.choices import only_of, parameters_of
 from linprobe.errors import OutputError, ParameterError
 from linprobe.files import write_whole
-from linprobe.report.command import ONLY_SGD, command_of, grid_text
+from linprobe.report.command import command_of, grid_text
 from linprobe.report.comparing import alike, comparable, duels
 from linprobe.report.figures import Svg, compared_sections, sections_of, shared_bound
 from linprobe.report.record import Record, read_record
@@ -295,13 +296,14 @@ def _options(record: Record) -> list[tuple[str, str]]:
     if record.swept:
         flat.pop("reg", None)  # the members', not the one of the model
         flat["regs"] = grid_text([float(reg) for reg in flat["regs"]])
+    taken = {*parameters_of("loss", record.metrics["loss"]), *parameters_of("penalty", record.metrics["penalty"])}
     without_use = {
-        "delta": "hinge" not in str(record.metrics["loss"]),
-        "beta": record.metrics["penalty"] != "elastic-net",
+        "delta": "delta" not in taken,
+        "beta": "beta" not in taken,
         "reg": record.metrics["penalty"] == "none",
         "validation": bool(record.settings.get("folds")),
         "folds": not record.settings.get("folds"),
-        **dict.fromkeys(ONLY_SGD, flat.get("optimizer") != "sgd"),
+        **dict.fromkeys(only_of("optimizer", "sgd"), flat.get("optimizer") != "sgd"),
         **dict.fromkeys(("max_iter", "tol"), flat.get("optimizer") == "sgd"),
     }
     for name in [name for name, useless in without_use.items() if useless]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.challenges.wilson import wilson_interval
+from linprobe.choices import parameters_of
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
 from linprobe.data.base import Dataset, ImageSet, LabelledSet, ReadOptions, open_dataset
@@ -204,13 +205,13 @@ class Record:
     def objective_parts(self) -> dict[str, object]:
         """All that decides the function that is minimised, by names for readers."""
         settings, metrics = self.model.parameters(), self.metrics
-        has = {"delta": "hinge" in str(metrics["loss"]), "beta": metrics["penalty"] == "elastic-net"}
+        taken = {*parameters_of("loss", metrics["loss"]), *parameters_of("penalty", metrics["penalty"])}
         # the seed draws what is held out, if anything is, and what the features draw
         drawn = self.test_key, self.held_out_key if metrics.get("n_validation") and not self.swept else None
         features = metrics.get("features", "pixels")
         return {
             **{name: str(settings[name]) for name in ("loss", "penalty", "class_weight", "preprocess")},
-            **{name: settings[name] if used else None for name, used in has.items()},
+            **{name: settings[name] if name in taken else None for name in ("delta", "beta")},
             "reg": None if metrics["penalty"] == "none" else metrics["reg"],
             "features": (features, str(self.settings.get("feature_options")), features != "pixels" and drawn),
             "image size": str(self.settings.get("image_size")),

@@ -7,22 +7,10 @@ from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
+from linprobe.choices import title_of
 from linprobe.optimizers.base import SOLVED
 
 __all__ = ["bounded", "certificate_sentence", "counted", "share", "trained_sentence"]
-
-LOSSES = {
-    "softmax": "softmax cross-entropy",
-    "hinge": "multiclass hinge (SVM)",
-    "squared-hinge": "squared multiclass hinge (SVM)",
-}
-PENALTIES = {
-    "l2": "an L2 penalty",
-    "l1": "an L1 penalty",
-    "elastic-net": "an elastic-net penalty",
-    "none": "no penalty",
-}
-OPTIMIZERS = {"sgd": "stochastic gradient descent", "gd": "gradient descent on all images"}
 
 
 def counted(n: int, what: str = "image") -> str:
@@ -58,7 +46,7 @@ def trained_sentence(settings: Mapping[str, Any], metrics: Mapping[str, Any], so
         if shape
         else f"vectors of {counted(metrics['n_features'], 'number')}"
     )
-    penalty = PENALTIES.get(metrics["penalty"], metrics["penalty"])
+    penalty = "no penalty" if metrics["penalty"] == "none" else f"the {title_of('penalty', metrics['penalty'])} penalty"
     weight = "" if metrics["penalty"] == "none" else f" of weight reg = {metrics['reg']:g}"
     optimizer = settings["classifier"].get("optimizer", "exact")
     swept = metrics.get("kind") == "sweep"
@@ -72,13 +60,13 @@ def trained_sentence(settings: Mapping[str, Any], metrics: Mapping[str, Any], so
         if optimizer == "exact" and at_optimum
         else "it was trained by the exact solver, which ended before its tol"
         if optimizer == "exact"
-        else f"it was trained by {OPTIMIZERS.get(optimizer, optimizer)}"
+        else f"it was trained by {title_of('optimizer', optimizer)}"
     )
     images = "image" if shape else "vector"
     return (
         f"A linear classifier, f(x) = Wx + b, of {counted(metrics['n_classes'], 'class')}, learnt from "
         f"{counted(metrics['n_train'], 'training ' + images)} of {source}{size}. It sees {what}; it minimises the "
-        f"{LOSSES.get(metrics['loss'], metrics['loss'])} loss with {penalty}{weight}; {how}."
+        f"{title_of('loss', metrics['loss'])} loss with {penalty}{weight}; {how}."
     )
 
 

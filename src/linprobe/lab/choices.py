@@ -1,0 +1,26 @@
+"""The table of choices as the page gets it: without what a page may not name, and with a join that people use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from linprobe.choices import Choice, choices, table
+
+__all__ = ["features", "page_table"]
+
+JOINED = ("hog", "color")
+"""Feature maps that are offered as a join, too."""
+
+
+def features() -> dict[str, Choice]:
+    """The features that a page offers: none with a file, which only the command line may name; and one join."""
+    known = choices("features")
+    found = {name: one for name, one in known.items() if not any(p.name == "file" for p in one.parameters)}
+    name = "+".join(JOINED)
+    found[name] = Choice(name, " + ".join(known[part].title for part in JOINED), meaning="both, side by side")
+    return found
+
+
+def page_table() -> dict[str, list[dict[str, Any]]]:
+    """Kind -> its choices, as `linprobe.choices.table`; each page gets it when it connects."""
+    return {**table(), "features": [one.as_dict() for one in features().values()]}

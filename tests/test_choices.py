@@ -1,0 +1,208 @@
+"""The table of choices follows the registries, and a loss or penalty that is added at runtime is shown everywhere."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from linprobe import LinearClassifier
+from linprobe.challenges import CHALLENGES
+from linprobe.choices import KINDS, choices, only_of, table, title_of
+from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.model_file import save
+from linprobe.cli import main
+from linprobe.cli.train import train
+from linprobe.engines.base import ENGINES
+from linprobe.errors import IncompatibleError, ParameterError
+from linprobe.features.parse import FEATURE_MAPS
+from linprobe.features.pixels import PREPROCESS
+from linprobe.lab.choices import page_table
+from linprobe.losses import LOSSES, make_loss
+from linprobe.losses.base import Loss, rounding_slack
+from linprobe.optimizers import SCHEDULES, SGD, UPDATES, Exact, GradientDescent
+from linprobe.optimizers.registry import OPTIMIZERS
+from linprobe.parameters import Parameter
+from linprobe.penalties import PENALTIES, make_penalty
+from linprobe.penalties.base import Penalty
+from linprobe.report.command import command_of
+from linprobe.shapes import Floats, Labels, check_labels
+
+
+@final
+@dataclass(frozen=True)
+class SquaredError(Loss):
+    """Half the squared distance of the scores from the one-hot label: a loss that linprobe does not have."""
+
+    target: float = 1.0
+    name: ClassVar[str] = "squared-error"
+    title: ClassVar[str] = "squared error of the scores"
+    formula: ClassVar[str] = "L_i = Σ_j (s_j − t [j = y])^2 / 2"
+    parameter_info: ClassVar[tuple[Parameter, ...]] = (Parameter("target", 1.0, "score asked of the label", low=0.0),)
+    smooth: ClassVar[bool] = True
+
+    def value_and_gradient(self, scores: Floats, y: Labels) -> tuple[Floats, Floats]:
+        check_labels(y, scores)
+        d = scores.copy()
+        d[np.arange(len(y)), y] -= self.target
+        return np.square(d).sum(axis=1) / 2.0, d
+
+    def curvature(self, n_classes: int) -> float:
+        return 1.0
+
+    def conjugate(self, gradient: Floats, y: Labels) -> Floats:
+        check_labels(y, gradient)
+        assert (rounding_slack(gradient) >= 0.0).all()
+        return np.square(gradient).sum(axis=1) / 2.0 + self.target * gradient[np.arange(len(y)), y]
+
+
+@final
+@dataclass(frozen=True)
+class PseudoHuber(Penalty):
+    """sum 2 (sqrt(1 + W²) - 1): a penalty that linprobe does not have."""
+
+    name: ClassVar[str] = "pseudo-huber"
+    title: ClassVar[str] = "pseudo-Huber"
+    formula: ClassVar[str] = "R(W) = Σ 2 (√(1 + W^2) − 1)"
+    smooth: ClassVar[bool] = True
+
+    def value(self, W: Floats) -> float:
+        return float(2.0 * (np.hypot(1.0, W) - 1.0).sum(dtype=np.float64))
+
+    def gradient(self, W: Floats) -> Floats:
+        return 2.0 * W / np.hypot(W.dtype.type(1.0), W)
+
+    def prox(self, V: Floats, step: Floats | float) -> Floats:
+        return V
+
+    def conjugate(self, V: Floats, reg: float) -> float:
+        return float("inf") if (np.abs(V) > 2.0 * reg).any() else 0.0
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two, in the registries: what a line in losses/__init__.py and in penalties/__init__.py does."""
+    monkeypatch.setitem(LOSSES, SquaredError.name, SquaredError)
+    monkeypatch.setitem(PENALTIES, PseudoHuber.name, PseudoHuber)
+
+
+@pytest.mark.parametrize(
+    ("kind", "registry"),
+    [
+        ("loss", LOSSES),
+        ("penalty", PENALTIES),
+        ("optimizer", OPTIMIZERS),
+        ("update", UPDATES),
+        ("schedule", SCHEDULES),
+        ("preprocess", PREPROCESS),
+        ("engine", ENGINES),
+        ("features", FEATURE_MAPS),
+        ("challenge", [*(one.name for one in CHALLENGES), "intraclass"]),
+    ],
+)
+def test_the_table_lists_the_registry_in_its_order(kind: str, registry: Any) -> None:
+    assert list(choices(kind)) == list(registry)
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ParameterError, match="kind = 'colour'; expected one of loss, penalty"):
+        choices("colour")
+
+
+def test_what_linprobe_has_says_its_title_and_what_it_computes() -> None:
+    for kind in ("loss", "penalty", "optimizer", "update", "schedule", "preprocess", "features", "challenge"):
+        for one in choices(kind).values():
+            assert one.title, one
+            assert one.formula or one.meaning, one
+
+
+def test_the_declared_parameters_are_those_of_the_constructors() -> None:
+    for registry in (LOSSES, PENALTIES, {"exact": Exact, "sgd": SGD, "gd": GradientDescent}):
+        for name, kind in registry.items():
+            taken = {} if kind is None else inspect.signature(kind).parameters
+            for parameter in getattr(OPTIMIZERS.get(name, kind), "parameter_info", ()):
+                assert taken[parameter.name].default == parameter.default, (name, parameter.name)
+    for loss in LOSSES:
+        assert make_loss(loss).parameters.keys() == inspect.signature(LOSSES[loss]).parameters.keys()
+    for penalty in PENALTIES:
+        made = make_penalty(penalty)
+        assert made is None or made.parameters.keys() == inspect.signature(type(made)).parameters.keys()
+
+
+def test_the_parameters_of_the_optimizers_are_those_of_the_classifier_and_of_the_command_line() -> None:
+    of_model = inspect.signature(LinearModel).parameters
+    options = {option.name: option for option in train.params}
+    for one in choices("optimizer").values():
+        for parameter in one.parameters:
+            assert of_model[parameter.name].default == parameter.default
+            kind = options[parameter.name].type
+            assert getattr(kind, "min", parameter.low) == parameter.low or parameter.name == "learning_rate"
+
+
+def test_only_of_names_what_no_other_choice_has() -> None:
+    assert "batch_size" in only_of("optimizer", "sgd")
+    assert only_of("optimizer", "exact") == only_of("optimizer", "gd") == ()
+
+
+def test_the_title_of_an_unregistered_name_is_the_name() -> None:
+    assert title_of("loss", "of-another-machine") == "of-another-machine"
+
+
+def test_the_table_is_json() -> None:
+    assert json.loads(json.dumps(table(), allow_nan=False)).keys() == KINDS.keys()
+
+
+def test_an_added_loss_and_penalty_are_shown_by_the_command_line(added: None) -> None:
+    for command in ("train", "sweep", "gradcheck"):
+        text = " ".join(CliRunner().invoke(main, [command, "--help"]).output.split())
+        assert "squared-error = sum_j (s_j - t [j = y])² / 2" in text, command
+        assert "pseudo-huber = sum 2 (sqrt (1 + W²) - 1)" in text, command
+
+
+def test_an_added_loss_and_penalty_are_in_what_the_page_gets(added: None) -> None:
+    page = page_table()
+    assert page["loss"][-1] == {
+        "name": "squared-error",
+        "title": "squared error of the scores",
+        "formula": "L_i = Σ_j (s_j − t [j = y])^2 / 2",
+        "meaning": "",
+        "parameters": [Parameter("target", 1.0, "score asked of the label", low=0.0).as_dict()],
+    }
+    assert page["penalty"][-1]["title"] == "pseudo-Huber"
+
+
+def test_an_added_loss_and_penalty_are_trained_with_and_reported(added: None, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", "digits", "--loss", "squared-error", "--penalty", "pseudo-huber", "--out", str(run), "--quiet"]
+    ended = CliRunner().invoke(main, [*words, "--optimizer", "sgd", "--epochs", "2", "--no-report", "--json"])
+    assert ended.exit_code == 0, ended.output
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["loss"], metrics["penalty"]) == ("squared-error", "pseudo-huber")
+    made = CliRunner().invoke(main, ["report", str(run)])
+    assert made.exit_code == 0, made.output
+    page = (run / "report.html").read_text()
+    assert "the squared error of the scores loss with the pseudo-Huber penalty of weight reg = 0.001" in page
+    again = command_of(json.loads((run / "settings.json").read_text()))
+    assert again is not None
+    assert again[again.index("--loss") + 1] == "squared-error"
+    assert again[again.index("--penalty") + 1] == "pseudo-huber"
+
+
+def test_a_parameter_that_the_model_file_cannot_hold_is_refused_by_name(added: None, tmp_path: Path) -> None:
+    X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 2
+    model = LinearClassifier(loss=SquaredError(), optimizer="sgd", epochs=1).fit(X, y)
+    save(model, tmp_path / "default.safetensors")
+    model = LinearClassifier(loss=SquaredError(target=2.0), optimizer="sgd", epochs=1).fit(X, y)
+    with pytest.raises(IncompatibleError, match="the model file holds no target"):
+        save(model, tmp_path / "own.safetensors")
+
+
+def test_an_added_loss_of_a_refused_range_is_refused_by_its_own_words(added: None) -> None:
+    with pytest.raises(ParameterError, match="target = -1"):
+        SquaredError.parameter_info[0].check(-1.0)
