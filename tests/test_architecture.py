@@ -20,7 +20,7 @@ MODULES = {
 
 BASE = {"cores", "errors", "files", "parameters", "plain", "shapes"}
 CORE = {"_core"}
-SUMS = BASE | {"losses", "penalties", "features", "scores", "engines.base", "objective"}
+SUMS = BASE | {"losses", "penalties", "features", "scores", "engines.base", "objective", "statistics"}
 FITTED = SUMS | {"data", "gradcheck", "certificate", "optimizers", "classifiers", "algebra", "engines", "neighbors"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cores": set(),
@@ -38,7 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "algebra": BASE | CORE,
     "engines": BASE | CORE | {"algebra", "blas", "losses.base", "features.base"},
     "neighbors": BASE | CORE | {"blas", "engines.base"},
-    "objective": BASE | {"losses", "penalties", "scores", "features.base", "engines.base"},
+    "equivalents": {"losses", "penalties"},
+    "statistics": BASE | {"engines.base"},
+    "objective": BASE | {"losses", "penalties", "features.base", "engines.base", "equivalents", "statistics"},
     "gradcheck": BASE | {"objective", "losses.base", "penalties.base"},
     "certificate": BASE | {"objective"},
     "optimizers": BASE | {"objective", "certificate", "algebra", "engines.base"},

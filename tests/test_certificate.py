@@ -148,7 +148,7 @@ def test_a_map_of_large_terms_is_not_trusted_beyond_their_rounding():
     y = np.arange(40) % 2
     affine = Affine(np.full(3, 1e9), np.full(3, -4e15 - 5e8))  # x' of 1e9 from terms of 4e15, each rounded by 0.5
     objective = Objective(X, y, loss="softmax", penalty="l1", reg=1e-3, affine=affine, engine="reference")
-    assert (objective.feature_sizes() > 7e15).all()
+    assert (objective.statistics.feature_sizes > 7e15).all()
     assert certify(objective, np.zeros((2, 3)), np.zeros(2)).lower_bound <= np.log(2.0)
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
-from scipy.optimize import minimize
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from numpy.testing import assert_allclose
+from tests.oracles.smooth import minimum
 
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError
 from linprobe.features import Pixels
 from linprobe.gradcheck import check_gradient
 from linprobe.losses import LOSSES, Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
 from linprobe.objective import Evaluation, Objective
-from linprobe.penalties import L1, L2, PENALTIES, ElasticNet
+from linprobe.penalties import L2, PENALTIES
 
 N, D, K = 40, 6, 3
 RANDOM = np.random.default_rng(0)
@@ -82,8 +79,8 @@ def test_whole_weights_count_like_repetitions(loss):
     for ours, theirs in zip(weighted.value_and_gradient(W, B)[1:], copies.value_and_gradient(W, B)[1:], strict=True):
         assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
     assert_allclose(weighted.evaluate(W, B).accuracy, copies.evaluate(W, B).accuracy, rtol=1e-13)
-    assert_allclose(weighted.feature_curvature(), copies.feature_curvature(), rtol=1e-3)
-    assert_allclose(weighted.mean_square_norm(), copies.mean_square_norm(), rtol=1e-12)
+    assert_allclose(weighted.statistics.moments().curvature, copies.statistics.moments().curvature, rtol=1e-3)
+    assert_allclose(weighted.statistics.moments().square_norm, copies.statistics.moments().square_norm, rtol=1e-12)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -153,102 +150,6 @@ def test_the_prox_of_the_objective_is_that_of_its_penalty_with_reg_in_the_step()
     assert make(penalty=None).prox(V, 0.5) is V
 
 
-def minimum(objective):
-    """The least value that L-BFGS finds for a smooth objective, and where."""
-    shape = (objective.n_classes, objective.n_features)
-    split = shape[0] * shape[1]
-
-    def function(flat):
-        value, dW, db = objective.value_and_gradient(flat[:split].reshape(shape), flat[split:])
-        return value, np.concatenate([dW.ravel(), db])
-
-    start = np.zeros(split + shape[0])
-    found = minimize(function, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "gtol": 1e-9, "ftol": 0})
-    return found.fun, found.x[:split].reshape(shape), found.x[split:]
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_c_that_describe_prints_gives_scikit_learn_s_logistic_regression_our_minimum(n_classes, weighted):
-    y, weight = Y % n_classes, WEIGHT if weighted else None
-    objective = make(y=y, n_classes=n_classes, reg=0.02, sample_weight=weight)
-    C = float(re.search(r" = ([\d.e+-]+), l1_ratio", objective.describe())[1])
-    peer = LogisticRegression(C=C, tol=1e-10, max_iter=5000).fit(MAPPED, y, sample_weight=weight)
-    theirs_W, theirs_b = peer.coef_, peer.intercept_
-    if n_classes == 2:  # one row w stands for the two rows -w/2 and w/2
-        theirs_W, theirs_b = (np.concatenate([-half, half]) / 2 for half in (theirs_W, theirs_b))
-    best = minimum(objective)[0]
-    # C has six digits, and the minimum is flat: what is left is of the order of 1e-6 squared
-    assert_allclose(objective.value(theirs_W, theirs_b), best, rtol=1e-9)
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("penalty", [L1(), ElasticNet(beta=0.5), ElasticNet(beta=3.0)], ids=repr)
-def test_the_c_and_l1_ratio_that_describe_prints_give_scikit_learn_our_minimum_with_kinks(n_classes, penalty):
-    y = Y % n_classes
-    objective = make("softmax", penalty, reg=0.01, y=y, n_classes=n_classes)
-    C, ratio = map(float, re.search(r" = ([\d.e+-]+), l1_ratio = ([\d.e+-]+)", objective.describe()).groups())
-    peer = LogisticRegression(C=C, l1_ratio=ratio, solver="saga", tol=1e-9, max_iter=100_000)
-    peer.fit(MAPPED, y)
-    theirs_W, theirs_b = peer.coef_, peer.intercept_
-    if n_classes == 2:
-        theirs_W, theirs_b = (np.concatenate([-half, half]) / 2 for half in (theirs_W, theirs_b))
-    # at a minimum, and only there, the least subgradient is 0; C, in six digits, leaves 1e-6 of it
-    if n_classes == 3:
-        assert objective.evaluate(theirs_W, theirs_b).gradient_norm < 1e-5
-    best = objective.value(theirs_W, theirs_b)
-    random = np.random.default_rng(0)
-    for size in (1e-3, 1e-2, 1e-1):
-        for _ in range(50):
-            other = theirs_W + size * random.normal(size=theirs_W.shape)
-            assert objective.value(other, theirs_b + size * random.normal(size=n_classes)) >= best
-
-
-def test_the_alpha_that_describe_prints_is_that_of_sgdclassifier_for_two_classes():
-    y = Y % 2
-    objective = make("hinge", "l2", reg=0.05, y=y, n_classes=2)
-    alpha = float(re.search(r"alpha=([\d.e+-]+)", objective.describe())[1])
-    peer = SGDClassifier(loss="hinge", alpha=alpha, tol=None, max_iter=300, average=100, random_state=0)
-    peer.fit(MAPPED, y)
-    w, b = peer.coef_, peer.intercept_
-    theirs = np.maximum(0.0, 1.0 - (2 * y - 1) * (MAPPED @ w[0] + b[0])).mean() + alpha / 2 * (w**2).sum()
-    ours = objective.value(np.concatenate([-w, w]) / 2, np.concatenate([-b, b]) / 2)
-    assert_allclose(ours, theirs, rtol=1e-6)  # the same objective, and not only near its minimum
-
-
-@pytest.mark.parametrize(
-    ("loss", "penalty", "n_classes", "expected"),
-    [
-        (
-            "hinge",
-            "l2",
-            3,
-            ["1/K = 1/3", "Crammer-Singer", "C = 1/(2 reg N) = 0.125", "weight_decay = 2 reg = 0.2"],
-        ),
-        (
-            "hinge",
-            "l2",
-            2,
-            ["1/K = 1/2", "C = 1/(reg N) = 0.25", "SGDClassifier(loss='hinge')", "w = W[1] - W[0]"],
-        ),
-        ("squared-hinge", "l1", 3, ["MultiMarginLoss(p=2, margin=1)", "C = 1/(reg N) = 0.25, l1_ratio = 1"]),
-        ("softmax", "elastic-net", 3, ["C = 1/(reg (1 + 2 beta) N)", "l1_ratio = 0.333333", "alpha=0.3"]),
-        ("softmax", "elastic-net", 2, ["C = 1/(reg (1 + beta) N) = 0.125", "l1_ratio = 0.5"]),
-        ("softmax", "none", 3, ["CrossEntropyLoss()", "C=inf", "weight_decay=0"]),
-    ],
-)
-def test_describe_prints_the_constants_of_other_tools(loss, penalty, n_classes, expected):
-    text = make(loss, penalty, y=Y % n_classes, n_classes=n_classes).describe()
-    for part in expected:
-        assert part in text
-    assert text.startswith("L(W, b) = (1/N) sum L_i")
-
-
-def test_describe_counts_weights_in_place_of_images():
-    text = make(sample_weight=WEIGHT).describe()
-    assert f"C = 1/(2 reg sum w) = {1 / (0.2 * WEIGHT.sum()):.6g}" in text
-
-
 @pytest.mark.parametrize("scale", [1e-310, 1e-30, 1e30, 1e306])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_only_the_ratios_of_sample_weights_count(loss, scale):
@@ -256,24 +157,8 @@ def test_only_the_ratios_of_sample_weights_count(loss, scale):
     usual, other = (make(loss, sample_weight=given) for given in (weight, weight * scale))
     assert_allclose(other.value(W, B), usual.value(W, B), rtol=1e-12)
     assert_allclose(other.value_and_gradient(W, B)[1], usual.value_and_gradient(W, B)[1], rtol=1e-10, atol=1e-14)
-    assert_allclose(other.feature_curvature(), usual.feature_curvature(), rtol=1e-9)
+    assert_allclose(other.statistics.moments().curvature, usual.statistics.moments().curvature, rtol=1e-9)
     assert_allclose(other.given_weight, weight.sum() * scale, rtol=1e-12)
-
-
-def test_the_c_of_huge_weights_is_that_of_the_weights_given():
-    text = make(sample_weight=WEIGHT * 2.0**60).describe()
-    assert f"C = 1/(2 reg sum w) = {1 / (0.2 * WEIGHT.sum() * 2.0**60):.6g}" in text
-
-
-@pytest.mark.parametrize("delta", [1.0, 2.5])
-def test_multi_margin_loss_is_ours_divided_by_the_number_of_classes(delta):
-    torch = pytest.importorskip("torch", reason="PyTorch is an optional peer")
-    scores = MAPPED @ W.T + B
-    for p, loss in ((1, MulticlassHinge(delta)), (2, SquaredHinge(delta))):
-        theirs = torch.nn.MultiMarginLoss(p=p, margin=delta)(torch.tensor(scores), torch.tensor(Y))
-        assert_allclose(float(theirs) * K, loss.value(scores, Y).mean(), rtol=1e-12)
-    theirs = torch.nn.CrossEntropyLoss()(torch.tensor(scores), torch.tensor(Y))
-    assert_allclose(float(theirs), SoftmaxCrossEntropy().value(scores, Y).mean(), rtol=1e-12)
 
 
 def centred(G, weight):
@@ -344,44 +229,9 @@ def test_without_a_penalty_only_a_dual_orthogonal_to_the_pixels_bounds_anything(
     assert objective.dual_value(G) == -np.inf
 
 
-def test_the_curvature_of_the_features_is_the_top_eigenvalue_of_their_second_moment():
-    for weight in (None, WEIGHT):
-        objective = make(sample_weight=weight)
-        Z = np.column_stack([MAPPED, np.ones(N)])
-        share = np.full(N, 1 / N) if weight is None else weight / weight.sum()
-        moment = (Z * share[:, None]).T @ Z
-        assert_allclose(objective.feature_curvature(), np.linalg.eigvalsh(moment)[-1], rtol=1e-2)
-        assert objective.feature_curvature() <= np.linalg.eigvalsh(moment)[-1] * (1 + 1e-12)
-        assert_allclose(objective.mean_square_norm(), np.trace(moment), rtol=1e-12)
-        balanced, square = objective.balanced_curvature()
-        variances = share @ np.square(MAPPED - share @ MAPPED)
-        assert_allclose(square, max(1.0, variances.mean()), rtol=1e-9)
-        Z[:, -1] = np.sqrt(square)
-        assert_allclose(balanced, np.linalg.eigvalsh((Z * share[:, None]).T @ Z)[-1], rtol=1e-2)
-        assert_allclose(objective.mean_absolute_norm(), (share * np.abs(Z).sum(axis=1)).sum(), rtol=1e-12)
-
-
-def test_the_bias_is_as_large_as_features_that_vary_by_more_than_1_wherever_they_lie():
-    random = np.random.default_rng(5)
-    for factor, mean, expected in ((20.0, 0.0, 400.0), (20.0, 1e3, 400.0), (0.1, 0.0, 1.0), (0.1, 50.0, 1.0)):
-        rows = factor * random.standard_normal((3000, 4)) + mean
-        objective = Objective(rows, np.arange(3000) % 2, loss="softmax", penalty=None, reg=0.0, engine="reference")
-        assert_allclose(objective.balanced_curvature()[1], expected, rtol=0.1)  # sqrt(2 / 12000) is 1.3 %
-
-
-def test_the_curvature_of_many_rows_comes_from_a_seeded_sample_of_them():
-    random = np.random.default_rng(5)
-    rows = random.normal(size=(20_000, 3)) * [3.0, 1.0, 0.5]
-    objective = Objective(rows, np.arange(20_000) % 2, loss="softmax", penalty=None, reg=0.0, engine="reference")
-    assert objective.feature_curvature(0) != objective.feature_curvature(1)
-    assert_allclose(objective.feature_curvature(0), 9.0, rtol=0.1)  # of 4096 rows: sqrt(2 / 4096) is 2 %
-    again = objective.with_engine("reference")
-    assert again.feature_curvature(0) == objective.feature_curvature(0)
-
-
 def test_the_data_loss_curves_no_more_than_loss_curvature_times_feature_curvature():
     objective = make("squared-hinge", None)
-    bound = SquaredHinge().curvature(K) * objective.feature_curvature() * 1.01
+    bound = SquaredHinge().curvature(K) * objective.statistics.moments().curvature * 1.01
     random = np.random.default_rng(6)
     for _ in range(50):
         W1, W2 = random.normal(size=(2, K, D))
@@ -451,11 +301,3 @@ def test_arguments_that_do_not_fit_are_refused_at_the_door(options, error, messa
 def test_a_dual_of_the_wrong_shape_is_refused():
     with pytest.raises(ShapeError, match=r"G has shape \(40, 2\); expected \(n_images, n_classes\) = \(40, 3\)"):
         make().dual_value(np.zeros((N, 2)))
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_the_sizes_of_features_are_those_of_their_largest_numbers(dtype):
-    X = np.random.default_rng(0).normal(size=(40, 7)).astype(dtype)
-    X[:, 1], X[3, 2], X[:, 3], X[:, 4] = -0.0, -6e4, np.finfo(dtype).smallest_subnormal, -np.abs(X[:, 4])
-    objective = Objective(X, np.arange(40) % 3, loss=SoftmaxCrossEntropy(), penalty=L2(), reg=0.1)
-    assert_array_equal(objective.feature_sizes(), np.abs(X.astype(np.float64)).max(axis=0))

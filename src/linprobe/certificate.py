@@ -148,7 +148,7 @@ def lower_bound_from(objective: Objective, point: DualPoint, upper: float) -> fl
     value, A, c = point.value, point.A, point.c
     if not (math.isfinite(value) and np.isfinite(A).all() and math.isfinite(upper)):
         return -math.inf
-    shares, sums = objective.class_means()
+    shares, sums = objective.statistics.class_means
     shares = np.where(shares > 0, shares, 0.0)
     terms = max(abs(value), point.terms)
     t, Q = objective.loss.balanced(shares / shares.sum(), c)
@@ -219,7 +219,7 @@ def _norm_bounds(objective: Objective, upper: float) -> tuple[float, float]:
 def _score_bound(objective: Objective, upper: float) -> float:
     """A bound on |w_k|·(|scale x| + |shift|) for every image and every W that reaches `upper`."""
     norm, total = _norm_bounds(objective, upper)
-    sizes = objective.feature_sizes()
+    sizes = objective.statistics.feature_sizes
     largest = float(sizes.max(initial=0.0))
     if largest == 0.0:
         return 0.0
@@ -232,7 +232,7 @@ def _bias_spread(objective: Objective, upper: float) -> float:
     The images of class k alone lose, on average, at least their score for j less that for k, all losses here
     being at least s_j - s_k: shares_k (b_j - b_k) <= L - (w_j - w_k)·sums_k.
     """
-    shares, sums = objective.class_means()
+    shares, sums = objective.statistics.class_means
     present = shares > 0
     least = shares[present].min()
     norm, _ = _norm_bounds(objective, upper)
@@ -249,7 +249,7 @@ def _point_at(objective: Objective, gradient: DataGradient, W: Floats, b: Floats
     with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, which prove nothing
         value = gradient.loss - float((gradient.dW * W).sum()) - float(gradient.db @ b)
         mass = objective.loss.dual_size(value, objective.n_classes)
-        products = float((np.abs(W) @ objective.feature_sizes() + np.abs(b)).max())
+        products = float((np.abs(W) @ objective.statistics.feature_sizes + np.abs(b)).max())
         terms = gradient.loss + mass * products
         return DualPoint(value, gradient.dW, gradient.db, terms, gradient.lost_of_score, gradient.lost_of_slopes)
 
@@ -320,7 +320,7 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
     slopes = np.zeros(expected)
     slopes[counted] = a[:, None] * off
     # about the mean image, where columns that sum to nearly 0 move A least: W·x + b = W·(x - m) + (b + W·m)
-    means = objective.class_means()[1].sum(axis=0)
+    means = objective.statistics.class_means.sums.sum(axis=0)
     A, c = objective.engine.about(means).gradient_of_scores(slopes, precise=True)
     M = np.abs(slopes).sum(axis=0)
     if not (np.isfinite(A).all() and np.isfinite(M).all()):
@@ -357,7 +357,7 @@ def _spans(objective: Objective, mean: Floats) -> Floats:
     for block in slices(objective.n_images, max(1, BLOCK_SCORES // max(1, objective.n_features))):
         spans = np.maximum(spans, np.abs(examples.mapped(block) - mean).max(axis=0))
     if examples.X.dtype == np.uint8 or examples.affine is not None:
-        spans += objective.feature_sizes() + np.abs(mean)
+        spans += objective.statistics.feature_sizes + np.abs(mean)
     return spans
 
 
@@ -405,7 +405,7 @@ def _bias_reach(objective: Objective, upper: float, centre: Floats) -> Floats:
     The images of class k alone lose on average at least what their score for j exceeds that for k by, as all losses
     here do: b_j - b_k <= L / shares_k - (w_j - w_k)·mean_k. Squared margins lose at least the square of it.
     """
-    shares, sums = objective.class_means()
+    shares, sums = objective.statistics.class_means
     norm, total = _norm_bounds(objective, upper)
     with np.errstate(divide="ignore", invalid="ignore"):
         lost = max(upper, 0.0) / shares

@@ -5,34 +5,25 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from linprobe.engines.base import Engine, Examples, Precision, Sums, open_engine
+from linprobe.equivalents import equivalents
 from linprobe.errors import ParameterError, ShapeError
 from linprobe.features.base import Affine
-from linprobe.losses import Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge, make_loss
-from linprobe.penalties import L1, L2, ElasticNet, Penalty, make_penalty
-from linprobe.shapes import Floats, Labels, check_range, half_sizes, slices
+from linprobe.losses import Loss, make_loss
+from linprobe.penalties import Penalty, make_penalty
+from linprobe.shapes import Floats, Labels, check_range, slices
+from linprobe.statistics import Statistics
 
 __all__ = ["DataGradient", "DualPoint", "Evaluation", "Objective", "Split"]
 
 USUAL_WEIGHT = 2.0**40
 """The largest sample weight, and one over the smallest largest, that is taken as it is. Float32 holds the sums of
 squares of 2^24 such."""
-
-SAMPLE_ROWS = 4096
-"""Rows, at most, from which the curvature of the features is estimated."""
-
-SAMPLE_NUMBERS = 2**21
-"""Numbers, at most, in that sample (but see SAMPLE_FEWEST): 16 MB of float64."""
-
-SAMPLE_FEWEST = 64
-"""Rows, at least, in that sample, however many features there are."""
 
 BLOCK_NUMBERS = 2**20
 """Float64 numbers in a block of rows: 8 MB."""
@@ -147,6 +138,7 @@ class Objective:
     penalty: Penalty | None
     reg: float
     engine: Engine
+    statistics: Statistics
     n_images: int
     n_features: int
     n_classes: int
@@ -184,9 +176,7 @@ class Objective:
         self.n_images, self.n_features, self.n_classes = examples.n_images, examples.n_features, n_classes
         self._total_weight = examples.total_weight
         self._weight_exponent = exponent
-        self._moments: dict[int, tuple[float, float, float, float, float]] = {}
-        self._class_means: list[tuple[Floats, Floats]] = []  # lists, so that `with_reg` shares what they hold
-        self._feature_sizes: list[Floats] = []
+        self.statistics = Statistics(self.engine)
 
     @property
     def examples(self) -> Examples:
@@ -269,7 +259,7 @@ class Objective:
 
     def gradient_at_zero(self, b: Floats) -> DataGradient:
         """The data gradient at W = 0 and b (K,), in float64: images of a class are alike there, and none is read."""
-        shares, sums = self.class_means()
+        shares, sums = self.statistics.class_means
         values, dS = self.loss.value_and_gradient(np.tile(b, (len(b), 1)), np.arange(len(b)))
         return DataGradient(float(shares @ values), dS.T @ sums, shares @ dS, float(shares[b.argmax()]))
 
@@ -298,7 +288,7 @@ class Objective:
         return Split(sums.loss / total, sums.correct / sums.weight, sums.miss / total, sums.miss_columns / total, dual)
 
     def with_reg(self, reg: float) -> Objective:
-        """The same objective with another weight of the penalty, on the same engine."""
+        """The same objective with another weight of the penalty, on the same engine, with the same statistics."""
         check_range("reg", reg, low=0.0)
         other = copy.copy(self)
         other.reg = float(reg)
@@ -359,72 +349,20 @@ class Objective:
 
     def shares(self) -> Floats:
         """a_i = w_i / sum w, (N,): the weight of each image in the data loss."""
-        weight = self.examples.sample_weight
-        return (np.ones(self.n_images) if weight is None else weight) / self._total_weight
-
-    def class_means(self) -> tuple[Floats, Floats]:
-        """(share of each class (K,), sum over its images of a_i x'_i (K, D)), computed once, in float64."""
-        if not self._class_means:
-            shares, sums = np.zeros(self.n_classes), np.zeros((self.n_classes, self.n_features))
-            a, y = self.shares(), self.examples.y
-            order = np.argsort(y, kind="stable")
-            ends = np.searchsorted(y[order], np.arange(self.n_classes + 1))
-            for k, (start, end) in enumerate(pairwise(ends)):
-                if end > start:
-                    rows = order[start:end]
-                    found, total = self.engine.gradient_of_scores(a[rows, None], rows, precise=True)
-                    shares[k], sums[k] = total[0], found[0]
-            self._class_means.append((shares, sums))
-        return self._class_means[0]
-
-    def feature_sizes(self) -> Floats:
-        """(D,) bounds on |scale x| + |shift| over the used rows, float64: the numbers that rounding acts on.
-
-        Read once, from all rows; pixels of 8 bits are at most 255 without looking.
-        """
-        if not self._feature_sizes:
-            examples, D = self.examples, self.n_features
-            sizes = np.full(D, 255.0 if examples.X.dtype == np.uint8 else 0.0)
-            for block in [] if examples.X.dtype == np.uint8 else _blocks(self.n_images, D):
-                rows = examples.X[block if examples.rows is None else examples.rows[block]]
-                sizes = np.maximum(sizes, _largest_sizes(rows))
-            if examples.affine is not None:
-                sizes = np.abs(examples.affine.scale) * sizes + np.abs(examples.affine.shift)
-            self._feature_sizes.append(sizes)
-        return self._feature_sizes[0]
-
-    def sample(self, n_rows: int, seed: int = 0) -> npt.NDArray[np.int64]:
-        """Positions (n,) in ascending order, n <= n_rows, of a seeded sample of the images of weight above 0."""
-        weight = self.examples.sample_weight
-        usable = np.arange(self.n_images) if weight is None else np.flatnonzero(weight > 0)
-        if len(usable) <= n_rows:
-            return usable
-        random = np.random.Generator(np.random.PCG64(seed))
-        return np.sort(random.choice(usable, n_rows, replace=False))
-
-    def feature_curvature(self, seed: int = 0) -> float:
-        """Largest eigenvalue of the weighted second moment of the rows [x', 1], from a seeded sample.
-
-        Times the loss's curvature, it bounds the curvature of the data loss in (W, b). By power iteration,
-        until it grows by less than 1e-4 of itself.
-        """
-        return self._feature_moments(seed)[0]
-
-    def balanced_curvature(self, seed: int = 0) -> tuple[float, float]:
-        """(largest eigenvalue of the second moment of [x', s], s²), with s² = max(1, mean variance of x')."""
-        return self._feature_moments(seed)[3:]
-
-    def mean_square_norm(self, seed: int = 0) -> float:
-        """Mean of ||[x', 1]||² over the same sample: the trace of that second moment."""
-        return self._feature_moments(seed)[1]
-
-    def mean_absolute_norm(self, seed: int = 0) -> float:
-        """Mean of ||[x', 1]||_1 over the same sample."""
-        return self._feature_moments(seed)[2]
+        return self.examples.shares()
 
     def describe(self) -> str:
         """The objective in words, and the constants that make other tools minimise the same one."""
-        return "\n".join([self._formula(), *_equivalents(self)])
+        weight = self.given_weight
+        lines = equivalents(
+            self.loss,
+            self.penalty,
+            self.reg,
+            n_classes=self.n_classes,
+            total_weight=weight,
+            weighted=self.examples.sample_weight is not None,
+        )
+        return "\n".join([self._formula(), *lines])
 
     def _formula(self) -> str:
         weights = "(1/N) sum L_i" if self.examples.sample_weight is None else "(1/sum w) sum w_i L_i"
@@ -448,22 +386,6 @@ class Objective:
         with np.errstate(over="ignore", invalid="ignore"):
             return gradient.dW if self.penalty is None else gradient.dW + self.reg * self.penalty.gradient(W)
 
-    def _feature_moments(self, seed: int) -> tuple[float, float, float, float, float]:
-        """(largest eigenvalue, mean square norm, mean absolute norm, and `balanced_curvature`), once per seed."""
-        if seed not in self._moments:
-            self._moments[seed] = _feature_moments(self.examples, seed)
-        return self._moments[seed]
-
-
-def _largest_sizes(rows: npt.NDArray[Any]) -> Floats:
-    """(D,) the largest |x| of each column, without NaN, float64."""
-    if rows.dtype == np.float16:
-        largest = half_sizes(rows).max(axis=0).view(np.float16)
-    else:
-        largest = np.maximum(rows.max(axis=0), -rows.min(axis=0))
-    sizes: Floats = largest.astype(np.float64)
-    return sizes
-
 
 def _unusual_exponent(weight: Floats) -> int:
     """The power of two that weights are divided by, so that neither their sum nor a float32 sum of squares overflows or
@@ -479,109 +401,3 @@ def _unusual_exponent(weight: Floats) -> int:
 
 def _blocks(n_rows: int, n_numbers: int) -> list[slice]:
     return slices(n_rows, max(1, BLOCK_NUMBERS // max(1, n_numbers)))
-
-
-def _feature_moments(examples: Examples, seed: int) -> tuple[float, float, float, float, float]:
-    n_wanted = min(SAMPLE_ROWS, max(SAMPLE_FEWEST, SAMPLE_NUMBERS // (examples.n_features + 1)))
-    usable = np.arange(examples.n_images)
-    if examples.sample_weight is not None:
-        usable = usable[examples.sample_weight > 0]
-    random = np.random.Generator(np.random.PCG64(seed))
-    if len(usable) > n_wanted:
-        usable = np.sort(random.choice(usable, n_wanted, replace=False))
-    share = np.ones(len(usable)) if examples.sample_weight is None else examples.sample_weight[usable]
-    share = share / share.sum()
-    Z = np.ones((len(usable), examples.n_features + 1))
-    for block in _blocks(len(usable), examples.n_features):
-        Z[block, :-1] = examples.mapped(usable[block])
-    mean_absolute = mean_square = 0.0
-    for block in _blocks(len(usable), examples.n_features):  # no temporary as large as Z
-        mean_absolute += float(share[block] @ np.abs(Z[block]).sum(axis=1))
-        mean_square += float(share[block] @ np.square(Z[block]).sum(axis=1))
-    v = random.standard_normal(Z.shape[1])
-    largest = _largest_eigenvalue(Z, share, v)
-    variance = (mean_square - float(np.square(share @ Z).sum())) / max(1, examples.n_features)
-    square = max(1.0, variance)
-    Z[:, -1] = np.sqrt(square)
-    balanced = largest if square == 1.0 else _largest_eigenvalue(Z, share, v)
-    return largest, mean_square, mean_absolute, balanced, square
-
-
-def _largest_eigenvalue(Z: Floats, share: Floats, v: Floats) -> float:
-    """Of Zᵀ diag(share) Z, by power iteration from `v`."""
-    v = v / np.sqrt(np.square(v).sum())
-    largest = 0.0
-    with threadpool_limits(1):  # BLAS sums must not depend on its threads: the learning rate comes from them
-        for _ in range(200):
-            u = Z.T @ (share * (Z @ v))
-            before, largest = largest, float(np.sqrt(np.square(u).sum()))
-            v = u / largest
-            if largest - before <= 1e-4 * largest:
-                break
-    return largest
-
-
-def _equivalents(objective: Objective) -> list[str]:
-    """A line for each other tool, with its constants for this objective, or what differs."""
-    return [*_loss_equivalents(objective), *_penalty_equivalents(objective)]
-
-
-def _loss_equivalents(objective: Objective) -> list[str]:
-    loss, K = objective.loss, objective.n_classes
-    if isinstance(loss, SoftmaxCrossEntropy):
-        return ["  PyTorch: CrossEntropyLoss() is this data loss, and so is scikit-learn's log_loss"]
-    if isinstance(loss, MulticlassHinge | SquaredHinge):
-        p = 1 if isinstance(loss, MulticlassHinge) else 2
-        name = "hinge" if p == 1 else "squared_hinge"
-        margin = f"MultiMarginLoss(p={p}, margin={loss.delta:g})"
-        lines = [f"  PyTorch: {margin} is this data loss times 1/K = 1/{K}"]
-        if K == 2 and loss.delta == 1.0:
-            lines.append(f"  scikit-learn: SGDClassifier(loss={name!r}) has this data loss")
-            lines.append(f"  scikit-learn, LIBLINEAR: LinearSVC(loss={name!r}) too, but it penalises the bias")
-        if K > 2:
-            lines.append(
-                "  scikit-learn, LIBLINEAR: their SVMs are one-vs-rest or Crammer-Singer (the largest "
-                "margin, not the sum): C and alpha below give the same penalty, but not the same minimum"
-            )
-        return lines
-    return []
-
-
-def _penalty_equivalents(objective: Objective) -> list[str]:
-    penalty, reg = objective.penalty, objective.reg
-    coefficients = (0.0, 0.0) if penalty is None else penalty.coefficients
-    if coefficients is None:
-        return []
-    squares, sizes = reg * coefficients[0], reg * coefficients[1]
-    if squares == 0.0 and sizes == 0.0:
-        return ["  no penalty: scikit-learn C=inf, SGDClassifier(penalty=None), PyTorch weight_decay=0"]
-    if objective.n_classes == 2:
-        # Two rows (-v, v) act as the one row w = 2v of a binary tool, and sum W² = w²/2, sum |W| = |w|.
-        squares /= 2.0
-    total = squares * 2.0 + sizes
-    ratio = sizes / total
-    weight = "N" if objective.examples.sample_weight is None else "sum w"
-    C = 1.0 / (total * objective.given_weight)
-    lines = [
-        f"  scikit-learn, LIBLINEAR: C = 1/({_in_symbols(penalty, objective.n_classes)} {weight}) = {C:.6g}, "
-        f"l1_ratio = {ratio:.6g}",
-        f"  scikit-learn: SGDClassifier(alpha={total:.6g}, l1_ratio={ratio:.6g})",
-    ]
-    if sizes == 0.0:
-        decay = 2.0 * reg * coefficients[0]
-        lines.append(f"  PyTorch: weight_decay = 2 reg = {decay:.6g}, on W and not on b")
-    else:
-        lines.append("  PyTorch: weight_decay has no |W|; add reg R(W) to the loss")
-    if objective.n_classes == 2:
-        lines.append("  (binary tools keep one row, w = W[1] - W[0]; C and alpha are those of w)")
-    return lines
-
-
-def _in_symbols(penalty: Penalty | None, n_classes: int) -> str:
-    """1 / (C N), written with reg and beta."""
-    halves = "" if n_classes == 2 else "2 "
-    if isinstance(penalty, L2):
-        return f"{halves}reg"
-    if isinstance(penalty, ElasticNet):
-        return f"reg (1 + {halves}beta)"
-    return "reg" if isinstance(penalty, L1) else "c reg"

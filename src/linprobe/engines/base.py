@@ -95,6 +95,10 @@ class Examples:
         """Sum of the sample weights; N without any."""
         return float(self.n_images) if self.sample_weight is None else float(self.sample_weight.sum())
 
+    def shares(self) -> Floats:
+        """a_i = w_i / sum w, (N,): the weight of each image in a mean."""
+        return (np.ones(self.n_images) if self.sample_weight is None else self.sample_weight) / self.total_weight
+
     def mapped(self, picked: slice | npt.NDArray[np.int64], features: npt.NDArray[np.int64] | None = None) -> Floats:
         """The used rows at positions `picked` (0..N-1), mapped, as a fresh (n, D) float64 array: for blocks of rows.
 

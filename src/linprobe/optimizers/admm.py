@@ -390,7 +390,7 @@ class _Search:
         for _ in range(MAX_SHIFTS):
             if not objective.penalised or self.least - bound <= 0.5 * self.settings.tol * self.least:
                 break
-            positions = objective.sample(max(64, SAMPLE_SCORES // objective.n_classes))
+            positions = objective.statistics.sample(max(64, SAMPLE_SCORES // objective.n_classes))
             share = objective.shares()[positions]
             v = z[positions].astype(np.float64) + g[positions] / self.rho
             slope = objective.loss.prox_slope(v, objective.examples.y[positions], self.rho, share / share.sum())

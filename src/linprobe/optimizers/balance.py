@@ -94,7 +94,7 @@ def _columns(objective: Objective, W: Floats, b: Floats, precise: bool) -> Calla
 
 def bias_curvature(objective: Objective, W: Floats, b: Floats, n_rows: int = SAMPLE_ROWS) -> Floats:
     """The Hessian (K, K) of the data loss in b, over a sample of images, from float32 scores."""
-    positions = objective.sample(n_rows)
+    positions = objective.statistics.sample(n_rows)
     S = objective.engine.scores(W, b, positions)
     y = objective.examples.y[positions]
     shares = objective.shares()[positions]

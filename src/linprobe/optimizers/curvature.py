@@ -285,7 +285,7 @@ def _sparse_curvature_at(
 
 def _threshold(objective: Objective, W: Floats, b: Floats) -> float:
     """The q up to which all classes together hold `REST` of the curvature, by a sample of images."""
-    positions = objective.sample(SAMPLE_ROWS)
+    positions = objective.statistics.sample(SAMPLE_ROWS)
     q = objective.loss.curvature_weights(objective.engine.scores(W, b, positions), objective.examples.y[positions])
     doubt = objective.shares()[positions, None] * q * (1.0 - q / q.sum(axis=1, keepdims=True))
     order = np.argsort(q, axis=None)

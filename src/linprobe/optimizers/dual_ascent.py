@@ -254,7 +254,7 @@ class _Images:
         self.present, labels = np.unique(objective.examples.y[self.counted], return_inverse=True)
         self.y = np.ascontiguousarray(labels.reshape(-1), dtype=np.int64)
         self.share = np.ascontiguousarray(shares[self.counted])
-        self.mean = objective.class_means()[1].sum(axis=0)
+        self.mean = objective.statistics.class_means.sums.sum(axis=0)
         self.all_in_order = n == objective.n_images and not self.listed
         self.rows: Floats
         if self.gram:

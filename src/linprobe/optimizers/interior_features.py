@@ -58,7 +58,7 @@ class ScaledFeatures:
         self._mean = X.mean(axis=0)
         X -= self._mean
         deviations = np.sqrt(np.square(X).mean(axis=0))
-        sizes = objective.feature_sizes()
+        sizes = objective.statistics.feature_sizes
         constant = deviations <= MIN_DEVIATION * (sizes if positions is None else sizes[positions])
         X[:, constant] = 0.0
         deviations[constant] = 0.0

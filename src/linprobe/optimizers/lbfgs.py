@@ -441,7 +441,7 @@ def _start(objective: Objective) -> State:
     """Zero weights. Where the loss is least at infinity, a class without weight begins there: see `ABSENT_BIAS`."""
     arrays: dict[str, Floats] = zeros_state(objective, np.float64).arrays
     if objective.loss.infimum_at_infinity:
-        arrays["b"][objective.class_means()[0] == 0.0] = ABSENT_BIAS
+        arrays["b"][objective.statistics.class_means.shares == 0.0] = ABSENT_BIAS
     return State(0, arrays)
 
 

@@ -33,7 +33,7 @@ def loss_curvature(objective: Objective) -> tuple[float, str]:
 def descent_rate(objective: Objective) -> tuple[float, str]:
     """(eta, words) for full-batch gradient descent: eta = 1 / (c lambda_max + curvature of reg R)."""
     c, words = loss_curvature(objective)
-    largest = objective.feature_curvature()
+    largest = objective.statistics.moments().curvature
     eta = 1.0 / (c * largest + _penalty_curvature(objective))
     return eta, (
         f"{eta:.4g} = 1 / (c lambda_max + curvature of the penalty), with c = {words}, and "
@@ -72,8 +72,9 @@ def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum
         eta, words = _adaptive_rate(objective, update)
         return eta, 1.0, words
     c, words = loss_curvature(objective)
-    largest, bias_rate = objective.balanced_curvature()
-    weight, square = objective.examples.sample_weight, objective.mean_square_norm() - 1.0 + bias_rate
+    moments = objective.statistics.moments()
+    largest, bias_rate = moments.balanced_curvature, moments.bias_square
+    weight, square = objective.examples.sample_weight, moments.square_norm - 1.0 + bias_rate
     if weight is not None:
         square *= float((weight**2).sum()) * len(weight) / float(weight.sum()) ** 2
     M = min(batch_size, objective.n_images)
@@ -87,13 +88,13 @@ def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum
         (
             f"{eta:.4g} = {share:.4g} / (c lambda + curvature of the penalty), with c = {words}, and "
             f"lambda = {batch:.4g}, the largest eigenvalue of the second moment of the features in a batch "
-            f"of {M} ({largest:.4g} over all images){bias}{_warning(objective.mean_square_norm() - 1.0)}"
+            f"of {M} ({largest:.4g} over all images){bias}{_warning(moments.square_norm - 1.0)}"
         ),
     )
 
 
 def _adaptive_rate(objective: Objective, update: str) -> tuple[float, str]:
-    size, margin, reach = objective.mean_absolute_norm(), _margin(objective), REACH[update]
+    size, margin, reach = objective.statistics.moments().absolute_norm, _margin(objective), REACH[update]
     eta, curvature = reach * margin / size, _penalty_curvature(objective)
     if curvature > 0.0:
         zero = zeros_state(objective, np.float64).arrays

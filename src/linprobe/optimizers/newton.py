@@ -300,7 +300,7 @@ class _Review:
             product = DENSE_PRODUCT + SOLVE * D / N
             metric = METRIC * min(D * D / N, float(D))
             return EXPECTED_STEPS * (1.5 + DENSE_PRODUCTS * product) + DENSE_METRICS * metric
-        positions = objective.sample(SAMPLED)
+        positions = objective.statistics.sample(SAMPLED)
         S = objective.engine.scores(state.arrays["W"], state.arrays["b"], positions)
         q = objective.loss.curvature_weights(S, objective.examples.y[positions])
         share = float((q > q.sum(axis=1, keepdims=True) * LEAST_Q).mean())
@@ -358,7 +358,7 @@ class _Run:
         self.resumed = self.resumed_metric = "products" in numbers
         self.stage = objective.with_reg(numbers.get("stage", objective.reg))
         self.state = start
-        shares, sums = objective.class_means()
+        shares, sums = objective.statistics.class_means
         means = np.square(sums / np.where(shares > 0.0, shares, 1.0)[:, None] - self.mean).sum(axis=1)
         self.bias_weight = 10.0 * objective.l2_weight * objective.n_classes + 2.5 * float(means.mean())
 

@@ -88,7 +88,7 @@ def exact_moment(objective: Objective) -> ExactMoment:
             f"{MAX_ROWS} at most; use fewer features (image_size), or a smooth loss with penalty='l2', "
             "or optimizer='sgd'."
         )
-    mean = objective.class_means()[1].sum(axis=0)
+    mean = objective.statistics.class_means.sums.sum(axis=0)
     if D <= N:
         # About 0, float32 products would lose a variance that is small compared with the squared mean.
         matrix = objective.engine.about(mean).second_moment() / objective.examples.total_weight

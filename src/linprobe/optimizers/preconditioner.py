@@ -82,7 +82,7 @@ class Sample:
     @classmethod
     def of(cls, objective: Objective, n_rows: int, seed: int) -> Sample:
         """A seeded one of `n_rows` of the images of an objective, or of all if there are fewer."""
-        positions = objective.sample(n_rows, seed)
+        positions = objective.statistics.sample(n_rows, seed)
         shares = objective.shares()[positions]
         shares /= shares.sum()
         mean = objective.engine.gradient_of_scores(shares[:, None], positions, precise=True)[0][0]

@@ -31,7 +31,7 @@ def predicted_gap(objective: Objective, point: Point) -> float:
         return point.evaluation.gradient_norm
     if objective.l1_weight > 0.0:
         return _with_l1(objective, point)
-    shares, sums = objective.class_means()
+    shares, sums = objective.statistics.class_means
     means = np.square(sums).sum(axis=1) / np.square(np.where(shares > 0.0, shares, np.inf))
     of_bias = BALANCED_SHIFT * float(np.square(point.db) @ (objective.n_classes + means / (4.0 * objective.l2_weight)))
     return float(np.square(point.dW).sum()) / (4.0 * objective.l2_weight) + of_bias

@@ -144,7 +144,7 @@ class _Span:
     def __init__(self, objective: Objective, tol: float) -> None:
         shares = objective.shares()
         self._objective, self._counted = objective, np.flatnonzero(shares > 0.0)
-        self._mean = objective.class_means()[1].sum(axis=0)
+        self._mean = objective.statistics.class_means.sums.sum(axis=0)
         products = centred_products(objective, self._counted, self._mean)
         ridge = RIDGE * float(np.trace(products)) / len(products) or 1.0
         while True:

@@ -154,7 +154,7 @@ def suits_working_set(objective: Objective) -> bool:
 
 def uses_few_weights(objective: Objective) -> bool:
     """Whether |W| weighs enough against the slopes at W = 0, all margins violated, for most weights to be 0."""
-    shares, sums = objective.class_means()
+    shares, sums = objective.statistics.class_means
     centred = sums - shares[:, None] * sums.sum(axis=0)
     largest = float(np.abs(centred.sum(axis=0) - len(shares) * centred).max(initial=0.0))
     return objective.l1_weight >= FEW_WEIGHTS * largest
@@ -269,7 +269,7 @@ class _Search:
             else arrays.get("b", np.zeros(K)) + self.columns.mean @ self.W
         )
         if start is None and objective.loss.margin_power is None:
-            self.b[objective.class_means()[0] == 0.0] = UNSEEN * objective.loss.unit
+            self.b[objective.statistics.class_means.shares == 0.0] = UNSEEN * objective.loss.unit
         self.G: Floats = arrays["G"].copy() if "G" in arrays else np.zeros((N, K))
         self.rounds = 0 if start is None else start.epoch
         self.rho = numbers["rho"] if "rho" in numbers else self._first_rho()
@@ -398,7 +398,7 @@ class _Search:
 
     def _uneven(self, b: Floats, columns: Floats) -> float:
         """What columns of a dual point that are not even cost a bound, about: what they make of the bias."""
-        apart = np.abs(b - b[int(self.objective.class_means()[0].argmax())])
+        apart = np.abs(b - b[int(self.objective.statistics.class_means.shares.argmax())])
         return float(np.abs(columns) @ (apart + self.objective.loss.unit))
 
     def _look(self, step: Step) -> _Round:
