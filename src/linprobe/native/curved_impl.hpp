@@ -35,7 +35,7 @@ struct CurvedModel {
     const int64_t* image = job.image;
     const double *v = job.v, *w = job.w;
     double *z = job.z, *c = job.c, *e = job.e;
-#pragma GCC ivdep
+    LINPROBE_INDEPENDENT
     for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) {  // the images of a class are all different
       const int64_t i = image[p];
       const double moved = x == nullptr ? change : change * static_cast<double>(x[i]);

@@ -16,7 +16,7 @@ inline double dual_root(const double* v, int64_t n, double factor, double most, 
     for (int64_t j = 0; j < n; j += size) {
       const D g = factor * (load(v + j) - at);
       totals += g > zero ? (g < top ? g : top) : zero;
-      inside += (g > zero) & (g < top) ? one : zero;
+      inside += ((g > zero) & (g < top)) ? one : zero;
     }
     const double miss = sum<double>(totals) - before - T;
     (miss > 0 ? low : high) = T;

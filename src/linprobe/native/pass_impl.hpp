@@ -478,7 +478,7 @@ bool run_pass(Pass& job) {
   const bool lines = across > 0 && job.loss == LossKind::softmax && job.scores == nullptr;
   const bool finished = folded.run(plan, [&] {
     return [&job, &b, K, L, own, M, gradient, given, across, lines, loss = LossOfBlock(job.loss, job.delta, lines ? 1 : K), softmax = SoftmaxBlock<T>(lines ? K : 1, own, across)](
-               int64_t first, int64_t rows, const T* S, T* dS, double* sum) mutable LINPROBE_ONCE {
+               int64_t first, int64_t rows, const T* S, T* dS, double* sum) LINPROBE_MUTABLE_ONCE {
       if (lines) {
         const double* weight = job.weight != nullptr ? job.weight + first : nullptr;
         for (int64_t l = 0; l < L; ++l)

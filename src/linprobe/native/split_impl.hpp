@@ -163,7 +163,7 @@ bool run_split(Split& job) {
   const Plan<float> plan{job.rows, job.threads, job.interrupted, 0, W, K, back, columns, sums, 4 + columns};
   const bool finished = folded.run(plan, [&] {
     return [&job, &b, K, columns, loss = LossOfBlock(job.loss, job.delta, K), prox = ProxOfBlock(job.loss, job.delta, job.rho, K)](
-               int64_t first, int64_t rows, const float* S, float* dS, double* sum) mutable LINPROBE_ONCE {
+               int64_t first, int64_t rows, const float* S, float* dS, double* sum) LINPROBE_MUTABLE_ONCE {
       for (int64_t sub = 0; sub < rows; sub += kBlock) {
         const int64_t count = std::min(kBlock, rows - sub), row = first + sub;
         const int64_t* y = job.y + row;

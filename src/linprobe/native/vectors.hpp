@@ -70,6 +70,16 @@ inline int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 // Of what is large and called once for many numbers: inlined, it would be compiled again for every caller.
 #define LINPROBE_ONCE __attribute__((noinline))
 
+// LINPROBE_MUTABLE_ONCE: `mutable` and LINPROBE_ONCE for a lambda, in the order that the compiler reads.
+// LINPROBE_INDEPENDENT: before a loop none of whose steps reads what another writes.
+#if defined(__clang__)
+#define LINPROBE_MUTABLE_ONCE LINPROBE_ONCE mutable
+#define LINPROBE_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define LINPROBE_MUTABLE_ONCE mutable LINPROBE_ONCE
+#define LINPROBE_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 struct Half { uint16_t bits; };  // IEEE 754 binary16
 
 inline float half_to_float(Half half) {
