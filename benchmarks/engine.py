@@ -36,7 +36,7 @@ from benchmarks.record import (
     text_table,
     usable_cores,
 )
-from linprobe.engines.base import Engine, Examples, open_engine
+from linprobe.engines.base import Engine, EpochPlan, Examples, open_engine
 from linprobe.features.base import Affine
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
 from linprobe.losses.base import Loss
@@ -199,7 +199,8 @@ def sgd_cases(shape: Shape, threads: list[int], repeats: int) -> Iterator[dict[s
     n, d, k = len(shape.y), shape.floats.shape[1], shape.n_classes
     order = np.random.default_rng(1).permutation(n)
     rates = np.full(-(-n // BATCH), RATE)
-    plan = {"momentum": 0.0, "rho": 0.99, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    unused = {"momentum": 0.0, "rho": 0.99, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    plan = EpochPlan(order=order, batch_size=BATCH, rates=rates, update="plain", l2=REG, **unused)
     tensors, labels, batches = torch.from_numpy(shape.floats), torch.from_numpy(shape.y), torch.from_numpy(order)
     for n_threads in threads:
         torch.set_num_threads(n_threads)
@@ -209,19 +210,7 @@ def sgd_cases(shape: Shape, threads: list[int], repeats: int) -> Iterator[dict[s
 
             def ours(engine: Engine = engine, loss: Loss = loss) -> Array:
                 arrays = {"W": np.zeros((k, d), np.float32), "b": np.zeros(k, np.float32)}
-                engine.sgd_epoch(
-                    arrays,
-                    loss,
-                    order=order,
-                    batch_size=BATCH,
-                    rates=rates,
-                    update="plain",
-                    l2=REG,
-                    l1=0.0,
-                    step=0,
-                    averaged=-1,
-                    **plan,
-                )
+                engine.sgd_epoch(arrays, loss, plan)
                 return arrays["W"]
 
             def with_torch(of_torch: Callable[..., Any] = of_torch) -> Array:

@@ -146,6 +146,17 @@ def test_heavy_libraries_are_imported_only_where_they_are_needed(module: str) ->
             assert covers(HEAVY[library], module), f"{module}, line {node.lineno}: {library} may not be imported here"
 
 
+def test_only_the_objective_makes_examples() -> None:
+    """Scores need rows alone: whoever made an `Examples` for them would have to invent labels."""
+    makes = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Examples"
+    }
+    assert makes == {"objective"}
+
+
 def test_no_room_is_empty_and_every_room_has_its_init() -> None:
     for folder in (
         path for path in PACKAGE.rglob("*") if path.is_dir() and path.name not in ("native", "page", "__pycache__")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linprobe import _core
-from linprobe.engines.base import Examples, Precision, open_engine
+from linprobe.engines.base import EpochPlan, Examples, Precision, open_engine
 from linprobe.features.base import Affine
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
 from linprobe.losses.base import Loss
@@ -230,9 +230,7 @@ def sgd_arrays(examples, update, averaging):
 def run_epoch(examples, loss, update, *, n_threads=2, batch_size=7, averaging=False, l1=1e-3, rate=0.01, bias_rate=1.0):
     order = np.random.default_rng(5).permutation(examples.n_images)
     arrays = sgd_arrays(examples, update, averaging)
-    mean_loss = open_engine("threads", examples, n_threads).sgd_epoch(
-        arrays,
-        loss,
+    plan = EpochPlan(
         order=order,
         batch_size=batch_size,
         rates=np.full(-(-examples.n_images // batch_size), rate),
@@ -248,6 +246,7 @@ def run_epoch(examples, loss, update, *, n_threads=2, batch_size=7, averaging=Fa
         averaged=0 if averaging else -1,
         bias_rate=bias_rate,
     )
+    mean_loss = open_engine("threads", examples, n_threads).sgd_epoch(arrays, loss, plan)
     return mean_loss, arrays
 
 

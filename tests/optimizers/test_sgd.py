@@ -151,9 +151,9 @@ def test_an_engine_with_a_loop_of_its_own_gets_the_arrays_and_the_plan_of_the_pl
     plain = optimizer.minimize(make_objective("softmax", "elastic-net"))
     problem, plans = make_objective("softmax", "elastic-net"), []
 
-    def loop(arrays, loss, *, l2, l1, **plan):
-        plans.append((l2, l1, plan["averaged"], set(arrays)))
-        return plain_epoch(problem, arrays, **plan)
+    def loop(arrays, loss, plan):
+        plans.append((plan.l2, plan.l1, plan.averaged, set(arrays)))
+        return plain_epoch(problem, arrays, plan)
 
     monkeypatch.setattr(problem.engine, "runs_sgd", lambda loss: loss is problem.loss)
     monkeypatch.setattr(problem.engine, "sgd_epoch", loop)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from linprobe.engines.base import EpochPlan
 from linprobe.objective import Objective
 from linprobe.optimizers import UPDATES
 from linprobe.optimizers.sgd import plain_epoch
@@ -70,9 +71,7 @@ def test_an_epoch_is_the_formula_of_the_update(update):
     arrays = {"W": w[:, :3].copy(), "b": w[:, 3].copy()}
     for suffix in UPDATES[update].arrays:
         arrays |= {f"W_{suffix}": np.zeros((3, 3)), f"b_{suffix}": np.zeros(3)}
-    loss = plain_epoch(
-        objective,
-        arrays,
+    plan = EpochPlan(
         order=order,
         batch_size=4,  # the last batch has 2
         rates=rates,
@@ -82,10 +81,9 @@ def test_an_epoch_is_the_formula_of_the_update(update):
         beta1=B1,
         beta2=B2,
         epsilon=EPS,
-        step=0,
-        averaged=-1,
         bias_rate=BIAS,
     )
+    loss = plain_epoch(objective, arrays, plan)
     expected, expected_loss = naive(update, X, y, w, order, 4, rates)
     np.testing.assert_allclose(np.hstack([arrays["W"], arrays["b"][:, None]]), expected, rtol=1e-10, atol=1e-12)
     assert loss == pytest.approx(expected_loss, rel=1e-12)

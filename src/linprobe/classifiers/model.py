@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from linprobe.classifiers.rows import Rows
 from linprobe.data.base import LabelledSet
-from linprobe.engines.base import ENGINES, Examples, open_engine
+from linprobe.engines.base import ENGINES, MappedRows, scores_of
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError, SplitError
 from linprobe.features.base import Affine, FeatureMap
 from linprobe.features.pixels import PREPROCESS, Pixels
@@ -155,8 +155,8 @@ class LinearModel:
 
     def scores(self, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Scores S = W x' + b, (N, K) float64, of rows (N, D) as they lie in memory."""
-        examples = Examples(X, np.zeros(len(X), np.int64), len(self.classes_), affine=self.affine_)
-        S = open_engine(self.engine, examples, self.n_threads).scores(self.weights_, self.bias_)
+        images = MappedRows(X, affine=self.affine_)
+        S = scores_of(images, self.weights_, self.bias_, engine=self.engine, n_threads=self.n_threads)
         return S.astype(np.float64, copy=False)
 
     def rows_of(self, images: LabelledSet) -> Rows:

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,17 +19,20 @@ from linprobe.cores import by_threads, usable_cores
 from linprobe.errors import LabelError, ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses.base import Loss
-from linprobe.shapes import Floats, Labels, check_mapped, check_sample_weight, slices
+from linprobe.shapes import Doubles, Floats, Labels, check_mapped, check_sample_weight, slices
 
 __all__ = [
     "ENGINES",
     "CurvaturePairs",
     "Engine",
+    "EpochPlan",
     "Examples",
+    "MappedRows",
     "Precision",
     "SplitSums",
     "Sums",
     "open_engine",
+    "scores_of",
 ]
 
 ENGINES = {"reference": "ReferenceEngine", "threads": "ThreadsEngine"}
@@ -35,23 +40,19 @@ ENGINES = {"reference": "ReferenceEngine", "threads": "ThreadsEngine"}
 
 
 @dataclass(frozen=True)
-class Examples:
-    """What an engine runs over: rows as they lie in memory, their labels and weights.
+class MappedRows:
+    """Rows as they lie in memory, and how they are read: all that scores need.
 
     Args:
         X: (M, D) uint8, float16, float32 or float64; any strides, read-only and memory-mapped arrays included.
-        y: (N,) integers in 0..n_classes-1; one for each *used* row.
-        n_classes: K; may exceed the number of classes present.
         rows: (N,) positions in `X` of the rows that are used, or None for all of them (then N = M).
-        sample_weight: (N,) finite, >= 0, or None for all ones.
         affine: the map applied to each row as it is read, or None.
+    Raises:
+        ShapeError: X is no table of such numbers, has no rows, or does not fit `rows` or `affine`.
     """
 
     X: npt.NDArray[Any]
-    y: Labels
-    n_classes: int
     rows: npt.NDArray[np.int64] | None = None
-    sample_weight: Floats | None = None
     affine: Affine | None = None
 
     def __post_init__(self) -> None:
@@ -61,43 +62,21 @@ class Examples:
             raise ShapeError(f"X has dtype {self.X.dtype}; expected uint8, float16, float32 or float64.")
         if not self.X.flags.aligned:
             raise ShapeError("the numbers of X do not lie at multiples of their size: give np.require(X, None, 'A').")
-        n = len(self.X) if self.rows is None else len(self.rows)
-        if self.y.shape != (n,):
-            raise ShapeError(f"y has shape {self.y.shape} but {n} rows of X are used; y must be ({n},).")
-        if n == 0:
+        if len(self) == 0:
             raise ShapeError("X has no rows; at least one image is needed.")
-        if not np.issubdtype(self.y.dtype, np.integer):
-            raise LabelError(f"y has dtype {self.y.dtype}; expected integers in 0..{self.n_classes - 1}.")
-        if self.y.min() < 0 or self.y.max() >= self.n_classes:
-            raise LabelError(
-                f"y holds labels {self.y.min()}..{self.y.max()}; with {self.n_classes} classes "
-                f"they must lie in 0..{self.n_classes - 1}."
-            )
         if self.rows is not None and (self.rows.min() < 0 or self.rows.max() >= len(self.X)):
             raise ShapeError(f"rows must lie in 0..{len(self.X) - 1}; found {self.rows.min()}..{self.rows.max()}.")
-        if self.sample_weight is not None:
-            check_sample_weight(self.sample_weight, n)
         if self.affine is not None and len(self.affine.scale) != self.n_features:
             raise ShapeError(f"the affine map has {len(self.affine.scale)} features but X has {self.n_features}.")
 
-    @property
-    def n_images(self) -> int:
+    def __len__(self) -> int:
         """N, the number of used rows."""
-        return len(self.y)
+        return len(self.X) if self.rows is None else len(self.rows)
 
     @property
     def n_features(self) -> int:
         """D."""
         return int(self.X.shape[1])
-
-    @property
-    def total_weight(self) -> float:
-        """Sum of the sample weights; N without any."""
-        return float(self.n_images) if self.sample_weight is None else float(self.sample_weight.sum())
-
-    def shares(self) -> Floats:
-        """a_i = w_i / sum w, (N,): the weight of each image in a mean."""
-        return (np.ones(self.n_images) if self.sample_weight is None else self.sample_weight) / self.total_weight
 
     def mapped(self, picked: slice | npt.NDArray[np.int64], features: npt.NDArray[np.int64] | None = None) -> Floats:
         """The used rows at positions `picked` (0..N-1), mapped, as a fresh (n, D) float64 array: for blocks of rows.
@@ -122,6 +101,69 @@ class Examples:
             rows *= self.affine.scale if features is None else self.affine.scale[features]
             rows += self.affine.shift if features is None else self.affine.shift[features]
         return rows
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What an engine runs over: rows as they lie in memory, their labels and weights.
+
+    Args:
+        X: (M, D) uint8, float16, float32 or float64; any strides, read-only and memory-mapped arrays included.
+        y: (N,) integers in 0..n_classes-1; one for each *used* row.
+        n_classes: K; may exceed the number of classes present.
+        rows: (N,) positions in `X` of the rows that are used, or None for all of them (then N = M).
+        sample_weight: (N,) finite, >= 0, or None for all ones.
+        affine: the map applied to each row as it is read, or None.
+    """
+
+    X: npt.NDArray[Any]
+    y: Labels
+    n_classes: int
+    rows: npt.NDArray[np.int64] | None = None
+    sample_weight: Floats | None = None
+    affine: Affine | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        if self.y.shape != (n,):
+            raise ShapeError(f"y has shape {self.y.shape} but {n} rows of X are used; y must be ({n},).")
+        if not np.issubdtype(self.y.dtype, np.integer):
+            raise LabelError(f"y has dtype {self.y.dtype}; expected integers in 0..{self.n_classes - 1}.")
+        if self.y.min() < 0 or self.y.max() >= self.n_classes:
+            raise LabelError(
+                f"y holds labels {self.y.min()}..{self.y.max()}; with {self.n_classes} classes "
+                f"they must lie in 0..{self.n_classes - 1}."
+            )
+        if self.sample_weight is not None:
+            check_sample_weight(self.sample_weight, n)
+
+    @cached_property
+    def images(self) -> MappedRows:
+        """The rows without labels and weights."""
+        return MappedRows(self.X, self.rows, self.affine)
+
+    @property
+    def n_images(self) -> int:
+        """N, the number of used rows."""
+        return len(self.y)
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return int(self.X.shape[1])
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the sample weights; N without any."""
+        return float(self.n_images) if self.sample_weight is None else float(self.sample_weight.sum())
+
+    def shares(self) -> Floats:
+        """a_i = w_i / sum w, (N,): the weight of each image in a mean."""
+        return (np.ones(self.n_images) if self.sample_weight is None else self.sample_weight) / self.total_weight
+
+    def mapped(self, picked: slice | npt.NDArray[np.int64], features: npt.NDArray[np.int64] | None = None) -> Floats:
+        """`MappedRows.mapped` of the images."""
+        return self.images.mapped(picked, features)
 
 
 @dataclass(frozen=True)
@@ -243,6 +285,39 @@ class HessianWeights:
         n = min(last * block, len(self.shares)) - first * block
         rows: Floats = self.q[first:last].transpose(0, 2, 1).reshape(-1, K)[:n].astype(np.float64)
         return rows
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """The mini-batch steps of one epoch, or of a part of it; see `optimizers/updates.py` for the formulas.
+
+    Attributes:
+        order: (n,) positions of the images in the order of the visit; batches are consecutive slices of it.
+        batch_size: images of a batch; the last may have fewer.
+        rates: (n_batches,) learning rate of each step.
+        update: plain, momentum, nesterov, adagrad, rmsprop or adam.
+        momentum, rho, beta1, beta2, epsilon: of the updates that have them.
+        step: updates done before these.
+        averaged: iterates that are already in the average; -1 for no averaging.
+        bias_rate: the learning rate of b, in units of that of W.
+        l2, l1: weights of sum W² and of sum |W| in a step of the engine's own loop; the plain loop takes the penalty
+            of its objective.
+    """
+
+    order: npt.NDArray[np.int64]
+    batch_size: int
+    rates: Doubles
+    update: str
+    momentum: float
+    rho: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    step: int = 0
+    averaged: int = -1
+    bias_rate: float = 1.0
+    l2: float = 0.0
+    l1: float = 0.0
 
 
 class Precision(IntEnum):
@@ -462,8 +537,14 @@ class Engine(ABC):
         """Whether `sgd_epoch` can run this loss; if not, the optimizer loops over `loss_and_gradient`."""
         return False
 
-    def sgd_epoch(self, state: dict[str, npt.NDArray[Any]], loss: Loss, **plan: Any) -> float:
-        """One epoch of mini-batch updates of `state`, in place; see `optimizers/sgd.py` for the plain form."""
+    def sgd_epoch(self, state: dict[str, npt.NDArray[Any]], loss: Loss, plan: EpochPlan) -> float:
+        """The mini-batch updates of a plan, of `state`, in place; see `optimizers/sgd.py` for the plain form.
+
+        Args:
+            state: W and b; W_m, b_m, W_v, b_v as the update keeps them; W_avg and b_avg for averaging.
+        Returns:
+            sum w_i L_i / sum w_i, each L_i as it was when its batch was visited; NaN where one was not finite.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no SGD loop of its own")
 
     @abstractmethod
@@ -477,7 +558,29 @@ def open_engine(name: str, examples: Examples, n_threads: int | None = None) -> 
     Raises:
         ParameterError: there is no such engine.
     """
+    engine: Engine = getattr(_module_of(name), ENGINES[name])(examples, n_threads)
+    return engine
+
+
+def scores_of(
+    images: MappedRows, W: Floats, b: Floats, *, engine: str = "threads", n_threads: int | None = None
+) -> Floats:
+    """Scores (N, K), float64, of rows without labels, by the engine of this name.
+
+    Args:
+        images: N rows.
+        W, b: (K, D) and (K,), of the mapped rows.
+        engine: its name.
+        n_threads: None for one per usable core.
+    Raises:
+        ParameterError: there is no such engine.
+        ShapeError: W and b do not fit the rows.
+    """
+    found: Floats = _module_of(engine).scores_of(images, W, b, n_threads)
+    return found
+
+
+def _module_of(name: str) -> ModuleType:
     if name not in ENGINES:
         raise ParameterError(f"engine = {name!r}; expected one of {', '.join(sorted(ENGINES))}.")
-    engine: Engine = getattr(importlib.import_module(f"linprobe.engines.{name}"), ENGINES[name])(examples, n_threads)
-    return engine
+    return importlib.import_module(f"linprobe.engines.{name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import final
 
 import numpy as np
@@ -12,15 +12,16 @@ from linprobe.algebra.reference import ReferenceAlgebra
 from linprobe.engines.base import (
     Engine,
     Examples,
+    MappedRows,
     Precision,
     SplitSums,
     Sums,
 )
 from linprobe.errors import ShapeError
 from linprobe.losses.base import Loss
-from linprobe.shapes import Floats, check_parameters
+from linprobe.shapes import Floats, check_parameters, slices
 
-__all__ = ["ReferenceEngine", "bfloat16_pass", "bfloat16_terms"]
+__all__ = ["ReferenceEngine", "bfloat16_pass", "bfloat16_terms", "scores_of"]
 
 BLOCK_NUMBERS = 2**20
 """Float64 numbers in a block of rows: 8 MB, so that memory stays bounded whatever N is."""
@@ -43,10 +44,7 @@ class ReferenceEngine(Engine):
         self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
     ) -> Floats:
         """Scores (n, K), float64, for any number of templates."""
-        W, b = self._parameters(W, b, len(W))
-        with np.errstate(all="ignore"):
-            blocks = [self.examples.mapped(picked) @ W.T + b for picked in self._blocks(rows)]
-        return np.concatenate(blocks) if blocks else np.zeros((0, len(W)))
+        return _scores(self.examples.images, self._blocks(rows), W, b)
 
     def loss_and_gradient(
         self,
@@ -154,9 +152,22 @@ class ReferenceEngine(Engine):
             block = slice(start, min(start + self._block_size, n_rows))
             yield block if rows is None else rows[block]
 
-    def _parameters(self, W: Floats, b: Floats, n_templates: int | None = None) -> tuple[Floats, Floats]:
-        check_parameters(W, b, n_templates or self.examples.n_classes, self.examples.n_features)
+    def _parameters(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
+        check_parameters(W, b, self.examples.n_classes, self.examples.n_features)
         return W.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+
+
+def scores_of(images: MappedRows, W: Floats, b: Floats, n_threads: int | None = None) -> Floats:
+    """Scores (N, K), float64, of rows without labels; see `base.scores_of`. `n_threads` is not used."""
+    return _scores(images, slices(len(images), max(1, BLOCK_NUMBERS // max(1, images.n_features, len(W)))), W, b)
+
+
+def _scores(images: MappedRows, blocks: Iterable[slice | npt.NDArray[np.int64]], W: Floats, b: Floats) -> Floats:
+    check_parameters(W, b, len(W), images.n_features)
+    W, b = W.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+    with np.errstate(all="ignore"):
+        found = [images.mapped(picked) @ W.T + b for picked in blocks]
+    return np.concatenate(found) if found else np.zeros((0, len(W)))
 
 
 def bfloat16_terms(values: Floats, n: int) -> list[Floats]:

@@ -17,17 +17,20 @@ from linprobe.cores import share_of, usable_cores
 from linprobe.engines.base import (
     CurvaturePairs,
     Engine,
+    EpochPlan,
     Examples,
     HessianWeights,
+    MappedRows,
     Precision,
     SplitSums,
     Sums,
 )
 from linprobe.errors import IncompatibleError, ParameterError
+from linprobe.features.base import Affine
 from linprobe.losses.base import Loss
 from linprobe.shapes import Doubles, Floats, check_mapped, check_parameters
 
-__all__ = ["ThreadsEngine"]
+__all__ = ["ThreadsEngine", "scores_of"]
 
 FUSED = {
     ("linprobe.losses.softmax", "SoftmaxCrossEntropy"): "softmax",
@@ -77,6 +80,45 @@ class _LossArguments(TypedDict):
     delta: float
 
 
+def _map_arguments(affine: Affine | None) -> _MapArguments:
+    return {
+        "scale": None if affine is None else np.ascontiguousarray(affine.scale, dtype=np.float64),
+        "shift": None if affine is None else np.ascontiguousarray(affine.shift, dtype=np.float64),
+    }
+
+
+def _most_threads(n_threads: int | None) -> int:
+    if n_threads is not None and n_threads < 1:
+        raise ParameterError(f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core.")
+    return n_threads or usable_cores()
+
+
+def scores_of(images: MappedRows, W: Floats, b: Floats, n_threads: int | None = None) -> Floats:
+    """Scores (N, K), float64, of rows without labels; see `base.scores_of`."""
+    check_mapped(images.X)
+    picked = None if images.rows is None else np.array(images.rows, dtype=np.int64)
+    threads = share_of(_most_threads(n_threads))
+    return _scores(images.X, picked, _map_arguments(images.affine), W, b, precise=False, threads=threads)
+
+
+def _scores(
+    X: npt.NDArray[Any],
+    picked: npt.NDArray[np.int64] | None,
+    affine: _MapArguments,
+    W: Floats,
+    b: Floats,
+    *,
+    precise: bool,
+    threads: int,
+) -> Doubles:
+    check_parameters(W, b, len(W), X.shape[1])
+    weights, biases = np.require(W, np.float64, ALIGNED), np.require(b, np.float64, ALIGNED)
+    S = np.empty((len(X) if picked is None else len(picked), len(b)))
+    with _products(len(b)):
+        _core.scores(X, picked, **affine, W=weights, b=biases, doubles=precise, S=S, threads=threads)
+    return S
+
+
 class ThreadsEngine(Engine):
     """Runs the sums in the native core, on `n_threads` threads (None: one per usable core).
 
@@ -91,21 +133,15 @@ class ThreadsEngine(Engine):
     """
 
     def __init__(self, examples: Examples, n_threads: int | None = None) -> None:
-        if n_threads is not None and n_threads < 1:
-            raise ParameterError(f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core.")
+        self._most_threads = _most_threads(n_threads)
         super().__init__(examples, n_threads)
-        self._most_threads = n_threads or usable_cores()
         self._algebra = NativeAlgebra(self._most_threads)
         # copies: labels and positions that change after the core has checked them would be indices out of bounds
         self._y = np.array(examples.y, dtype=np.int64)
         weight = examples.sample_weight
         self._weight = None if weight is None else np.require(weight, np.float64, ALIGNED)
         self._picked = None if examples.rows is None else np.array(examples.rows, dtype=np.int64)
-        affine = examples.affine
-        self._affine: _MapArguments = {
-            "scale": None if affine is None else np.ascontiguousarray(affine.scale, dtype=np.float64),
-            "shift": None if affine is None else np.ascontiguousarray(affine.shift, dtype=np.float64),
-        }
+        self._affine = _map_arguments(examples.affine)
 
     @property
     def algebra(self) -> NativeAlgebra:
@@ -131,20 +167,15 @@ class ThreadsEngine(Engine):
         """Rows of X at positions `rows`, in a copy."""
         return np.array(rows, dtype=np.int64) if self._picked is None else np.ascontiguousarray(self._picked[rows])
 
-    def _checked(self, W: Floats, b: Floats, n_templates: int | None = None) -> tuple[Doubles, Doubles]:
-        check_parameters(W, b, n_templates or self.examples.n_classes, self.examples.n_features)
+    def _checked(self, W: Floats, b: Floats) -> tuple[Doubles, Doubles]:
+        check_parameters(W, b, self.examples.n_classes, self.examples.n_features)
         return np.require(W, np.float64, ALIGNED), np.require(b, np.float64, ALIGNED)
 
     def scores(
         self, W: Floats, b: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
     ) -> Floats:
         """Scores (n, K), float64, for any number of templates; with `precise` they are also computed in float64."""
-        W, b = self._checked(W, b, len(W))
-        picked = self._positions(rows)
-        S = np.empty((len(self.examples.X) if picked is None else len(picked), len(b)))
-        with _products(len(b)):
-            _core.scores(self._X, picked, **self._affine, W=W, b=b, doubles=precise, S=S, threads=self._threads)
-        return S
+        return _scores(self._X, self._positions(rows), self._affine, W, b, precise=precise, threads=self._threads)
 
     @property
     def coarse_rounding(self) -> float:
@@ -473,24 +504,32 @@ class ThreadsEngine(Engine):
         """Whether the core knows this loss."""
         return (type(loss).__module__, type(loss).__qualname__) in FUSED
 
-    def sgd_epoch(self, state: dict[str, npt.NDArray[Any]], loss: Loss, **plan: Any) -> float:
-        """One epoch of mini-batch updates of `state`, in place; the mean loss seen, NaN where it was not finite."""
-        order = plan.pop("order")
+    def sgd_epoch(self, state: dict[str, npt.NDArray[Any]], loss: Loss, plan: EpochPlan) -> float:
+        """The mini-batch updates of a plan, of `state`, in place; the mean loss seen, NaN where it was not finite."""
         run = _core.sgd_epoch_float64 if self.examples.X.dtype == np.float64 else _core.sgd_epoch_float32
-        mean_loss: float = run(
+        return run(
             self._X,
-            self._rows_at(order),
+            self._rows_at(plan.order),
             **self._affine,
-            y=self._y[order],
-            weight=None if self._weight is None else self._weight[order] / self._weight.mean(),
+            y=self._y[plan.order],
+            weight=None if self._weight is None else self._weight[plan.order] / self._weight.mean(),
             arrays=state,
-            batch=plan.pop("batch_size"),
-            rates=np.ascontiguousarray(plan.pop("rates"), dtype=np.float64),
+            batch=plan.batch_size,
+            rates=np.ascontiguousarray(plan.rates, dtype=np.float64),
             **fused_arguments(loss),
-            **plan,
+            update=plan.update,
+            momentum=plan.momentum,
+            rho=plan.rho,
+            beta1=plan.beta1,
+            beta2=plan.beta2,
+            epsilon=plan.epsilon,
+            l2=plan.l2,
+            l1=plan.l1,
+            step=plan.step,
+            averaged=plan.averaged,
+            bias_rate=plan.bias_rate,
             threads=self._threads,
         )
-        return mean_loss
 
     def describe(self) -> str:
         """One line: the engine, its instruction set, its threads and the precision of its sums."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from linprobe.certificate import Certificate
+from linprobe.engines.base import EpochPlan
 from linprobe.errors import ParameterError
 from linprobe.lab.protocol import Params
 from linprobe.objective import Objective
@@ -165,9 +166,7 @@ def _descend_by_batches(params: Params, objective: Objective, W: Floats, b: Floa
             final_rate=sgd.final_rate,
         )
         good = copy.deepcopy(state.arrays)
-        seen = plain_epoch(
-            objective,
-            state.arrays,
+        plan = EpochPlan(
             order=rows,
             batch_size=sgd.batch_size,
             rates=taken,
@@ -178,9 +177,9 @@ def _descend_by_batches(params: Params, objective: Objective, W: Floats, b: Floa
             beta2=sgd.beta2,
             epsilon=sgd.epsilon,
             step=done,
-            averaged=-1,
             bias_rate=numbers["bias_rate"],
         )
+        seen = plain_epoch(objective, state.arrays, plan)
         value = objective.value(state.arrays["W"], state.arrays["b"])
         if not math.isfinite(seen) or diverged(value, numbers["usual_objective"]):
             state.arrays, found.status = good, Status.DIVERGED.value

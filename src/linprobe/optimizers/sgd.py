@@ -6,12 +6,13 @@ import copy
 import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.engines.base import EpochPlan
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
 from linprobe.optimizers.base import (
@@ -251,20 +252,20 @@ class SGD(Optimizer):
         seen, first, n_batches = 0.0, 0, len(etas)
         while first < n_batches and math.isfinite(seen):
             begun, stop = time.perf_counter(), min(first + pace.batches, n_batches)
-            plan: dict[str, Any] = {
-                "order": order[first * M : stop * M],
-                "batch_size": M,
-                "rates": etas[first:stop],
-                "bias_rate": float(numbers.get("bias_rate", 1.0)),
-                "update": self.update,
-                "momentum": float(self.momentum),
-                "rho": float(self.rho),
-                "beta1": float(self.beta1),
-                "beta2": float(self.beta2),
-                "epsilon": float(self.epsilon),
-                "step": int(numbers["steps"]),
-                "averaged": int(numbers["averaged"]) if averages else -1,
-            }
+            plan = EpochPlan(
+                order=order[first * M : stop * M],
+                batch_size=M,
+                rates=etas[first:stop],
+                update=self.update,
+                momentum=float(self.momentum),
+                rho=float(self.rho),
+                beta1=float(self.beta1),
+                beta2=float(self.beta2),
+                epsilon=float(self.epsilon),
+                step=int(numbers["steps"]),
+                averaged=int(numbers["averaged"]) if averages else -1,
+                bias_rate=float(numbers.get("bias_rate", 1.0)),
+            )
             seen = self._run_batches(objective, arrays, plan, fused)
             numbers["steps"] += stop - first
             if averages:
@@ -281,18 +282,18 @@ class SGD(Optimizer):
         return seen
 
     def _run_batches(
-        self, objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan: dict[str, Any], fused: bool
+        self, objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan: EpochPlan, fused: bool
     ) -> float:
         """Update `arrays` by some batches, with the engine's own loop or the plain one; the mean loss seen."""
         if not fused:
-            return plain_epoch(objective, arrays, **plan)
+            return plain_epoch(objective, arrays, plan)
         a, c = (0.0, 0.0) if objective.penalty is None else objective.penalty.coefficients or (0.0, 0.0)
         suffixes = ["", *(f"_{suffix}" for suffix in UPDATES[self.update].arrays)]
-        suffixes += ["_avg"] if plan["averaged"] >= 0 else []
+        suffixes += ["_avg"] if plan.averaged >= 0 else []
         used = {name: arrays[name] for name in (f"{kind}{suffix}" for kind in ("W", "b") for suffix in suffixes)}
         share = UPDATES[self.update].gradients_per_step(self.momentum)
-        rates_of_penalty = {"l2": objective.reg * a, "l1": objective.reg * c * share}
-        return objective.engine.sgd_epoch(used, objective.loss, **plan, **rates_of_penalty)
+        penalised = replace(plan, l2=objective.reg * a, l1=objective.reg * c * share)
+        return objective.engine.sgd_epoch(used, objective.loss, penalised)
 
 
 class _Pace:
@@ -310,43 +311,23 @@ class _Pace:
         self.batches = max(1, round(batches * WATCH_SECONDS / max(seconds, 1e-6)))
 
 
-def plain_epoch(
-    objective: Objective,
-    arrays: dict[str, npt.NDArray[Any]],
-    *,
-    order: npt.NDArray[np.int64],
-    batch_size: int,
-    rates: npt.NDArray[np.float64],
-    update: str,
-    momentum: float,
-    rho: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-    step: int,
-    averaged: int,
-    bias_rate: float = 1.0,
-) -> float:
-    """One epoch of updates of `arrays`, in place: any loss, any penalty; the oracle of the engines' loops.
+def plain_epoch(objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan: EpochPlan) -> float:
+    """The updates of a plan, of `arrays`, in place: any loss, any penalty; the oracle of the engines' loops.
 
     Args:
-        objective: whose mini-batch gradients are followed.
+        objective: whose mini-batch gradients are followed, and whose penalty counts.
         arrays: W and b; W_m, b_m, W_v, b_v as the update keeps them; W_avg and b_avg for averaging.
-        order: (N,) the images in the order of the visit; batches are consecutive slices of it.
-        rates: (n_batches,) learning rate of each step.
-        step: updates done before this epoch.
-        averaged: iterates that are already in the average; -1 for no averaging.
-        bias_rate: the learning rate of b, in units of that of W.
+        plan: the steps.
     Returns:
         sum w_i L_i / sum w_i, each L_i as it was when its batch was visited; NaN where a batch had a
         loss that is not finite, at which it ends.
     """
-    numbers, kind = Rates(momentum, rho, beta1, beta2, epsilon), UPDATES[update]
-    share = kind.gradients_per_step(momentum)
+    numbers, kind = Rates(plan.momentum, plan.rho, plan.beta1, plan.beta2, plan.epsilon), UPDATES[plan.update]
+    share = kind.gradients_per_step(plan.momentum)
     mean_weight = objective.examples.total_weight / objective.n_images
     total = seen = 0.0
-    for index, eta in enumerate(rates):
-        rows = order[index * batch_size : (index + 1) * batch_size]
+    for index, eta in enumerate(plan.rates):
+        rows = plan.order[index * plan.batch_size : (index + 1) * plan.batch_size]
         sums = objective.engine.loss_and_gradient(arrays["W"], arrays["b"], objective.loss, rows)
         if not math.isfinite(sums.loss) or sums.dW is None or sums.db is None:
             return math.nan
@@ -357,14 +338,14 @@ def plain_epoch(
                 gradient["W"] += objective.reg * objective.penalty.gradient(arrays["W"])
             for name, G in gradient.items():
                 m, v = arrays.get(f"{name}_m"), arrays.get(f"{name}_v")
-                rate = float(eta) * (bias_rate if name == "b" else 1.0)
-                d, s = kind.direction(G, m, v, rate, step + index + 1, numbers)
+                rate = float(eta) * (plan.bias_rate if name == "b" else 1.0)
+                d, s = kind.direction(G, m, v, rate, plan.step + index + 1, numbers)
                 moved = arrays[name] - s * d
                 arrays[name][...] = objective.prox(moved, s * share) if name == "W" else moved
-        if averaged >= 0:
+        if plan.averaged >= 0:
             for name in ("W", "b"):
                 average = arrays[f"{name}_avg"]
-                average += (arrays[name] - average) / (averaged + index + 1)
+                average += (arrays[name] - average) / (plan.averaged + index + 1)
     return total / seen if seen else 0.0
 
 
