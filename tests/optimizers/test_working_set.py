@@ -115,7 +115,7 @@ def test_a_class_that_does_not_occur_costs_no_proof(loss):
 def test_a_hinge_of_many_images_is_solved_by_its_multipliers(monkeypatch, penalty):
     objective = wide("hinge", penalty, n=30, D=300)
     program = WorkingSet(tol=1e-5).minimize(objective)
-    monkeypatch.setattr(module, "MOST_LIKELY", 0)
+    monkeypatch.setattr(module, "MAX_NONZERO", 0)
     smoothed = WorkingSet(tol=1e-5).minimize(objective)
     assert program.status is smoothed.status is Status.CERTIFIED
     assert program.certificate.objective == pytest.approx(smoothed.certificate.objective, rel=2e-5)

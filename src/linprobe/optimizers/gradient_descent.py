@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
@@ -12,7 +13,7 @@ from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.learning_rate import descent_rate
 from linprobe.optimizers.line_search import DescentPoint, backtrack, rounding
-from linprobe.optimizers.states import checked_arrays, weights_of_state
+from linprobe.optimizers.states import SavedState, saved_number, sizes_of
 from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
 from linprobe.shapes import check_range
 
@@ -20,6 +21,24 @@ __all__ = ["GradientDescent"]
 
 MAX_STALLED = 10
 """Iterations in a row without a decrease beyond rounding after which the search has stalled. Chosen by argument."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GradientDescentState(SavedState):
+    """What gradient descent saves.
+
+    Attributes:
+        learning_rate: the first trial of the next step; NaN for the one of a new search.
+        passes: NaN for a new search.
+        idle: iterations in a row without a decrease beyond rounding.
+        usual_objective: what `diverged` compares with; NaN where it is to be computed.
+    """
+
+    learning_rate: float = saved_number(low=0.0)
+    passes: float = saved_number(low=0.0)
+    idle: int = saved_number(0, low=0)
+    usual_objective: float = saved_number()
 
 
 @final
@@ -80,43 +99,37 @@ class GradientDescent(Optimizer):
         Raises:
             StateError: `start` is not of this problem.
         """
-        state = zeros_state(objective, np.float64) if start is None else start
-        numbers, arrays = state.numbers, checked_arrays(state, weights_of_state(objective))
-        if self.learning_rate == "auto":
-            eta, words = descent_rate(objective)
-        else:
-            eta, words = self.learning_rate, f"{self.learning_rate:g}, as given"
+        eta, words = descent_rate(objective) if self.learning_rate == "auto" else self._given_rate()
         if self.line_search == "backtracking":
             words = f"by line search in each step; the first trial: {words}"
-        eta = numbers.get("learning_rate", eta)
-        clock, trace = Clock(numbers.get("seconds", 0.0)), Trace(objective, validation, callback)
-        passes, idle = numbers.get("passes", 0.0), int(numbers.get("idle", 0.0))
-        usual = numbers["usual_objective"] if "usual_objective" in numbers else usual_objective(objective, start)
-        W, b = arrays["W"].copy(), arrays["b"].copy()
-        point = DescentPoint.at(objective, W, b)
-        passes += 0.0 if "passes" in numbers else 1.0  # a resumed run repeats this one, and does not count it
-        taken, k = eta, state.epoch
+        start_state = zeros_state(objective, np.float64) if start is None else start
+        saved = GradientDescentState.from_state(start_state, sizes_of(objective))
+        clock, trace = Clock(saved.seconds), Trace(objective, validation, callback)
+        eta = eta if math.isnan(saved.learning_rate) else saved.learning_rate
+        usual = usual_objective(objective, start) if math.isnan(saved.usual_objective) else saved.usual_objective
+        point = DescentPoint.at(objective, saved.W.copy(), saved.b.copy())
+        passes = 1.0 if math.isnan(saved.passes) else saved.passes  # a resumed run does not count this pass again
+        step, k, idle = eta, saved.epoch, saved.idle
 
         while True:
             seconds = clock()
-            state = State(
-                k,
-                {"W": point.W, "b": point.b},
-                {
-                    "learning_rate": eta,
-                    "passes": passes,
-                    "idle": float(idle),
-                    "usual_objective": usual,
-                    "seconds": seconds,
-                },
-            )
+            state = GradientDescentState(
+                epoch=k,
+                W=point.W,
+                b=point.b,
+                seconds=seconds,
+                passes=passes,
+                learning_rate=eta,
+                idle=idle,
+                usual_objective=usual,
+            ).to_state()
             held_out = None if validation is None else validation.evaluate(point.W, point.b)
             measured = point.evaluation, held_out
-            stop = trace.add(measured, state, learning_rate=taken, passes=passes, seconds=seconds)
+            stop = trace.add(measured, state, learning_rate=step, passes=passes, seconds=seconds)
             status = self._status(k, point.evaluation.gradient_norm, idle, stop)
             if status is not None:
                 break
-            following, taken, trials = self._next(objective, point, eta)
+            following, step, trials = self._next(objective, point, eta)
             passes += trials
             if following is None:
                 status = Status.STALLED
@@ -124,15 +137,20 @@ class GradientDescent(Optimizer):
             if diverged(following.value, usual):
                 status = Status.DIVERGED
                 break
-            clear = following.value < point.value - rounding(objective, point.value)
-            idle = 0 if clear else idle + 1
-            grows = self.line_search == "backtracking" and trials == 1 and clear
-            eta, point, k = (2.0 * taken if grows else taken), following, k + 1
+            decreased = following.value < point.value - rounding(objective, point.value)
+            idle = 0 if decreased else idle + 1
+            grows = self.line_search == "backtracking" and trials == 1 and decreased
+            eta, point, k = (2.0 * step if grows else step), following, k + 1
 
         return Solution(point.W, point.b, status, trace.history, state, passes, clock(), {"learning_rate": words})
 
+    def _given_rate(self) -> tuple[float, str]:
+        """(eta, words) for a learning rate that the user gave."""
+        eta = float(self.learning_rate)
+        return eta, f"{eta:g}, as given"
+
     def _status(self, k: int, gradient_norm: float, idle: int, stop: bool) -> Status | None:
-        """Why to end after step k, or None to go on."""
+        """Why the search ends after step k, or None to continue."""
         if gradient_norm <= self.tol:
             return Status.CONVERGED
         if stop:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, final
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from linprobe.engines.base import Precision
@@ -29,7 +29,7 @@ from linprobe.optimizers.predicted_gap import predicted_gap
 from linprobe.optimizers.proofs import Proof, ProofPolicy, prove_near, prove_with
 from linprobe.optimizers.quasi_newton import QuasiNewtonSteps
 from linprobe.optimizers.requests import GradientRequest, Point, Search, run_search, visit
-from linprobe.optimizers.states import checked_arrays, weights_of_state
+from linprobe.optimizers.states import ArrayOfState, SavedState, checked_arrays, saved_array, saved_number, sizes_of
 from linprobe.optimizers.steps import Steps
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
@@ -41,9 +41,62 @@ ABSENT_BIAS = -1000.0
 float64, and remains 0 against other scores of a few hundreds. Chosen by argument."""
 
 ROUNDING_RATIO = 2.0
-"""Ratio of the gap predicted at a point in float64 to that in float32 above which the latter is rounding, and float32
-has no more to give. Chosen by argument: the same gap twice would be 1. Passes in benchmarks/constants.py: a third: 0%;
-three times: -2%."""
+"""Ratio of the gap predicted at a point in float64 to that in float32 above which the latter is rounding, and float64
+is needed. Chosen by argument: without rounding it would be 1. Passes in benchmarks/constants.py: a third: 0%; three
+times: -2%."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LBFGSState(SavedState):
+    """What a search by L-BFGS saves.
+
+    Attributes:
+        solved, coupling, pairs: what `Steps.arrays` gives; `pairs` has s0, y0, z0, ..., each (K, D + 1).
+        curvature: of the loss along scores, which the metric is made for; NaN for the typical one.
+        first_norm: norm of the gradient at the start; NaN before the first pass.
+        proof_threshold: of `ProofPolicy`; NaN for its first value.
+        precision, point_precision: of the next pass, and of the pass at (W, b), as `Precision` numbers them; -1 for
+            those of a new search.
+        lowest_gap: the lowest predicted gap that counted as progress.
+        stalled: iterations since then.
+        predicted_gap: the duality gap predicted at (W, b); NaN without a penalty.
+    """
+
+    solved: Floats | None = saved_array("K", "J")
+    coupling: Floats | None = saved_array("K", "K")
+    pairs: Mapping[str, Floats] = field(default_factory=dict)
+    curvature: float = saved_number(low=0.0)
+    first_norm: float = saved_number(low=0.0)
+    proof_threshold: float = saved_number(low=0.0)
+    precision: int = saved_number(-1, low=min(Precision), high=max(Precision))
+    point_precision: int = saved_number(-1, low=min(Precision), high=max(Precision))
+    lowest_gap: float = saved_number(math.inf)
+    stalled: float = saved_number(0.0, low=0.0)
+    predicted_gap: float = saved_number()
+
+    @classmethod
+    def of(cls, start: State, objective: Objective) -> LBFGSState:
+        """The record of `start`, its pairs included.
+
+        Raises:
+            StateError: it does not fit the problem.
+        """
+        shape = objective.n_classes, objective.n_features + 1
+        known: dict[str, ArrayOfState] = {f"{name}{i}": (shape, np.float64) for name in "syz" for i in range(MEMORY)}
+        together = [(f"s{i}", f"y{i}") for i in range(MEMORY)]
+        pairs = checked_arrays(start, known, required=(), together=together)
+        return replace(cls.from_state(start, sizes_of(objective)), pairs=pairs)
+
+    @property
+    def step_arrays(self) -> dict[str, Floats]:
+        """What `Steps` are made from."""
+        own = {"solved": self.solved, "coupling": self.coupling}
+        return dict(self.pairs) | {name: array for name, array in own.items() if array is not None}
+
+    def to_state(self) -> State:
+        state = super().to_state()
+        return State(state.epoch, state.arrays | dict(self.pairs), state.numbers)
 
 
 @final
@@ -129,17 +182,17 @@ class LBFGS(Optimizer):
             StateError: `start` is not of this problem.
         """
         _check(objective)
-        start = _start(objective) if start is None else _checked(objective, start)
-        clock = Clock(start.numbers.get("seconds", 0.0) + spent)
+        saved = LBFGSState.of(_start(objective) if start is None else start, objective)
+        clock = Clock(saved.seconds + spent)
         # here and not in the search: of many that run in parallel, each metric is factored by all cores
         steps: Steps
         if objective.penalised and objective.l1_weight > 0.0:
-            steps = DescentSteps(objective, metrics.moment, start.arrays)
+            steps = DescentSteps(objective, metrics.moment, saved.step_arrays)
         else:
-            curvature = start.numbers.get("curvature", typical_curvature(objective))
-            steps = QuasiNewtonSteps(objective, metrics, curvature, start.arrays)
+            curvature = typical_curvature(objective) if math.isnan(saved.curvature) else saved.curvature
+            steps = QuasiNewtonSteps(objective, metrics, curvature, saved.step_arrays)
         trace = Trace(objective, validation, callback)
-        return _Search(self, objective, steps, start, trace, clock, certify_first).run()
+        return _Search(self, objective, steps, saved, trace, clock, certify_first).run()
 
     @staticmethod
     def serves_other_regs(name: str) -> bool:
@@ -149,61 +202,50 @@ class LBFGS(Optimizer):
 
 @dataclass
 class SearchState:
-    """What changes from one iteration to the next; `State` holds it by the same names."""
+    """What changes from one iteration to the next; `LBFGSState` saves it.
 
-    # The point, None before the first pass; the precision of its pass; the duality gap, or norm, predicted from it.
+    Attributes:
+        point: None before the first pass.
+        point_precision: of the pass there.
+        predicted_gap: the duality gap, or the norm of the gradient, predicted from that pass.
+        ladder: the precision of the next passes.
+        policy: when a certificate is attempted.
+        proof: the last certificate, None once a step was taken.
+        proof_is_here: whether it is of the point itself.
+        iteration, passes, step: iterations done, passes over the images, the last step.
+        first_norm: norm of the gradient at the start; NaN before the first pass.
+    """
+
     point: Point | None
     point_precision: Precision
     predicted_gap: float
-    # The precision of the next passes.
     ladder: PrecisionLadder
-    # When a certificate is attempted; the last one, None once a step was taken; whether it is of the point itself.
     policy: ProofPolicy
     proof: Proof | None
     proof_is_here: bool
-    # Iterations done, passes over the images, the last step; the norm of the gradient at the start, NaN before.
     iteration: int
     passes: float
     step: float
     first_norm: float
 
     @classmethod
-    def of(cls, state: State, tol: float, certify_first: bool) -> SearchState:
-        """As it was when the state was kept."""
-        numbers = state.numbers
-        ladder = PrecisionLadder(
-            Precision(int(numbers.get("precision", Precision.COARSE))),
-            numbers.get("lowest_gap", math.inf),
-            numbers.get("stalled", 0.0),
-        )
+    def of(cls, saved: LBFGSState, tol: float, certify_first: bool) -> SearchState:
+        """As it was when the state was saved."""
+        precision = Precision(saved.precision) if saved.precision >= 0 else Precision.COARSE
+        first = Precision.PROOF if certify_first else precision
         return cls(
             point=None,
-            point_precision=Precision(
-                int(numbers.get("point_precision", Precision.PROOF if certify_first else ladder.precision))
-            ),
+            point_precision=Precision(saved.point_precision) if saved.point_precision >= 0 else first,
             predicted_gap=math.nan,
-            ladder=ladder,
-            policy=ProofPolicy(tol, numbers.get("proof_threshold", tol)),
+            ladder=PrecisionLadder(precision, saved.lowest_gap, saved.stalled),
+            policy=ProofPolicy(tol, tol if math.isnan(saved.proof_threshold) else saved.proof_threshold),
             proof=None,
             proof_is_here=False,
-            iteration=state.epoch,
-            passes=numbers.get("passes", 0.0),
+            iteration=saved.epoch,
+            passes=saved.passes,
             step=0.0,
-            first_norm=numbers.get("first_norm", math.nan),
+            first_norm=saved.first_norm,
         )
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        """Those of a `State`, without what the objective adds."""
-        return {
-            "passes": self.passes,
-            "first_norm": self.first_norm,
-            "proof_threshold": self.policy.threshold,
-            "precision": float(self.ladder.precision),
-            "point_precision": float(self.point_precision),
-            "lowest_gap": self.ladder.lowest_gap,
-            "stalled": self.ladder.stalled,
-        }
 
     @property
     def here(self) -> Point:
@@ -220,15 +262,15 @@ class _Search:
         settings: LBFGS,
         objective: Objective,
         steps: Steps,
-        start: State,
+        saved: LBFGSState,
         trace: Trace,
         clock: Clock,
         certify_first: bool,
     ) -> None:
         self.settings, self.objective, self.steps = settings, objective, steps
         self.trace, self.clock, self.certify_first = trace, clock, certify_first
-        self.kept = start  # what to resume from: the state of the last row
-        self.now = SearchState.of(start, settings.tol, certify_first)
+        self.kept = saved.to_state()  # what to resume from: the state of the last row
+        self.now = SearchState.of(saved, settings.tol, certify_first)
         self.now.ladder.rounding = rounding_gap(objective)
 
     def run(self) -> Search[Solution]:
@@ -266,9 +308,25 @@ class _Search:
         """A row of the trace, with the state to resume from; a status where the search ends without a proof."""
         now, point, trace = self.now, self.now.here, self.trace
         seconds = self.clock()
-        gap = {"predicted_gap": now.predicted_gap} if self.objective.penalised else {}
-        numbers = {"seconds": seconds, **now.numbers, **self.steps.numbers, **gap}
-        self.kept = State(now.iteration, {"W": point.W, "b": point.b, **self.steps.arrays()}, numbers)
+        arrays = self.steps.arrays()
+        self.kept = LBFGSState(
+            epoch=now.iteration,
+            W=point.W,
+            b=point.b,
+            seconds=seconds,
+            passes=now.passes,
+            solved=arrays.pop("solved", None),
+            coupling=arrays.pop("coupling", None),
+            pairs=arrays,
+            curvature=self.steps.numbers.get("curvature", math.nan),
+            first_norm=now.first_norm,
+            proof_threshold=now.policy.threshold,
+            precision=int(now.ladder.precision),
+            point_precision=int(now.point_precision),
+            lowest_gap=now.ladder.lowest_gap,
+            stalled=now.ladder.stalled,
+            predicted_gap=now.predicted_gap if self.objective.penalised else math.nan,
+        ).to_state()
         shown = self.kept if trace.callback is None else _with_own_weights(self.kept)
         held_out = None if trace.validation is None else trace.validation.evaluate(point.W, point.b)
         stop = trace.add(
@@ -443,17 +501,6 @@ def _start(objective: Objective) -> State:
     if objective.loss.infimum_at_infinity:
         arrays["b"][objective.statistics.class_means.shares == 0.0] = ABSENT_BIAS
     return State(0, arrays)
-
-
-def _checked(objective: Objective, state: State) -> State:
-    """The state with its arrays checked, float64 and contiguous."""
-    K, D = objective.n_classes, objective.n_features
-    pair: tuple[tuple[int, ...], npt.DTypeLike] = ((K, D + 1), np.float64)
-    known = weights_of_state(objective) | {"solved": pair, "coupling": ((K, K), np.float64)}
-    known |= {f"{name}{i}": pair for name in "syz" for i in range(MEMORY)}
-    together = [(f"s{i}", f"y{i}") for i in range(MEMORY)]
-    arrays: dict[str, npt.NDArray[Any]] = checked_arrays(state, known, together=together)
-    return replace(state, arrays=arrays)
 
 
 def _with_own_weights(state: State) -> State:

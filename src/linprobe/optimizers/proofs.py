@@ -75,6 +75,10 @@ class ProofPolicy:
         plausible = LEAST_LESSON * self.threshold < sufficient < GREATEST_LESSON * self.threshold
         self.threshold = sufficient if plausible else HALVED * self.threshold
 
+    def halve(self) -> None:
+        """Move the threshold after a proof that a method cannot compare with a prediction."""
+        self.threshold *= HALVED
+
 
 @dataclass(frozen=True)
 class Proof:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,29 +23,31 @@ BLOCK_NUMBERS = 2**20
 BLOCK_SCORES = 2**16
 """Scores whose losses and slopes a thread computes at once: 512 kB of float64, which caches hold."""
 
-DOUBLES = 2**26
+FLOAT64_NUMBERS = 2**26
 """Numbers of all the features that may be held, up to which they are held in float64 (512 MB); more are in float32."""
 
-LISTED = 1e-9
-"""Curvature of an entry, relative to the largest, from which on it is listed."""
+MIN_CURVATURE = 1e-9
+"""Curvature of a score, relative to the largest, above which the model includes the score. Chosen by argument."""
 
-FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING, CHANGE = 1e-3, 1e-8, 1e3, 4.0
-"""Of a step, in units of the variance of each feature and the greatest curvature of a loss: at first, at least and at
-most; its change after a step that was too long, and its inverse after one that was not."""
+FIRST_DAMPING, MIN_DAMPING, MAX_DAMPING, DAMPING_CHANGE = 1e-3, 1e-8, 1e3, 4.0
+"""Damping of a step, in units of the variance of each feature times the largest curvature of a loss: at first, at least
+and at most; its factor after a step that was too long, and its divisor after any other. Chosen by argument."""
 
-SWEEPS, SUPPORTED, ITERATIONS, RESIDUAL = 400, 20, 200, 0.1
-"""Sweeps of one Newton step, at most; those over the weights that are not 0 before conjugate gradients; iterations of
-these, at most, and the share of the residual at which they end. With 20 sweeps in place of 3 the hinge of 483 images
-and 68 classes of benchmarks/gauntlet.py (tame, large, seed 1019) takes half the time."""
+MAX_SWEEPS, SUPPORT_SWEEPS, MAX_CG_ITERATIONS, CG_RESIDUAL = 400, 20, 200, 0.1
+"""Sweeps of one Newton step, at most; sweeps over the weights that are not 0 before conjugate gradients; iterations of
+these, at most, and the relative residual at which they end. With 20 sweeps in place of 3 the hinge of 483 images and 68
+classes of benchmarks/gauntlet.py (tame, large, seed 1019) takes half the time."""
 
-SOLVED, PART = 0.1, 0.3
-"""Of a model: what is left of its slopes, as a share of that before the step, or of what is asked at the end."""
+MODEL_TOL, MODEL_TOL_AT_END = 0.1, 0.3
+"""Largest slope that minimising a model leaves: a share of the largest before the step, or, if that is more, of the
+slope at which the search ends. Chosen by argument."""
 
-SUFFICIENT, HALVINGS = 1e-4, 40
-"""Decrease of the objective, as a share of what the slope promises (Armijo); halvings of a step, at most."""
+ARMIJO, MAX_HALVINGS = 1e-4, 40
+"""Decrease of the objective, as a share of what the model predicts, that a step must have; and halvings of a step. The
+usual value, and chosen by argument."""
 
-NOISE = 1e-14
-"""Relative rounding of an objective in float64."""
+RELATIVE_ROUNDING = 1e-14
+"""Relative rounding of an objective in float64. Chosen by argument."""
 
 
 def check_curved(objective: Objective) -> None:
@@ -65,17 +68,17 @@ class Columns:
     """Some features of an objective, (n, N), feature by feature, about their means.
 
     Attributes:
-        positions: (n,) which features they are, in the order in which they came.
-        X: (n, N), float64, or float32 where all that may come would take more than `DOUBLES` numbers.
+        positions: (n,) which features they are, in the order in which they joined.
+        X: (n, N), float64, or float32 where all that may join are more than `FLOAT64_NUMBERS` numbers.
         mean: (n,) float64, weighted.
         variance: (n,) float64, weighted.
     """
 
     def __init__(self, objective: Objective, positions: npt.NDArray[np.int64], most: int) -> None:
-        """The features at `positions`; `most` is how many may be there at once."""
+        """The features at `positions`; `most` is how many there may be at once."""
         self._objective = objective
         N = objective.n_images
-        self.dtype = np.float64 if N * most <= DOUBLES else np.float32
+        self.dtype = np.float64 if N * most <= FLOAT64_NUMBERS else np.float32
         self.positions = np.zeros(0, np.int64)
         self.X: Floats = np.zeros((0, N), self.dtype)
         self.mean, self.variance = np.zeros(0), np.zeros(0)
@@ -247,12 +250,16 @@ class Step:
     G: Floats
 
 
+Enough: TypeAlias = Callable[[float, Step, Floats, Floats], bool]
+"""Whether a step suffices, by the objective, the step, the slopes of the weights (n, K) and of the biases (K,)."""
+
+
 class ProximalNewton:
     """Minimises a smooth data loss plus the penalty over the weights of some features.
 
-    Each step goes towards the minimum of the second-order model of the data loss, with the whole penalty: sweeps of
-    coordinate descent find which weights are not 0, conjugate gradients solve for these. A model looks only at scores
-    that have curvature: margins within reach of their kinks, and classes in doubt.
+    Each step goes towards the minimum of the second-order model of the data loss, with the whole penalty. Sweeps of
+    coordinate descent find which weights are not 0, and conjugate gradients solve for these. A model includes only
+    scores that have curvature: margins near their kinks, and classes in doubt.
 
     Args:
         objective: of all features.
@@ -275,56 +282,67 @@ class ProximalNewton:
         W: Floats,
         b: Floats,
         tol: float,
-        even: float,
+        bias_tol: float,
         most: int,
-        enough: Callable[[float, Step, Floats, Floats], bool] | None = None,
+        enough: Enough | None = None,
     ) -> Step:
         """The weights found, from (W, b).
 
         Args:
             smoothed: the data loss.
             W, b: (n, K) and (K,), where to begin.
-            tol: what may be left of a slope, as a share of that of |W|; without |W|, what the slopes that are left may
-                cost of the objective, as a share of it.
-            even: what may be left of the slope of a bias.
+            tol: largest slope that may remain, as a share of the l1 weight. Without |W|, the largest share of the
+                objective that the remaining slopes may cost.
+            bias_tol: largest slope of a bias that may remain.
             most: steps, at most.
-            enough: whether a step suffices before that, from (the objective, the step, the slopes of the weights
-                (n, K), those of the biases (K,)).
+            enough: ends the search earlier.
         """
-        objective, shares = self._objective, self._shares
+        shares = self._shares
         S = self._columns.scores(W, b)
         for self.taken in range(most + 1):
             values, G = smoothed.value_and_gradient(S)
-            slope, columns = self._columns.products(shares[:, None] * G), shares @ G
+            slope, bias_slope = self._columns.products(shares[:, None] * G), shares @ G
             excess = float(self._excess(slope, W).max(initial=0.0))
             value = float(shares @ values) + self._penalty(W)
-            wanted = tol * objective.l1_weight
-            if wanted == 0.0:  # slopes r cost sum r² / (4 l2_weight) at most
-                wanted = float(np.sqrt(4.0 * objective.l2_weight * tol * abs(value) / W.size))
-            settled = excess <= wanted and float(np.abs(columns).max()) <= even
-            settled = settled or (enough is not None and enough(value, Step(W, b, S, G), slope, columns))
-            if settled or self.taken == most or not np.isfinite(excess):
+            allowed = self._allowed_slope(tol, value, W.size)
+            solved = excess <= allowed and float(np.abs(bias_slope).max()) <= bias_tol
+            solved = solved or (enough is not None and enough(value, Step(W, b, S, G), slope, bias_slope))
+            if solved or self.taken == most or not np.isfinite(excess):
                 break
-            to, shift = self._model_minimum(smoothed, S, W, slope, columns, max(SOLVED * excess, PART * wanted))
-            dW = to - W
-            dS = self._columns.scores(dW, shift)
-            promised = float((slope * dW).sum() + columns @ shift) + self._penalty(to) - self._penalty(W)
-            step = 1.0
-            for _ in range(HALVINGS):
-                moved = W + step * dW if step < 1.0 else to
-                found = float(shares @ smoothed.value_and_gradient(S + step * dS)[0]) + self._penalty(moved)
-                if found <= value + SUFFICIENT * step * promised + NOISE * abs(value):
+            model_tol = max(MODEL_TOL * excess, MODEL_TOL_AT_END * allowed)
+            target, db = self._model_minimum(smoothed, S, W, slope, bias_slope, model_tol)
+            dS = self._columns.scores(target - W, db)
+            predicted = float((slope * (target - W)).sum() + bias_slope @ db) + self._penalty(target) - self._penalty(W)
+            found = self._line_search(smoothed, S, dS, W, target, value, predicted)
+            if found is None:
+                if self.damping >= MAX_DAMPING:
                     break
-                step *= 0.5
-            else:
-                if self.damping >= MOST_DAMPING:
-                    break
-                self.damping = MOST_DAMPING
+                self.damping = MAX_DAMPING
                 continue
-            self.damping = max(LEAST_DAMPING, self.damping / CHANGE) if step == 1.0 else self.damping * CHANGE
-            self.damping = min(self.damping, MOST_DAMPING)
-            W, b, S = moved, b + step * shift, S + step * dS
+            W, step = found
+            change = 1.0 / DAMPING_CHANGE if step == 1.0 else DAMPING_CHANGE
+            self.damping = min(max(self.damping * change, MIN_DAMPING), MAX_DAMPING)
+            b, S = b + step * db, S + step * dS
         return Step(W, b, S, G)
+
+    def _allowed_slope(self, tol: float, value: float, n_weights: int) -> float:
+        """The largest slope at which a search ends; slopes r cost the objective sum r² / (4 l2_weight) at most."""
+        if self._objective.l1_weight > 0.0 and tol > 0.0:
+            return tol * self._objective.l1_weight
+        return float(np.sqrt(4.0 * self._objective.l2_weight * tol * abs(value) / n_weights))
+
+    def _line_search(
+        self, smoothed: Smoothed, S: Floats, dS: Floats, W: Floats, target: Floats, value: float, predicted: float
+    ) -> tuple[Floats, float] | None:
+        """(weights, share of the step): the first of 1, 1/2, 1/4, ... with Armijo's decrease; None without one."""
+        step = 1.0
+        for _ in range(MAX_HALVINGS):
+            moved = W + step * (target - W) if step < 1.0 else target
+            data_loss = float(self._shares @ smoothed.value_and_gradient(S + step * dS)[0])
+            if data_loss + self._penalty(moved) <= value + ARMIJO * step * predicted + RELATIVE_ROUNDING * abs(value):
+                return moved, step
+            step *= 0.5
+        return None
 
     def _penalty(self, W: Floats) -> float:
         return self._objective.l2_weight * float(np.square(W).sum()) + self._objective.l1_weight * float(
@@ -337,30 +355,36 @@ class ProximalNewton:
         return np.where(W == 0.0, np.maximum(np.abs(slope) - size, 0.0), np.abs(slope + size * np.sign(W)))
 
     def _model_minimum(
-        self, smoothed: Smoothed, S: Floats, W: Floats, slope: Floats, columns: Floats, tol: float
+        self, smoothed: Smoothed, S: Floats, W: Floats, slope: Floats, bias_slope: Floats, tol: float
     ) -> tuple[Floats, Floats]:
         """(weights (n, K) near the minimum of the model, the change (K,) of the bias)."""
-        objective, algebra, shares = self._objective, self._objective.engine.algebra, self._shares[:, None]
+        model = self._model(smoothed, S, W, slope, bias_slope)
+        self._descend(model, tol)
+        return model.W[:-1].copy(), model.W[-1] - model.start[-1]
+
+    def _model(self, smoothed: Smoothed, S: Floats, W: Floats, slope: Floats, bias_slope: Floats) -> CurvedModel:
+        """The second-order model of the data loss, damped, with the whole penalty."""
+        objective, shares = self._objective, self._shares[:, None]
         K, N = W.shape[1], len(S)
         d, v, w = smoothed.curvature(S)
-        own = shares * (d - 2.0 * v * w)
+        diagonal = shares * (d - 2.0 * v * w)
         d, v = shares * d, shares * v
-        classes, image = np.nonzero((d > LISTED * float(d.max(initial=0.0))).T)
+        classes, image = np.nonzero((d > MIN_CURVATURE * float(d.max(initial=0.0))).T)
         unit = self.damping * smoothed.steepest
         damp = np.append(unit * self._columns.variance, unit)
-        between = np.diag(d.sum(axis=0)) - v.T @ w - w.T @ v + unit * np.eye(K)
+        bias_curvature = np.diag(d.sum(axis=0)) - v.T @ w - w.T @ v + unit * np.eye(K)
         start = np.concatenate([W, np.zeros((1, K))])
         ridge = 2.0 * objective.l2_weight
-        model = CurvedModel(
+        return CurvedModel(
             X=self._columns.X,
             ends=np.searchsorted(classes, np.arange(K + 1)),
             image=image,
             d=d[image, classes],
             v=v[image, classes],
             w=w[image, classes],
-            slope=np.concatenate([slope, columns[None]]),
-            bends=self._columns.squared_products(own) + ridge + damp[:-1, None],
-            inverse=np.linalg.inv(between),
+            slope=np.concatenate([slope, bias_slope[None]]),
+            bends=self._columns.squared_products(diagonal) + ridge + damp[:-1, None],
+            inverse=np.linalg.inv(bias_curvature),
             ridge=ridge,
             size=objective.l1_weight,
             damp=damp,
@@ -370,8 +394,12 @@ class ProximalNewton:
             c=np.zeros(N),
             e=np.zeros(N),
         )
-        everything, since = True, 0
-        for _ in range(SWEEPS):
+
+    def _descend(self, model: CurvedModel, tol: float) -> None:
+        """Minimise the model by sweeps: over all weights, then over those that are not 0, then conjugate gradients."""
+        algebra = self._objective.engine.algebra
+        everything, support_sweeps = True, 0
+        for _ in range(MAX_SWEEPS):
             changed = algebra.sweep(model, everything)
             if not np.isfinite(changed):
                 break
@@ -380,10 +408,9 @@ class ProximalNewton:
                     break
                 everything = True
             elif everything:
-                everything, since = False, 0
+                everything, support_sweeps = False, 0
             else:
-                since += 1
-                if since >= SUPPORTED:
-                    algebra.krylov(model, ITERATIONS, RESIDUAL)
+                support_sweeps += 1
+                if support_sweeps >= SUPPORT_SWEEPS:
+                    algebra.krylov(model, MAX_CG_ITERATIONS, CG_RESIDUAL)
                     everything = True
-        return model.W[:-1].copy(), model.W[-1] - start[-1]

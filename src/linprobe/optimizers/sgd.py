@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
 import time
@@ -28,15 +27,60 @@ from linprobe.optimizers.base import (
 )
 from linprobe.optimizers.learning_rate import stochastic_rate
 from linprobe.optimizers.schedules import rates, schedule_name
-from linprobe.optimizers.states import checked_arrays, weights_of_state
+from linprobe.optimizers.states import SavedState, saved_array, saved_number, sizes_of
 from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
 from linprobe.optimizers.updates import UPDATES, Rates
 from linprobe.shapes import Floats, check_range
 
 __all__ = ["SGD", "plain_epoch"]
 
-SUFFIXES = ("", "_m", "_v", "_avg", "_best")
-"""Of the arrays of a state, after W and b: the iterate, the two moments of an update, the average, the best so far."""
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class SGDState(SavedState):
+    """What a run of SGD saves, in the dtype of its loop.
+
+    Attributes:
+        W_m, b_m: velocity, or first moment, of the update; None where it has none.
+        W_v, b_v: sums of squares, or second moment, of the update; None where it has none.
+        W_avg, b_avg: the averaged weights; None without averaging.
+        W_best, b_best: the weights of the lowest validation loss; None without `patience`.
+        passes: not written: they are the epochs.
+        steps: updates done.
+        averaged: iterates in the average.
+        learning_rate: NaN for that of a new run.
+        bias_rate: learning rate of b, in units of that of W.
+        usual_objective: what `diverged` compares with; NaN where it is to be computed.
+        best_loss, best_epoch: the lowest validation loss, and its epoch; infinite and NaN before the first.
+    """
+
+    W_m: Floats | None = saved_array("K", "D", may_overflow=True)
+    b_m: Floats | None = saved_array("K", may_overflow=True)
+    W_v: Floats | None = saved_array("K", "D", may_overflow=True)
+    b_v: Floats | None = saved_array("K", may_overflow=True)
+    W_avg: Floats | None = saved_array("K", "D")
+    b_avg: Floats | None = saved_array("K")
+    W_best: Floats | None = saved_array("K", "D")
+    b_best: Floats | None = saved_array("K")
+    passes: float = saved_number()
+    steps: int = saved_number(0, low=0)
+    averaged: int = saved_number(0, low=0)
+    learning_rate: float = saved_number(low=0.0)
+    bias_rate: float = saved_number(1.0, low=0.0)
+    usual_objective: float = saved_number()
+    best_loss: float = saved_number(math.inf)
+    best_epoch: float = saved_number(low=0.0)
+
+    def updated_arrays(self) -> dict[str, Floats]:
+        """Copies of what an epoch changes, by name."""
+        names = [f"{kind}{suffix}" for kind in "Wb" for suffix in ("", "_m", "_v", "_avg")]
+        return {name: getattr(self, name).copy() for name in names if getattr(self, name) is not None}
+
+    def with_best(self, W: Floats, b: Floats, loss: float) -> SGDState:
+        """The state that keeps these weights if their validation loss is the lowest so far."""
+        if self.W_best is not None and loss >= self.best_loss:
+            return self
+        return replace(self, W_best=W.copy(), b_best=b.copy(), best_loss=loss, best_epoch=float(self.epoch))
 
 
 @final
@@ -141,116 +185,111 @@ class SGD(Optimizer):
                 "images: hold some out, or use patience=None."
             )
         fused = _engine_runs(objective)
-        state, eta, chosen = self._begin(objective, start, fused)
-        clock = Clock(state.numbers["seconds"])
-        trace, pace = Trace(objective, validation, callback), _Pace(watch)
+        saved, chosen = self._begin(objective, start, fused)
+        clock, pace = Clock(saved.seconds), _Pace(watch)
+        trace = Trace(objective, validation, callback)
         status: Status | None = None
-        taken, good = eta, state
-        n_batches = -(-objective.n_images // self.batch_size)
-
+        rate, last_good = saved.learning_rate, saved
         while True:
-            W, b = self._weights(state)
-            measured = trace.measure(W, b)
-            if diverged(measured[0].objective, state.numbers["usual_objective"]):
+            W, b = self._weights(saved)
+            training, held_out = trace.measure(W, b)
+            if diverged(training.objective, saved.usual_objective):
                 status = Status.DIVERGED
-            if status is Status.DIVERGED and trace.history:
-                state = good
-                break
-            if self.patience is not None and measured[1] is not None:
-                _keep_best(state, W, b, measured[1].data_loss)
-            good = state
-            state.numbers["seconds"] = clock()
-            passes = float(state.epoch)
-            stop = trace.add(measured, state, learning_rate=taken, passes=passes, seconds=state.numbers["seconds"])
-            status = status or self._status(state, stop)
+                if trace.history:
+                    saved = last_good
+                    break
+            if self.patience is not None and held_out is not None:
+                saved = saved.with_best(W, b, held_out.data_loss)
+            saved = last_good = replace(saved, seconds=clock())
+            stop = trace.add(
+                (training, held_out),
+                saved.to_state(),
+                learning_rate=rate,
+                passes=float(saved.epoch),
+                seconds=saved.seconds,
+            )
+            status = status or self._status(saved, stop)
             if status is not None:
                 break
-            state = copy.deepcopy(state)
-            steps = np.arange(state.epoch * n_batches, (state.epoch + 1) * n_batches)
-            etas = rates(
-                self.schedule,
-                eta,
-                steps,
-                self.epochs * n_batches,
-                warmup=self.warmup * n_batches,
-                final_rate=self.final_rate,
-            )
-            taken = float(etas[-1])
-            if not math.isfinite(self._run_epoch(objective, state, etas, fused, pace)):
-                state, status = good, Status.DIVERGED
+            etas = self._rates(objective, saved)
+            rate = float(etas[-1])
+            saved, loss = self._run_epoch(objective, saved, etas, fused, pace)
+            if not math.isfinite(loss):
+                saved, status = last_good, Status.DIVERGED
                 break
 
-        if self.patience is not None:
-            W, b = state.arrays["W_best"], state.arrays["b_best"]
+        W, b = self._weights(saved)
+        if saved.W_best is not None and saved.b_best is not None and self.patience is not None:
+            W, b = saved.W_best, saved.b_best
             chosen["weights"] = (
-                f"those after epoch {state.numbers['best_epoch']:g}, with the lowest validation loss, "
-                f"{state.numbers['best_loss']:.6g}"
+                f"those after epoch {saved.best_epoch:g}, with the lowest validation loss, {saved.best_loss:.6g}"
             )
-        else:
-            W, b = self._weights(state)
-        return Solution(
-            W.astype(np.float64),
-            b.astype(np.float64),
-            status,
-            trace.history,
-            state,
-            float(state.epoch),
-            clock(),
-            chosen,
-        )
+        W, b, passes = W.astype(np.float64), b.astype(np.float64), float(saved.epoch)
+        return Solution(W, b, status, trace.history, saved.to_state(), passes, clock(), chosen)
 
-    def _begin(self, objective: Objective, start: State | None, fused: bool) -> tuple[State, float, dict[str, str]]:
-        """The state to go on from, with all it needs; the learning rate; and words for what was chosen."""
+    def _begin(self, objective: Objective, start: State | None, fused: bool) -> tuple[SGDState, dict[str, str]]:
+        """(the state to continue from, with all that the update needs; words for what was chosen)."""
         dtype = np.float32 if fused and objective.examples.X.dtype != np.float64 else np.float64
         given = zeros_state(objective, dtype) if start is None else start
-        weights = weights_of_state(objective, dtype)
-        known = {f"{name}{suffix}": weights[name] for name in weights for suffix in SUFFIXES}
-        overflowing = [name for name in known if name.endswith(("_m", "_v"))]
-        checked = checked_arrays(given, known, may_overflow=overflowing)
-        arrays = {name: array.copy() for name, array in checked.items()}
-        kept = UPDATES[self.update].arrays
-        for name in ("W", "b"):
-            for suffix in kept:
-                arrays.setdefault(f"{name}_{suffix}", np.zeros_like(arrays[name]))
-            if self.average:
-                arrays.setdefault(f"{name}_avg", arrays[name].copy())
-        numbers = {"steps": 0.0, "averaged": 0.0, "seconds": 0.0, **given.numbers}
-        if "usual_objective" not in numbers:
-            numbers["usual_objective"] = usual_objective(objective, start)
+        saved = SGDState.from_state(given, sizes_of(objective), dtype)
+        added: dict[str, Floats] = {}
+        for name, weights in (("W", saved.W), ("b", saved.b)):
+            for suffix in UPDATES[self.update].arrays:
+                if getattr(saved, f"{name}_{suffix}") is None:
+                    added[f"{name}_{suffix}"] = np.zeros_like(weights)
+            if self.average and getattr(saved, f"{name}_avg") is None:
+                added[f"{name}_avg"] = weights.copy()
+        saved = replace(saved, **added)  # type: ignore[arg-type]
+        if math.isnan(saved.usual_objective):
+            saved = replace(saved, usual_objective=usual_objective(objective, start))
         if self.learning_rate == "auto":
             eta, bias_rate, words = stochastic_rate(objective, self.update, self.batch_size, self.momentum)
         else:
             eta, bias_rate, words = self.learning_rate, 1.0, f"{self.learning_rate:g}, as given"
-        if "learning_rate" not in numbers:  # else it goes on, perhaps from a time when b had the rate of W
-            numbers["bias_rate"] = bias_rate
-        eta = numbers.setdefault("learning_rate", float(eta))
+        if math.isnan(saved.learning_rate):  # a resumed run keeps its rates
+            saved = replace(saved, learning_rate=float(eta), bias_rate=bias_rate)
         loop = "the engine's own" if fused else "plain NumPy"
-        chosen = {"learning_rate": words, "loop": f"{loop}, {np.dtype(dtype).name}"}
-        return State(given.epoch, arrays, numbers), eta, chosen
+        return saved, {"learning_rate": words, "loop": f"{loop}, {np.dtype(dtype).name}"}
 
-    def _weights(self, state: State) -> tuple[Floats, Floats]:
+    def _weights(self, saved: SGDState) -> tuple[Floats, Floats]:
         """The weights to measure and to return: the averaged ones if there are any."""
-        suffix = "_avg" if self.average else ""
-        return state.arrays[f"W{suffix}"], state.arrays[f"b{suffix}"]
+        if self.average and saved.W_avg is not None and saved.b_avg is not None:
+            return saved.W_avg, saved.b_avg
+        return saved.W, saved.b
 
-    def _status(self, state: State, stop: bool) -> Status | None:
-        """Why to end after this epoch, or None to go on."""
+    def _status(self, saved: SGDState, stop: bool) -> Status | None:
+        """Why the run ends after this epoch, or None to continue."""
         if stop:
             return Status.STOPPED
-        if self.patience is not None and state.epoch - state.numbers["best_epoch"] >= self.patience:
+        if self.patience is not None and saved.epoch - saved.best_epoch >= self.patience:
             return Status.EARLY_STOPPED
-        return Status.COMPLETED if state.epoch >= self.epochs else None
+        return Status.COMPLETED if saved.epoch >= self.epochs else None
+
+    def _rates(self, objective: Objective, saved: SGDState) -> npt.NDArray[np.float64]:
+        """(n_batches,) the learning rate of each step of the next epoch."""
+        n_batches = -(-objective.n_images // self.batch_size)
+        return rates(
+            self.schedule,
+            saved.learning_rate,
+            np.arange(saved.epoch * n_batches, (saved.epoch + 1) * n_batches),
+            self.epochs * n_batches,
+            warmup=self.warmup * n_batches,
+            final_rate=self.final_rate,
+        )
 
     def _run_epoch(
-        self, objective: Objective, state: State, etas: npt.NDArray[np.float64], fused: bool, pace: _Pace
-    ) -> float:
-        """Update `state` by one epoch, in parts for one who watches; the loss as last seen, NaN where it diverged."""
-        random = np.random.Generator(np.random.PCG64([self.seed, state.epoch]))
+        self, objective: Objective, saved: SGDState, etas: npt.NDArray[np.float64], fused: bool, pace: _Pace
+    ) -> tuple[SGDState, float]:
+        """(the state after one epoch; the mean loss last seen, NaN where the run diverged).
+
+        An epoch is run in parts for one who watches.
+        """
+        random = np.random.Generator(np.random.PCG64([self.seed, saved.epoch]))
         order = random.permutation(objective.n_images)
-        averages = self.average and state.epoch >= self.epochs // 2
-        arrays, numbers, M = state.arrays, state.numbers, int(self.batch_size)
-        seen, first, n_batches = 0.0, 0, len(etas)
-        while first < n_batches and math.isfinite(seen):
+        averages = self.average and saved.epoch >= self.epochs // 2
+        arrays, steps, averaged = saved.updated_arrays(), saved.steps, saved.averaged
+        M, n_batches, loss, first = int(self.batch_size), len(etas), 0.0, 0
+        while first < n_batches and math.isfinite(loss):
             begun, stop = time.perf_counter(), min(first + pace.batches, n_batches)
             plan = EpochPlan(
                 order=order[first * M : stop * M],
@@ -262,24 +301,25 @@ class SGD(Optimizer):
                 beta1=float(self.beta1),
                 beta2=float(self.beta2),
                 epsilon=float(self.epsilon),
-                step=int(numbers["steps"]),
-                averaged=int(numbers["averaged"]) if averages else -1,
-                bias_rate=float(numbers.get("bias_rate", 1.0)),
+                step=steps,
+                averaged=averaged if averages else -1,
+                bias_rate=saved.bias_rate,
             )
-            seen = self._run_batches(objective, arrays, plan, fused)
-            numbers["steps"] += stop - first
-            if averages:
-                numbers["averaged"] += stop - first
+            loss = self._run_batches(objective, arrays, plan, fused)
+            steps += stop - first
+            averaged += stop - first if averages else 0
             if pace.watch is not None:
                 pace.ran(stop - first, time.perf_counter() - begun)
                 if stop < n_batches:
-                    pace.watch(Glimpse(state.epoch + stop / n_batches, seen, *self._weights(state)))
+                    suffix = "_avg" if self.average else ""
+                    pace.watch(
+                        Glimpse(saved.epoch + stop / n_batches, loss, arrays[f"W{suffix}"], arrays[f"b{suffix}"])
+                    )
             first = stop
-        state.epoch += 1
         if self.average and not averages:
             for name in ("W", "b"):
                 arrays[f"{name}_avg"][...] = arrays[name]
-        return seen
+        return replace(saved, epoch=saved.epoch + 1, steps=steps, averaged=averaged, **arrays), loss  # type: ignore[arg-type]
 
     def _run_batches(
         self, objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan: EpochPlan, fused: bool
@@ -353,10 +393,3 @@ def _engine_runs(objective: Objective) -> bool:
     """Whether the engine's own loop knows this loss and this penalty."""
     known = objective.penalty is None or objective.penalty.coefficients is not None
     return known and objective.engine.runs_sgd(objective.loss)
-
-
-def _keep_best(state: State, W: Floats, b: Floats, loss: float) -> None:
-    """Keep the weights in `state` if their validation loss is the lowest so far."""
-    if not loss >= state.numbers.get("best_loss", math.inf) or "W_best" not in state.arrays:
-        state.numbers |= {"best_loss": loss, "best_epoch": float(state.epoch)}
-        state.arrays |= {"W_best": W.copy(), "b_best": b.copy()}

@@ -42,7 +42,7 @@ class _ArrayField:
 
     key: str
     shape: tuple[str, ...]
-    dtype: npt.DTypeLike
+    dtype: npt.DTypeLike | None
     required: bool
     group: str
     may_overflow: bool
@@ -60,7 +60,7 @@ class _NumberField:
 
 def saved_array(
     *shape: str,
-    dtype: npt.DTypeLike = np.float64,
+    dtype: npt.DTypeLike | None = None,
     required: bool = False,
     group: str = "",
     may_overflow: bool = False,
@@ -70,7 +70,7 @@ def saved_array(
 
     Args:
         shape: a key of the sizes for each axis, such as "K", "D".
-        dtype: the dtype that the search computes with.
+        dtype: the dtype that the search computes with; None for the one given to `from_state`.
         required: whether a state without it is refused.
         group: fields with the same word are all there or none.
         may_overflow: whether infinities are allowed, as in sums of squares of gradients.
@@ -121,13 +121,16 @@ class SavedState:
     passes: float = saved_number(0.0, low=0.0)
 
     @classmethod
-    def from_state(cls: type[Saved], state: State, sizes: Mapping[str, int]) -> Saved:
+    def from_state(
+        cls: type[Saved], state: State, sizes: Mapping[str, int], dtype: npt.DTypeLike = np.float64
+    ) -> Saved:
         """The record of `state`. Names that it does not know are ignored: they belong to another optimizer.
 
         Arrays become C-contiguous in the dtype of their field. An array that is so already is shared, not copied.
 
         Args:
             sizes: of the axes, as from `sizes_of`.
+            dtype: of the arrays whose field names none.
         Raises:
             StateError: a required array is missing; an array has another shape, is neither float32 nor float64, or is
                 not finite; a number is not finite, not whole where it counts, or out of range.
@@ -140,7 +143,7 @@ class SavedState:
                 continue
             key = spec.key or each.name
             names[key] = each.name
-            known[key] = tuple(sizes[axis] for axis in spec.shape), spec.dtype
+            known[key] = tuple(sizes[axis] for axis in spec.shape), dtype if spec.dtype is None else spec.dtype
             if spec.required:
                 required.append(key)
             if spec.group:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,90 +16,161 @@ from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.hinge_program import MAX_PAIRS, HingeProgram
 from linprobe.optimizers.interior_point import Within, minimize_within
+from linprobe.optimizers.lbfgs import ABSENT_BIAS
+from linprobe.optimizers.proofs import ProofPolicy
 from linprobe.optimizers.proximal_newton import FIRST_DAMPING, Columns, ProximalNewton, Smoothed, Step, check_curved
-from linprobe.optimizers.states import checked_arrays, weights_of_state
+from linprobe.optimizers.states import SavedState, saved_array, saved_flag, saved_number, sizes_of
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
 __all__ = ["WorkingSet", "suits_working_set", "uses_few_weights", "working_set_cost"]
 
-FEWEST, GROWTH = 100, 2
-"""Features that join at once, at most: FEWEST, or GROWTH times those in use where that is more."""
+JOINING_FEATURES, JOINING_RATIO = 100, 2
+"""Features that join at once, at most: so many, or this many times those in use where that is more. Chosen by
+argument."""
 
-NEAR = 0.7
-"""Size of a feature's slope, as a share of what |W| asks, from which down it leaves the set if its weights are 0."""
+KEEP_ABOVE = 0.7
+"""Slope of a feature without weights, as a share of the l1 weight, above which it stays in the set. Chosen by
+argument."""
 
-BEYOND = 1e-9
-"""What the size of a slope may exceed it by before the feature joins, relative: rounding."""
+JOIN_ROUNDING = 1e-9
+"""Relative excess of a slope over the l1 weight above which its feature joins: rounding. Chosen by argument."""
 
-FIRST_RHO, FIRST_RHO_OF_MANY, GROW, SLOW = 1.0, 0.01, 3.0, 0.3
-"""Of a hinge: curvature of its smoothed kinks at first, in units of 1 / delta, where few weights are used and where
-many are; its growth where the gap over the set falls by less than to the share SLOW. With many weights the scores vary
-by more, and with 1 the steps do not arrive: the bound stays 0 (benchmarks/gauntlet.py, tame, large, seed 1019)."""
+FIRST_RHO, FIRST_RHO_OF_MANY, RHO_GROWTH, SLOW_GAP = 1.0, 0.01, 3.0, 0.3
+"""For a hinge: the curvature of its smoothed kinks at first, in units of 1 / delta, where few weights are used and
+where many are; and its growth after a round that leaves more than the share SLOW_GAP of the gap over the set. With many
+weights the scores vary more, and with 1 the steps do not converge: the bound stays 0 (benchmarks/gauntlet.py, tame,
+large, seed 1019)."""
 
-FEW_WEIGHTS = 1e-3
-"""Weight of |W|, as a share of the largest slope at W = 0, from which on few weights are used."""
+FEW_WEIGHTS_L1 = 1e-3
+"""The l1 weight, as a share of the largest slope at W = 0, from which on few weights are used. Chosen by argument."""
 
-FIRST_ETA, LEAST_ETA, OF_GAP = 0.1, 0.1, 0.1
-"""What may be left of the slopes of a set, as a share of that of |W|: at first; then OF_GAP of the gap over the set, or
-less where that falls slowly, and no less than LEAST_ETA of what is wanted at the end."""
+FIRST_SLOPE_TOL, MIN_SLOPE_TOL, GAP_SHARE = 0.1, 0.1, 0.1
+"""Largest slope that a round may leave over its set, as a share of the l1 weight: at first; at least, as a share of the
+threshold of a certificate; and in between, as a share of the gap over the set. Chosen by argument."""
 
-EVEN = 0.1
-"""What may be left of the slope of a bias, as a share of what of an objective it may cost, for a bias of one unit
-of the scores."""
+BIAS_SLOPE_COST = 0.1
+"""Largest slope of a bias: the share of the slope tolerance that it may cost of the objective, for a bias of one unit
+of the scores. Chosen by argument."""
 
-NEWTON_STEPS = 30
-"""Newton steps over one set, at most."""
+MAX_NEWTON_STEPS = 30
+"""Newton steps over one set. Chosen by argument."""
 
-SMOOTHED_ROUNDS, MANY_STEPS, LONGEST, FAR = 3, 10, 8, 1e-2
-"""Of margins with |W|: rounds of Newton steps before the interior point method, in any case; Newton steps of a round
-from which on it takes over then; rounds after which it does so anyway; and the relative gap up to which it does not.
-The rounds are cheap at first, and tell which weights matter; later most take as long as the interior point method
+SMOOTHED_ROUNDS, MANY_STEPS, MAX_SMOOTHED_ROUNDS, NEARLY_SOLVED = 3, 10, 8, 1e-2
+"""For margins with |W|. The interior point method takes over after SMOOTHED_ROUNDS rounds of Newton steps, once a round
+takes MANY_STEPS steps, or after MAX_SMOOTHED_ROUNDS rounds; not where the relative gap is below NEARLY_SOLVED. The
+first rounds are cheap and find the weights that matter; later ones take as long as the interior point method
 (benchmarks/gauntlet.py, large)."""
 
 PART_OF_TOL = 0.25
-"""Gap over the likely weights at which that method ends, as a share of what is wanted of all."""
+"""Gap, over the weights that may not be 0, at which the interior point method ends: a share of the threshold of a
+certificate. Chosen by argument."""
 
 PAIRS_PER_WEIGHT = 2
-"""Pairs of an image and another class, for each likely weight, up to which the program of the set is solved instead: it
-has an unknown for each pair, and holds all weights of the set."""
+"""Pairs of an image and a wrong class, for each weight that may not be 0, up to which the program of the set is solved
+instead: it has an unknown for each pair, and holds all weights of the set. Chosen by argument."""
 
-OF_PROGRAM, DIRECT = 0.1, 30.0
-"""Gap of the program of a set: a share of the gap over all features; where that is below DIRECT times what is wanted at
-the end, at once PART_OF_TOL of that, as a few steps more cost less than to begin anew."""
+PROGRAM_GAP, PROGRAM_TO_END = 0.1, 30.0
+"""Gap at which the program of a set ends: a share of the gap over all features. Where that is below PROGRAM_TO_END
+times the threshold of a certificate, PART_OF_TOL of the threshold at once: a few more steps cost less than a new start.
+Chosen by argument."""
 
-CLOSE = 0.8
-"""Size of a slope, as a share of what |W| asks, from which on a feature joins a set whose program is solved: its time
-hardly depends on the number of features."""
+JOIN_PROGRAM_ABOVE = 0.8
+"""Slope of a feature, as a share of the l1 weight, above which it joins a set whose program is solved: the time of the
+program hardly depends on the number of features. Chosen by argument."""
 
-LIKELY, MOST_LIKELY = 0.95, 2000
-"""Size of the slope of a weight, as a share of what |W| asks, from which on it may not be 0 at the optimum; and such
-weights, up to which the interior point method takes them: 0.1 s a factor (an AVX-512 core at 30 GFLOP/s). With 0.9
+NONZERO_ABOVE, MAX_NONZERO = 0.95, 2000
+"""Slope of a weight, as a share of the l1 weight, above which it may not be 0 at the optimum; and the number of such
+weights up to which the interior point method solves for them: 0.1 s a factor (an AVX-512 core at 30 GFLOP/s). With 0.9
 there are a third more of them, and as many rounds (benchmarks/gauntlet.py)."""
 
-MOST_PARTLY = 0.5
-"""Share of the weights of a set that may not be 0, above which all of them are taken: to leave out few saves little."""
+ALL_NONZERO_SHARE = 0.5
+"""Share of the weights of a set that may not be 0, above which all of them are solved for. Chosen by argument."""
 
-UNSEEN = -1000.0
-"""Bias of a class without weight under softmax, which presses it down for ever: the infimum is where e^b is 0."""
+PROGRESS, MAX_STALLED = 0.9, 12
+"""Factor of the lowest gap so far below which a gap is progress; and rounds without progress after which the search
+ends. Chosen by argument."""
 
-PATIENCE, NEWS = 12, 0.9
-"""Rounds in which the gap does not fall below NEWS times the lowest so far, after which the search ends."""
+ATTEMPT_BELOW = 0.9
+"""Estimated gap, as a share of tol, below which the first certificate is computed. Chosen by argument."""
 
-ATTEMPT = 0.9
-"""A certificate is computed once the gap is below this share of tol."""
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class WorkingSetState(SavedState):
+    """What a search over working sets saves; n features are in the set.
+
+    Attributes:
+        positions: (n,) the features of the set, as floats; None where W alone is given to begin near.
+        centred_b: (K,) the bias of the features about their means.
+        G, best_G: (N, K) the multipliers, and the dual point of the highest bound.
+        nonzero: (n, K) 1 for weights that may not be 0 at the optimum; None where nothing depends on it.
+        may_restrict, may_program: whether `minimize_within`, and the program of the set, are still of use; None for a
+            new search.
+        restricted: whether the last round solved for the weights that may not be 0 alone.
+        newton_steps: of the last round.
+        rho: curvature of the smoothed kinks; NaN for its first value.
+        slope_tol, damping: of the next round.
+        lowest: the lowest relative gap that counted as progress.
+        stalled: rounds since then.
+        relative_gap, gap, gap_of_set: over all features, and over the set; absolute where not relative.
+        value: the objective at the last weights; NaN before the first.
+        bound: the highest lower bound.
+        threshold: of `ProofPolicy`; NaN for its first value.
+    """
+
+    positions: Floats | None = saved_array("n", group="set")
+    centred_b: Floats | None = saved_array("K", group="set", key="centred")
+    G: Floats | None = saved_array("N", "K", group="set")
+    best_G: Floats | None = saved_array("N", "K", group="set")
+    nonzero: Floats | None = saved_array("n", "K", key="likely")
+    may_restrict: bool | None = saved_flag(key="restricts")
+    may_program: bool | None = saved_flag(key="programs")
+    restricted: bool = saved_flag(False)
+    newton_steps: int = saved_number(0, low=0, key="steps")
+    rho: float = saved_number(low=0.0)
+    slope_tol: float = saved_number(FIRST_SLOPE_TOL, low=0.0, key="eta")
+    damping: float = saved_number(FIRST_DAMPING, low=0.0)
+    lowest: float = saved_number(math.inf, low=0.0)
+    stalled: int = saved_number(0, low=0, key="since")
+    relative_gap: float = saved_number(math.inf, low=0.0)
+    gap: float = saved_number(math.inf, low=0.0)
+    value: float = saved_number(low=0.0)
+    gap_of_set: float = saved_number(math.inf, low=0.0)
+    bound: float = saved_number(0.0)
+    threshold: float = saved_number(low=0.0, key="wanted")
+
+    @classmethod
+    def of(cls, start: State, objective: Objective) -> WorkingSetState:
+        """The record of `start`.
+
+        Raises:
+            StateError: it does not fit the objective.
+        """
+        positions, D = start.arrays.get("positions"), objective.n_features
+        n = positions.size if isinstance(positions, np.ndarray) else 0
+        saved = cls.from_state(start, sizes_of(objective) | {"n": n})
+        if saved.positions is not None:
+            at = saved.positions
+            valid = (at == np.floor(at)) & (at >= 0) & (at < D)
+            if not valid.all() or len(np.unique(at)) < n:
+                raise StateError(
+                    f"the state's array 'positions' does not hold different whole numbers in 0..{D - 1}. "
+                    "Was the state made with other features?"
+                )
+        return saved
 
 
 @final
 @dataclass(frozen=True)
 class WorkingSet(Optimizer):
-    """Solves the problem on few features, looks at all, takes in those whose slopes are too large, and starts over.
+    """Solves the problem over few features, computes the slopes of all, lets those join that matter, and repeats.
 
-    At the optimum the slope of the data loss in a weight that is 0 is at most reg in size, and most can be left
-    out if it is known which. Without |W| the set is all features. A round minimises over the set by `ProximalNewton`
-    steps; a hinge is smoothed about its multipliers. Of margins with |W|, once these rounds tell which weights may not
-    be 0, `minimize_within` solves for these. One pass over all features then gives every slope at a dual point, and a
-    lower bound on the objective.
+    At the optimum the slope of the data loss in a weight that is 0 is at most the l1 weight, so that most features can
+    be left out. Without |W| the set is all features. A round minimises over the set by `ProximalNewton` steps; a hinge
+    is smoothed about its multipliers. For margins with |W|, once these rounds show which weights may not be 0,
+    `minimize_within` solves for these. One pass over all features then gives every slope at a dual point, and a lower
+    bound on the objective.
 
     Args:
         tol: relative duality gap to reach, >= 0.
@@ -157,13 +228,13 @@ def uses_few_weights(objective: Objective) -> bool:
     shares, sums = objective.statistics.class_means
     centred = sums - shares[:, None] * sums.sum(axis=0)
     largest = float(np.abs(centred.sum(axis=0) - len(shares) * centred).max(initial=0.0))
-    return objective.l1_weight >= FEW_WEIGHTS * largest
+    return objective.l1_weight >= FEW_WEIGHTS_L1 * largest
 
 
 def working_set_cost(objective: Objective, n_features: int) -> float:
     """Bytes, about, that a search keeps with this many features in its set."""
     N, K = objective.n_images, objective.n_classes
-    unknowns = min(n_features * K, MOST_LIKELY) if _may_restrict(objective) else 0
+    unknowns = min(n_features * K, MAX_NONZERO) if _may_restrict(objective) else 0
     numbers = N * n_features + 10 * N * K + 3 * K * objective.n_features + 2 * unknowns**2
     if _has_program(objective):
         pairs = N * (K - 1)
@@ -194,27 +265,6 @@ def _has_program(objective: Objective) -> bool:
 def _pairs(objective: Objective) -> int:
     """Pairs of an image that counts and another class than its own."""
     return int((objective.shares() > 0.0).sum()) * (objective.n_classes - 1)
-
-
-def _checked(objective: Objective, state: State) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a state to resume from, or of weights to begin near.
-
-    Raises:
-        StateError: they do not fit the objective.
-    """
-    K, N, D = objective.n_classes, objective.n_images, objective.n_features
-    n = state.arrays["positions"].size if "positions" in state.arrays else 0
-    own = {"centred": (K,), "positions": (n,), "likely": (n, K), "G": (N, K), "best_G": (N, K)}
-    known = weights_of_state(objective) | {name: (shape, np.float64) for name, shape in own.items()}
-    arrays = checked_arrays(state, known, together=[tuple(own)])
-    positions = arrays.get("positions", np.zeros(0))
-    within = (positions == np.floor(positions)) & (positions >= 0) & (positions < D)
-    if not within.all() or len(np.unique(positions)) < n:
-        raise StateError(
-            f"the state's array 'positions' does not hold different whole numbers in 0..{D - 1}. "
-            "Was the state made with other features?"
-        )
-    return arrays
 
 
 @dataclass
@@ -251,36 +301,39 @@ class _Search:
         self.settings, self.objective = settings, objective
         self.trace = Trace(objective, validation, callback)
         self.shares, self.y = objective.shares(), objective.examples.y
-        numbers, arrays = ({}, {}) if start is None else (start.numbers, _checked(objective, start))
-        self.restricts = bool(numbers.get("restricts", float(_may_restrict(objective))))
-        self.programs = bool(numbers.get("programs", float(_has_program(objective))))
-        self.restricted, self.steps = bool(numbers.get("restricted", 0.0)), int(numbers.get("steps", 0.0))
         K, N, D = objective.n_classes, objective.n_images, objective.n_features
-        self.clock, self.passes = Clock(numbers.get("seconds", 0.0)), numbers.get("passes", 0.0)
-        positions = arrays.get("positions", np.zeros(0)).astype(np.int64)
-        W = arrays.get("W", np.zeros((K, D)))
-        if "positions" not in arrays:  # none, or weights alone to begin near; without |W| every feature is used
+        saved = WorkingSetState() if start is None else WorkingSetState.of(start, objective)
+        self.may_restrict = _may_restrict(objective) if saved.may_restrict is None else saved.may_restrict
+        self.may_program = _has_program(objective) if saved.may_program is None else saved.may_program
+        self.restricted, self.newton_steps = saved.restricted, saved.newton_steps
+        self.clock, self.passes, self.rounds = Clock(saved.seconds), saved.passes, saved.epoch
+        W = np.zeros((K, D)) if start is None else saved.W
+        if saved.positions is not None:
+            positions = saved.positions.astype(np.int64)
+        else:  # none, or weights alone to begin near; without |W| every feature is used
             positions = np.flatnonzero(W.any(axis=0)) if objective.l1_weight > 0.0 else np.arange(D)
         self.columns = Columns(objective, positions, D)
         self.W: Floats = np.ascontiguousarray(W[:, positions].T)
-        self.b: Floats = (
-            arrays["centred"].copy()
-            if "centred" in arrays
-            else arrays.get("b", np.zeros(K)) + self.columns.mean @ self.W
-        )
+        self.b: Floats
+        if saved.centred_b is not None:
+            self.b = saved.centred_b.copy()
+        else:
+            self.b = (np.zeros(K) if start is None else saved.b) + self.columns.mean @ self.W
         if start is None and objective.loss.margin_power is None:
-            self.b[objective.statistics.class_means.shares == 0.0] = UNSEEN * objective.loss.unit
-        self.G: Floats = arrays["G"].copy() if "G" in arrays else np.zeros((N, K))
-        self.rounds = 0 if start is None else start.epoch
-        self.rho = numbers["rho"] if "rho" in numbers else self._first_rho()
-        self.eta, self.damping = numbers.get("eta", FIRST_ETA), numbers.get("damping", FIRST_DAMPING)
-        self.lowest, self.since = numbers.get("lowest", math.inf), numbers.get("since", 0.0)
-        self.value = numbers.get("value", float(objective.loss.value(np.zeros((1, K)), np.zeros(1, np.int64))[0]))
-        self.relative_gap, self.gap = numbers.get("relative_gap", math.inf), numbers.get("gap", math.inf)
-        self.gap_of_set, self.bound = numbers.get("gap_of_set", math.inf), numbers.get("bound", 0.0)
-        self.wanted = numbers.get("wanted", ATTEMPT * settings.tol)
-        self.best_G: Floats = arrays["best_G"].copy() if "best_G" in arrays else self.G
-        self.likely = arrays["likely"] > 0.0 if "likely" in arrays else self.W != 0.0
+            self.b[objective.statistics.class_means.shares == 0.0] = ABSENT_BIAS * objective.loss.unit
+        self.G: Floats = np.zeros((N, K)) if saved.G is None else saved.G.copy()
+        self.best_G: Floats = self.G if saved.best_G is None else saved.best_G.copy()
+        self.nonzero = self.W != 0.0 if saved.nonzero is None else saved.nonzero > 0.0
+        self.rho = self._first_rho() if math.isnan(saved.rho) else saved.rho
+        self.slope_tol, self.damping = saved.slope_tol, saved.damping
+        self.lowest, self.stalled = saved.lowest, saved.stalled
+        self.relative_gap, self.gap = saved.relative_gap, saved.gap
+        self.gap_of_set, self.bound = saved.gap_of_set, saved.bound
+        self.value = saved.value
+        if math.isnan(self.value):
+            self.value = float(objective.loss.value(np.zeros((1, K)), np.zeros(1, np.int64))[0])
+        threshold = ATTEMPT_BELOW * settings.tol if math.isnan(saved.threshold) else saved.threshold
+        self.policy = ProofPolicy(settings.tol, threshold)
         self.state = start
 
     def run(self) -> Solution:
@@ -289,26 +342,26 @@ class _Search:
         status: Status | None = None
         try:
             if self.state is None:
-                at = self._look(self._solve_set())
-                self._follow(at)
+                at = self._evaluate(self._solve_set())
+                self._update_set(at)
                 status = self._report(at)
             while status is None:
-                if self._promising():
+                if self._attempts_proof():
                     certificate = self._certificate()
                     status = proved_status(self.objective, certificate, self.settings.tol)
                     if status is not None:
                         break
-                    self.wanted *= 0.5
+                    self.policy.halve()
                 if self.rounds >= self.settings.max_iter:
                     status = Status.MAX_ITER
                     break
-                if self.since > PATIENCE:
+                if self.stalled > MAX_STALLED:
                     status = Status.STALLED
                     break
                 certificate = None
-                at = self._look(self._solve_set())
+                at = self._evaluate(self._solve_set())
                 self.rounds += 1
-                self._follow(at)
+                self._update_set(at)
                 status = self._report(at)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
@@ -321,14 +374,11 @@ class _Search:
         words = {"features": f"{len(self.columns.positions)} of {self.objective.n_features} in the last set"}
         return Solution(W, b, status, self.trace.history, state, certificate.passes, self.clock(), words, certificate)
 
-    def _promising(self) -> bool:
-        """Whether a certificate may show what is asked."""
-        small = (
-            absolute_tol(self.objective, self.settings.tol) * self.wanted / self.settings.tol
-            if self.settings.tol
-            else 0.0
-        )
-        return self.relative_gap <= self.wanted or self.gap <= small
+    def _attempts_proof(self) -> bool:
+        """Whether a certificate is worth its passes."""
+        tol, threshold = self.settings.tol, self.policy.threshold
+        negligible = absolute_tol(self.objective, tol) * threshold / tol if tol else 0.0
+        return self.policy.attempts(self.relative_gap, 1.0) or self.gap <= negligible
 
     def _first_rho(self) -> float:
         """The curvature of the smoothed kinks of a hinge at first; a smooth loss has none."""
@@ -336,16 +386,16 @@ class _Search:
         few = objective.loss.smooth or objective.l1_weight == 0.0 or uses_few_weights(objective)
         return (FIRST_RHO if few else FIRST_RHO_OF_MANY) / objective.loss.unit
 
-    def _rounds_are_long(self) -> bool:
-        """Whether the rounds of Newton steps have told what they can."""
-        many = self.steps >= MANY_STEPS or self.rounds > LONGEST
-        return self.restricted or (self.rounds >= SMOOTHED_ROUNDS and many and self.relative_gap > FAR)
+    def _takes_over(self) -> bool:
+        """Whether the interior point method takes over from rounds of Newton steps."""
+        many = self.newton_steps >= MANY_STEPS or self.rounds > MAX_SMOOTHED_ROUNDS
+        return self.restricted or (self.rounds >= SMOOTHED_ROUNDS and many and self.relative_gap > NEARLY_SOLVED)
 
-    def _is_program(self) -> bool:
-        """Whether the program of the set is the smaller problem."""
-        few = _pairs(self.objective) <= PAIRS_PER_WEIGHT * int(self.likely.sum())
-        begun = self.rounds > SMOOTHED_ROUNDS or (self.rounds == SMOOTHED_ROUNDS and self.steps >= MANY_STEPS)
-        return self.programs and few and begun and len(self.W) > 0
+    def _takes_program(self) -> bool:
+        """Whether the program of the set is solved: it is the smaller problem, and enough is known of the set."""
+        few = _pairs(self.objective) <= PAIRS_PER_WEIGHT * int(self.nonzero.sum())
+        begun = self.rounds > SMOOTHED_ROUNDS or (self.rounds == SMOOTHED_ROUNDS and self.newton_steps >= MANY_STEPS)
+        return self.may_program and few and begun and len(self.W) > 0
 
     def _program(self) -> HingeProgram:
         """The program of the set."""
@@ -363,46 +413,47 @@ class _Search:
 
     def _tol_of_program(self) -> float:
         """The relative gap at which it ends."""
-        tol = OF_PROGRAM * self.relative_gap
-        return PART_OF_TOL * self.wanted if tol < DIRECT * self.wanted else tol
+        tol = PROGRAM_GAP * self.relative_gap
+        return PART_OF_TOL * self.policy.threshold if tol < PROGRAM_TO_END * self.policy.threshold else tol
 
     def _solve_set(self) -> Step:
         """Weights near the minimum over the set, and slopes near its dual optimum."""
-        objective, likely = self.objective, int(self.likely.sum())
-        if self._is_program():
+        objective, n_nonzero = self.objective, int(self.nonzero.sum())
+        if self._takes_program():
             point = self._program().minimize(self.W, self.b, self.G, tol := self._tol_of_program())
-            # rounding has its limits: the multipliers go on from there
-            self.programs = point is not None and point.gap <= tol
+            # where rounding stops it short of its gap, rounds of Newton steps continue
+            self.may_program = point is not None and point.gap <= tol
             if point is not None:
                 return Step(point.W, point.b, self.columns.scores(point.W, point.b), point.G)
-        self.restricted = self.restricts and 0 < likely <= MOST_LIKELY and self._rounds_are_long()
+        self.restricted = self.may_restrict and 0 < n_nonzero <= MAX_NONZERO and self._takes_over()
         if self.restricted:
-            found = minimize_within(objective, Within(self.columns.positions, self.likely), PART_OF_TOL * self.wanted)
+            within = Within(self.columns.positions, self.nonzero)
+            found = minimize_within(objective, within, PART_OF_TOL * self.policy.threshold)
             if found is not None:
                 W = np.ascontiguousarray(found.W.T)
                 b = found.b + self.columns.mean @ W
                 return Step(W, b, self.columns.scores(W, b), found.G)
-            self.restricts = self.restricted = False
+            self.may_restrict = self.restricted = False
         newton = ProximalNewton(objective, self.columns, self.damping)
         smoothed = Smoothed(objective, self.G, self.rho)
-        even = EVEN * self.eta * self.value / objective.loss.unit
+        bias_slope = BIAS_SLOPE_COST * self.slope_tol * self.value / objective.loss.unit
         enough = self._is_enough if objective.loss.smooth else None
-        step = newton.minimize(smoothed, self.W, self.b, self.eta, even, NEWTON_STEPS, enough)
-        self.damping, self.steps = newton.damping, newton.taken
+        step = newton.minimize(smoothed, self.W, self.b, self.slope_tol, bias_slope, MAX_NEWTON_STEPS, enough)
+        self.damping, self.newton_steps = newton.damping, newton.taken
         return step
 
     def _is_enough(self, value: float, step: Step, slope: Floats, columns: Floats) -> bool:
         """Whether the gap over the set is a small part of that over all features."""
-        gap = value - self._bound(step.G, slope.T) + self._uneven(step.b, columns)
-        return gap <= max(OF_GAP * min(self.gap, value), PART_OF_TOL * self.wanted * value)
+        gap = value - self._bound(step.G, slope.T) + self._column_cost(step.b, columns)
+        return gap <= max(GAP_SHARE * min(self.gap, value), PART_OF_TOL * self.policy.threshold * value)
 
-    def _uneven(self, b: Floats, columns: Floats) -> float:
-        """What columns of a dual point that are not even cost a bound, about: what they make of the bias."""
+    def _column_cost(self, b: Floats, columns: Floats) -> float:
+        """About what column sums of a dual point that are not 0 cost a bound, given the bias."""
         apart = np.abs(b - b[int(self.objective.statistics.class_means.shares.argmax())])
         return float(np.abs(columns) @ (apart + self.objective.loss.unit))
 
-    def _look(self, step: Step) -> _Round:
-        """Take the weights and slopes of a step, and look at all features: one pass."""
+    def _evaluate(self, step: Step) -> _Round:
+        """Take the weights and multipliers of a step, and compute the slopes of all features: one pass."""
         objective, shares = self.objective, self.shares
         A, columns = objective.engine.gradient_of_scores(shares[:, None] * step.G, precise=True)
         self.passes += 1.0
@@ -410,16 +461,16 @@ class _Search:
         data_loss = float(shares @ losses)
         hits = float(shares @ (step.S.argmax(axis=1) == self.y))
         value = data_loss + objective.penalty_value(step.W)
-        uneven = self._uneven(step.b, columns)
-        bound = self._bound(step.G, A) - uneven
-        of_set = self._bound(step.G, A[:, self.columns.positions]) - uneven
+        column_cost = self._column_cost(step.b, columns)
+        bound = self._bound(step.G, A) - column_cost
+        of_set = self._bound(step.G, A[:, self.columns.positions]) - column_cost
         self.W, self.b, self.G = step.W, step.b, step.G
         if bound > self.bound:
             self.bound, self.best_G = bound, step.G
         return _Round(value, data_loss, hits, A, columns, value - self.bound, value - of_set)
 
     def _bound(self, G: Floats, A: Floats) -> float:
-        """The dual value of slopes, as if their columns were even."""
+        """The dual value of slopes, as if their columns summed to 0."""
         objective, penalty = self.objective, self.objective.penalty
         assert penalty is not None
         counted = self.shares > 0.0
@@ -427,48 +478,69 @@ class _Search:
         conjugates = objective.loss.conjugate(scale * G[counted], self.y[counted])
         return -float(self.shares[counted] @ conjugates) - penalty.conjugate(-scale * A, objective.reg)
 
-    def _follow(self, at: _Round) -> None:
-        """What the next round begins with: its set, and how exact it is to be."""
-        value = max(abs(at.value), 1e-300)
-        self.gap, self.value = max(at.gap, 0.0), value
-        self.relative_gap, of_set = self.gap / value, max(at.gap_of_set, 0.0) / value
-        self.lowest, self.since = (
-            (self.relative_gap, 0.0) if self.relative_gap < NEWS * self.lowest else (self.lowest, self.since + 1.0)
-        )
-        sizes = np.abs(at.A).max(axis=0)
-        size, used = self.objective.l1_weight, self.W.any(axis=1)
-        violated = sizes > size * (1.0 + BEYOND)
+    def _update_set(self, at: _Round) -> None:
+        """Set the precision and the features of the next round."""
+        self._update_gaps(at)
+        sizes, l1_weight = np.abs(at.A).max(axis=0), self.objective.l1_weight
+        violated = sizes > l1_weight * (1.0 + JOIN_ROUNDING)
         violated[self.columns.positions] = False
         if len(self.W) or not violated.any():
-            slow = of_set > max(SLOW * self.gap_of_set, self.settings.tol)
-            if self.objective.loss.margin_power == 1 and slow and not self.restricted:
-                self.rho *= GROW
-            eta = min(OF_GAP * of_set, SLOW * self.eta if slow else self.eta)
-            self.gap_of_set, self.eta = of_set, min(self.eta, max(LEAST_ETA * self.wanted, eta))
-        self._mark(at, self.likely)
+            self._update_precision(max(at.gap_of_set, 0.0) / self.value)
+        self._update_nonzero(at, self.nonzero)
         if not violated.any():
             return
-        close = CLOSE if self._is_program() else LIKELY if self.restricted else 1.0 + BEYOND
-        joining = sizes > close * size
+        join_above = 1.0 + JOIN_ROUNDING
+        if self._takes_program():
+            join_above = JOIN_PROGRAM_ABOVE
+        elif self.restricted:
+            join_above = NONZERO_ABOVE
+        joining = sizes > join_above * l1_weight
         joining[self.columns.positions] = False
-        new = np.flatnonzero(joining)
-        most = max(FEWEST, GROWTH * int(used.sum()))
+        used, new = self.W.any(axis=1), np.flatnonzero(joining)
+        most = max(JOINING_FEATURES, JOINING_RATIO * int(used.sum()))
         if len(new) > most:
             new = new[np.sort(np.argsort(-sizes[new], kind="stable")[:most])]
-        keep = used | (sizes[self.columns.positions] > NEAR * size)
+        keep = used | (sizes[self.columns.positions] > KEEP_ABOVE * l1_weight)
         self.columns.keep(keep)
         self.columns.add(new)
         self.W = np.concatenate([self.W[keep], np.zeros((len(new), self.W.shape[1]))])
-        self._mark(at, np.concatenate([self.likely[keep], np.zeros((len(new), self.W.shape[1]), bool)]))
+        # the weights of features that leave are forgotten, so that all are found anew
+        self._update_nonzero(at, np.concatenate([self.nonzero[keep], np.zeros((len(new), self.W.shape[1]), bool)]))
 
-    def _mark(self, at: _Round, before: npt.NDArray[np.bool_]) -> None:
-        """Find the weights that may not be 0 at the optimum; once these are solved for, none leaves."""
+    def _update_gaps(self, at: _Round) -> None:
+        """Take the gap of a round, and count the rounds without progress."""
+        self.value = max(abs(at.value), 1e-300)
+        self.gap = max(at.gap, 0.0)
+        self.relative_gap = self.gap / self.value
+        if self.relative_gap < PROGRESS * self.lowest:
+            self.lowest, self.stalled = self.relative_gap, 0
+        else:
+            self.stalled += 1
+
+    def _update_precision(self, gap_of_set: float) -> None:
+        """Choose how precisely the next round minimises, by the relative gap over the set."""
+        slow = gap_of_set > max(SLOW_GAP * self.gap_of_set, self.settings.tol)
+        if self.objective.loss.margin_power == 1 and slow and not self.restricted:
+            self.rho *= RHO_GROWTH
+        slope_tol = min(GAP_SHARE * gap_of_set, SLOW_GAP * self.slope_tol if slow else self.slope_tol)
+        self.gap_of_set = gap_of_set
+        self.slope_tol = min(self.slope_tol, max(MIN_SLOPE_TOL * self.policy.threshold, slope_tol))
+
+    def _update_nonzero(self, at: _Round, before: npt.NDArray[np.bool_]) -> None:
+        """Find the weights that may not be 0 at the optimum; once these are solved for, none leaves.
+
+        Args:
+            before: (n, K), those of the features now in the set.
+        """
+        if not (self.may_restrict or self.may_program):  # nothing depends on them
+            self.nonzero = before
+            return
         slopes = np.abs(at.A[:, self.columns.positions].T)
-        self.likely = (self.W != 0.0) | (slopes >= LIKELY * self.objective.l1_weight)
+        self.nonzero = (self.W != 0.0) | (slopes >= NONZERO_ABOVE * self.objective.l1_weight)
         if self.restricted:
-            self.likely |= before
-        if MOST_PARTLY * self.likely.size < self.likely.sum() and self.likely.size <= MOST_LIKELY:
-            self.likely[:] = True
+            self.nonzero |= before
+        if ALL_NONZERO_SHARE * self.nonzero.size < self.nonzero.sum() and self.nonzero.size <= MAX_NONZERO:
+            self.nonzero[:] = True
 
     def _weights(self) -> tuple[Floats, Floats]:
         """(W, b) of the last row: Ctrl-C may come while the set changes."""
@@ -484,7 +556,7 @@ class _Search:
         return found
 
     def _report(self, at: _Round) -> Status | None:
-        """Add a row to the trace; STOPPED where the callback asks for it."""
+        """Add a row to the trace; STOPPED where the callback requests it."""
         W, b = self.columns.to_all(self.W, self.b)
         norm = self.objective.least_norm(W, at.A, at.columns)
         evaluation = Evaluation(at.value, at.data_loss, at.value - at.data_loss, at.accuracy, norm)
@@ -498,32 +570,30 @@ class _Search:
 
     def _state(self, seconds: float) -> State:
         W, b = self.columns.to_all(self.W, self.b)
-        arrays: dict[str, npt.NDArray[np.floating]] = {
-            "W": W,
-            "b": b,
-            "centred": self.b,
-            "positions": self.columns.positions.astype(np.float64),
-            "likely": self.likely.astype(np.float64),
-            "G": self.G,
-            "best_G": self.best_G,
-        }
-        numbers = {
-            "seconds": seconds,
-            "passes": self.passes,
-            "programs": float(self.programs),
-            "restricts": float(self.restricts),
-            "restricted": float(self.restricted),
-            "steps": float(self.steps),
-            "rho": self.rho,
-            "eta": self.eta,
-            "damping": self.damping,
-            "lowest": self.lowest,
-            "since": self.since,
-            "relative_gap": self.relative_gap,
-            "gap": self.gap,
-            "value": self.value,
-            "gap_of_set": self.gap_of_set,
-            "bound": self.bound,
-            "wanted": self.wanted,
-        }
-        return State(self.rounds, arrays, numbers)
+        return WorkingSetState(
+            epoch=self.rounds,
+            W=W,
+            b=b,
+            seconds=seconds,
+            passes=self.passes,
+            positions=self.columns.positions.astype(np.float64),
+            centred_b=self.b,
+            G=self.G,
+            best_G=self.best_G,
+            nonzero=self.nonzero.astype(np.float64) if self.may_restrict or self.may_program else None,
+            may_restrict=self.may_restrict,
+            may_program=self.may_program,
+            restricted=self.restricted,
+            newton_steps=self.newton_steps,
+            rho=self.rho,
+            slope_tol=self.slope_tol,
+            damping=self.damping,
+            lowest=self.lowest,
+            stalled=self.stalled,
+            relative_gap=self.relative_gap,
+            gap=self.gap,
+            value=self.value,
+            gap_of_set=self.gap_of_set,
+            bound=self.bound,
+            threshold=self.policy.threshold,
+        ).to_state()
