@@ -44,4 +44,5 @@ class _OneBlasThread:
 
 
 ONE_BLAS_THREAD = _OneBlasThread()
-os.register_at_fork(after_in_child=ONE_BLAS_THREAD.__init__)  # type: ignore[misc]
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=ONE_BLAS_THREAD.__init__)  # type: ignore[misc]

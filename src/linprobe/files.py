@@ -14,13 +14,17 @@ def write_whole(path: Path, content: bytes) -> None:
 
     The bytes go to a file without a name (Linux: O_TMPFILE), so that only a kill between the last two system
     calls leaves anything behind (`remove_left_behind`), or where the file system has none, to a hidden file
-    beside it. They are on the disk before the name moves, and so is the name before this returns.
+    beside it. They are on the disk before the name moves, and, except on Windows, so is the name before this returns.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; `path` is as it was.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        if os.name == "nt":  # Windows opens no folders
+            _write_named(aside, content)
+            os.replace(aside, path)
+            return
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             nameless = _write_nameless(path.parent, content)
@@ -73,7 +77,8 @@ def _write_nameless(folder: Path, content: bytes) -> int | None:
 
 def _write_named(path: Path, content: bytes) -> None:
     """A file at `path` that holds `content`, on the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    binary: int = getattr(os, "O_BINARY", 0)  # Windows would write other ends of lines
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | binary, 0o666)
     try:
         _write_all(descriptor, content)
     finally:

@@ -258,8 +258,9 @@ def _reserve(descriptor: int, start: int, size: int) -> None:
         os.posix_fallocate(descriptor, start, max(size, 1))
         return
     block = bytes(1 << 20)
+    os.lseek(descriptor, start, os.SEEK_SET)
     for at in range(0, size, len(block)):
-        os.pwrite(descriptor, block[: size - at], start + at)
+        os.write(descriptor, block[: size - at])
 
 
 def _own_folders() -> list[Path]:

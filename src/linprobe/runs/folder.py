@@ -8,6 +8,7 @@
     part-1.json, ...         of a sweep, in place of trace and checkpoint: what each part of it gave
     path.safetensors         of a sweep: the weights of all members of the grid
     report.html              the page that shows it all
+    .lock                    while a process trains: what keeps others away
 
 The trace is always written before the checkpoint, so that it holds at least the checkpoint's epochs; on
 resuming, the rows beyond are dropped, because those epochs will be run again (to the same bits).
@@ -16,16 +17,15 @@ resuming, the rows beyond are dropped, because those epochs will be run again (t
 from __future__ import annotations
 
 import errno
-import fcntl
 import itertools
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,14 @@ __all__ = [
     "write_atomically",
 ]
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 RUN_VERSION = 1
 """Version of the layout of a run folder; settings.json carries it."""
+
+LOCK_NAME = ".lock"
+"""The file in a run folder whose lock the process that trains holds: Windows can lock no folder."""
 
 TRACE_COLUMNS = tuple(column.name for column in fields(Epoch) if column.name != "state")
 
@@ -85,7 +91,7 @@ class RunFolder:
     """
 
     path: Path
-    _lock: int | None = None
+    _lock: BaseFileLock | None = None
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any]) -> RunFolder:
@@ -130,28 +136,36 @@ class RunFolder:
         """Keep other processes from writing here until this one ends, however it ends, or calls `close`.
 
         Raises:
-            RunError: another process holds the run.
+            RunError: another process holds the run, or the folder cannot be written.
         """
-        self._lock = os.open(self.path, os.O_RDONLY)
+        from filelock import FileLock, Timeout  # here: who only reads a run does without it
+
+        lock = FileLock(self.path / LOCK_NAME, timeout=0, thread_local=False)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
+            lock.acquire()
+        except Timeout:
             raise RunError(
                 f"{self.path}: another process is training this run; wait until it ends, or stop it."
             ) from None
+        except OSError as error:
+            _explain(self.path / LOCK_NAME, error)
+        self._lock = lock
         for name in ("*.json", "*.csv", "*.safetensors"):  # a report is written without the lock
             remove_left_behind(self.path, name)
 
     def remove(self) -> None:
         """Delete a run in which nothing was trained yet: its settings, and the folder."""
         (self.path / "settings.json").unlink()
+        self.close()
         self.path.rmdir()
 
     def close(self) -> None:
         """Let go of the lock."""
         if self._lock is not None:
-            os.close(self._lock)
+            # Before the lock is let go: whoever takes it next sees that its file is gone, and makes a new one.
+            with suppress(OSError):  # Windows removes no open file; filelock does it there
+                (self.path / LOCK_NAME).unlink()
+            self._lock.release()
             self._lock = None
 
     @property
