@@ -17,7 +17,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 # Set to suit another machine, these two would make NumPy slower than it is.
 BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
-.PHONY: help demo test lint format typecheck pytest stub docs bench web clean
+.PHONY: help demo test lint format typecheck pytest stub docs notebooks bench web clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ stub: .venv/tools  ## write src/linprobe/_core.pyi from the signatures of the bu
 docs: .venv/tools  ## the documentation as a site, into build/docs; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
 	@echo "the site: build/docs/index.html"
+
+notebooks: .venv/tools  ## every page with code as a Jupyter notebook, into build/notebooks
+	$(BIN)/python docs/make_notebooks.py
 
 bench: OPENBLAS_NUM_THREADS := $(shell nproc)
 bench: OMP_NUM_THREADS := $(shell nproc)
