@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from linprobe.choices import KINDS
 from linprobe.explain.picture import CLASS_COLORS
+from linprobe.lab.choices import page_table
 from linprobe.lab.server import PAGE_FOLDER
 
 WEB = Path(__file__).resolve().parents[2] / "web"
@@ -59,6 +61,30 @@ def test_the_lock_file_names_no_registry():
     lock = json.loads((WEB / "package-lock.json").read_text())
     assert lock["packages"]
     assert not [name for name, package in lock["packages"].items() if "resolved" in package]
+
+
+def test_the_types_of_the_choices_are_those_of_the_protocol():
+    script = (WEB / "src" / "names.ts").read_text()
+
+    def members(name: str) -> set[str]:
+        body = re.search(rf"export interface {name} \{{(.*?)\}}", script, flags=re.DOTALL)
+        assert body
+        return set(re.findall(r"^  (\w+):", body[1], flags=re.MULTILINE))
+
+    loss = page_table()["loss"][0]
+    assert members("Named") == loss.keys()
+    assert members("Parameter") == loss["parameters"][0].keys()
+    kinds = re.search(r"export type Kind =(.*?);", script, flags=re.DOTALL)
+    assert kinds
+    assert set(re.findall(r'"(\w+)"', kinds[1])) == KINDS.keys()
+
+
+def test_the_page_lists_no_losses_or_penalties_of_its_own():
+    for path in (WEB / "src").rglob("*.ts*"):
+        if path.name.endswith(".test.ts") or path.name == "scores.tsx":  # that page is about these three losses
+            continue
+        assert "squared-hinge" not in path.read_text(), path.name
+        assert "elastic-net" not in path.read_text(), path.name
 
 
 def test_the_classes_have_the_colours_of_the_pictures():

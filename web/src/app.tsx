@@ -1,6 +1,7 @@
 // The frame of every page: menu, connection, theme.
 import { signal, useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
+import "./choices"; // hears the table of choices, the first event of a connection, before any page is loaded
 import { PAGES } from "./pages";
 import { address, currentPage } from "./route";
 import { connections, link } from "./socket";
@@ -38,6 +39,7 @@ export function App() {
   const Page = loaded.value[currentPage.value];
   return (
     <>
+      {/* biome-ignore lint/a11y/useValidAnchor: a link to a place on this page, whose address holds its state */}
       <a class="skip" href="#main" onClick={skip}>
         To the page
       </a>

@@ -1,5 +1,6 @@
 // Which page is shown, and its state, both in the address: #/<page>?<state>.
 import { computed, effect, signal, type Signal } from "@preact/signals";
+import type { Field } from "./fields";
 import { PAGES } from "./pages";
 
 function parse(hash: string): { page: string; query: URLSearchParams } {
@@ -18,55 +19,7 @@ addEventListener("hashchange", () => {
   route.value = parse(location.hash);
 });
 
-/** How a value is written into the address and read back; `read` gives undefined for what it does not understand. */
-export interface Field<T> {
-  start: T;
-  write: (value: T) => string;
-  read: (text: string) => T | undefined;
-}
-
-const short = (value: number): string => String(Number(value.toPrecision(7)));
-
-export const numberField = (start: number, low = -1e9, high = 1e9): Field<number> => ({
-  start,
-  write: short,
-  read: (text) => {
-    const value = Number(text);
-    return text.trim() !== "" && value >= low && value <= high ? value : undefined;
-  },
-});
-
-export const wholeField = (start: number, low: number, high: number): Field<number> => ({
-  ...numberField(start, low, high),
-  read: (text) => {
-    const value = Number(text);
-    return Number.isInteger(value) && text.trim() !== "" && value >= low && value <= high ? value : undefined;
-  },
-});
-
-export const choiceField = <T extends string>(start: T, choices: readonly T[]): Field<T> => ({
-  start,
-  write: (value) => value,
-  read: (text) => choices.find((choice) => choice === text),
-});
-
-export const flagField = (start: boolean): Field<boolean> => ({
-  start,
-  write: (value) => (value ? "1" : "0"),
-  read: (text) => (text === "1" ? true : text === "0" ? false : undefined),
-});
-
-export const numbersField = (start: number[], longest = 64): Field<number[]> => ({
-  start,
-  write: (values) => values.map(short).join("_"),
-  read: (text) => {
-    const values = text === "" ? [] : text.split("_").map(Number);
-    return values.length <= longest && values.every(Number.isFinite) ? values : undefined;
-  },
-});
-
-export const textField = (start: string): Field<string> => ({ start, write: (v) => v, read: (v) => v });
-
+// biome-ignore lint/suspicious/noExplicitAny: a field both reads and writes its type, so no other type fits all
 type Fields = Record<string, Field<any>>;
 type Signals<F extends Fields> = { [K in keyof F]: Signal<F[K]["start"]> };
 

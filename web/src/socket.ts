@@ -7,6 +7,7 @@ export const link = signal<Link>("connecting");
 export const connections = signal(0);
 
 interface Waiting {
+  // biome-ignore lint/suspicious/noExplicitAny: the caller of `call` names the type of the answer
   resolve: (value: any) => void;
   reject: (error: Error) => void;
 }
@@ -15,8 +16,9 @@ let socket: WebSocket | undefined;
 let lastId = 0;
 let pause = 250;
 const waiting = new Map<number, Waiting>();
+// biome-ignore lint/suspicious/noExplicitAny: the caller of `hear` names the type of the event
 const listeners = new Map<string, Set<(data: any) => void>>();
-let whenOpen: (() => void)[] = [];
+const whenOpen: (() => void)[] = [];
 
 function connect(): void {
   const base = location.href.replace(/[?#].*$/, "").replace(/^http/, "ws");
@@ -62,7 +64,8 @@ const opened = (): Promise<void> =>
 export async function call<R>(method: string, params: object = {}): Promise<R> {
   if (link.peek() === "closed") throw new Lost();
   await opened();
-  const id = (lastId += 1);
+  lastId += 1;
+  const id = lastId;
   return new Promise<R>((resolve, reject) => {
     waiting.set(id, { resolve, reject });
     socket?.send(JSON.stringify({ id, method, params }));

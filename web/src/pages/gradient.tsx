@@ -1,8 +1,10 @@
 // Gradient check: the formula's gradient against differences, and what h does to them.
 import { computed, signal, useSignalEffect } from "@preact/signals";
-import { choiceField, linked, numberField, wholeField } from "../route";
+import { choiceField, nameField, numberField, wholeField } from "../fields";
+import { linked } from "../route";
 import { connections, stream } from "../socket";
-import { type Loss, type Penalty, SET_TITLES, SETS } from "../playground/names";
+import { shortEntries, takes } from "../choices";
+import { SET_TITLES, SETS } from "../playground/names";
 import { Chart } from "../ui/chart";
 import { Choice, Failure, fixed, Formula, More, Panel, Select, shown, Slider } from "../ui/controls";
 
@@ -43,9 +45,9 @@ const state = linked("gradient", {
   n: wholeField(20, 2, 100),
   seed: wholeField(0, 0, 99999),
   w: wholeField(0, 0, 99999),
-  loss: choiceField<Loss>("softmax", ["hinge", "squared-hinge", "softmax"]),
+  loss: nameField("softmax"),
   delta: numberField(1, 0.01, 100),
-  penalty: choiceField<Penalty>("l2", ["l2", "l1", "elastic-net", "none"]),
+  penalty: nameField("l2"),
   beta: numberField(0.5, 0, 100),
   reg: numberField(0.01, 0, 100),
   h: numberField(1e-5, 1e-12, 0.1),
@@ -136,10 +138,10 @@ function Step() {
 function Settings() {
   return (
     <Panel title="Objective" help={<Formula>{"L(W, b) = (1/N) Σ L_i + λ R(W)"}</Formula>}>
-      <Choice label="loss" value={state.loss} choices={[["hinge", "hinge"], ["squared-hinge", "squared hinge"], ["softmax", "softmax"]]} />
-      {state.loss.value !== "softmax" && <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />}
-      <Choice label="penalty" value={state.penalty} choices={[["l2", "L2"], ["l1", "L1"], ["elastic-net", "elastic net"], ["none", "none"]]} />
-      {state.penalty.value === "elastic-net" && <Slider label="beta, β" name="beta" value={state.beta} low={0} high={5} step={0.05} />}
+      <Choice label="loss" value={state.loss} choices={shortEntries("loss", state.loss.value)} />
+      {takes("loss", state.loss.value, "delta") && <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />}
+      <Choice label="penalty" value={state.penalty} choices={shortEntries("penalty", state.penalty.value)} />
+      {takes("penalty", state.penalty.value, "beta") && <Slider label="beta, β" name="beta" value={state.beta} low={0} high={5} step={0.05} />}
       <Slider label="reg, λ" name="reg" value={state.reg} low={1e-6} high={10} log />
       <Select label="points" value={state.set} choices={SETS.map((set) => [set, SET_TITLES[set]] as const)} />
       <Slider label="points, N" value={state.n} low={2} high={100} step={1} />

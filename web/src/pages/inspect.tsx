@@ -2,7 +2,8 @@
 import { batch, computed, signal, useSignalEffect } from "@preact/signals";
 import { useId } from "preact/hooks";
 import { classColor } from "../classes";
-import { choiceField, linked, textField, wholeField } from "../route";
+import { choiceField, textField, wholeField } from "../fields";
+import { linked } from "../route";
 import { call, connections, stream } from "../socket";
 import { Button, Choice, Failure, fixed, Formula, Panel, Select, shown, typed } from "../ui/controls";
 import { Drop } from "../ui/drop";
@@ -181,7 +182,7 @@ function ModelPanel() {
 function GridPanel() {
   const subject = opened.value;
   const now = grid.value;
-  if (!subject || !subject.n_test) return null;
+  if (!subject?.n_test) return null;
   const names = subject.class_names.map((name, k) => [String(k), name] as const);
   const any = [["-1", "any"], ...names] as const;
   const back = () => {

@@ -1,9 +1,10 @@
 // Playground: points in the plane, a line per class, the loss of every point, and optimizers that walk.
 import { signal, useSignalEffect } from "@preact/signals";
 import { Component } from "preact";
+import { Explained, shortEntries, takes, titleEntries } from "../choices";
 import { ClassMark } from "../classes";
 import { Landscape } from "../playground/landscape";
-import { type Loss, LOSS_FORMULAS, type Penalty, SCHEDULE_FORMULAS, SET_TITLES, SETS, UPDATE_FORMULAS } from "../playground/names";
+import { SET_TITLES, SETS } from "../playground/names";
 import { Plot } from "../playground/plot";
 import {
   advance, b, endWalk, failure, K, type Method, type Point, points, resetWalk, run, running, seen, seenPoints, selected, setClass, setWeights, state, takeSet,
@@ -12,12 +13,6 @@ import {
 import { Tools } from "../playground/tools";
 import { Chart } from "../ui/chart";
 import { Button, Check, Choice, Failure, fixed, Formula, More, Panel, Select, shown, Slider } from "../ui/controls";
-
-const LOSSES: readonly (readonly [Loss, string])[] = [["hinge", "hinge"], ["squared-hinge", "squared hinge"], ["softmax", "softmax"]];
-const PENALTIES: readonly (readonly [Penalty, string])[] = [["l2", "L2"], ["l1", "L1"], ["elastic-net", "elastic net"], ["none", "none"]];
-const PENALTY_FORMULAS: Record<Penalty, string> = {
-  l2: "R(W) = Σ W^2", l1: "R(W) = Σ |W|", "elastic-net": "R(W) = Σ (β W^2 + |W|)", none: "R(W) = 0",
-};
 
 export default function Playground() {
   useSignalEffect(watch);
@@ -93,12 +88,12 @@ function Total() {
       <p class="muted small">
         {shown((look?.accuracy ?? 0) * 100, 3)}% of {seenPoints.value.length} points classified correctly; norm of the gradient {shown(look?.gradient_norm, 3)}.
       </p>
-      <Choice label="loss" value={state.loss} choices={LOSSES} />
-      <small><Formula>{LOSS_FORMULAS[state.loss.value]}</Formula></small>
-      {state.loss.value !== "softmax" && <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />}
-      <Choice label="penalty" value={state.penalty} choices={PENALTIES} />
-      <small><Formula>{PENALTY_FORMULAS[state.penalty.value]}</Formula></small>
-      {state.penalty.value === "elastic-net" && <Slider label="beta, β" name="beta" value={state.beta} low={0} high={5} step={0.05} />}
+      <Choice label="loss" value={state.loss} choices={shortEntries("loss", state.loss.value)} />
+      <Explained kind="loss" name={state.loss.value} />
+      {takes("loss", state.loss.value, "delta") && <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />}
+      <Choice label="penalty" value={state.penalty} choices={shortEntries("penalty", state.penalty.value)} />
+      <Explained kind="penalty" name={state.penalty.value} />
+      {takes("penalty", state.penalty.value, "beta") && <Slider label="beta, β" name="beta" value={state.beta} low={0} high={5} step={0.05} />}
       <Slider label="reg, λ" name="reg" value={state.reg} low={1e-6} high={10} log />
     </Panel>
   );
@@ -169,8 +164,6 @@ function WeightSlider({ label, value, set }: { label: string; value: number; set
   return <Slider label={<Formula>{label}</Formula>} name={label.replace(/[_{}]/g, "")} value={cell} low={-high} high={high} step={0.01} onChange={set} />;
 }
 
-const SCHEDULES = ["constant", "step", "exponential", "cosine", "inverse"].map((s) => [s, s] as const);
-const UPDATES = ["plain", "momentum", "nesterov", "adagrad", "rmsprop", "adam"].map((s) => [s, s] as const);
 const METHODS: readonly (readonly [Method, string])[] = [["gd", "GD"], ["sgd", "SGD"], ["exact", "exact"]];
 
 const counted = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;
@@ -197,10 +190,10 @@ function Optimizer() {
         <>
           <Slider label="batch size" value={state.batch} low={1} high={points.value.length || 1} step={1} onChange={endWalk} />
           <Slider label="epochs" value={state.epochs} low={1} high={200} step={1} onChange={endWalk} />
-          <Select label="schedule" value={state.schedule} choices={SCHEDULES} onChange={endWalk} />
-          <small><Formula>{SCHEDULE_FORMULAS[state.schedule.value] ?? ""}</Formula></small>
-          <Select label="update" value={state.update} choices={UPDATES} onChange={endWalk} />
-          <small><Formula>{UPDATE_FORMULAS[state.update.value] ?? ""}</Formula></small>
+          <Select label="schedule" value={state.schedule} choices={titleEntries("schedule", state.schedule.value)} onChange={endWalk} />
+          <Explained kind="schedule" name={state.schedule.value} />
+          <Select label="update" value={state.update} choices={titleEntries("update", state.update.value)} onChange={endWalk} />
+          <Explained kind="update" name={state.update.value} />
           {["momentum", "nesterov"].includes(state.update.value) && (
             <Slider label="momentum, μ" name="momentum" value={state.momentum} low={0} high={0.99} step={0.01} onChange={endWalk} />
           )}

@@ -2,7 +2,8 @@
 import { computed, signal, useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { ClassMark, classColor } from "../classes";
-import { type Field, linked, numberField, numbersField, textField, wholeField } from "../route";
+import { type Field, numberField, numbersField, textField, wholeField } from "../fields";
+import { linked } from "../route";
 import { connections, stream } from "../socket";
 import { Chart, ticksOf } from "../ui/chart";
 import { Button, Failure, fixed, Formula, Panel, Select, shown, Slider, typed } from "../ui/controls";
@@ -260,6 +261,7 @@ function Bars() {
   };
   return (
     <div class="bars" ref={ref}>
+      {/* biome-ignore lint/a11y/noSvgWithoutTitle: each bar is a slider with a label of its own */}
       <svg width={width} height={height}>
         {ticksOf(-scale.value, scale.value, 5).map((tick) => (
           <g class="tick">

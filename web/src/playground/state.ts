@@ -1,7 +1,8 @@
 // The playground's state: points, weights, settings, all in the address; and what the library says of them.
 import { batch, computed, effect, signal } from "@preact/signals";
-import { choiceField, type Field, flagField, linked, numberField, numbersField, wholeField } from "../route";
-import { type Loss, type Penalty, type PlanarSet, SETS } from "./names";
+import { choiceField, type Field, flagField, nameField, numberField, numbersField, wholeField } from "../fields";
+import { linked } from "../route";
+import { type PlanarSet, SETS } from "./names";
 import { call, connections, type Packed, stream } from "../socket";
 
 export interface Point {
@@ -36,9 +37,9 @@ export const state = linked("playground", {
   k: wholeField(3, 2, 6),
   W: numbersField(START_W, 12),
   b: numbersField([0, 0, 0], 6),
-  loss: choiceField<Loss>("hinge", ["hinge", "squared-hinge", "softmax"]),
+  loss: nameField("hinge"),
   delta: numberField(1, 0.01, 100),
-  penalty: choiceField<Penalty>("l2", ["l2", "l1", "elastic-net", "none"]),
+  penalty: nameField("l2"),
   beta: numberField(0.5, 0, 100),
   reg: numberField(0.001, 0, 100),
   /** The class whose weights have sliders. */
@@ -52,8 +53,8 @@ export const state = linked("playground", {
   search: flagField(false),
   batch: wholeField(8, 1, 400),
   epochs: wholeField(20, 1, 1000),
-  schedule: choiceField("cosine", ["constant", "step", "exponential", "cosine", "inverse"]),
-  update: choiceField("momentum", ["plain", "momentum", "nesterov", "adagrad", "rmsprop", "adam"]),
+  schedule: nameField("cosine"),
+  update: nameField("momentum"),
   momentum: numberField(0.9, 0, 0.99),
   order: wholeField(0, 0, 99999),
 });

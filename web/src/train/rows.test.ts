@@ -1,0 +1,25 @@
+import { expect, test } from "vitest";
+import type { Row } from "./protocol";
+import { column, merged, thinned } from "./rows";
+
+const row = (epoch: number, objective: number | null = null): Row => ({ epoch, objective });
+
+test("rows that arrive replace those from their first epoch on", () => {
+  const known = [row(0, 5), row(1, 4), row(2, 3)];
+  expect(merged(known, [row(1, 40), row(2, 30), row(3, 20)]).map((one) => one.objective)).toEqual([5, 40, 30, 20]);
+  expect(merged(known, [])).toEqual(known);
+});
+
+test("a column has NaN where a row has no value", () => {
+  expect(column([row(0, 2), row(1)], "objective")).toEqual([2, NaN]);
+});
+
+test("a thinned curve keeps the last point, and leaves out what cannot be drawn", () => {
+  const x = Array.from({ length: 1001 }, (_, i) => i);
+  const drawn = thinned(x, x.map((v) => v + 1), 400);
+  expect(drawn.length).toBeLessThanOrEqual(401);
+  expect(drawn.at(0)).toBe(0);
+  expect(drawn.at(-1)).toBe(1000);
+  expect(thinned([0, 1, 2, 3], [1, NaN, -1, 2], 10, true)).toEqual([0, 3]);
+  expect(thinned([], [], 10)).toEqual([]);
+});

@@ -1,0 +1,18 @@
+// The rows of a trace: joined as they come, taken apart for charts. Pure functions.
+import type { Row } from "./protocol";
+
+/** The rows known so far and those that arrived; from the first that arrived on, the old ones give way. */
+export function merged(known: readonly Row[], arrived: readonly Row[]): Row[] {
+  const first = arrived[0]?.epoch;
+  return first === undefined ? [...known] : [...known.filter((row) => row.epoch < first), ...arrived];
+}
+
+/** One quantity of every row; NaN where a row has none. */
+export const column = (table: readonly Row[], name: string): number[] => table.map((row) => row[name] ?? NaN);
+
+/** Positions of at most `most` + 1 points of a curve, evenly spread, the last one included; none that cannot be drawn. */
+export function thinned(x: readonly number[], y: readonly number[], most: number, log = false): number[] {
+  const kept = x.map((_, i) => i).filter((i) => Number.isFinite(x[i]) && Number.isFinite(y[i]) && (!log || y[i]! > 0));
+  const stride = Math.ceil(kept.length / most);
+  return kept.filter((_, at) => at % stride === 0 || at === kept.length - 1);
+}

@@ -1,0 +1,19 @@
+import { expect, test } from "vitest";
+import { fixed, shown, typed } from "./controls";
+
+test("numbers have four digits, a true minus sign, and no noise", () => {
+  expect([0.1 + 0.2, -2, 1234567, 0.00001, 0].map((value) => shown(value))).toEqual(["0.3", "−2", "1.235e6", "1e−5", "0"]);
+  expect(shown(null)).toBe("∞");
+});
+
+test("a fixed number of decimals never shows 0 for what is not", () => {
+  expect(fixed(1.005, 2)).toBe("1.00");
+  expect(fixed(-3.16159, 3)).toBe("−3.162");
+  expect(fixed(0.0004, 2)).toBe("0.0004");
+  expect(fixed(0, 2)).toBe("0.00");
+});
+
+test("what is typed may have a comma or a true minus sign", () => {
+  expect(["1,5", "−2", " 3 "].map(typed)).toEqual([1.5, -2, 3]);
+  expect(["", "abc", "1e999"].map(typed)).toEqual([undefined, undefined, undefined]);
+});
