@@ -1,23 +1,23 @@
 """Every exception of linprobe.
 
     LinprobeError
-    ├── DataError                 something on disk, or an array handed in as data, is not what it should be
+    ├── DataError                 a file or an array of data cannot be used
     │   ├── SourceError           the source is missing, empty, or of no known format
     │   ├── ArchiveError          an archive with unsafe or unreadable entries
     │   ├── ImageError            pictures that are broken, too large, or of different sizes
     │   ├── FormatError           a CIFAR, IDX or array file that breaks its own format
     │   ├── LabelError            labels out of range, of the wrong length, or of one class only
-    │   └── SplitError            a split that cannot be made, or a class with no image in it
+    │   └── SplitError            a split that cannot be made, or a class without images
     ├── ShapeError                an array whose shape does not fit the others
     ├── ParameterError            an argument outside its range; the message lists the valid choices
     ├── IncompatibleError         two choices that do not work together
-    ├── StateError                a state to resume from that is not of this optimizer and problem
+    ├── StateError                a state of another optimizer or problem
     ├── ModelFileError            a model file that is damaged, incomplete or of another version
     ├── OutputError               a picture or page that cannot be written
     └── RunError                  a run folder that cannot be written, read or resumed
 
-All carry one sentence or two: what was asked, what was found, what to do next. All but OutputError and
-RunError are also a ValueError, so that code written for scikit-learn catches them.
+Every message says what was found, what was expected, and the next step. All but OutputError and RunError are also a
+ValueError, which is what scikit-learn raises.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class LinprobeError(Exception):
-    """Base of all errors that linprobe raises on purpose; the command line prints them as one line, exit code 2."""
+    """Base class of all errors of linprobe. The command line prints them in one line and exits with code 2."""
 
 
 class DataError(LinprobeError, ValueError):
@@ -86,7 +86,7 @@ class IncompatibleError(LinprobeError, ValueError):
 
 
 class StateError(LinprobeError, ValueError):
-    """A state to resume from that is not of this optimizer and problem."""
+    """A state of another optimizer or problem, which cannot be resumed from."""
 
 
 class ModelFileError(LinprobeError, ValueError):

@@ -12,7 +12,7 @@ __all__ = ["plain"]
 def plain(value: Any) -> Any:
     """`value` as dicts, lists, strings and numbers; NaN and infinity, which JSON does not have, become None.
 
-    NumPy arrays and numbers are unpacked, at any depth; what is of no known kind stays as it is.
+    NumPy arrays and numbers are unpacked at any depth. A value of another type is returned unchanged.
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

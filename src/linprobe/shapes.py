@@ -1,4 +1,4 @@
-"""Array types, and the checks that name the array, the shape found and the shape wanted.
+"""Array types, and checks whose messages name the array, the shape found and the shape expected.
 
 Letters, here and everywhere: N images, D features, K classes.
 
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 SQUARE = 256
-"""Side of the squares in which a symmetric matrix is completed."""
+"""Rows and columns of a block in which `mirror_lower` works: 512 KB in float64, which an L2 cache holds. Not tuned."""
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Doubles: TypeAlias = npt.NDArray[np.float64]
@@ -78,8 +78,8 @@ def check_rows(X: object) -> None:
     shape = getattr(X, "shape", ())
     if len(shape) in (3, 4):
         raise ShapeError(
-            f"X has shape {shape}, as pictures have; expected (n_images, n_features), a row for each: "
-            "give X.reshape(len(X), -1)."
+            f"X has shape {shape}, the shape of pictures; expected (n_images, n_features), one row per picture. "
+            "Use X.reshape(len(X), -1)."
         )
 
 
@@ -127,12 +127,12 @@ def check_range(name: str, value: float, *, low: float, high: float = float("inf
 
 
 def slices(n: int, size: int) -> list[slice]:
-    """0..n-1 in order, `size` at a time; the last slice is as long as what is left."""
+    """0..n-1 in order, `size` at a time; the last slice may be shorter."""
     return [slice(start, min(n, start + size)) for start in range(0, n, size)]
 
 
 def mirror_lower(A: Floats) -> None:
-    """Make A (n, n) symmetric, in place, from its lower triangle: a copy could be the largest array of a training."""
+    """Make A (n, n) symmetric from its lower triangle, in place: a copy could be the largest array of a training."""
     for block in slices(len(A), SQUARE):
         square = np.tril(A[block, block])
         A[block, block] = square + np.tril(square, -1).T
@@ -140,5 +140,8 @@ def mirror_lower(A: Floats) -> None:
 
 
 def half_sizes(halves: npt.NDArray[np.float16]) -> npt.NDArray[np.uint16]:
-    """Bits of |x|, in the order of the numbers and ten times as fast to compare in NumPy; from 0x7C00 on not finite."""
+    """The bits of |x|, which sort as |x| does; from 0x7C00 on, x is NaN or infinite.
+
+    NumPy compares them ten times as fast as float16.
+    """
     return halves.view(np.uint16) & np.uint16(0x7FFF)

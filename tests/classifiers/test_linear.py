@@ -361,16 +361,16 @@ def test_a_stream_goes_on_from_another_optimizer(optimizer: str) -> None:
 
 def test_a_stream_says_what_it_cannot_take(digits: Digits) -> None:
     X, y = digits
-    with pytest.raises(ParameterError, match="first call of partial_fit needs all labels"):
+    with pytest.raises(ParameterError, match="first call of partial_fit requires all labels"):
         make(optimizer="sgd").partial_fit(X, y)
-    with pytest.raises(LabelError, match="y holds 9, not among the classes 0, 1"):
+    with pytest.raises(LabelError, match="y holds 9; expected labels among the classes 0, 1"):
         make(optimizer="sgd").partial_fit(X, y, classes=np.arange(9))
     with pytest.raises(LabelError, match="fewer than 2 classes"):
         make(optimizer="sgd").partial_fit(X, y, classes=[0])
     classifier = make(optimizer="sgd").partial_fit(X, y, classes=np.arange(10))
     with pytest.raises(ParameterError, match="but training began with 0, 1"):
         classifier.partial_fit(X, y, classes=np.arange(11))
-    with pytest.raises(ParameterError, match="give a dict"):
+    with pytest.raises(ParameterError, match="use a dict"):
         make(optimizer="sgd", class_weight="balanced").partial_fit(X, y, classes=np.arange(10))
     with pytest.raises(ParameterError, match="partial_fit holds nothing out"):
         make(optimizer="sgd", patience=2).partial_fit(X, y, classes=np.arange(10))
@@ -532,7 +532,7 @@ def test_without_a_penalty_the_warning_shows_the_gradient_and_no_gap() -> None:
             classifier = make(**settings, tol=1e-9).fit(X, y)
         assert len(caught) == 1
         norm = classifier.certificate_.gradient_norm
-        assert f"(gradient norm {norm:.3g}; without a penalty nothing but 0 bounds" in str(caught[0].message)
+        assert f"(gradient norm {norm:.3g}; without a penalty the only lower bound is 0" in str(caught[0].message)
         assert "gap" not in str(caught[0].message)
 
 
@@ -671,7 +671,7 @@ def test_a_penalty_or_a_loss_that_exact_cannot_take_is_refused_with_what_to_use(
         IncompatibleError, match=r"needs a penalty a sum W² \+ c sum \|W\|; Cubes .*use optimizer='sgd'"
     ):
         make(penalty=Cubes()).fit(X, y)
-    with pytest.raises(IncompatibleError, match=r"SquaredDistance has no .*; write one .*, or use optimizer='sgd'\."):
+    with pytest.raises(IncompatibleError, match=r"SquaredDistance has no .*; define .*, or use optimizer='sgd'\."):
         make(loss=SquaredDistance()).fit(X, y)
     assert make(penalty=Cubes(), optimizer="sgd").fit(X, y).score(X, y) > 0.9
 
@@ -751,5 +751,5 @@ def test_an_early_end_is_a_warning_and_a_status() -> None:
 @pytest.mark.parametrize("classifier", [LinearClassifier(), LinearClassifierCV(), NearestNeighbors(k=1)])
 def test_pictures_where_rows_are_needed_are_refused_with_what_to_give(classifier):
     pictures = np.zeros((6, 4, 4, 3), np.uint8)
-    with pytest.raises(ShapeError, match=r"\(6, 4, 4, 3\), as pictures have.*give X.reshape\(len\(X\), -1\)"):
+    with pytest.raises(ShapeError, match=r"\(6, 4, 4, 3\), the shape of pictures.*Use X.reshape\(len\(X\), -1\)"):
         classifier.fit(pictures, [0, 1, 0, 1, 0, 1])

@@ -284,7 +284,7 @@ def test_arrays_that_are_neither_pictures_nor_vectors_are_errors(tmp_path, X, me
         (np.zeros((4, 1, 1), int), r"found shape \(4, 1, 1\).*one label per row"),
         (LABELS.astype(float), r"found dtype float64, expected integers or strings"),
         (np.array([0, 1, 2**63, 1], np.uint64), r"found 9223372036854775808 at row 2"),
-        (np.array([b"\xff", b"a", b"a", b"b"]), r"no UTF-8"),
+        (np.array([b"\xff", b"a", b"a", b"b"]), r"not UTF-8"),
     ],
 )
 def test_labels_that_do_not_fit_are_errors(tmp_path, y, message):
@@ -297,7 +297,7 @@ def test_labels_that_do_not_fit_are_errors(tmp_path, y, message):
     [
         ([0, 1, 2, 0], ["a", "b"], r"'y': found 2 at row 2, expected 0\.\.1"),
         ([0, -1, 1, 0], ["a", "b"], r"'y': found -1 at row 1, expected 0\.\.1"),
-        (["a", "b", "a", "b"], ["a", "b"], r"'y': found dtype <U1 beside class_names"),
+        (["a", "b", "a", "b"], ["a", "b"], r"'y': found dtype <U1 with class_names given"),
         ([0, 1, 1, 0], ["a", "a"], r"'class_names': found 'a' twice"),
         ([0, 1, 1, 0], [1, 2], r"'class_names': found int64 of shape \(2,\), expected K strings"),
     ],
@@ -384,7 +384,7 @@ def test_damaged_numbers_in_an_archive_are_an_error(tmp_path):
 def test_an_array_file_without_labels_beside_it_says_where_they_should_be(tmp_path):
     np.save(tmp_path / "faces.npy", PIXELS)
     with pytest.raises(
-        FormatError, match=r"faces\.npy: there are no labels beside it; expected faces_labels\.npy\. Save"
+        FormatError, match=r"faces\.npy: found no labels for it; expected faces_labels\.npy in the same folder\. Save"
     ):
         read(tmp_path / "faces.npy")
 
@@ -399,5 +399,5 @@ def test_a_single_array_named_npz_is_an_error(tmp_path):
 def test_stored_pictures_keep_their_size(tmp_path):
     path = npz(tmp_path, X=PIXELS, y=LABELS)
     assert read(path, image_size=(2, 3)).image_shape == (2, 3, 1)
-    with pytest.raises(ImageError, match=r"holds pictures of 2x3.*asked for is 4x4"):
+    with pytest.raises(ImageError, match=r"holds pictures of 2x3.*expected 4x4"):
         read(path, image_size=(4, 4))

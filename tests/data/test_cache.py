@@ -132,7 +132,7 @@ def test_whatever_stops_decoding_leaves_no_debris(
 
 def test_a_cache_folder_that_is_a_file_is_one_line(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINPROBE_CACHE_DIR", str(pictures / "a" / "0.png"))
-    with pytest.raises(SourceError, match="what was decoded cannot be kept there"):
+    with pytest.raises(SourceError, match="the cache cannot be written"):
         read(pictures)
 
 

@@ -314,7 +314,7 @@ def test_an_entry_too_large_to_be_cifar_is_an_error(tmp_path, monkeypatch):
 def test_stored_pictures_keep_their_size(tmp_path):
     path = folder_of(tmp_path, files("cifar10-binary", pictures(1), [0]))
     assert read(path, image_size=(32, 32)).image_shape == (32, 32, 3)
-    with pytest.raises(ImageError, match=r"holds pictures of 32x32.*asked for is 8x8"):
+    with pytest.raises(ImageError, match=r"holds pictures of 32x32.*expected 8x8"):
         read(path, image_size=(8, 8))
 
 

@@ -37,5 +37,5 @@ def test_only_the_embedded_source_is_accepted_not_a_path_of_that_name(tmp_path):
 
 def test_the_size_of_the_digits_may_be_asked_for_but_not_another():
     assert DigitsReader().read("digits", None, ReadOptions(image_size=(8, 8))).train.n_images == 1797
-    with pytest.raises(ImageError, match=r"holds pictures of 8x8.*asked for is 16x16.*Leave the image size out"):
+    with pytest.raises(ImageError, match=r"holds pictures of 8x8.*expected 16x16.*Leave the image size out"):
         DigitsReader().read("digits", None, ReadOptions(image_size=(16, 16)))

@@ -89,8 +89,8 @@ def test_a_class_may_be_called_test() -> None:
             "the class folder b of test holds no picture",
         ),
         (["test/a/0.png", "test/b/0.png"], [], SplitError, "found test but no train"),
-        (["train/a/0.png", "val/a/0.png", "valid/a/0.png"], [], SplitError, "val and valid both stand for"),
-        (["train/a/0.png", "other/a/0.png"], [], SourceError, "other beside train"),
+        (["train/a/0.png", "val/a/0.png", "valid/a/0.png"], [], SplitError, "val and valid both mean"),
+        (["train/a/0.png", "other/a/0.png"], [], SourceError, "found other and train"),
     ],
 )
 def test_each_wrong_layout_has_its_line(

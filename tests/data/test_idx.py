@@ -134,10 +134,10 @@ def test_swapped_paths_are_told_by_the_magic(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x89PNG0000", "found 0x89504e47. This is no IDX file"),
-        (b"\0\0", "found 2 bytes in all. This is no IDX file"),
+        (b"\x89PNG0000", "found 0x89504e47. This is not an IDX file"),
+        (b"\0\0", "found 2 bytes in all. This is not an IDX file"),
         (idx(PIXELS, kind=0x0D), "found 0x00000d03. The numbers are of another type"),
-        (b"\0\0\x08\x02" + bytes(8), "found 0x00000802. This is no IDX file"),
+        (b"\0\0\x08\x02" + bytes(8), "found 0x00000802. This is not an IDX file"),
         (idx(PIXELS)[:10], "found 10 bytes, expected a header of 16"),
         (idx(PIXELS)[:-1], r"found 23 bytes of data after the header, expected 24 \(4 x 2 x 3\)\. Fetch"),
         (idx(PIXELS) + b"\0", "found 25 bytes of data after the header, expected 24"),
@@ -180,7 +180,8 @@ def test_labels_that_are_missing_or_too_few_are_errors(tmp_path):
     with pytest.raises(LabelError, match=rf"{LABELS_NAME}: found 3 labels, expected 4, one for each image of"):
         read(path)
     (tmp_path / LABELS_NAME).unlink()
-    with pytest.raises(FormatError, match=rf"no labels beside it; expected {LABELS_NAME} or {LABELS_NAME}.gz\. Put"):
+    wanted = rf"found no labels for it; expected {LABELS_NAME} or {LABELS_NAME}.gz in the same folder\. Put"
+    with pytest.raises(FormatError, match=wanted):
         read(path)
 
 
@@ -208,5 +209,5 @@ def test_parts_with_pictures_of_two_sizes_are_an_error(tmp_path):
 
 
 def test_stored_pictures_keep_their_size(tmp_path):
-    with pytest.raises(ImageError, match=r"holds pictures of 2x3.*asked for is 4x4"):
+    with pytest.raises(ImageError, match=r"holds pictures of 2x3.*expected 4x4"):
         read(write(tmp_path), image_size=(4, 4))

@@ -258,7 +258,7 @@ def test_other_sources_are_not_accepted(tmp_path):
 
 
 def test_vectors_have_no_image_size(tmp_path):
-    with pytest.raises(ImageError, match="holds vectors, which are read as they are"):
+    with pytest.raises(ImageError, match="holds vectors, which are not resized"):
         read(pair(tmp_path / "set.parquet"), image_size=(4, 4))
 
 
@@ -372,9 +372,9 @@ def test_files_that_differ_are_errors_that_name_both(tmp_path, columns, message)
     [
         (["val/0.parquet", "test/0.parquet"], r"found validation, test but no train"),
         (["test-0.parquet", "val-0.parquet"], r"found validation, test but no train"),
-        (["train-0.parquet", "more.parquet"], r"found more\.parquet beside train-0\.parquet; expected that all names"),
-        (["train/0.parquet", "training/0.parquet"], r"train and training both stand for train"),
-        (["train/0.parquet", "more.parquet"], r"found more\.parquet beside the folder train; expected all files"),
+        (["train-0.parquet", "more.parquet"], r"found more\.parquet and train-0\.parquet; expected that all names"),
+        (["train/0.parquet", "training/0.parquet"], r"train and training both mean train"),
+        (["train/0.parquet", "more.parquet"], r"found more\.parquet and the folder train; expected all files"),
     ],
 )
 def test_splits_that_make_no_sense_are_errors(tmp_path, names, message):
@@ -425,7 +425,7 @@ def test_names_of_columns_that_are_no_text_are_an_error(tmp_path):
 def test_labels_that_are_no_text_are_an_error(tmp_path):
     offsets = pa.py_buffer(np.array([0, 1, 2, 3, 4], np.int32).tobytes())
     labels = pa.Array.from_buffers(pa.string(), 4, [None, offsets, pa.py_buffer(b"ab\xffa")])
-    with pytest.raises(LabelError, match=r"found bytes that are no UTF-8 in column 'label'"):
+    with pytest.raises(LabelError, match=r"found bytes that are not UTF-8 in column 'label'"):
         read(write(tmp_path / "set.parquet", {"embedding": FIXED, "label": labels}))
 
 

@@ -24,7 +24,7 @@ from linprobe.shapes import Floats, Labels, check_rows
 __all__ = ["LinearClassifier"]
 
 DTYPES = (np.float64, np.float32, np.float16, np.uint8)
-"""What an engine reads as it is; anything else is converted to the first."""
+"""Dtypes that an engine reads without conversion; X of another dtype becomes the first, float64."""
 
 Fitted = TypeVar("Fitted", bound="LinearClassifier")
 
@@ -33,15 +33,17 @@ def _is_softmax(classifier: LinearClassifier) -> bool:
     if classifier.loss == "softmax" or isinstance(classifier.loss, SoftmaxCrossEntropy):
         return True
     raise AttributeError(
-        f"predict_proba needs loss='softmax'; with loss={classifier.loss!r} scores are no probabilities: "
-        "use decision_function."
+        f"predict_proba requires loss='softmax'; the scores of loss={classifier.loss!r} are not probabilities. "
+        "Use decision_function."
     )
 
 
 def _is_sgd(classifier: LinearClassifier) -> bool:
     if classifier.optimizer == "sgd":
         return True
-    raise AttributeError(f"partial_fit needs optimizer='sgd'; found optimizer={classifier.optimizer!r}.")
+    raise AttributeError(
+        f"partial_fit requires optimizer='sgd'; found optimizer={classifier.optimizer!r}. Use fit, or optimizer='sgd'."
+    )
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[misc]  # scikit-learn has no types
@@ -49,34 +51,33 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
 
         L(W, b) = (1 / sum_i w_i) sum_i w_i L_i(W x'_i + b, y_i) + reg R(W)
 
-    with x' = scale * x + shift the mapped input (see `preprocess`); the bias is not penalised. X is (N, D):
-    uint8 pixels 0..255, never copied to floats, or float16, float32 or float64 vectors; other dtypes are
-    converted to float64. Labels may be of any type that sorts. Sparse X is refused.
+    x' = scale * x + shift is the mapped input (see `preprocess`), and the bias is not penalised. X is (N, D): uint8
+    pixels 0..255, which are never copied to floats, or float16, float32 or float64 vectors. Other dtypes are
+    converted to float64. Labels may be of any type that sorts. Sparse X raises an error.
 
     Args:
         loss: "softmax", "hinge", "squared-hinge", or a Loss.
         penalty: "l2" = sum W², "l1" = sum |W|, "elastic-net" = sum (beta W² + |W|), "none", or a Penalty.
         reg: weight of the penalty, lambda, >= 0.
-        beta: of the elastic net, >= 0.
+        beta: weight of the squares in the elastic net, >= 0.
         optimizer: "exact" (the optimum, with a certificate: `Exact`), "sgd" (mini-batches) or "gd" (gradient
             descent on all rows, with a line search).
-        delta: margin asked of the correct class by the two hinge losses, > 0.
+        delta: required margin of the correct class, > 0, for the two hinge losses.
         batch_size, epochs, learning_rate, schedule, update, momentum, average: of SGD, as in `SGD`.
-        patience: end SGD when the validation loss has not fallen for this many epochs, and keep the weights
-            with the lowest; None for never. Needs validation rows.
-        validation_fraction: share of the rows, class by class, that `fit` holds out for the trace and for
-            `patience`, in 0..1 without 1.
-        preprocess: the map of the input, which is applied as rows are read.
-            "none": x' = x. "unit": uint8 divided by 255. "center": the same, minus the mean of the training
-            rows. "standardize": each feature to mean 0 and deviation 1. "auto": "center" for uint8, else
-            "none"; features of a scale far from 1 train faster with "standardize".
+        patience: stop SGD when the validation loss has not decreased for this many epochs, and keep the weights with
+            the lowest validation loss; None for no early stopping. Requires validation rows.
+        validation_fraction: share of each class that `fit` holds out for the trace and for `patience`, in [0, 1).
+        preprocess: the map of the input, applied as rows are read.
+            "none": x' = x. "unit": uint8 divided by 255. "center": "unit", minus the mean of the training rows.
+            "standardize": each feature to mean 0 and standard deviation 1. "auto": "center" for uint8, else "none".
+            Features whose scale is far from 1 train faster with "standardize".
         class_weight: dict from label to weight, "balanced" (N / (K n_k)), or None.
         engine: "threads" (native code) or "reference" (NumPy).
-        max_iter: iterations at most, of "exact" and "gd".
+        max_iter: maximum number of iterations of "exact" and "gd".
         tol: relative duality gap to reach with "exact", gradient norm with "gd".
-        random_state: seed of the order of the rows and of the held-out rows; one int gives the same bits. "exact"
-            has no use for it but for held-out rows.
-        n_threads: threads that compute; None for one per core. The result does not depend on it.
+        random_state: seed of the order of the rows and of the held-out rows; results for one int are bit-identical.
+            "exact" uses it only for held-out rows.
+        n_threads: number of threads; None for one per core. The result does not depend on it.
     Attributes:
         classes_: (K,) the labels, sorted (class names in their own order after `fit_sets`).
         coef_, intercept_: (K, D) and (K,), for raw input: decision_function(X) = X @ coef_.T + intercept_.
@@ -85,13 +86,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         affine_: the map of the input, or None for none.
         image_shape_: (height, width, channels) after `fit_sets` on images, else None.
         loss_, penalty_: the Loss and the Penalty (None for "none").
-        n_features_in_, n_iter_: D, and the epochs or iterations done (of ADMM, tens of them).
-        certificate_: what is proved of weights_ and bias_: objective, lower_bound, gap, relative_gap, gradient_norm,
+        n_features_in_, n_iter_: D, and the number of epochs or iterations (for ADMM, rounds of several iterations).
+        certificate_: the certificate of weights_ and bias_: objective, lower_bound, gap, relative_gap, gradient_norm,
             passes, seconds; None after "sgd" and "gd", which prove nothing.
         status_: why the optimizer ended; its value is a sentence.
         history_: a dict per epoch, the start included.
-        chosen_: what was chosen from the data, in words by name.
-        solution_: what the optimizer returned; a model that was read from a file has none.
+        chosen_: the values chosen from the data, as sentences by name.
+        solution_: the Solution of the optimizer; a model read from a file has none.
     Source:
         CS231n notes, linear-classify.
     Example:
@@ -111,7 +112,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
             sample_weight: (N,) weights >= 0 that count like repetitions, or None for all ones.
         Raises:
             ParameterError, LabelError, ShapeError, SplitError: a parameter, label or weight cannot be used.
-            ValueError, TypeError: scikit-learn's, for an X that is not a finite, dense table.
+            ValueError, TypeError: raised by scikit-learn if X is not a finite, dense table.
         """
         self.check_parameters()
         X, labels, weight = self.checked(self, X, y, sample_weight)
@@ -122,10 +123,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
     def checked(
         self, estimator: BaseEstimator, X: Any, y: Any, sample_weight: npt.ArrayLike | None
     ) -> tuple[npt.NDArray[Any], Labels, Floats | None]:
-        """(X as it will be read, labels 0..K-1, row weights or None) of what was given to `fit`; sets `classes_`.
+        """(X for the engine, labels 0..K-1, row weights or None) of the arguments of `fit`; sets `classes_`.
 
         Args:
-            estimator: whose attributes `n_features_in_` and `feature_names_in_` are set: itself, or what wraps it.
+            estimator: gets the attributes `n_features_in_` and `feature_names_in_`: this one, or one that wraps it.
         """
         check_rows(X)
         X, y = validate_data(estimator, X, y, dtype=list(DTYPES))
@@ -144,22 +145,23 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         classes: npt.ArrayLike | None = None,
         sample_weight: npt.ArrayLike | None = None,
     ) -> Fitted:
-        """The classifier itself after one more epoch of SGD, over these rows alone: for streams.
+        """The classifier itself after one epoch of SGD over these rows only: for streams.
 
         The learning rate is constant; "auto" chooses it, and `preprocess` its map, from the rows of the first
-        call. After `fit`, or on a model read from a file, training goes on from there.
+        call. After `fit`, or on a model read from a file, training continues from its weights.
 
         Args:
             X, y, sample_weight: as for `fit`; one class, or one row, is enough.
-            classes: all labels that will ever come; needed in the first call only.
+            classes: all labels that will occur; required in the first call only.
         Raises:
-            ParameterError: the first call has no `classes`, or a later one has others.
-            LabelError: a label is not among them.
+            ParameterError: the first call has no `classes`, or a later call has different ones.
+            LabelError: a label is not in `classes`.
         """
         self.check_parameters()
         if self.class_weight == "balanced":
             raise ParameterError(
-                "class_weight='balanced' needs all labels at once, but partial_fit sees a part; give a dict."
+                "class_weight='balanced' requires all labels at once, but partial_fit gets a part of them; "
+                "use a dict from label to weight."
             )
         if self.validation_fraction or self.patience is not None:
             raise ParameterError("partial_fit holds nothing out; set validation_fraction=0 and patience=None.")
@@ -187,7 +189,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         return S[:, 1] - S[:, 0] if len(self.classes_) == 2 else S
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """(N,) labels with the highest score; of equal scores the first."""
+        """(N,) labels with the highest score; the first of equal scores."""
         S = self.scores(X)
         labels: npt.NDArray[Any] = self.classes_[S.argmax(axis=1)]
         return labels
@@ -201,24 +203,24 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
 
     @available_if(_is_softmax)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """(N, K) logarithms of the probabilities, from the scores: finite where a probability rounds to 0."""
+        """(N, K) log probabilities, computed from the scores: finite where a probability rounds to 0."""
         S = self.scores(X)
         logarithms: npt.NDArray[np.float64] = SoftmaxCrossEntropy().log_probabilities(S).astype(np.float64)
         return logarithms
 
     def scores(self, X: Any) -> npt.NDArray[np.float64]:
-        """Scores S = W x' + b, (N, K) float64 for two classes too, from rows as they lie in memory."""
+        """Scores S = W x' + b, (N, K) float64, with two columns for two classes; X is not copied."""
         check_is_fitted(self, "weights_")
         return super().scores(validate_data(self, X, dtype=list(DTYPES), reset=False))
 
     def _stream_state(self) -> State:
-        """Where `partial_fit` goes on: the last state of SGD, or the weights alone."""
+        """The state from which `partial_fit` continues: the last state of SGD, or the weights alone."""
         solution: Solution | None = getattr(self, "solution_", None)
         if solution is None or "steps" not in solution.state.numbers:
-            # read from a file, or found by gradient descent: SGD's own arrays and numbers are not there
+            # read from a file, or found by another optimizer: it has no arrays and numbers of SGD
             return State(0, {"W": self.weights_, "b": self.bias_})
         kept = dict(solution.state.numbers)
-        if self.learning_rate != "auto":  # a rate that was set since then is the one to use
+        if self.learning_rate != "auto":  # a rate set since then takes precedence
             del kept["learning_rate"]
         return State(solution.state.epoch, solution.state.arrays, kept)
 
@@ -226,7 +228,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         """Set classes_ in the first `partial_fit`, and compare with it in the others."""
         if classes is None:
             if first:
-                raise ParameterError("classes = None; the first call of partial_fit needs all labels.")
+                raise ParameterError("classes = None; the first call of partial_fit requires all labels.")
             return
         given = np.unique(np.asarray(classes))
         if first:
@@ -235,7 +237,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
             self.classes_ = given
         elif not np.array_equal(given, np.sort(self.classes_)):
             raise ParameterError(
-                f"classes = {few(tuple(map(str, given)))}, but training began with {few(self.class_names_)}."
+                f"classes = {few(tuple(map(str, given)))}, but training began with {few(self.class_names_)}; "
+                "pass the same classes, or leave them out."
             )
 
     def _positions(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -244,20 +247,23 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         known = {label: k for k, label in enumerate(self.classes_.tolist())}
         unknown = tuple(str(label) for label in found.tolist() if label not in known)
         if unknown:
-            raise LabelError(f"y holds {few(unknown)}, not among the classes {few(self.class_names_)}.")
+            raise LabelError(
+                f"y holds {few(unknown)}; expected labels among the classes {few(self.class_names_)}. "
+                "Pass all labels as classes in the first call."
+            )
         table = np.array([known[label] for label in found.tolist()], dtype=np.int64)
         positions: npt.NDArray[np.int64] = table[inverse]
         return positions
 
     def _warn_unless_good(self) -> None:
-        """One warning that says how far off the weights are, and what to turn."""
+        """Warn if the training ended early, with the remaining gap and the parameters to change."""
         if self.status_ not in BAD_ENDS:
             return
         aim = ""
         penalised = self.penalty_ is not None and self.reg > 0.0
         if self.certificate_ is not None and not penalised and self.status_ is not Status.SEPARABLE:
             norm = self.certificate_.gradient_norm
-            aim = f" (gradient norm {norm:.3g}; without a penalty nothing but 0 bounds the objective)"
+            aim = f" (gradient norm {norm:.3g}; without a penalty the only lower bound is 0)"
         elif self.certificate_ is not None and self.status_ is not Status.SEPARABLE:
             gap = f"relative duality gap {self.certificate_.relative_gap:.1e}, tol {self.tol:g}"
             aim = f" ({gap}; {self.certificate_.describe()})"

@@ -1,4 +1,4 @@
-"""LinearClassifierCV: a LinearClassifier whose reg is chosen on images left out, the whole grid solved at once."""
+"""LinearClassifierCV: a LinearClassifier whose reg is chosen by cross-validation, the whole grid solved jointly."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def _is_softmax(classifier: LinearClassifierCV) -> bool:
 
 
 class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Linear classifier with reg chosen by cross-validation: every reg value of a grid, each with its certificate.
+    """Linear classifier with reg chosen by cross-validation over a grid; every fit of the grid has a certificate.
 
-    Each fold solves the whole grid jointly, in shared passes over its images (`solve_path`), and is judged by the
-    images it leaves out; the reg with the highest mean accuracy (of equal ones the largest) is fitted to all
-    images. A fit costs little more than a few single ones.
+    Each fold solves the whole grid jointly, in shared passes over its images (`solve_path`), and is evaluated on the
+    images it leaves out. The reg with the highest mean accuracy is fitted to all images; of equal accuracies, the
+    largest reg.
 
     Args:
         reg_grid: "LOW:HIGH:COUNT", evenly spaced in the logarithm, or reg values >= 0.
-        folds: how many, >= 2; stratified.
+        folds: number of stratified folds, >= 2.
         loss, penalty, beta, delta, preprocess, class_weight, engine, max_iter, tol, n_threads: as in
             LinearClassifier; the optimizer is "exact".
-        random_state: seed of the folds; one int gives the same bits.
+        random_state: seed of the folds; results for one int are bit-identical.
     Attributes:
         reg_: the chosen reg.
         regs_: (L,) the grid, ascending.
@@ -53,7 +53,7 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         losses_: (folds, L) mean of L_i on them.
         certificates_: for each fold a tuple of L certificates.
         classifier_: the LinearClassifier fitted to all images; its attributes (coef_, intercept_, classes_,
-            certificate_, ...) are found here too.
+            certificate_, ...) are available here too.
     Example:
         >>> X = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 2.0], [2.0, 0.0]] * 3)
         >>> y = ["up", "right", "up", "right"] * 3
@@ -128,7 +128,7 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return self
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:
-        """As that of LinearClassifier."""
+        """Scores as LinearClassifier returns them: (N, K), or (N,) for two classes."""
         check_is_fitted(self, "classifier_")
         return self.classifier_.decision_function(X)
 

@@ -1,4 +1,4 @@
-"""LinearModel: a linear classifier and its training, without scikit-learn, which takes long to load."""
+"""LinearModel: a linear classifier and its training, without importing scikit-learn."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from linprobe.shapes import Floats, Labels, check_range, check_sample_weight, ha
 __all__ = ["BAD_ENDS", "AnyModel", "LinearModel", "check_finite", "few"]
 
 BAD_ENDS = (Status.MAX_ITER, Status.STALLED, Status.DIVERGED, Status.SEPARABLE, Status.INTERRUPTED)
-"""Ends of a training that ask for something to be changed."""
+"""Ends of a training after which a warning names the parameters to change."""
 
 BLOCK_NUMBERS = 2**20
-"""Numbers in a block of rows that is looked through for NaN."""
+"""Numbers in a block of rows that is searched for NaN, which bounds the temporary flags to 1 MB."""
 
 AnyModel = TypeVar("AnyModel", bound="LinearModel")
 
 
 class LinearModel:
-    """f(x, W) = W x' + b, trained on labelled sets: what a run, a model file and the command line need.
+    """f(x, W) = W x' + b, trained on labelled sets: the model of a run, a model file and the command line.
 
-    Parameters and attributes are those of `LinearClassifier`, which is this for scikit-learn.
+    Parameters and attributes are those of `LinearClassifier`, which adds scikit-learn's interface.
     """
 
     classes_: npt.NDArray[Any]
@@ -102,11 +102,11 @@ class LinearModel:
         self.n_threads = n_threads
 
     def parameters(self) -> dict[str, Any]:
-        """What it was made with, by name."""
+        """The arguments of the constructor, by name."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def unfitted(self: AnyModel, **changes: Any) -> AnyModel:
-        """Another with these parameters and `changes`, not trained."""
+        """An untrained model with these parameters and `changes`."""
         return type(self)(**{**self.parameters(), **changes})
 
     def fit_sets(
@@ -126,9 +126,8 @@ class LinearModel:
             validation: held out, for the trace and for `patience`; None holds out `validation_fraction` of
                 `train`.
             callback: called after the start and after each epoch; returning True ends the training.
-            start: a state of an earlier training with the same parameters and data, to continue to the same
-                bits.
-            watch: called between epochs that are long, as `Optimizer.minimize` says.
+            start: a state of an earlier training with the same parameters and data, which resumes bit for bit.
+            watch: called within long epochs (see `Optimizer.minimize`).
         Raises:
             ParameterError, LabelError, ShapeError, SplitError: a parameter or the set cannot be used.
             IncompatibleError: `validation` has other classes or another shape than `train`.
@@ -139,7 +138,7 @@ class LinearModel:
         for images in (train, validation):
             if images is not None:
                 check_finite(images)
-        if hasattr(self, "feature_names_in_"):  # of an earlier fit on a data frame
+        if hasattr(self, "feature_names_in_"):  # from an earlier fit to a data frame
             del self.feature_names_in_
         self.classes_ = np.array(train.class_names)
         self._check_two_classes(train.y)
@@ -154,7 +153,7 @@ class LinearModel:
         return tuple(str(label) for label in self.classes_)
 
     def scores(self, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Scores S = W x' + b, (N, K) float64, of rows (N, D) as they lie in memory."""
+        """Scores S = W x' + b, (N, K) float64, of rows X (N, D), which are not copied."""
         images = MappedRows(X, affine=self.affine_)
         S = scores_of(images, self.weights_, self.bias_, engine=self.engine, n_threads=self.n_threads)
         return S.astype(np.float64, copy=False)
@@ -282,7 +281,7 @@ class LinearModel:
         return pixels.fit(train.X, train.rows, train.weight, self.n_threads).affine
 
     def _seed(self) -> int:
-        """`random_state` itself where it is an int, so that a seed means the same everywhere; else a draw."""
+        """`random_state` itself if it is an int, so that a seed has one meaning everywhere; else a random draw."""
         if isinstance(self.random_state, int | np.integer):
             return int(self.random_state)
         from sklearn.utils import check_random_state
@@ -300,12 +299,12 @@ class LinearModel:
         except ValueError as error:
             raise SplitError(
                 f"validation_fraction = {self.validation_fraction}: {len(y)} rows of {len(np.unique(y))} "
-                f"classes cannot be split so ({str(error).rstrip('.')}); use more rows, or another fraction."
+                f"classes cannot be split ({str(error).rstrip('.')}); use more rows, or another fraction."
             ) from error
         return np.sort(kept), np.sort(out)
 
     def row_weights(self, sample_weight: npt.ArrayLike | None, y: Labels) -> Floats | None:
-        """Sample weight times class weight, (N,) float64; None where both are."""
+        """Sample weight times class weight, (N,) float64; None if both are None."""
         weight: Floats | None = None
         if sample_weight is not None:
             try:
@@ -324,7 +323,7 @@ class LinearModel:
         """(K,) weight of each class."""
         factors = np.ones(len(self.classes_))
         if self.class_weight == "balanced":
-            # a class that is absent, or of weight 0, weighs nothing whatever its factor
+            # the factor of a class without images, or of total weight 0, has no effect
             sizes = np.bincount(y, weights=weight, minlength=len(factors))
             present = sizes > 0
             factors[present] = sizes.sum() / (present.sum() * sizes[present])
@@ -403,12 +402,13 @@ def _check_alike(train: LabelledSet, validation: LabelledSet) -> None:
     if validation.class_names != train.class_names:
         raise IncompatibleError(
             f"{validation.source}: the validation classes are {few(validation.class_names)}, "
-            f"but those of the training {few(train.class_names)}; use the same classes in the same order."
+            f"but the training classes are {few(train.class_names)}; use the same classes in the same order."
         )
     if validation.image_shape != train.image_shape or validation.X.shape[1] != train.X.shape[1]:
         shapes = [s.image_shape or (s.X.shape[1],) for s in (validation, train)]
         raise IncompatibleError(
-            f"{validation.source}: the validation rows have shape {shapes[0]}, but those of the training {shapes[1]}."
+            f"{validation.source}: the validation rows have shape {shapes[0]}, but the training rows {shapes[1]}; "
+            "use images of one size."
         )
 
 

@@ -1,21 +1,22 @@
-"""The model file: a trained LinearClassifier as safetensors, never a pickle, written whole or not at all.
+"""The model file: a trained LinearClassifier as safetensors, never a pickle, written atomically.
 
 Tensors, float64: W (K, D) and b (K,) for the mapped input, and scale and shift (D,) of its map,
 x' = scale * x + shift.
 The metadata has one entry, `linprobe`: a JSON object with
 
-    version, linprobe_version    of the file's layout, and of the program that wrote it
+    version, linprobe_version    version of the layout, and of the program that wrote the file
     classes, class_names         labels and their dtype; the labels as text
     image_shape                  [height, width, channels], or null for vectors
-    settings                     the parameters of LinearClassifier, less n_threads
+    settings                     the parameters of LinearClassifier, without n_threads
     status, n_iter               how the training ended
-    certificate                  what is proved of W and b, less the seconds; null after SGD
-    features                     the feature map of its pictures: name, settings, image_shape; null for pixels, and
-                                 what it has learnt in tensors of their own, `features.NAME`
-    feature_names, extra         column names of a data frame or null; whatever the writer added
+    certificate                  the certificate of W and b, without the seconds; null after SGD
+    features                     name, settings and image_shape of the feature map; null for pixels
+    feature_names                column names of a data frame, or null
+    extra                        JSON values that the caller added
     sha256                       of the tensors' bytes and of all other entries
 
-One entry, since safetensors gives several no fixed order, and equal trainings should give equal files.
+The arrays of a feature map are tensors `features.NAME`. The metadata is one entry because safetensors does not fix the
+order of several, and equal trainings give equal files.
 """
 
 from __future__ import annotations
@@ -55,14 +56,20 @@ MODEL_VERSION = 1
 """Version of the layout."""
 
 TENSORS = ("W", "b", "scale", "shift")
+"""Tensors that every model file holds."""
+
 FEATURES = "features."
+"""Prefix of the names of the feature map's tensors."""
+
 AGAIN = "copy the file again, or train again"
+"""Next step of the messages about a damaged file."""
+
 LABEL_KINDS = "biufUO"
-"""Kinds of NumPy dtypes that labels may have: flags, whole and real numbers, text, and text as objects."""
+"""Kinds of NumPy dtypes that labels may have: booleans, integers, floats, text, and text as objects."""
 
 
 def save(classifier: LinearModel, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
-    """Write the trained `classifier` to `path`, which holds the whole model, or is as it was.
+    """Write the trained `classifier` to `path`, atomically: on an error an existing file is unchanged.
 
     Raises:
         IncompatibleError: the file cannot hold this classifier (see `model_bytes`).
@@ -79,11 +86,11 @@ def save(classifier: LinearModel, path: str | os.PathLike[str], extra: Mapping[s
 
 
 def model_bytes(classifier: LinearModel, extra: Mapping[str, Any] | None = None) -> bytes:
-    """The content of the model file; the same bits for the same training, whatever the number of threads.
+    """The content of the model file: bit-identical for the same training, with any number of threads.
 
     Args:
         classifier: a trained one.
-        extra: JSON values to keep beside it; `load_model` gives them back as `extra_`.
+        extra: JSON values to store with it; `load_model` returns them as `extra_`.
     Raises:
         IncompatibleError: it is not trained, its loss or penalty is not one of linprobe's, or its labels are
             neither numbers nor text.
@@ -113,7 +120,7 @@ def model_bytes(classifier: LinearModel, extra: Mapping[str, Any] | None = None)
         "extra": dict(extra or {}),
     }
     try:
-        # once there and back, so that the digest is of what a reader will see: tuples become lists
+        # encoded and decoded once, so that the digest is of what a reader gets: tuples become lists
         record = json.loads(json.dumps(record, default=_plain))
     except (TypeError, ValueError) as error:
         raise IncompatibleError(f"the model file holds JSON values only ({error}).") from error
@@ -143,7 +150,7 @@ def _read(kind: type[AnyModel], path: str | os.PathLike[str]) -> AnyModel:
     if target.is_dir():
         target = target / "model.safetensors"
     try:
-        if target.exists() and not target.is_file():  # opening a pipe would wait for ever
+        if target.exists() and not target.is_file():  # opening a pipe would block
             raise ModelFileError(f"{target}: not a plain file; expected a model.safetensors, or a run folder.")
         content = target.read_bytes()
     except OSError as error:
@@ -155,7 +162,7 @@ def _read(kind: type[AnyModel], path: str | os.PathLike[str]) -> AnyModel:
 
 
 class _DamageError(Exception):
-    """What is wrong with a model file, in words, without its name."""
+    """The message about a damaged model file, without the name of the file."""
 
 
 def _model_from(kind: type[AnyModel], content: bytes) -> AnyModel:
@@ -169,7 +176,7 @@ def _model_from(kind: type[AnyModel], content: bytes) -> AnyModel:
     if missing:
         raise _DamageError(f"the model file lacks {', '.join(missing)}; it must hold {', '.join(TENSORS)}; {AGAIN}.")
     if record.get("sha256") != _digest(tensors, {k: v for k, v in record.items() if k != "sha256"}):
-        raise _DamageError(f"the model file is damaged: its checksum does not fit; {AGAIN}.")
+        raise _DamageError(f"the model file is damaged: checksum mismatch; {AGAIN}.")
     _check_tensors(tensors)
     try:
         return _assembled(kind, tensors, record)
@@ -276,7 +283,7 @@ def _features_from(record: dict[str, Any], tensors: dict[str, npt.NDArray[Any]])
 def _settings_record(classifier: LinearModel) -> dict[str, Any]:
     """The parameters as JSON values; a loss or penalty of linprobe's by its name and numbers."""
     settings: dict[str, Any] = classifier.parameters()
-    del settings["n_threads"]  # of the machine, not of the model: equal trainings give equal files
+    del settings["n_threads"]  # a property of the machine: equal trainings give equal files
     if not isinstance(settings["random_state"], int | np.integer):
         settings["random_state"] = None
     for name, kind in (("loss", Loss), ("penalty", Penalty)):
@@ -285,8 +292,8 @@ def _settings_record(classifier: LinearModel) -> dict[str, Any]:
             known: Mapping[str, Any] = LOSSES if name == "loss" else PENALTIES
             if known.get(value.name) is not type(value):
                 raise IncompatibleError(
-                    f"{name} = {value!r} is not one of linprobe's, so that the model file cannot name it; "
-                    f"known are {', '.join(known)}."
+                    f"{name} = {value!r} is not one of linprobe's, so a model file cannot store it; "
+                    f"expected one of {', '.join(known)}. Save coef_ and intercept_ with numpy.savez."
                 )
             for key, number in value.parameters.items():
                 if key in settings:
@@ -303,7 +310,7 @@ def _settings_record(classifier: LinearModel) -> dict[str, Any]:
 
 
 def _certificate_record(certificate: Certificate | None) -> dict[str, float] | None:
-    """All but the seconds, which differ from training to training; equal trainings give equal files."""
+    """All entries but the seconds, which vary: equal trainings give equal files."""
     if certificate is None:
         return None
     return {name: value for name, value in asdict(certificate).items() if name != "seconds"}

@@ -16,26 +16,26 @@ from linprobe.shapes import Floats, check_rows
 __all__ = ["NearestNeighbors"]
 
 DTYPES = (np.float64, np.float32, np.float16, np.uint8)
-"""What the search reads as it is; anything else is converted to the first."""
+"""Dtypes that the search reads without conversion; X of another dtype becomes the first, float64."""
 
 Fitted = TypeVar("Fitted", bound="NearestNeighbors")
 
 
 class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel):  # type: ignore[misc]  # scikit-learn has no types
-    """The class that most of the k nearest training rows have; the search is exact.
+    """The class of most of the k nearest training rows, found by an exact search.
 
         l2: d(a, b) = |a - b|        l1: d(a, b) = sum_j |a_j - b_j|        cosine: d(a, b) = 1 - a·b / (|a| |b|)
 
-    Of rows at equal distances the one that comes first in the training set is the nearer. The most votes win; of
-    classes with equally many, the one with the smaller sum of distances to its neighbours, then the smaller label.
-    Both hold for any number of threads. X is (N, D): uint8 pixels, of which there is never a float copy, or float16,
-    float32 or float64 vectors; other dtypes are converted to float64. Sparse X is refused.
+    Of rows at equal distances, the first in the training set is nearer. The class with the most votes wins; ties go to
+    the smaller sum of distances, then to the smaller label. Both hold for any number of threads. X is (N, D): uint8
+    pixels, which are never copied to floats, or float16, float32 or float64 vectors. Other dtypes are converted to
+    float64. Sparse X raises an error.
 
     Args:
         k: neighbours that vote, 1..N.
         metric: "l2"; "l1", for uint8 pixels; "cosine", for floats.
         engine: "threads" (native code) or "reference" (NumPy, every distance).
-        n_threads: threads that search; None for one per core. The result does not depend on it.
+        n_threads: number of threads; None for one per core. The result does not depend on it.
     Attributes:
         classes_: (K,) the labels, sorted (class names in their own order after `fit_sets`).
         labels_: (N,) the class of each training row, as a position in `classes_`.
@@ -52,13 +52,13 @@ class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel):  # type: 
     """
 
     def fit(self: Fitted, X: Any, y: Any) -> Fitted:
-        """The classifier itself, which now knows the rows of X (N, D) and their labels y (N,).
+        """The classifier itself, fitted to the rows of X (N, D) and their labels y (N,).
 
         Raises:
-            ParameterError: k is no number of these rows, or another parameter is unknown.
+            ParameterError: k is not in 1..N, or another parameter is unknown.
             ShapeError: X holds pictures, not rows.
-            IncompatibleError: the metric does not fit the dtype of X.
-            ValueError, TypeError: scikit-learn's, for an X that is not a finite, dense table.
+            IncompatibleError: the metric does not support the dtype of X.
+            ValueError, TypeError: raised by scikit-learn if X is not a finite, dense table.
         """
         check_rows(X)
         X, y = validate_data(self, X, y, dtype=list(DTYPES))
@@ -79,16 +79,16 @@ class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel):  # type: 
         return self.nearest(validate_data(self, X, dtype=list(DTYPES), reset=False), k)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """(n,) the labels that the k nearest training rows elect."""
+        """(n,) the labels that win the vote of the k nearest training rows."""
         _, elected = self._votes(X)
         result: npt.NDArray[Any] = self.classes_[elected]
         return result
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """(n, K) share of the k votes that each class has.
+        """(n, K) share of the k votes of each class.
 
-        Where another class has as many votes as the elected one, the elected one's share is greater by one unit in the
-        last place, so that the class of the highest share is always the one that `predict` gives.
+        On a tie, the share of the winning class is greater by one unit in the last place, so the class of the highest
+        share is the one that `predict` returns.
         """
         labels, elected = self._votes(X)
         result = shares(labels, len(self.classes_))

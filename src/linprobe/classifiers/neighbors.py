@@ -1,4 +1,4 @@
-"""NeighborModel: nearest neighbours and their vote, without scikit-learn, which takes long to load."""
+"""NeighborModel: nearest neighbours and their vote, without importing scikit-learn."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["AnyNeighbors", "NeighborModel", "accuracy", "shares", "vote"]
 AnyNeighbors = TypeVar("AnyNeighbors", bound="NeighborModel")
 
 VOTES = 2**22
-"""Votes counted at once: queries times classes."""
+"""Entries of the table of votes (queries times classes) of one block: 64 MB with its two arrays of 8 bytes."""
 
 
 class NeighborModel:
-    """The class that most of the k nearest training rows have: what a run and the command line need.
+    """The class of most of the k nearest training rows: the model of a run and of the command line.
 
-    Parameters and attributes are those of `NearestNeighbors`, which is this for scikit-learn.
+    Parameters and attributes are those of `NearestNeighbors`, which adds scikit-learn's interface.
     """
 
     classes_: npt.NDArray[Any]
@@ -44,17 +44,17 @@ class NeighborModel:
         self.n_threads = n_threads
 
     def parameters(self) -> dict[str, Any]:
-        """What it was made with, by name."""
+        """The arguments of the constructor, by name."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def fit_sets(self: AnyNeighbors, train: LabelledSet) -> AnyNeighbors:
-        """The classifier itself, which now knows the rows that `train` uses; its classes are the class names.
+        """The classifier itself, fitted to the rows that `train` uses; its classes are the class names.
 
-        The rows are kept where they lie, subsets and memory maps included.
+        The rows are not copied, subsets and memory maps included.
 
         Raises:
-            ParameterError: k is no number of these rows, or another parameter is unknown.
-            IncompatibleError: the metric does not fit them.
+            ParameterError: k is not in 1..N, or another parameter is unknown.
+            IncompatibleError: the metric does not support the dtype.
             ShapeError: a row holds NaN or infinity.
         """
         check_finite(train)
@@ -97,20 +97,20 @@ class NeighborModel:
         rows: npt.NDArray[np.int64] | None = None,
         progress: Progress | None = None,
     ) -> dict[int, npt.NDArray[np.int64]]:
-        """What each k says of the rows of Q, all from one search: labels (n,) as positions in `classes_`."""
+        """Labels (n,) of the rows of Q for each k, as positions in `classes_`, all from one search."""
         distances, positions = self.nearest(Q, max(ks), rows, progress)
         return vote(self.labels_[positions], distances, ks, len(self.classes_))
 
     def _alike(self, Q: npt.NDArray[Any]) -> tuple[NeighborSearch, npt.NDArray[Any]]:
-        """A search and queries of one dtype, by conversions that lose nothing."""
+        """A search and queries of one dtype, by lossless conversions."""
         search, dtype = self.search_, self.search_.X.dtype
         if Q.dtype == dtype:
             return search, Q
         if dtype == np.uint8:
             if not ((Q >= 0) & (Q <= 255) & (np.rint(Q) == Q)).all():
                 raise ShapeError(
-                    f"the classifier knows uint8 pixels, and these {Q.dtype} rows are no whole numbers 0..255; "
-                    "give pixels as they are, or train on floats."
+                    f"the classifier was fitted to uint8 pixels; these {Q.dtype} rows hold other numbers than the "
+                    "integers 0..255. Pass uint8 pixels, or fit it to floats."
                 )
             return search, Q.astype(np.uint8)
         wide = np.result_type(dtype, Q.dtype)
@@ -126,8 +126,8 @@ def vote(
 ) -> dict[int, npt.NDArray[np.int64]]:
     """The class (n,) that the first k neighbours elect, for each k of `ks`.
 
-    The most votes win; of classes with equally many, the one with the smaller sum of distances to its neighbours, and
-    of equal sums the smaller label. With k = 1 and k = 2 that is the class of the nearest row.
+    The class with the most votes wins. Ties go to the smaller sum of distances, then to the smaller label. With k = 1
+    and k = 2 that is the class of the nearest row.
 
     Args:
         labels: (n, max(ks)) classes 0..n_classes-1 of the neighbours, the nearest first.

@@ -1,4 +1,4 @@
-"""Choosing reg: the whole grid solved on each part of the images, and judged by the images that the part leaves out."""
+"""Choosing reg: the whole grid solved on each part of the images and evaluated on the images left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PartScores:
 
     Attributes:
         accuracies, losses: (L,) on the images left out: share classified correctly, mean of L_i.
-        certificates, statuses: of the L members, on the images they were trained on.
+        certificates, statuses: of the L members, for the images they were trained on.
         passes, seconds: of all of them together.
         train_accuracies: (L,) share of the images trained on that is classified correctly.
         norms: (L,) sqrt(sum W²), without the bias.
@@ -83,14 +83,14 @@ class Choice:
 class Selector(Generic[AnyModel]):
     """Solves the grid on parts of the images, and the chosen member on all of them.
 
-    The second moment of all images is computed once, and that of a part is it less that of the images left out;
-    smooth objectives share one sample of it, which is a preconditioner and need not be exact.
+    The second moment of all images is computed once. That of a part is the total minus that of the images left out.
+    Smooth objectives share a sampled one, since a preconditioner need not be exact.
 
     Args:
-        classifier: its parameters, but for reg, are those of every member; `classes_` is set, nothing is fitted.
-        images: all that may be trained on.
+        classifier: untrained, with `classes_` set; every member has its parameters except reg.
+        images: all images for training.
         regs: the grid.
-        callback: told of each step of each member.
+        callback: called after each step of each member.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ class Selector(Generic[AnyModel]):
         self._whole: tuple[AnyModel, Objective, SecondMoment | ExactMoment | None] | None = None
 
     def part(self, train: npt.NDArray[np.int64] | None, held_out: Rows, keep: bool = False) -> PartScores:
-        """The grid solved on the images at positions `train`, judged by all the others; None: on all, by images beside.
+        """The grid solved on the images at positions `train` (None for all), and evaluated on `held_out`.
 
         Args:
-            held_out: the images that judge.
-            keep: whether the weights of the members are kept.
+            held_out: the images for evaluation.
+            keep: whether the result holds the weights of the members.
         """
         moment: SecondMoment | ExactMoment | None
         if train is None:
@@ -118,7 +118,7 @@ class Selector(Generic[AnyModel]):
             moment = self._moment_without(held_out, objective)
         path = self._solve(objective, self.regs, moment)
         held = member.objective_of(held_out)
-        # one by one: a stack of thousands of templates would be copied for each thread
+        # one by one: a stack of all members' templates would be copied for each thread
         judged = [held.evaluate(solution.W, solution.b) for solution in path.solutions]
         return PartScores(
             tuple(evaluation.accuracy for evaluation in judged),
@@ -137,12 +137,12 @@ class Selector(Generic[AnyModel]):
         """The classifier fitted to all images with this reg.
 
         Args:
-            start: W (K, D) and b (K,) near the optimum, of mapped rows, float64: those that the reg was chosen by.
+            start: W (K, D) and b (K,) near the optimum, for mapped rows, float64: those that reg was chosen by.
         """
         member, objective, moment = self._of_all()
         member, objective = copy(member), objective.with_reg(reg)
         member.reg = reg
-        # without a penalty another method may fit the objective, which takes another moment
+        # without a penalty the solver may use another method, with another moment
         path = self._solve(objective, [reg], moment if objective.penalised else None, start)
         member.keep(path.solutions[0], objective)
         return member
@@ -173,19 +173,21 @@ class Selector(Generic[AnyModel]):
         return self._whole
 
     def _moment_without(self, left_out: Rows, objective: Objective) -> SecondMoment | ExactMoment | None:
-        """That of the images of `objective`, which are all but `left_out`; None where it has to be computed anew."""
+        """The moment of all images but `left_out`; None if it cannot be derived and is computed again."""
         member, _, total = self._of_all()
         if not isinstance(total, ExactMoment):
             return total
         D = objective.n_features
-        if min(len(left_out.y), objective.n_images) < D:  # their moments are not of the features
+        if (
+            min(len(left_out.y), objective.n_images) < D
+        ):  # then a moment is a Gram matrix of the images, not of the features
             return None
         part = member.objective_of(left_out)
         return total.without(exact_moment(part))
 
 
 def _accuracy(objective: Objective, solution: Solution) -> float:
-    """Share of the images that are classified correctly: by the last row of the trace, where the search made one."""
+    """Share of the images classified correctly, from the last row of the trace if there is one."""
     if solution.history:
         return solution.history[-1]["train_accuracy"]
     return objective.evaluate(solution.W, solution.b).accuracy

@@ -1,4 +1,4 @@
-"""Class folders inside a .zip, .tar or compressed .tar, read in place: nothing is unpacked."""
+"""Class folders inside a .zip, .tar or compressed .tar, read without unpacking it to disk."""
 
 from __future__ import annotations
 
@@ -24,32 +24,33 @@ __all__ = ["ArchiveReader"]
 
 try:
     from lzma import LZMAError
-except ImportError:  # a Python that was built without it cannot meet its error either
+except ImportError:  # a Python built without lzma never raises its error
     LZMAError = OSError  # type: ignore[misc, assignment]
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+"""Ends of the names of archives, in lower case."""
+
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 """Signature, length of the name and of the extra field, of the header in front of a zip entry's bytes."""
 
 _DIRECTORY_ENTRY = struct.Struct("<4s2xHHH4xIIIHHH6xHI")
 """Signature, version needed, flags, method, checksum, packed size, size, lengths of name, extra field and comment,
-Unix mode, start of the local header: what is used of an entry in the directory of a zip."""
+Unix mode, start of the local header: the fields of an entry in the directory of a zip that are used."""
 
 _DIRECTORY_END = struct.Struct("<4sIHHIIH")
 """Signature, numbers of the disks, entries on this disk, entries, size, start, length of the comment."""
 
-_LOCATOR_64 = b"PK\6\7"
-_LOCATOR_64_SIZE = 20
-"""A record right in front of the end of the directory that sends the reader to another end, in 64 bits."""
+_LOCATOR_64, _LOCATOR_64_SIZE = b"PK\6\7", 20
+"""Signature and bytes of the zip64 locator, which precedes the end of the directory and refers to a 64-bit one."""
 
 _BEYOND_32_BITS = 0xFFFFFFFF
-"""Stands where the number is in the extra field, in 64 bits."""
+"""Value of a 32-bit field whose number is in the extra field, in 64 bits."""
 
 _EXTRA_64_BITS, _EXTRA_NAME = 0x0001, 0x7075
-"""Tags of the extra fields that change what an entry says: large numbers, and a name in UTF-8."""
+"""Tags of the extra fields that override an entry: 64-bit numbers, and a name in UTF-8."""
 
 _PLAIN_VERSION = 20
-"""What an entry stored or deflated needs of its reader, times ten; more is for 64 bits, encryption and the like."""
+"""Zip version times ten that reads stored and deflated entries; 64 bits, encryption and others need a later one."""
 
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -62,15 +63,16 @@ _UNREADABLE = (
     OverflowError,
     ValueError,
 )
+"""What zipfile, tarfile and the decompressors raise for damaged archives."""
 
 
 class ArchiveReader(Reader):
-    """Reads class folders inside an archive, with or without a single folder around them."""
+    """Reads class folders inside an archive, at its top or within a single folder."""
 
     name: ClassVar[str] = "archive"
 
     def accepts(self, source: str, path: Path | None) -> bool:
-        """A file that begins like a zip or tar, or is named like one: reporting damage is for this reader."""
+        """A file that begins like a zip or tar, or is named like one: this reader reports damaged archives."""
         if path is None or not path.is_file():
             return False
         if source.lower().endswith(_SUFFIXES):
@@ -112,7 +114,7 @@ class ArchiveReader(Reader):
 
 
 class _Entry(NamedTuple):
-    """What the directory of a zip says of one entry; sizes and positions in bytes."""
+    """One entry of the directory of a zip; sizes and positions in bytes."""
 
     name: str
     mode: int
@@ -125,7 +127,7 @@ class _Entry(NamedTuple):
 
 
 class _ZipFiles(PictureFiles):
-    """Entries of a zip, taken straight from a memory map of the archive."""
+    """Entries of a zip, read from a memory map of the archive."""
 
     def __init__(self, path: Path, source: str) -> None:
         self._zip: zipfile.ZipFile | None = None
@@ -185,26 +187,26 @@ class _ZipFiles(PictureFiles):
             if signature != b"PK\3\4" or len(data) != entry.packed_size:
                 raise BrokenImage("the archive is damaged here")
             if entry.method == zipfile.ZIP_DEFLATED:
-                # One byte more than promised is enough to see a bomb.
+                # One byte more than the declared size detects a decompression bomb.
                 data = zlib.decompressobj(-15).decompress(data, entry.size + 1)
         except (*_UNREADABLE, struct.error) as error:
             raise BrokenImage(f"the archive is damaged here: {error}") from error
         if len(data) != entry.size or zlib.crc32(data) != entry.crc:
-            raise BrokenImage("its checksum in the archive is another")
+            raise BrokenImage("CRC mismatch: the entry is corrupt")
         return data
 
 
 def _plain_directory(archive: mmap.mmap) -> list[_Entry] | None:
-    """The entries of a plain zip, those that zipfile would list; None for any other, damaged ones included.
+    """The entries of a plain zip, as zipfile would list them; None for any other zip, and for a damaged one.
 
-    Plain is: no comment, nothing in front, no 64-bit numbers, ASCII names, stored or deflated. zipfile takes
-    thrice as long, which for 60,000 tiny pictures is a tenth of reading them (benchmarks/zip_directory.py).
+    A plain zip has no comment, no leading bytes, no 64-bit numbers, ASCII names, and stored or deflated entries.
+    zipfile takes three times as long: a tenth of the time to read 60,000 tiny pictures (benchmarks/zip_directory.py).
     """
     end = len(archive) - _DIRECTORY_END.size
     if end < 0:
         return None
     signature, disks, n_here, n_entries, size, start, comment = _DIRECTORY_END.unpack_from(archive, end)
-    # Bytes in front of the archive part the end of the directory from the record that tells where it starts.
+    # With bytes in front of the archive, the start and size of the directory do not add up to its end.
     if signature != b"PK\5\6" or disks or comment or n_here != n_entries or start + size != end:
         return None
     if archive[max(0, end - _LOCATOR_64_SIZE) :][:4] == _LOCATOR_64:
@@ -240,7 +242,7 @@ def _plain_directory(archive: mmap.mmap) -> list[_Entry] | None:
 
 
 def _is_plain(extra: bytes) -> bool:
-    """Whether the extra field of an entry is whole, and holds nothing that changes what the entry says."""
+    """Whether the extra field of an entry is complete and overrides nothing of the entry."""
     while len(extra) >= 4:
         tag, size = struct.unpack_from("<HH", extra)
         if tag in (_EXTRA_64_BITS, _EXTRA_NAME) or 4 + size > len(extra):
@@ -282,11 +284,11 @@ class _TarFiles(PictureFiles):
                     raise _unsafe(source, member.name, "a sparse file")
                 if names.add(member.name, member.isdir()):
                     self._members.append((member.offset_data, member.size))
-            # tarfile takes a tar that was cut between two entries for a whole one; a whole one ends in zeros.
+            # tarfile accepts a tar that was cut between two entries; a complete one ends in zeros.
             assert tar.fileobj is not None  # opened for reading
             tar.fileobj.seek(tar.offset)
             if not tar.fileobj.read(1):
-                raise tarfile.ReadError("no mark at its end")
+                raise tarfile.ReadError("its end mark is missing")
         self.names: Sequence[str] = names.files
         self.folders = names.folders
         self._tar = tarfile.open(path, "r:*")  # noqa: SIM115 - closed by `close`
@@ -318,7 +320,7 @@ class _TarFiles(PictureFiles):
         except _UNREADABLE as error:
             raise BrokenImage(f"the archive is damaged here: {error}") from error
         if len(data) != size:
-            raise BrokenImage("the archive is cut short here")
+            raise BrokenImage("the archive is truncated here")
         return data
 
 
@@ -331,7 +333,7 @@ class _Names:
         self.folders: set[str] = set()
         self._seen: set[str] = set()
         self._plain: dict[str, tuple[str, bool, bool]] = {}
-        """Of each folder: its name without detours, whether it leaves the archive, whether it is hidden."""
+        """Of each folder: its normalised name, whether it leaves the archive, whether it is hidden."""
 
     def add(self, given: str, is_folder: bool) -> bool:
         """Whether the entry `given` is a file to read. Raises ArchiveError if it is unsafe."""
@@ -340,7 +342,7 @@ class _Names:
             raise _unsafe(self.source, given, "a NUL in its name")
         if given[:1] in ("/", "\\") or given[1:3] in (":/", ":\\"):
             raise _unsafe(self.source, given, "an absolute path")
-        if folder not in self._plain:  # entries share few folders, so these are looked at once
+        if folder not in self._plain:  # many entries share a folder: checked once
             parts = [part for part in folder.split("/") if part not in ("", ".")]
             self._plain[folder] = ("/".join(parts), ".." in parts, any(map(is_hidden, parts)))
         inside, leaves, hidden = self._plain[folder]
@@ -353,7 +355,7 @@ class _Names:
             self.folders.add(name)
             return False
         if name in self._seen:
-            raise ArchiveError(f"{self.source}: two entries are called {given}; make the archive anew.")
+            raise ArchiveError(f"{self.source}: two entries are called {given}; create the archive again.")
         self._seen.add(name)
         self.files.append(name)
         return True
@@ -361,20 +363,21 @@ class _Names:
 
 def _unsafe(source: str, entry: str, what: str) -> ArchiveError:
     return ArchiveError(
-        f"{source}: unsafe entry {entry!r}: {what}; expected plain files and folders. Make the archive anew without it."
+        f"{source}: unsafe entry {entry!r}: {what}; expected plain files and folders. "
+        "Create the archive again without it."
     )
 
 
 @contextmanager
 def _explained(source: str) -> Iterator[None]:
-    """Turn what zipfile and tarfile raise into one line."""
+    """Turn the errors of zipfile and tarfile into a message of one line."""
     try:
         yield
     except ArchiveError:
         raise
     except _UNREADABLE as error:
-        # tarfile lists what every kind of compression had against the file; the first line is enough.
+        # tarfile lists the error of every kind of compression; the first line is enough.
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(": ")
         raise ArchiveError(
-            f"{source}: not a readable archive ({reason}); it may be cut short. Fetch or make it again."
+            f"{source}: not a readable archive ({reason}); it may be truncated. Fetch or create it again."
         ) from error

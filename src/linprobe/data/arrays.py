@@ -1,4 +1,4 @@
-"""Arrays that NumPy saved: .npz archives and .npy files, never a pickle."""
+"""Arrays saved by NumPy: .npz archives and .npy files, never a pickle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array: TypeAlias = npt.NDArray[Any]
 Layout: TypeAlias = dict[str, list[tuple[str, str]]]
 
 PAIRS = (("x", "y"), ("images", "labels"), ("embeddings", "labels"), ("features", "labels"))
-"""Names of rows and of their labels, in lower case: X and x are the same."""
+"""Names of rows and of their labels, in lower case; case is ignored."""
 
 
 def _layout(rows: str, labels: str, form: str) -> Layout:
@@ -31,6 +31,7 @@ def _layout(rows: str, labels: str, form: str) -> Layout:
 
 
 WORDS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+"""Words for each split in the names of arrays."""
 
 LAYOUTS: tuple[Layout, ...] = (
     *(_layout(rows, labels, form) for rows, labels in PAIRS for form in ("{0}_{1}", "{1}_{0}")),
@@ -39,17 +40,19 @@ LAYOUTS: tuple[Layout, ...] = (
 """For each split, the names its arrays may have: x_train and y_train, train_embeddings and train_labels, x and y."""
 
 EXPECTED = "X and y, or images and labels, or embeddings and labels, or x_train, y_train, x_test and y_test"
+"""Names of arrays, for messages."""
 
 RENAME = "Save them again under these names."
+"""Next step of the messages about names."""
 
 CLASS_NAMES = "class_names"
 """An optional array of K strings; the labels must then be integers in 0..K-1."""
 
 LARGEST = 1e100
-"""Largest size of a number in a vector: its square, times any number of features and rows, is finite in float64."""
+"""Largest absolute value of a number in a vector: sums of squares over all features and rows stay finite in float64."""
 
 BLOCK_NUMBERS = 2**22
-"""Numbers looked at in one go in the search for NaN: their flags take 4 MB."""
+"""Numbers in a block that is searched for NaN, whose flags take 4 MB."""
 
 UNREADABLE = (
     ValueError,
@@ -64,12 +67,12 @@ UNREADABLE = (
     zlib.error,
     pickle.UnpicklingError,
 )
-"""What NumPy and zipfile raise for damaged files."""
+"""Errors that NumPy and zipfile raise for damaged files."""
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """An array, and what messages call it: "digits.npz, array 'X'"."""
+    """An array and its name in messages: "digits.npz, array 'X'"."""
 
     where: str
     array: Array
@@ -77,11 +80,11 @@ class _Stored:
 
 @final
 class ArraysReader(Reader):
-    """Reads a .npz, a .npy with its labels beside it, or a folder of .npy, or of one .npz for each split.
+    """Reads a .npz, a .npy with its labels in another .npy, a folder of .npy, or a folder with a .npz for each split.
 
-    The labels of NAME.npy are in NAME_labels.npy, or those of X.npy in y.npy.
-    uint8 of (N, height, width[, channels]) are pictures, floats of (N, D) are vectors; labels are integers or
-    strings of any kind. A .npy is memory-mapped, read-only; no array is copied that is as an engine reads it.
+    The labels of NAME.npy are in NAME_labels.npy, those of X.npy also in y.npy. uint8 arrays (N, height, width[,
+    channels]) are pictures, float arrays (N, D) are vectors. Labels are integers or strings. A .npy is memory-mapped,
+    read-only. Arrays are copied only if an engine cannot read their layout.
     """
 
     name: ClassVar[str] = "arrays"
@@ -94,7 +97,7 @@ class ArraysReader(Reader):
         names = {file.stem.lower() for file in _files(path, ".npy")}
         if any(set(pair) <= names for layout in LAYOUTS for pair in layout["train"]):
             return True
-        # nothing but arrays, if not those that belong together: this reader knows what is missing
+        # only arrays, though not a complete set of them: this reader reports what is missing
         return bool(names or _files(path, ".npz")) and not has_folders(path)
 
     def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
@@ -165,7 +168,7 @@ def _load_folder_of_npz(folder: Path) -> tuple[list[Path], dict[str, _Stored]]:
 
 
 def _labels_path(path: Path) -> Path:
-    """The labels beside the array in `path`."""
+    """The file of the labels of the array in `path`."""
     candidates = [path.with_name(f"{path.stem}_labels.npy")]
     for layout in LAYOUTS:
         for images, labels in (pair for pairs in layout.values() for pair in pairs):
@@ -175,7 +178,7 @@ def _labels_path(path: Path) -> Path:
         if candidate.is_file():
             return candidate
     raise FormatError(
-        f"{path}: there are no labels beside it; expected {' or '.join(c.name for c in candidates)}. "
+        f"{path}: found no labels for it; expected {' or '.join(c.name for c in candidates)} in the same folder. "
         f"Save the labels there, one for each row of {path.name}."
     )
 
@@ -190,11 +193,11 @@ def _load_npy(path: Path) -> Array:
 
 
 def _load_npz(path: Path) -> dict[str, _Stored]:
-    """The arrays in `path` whose names mean something here."""
+    """The arrays in `path` with known names."""
     stored: dict[str, _Stored] = {}
     where = str(path)
     try:
-        with open(path, "rb") as file:  # numpy.load leaves a file open that it opened and could not read
+        with open(path, "rb") as file:  # numpy.load does not close a file that it cannot read
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise FormatError(f"{path}: found a single array, expected an .npz. Rename the file to .npy.")
@@ -213,7 +216,7 @@ def _load_npz(path: Path) -> dict[str, _Stored]:
 
 
 def _unreadable(where: str, error: BaseException) -> FormatError:
-    """The error for what NumPy would not load."""
+    """The error for a file that NumPy does not load."""
     if "allow_pickle" in str(error) or "Python objects" in str(error) or "pickle" in str(error):
         return FormatError(
             f"{where}: found Python objects (a pickle) or no array at all, expected an array of numbers or "
@@ -230,9 +233,7 @@ def _labelled_sets(source: str, stored: Mapping[str, _Stored]) -> tuple[tuple[st
     by_name = {name.lower(): array for name, array in stored.items()}
     if len(by_name) < len(stored):
         raise FormatError(
-            f"{source}: found {', '.join(stored)}; expected names that differ by more than upper and lower "
-            "case. "
-            "Rename or remove one."
+            f"{source}: found {', '.join(stored)}; expected names that differ by more than case. Rename or remove one."
         )
     for layout in LAYOUTS:
         if any(set(pair) <= by_name.keys() for pair in layout["train"]):
@@ -282,7 +283,7 @@ def _checked_rows(rows: _Stored) -> _Stored:
                 f"{rows.where}: found {found}, expected (N, height, width, channels) with 1 to 4 channels. "
                 "Put the channels last: X.transpose(0, 2, 3, 1)."
             )
-        # pictures are read as rows: in another order of the axes each reading would copy them all
+        # pictures are read as rows: from another layout, each read would copy all of them
         return _Stored(rows.where, np.ascontiguousarray(X))
     if X.dtype.kind == "f" and X.dtype.itemsize in (2, 4, 8) and X.ndim == 2 and X.shape[1]:
         _check_numbers(rows.where, X)
@@ -300,7 +301,7 @@ def _checked_rows(rows: _Stored) -> _Stored:
 
 
 def _check_numbers(where: str, X: Array) -> None:
-    """Raise FormatError that names the first NaN, infinity or giant of `X` (N, D); a block of rows at a time."""
+    """Raise FormatError at the first number of `X` (N, D) that is NaN, infinite or beyond `LARGEST`, block by block."""
     size = max(1, BLOCK_NUMBERS // X.shape[1])
     for start in range(0, len(X), size):
         block = X[start : start + size]
@@ -343,7 +344,7 @@ def _checked_labels(labels: _Stored, n_rows: int, rows_where: str) -> _Stored:
             y = np.char.decode(y, "utf-8")
         except UnicodeDecodeError as error:
             raise LabelError(
-                f"{labels.where}: found bytes that are no UTF-8, expected names. Save them as str."
+                f"{labels.where}: found bytes that are not UTF-8, expected names. Save them as str."
             ) from error
     return _Stored(labels.where, y.astype(np.int64) if y.dtype.kind in "iu" else np.asarray(y))
 
@@ -382,7 +383,7 @@ def _checked_range(labels: _Stored, n_classes: int) -> npt.NDArray[np.int64]:
     y = labels.array
     if y.dtype.kind != "i":
         raise LabelError(
-            f"{labels.where}: found dtype {y.dtype} beside {CLASS_NAMES}, expected integers in "
+            f"{labels.where}: found dtype {y.dtype} with {CLASS_NAMES} given, expected integers in "
             f"0..{n_classes - 1}. Save integers, or leave {CLASS_NAMES} out."
         )
     outside = np.flatnonzero((y < 0) | (y >= n_classes))

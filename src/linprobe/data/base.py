@@ -1,4 +1,4 @@
-"""Records of labelled data, the Reader interface, and `open_dataset(source)`."""
+"""Labelled data sets, the Reader interface, and `open_dataset(source)`."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-"""Names of folders and files, in any case, and the split each stands for."""
+"""Names of folders and files, case-insensitive, and the split of each."""
 
 
 class _Labelled:
-    """What pictures and vectors share: labels, names, and which rows are used."""
+    """Base of picture and vector sets: labels, names, and the rows used."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     y: Labels
@@ -56,7 +56,7 @@ class _Labelled:
 
     @property
     def positions(self) -> npt.NDArray[np.int64]:
-        """(N,) where the images lie in the array that holds them."""
+        """(N,) positions of the images in the stored array."""
         return np.arange(self.n_images) if self.rows is None else self.rows
 
     def subset(self, picked: npt.NDArray[np.int64]) -> Self:
@@ -77,7 +77,7 @@ class ImageSet(_Labelled):
         images: (M, height, width, channels) uint8, intensities 0..255; may be a read-only memory map.
         y: (N,) int64 labels in 0..K-1, one per used row.
         class_names: K names.
-        source: where they came from, for messages.
+        source: their origin, for messages.
         rows: (N,) positions in `images` of the pictures of this set, or None for all; a subset shares them.
         names: the file or entry name of each of the N pictures, where there is one.
     """
@@ -127,7 +127,7 @@ LabelledSet: TypeAlias = ImageSet | EmbeddingSet
 
 @dataclass(frozen=True)
 class SkippedImage:
-    """A file that was left out, and why, in words."""
+    """A file that was left out, and the reason."""
 
     name: str
     reason: str
@@ -135,7 +135,7 @@ class SkippedImage:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a source holds, by split.
+    """The data of a source, by split.
 
     Args:
         source: as given by the user.
@@ -162,7 +162,7 @@ class Dataset:
 
 
 ProgressCallback: TypeAlias = Callable[[str, int, int], None]
-"""Called with (what is being done, how many are done, how many there are)."""
+"""Called with (the activity in words, the number done, the total)."""
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,12 @@ class ReadOptions:
     """How to read a source.
 
     Args:
-        image_size: (height, width) to which every picture is resized; None demands that all have one size.
-        on_bad_image: "fail" lists every broken picture and stops; "skip" leaves them out and counts them.
-        cache: keep decoded pixels and vectors under the user's cache folder, and use those that are there.
+        image_size: (height, width) to which every picture is resized; None requires pictures of one size.
+        on_bad_image: "fail" raises an error that lists every broken picture; "skip" leaves them out and counts them.
+        cache: whether decoded pixels and vectors are stored in, and read from, the user's cache folder.
         n_threads: decoding threads; None for one per core.
-        seed: for the sources that are drawn at random (planar).
-        progress: told how far a long read is.
+        seed: of the sources that are drawn at random (planar).
+        progress: called during long reads.
     Raises:
         ParameterError: a size or a number of threads below 1, or another `on_bad_image`.
     """
@@ -188,7 +188,7 @@ class ReadOptions:
     progress: ProgressCallback | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse what no reader could do."""
+        """Check the ranges."""
         size = self.image_size
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ParameterError(f"image_size = {size}; expected (height, width), both at least 1.")
@@ -199,13 +199,13 @@ class ReadOptions:
 
 
 class Reader(ABC):
-    """Reads one format. `accepts` looks at the source itself, never at a flag."""
+    """Reads one format. `accepts` decides by the source itself, never by an option."""
 
     name: ClassVar[str]
 
     @abstractmethod
     def accepts(self, source: str, path: Path | None) -> bool:
-        """Whether this reader reads `source`; `path` is None for embedded sources and else exists."""
+        """Whether this reader reads `source`; `path` is None for built-in sources and exists otherwise."""
 
     @abstractmethod
     def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
@@ -222,7 +222,7 @@ _READERS = (
     ("folder", "FolderReader"),
     ("archive", "ArchiveReader"),
 )
-"""Module and class of each reader, asked in this order: special formats before folders and archives."""
+"""Module and class of each reader, tried in this order: special formats before folders and archives."""
 
 
 def open_dataset(
@@ -239,35 +239,35 @@ def open_dataset(
     """The labelled data behind `source`, by split, read by the first reader that accepts it.
 
     Args:
-        source: a path, or the name of an embedded source such as "digits".
-        options: all of the options below as one record, in their place.
+        source: a path, or the name of a built-in source such as "digits".
+        options: the options below as one record.
         image_size, on_bad_image, cache, n_threads, seed, progress: as in `ReadOptions`.
     Raises:
-        SourceError: nothing is there, or no reader knows the format.
-        DataError: the reader found something wrong; the message names the file.
+        SourceError: the path does not exist, or no reader accepts it.
+        DataError: the data cannot be read; the message names the file.
         IncompatibleError: `options` and separate options are both given.
     """
     separate = ReadOptions(image_size, on_bad_image, cache, n_threads, seed, progress)
     if options is not None and (separate != ReadOptions() or progress is not None):
-        raise IncompatibleError("open_dataset got options and separate options; give one or the other.")
+        raise IncompatibleError("open_dataset got options and separate options; pass only one of the two.")
     name = str(source)
-    if not name:  # else the current folder, when a variable of the shell was empty
+    if not name:  # an empty shell variable would mean the current folder
         raise SourceError("the source is an empty text; expected a path, or the name of a built-in set such as digits.")
     try:
         found = Path(name).expanduser()
         path = found if found.exists() else None
     except (OSError, ValueError, RuntimeError) as error:  # too long, not searchable, a NUL, ~nobody
-        raise SourceError(f"{name!r} cannot be looked at ({error}); check the path and its permissions.") from error
+        raise SourceError(f"{name!r} cannot be accessed ({error}); check the path and its permissions.") from error
     for module, reader_name in _READERS:
         reader: Reader = getattr(importlib.import_module(f"linprobe.data.{module}"), reader_name)()
         if reader.accepts(name, path):
             return reader.read(name, path, options or separate)
     if path is None:
         raise SourceError(
-            f"{name}: no such file or folder, and no embedded source of that name; expected a folder of "
+            f"{name}: no such file or folder, and no built-in source of that name; expected a folder of "
             "class folders, an archive of one, a CIFAR, IDX, array or Parquet file, or digits. Check the spelling."
         )
     raise SourceError(
-        f"{name}: a file of no known format; expected a folder of class folders, a .zip or .tar of one, "
+        f"{name}: unknown format; expected a folder of class folders, a .zip or .tar of one, "
         "or a CIFAR, IDX, .npy, .npz or .parquet file. Put the pictures into one folder per class."
     )

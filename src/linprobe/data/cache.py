@@ -1,13 +1,13 @@
-"""Decoded pixels and vectors kept between runs, as memory maps.
+"""A cache of decoded pixels and vectors, as memory maps.
 
-An entry is a folder named by a digest of what it was made from:
+An entry is a folder whose name is a digest of its source and options:
 
     pixels.npy     (M, height, width, channels) uint8, or vectors (M, D) float16 or float32
     labels.npy     (M,) int64
     names.txt      the M names, separated by NUL; empty for vectors
     entry.json     classes, sizes of the splits, skipped files, checksums; written last
 
-It is filled under another name and renamed when it is whole, so that no reader meets half an entry.
+It is written under a temporary name and renamed when it is complete, so no reader sees a partial entry.
 """
 
 from __future__ import annotations
@@ -48,16 +48,21 @@ __all__ = [
 ]
 
 _VERSION = 1
-"""One higher whenever the decoder or the files of an entry change; older entries are then not used."""
+"""Version of the decoder and of an entry's files; entries of another version are ignored."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+"""Names of the folders of entries."""
+
 _ASIDE = ".filling-"
+"""Prefix of the name of an entry that is being written."""
+
 _ABANDONED = 24 * 3600.0
+"""Age, in seconds, beyond which an unfinished entry is deleted; no read takes as long."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The pictures or vectors of a source, all splits after each other.
+    """The pictures or vectors of a source, split after split.
 
     Args:
         pixels: (M, height, width, channels) uint8, or vectors (M, D) float16 or float32.
@@ -78,7 +83,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """Where the cache is, how many entries it holds, and how many bytes these take."""
+    """The folder of the cache, its number of entries, and their size in bytes."""
 
     folder: Path
     n_entries: int
@@ -86,7 +91,7 @@ class CacheInfo:
 
 
 def cache_folder() -> Path:
-    """LINPROBE_CACHE_DIR, or the folder for caches of this user and operating system."""
+    """LINPROBE_CACHE_DIR, or the user's cache folder of this operating system."""
     return Path(os.environ.get("LINPROBE_CACHE_DIR") or platformdirs.user_cache_dir("linprobe"))
 
 
@@ -96,20 +101,20 @@ def cache_key(*parts: object) -> str:
 
 
 def cache_info() -> CacheInfo:
-    """What the cache holds now, abandoned halves of entries included in its bytes."""
+    """The present contents of the cache; its bytes include unfinished entries."""
     folders = _own_folders()
     n_bytes = 0
     for folder in folders:
         for file in folder.glob("*"):
             try:
                 n_bytes += file.stat().st_size
-            except OSError:  # cleared by someone else between the two calls
+            except OSError:  # deleted by another process in the meantime
                 continue
     return CacheInfo(cache_folder(), sum(_KEY.fullmatch(f.name) is not None for f in folders), n_bytes)
 
 
 def clear_cache() -> CacheInfo:
-    """Delete all entries, and nothing else that may lie in the folder; returns what there was.
+    """Delete all entries, and no other file of the folder; returns the contents before.
 
     Raises:
         SourceError: an entry cannot be deleted.
@@ -139,7 +144,7 @@ def load(key: str) -> Decoded | None:
         stored = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
         if list(stored.shape) != record["shape"] or stored.dtype != record.get("dtype", "uint8"):
             return None
-        # Whoever wrote to the file moved its time; only then are all pixels summed up.
+        # A later modification time means that the file was written to; only then is the checksum computed.
         if stat.st_mtime_ns != record["pixel_file_time"] and _pixel_crc32(stored) != record["pixel_crc32"]:
             return None
         y = np.load(folder / "labels.npy", allow_pickle=False)
@@ -157,7 +162,7 @@ def load(key: str) -> Decoded | None:
 
 
 class Filling:
-    """An entry being made, under a name of its own until `finish`."""
+    """An entry that is being written, under a temporary name until `finish`."""
 
     def __init__(self, key: str, aside: Path) -> None:
         self.key = key
@@ -166,7 +171,7 @@ class Filling:
     @classmethod
     @contextmanager
     def start(cls, key: str) -> Iterator[Filling]:
-        """A new entry; whatever happens before `finish`, nothing of it is left.
+        """A new entry, which is deleted unless `finish` completes it.
 
         Raises:
             SourceError: the cache folder cannot be written, or the disk is full.
@@ -180,7 +185,7 @@ class Filling:
             yield cls(key, aside)
         except OSError as error:
             raise SourceError(
-                f"{parent}: what was decoded cannot be kept there ({error.strerror or error}); free some space "
+                f"{parent}: the cache cannot be written ({error.strerror or error}); free some space "
                 "with `linprobe cache clear`, name another folder in LINPROBE_CACHE_DIR, or use --no-cache."
             ) from error
         finally:
@@ -188,7 +193,7 @@ class Filling:
                 shutil.rmtree(aside, ignore_errors=True)
 
     def allocate(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> npt.NDArray[Any]:
-        """A new memory map of that shape, its disk space reserved; a former one is given up."""
+        """A new memory map of that shape, with its disk space reserved; it replaces an earlier one."""
         dtype = np.dtype(dtype)
         path = self.aside / "pixels.npy"
         path.unlink(missing_ok=True)
@@ -196,12 +201,12 @@ class Filling:
             header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             file.flush()
-            # Writing into a map on a full disk would kill the process (SIGBUS), so the space is taken first.
+            # Writing into a map on a full disk kills the process (SIGBUS), so the space is reserved first.
             _reserve(file.fileno(), file.tell(), math.prod(shape) * dtype.itemsize)
         return np.asarray(np.load(path, mmap_mode="r+", allow_pickle=False))
 
     def finish(self, decoded: Decoded, stored: npt.NDArray[Any]) -> Decoded:
-        """`decoded` as it reads back from the finished entry; `stored` is the array that `allocate` gave."""
+        """`decoded`, read back from the finished entry; `stored` is the array of `allocate`."""
         np.save(self.aside / "labels.npy", decoded.y)
         names = "\0".join(decoded.names).encode("utf-8", "surrogateescape")
         (self.aside / "names.txt").write_bytes(names)
@@ -228,7 +233,7 @@ class Filling:
         try:
             self.aside.rename(folder)
         except OSError:
-            # A damaged entry is in the way, or another process was faster; the new one is as good or better.
+            # There is a damaged entry, or one that another process finished first; the new one replaces it.
             shutil.rmtree(folder, ignore_errors=True)
             self.aside.rename(folder)
         kept = load(self.key)
@@ -236,7 +241,7 @@ class Filling:
 
 
 def _pixel_crc32(stored: npt.NDArray[Any]) -> int:
-    """CRC-32 of all pixels, a few megabytes at a time."""
+    """CRC-32 of all pixels, computed in blocks of 1,024 rows."""
     crc = 0
     for start in range(0, len(stored), 1024):
         crc = zlib.crc32(np.ascontiguousarray(stored[start : start + 1024]).data, crc)
@@ -253,7 +258,7 @@ def _flush(stored: npt.NDArray[Any]) -> None:
 
 
 def _reserve(descriptor: int, start: int, size: int) -> None:
-    """Take `size` bytes of disk from `start` on. Raises OSError if there are not as many."""
+    """Reserve `size` bytes of disk after byte `start`. Raises OSError if the disk has fewer."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, start, max(size, 1))
         return
@@ -264,7 +269,7 @@ def _reserve(descriptor: int, start: int, size: int) -> None:
 
 
 def _own_folders() -> list[Path]:
-    """The entries of the cache, whole or abandoned; LINPROBE_CACHE_DIR may hold other things too."""
+    """The entries of the cache, finished or not; LINPROBE_CACHE_DIR may hold other files too."""
     try:
         found = sorted(cache_folder().iterdir())
     except OSError:
@@ -273,10 +278,10 @@ def _own_folders() -> list[Path]:
 
 
 def _sweep(parent: Path) -> None:
-    """Delete what killed processes left; a day old, so that nobody can still be filling it."""
+    """Delete unfinished entries of killed processes: those older than `_ABANDONED`."""
     for folder in parent.glob(f"{_ASIDE}*"):
         try:
             if time.time() - folder.stat().st_mtime > _ABANDONED:
                 shutil.rmtree(folder)
-        except OSError:  # another process sweeps too
+        except OSError:  # another process deletes it too
             continue

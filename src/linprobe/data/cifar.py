@@ -1,9 +1,7 @@
-"""CIFAR-10 and CIFAR-100, python and binary versions, as a folder or as the tar.gz that is fetched.
+"""CIFAR-10 and CIFAR-100, python and binary versions, as a folder or as the published tar.gz.
 
-Both keep a picture as 3,072 bytes: the red plane of 32 rows of 32, then the green, then the blue. The python
-version is a pickle, and a pickle can run any code: it is read here by an unpickler that knows NumPy arrays
-and
-plain containers, and refuses everything else.
+Both store a picture as 3,072 bytes: the red plane of 32 rows of 32, then the green, then the blue. The python version
+is a pickle, and a pickle can run any code. The unpickler here accepts NumPy arrays and plain containers only.
 """
 
 from __future__ import annotations
@@ -31,21 +29,20 @@ N_BYTES = 3 * 32 * 32
 """Bytes of a picture."""
 
 MOST_ENTRIES = 32
-"""Files of an archive that are looked at to tell whether it is CIFAR: the real ones hold at most 9."""
+"""Entries of an archive that are listed to decide whether it is CIFAR; the published ones hold at most 9."""
 
 MOST_BYTES = 2**30
-"""Size of the largest file of an archive that is read, bytes; the largest real one has 185 million."""
+"""Largest entry of an archive that is read, in bytes; the largest published one has 185 million."""
 
 
 @dataclass(frozen=True)
 class _Version:
-    """The file names of one version, and where its labels are.
+    """The file names of one version, and the place of its labels.
 
     Args:
-        told_by: names of which one tells the version; `beside` must be there too.
+        told_by: names any of which identifies the version; all of `beside` must exist too.
         names_key, labels_key: keys of the pickles; "" in the binary version.
-        n_label_bytes: bytes before a picture in the binary version, the last of which is the label; 0 for
-            a pickle.
+        n_label_bytes: bytes before a picture in the binary version, the last of which is the label; 0 for a pickle.
     """
 
     title: str
@@ -91,7 +88,7 @@ VERSIONS = (
         test="test",
         meta="meta",
         told_by=("train", "test"),
-        beside=("meta",),  # many a folder holds files called train and test
+        beside=("meta",),  # other folders hold files called train and test too
         names_key="fine_label_names",
         labels_key="fine_labels",
     ),
@@ -118,7 +115,7 @@ class _Batch:
 
 @final
 class CifarReader(Reader):
-    """Reads CIFAR-10 and CIFAR-100 (with its 100 fine labels), told by the names of the files inside."""
+    """Reads CIFAR-10 and CIFAR-100 (with its 100 fine labels), recognised by the names of the files."""
 
     name: ClassVar[str] = "cifar"
 
@@ -145,7 +142,7 @@ class CifarReader(Reader):
         if missing:
             raise FormatError(
                 f"{path}: found {version.title} without {', '.join(missing)}; expected the files "
-                f"{', '.join(version.files)}. Fetch it again, and unpack it whole."
+                f"{', '.join(version.files)}. Fetch it again, and unpack all of it."
             )
         check_image_size(source, (32, 32, 3), options)
         files = [path] if path.is_file() else [path / name for name in version.files]
@@ -170,9 +167,9 @@ def _version(path: Path) -> _Version | None:
                 for entry in archive:
                     names |= {PurePosixPath(entry.name).name} if entry.isfile() else set()
                     if len(names) >= MOST_ENTRIES or _told(names):
-                        break  # the rest of a large archive would have to be unpacked to be listed
+                        break  # to list the rest of a large archive would decompress all of it
         except (tarfile.TarError, OSError, EOFError, zlib.error):
-            pass  # a damaged archive is told by the names before the damage, if at all
+            pass  # a damaged archive is recognised by the names before the damage, if at all
     else:
         return None
     return _told(names)
@@ -183,7 +180,7 @@ def _told(names: set[str]) -> _Version | None:
 
 
 def _contents(path: Path, version: _Version) -> Iterator[tuple[str, str, bytes]]:
-    """(name, what messages call it, content) of each file of `version` in `path`, in one pass.
+    """(name, name in messages, content) of each file of `version` in `path`, in one pass.
 
     Raises:
         ArchiveError: the archive is damaged, or an entry is too large.
@@ -225,7 +222,7 @@ def _contents(path: Path, version: _Version) -> Iterator[tuple[str, str, bytes]]
 
 
 def _images(batches: list[_Batch], class_names: tuple[str, ...], source: str) -> ImageSet:
-    """The pictures of `batches`, one after the other, planes turned into channels."""
+    """The pictures of `batches` in order, with the planes as the last axis."""
     images = np.empty((sum(len(batch.labels) for batch in batches), 32, 32, 3), np.uint8)
     start = 0
     for batch in batches:
@@ -248,13 +245,13 @@ def _images(batches: list[_Batch], class_names: tuple[str, ...], source: str) ->
 
 
 def _binary_batch(where: str, content: bytes, version: _Version) -> _Batch:
-    """Records of the label bytes and one picture each."""
+    """The batch of a binary file, whose records hold the label bytes and one picture."""
     record = version.n_label_bytes + N_BYTES
     if not content or len(content) % record:
         raise FormatError(
             f"{where}: found {len(content)} bytes, expected a multiple of {record}: "
             f"{version.n_label_bytes} of label and {N_BYTES} of picture in each record. Fetch the file "
-            "again: it is cut short or damaged."
+            "again: it is truncated or damaged."
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, record)
     labels = records[:, version.n_label_bytes - 1].astype(np.int64)
@@ -262,7 +259,7 @@ def _binary_batch(where: str, content: bytes, version: _Version) -> _Batch:
 
 
 def _pickled_batch(where: str, content: bytes, version: _Version) -> _Batch:
-    """A dictionary with `data` (n, 3072) uint8, n labels, and perhaps n file names."""
+    """The batch of a pickle: `data` (n, 3072) uint8, n labels, and optionally n file names."""
     batch = _unpickle(where, content)
     pixels = _value(where, batch, "data")
     if not (
@@ -290,7 +287,7 @@ def _pickled_batch(where: str, content: bytes, version: _Version) -> _Batch:
 
 
 def _class_names(where: str, content: bytes, version: _Version) -> tuple[str, ...]:
-    """The names in the file of the names, in the order of the labels."""
+    """The class names in their file, in the order of the labels."""
     if version.n_label_bytes:
         names = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
         names = [name for name in names if name]
@@ -303,6 +300,7 @@ def _class_names(where: str, content: bytes, version: _Version) -> tuple[str, ..
 
 
 _AGAIN = "This is not the CIFAR that its authors publish: fetch it again."
+"""Next step of the messages about a file's content."""
 
 
 def _value(where: str, batch: dict[str, Any], key: str) -> Any:
@@ -324,13 +322,13 @@ def _unpickle(where: str, content: bytes) -> dict[str, Any]:
     """The dictionary in `content`, its keys as str and its arrays as NumPy's.
 
     Raises:
-        FormatError: it is no pickle, holds anything but arrays and plain containers, or is no dictionary.
+        FormatError: it is not a pickle, holds anything but arrays and plain containers, or is not a dictionary.
     """
     try:
         found = _PlainUnpickler(where, io.BytesIO(content), encoding="bytes").load()
     except FormatError:
         raise
-    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
+    except Exception as error:  # for damaged bytes, pickle raises almost any class
         raise FormatError(
             f"{where}: found what cannot be read ({type(error).__name__}: {error}), expected a pickled batch. {_AGAIN}"
         ) from error
@@ -340,7 +338,7 @@ def _unpickle(where: str, content: bytes) -> dict[str, Any]:
 
 
 def _plain(where: str, value: Any) -> Any:
-    """`value`, with the array it stands for if it is a stand-in."""
+    """The array of a stand-in; any other `value` unchanged."""
     if isinstance(value, _Array):
         if value.array is None:
             raise FormatError(f"{where}: found an array without numbers, expected a pickled batch. {_AGAIN}")
@@ -349,7 +347,7 @@ def _plain(where: str, value: Any) -> Any:
 
 
 class _Dtype:
-    """Stands for `numpy.dtype` while unpickling; only plain numbers are let through."""
+    """Replaces `numpy.dtype` while unpickling; only dtypes of numbers are accepted."""
 
     def __init__(self, code: str | bytes, *_: object) -> None:
         text = _text(code)
@@ -358,13 +356,13 @@ class _Dtype:
         self.dtype = np.dtype(text)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        # (version, byte order, ...): the rest is of dtypes that are not let through
+        # (version, byte order, ...): the rest describes dtypes that are not accepted
         if _text(state[1]) == ">":
             self.dtype = self.dtype.newbyteorder(">")
 
 
 class _Array:
-    """Stands for `numpy.ndarray` while unpickling: NumPy's own __setstate__ trusts the state it is given."""
+    """Replaces `numpy.ndarray` while unpickling: NumPy's own __setstate__ does not check the state."""
 
     def __init__(self, *_: object) -> None:
         self.array: npt.NDArray[Any] | None = None
@@ -381,7 +379,7 @@ class _Array:
 
 
 def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-    """The array of these bytes; np.frombuffer and reshape check that they fit."""
+    """The array of these bytes; np.frombuffer and reshape check the sizes."""
     if not isinstance(dtype, _Dtype):
         raise ValueError("an array without a dtype")
     array = np.frombuffer(content, dtype.dtype).reshape(shape, order="F" if _text(order) == "F" else "C")
@@ -389,7 +387,7 @@ def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
 
 
 def _to_bytes(text: str, encoding: str | bytes) -> bytes:
-    """Stands for `_codecs.encode`, which is how Python 3 writes bytes in the old protocols."""
+    """Replaces `_codecs.encode`, by which Python 3 writes bytes in old protocols."""
     if _text(encoding) not in ("latin1", "latin-1"):
         raise ValueError(f"text in the encoding {encoding!r}")
     return text.encode("latin-1")
@@ -402,11 +400,11 @@ _ADMITTED: dict[tuple[str, str], Any] = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
 }
-"""Every global that a pickle may name, and the stand-in it gets. None can do more than make an array."""
+"""Every global that a pickle may name, and its replacement. All that these can do is to make an array."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """An unpickler for which all but `_ADMITTED` is an error."""
+    """An unpickler that raises an error for every global but those in `_ADMITTED`."""
 
     def __init__(self, where: str, file: io.BytesIO, **options: Any) -> None:
         super().__init__(file, **options)

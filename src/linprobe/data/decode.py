@@ -25,13 +25,13 @@ from linprobe.shapes import Pixels
 __all__ = ["FILE_LIMIT", "PIXEL_LIMIT", "BrokenImage", "PictureFiles", "decode", "decode_all", "read_file"]
 
 PIXEL_LIMIT = 89_000_000
-"""Most pixels of one picture, read from its header; just below the number at which Pillow begins to warn."""
+"""Pixels of one picture at most, by its header; just below the number at which Pillow warns."""
 
 FILE_LIMIT = 1 << 29
-"""Most bytes of one picture file or entry."""
+"""Bytes of one picture file or entry at most: 512 MB."""
 
 _CHUNK = 256
-"""Pictures per task of a thread: tiny ones decode in 20 microseconds, about what handing out a task costs."""
+"""Pictures per task of a thread. A tiny picture takes 20 microseconds to decode, about as long as to submit a task."""
 
 
 class BrokenImage(Exception):
@@ -43,24 +43,24 @@ class PictureFiles(ABC):
 
     names: Sequence[str]
     in_turn: bool = False
-    """Whether they are best read one after the other, in the order of `order`, by one thread."""
+    """Whether one thread should read them in the order of `order`."""
 
     @abstractmethod
     def read(self, i: int) -> bytes:
-        """The bytes of file `i`. Raises BrokenImage when they cannot be had."""
+        """The bytes of file `i`. Raises BrokenImage if it cannot be read."""
 
     def order(self) -> Sequence[int]:
-        """The numbers of all files, in the order in which they lie on the disk."""
+        """The numbers of all files, in their order on disk."""
         return range(len(self.names))
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of the picture file `path`. Raises BrokenImage when they cannot be had."""
+    """The bytes of the picture file `path`. Raises BrokenImage if it cannot be read."""
     try:
         about = os.stat(path)
         if stat.S_ISDIR(about.st_mode):
             raise BrokenImage("a folder")
-        if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(about.st_mode):  # opening a pipe would block
             raise BrokenImage("not a plain file")
         if about.st_size > FILE_LIMIT:
             raise BrokenImage(f"larger than {FILE_LIMIT:,} bytes")
@@ -73,14 +73,14 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 def decode(data: bytes, image_size: tuple[int, int] | None = None) -> Pixels:
     """(height, width, 1) pixels of a grey picture, (height, width, 3) of any other.
 
-    Alpha is laid over white, 16 bits are rounded to 8, palettes and CMYK become RGB, and the picture is
-    turned as its EXIF orientation says. Of an animation, the first frame is taken.
+    Transparent pixels are blended with white, 16 bits are rounded to 8, palettes and CMYK become RGB, and the EXIF
+    orientation is applied. Of an animation, the first frame is used.
 
     Args:
         data: the whole file.
         image_size: (height, width) to resize to, bilinear with antialiasing.
     Raises:
-        BrokenImage: not a picture, cut short, or of more than `PIXEL_LIMIT` pixels.
+        BrokenImage: not a picture, truncated, or of more than `PIXEL_LIMIT` pixels.
     """
     pixels = _fast_jpeg(data)
     if pixels is None:
@@ -103,16 +103,16 @@ def decode_all(
     The one channel of grey pictures is kept only if all pictures are grey.
 
     Args:
-        files: the pictures; row i of the result is file i, and undefined if that is broken.
+        files: the pictures; row i of the result is file i, and undefined if file i is broken.
         source: for messages.
-        allocate: makes the array to decode into, from its shape. It is called again if a picture with colours
-            is met after grey ones only; the first array is then no longer needed.
+        allocate: returns the array to decode into, given its shape. It is called again if a coloured picture follows
+            grey ones; the first array is then discarded.
     Raises:
         ImageError: sizes differ, or pictures are broken with `options.on_bad_image` "fail", or all are.
     """
     n_threads = options.n_threads or usable_cores()
-    # Pillow warns of odd EXIF and palettes; a reader of 60,000 files can act on none of it. The filter is set
-    # here, and not in the threads, since it belongs to the whole process.
+    # Pillow warns about unusual EXIF data and palettes, which a user cannot act on. The filter is set here and not in
+    # the threads, since it applies to the whole process.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with ThreadPoolExecutor(n_threads, thread_name_prefix="linprobe-decode") as pool:
@@ -129,7 +129,7 @@ def decode_all(
 
 
 class _HasColour(Exception):
-    """A picture with colours, where only grey ones were expected."""
+    """A coloured picture after grey ones only."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class _Task:
     out: Pixels
 
     def run(self, numbers: Sequence[int], contents: Sequence[bytes | BrokenImage] | None) -> _Outcome:
-        """What happened to the files `numbers`; `contents` are their bytes where these are read already."""
+        """The outcome for the files `numbers`; `contents` are their bytes, or None if they are still to be read."""
         outcome = _Outcome(len(numbers), {})
         for place, i in enumerate(numbers):
             try:
@@ -186,7 +186,7 @@ def _first_picture(files: PictureFiles, source: str, options: ReadOptions) -> tu
 def _run(
     pool: ThreadPoolExecutor, n_threads: int, task: _Task, source: str, first: int, options: ReadOptions
 ) -> dict[int, str]:
-    """Decode all files, a few chunks ahead; outcomes are met in order, so messages never vary."""
+    """Decode all files, a few chunks ahead. Outcomes are taken in order, so that messages do not depend on timing."""
     files, order = task.files, task.files.order()
     waiting: deque[Future[_Outcome]] = deque()
     broken: dict[int, str] = {}
@@ -222,7 +222,7 @@ def _run(
     finally:
         for future in waiting:
             future.cancel()
-        # None may still write into an array that is about to be given up.
+        # No thread may still write into an array that is about to be discarded.
         for future in waiting:
             if not future.cancelled():
                 future.exception()
@@ -240,7 +240,7 @@ def _broken_message(files: PictureFiles, source: str, broken: dict[int, str]) ->
     listed = [f"{files.names[i]} ({broken[i]})" for i in sorted(broken)]
     what = "1 picture" if len(broken) == 1 else f"{len(broken)} pictures"
     if len(broken) == len(files.names):
-        advice = "none is left; replace them."
+        advice = "no picture remains; replace them."
     else:
         advice = "replace them, or leave them out with --on-bad-image skip."
     return f"{source}: {what} of {len(files.names)} cannot be read: {', '.join(listed)}; {advice}"
@@ -252,9 +252,9 @@ def _check_pixels(height: int, width: int) -> None:
 
 
 def _fast_jpeg(data: bytes) -> Pixels | None:
-    """The pixels of a plain JPEG, the same as Pillow's but without its overhead; None for anything else.
+    """The pixels of a plain JPEG, equal to Pillow's but faster to decode; None for any other file.
 
-    What libjpeg complains of is left to Pillow, which decides whether it is broken.
+    If libjpeg reports an error, Pillow decides whether the picture is broken.
     """
     if data[:3] != b"\xff\xd8\xff" or b"Exif\0" in data[:65536]:
         return None
@@ -270,7 +270,7 @@ def _fast_jpeg(data: bytes) -> Pixels | None:
 
 
 def _any_picture(data: bytes) -> Pixels:
-    """The pixels of any picture that Pillow knows."""
+    """The pixels of a picture in any format of Pillow."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
             _check_pixels(opened.height, opened.width)
@@ -278,14 +278,14 @@ def _any_picture(data: bytes) -> Pixels:
             return _to_pixels(ImageOps.exif_transpose(opened))
     except (BrokenImage, MemoryError):
         raise
-    except Image.DecompressionBombError as error:  # beyond twice its own limit, Pillow does not even open it
+    except Image.DecompressionBombError as error:  # Pillow does not open pictures beyond twice its limit
         found = re.search(r"\d+", str(error))
         many = f"{int(found[0]):,}" if found else "far too many"
         raise BrokenImage(f"{many} pixels; at most {PIXEL_LIMIT:,} are read") from error
     except UnidentifiedImageError:
         raise BrokenImage("an empty file" if not data else "not a picture of a known format") from None
     except Exception as error:
-        # Pillow's decoders raise almost anything on damaged input: OSError, SyntaxError, struct.error, ...
+        # for damaged input, Pillow's decoders raise almost any class: OSError, SyntaxError, struct.error, ...
         raise BrokenImage(" ".join(str(error).split()) or type(error).__name__) from error
 
 
@@ -297,7 +297,7 @@ def _to_pixels(picture: Image.Image) -> Pixels:
         wide = np.clip(np.asarray(picture, dtype=np.int64), 0, 65535)
         return ((wide + 128) // 257).astype(np.uint8)[:, :, np.newaxis]
     if mode == "F":
-        raise BrokenImage("floating-point pixels, of no stated range; save it with 8 or 16 bits")
+        raise BrokenImage("floating-point pixels of unknown range; save it with 8 or 16 bits")
     may_be_grey = mode in ("1", "L", "LA", "La", "P", "PA")
     if picture.has_transparency_data:
         over = picture.convert("RGBA")

@@ -22,7 +22,7 @@ def load_digits() -> ImageSet:
     Source:
         UCI, "Optical Recognition of Handwritten Digits", the test part, as in `sklearn.datasets.load_digits`.
     """
-    from sklearn.datasets import load_digits as counts_and_labels  # takes long: not before it is needed
+    from sklearn.datasets import load_digits as counts_and_labels  # slow to import
 
     counts, y = counts_and_labels(return_X_y=True)
     images = np.rint(counts * (255.0 / 16.0)).astype(np.uint8).reshape(-1, 8, 8, 1)
@@ -31,7 +31,7 @@ def load_digits() -> ImageSet:
 
 @final
 class DigitsReader(Reader):
-    """Reads the source `digits`. It has no splits of its own."""
+    """Reads the source `digits`, which has no splits."""
 
     name: ClassVar[str] = "digits"
 

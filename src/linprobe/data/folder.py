@@ -20,18 +20,23 @@ from linprobe.shapes import Pixels
 __all__ = ["FolderReader", "Layout", "arrange", "is_hidden", "read_class_folders"]
 
 _PICTURE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+"""Ends of file names, in lower case, that make a file outside the class folders an error; other files are ignored."""
+
 _HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}
+"""Names, in lower case, of files and folders that operating systems add."""
+
 _EXPECTED = "expected a folder per class with its pictures inside, or train/, val/ and test/ with class folders"
+"""The layouts, for messages."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each picture belongs.
+    """The split and class of each picture.
 
     Args:
         class_names: K names, sorted.
         splits: name of each split and the number of its pictures.
-        files: all pictures, split after split, class after class, sorted; numbers into the given names.
+        files: all pictures, split after split, class after class, sorted, as positions in the given names.
         labels: the class of each of `files`.
     """
 
@@ -47,7 +52,7 @@ class FolderReader(Reader):
     name: ClassVar[str] = "folder"
 
     def accepts(self, source: str, path: Path | None) -> bool:
-        """Any folder that no reader before this one took."""
+        """Any folder that no earlier reader accepts."""
         return path is not None and path.is_dir()
 
     def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
@@ -57,7 +62,7 @@ class FolderReader(Reader):
         found: list[tuple[str, int, int]] = []
         _walk(path, "", folders, found, (os.path.realpath(path),))
         found.sort()
-        # Folders as well: an empty one added later is a class without pictures, which the cache must not hide.
+        # The key covers folders too: an empty folder added later is a class without pictures, which is an error.
         parts = (os.path.realpath(path), found, sorted(folders), options.image_size, options.on_bad_image)
         key = cache_key(self.name, *parts)
 
@@ -80,23 +85,23 @@ class _FolderFiles(PictureFiles):
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder name is one that people do not see: .git, __MACOSX, Thumbs.db, ..."""
+    """Whether file managers hide a file or folder of this name: .git, __MACOSX, Thumbs.db, ..."""
     return name.startswith(".") or name.lower() in _HIDDEN
 
 
 def arrange(names: Sequence[str], folders: Iterable[str], source: str) -> Layout:
-    """The split and class of each picture, from nothing but names.
+    """The split and class of each picture, by its path alone.
 
     Args:
         names: relative paths of all files that are not hidden, with slashes.
         folders: relative paths of all folders, empty ones included.
         source: for messages.
     Raises:
-        SourceError: nothing there, pictures outside the class folders, folders that fit no layout.
+        SourceError: the source is empty, pictures lie outside the class folders, or the folders fit no layout.
         LabelError: fewer than two classes.
-        SplitError: an empty class folder, or a class that not all splits have.
+        SplitError: an empty class folder, or a class that is missing from a split.
     """
-    # Names share few folders; all that can be said of a folder is worked out once, not for 60,000 names.
+    # Many names share a folder: each folder is examined once, not once for every name.
     inside: dict[str, list[int]] = defaultdict(list)
     for i, name in enumerate(names):
         inside[name.rpartition("/")[0]].append(i)
@@ -105,41 +110,67 @@ def arrange(names: Sequence[str], folders: Iterable[str], source: str) -> Layout
     tree = {parts[:n] for parts in paths.values() for n in range(1, len(parts) + 1)}
     if not tree and not names:
         raise SourceError(f"{source}: empty; {_EXPECTED}.")
-    depth = 0
-    tops = {folder[0] for folder in tree}
-    if len(tops) == 1 and not loose:
-        only = next(iter(tops))
-        if only.lower() not in SPLITS and any(len(folder) == 2 for folder in tree):
-            depth = 1
-            tops = {folder[1] for folder in tree if len(folder) > 1}
-    split_of = {top: SPLITS[top.lower()] for top in tops if top.lower() in SPLITS}
-    parents = {folder[depth] for folder in tree if len(folder) == depth + 2}
-    if not (split_of.keys() & parents):
-        split_of = {}  # a class may be called "test"
-    elif len(split_of) < len(tops):
-        others = ", ".join(sorted(tops - split_of.keys()))
-        raise SourceError(
-            f"{source}: {others} beside {', '.join(sorted(split_of))}; {_EXPECTED}. Move the others elsewhere."
-        )
-    _check_splits(split_of, source)
+    depth = _split_depth(tree, loose)
+    split_of = _split_folders(tree, depth, source)
     class_depth = depth + (1 if split_of else 0)
-    members: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for folder in tree:
-        if len(folder) == class_depth + 1:
-            members[split_of.get(folder[depth], "train"), folder[class_depth]] = []
+    members: dict[tuple[str, str], list[int]] = {
+        (split_of.get(folder[depth], "train"), folder[class_depth]): []
+        for folder in tree
+        if len(folder) == class_depth + 1
+    }
     for folder_name, numbers in inside.items():
         parts = paths[folder_name]
         if len(parts) > class_depth:
             members[split_of.get(parts[depth], "train"), parts[class_depth]] += numbers
         else:
             loose += numbers
+    _check_no_picture(loose, names, source)
+    return _in_order(members, names, source)
+
+
+def _split_depth(tree: set[tuple[str, ...]], loose: list[int]) -> int:
+    """Depth of the folders train, val and test, or of the class folders: 1 inside a single outer folder, else 0.
+
+    Args:
+        tree: all folders, as the parts of their paths.
+        loose: the files outside all folders.
+    """
+    tops = {folder[0] for folder in tree}
+    if loose or len(tops) != 1:
+        return 0
+    is_split = next(iter(tops)).lower() in SPLITS
+    return 1 if not is_split and any(len(folder) == 2 for folder in tree) else 0
+
+
+def _split_folders(tree: set[tuple[str, ...]], depth: int, source: str) -> dict[str, str]:
+    """The split of each folder at `depth`; empty if these are the class folders.
+
+    Raises:
+        SourceError: only some of the folders are named after splits.
+        SplitError: two folders mean the same split, or there is no train.
+    """
+    tops = {folder[depth] for folder in tree if len(folder) > depth}
+    split_of = {top: SPLITS[top.lower()] for top in tops if top.lower() in SPLITS}
+    parents = {folder[depth] for folder in tree if len(folder) == depth + 2}
+    if not (split_of.keys() & parents):
+        return {}  # a class may be called "test"
+    if len(split_of) < len(tops):
+        others = ", ".join(sorted(tops - split_of.keys()))
+        raise SourceError(
+            f"{source}: found {others} and {', '.join(sorted(split_of))}; {_EXPECTED}. Move {others} elsewhere."
+        )
+    _check_splits(split_of, source)
+    return split_of
+
+
+def _check_no_picture(loose: list[int], names: Sequence[str], source: str) -> None:
+    """Raise SourceError if one of the files `loose` is a picture."""
     for i in loose:
         if os.path.splitext(names[i])[1].lower() in _PICTURE_SUFFIXES:
             raise SourceError(
                 f"{source}: the picture {names[i]} lies in no class folder; {_EXPECTED}. "
                 "Move it into the folder of its class."
             )
-    return _in_order(members, names, source)
 
 
 def read_class_folders(
@@ -149,12 +180,12 @@ def read_class_folders(
     options: ReadOptions,
     arranged: Callable[[], tuple[Layout, PictureFiles]],
 ) -> Dataset:
-    """The pictures of class folders, from the cache or decoded now.
+    """The pictures of class folders, from the cache or decoded.
 
     Args:
         source, format_name: as in Dataset.
-        key: the name of the entry in the cache; changes whenever the pictures do.
-        arranged: the layout, and the files in its order; called only if the cache has no entry.
+        key: the name of the entry in the cache, which changes when the pictures change.
+        arranged: returns the layout and the files in its order; called only if the cache has no entry.
     Raises:
         DataError: as `decode_all`, `arrange` and `Filling`.
     """
@@ -190,7 +221,7 @@ def read_class_folders(
 def _walk(
     root: Path, inside: str, folders: set[str], found: list[tuple[str, int, int]], above: tuple[str, ...]
 ) -> None:
-    """Collect folders, and (relative path, size, time) of files; links are followed, but not in circles."""
+    """Collect folders, and (relative path, size, time) of files; links are followed, and a cycle is an error."""
     try:
         with os.scandir(root / inside) as entries:
             for entry in entries:
@@ -204,7 +235,7 @@ def _walk(
                         raise SourceError(f"{entry.path}: a link to a folder above it; remove the link.")
                     _walk(root, name, folders, found, (*above, real))
                 else:
-                    # A link to nowhere is a broken picture; its own size and time stand for it.
+                    # A dangling link is a broken picture, with the size and time of the link.
                     about = entry.stat(follow_symlinks=os.path.exists(entry.path))
                     found.append((name, about.st_size, about.st_mtime_ns))
     except OSError as error:
@@ -216,7 +247,7 @@ def _check_splits(split_of: dict[str, str], source: str) -> None:
     for split in set(split_of.values()):
         same = sorted(folder for folder, its in split_of.items() if its == split)
         if len(same) > 1:
-            raise SplitError(f"{source}: {' and '.join(same)} both stand for {split}; keep one of them.")
+            raise SplitError(f"{source}: {' and '.join(same)} both mean {split}; keep one of them.")
     if split_of and "train" not in split_of.values():
         raise SplitError(
             f"{source}: found {', '.join(sorted(split_of))} but no train; add a folder train with a folder per class."
@@ -269,7 +300,7 @@ def _decode(
     options: ReadOptions,
     allocate: Callable[[tuple[int, int, int, int]], Pixels],
 ) -> tuple[Decoded, Pixels]:
-    """The pictures of `layout` less the broken ones, and the whole array that `allocate` made."""
+    """The pictures of `layout` without the broken ones, and the whole array of `allocate`."""
     stored, broken = decode_all(files, source, options, allocate)
     y = np.array(layout.labels, dtype=np.int64)
     names = tuple(files.names)
@@ -279,7 +310,7 @@ def _decode(
     y = y[good]
     if broken:
         keep = np.flatnonzero(good)
-        for start in range(0, len(keep), 1024):  # moves rows forward only, within the one array
+        for start in range(0, len(keep), 1024):  # moves rows to smaller positions of the same array
             stored[start : start + 1024][: len(keep) - start] = stored[keep[start : start + 1024]]
         names = tuple(names[i] for i in keep)
         for s, (split_name, _) in enumerate(layout.splits):
@@ -287,7 +318,7 @@ def _decode(
             if len(lost):
                 raise ImageError(
                     f"{source}: all pictures of the class {layout.class_names[lost[0]]} in {split_name} "
-                    f"are broken, {len(broken)} in all; replace them, or remove the class."
+                    f"are broken ({len(broken)} broken pictures in all); replace them, or remove the class."
                 )
     sizes = tuple((name, int(np.count_nonzero(split == s))) for s, (name, _) in enumerate(layout.splits))
     skipped = tuple(SkippedImage(files.names[i], reason) for i, reason in broken.items())

@@ -1,10 +1,8 @@
 """IDX files, plain or gzipped: MNIST and its family.
 
-An IDX file is a magic number (two zero bytes, the type of the numbers, the count of the axes), the length
-of each
-axis as a big-endian 32-bit integer, and the numbers. Images are unsigned bytes (0x08) of 3 axes, or of 4
-with the
-channels last; labels are unsigned bytes of 1 axis.
+An IDX file holds a magic number (two zero bytes, the type of the numbers, the number of axes), the length of each axis
+as a big-endian 32-bit integer, and the numbers. Images are unsigned bytes (0x08) with 3 axes, or with 4, the channels
+last. Labels are unsigned bytes with 1 axis.
 """
 
 from __future__ import annotations
@@ -30,14 +28,15 @@ MNIST_NAME = re.compile(r"(?P<set>.*-)?(?P<part>train|t10k|test)-images[-.]idx[3
 """An images file of a folder: train-images-idx3-ubyte, emnist-letters-test-images-idx3-ubyte.gz, ..."""
 
 IDX_NAME = re.compile(r".*(idx\d-ubyte|\.idx\d?)(\.gz)?", re.IGNORECASE)
+"""Any IDX file: train-images-idx3-ubyte.gz, images.idx3, ..."""
 
 MOST_INFLATED = 1032
-"""Deflate makes at most 1032 bytes of one (zlib's documentation): a header that claims more is wrong."""
+"""Bytes that deflate makes of one byte at most (zlib's documentation); a header that claims more is wrong."""
 
 
 @final
 class IdxReader(Reader):
-    """Reads a folder with MNIST's file names, or one images file whose labels lie beside it."""
+    """Reads a folder with MNIST's file names, or one images file with its labels file in the same folder."""
 
     name: ClassVar[str] = "idx"
 
@@ -79,7 +78,7 @@ class IdxReader(Reader):
 
 
 def _images_files(folder: Path) -> dict[tuple[str, str], Path]:
-    """The images files of `folder` by (name of the set, train or test); a plain one goes before its .gz."""
+    """The images files of `folder` by (name of the set, train or test); a plain file takes precedence over its .gz."""
     found: dict[tuple[str, str], Path] = {}
     for file in files_in(folder):
         match = MNIST_NAME.fullmatch(file.name)
@@ -101,19 +100,19 @@ def _choose(folder: Path) -> dict[str, Path]:
     if "train" not in files:
         raise FormatError(
             f"{folder}: found {files['test'].name} but no training images; expected "
-            "train-images-idx3-ubyte beside it, plain or .gz. Add it, or give the path of the images file "
+            "train-images-idx3-ubyte, plain or .gz. Add it, or give the path of the images file "
             "to use it alone."
         )
     return files
 
 
 def _labels_file(images: Path) -> Path:
-    """The labels beside `images`: ...-images-idx3-ubyte has ...-labels-idx1-ubyte, plain or .gz."""
+    """The labels file of `images`: ...-labels-idx1-ubyte for ...-images-idx3-ubyte, plain or .gz."""
     head, word, tail = images.name.removesuffix(".gz").rpartition("images")
     if not word:
         raise FormatError(
             f"{images}: the name does not say which file holds its labels; expected a name with the word "
-            "'images', as in train-images-idx3-ubyte, and the same name with 'labels' beside it. Rename "
+            "'images', as in train-images-idx3-ubyte, and a file of the same name with 'labels'. Rename "
             "the two files."
         )
     name = f"{head}labels{re.sub('idx[34]', 'idx1', tail)}"
@@ -121,14 +120,14 @@ def _labels_file(images: Path) -> Path:
         if candidate.is_file():
             return candidate
     raise FormatError(
-        f"{images}: there are no labels beside it; expected {name} or {name}.gz. Put the labels file there."
+        f"{images}: found no labels for it; expected {name} or {name}.gz in the same folder. Put the labels file there."
     )
 
 
 def _begins_like_idx(path: Path) -> bool:
     """Whether the first bytes are an IDX magic of unsigned bytes with 1 to 4 axes."""
     if not path.is_file():
-        return False  # a pipe would wait for someone to write
+        return False  # opening a pipe would block
     try:
         with gzip.open(path) if _is_gzip(path) else open(path, "rb") as file:
             magic = file.read(4)
@@ -138,13 +137,13 @@ def _begins_like_idx(path: Path) -> bool:
 
 
 def _is_gzip(path: Path) -> bool:
-    """Whether `path` begins as a gzip file does, whatever its name."""
+    """Whether the first bytes of `path` are those of a gzip file."""
     with open(path, "rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
 
 def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """The array in `path`, of one of the counts of `axes`; a plain file is memory-mapped, read-only.
+    """The array in `path`, with a number of axes in `axes`; a plain file is memory-mapped, read-only.
 
     Raises:
         FormatError: the magic or the length is wrong, or the gzip data are damaged.
@@ -163,13 +162,13 @@ def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
             expected = math.prod(shape)
             if not packed:
                 found = stored - start
-            elif expected > MOST_INFLATED * stored:  # and do not ask for so much memory
+            elif expected > MOST_INFLATED * stored:  # checked before the memory is allocated
                 raise FormatError(
                     f"{path}: the header claims {expected} bytes of data ({_times(shape)}), more than "
                     f"{stored} bytes of gzip can hold. {_AGAIN}"
                 )
             else:
-                data = file.read(expected + 1)  # one more than there should be, to see what is too long
+                data = file.read(expected + 1)  # one more than expected, to detect a file that is too long
                 found = len(data)
     except (OSError, EOFError, zlib.error) as error:
         raise FormatError(f"{path}: found what cannot be read ({error}), expected an IDX file. {_AGAIN}") from error
@@ -186,7 +185,8 @@ def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     return np.memmap(path, np.uint8, mode="r", offset=start, shape=shape)
 
 
-_AGAIN = "Fetch the file again: it is cut short or damaged."
+_AGAIN = "Fetch the file again: it is truncated or damaged."
+"""Next step of the messages about a file's content."""
 
 
 def _times(shape: tuple[int, ...]) -> str:
@@ -194,7 +194,7 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def _check_magic(path: Path, magic: bytes, axes: tuple[int, ...]) -> None:
-    """Raise FormatError unless `magic` stands for unsigned bytes with one of the counts of `axes`."""
+    """Raise FormatError unless `magic` is that of unsigned bytes with a number of axes in `axes`."""
     if len(magic) == 4 and magic[:3] == b"\0\0\x08" and magic[3] in axes:
         return
     word = "axis" if axes == (1,) else "axes"
@@ -206,7 +206,7 @@ def _check_magic(path: Path, magic: bytes, axes: tuple[int, ...]) -> None:
     elif len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] != 8 and magic[3] in axes:
         hint = "The numbers are of another type: convert them to unsigned bytes, 0..255."
     else:
-        hint = "This is no IDX file of images or labels: fetch it again, or look at its name."
+        hint = "This is not an IDX file of images or labels: fetch it again, or check the path."
     found = f"0x{magic.hex()}" if len(magic) == 4 else f"{len(magic)} bytes in all"
     raise FormatError(f"{path}: expected magic {expected} at byte 0, found {found}. {hint}")
 

@@ -21,28 +21,30 @@ from linprobe.errors import FormatError, LabelError, SourceError, SplitError
 __all__ = ["ParquetReader"]
 
 SUFFIXES = (".parquet", ".parq", ".pq")
+"""Ends of the names of Parquet files, in lower case."""
 
 VECTOR_NAMES = ("embedding", "embeddings", "features", "vector", "x")
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
-"""Names, in any case, that decide where several columns would do."""
+"""Names, case-insensitive, that decide if several columns have a suitable type."""
 
 PARTS = ("train", "validation", "test")
+"""The splits, in the order of the rows."""
 
 VECTOR_ROWS = 2**10
-"""Vectors decoded at once: 6 MB of 1536 float32 numbers each."""
+"""Vectors decoded at once: 6 MB if each has 1,536 float32 numbers."""
 
 LABEL_ROWS = 2**16
-"""Labels decoded at once."""
+"""Labels decoded at once: 512 KB of int64."""
 
 READ_BUFFER = 2**20
-"""Bytes of a column read at once; without a buffer, or with pre_buffer, Arrow reads all of it in a row group."""
+"""Bytes of a column read at once. Without a buffer, or with pre_buffer, Arrow reads the column of a whole row group."""
 
 Allocate: TypeAlias = Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class _File:
-    """One file, and the split that its name or its folder says; None if neither does."""
+    """One file, and the split by its name or its folder; None if neither names one."""
 
     path: Path
     part: str | None
@@ -50,11 +52,11 @@ class _File:
 
 @dataclass(frozen=True)
 class _Columns:
-    """What is read of every file.
+    """The columns that are read of every file.
 
     Args:
         where: the first file, for messages on others that differ.
-        vectors, labels, split: names of the columns; the last is None where files or nothing say the split.
+        vectors, labels, split: names of the columns; the last is None if no column gives the split.
         dtype: of the vectors in X.
         kind: of the labels: integers, strings or booleans.
     """
@@ -71,10 +73,10 @@ class _Columns:
 class ParquetReader(Reader):
     """Reads a .parquet file, or a folder of them, with or without train/, val/ and test/.
 
-    The columns are found by their types: the one list of floats holds the vectors, the one column of integers,
-    strings or categories the labels; a column `split` says the split of each row. float16 and float32 stay as
-    they are, float64 becomes float32. Rows are streamed batch by batch into the memory map that is kept in the
-    cache, so that memory never holds more than a batch of them.
+    Columns are chosen by their types. The one list of floats holds the vectors, and the one column of integers, strings
+    or categories holds the labels. A column `split` gives the split of each row. float16 and float32 keep their dtype,
+    float64 becomes float32. Rows are streamed batch by batch into a memory map in the cache, so memory holds only one
+    batch of them.
     """
 
     name: ClassVar[str] = "parquet"
@@ -135,12 +137,12 @@ def _import_pyarrow(source: str | Path = "a source") -> tuple[Any, Any]:
 
 
 def _parquet_files(folder: Path) -> list[Path]:
-    """The Parquet files right in `folder`; Spark's _metadata and hidden files are none."""
+    """The Parquet files directly in `folder`, without Spark's _metadata and hidden files."""
     return [f for f in files_in(folder) if f.suffix.lower() in SUFFIXES and not f.name.startswith((".", "_"))]
 
 
 def _split_folders(folder: Path) -> list[Path]:
-    """train/, val/, test/ in `folder` that hold Parquet files and no folders: those would be classes."""
+    """train/, val/, test/ in `folder` that hold Parquet files and no folders, which would be classes."""
     try:
         named = sorted(f for f in folder.iterdir() if f.name.lower() in SPLITS and f.is_dir())
     except OSError:
@@ -155,7 +157,7 @@ def _find(path: Path) -> list[_File]:
     folders, own = _split_folders(path), _parquet_files(path)
     if folders and own:
         raise FormatError(
-            f"{path}: found {own[0].name} beside the folder {folders[0].name}; expected all files in the folders of "
+            f"{path}: found {own[0].name} and the folder {folders[0].name}; expected all files in the folders of "
             "their splits, or none. Move the files."
         )
     if folders:
@@ -163,14 +165,14 @@ def _find(path: Path) -> list[_File]:
         for part in PARTS:
             same = [name for name, its in found.items() if its == part]
             if len(same) > 1:
-                raise SplitError(f"{path}: {' and '.join(same)} both stand for {part}; keep one of them.")
+                raise SplitError(f"{path}: {' and '.join(same)} both mean {part}; keep one of them.")
         files = [_File(file, found[f.name]) for f in folders for file in _parquet_files(f)]
     else:
         words = [SPLITS.get(re.split(r"[-_.]", file.name)[0].lower()) for file in own]
         if None in words and "train" in words:
             other = own[words.index(None)].name
             raise SplitError(
-                f"{path}: found {other} beside {own[words.index('train')].name}; expected that all names begin with "
+                f"{path}: found {other} and {own[words.index('train')].name}; expected that all names begin with "
                 "their split, as in test-0.parquet, or none. Rename the files."
             )
         files = [_File(file, None if None in words else word) for file, word in zip(own, words, strict=True)]
@@ -216,7 +218,7 @@ def _refuse_empty(path: Path, part: str, n_rows: int) -> None:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turns what Arrow raises on damaged files into a FormatError that names the file."""
+    """Turns the errors of Arrow on damaged files into a FormatError that names the file."""
     pa, _ = _import_pyarrow(path)
     try:
         yield
@@ -239,7 +241,7 @@ def _batches(path: Path, names: Sequence[str], n_rows: int, use_threads: bool) -
 
 
 def _checked_columns(files: Sequence[_File]) -> _Columns:
-    """The columns to read, chosen in the first file and found again in all others."""
+    """The columns to read, chosen in the first file; all other files must have them."""
     first: _Columns | None = None
     for file in files:
         _, pq = _import_pyarrow(file.path)
@@ -278,7 +280,7 @@ def _choose(
     named = [name for name in candidates if name.lower() in preferred]
     chosen = named or candidates
     wrong = [f"{name!r} ({t})" for name, t in types if name.lower() in preferred and name not in candidates]
-    if not named and wrong:  # another column that happens to fit must not take its place in silence
+    if not named and wrong:  # another column of a suitable type must not replace it silently
         raise FormatError(f"{path}: found the column {wrong[0]}, expected {what}. Write it so, or rename it.")
     if not chosen:
         found = ", ".join(f"{name!r} ({t})" for name, t in types[:12]) or "no column"
@@ -342,7 +344,7 @@ def _kind(arrow_type: Any) -> str | None:
 
 
 class _Coder:
-    """Numbers the different values of a column in the order in which they come."""
+    """Numbers the distinct values of a column in order of first occurrence."""
 
     def __init__(self) -> None:
         self.numbers: dict[Any, int] = {}
@@ -353,13 +355,13 @@ class _Coder:
         if not isinstance(column, pa.DictionaryArray):
             column = column.dictionary_encode()
         indices = column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        table = np.full(len(column.dictionary) + 1, -1, np.int64)  # its last entry stands for a null
-        for i in np.unique(indices[indices >= 0]):  # categories that no row has are no classes
+        table = np.full(len(column.dictionary) + 1, -1, np.int64)  # the last entry is that of null
+        for i in np.unique(indices[indices >= 0]):  # categories without rows are not classes
             try:
                 value = column.dictionary[int(i)].as_py()
             except UnicodeDecodeError as error:
                 raise LabelError(
-                    f"{path}: found bytes that are no UTF-8 in column {name!r}, expected names. Write them as UTF-8."
+                    f"{path}: found bytes that are not UTF-8 in column {name!r}, expected names. Write them as UTF-8."
                 ) from error
             if value is not None:
                 table[i] = self.numbers.setdefault(value, len(self.numbers))
@@ -434,7 +436,7 @@ def _read_vectors(
 
 
 def _checked_vectors(path: Path, columns: _Columns, start: int, column: Any, width: int | None) -> npt.NDArray[Any]:
-    """The (n, D) finite numbers of one batch, as they lie in Arrow's memory.
+    """The (n, D) finite numbers of one batch, a view of Arrow's memory.
 
     Args:
         start: number of its first row.
@@ -467,7 +469,7 @@ def _checked_vectors(path: Path, columns: _Columns, start: int, column: Any, wid
         at = int(np.flatnonzero(numbers.is_null().to_numpy(zero_copy_only=False))[0])
         raise _bad_number(where, "null", start, at, width)
     rows: npt.NDArray[Any] = numbers.to_numpy().reshape(-1, width)
-    # written so that NaN is not good either
+    # False for NaN too
     good = np.abs(rows) <= np.finfo(np.float32).max if rows.dtype == np.float64 else np.isfinite(rows)
     if not good.all():
         at = int(np.flatnonzero(~good.ravel())[0])

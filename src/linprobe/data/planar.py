@@ -1,4 +1,4 @@
-"""Points in the plane on which the lecture shows where a line fails, drawn from a seed."""
+"""Sets of points in the plane that no line separates, as in the lecture, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from linprobe.errors import SourceError
 __all__ = ["PLANAR", "PlanarReader", "draw_planar"]
 
 N_POINTS = 1200
-"""Points of a set, all classes together."""
+"""Points of a set, over all classes."""
 
 Points: TypeAlias = npt.NDArray[np.float32]
 PointLabels: TypeAlias = npt.NDArray[np.int64]
@@ -48,7 +48,7 @@ def quadrants(random: np.random.Generator) -> tuple[Points, PointLabels]:
 
 
 def spiral(random: np.random.Generator) -> tuple[Points, PointLabels]:
-    """Three arms that turn about the origin: radius 0..1, angle 4 radius + 4 arm + 0.2 times a normal number.
+    """Three arms of a spiral about the origin: radius 0..1, angle 4 radius + 4 arm + 0.2 times a normal number.
 
     Source:
         CS231n notes, neural-networks-case-study, "Generating some data".
@@ -60,7 +60,7 @@ def spiral(random: np.random.Generator) -> tuple[Points, PointLabels]:
 
 
 def _square(random: np.random.Generator, half_side: float) -> Points:
-    """Uniform points; in float32 already here, so that a label is that of the point as it is stored."""
+    """Uniform points, rounded to float32 before their labels are computed, so that labels match the stored points."""
     return random.uniform(-half_side, half_side, (N_POINTS, 2)).astype(np.float32)
 
 
@@ -74,7 +74,7 @@ PLANAR: dict[str, tuple[Callable[[np.random.Generator], tuple[Points, PointLabel
 
 
 def draw_planar(name: str, seed: int = 0) -> EmbeddingSet:
-    """The points of the set `name`, (1200, 2) float32; the same seed gives the same bits.
+    """The points of the set `name`, (1200, 2) float32; bit-identical for the same seed.
 
     Raises:
         SourceError: there is no such set.
@@ -92,7 +92,7 @@ def draw_planar(name: str, seed: int = 0) -> EmbeddingSet:
 
 @final
 class PlanarReader(Reader):
-    """Reads the sources `planar:NAME`, drawn from `options.seed`. They have no splits of their own."""
+    """Reads the sources `planar:NAME`, drawn from `options.seed`. They have no splits."""
 
     name: ClassVar[str] = "planar"
 

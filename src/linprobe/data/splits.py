@@ -14,15 +14,15 @@ from linprobe.shapes import Labels
 __all__ = ["TEST_SHARE", "Split", "split_dataset", "stratified_folds", "train_validation_test"]
 
 TEST_SHARE = 0.2
-"""Share of the images that a source without a test split gives up for one."""
+"""Share of the images of a source without a test split that become one."""
 
 TEST, VALIDATION, FOLDS = range(3)
-"""Second word of each generator's seed: what is held out for one purpose does not depend on the others."""
+"""Second word of each generator's seed, which makes the draws for the three purposes independent."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The images to train on, to choose by, and to test on once."""
+    """The images for training, for model selection, and for the final test."""
 
     train: LabelledSet
     validation: LabelledSet | None
@@ -30,7 +30,7 @@ class Split:
 
 
 def train_validation_test(dataset: Dataset, validation: float = 0.0, seed: int = 0) -> Split:
-    """The parts of `dataset` that one training uses, as `split_dataset` makes them, always with a test part.
+    """The parts of `dataset` for one training, by `split_dataset`, always with a test part.
 
     Raises:
         ParameterError, SplitError: as `split_dataset`.
@@ -43,18 +43,16 @@ def train_validation_test(dataset: Dataset, validation: float = 0.0, seed: int =
 def split_dataset(dataset: Dataset, *, validation: float = 0.0, test: float = TEST_SHARE, seed: int = 0) -> Dataset:
     """`dataset` with the parts it lacks held out of its training images, class by class.
 
-    What is held out is spread over the order of the source, one image drawn from each of equal stretches of
-    its class: neighbours are often alike (one writer, one camera, one day), and a part that has its share of
-    each varies less from seed to seed. The test part of a given seed is the same whether or not there is a
-    validation part. Rows stay in their order, and all parts share one array of pixels.
+    The images of a class are cut into equal stretches in the order of the source, and one image of each stretch is
+    drawn. Neighbours are often similar (one writer, one camera, one day), so this varies less from seed to seed than
+    a draw from the whole class. The test part of a seed is the same with and without a validation part. Rows keep
+    their order, and all parts share one array of pixels.
 
     Args:
-        validation: share of the training images to hold out, 0 <= validation < 1, after the test part is
-            gone;
-            0 for none. A validation split of the source is used as it is.
-        test: share of the training images given up if the source has no test split, 0 <= test < 1; 0 for
-            none.
-        seed: of the choice, >= 0.
+        validation: share of the training images to hold out after the test part, 0 <= validation < 1; 0 for none. A
+            validation split of the source is used unchanged.
+        test: share of the training images that become the test part if the source has none, 0 <= test < 1; 0 for none.
+        seed: of the draw, >= 0.
     Raises:
         ParameterError: a share or the seed is outside its range.
         SplitError: there is only one class, a class has too few images to be in every part, or a class has no
@@ -72,7 +70,7 @@ def split_dataset(dataset: Dataset, *, validation: float = 0.0, test: float = TE
     _check_enough(dataset, [name for name, wanted in holds_out.items() if wanted])
     train, validated, tested = dataset.train, dataset.validation, dataset.test
     if holds_out["test"]:
-        # with a validation part still to come, each class keeps two images: one for it, one to train on
+        # before a validation part is drawn, each class keeps two images: one for it and one for training
         train, tested = _hold_out(train, test, _generator(seed, TEST), 2 if holds_out["validation"] else 1)
     if holds_out["validation"]:
         train, validated = _hold_out(train, validation, _generator(seed, VALIDATION), 1)
@@ -80,10 +78,9 @@ def split_dataset(dataset: Dataset, *, validation: float = 0.0, test: float = TE
 
 
 def stratified_folds(y: Labels, k: int, seed: int = 0) -> list[npt.NDArray[np.int64]]:
-    """k arrays of rows, sorted, that together are all rows of `y` (N,), each row once.
+    """k sorted arrays of rows, a partition of the rows of `y` (N,).
 
-    The images of a class, and of all classes together, are spread over the folds as evenly as can be:
-    two folds differ by at most one.
+    The numbers of images of a class in two folds differ by at most one, and so do the sizes of two folds.
 
     Raises:
         ParameterError: `k` is below 2, or the seed below 0.
@@ -94,15 +91,15 @@ def stratified_folds(y: Labels, k: int, seed: int = 0) -> list[npt.NDArray[np.in
     _check_seed(seed)
     classes, counts = np.unique(y, return_counts=True)
     if len(classes) < 2:
-        raise SplitError(f"y has {len(classes)} class; expected at least 2: there is nothing to tell apart.")
+        raise SplitError(f"y has {len(classes)} class; expected at least 2. Add images of another class.")
     if counts.min() < k:
         label, count = classes[counts.argmin()], int(counts.min())
         raise SplitError(
             f"class {label} has {count} image{'s' * (count > 1)}; {k} folds need at least {k} of each "
-            "class. Ask for fewer folds, or add images."
+            "class. Use fewer folds, or add images."
         )
     random = _generator(seed, FOLDS)
-    # dealt out like cards, one class after the other: the next class goes on where the last one ended
+    # images are dealt to the folds in turn, class after class, each class starting where the last one ended
     dealt = np.concatenate([random.permutation(np.flatnonzero(y == label)) for label in classes])
     return [np.sort(dealt[fold::k]).astype(np.int64) for fold in range(k)]
 
@@ -110,11 +107,11 @@ def stratified_folds(y: Labels, k: int, seed: int = 0) -> list[npt.NDArray[np.in
 def _hold_out(
     images: LabelledSet, share: float, random: np.random.Generator, keep: int
 ) -> tuple[LabelledSet, LabelledSet]:
-    """(what stays, what is held out): of each class its share, at least one; at least `keep` stay."""
+    """(images kept, images held out): `share` of each class, at least one; at least `keep` are kept."""
     counts = np.bincount(images.y)
     held = np.floor(share * counts).astype(np.int64)
     missing = round(share * len(images.y)) - int(held.sum())
-    # largest remainders first, so that the parts come out at the share asked for, to half an image
+    # largest remainders first, so that the total is the requested share, rounded to an image
     held[np.argsort(held - share * counts, kind="stable")[: max(missing, 0)]] += 1
     held = np.clip(held, 1, counts - keep)
     out = np.zeros(len(images.y), dtype=bool)
@@ -136,12 +133,12 @@ def _generator(seed: int, purpose: int) -> np.random.Generator:
 
 
 def _check_classes(dataset: Dataset) -> None:
-    """Raise unless there are two classes or more, each with an image in every split that is there."""
+    """Raise unless there are at least two classes, each with an image in every split."""
     names = dataset.class_names
     if len(names) < 2:
         raise SplitError(
-            f"{dataset.source}: found one class only, {', '.join(map(repr, names))}; expected at least 2: "
-            "there is nothing to tell apart. Add images of another class."
+            f"{dataset.source}: found one class only, {', '.join(map(repr, names))}; expected at least 2. "
+            "Add images of another class."
         )
     for part in ("train", "validation", "test"):
         images: LabelledSet | None = getattr(dataset, part)
@@ -165,7 +162,7 @@ def _check_enough(dataset: Dataset, held_out: list[str]) -> None:
         parts = " and ".join(["train", *held_out] if len(held_out) < 2 else ["train, test", "validation"])
         raise SplitError(
             f"{dataset.source}: {_classes(dataset, few)} fewer than {needed} images to train on; expected "
-            f"at least {needed}, one each for {parts}. Add images, or give the source splits of its own."
+            f"at least {needed}, one each for {parts}. Add images, or provide the splits in the source itself."
         )
 
 

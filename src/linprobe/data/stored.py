@@ -1,4 +1,4 @@
-"""What the readers of stored arrays share: labels as positions, fingerprints, fixed sizes."""
+"""Functions shared by the readers of stored arrays: labels as positions, fingerprints, fixed sizes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files right in `folder`, sorted; none if it may not be listed, which the folder reader reports."""
+    """The files directly in `folder`, sorted; none if it cannot be listed, which the folder reader reports."""
     try:
         return sorted(file for file in folder.iterdir() if file.is_file())
     except OSError:
@@ -56,7 +56,7 @@ def number_classes(
 
 
 def fingerprint_of_files(paths: Iterable[Path]) -> str:
-    """Hex digest of the names, sizes and times of change of `paths`, in sorted order; no file is read."""
+    """Hex digest of the names, sizes and modification times of `paths`, sorted; no file is read."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         stat = path.stat()
@@ -74,12 +74,12 @@ def fingerprint_of_arrays(*arrays: npt.NDArray[Any]) -> str:
 
 
 def check_image_size(source: str, image_shape: tuple[int, ...] | None, options: ReadOptions) -> None:
-    """Raise ImageError if `options` ask for a size that the stored pictures do not have."""
+    """Raise ImageError if `options` require a size that the stored pictures do not have."""
     if options.image_size is None or (image_shape is not None and image_shape[:2] == options.image_size):
         return
     height, width = options.image_size
     found = "holds vectors" if image_shape is None else f"holds pictures of {image_shape[0]}x{image_shape[1]}"
     raise ImageError(
-        f"{source}: {found}, which are read as they are, but the image size asked for is {height}x{width}. "
+        f"{source}: {found}, which are not resized; expected {height}x{width} by the image size. "
         "Leave the image size out, or save the pictures as files in class folders, which can be resized."
     )

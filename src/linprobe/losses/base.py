@@ -14,17 +14,18 @@ from linprobe.shapes import Floats, Labels
 __all__ = ["MARGIN", "Loss", "balanced_flows", "margin_root", "margin_slope", "rounding_slack"]
 
 ROOT_STEPS = 100
-"""Steps, at most, for the scalar root of a row."""
+"""Newton or bisection steps for the scalar root of one row, at most. Bisection alone halves its bracket 100 times,
+which is beyond the 53 bits of float64."""
 
 MARGIN = Parameter("delta", 1.0, "margin asked of the correct class, in the unit of the scores", low=0.0, open_low=True)
 """The parameter that the hinge losses share."""
 
 
 def rounding_slack(gradient: Floats) -> Floats:
-    """What rounding may add to the sum or to an entry of each row of `gradient` (N, K), shape (N,).
+    """Bound on the rounding error of the sum and of each entry of each row of `gradient` (N, K), shape (N,).
 
-    4 K eps (1 + sum_j |g_j|), with eps that of the dtype: a sum of K entries, each of a few roundings.
-    Conjugates let dual feasibility be missed by this much, since a gradient in floating point does miss it.
+    4 K eps (1 + sum_j |g_j|), with eps of the dtype: a sum of K entries, each of a few roundings.
+    A conjugate counts a row as dual feasible if it misses feasibility by no more than this.
     """
     eps = float(np.finfo(gradient.dtype).eps)
     slack: Floats = 4.0 * gradient.shape[1] * eps * (1.0 + np.abs(gradient).sum(axis=1))
@@ -36,12 +37,12 @@ class Loss(ABC):
 
     Shapes, for every method of every loss: `scores` (N, K) floats, `y` (N,) integers in 0..K-1.
 
-    To write one, give `name`, `smooth` and `value_and_gradient`. The engines run any loss, and those of this
-    package by fused code. See docs/add_a_loss.md.
+    A new loss defines `name`, `smooth` and `value_and_gradient`. The engines run every loss; those of this package
+    have fused code. See docs/add_a_loss.md.
     """
 
     name: ClassVar[str]
-    """What the engines, the command line and the model file call it."""
+    """Its name on the command line and in the model file."""
 
     title: ClassVar[str] = ""
     """What readers call it, as "softmax cross-entropy"; "" for its name."""
@@ -59,19 +60,19 @@ class Loss(ABC):
     """Whether the gradient in the scores is continuous everywhere."""
 
     infimum_at_infinity: ClassVar[bool] = False
-    """Whether L_i falls for ever as the scores of the other classes fall, to an infimum that no finite scores attain.
+    """Whether L_i approaches its infimum only as the scores of the other classes go to -infinity.
 
-    Then images that are separable have no best weights without a penalty, and a class that no image has is best given a
-    bias of -infinity.
+    Without a penalty, separable images then have no optimal weights, and the optimal bias of a class without images is
+    -infinity.
     """
 
     @property
     def unit(self) -> float:
-        """The scale of the scores, > 0, at which the loss changes its shape: a margin's delta; 1 where it has none."""
+        """The scale of the scores, > 0, on which the loss changes: delta of a margin loss, 1 of any other."""
         return 1.0
 
     def curvature(self, n_classes: int) -> float:
-        """A bound on the largest eigenvalue of the Hessian of L_i in K scores; inf where there is none."""
+        """Upper bound on the largest eigenvalue of the Hessian of L_i in the K scores; inf if there is none."""
         return float("inf")
 
     @property
@@ -105,7 +106,7 @@ class Loss(ABC):
         return np.zeros((len(scores), 0), dtype=scores.dtype)
 
     curvature_form: ClassVar[str | None] = None
-    """How `curvature_weights` make up the Hessian of L_i in the scores: "spread", "star", or None without them.
+    """How the Hessian of L_i in the scores follows from `curvature_weights`: "spread", "star", or None without them.
 
     "spread": diag(q) - q qᵀ / sum q. "star": sum_j q_j (e_j - e_y)(e_j - e_y)ᵀ. Both vanish along (1, ..., 1).
     """
@@ -116,44 +117,47 @@ class Loss(ABC):
         Raises:
             IncompatibleError: the loss does not give it.
         """
-        raise IncompatibleError(f"{type(self).__name__} has no curvature_weights; write them for Newton, or use LBFGS.")
+        raise IncompatibleError(
+            f"{type(self).__name__} has no curvature_weights; define them to use Newton, or use LBFGS."
+        )
 
     def conjugate(self, gradient: Floats, y: Labels) -> Floats:
         """L*_i(g) = max over s of g·s - L_i(s, y), shape (N,), for the rows g of `gradient` (N, K).
 
-        +inf where g is not dual feasible, that is, where nothing bounds the maximum.
+        +inf where g is not dual feasible: the maximum is unbounded there.
 
         Raises:
-            IncompatibleError: the loss gives no conjugate, so that no lower bound can be shown for it.
+            IncompatibleError: the loss defines no conjugate, without which there is no lower bound.
         """
         raise IncompatibleError(
-            f"{type(self).__name__} has no conjugate; write one to get a lower bound on its objective, "
+            f"{type(self).__name__} has no conjugate; define it to get a lower bound on the objective, "
             "or use optimizer='sgd'."
         )
 
     def dual_size(self, value: float, n_classes: int) -> float:
-        """A bound on the mean of sum_j |g_j| over the rows g of a dual point whose mean of -L*_i(g_i) is `value`.
+        """Bound on the mean over rows g of sum_j |g_j|, for a dual point whose mean of -L*_i(g_i) is `value`.
 
-        For the rounding of what is summed from them. Here that of slopes within 0..1 off the label.
+        The certificate bounds the rounding of sums over the rows by it. This default holds for 0 <= g_j <= 1 off the
+        label.
         """
         return 2.0 * (n_classes - 1)
 
     def prox_gradient(self, V: Floats, y: Labels, rho: float) -> Floats:
         """g = rho (V - z) for z = argmin over s of L_i(s, y) + (rho / 2) |s - v|², row by row, (N, K).
 
-        g is a subgradient of L_i at z, and so dual feasible: proximal methods find their dual point here.
+        g is a subgradient of L_i at z, so it is dual feasible: the dual point of a proximal method.
 
         Raises:
             IncompatibleError: the loss gives no prox.
         """
         raise IncompatibleError(
-            f"{type(self).__name__} has no prox_gradient; write one for optimizer='exact', or use optimizer='sgd'."
+            f"{type(self).__name__} has no prox_gradient; define it for optimizer='exact', or use optimizer='sgd'."
         )
 
     def shift_curvature(self, scores: Floats, y: Labels, weight: Floats) -> Floats:
-        """sum_i weight_i d²L_i/ds², (K, K) symmetric: of a loss as a function of one shift of all scores, the bias.
+        """sum_i weight_i d²L_i/ds², (K, K) symmetric: the Hessian in the bias, which shifts the scores of all images.
 
-        By central differences, unless the loss knows better.
+        By central differences, unless the loss defines it.
         """
         K, step = scores.shape[1], 1e-4
         curvature = np.empty((K, K))
@@ -168,7 +172,7 @@ class Loss(ABC):
     def prox_slope(self, V: Floats, y: Labels, rho: float, weight: Floats) -> Floats:
         """sum_i weight_i dg_i/dv_i, (K, K) symmetric, of g = prox_gradient(v): for Newton steps in a common shift.
 
-        By central differences, unless the loss knows better.
+        By central differences, unless the loss defines it.
         """
         K, step = V.shape[1], 1e-4
         slope = np.empty((K, K))
@@ -180,12 +184,12 @@ class Loss(ABC):
         return 0.5 * (slope + slope.T)
 
     def balanced(self, shares: Floats, columns: Floats) -> tuple[float, Floats]:
-        """(t, Q): the least t in 0..1, nearly, for which mixing in Q evens out the columns of a dual point.
+        """(t, Q): a nearly smallest t in 0..1 for which the mixture (1 - t) G + t Q has column sums of 0.
 
-        A dual point G (N, K) whose rows are dual feasible has the weighted column sums `columns` (K,), where
-        an unpenalised bias asks for 0. Row c of Q (K, K) is dual feasible for label c, and with every image of
-        that label given it, (1 - t) columns + t sharesᵀ Q = 0: the mixture (1 - t) G + t Q is feasible, and by
-        convexity its conjugate is no more than the mixture of the conjugates.
+        G (N, K) is a dual point whose rows are dual feasible, with weighted column sums `columns` (K,). An unpenalised
+        bias requires column sums of 0. Row c of Q (K, K) is dual feasible for label c, and every image of that label
+        gets it, so that (1 - t) columns + t sharesᵀ Q = 0. By convexity, the conjugate of the mixture is at most the
+        mixture of the conjugates.
 
         Args:
             shares: (K,) weighted share of each label, sum 1; 0 for a label that does not occur.
@@ -194,21 +198,22 @@ class Loss(ABC):
             IncompatibleError: the loss does not give this.
         """
         raise IncompatibleError(
-            f"{type(self).__name__} has no balanced dual point; write one to get a lower bound, or use optimizer='sgd'."
+            f"{type(self).__name__} has no balanced dual point; define `balanced` to get a lower bound, "
+            "or use optimizer='sgd'."
         )
 
 
 def margin_root(V: Floats, y: Labels, delta: float, rho: float, factor: float, most: float) -> Floats:
     """g (N, K) of the hinges' prox: g_j = clip(factor (v_j - t + delta), 0, most) off the label, minus their sum on it.
 
-    t, the new score of the label, is the root of t - v_y - sum_j g_j / rho, which rises in t: Newton's method
-    inside a bracket.
+    t, the new score of the label, is the root of t - v_y - sum_j g_j / rho, which increases in t. It is found by
+    Newton's method with a bracket.
     """
     rows = np.arange(len(y))
     own = V[rows, y].astype(np.float64)
     others = V.astype(np.float64)
     others[rows, y] = -np.inf
-    # the root may be the end itself, and a step may end inside the bracket only
+    # the root may be an end of the bracket, and a step must end inside it
     low, high = own.copy(), np.maximum(own, others.max(axis=1) + delta) + 1.0 / rho
     t = own.copy()
     for _ in range(ROOT_STEPS):
@@ -217,7 +222,7 @@ def margin_root(V: Floats, y: Labels, delta: float, rho: float, factor: float, m
         miss = t - own - g.sum(axis=1) / rho
         high, low = np.where(miss > 0, np.minimum(high, t), high), np.where(miss > 0, low, np.maximum(low, t))
         moved = t - miss / (1.0 + factor * ((m > 0) & (m < most)).sum(axis=1) / rho)
-        # a step to an end of the bracket, where it was before, would go round in a circle
+        # a step to an end of the bracket that was visited before would cycle
         inside = ((moved > low) & (moved < high)) | (moved == t)
         moved = np.where(inside, moved, 0.5 * (low + high))
         settled = np.abs(moved - t) <= 1e-15 * (np.abs(moved) + np.abs(own) + delta)
@@ -249,11 +254,10 @@ def margin_slope(V: Floats, y: Labels, delta: float, rho: float, factor: float, 
 
 
 def balanced_flows(shares: Floats, columns: Floats) -> tuple[float, Floats]:
-    """`Loss.balanced` where rows are feasible with g_j in 0..1 off the label, and minus their sum on it.
+    """`Loss.balanced` where a row is feasible if g_j lies in 0..1 off the label and the row sums to 0.
 
-    What the images of class c put on class j is a flow f_cj = shares_c Q_cj from c to j, 0 <= f_cj <=
-    shares_c, and a column sum is inflow less outflow. f_cj = max(0, tau_j - tau_c) / K gives every column
-    its tau_j, where sum tau = 0.
+    f_cj = shares_c Q_cj is a flow from class c to class j, 0 <= f_cj <= shares_c. A column sum is inflow minus
+    outflow. With sum tau = 0, the flows f_cj = max(0, tau_j - tau_c) / K give column j the sum tau_j.
     """
     present = shares > 0
     n_present = int(present.sum())

@@ -21,11 +21,11 @@ class MulticlassHinge(Loss):
 
         L_i = sum_{j != y_i} max(0, s_j - s_{y_i} + delta)
 
-    Not smooth: a kink wherever a margin is exactly 0; there the gradient takes the flat side. Crammer and
-    Singer's variant keeps the largest margin, not the sum; PyTorch's MultiMarginLoss is ours divided by K.
+    Not smooth: it has a kink where a margin is exactly 0, and the gradient there is that of the flat side. Crammer and
+    Singer's variant takes the largest margin in place of the sum. PyTorch's MultiMarginLoss is this one divided by K.
 
     Args:
-        delta: margin asked of the correct class, > 0, in the unit of the scores.
+        delta: required margin of the correct class, > 0, in the unit of the scores.
     Source:
         CS231n notes, linear-classify, "Multiclass Support Vector Machine loss".
     Example:
@@ -60,8 +60,8 @@ class MulticlassHinge(Loss):
         margins[rows, y] = 0.0  # the sum leaves out j = y_i
         violated = margins > 0
         dscores = violated.astype(scores.dtype)
-        dscores[rows, y] = -violated.sum(axis=1)  # every violated margin holds s_{y_i} once, with a minus
-        return np.maximum(margins, 0.0).sum(axis=1), dscores  # maximum, unlike where, lets a NaN through
+        dscores[rows, y] = -violated.sum(axis=1)  # every violated margin contains -s_{y_i} once
+        return np.maximum(margins, 0.0).sum(axis=1), dscores  # maximum, unlike where, propagates NaN
 
     def kinks(self, scores: Floats, y: Labels) -> Floats:
         """The margins s_j - s_{y_i} + delta, (N, K); the column of y_i is delta, which is never 0."""

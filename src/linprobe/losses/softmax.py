@@ -1,4 +1,4 @@
-"""The softmax cross-entropy loss, its probabilities, and its readings in the language of information."""
+"""The softmax cross-entropy loss, its probabilities, and its three information-theoretic forms."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class SoftmaxCrossEntropy(Loss):
 
         L_i = -log(e^{s_{y_i}} / sum_j e^{s_j}) = log sum_j e^{s_j} - s_{y_i}
 
-    Natural logarithm. The largest score is taken off first, which changes nothing and keeps every exponential
-    within 0..1; its own exponential, 1, goes through log1p, so that losses near 0 keep all their digits.
+    Natural logarithm. The largest score is subtracted first: the loss is the same, and every exponential lies in
+    0..1. The exponential of the largest score is 1 and enters by log1p, so losses near 0 keep full precision.
 
-    The same number has three readings, which agree to rounding: the negative log-likelihood of the label, the
-    cross-entropy H(P, Q) of the one-hot P with the softmax Q, and their divergence D_KL(P || Q), as H(P) = 0.
+    Three quantities agree up to rounding: the negative log-likelihood of the label, the cross-entropy H(P, Q) of the
+    one-hot P and the softmax Q, and the divergence D_KL(P || Q), since H(P) = 0.
 
     Source:
         CS231n notes, linear-classify, "Softmax classifier".
@@ -53,7 +53,7 @@ class SoftmaxCrossEntropy(Loss):
         losses = np.log1p(rest) - shifted[rows, y]
         dscores = exponentials / (1.0 + rest)[:, None]
         dscores[rows, y] = 0.0
-        dscores[rows, y] = -dscores.sum(axis=1)  # p_y - 1 without its cancellation: minus the others
+        dscores[rows, y] = -dscores.sum(axis=1)  # p_y - 1, without cancellation
         return losses, dscores
 
     def curvature_weights(self, scores: Floats, y: Labels) -> Floats:
@@ -74,18 +74,18 @@ class SoftmaxCrossEntropy(Loss):
         feasible = (np.abs(gradient.sum(axis=1)) <= slack) & (p.min(axis=1) >= -slack) & (others <= 1.0 + slack)
         p = np.maximum(p, 0.0)
         label = np.maximum(1.0 - others, 0.0)
-        # log1p keeps the digits of a label that has nearly all
+        # log1p keeps the precision of a label probability near 1
         logs = np.log1p(np.maximum(-others, -1.0), out=np.zeros_like(label), where=label > 0.0)
         return np.where(feasible, label * logs - entropy(p), np.inf)
 
     def dual_size(self, value: float, n_classes: int) -> float:
-        """2: the probabilities of the other classes, and their sum, which is at most 1, once more at the label."""
+        """2: the probabilities of the other classes sum to at most 1, and the entry of the label is minus their sum."""
         return 2.0
 
     def prox_gradient(self, V: Floats, y: Labels, rho: float) -> Floats:
         """p - e_y with log p_j + p_j / rho = v_j + [j = y] / rho - lambda and sum p = 1.
 
-        Newton's method in log p and lambda together, from the softmax of a milder slope.
+        Newton's method in log p and lambda together, from the softmax of the scores times rho / (1 + rho).
         """
         check_labels(y, V)
         rows = np.arange(len(y))
@@ -129,7 +129,7 @@ class SoftmaxCrossEntropy(Loss):
         """One distribution r for every image: r_k = shares_k - ((1 - t) / t) columns_k, the least t with r >= 0."""
         over = np.maximum(columns, 0.0)
         t = float(np.max(over / np.where(over > 0, shares + over, 1.0)))
-        # a larger t serves as well; one near the least number there is would lose its digits, and r with them
+        # a larger t is valid too; a subnormal t would lose precision, and r with it
         t = min(1.0, max(t * (1.0 + 1e-9), 1e-300)) if columns.any() else 0.0
         if t == 0.0:
             return 0.0, np.zeros((len(shares), len(shares)))
@@ -147,7 +147,7 @@ class SoftmaxCrossEntropy(Loss):
         return exponentials / (1.0 + rest)[:, None]
 
     def negative_log_likelihood(self, scores: Floats, y: Labels) -> Floats:
-        """-log P(Y = y_i | x_i), (N,): the loss, read as maximum likelihood."""
+        """-log P(Y = y_i | x_i), (N,): the loss as a negative log-likelihood."""
         check_labels(y, scores)
         log_likelihood: Floats = self.log_probabilities(scores)[np.arange(len(y)), y]
         return -log_likelihood
@@ -177,7 +177,7 @@ def entropy(p: Floats) -> Floats:
 
 
 def one_hot(y: Labels, n_classes: int) -> Floats:
-    """(N, K) float64 distributions that put everything on the label."""
+    """(N, K) float64 distributions with probability 1 at the label."""
     target = np.zeros((len(y), n_classes))
     check_labels(y, target)
     target[np.arange(len(y)), y] = 1.0
@@ -185,7 +185,7 @@ def one_hot(y: Labels, n_classes: int) -> Floats:
 
 
 def _below_the_top(scores: Floats) -> tuple[Floats, Floats, Floats]:
-    """s - max s, its exponentials (N, K), and their sum without the top's own 1, (N,)."""
+    """s - max s, its exponentials (N, K), and the sum of these (N,) without the 1 of the largest score."""
     if scores.ndim != 2 or not np.issubdtype(scores.dtype, np.floating):
         raise ShapeError(f"scores is {scores.dtype} of shape {scores.shape}; expected floats, (n_images, n_classes).")
     top = scores.argmax(axis=1)[:, None]
@@ -199,13 +199,13 @@ def _below_the_top(scores: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _product(target: Floats, logs: Floats) -> Floats:
-    """target * logs, with 0 * anything = 0."""
+    """target * logs, where 0 * inf = 0."""
     return np.where(target > 0, target * np.where(target > 0, logs, 0.0), 0.0)
 
 
 def _check_distributions(target: Floats, scores: Floats) -> None:
     if target.shape != scores.shape:
-        raise ShapeError(f"target has shape {target.shape} but scores {scores.shape}; they must be alike.")
+        raise ShapeError(f"target has shape {target.shape} but scores {scores.shape}; expected equal shapes.")
     bad = (target < 0).any(axis=1) | ~(np.abs(target.sum(axis=1) - 1.0) <= 1e-6)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])

@@ -21,11 +21,11 @@ class SquaredHinge(Loss):
 
         L_i = sum_{j != y_i} max(0, s_j - s_{y_i} + delta)²
 
-    One large margin costs more than many small ones of the same sum. Smooth; its slope has a kink wherever a
-    margin is exactly 0. PyTorch's MultiMarginLoss(p=2) is ours divided by K.
+    One large margin costs more than many small ones of the same sum. It is smooth, and its slope has a kink where a
+    margin is exactly 0. PyTorch's MultiMarginLoss(p=2) is this one divided by K.
 
     Args:
-        delta: margin asked of the correct class, > 0, in the unit of the scores.
+        delta: required margin of the correct class, > 0, in the unit of the scores.
     Source:
         CS231n notes, linear-classify, "squared hinge loss SVM (or L2-SVM)".
     Example:

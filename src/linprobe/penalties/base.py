@@ -1,4 +1,4 @@
-"""The Penalty interface: from weights to R(W), its gradient and its prox. The objective brings in `reg`."""
+"""The Penalty interface: from weights to R(W), its gradient and its prox. The objective multiplies by `reg`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Penalty", "excess", "soft_threshold"]
 
 
 def soft_threshold(V: Floats, step: Floats | float) -> Floats:
-    """`V` with each entry brought nearer to 0 by `step`, in the dtype of V: the prox of step |.|.
+    """`V` with each entry moved towards 0 by `step`, in the dtype of V: the prox of step |.|.
 
-    Written as V minus V clipped to [-step, step], so that what falls within becomes exactly +0.
+    V minus V clipped to [-step, step]: an entry within the interval becomes exactly +0.
     """
     step = np.asarray(step, dtype=V.dtype)
     return V - np.clip(V, -step, step)
@@ -26,7 +26,7 @@ def soft_threshold(V: Floats, step: Floats | float) -> Floats:
 def excess(V: Floats, reg: float) -> Floats:
     """max(0, |V| - reg), float64, and 0 where |V| exceeds reg by no more than a relative 1e-12.
 
-    A V that was scaled to meet |V| <= reg exactly may miss it by a few roundings; this lets it pass.
+    Rounding may leave a V that was scaled to |V| <= reg slightly above reg; the tolerance covers it.
     """
     size = np.abs(V).astype(np.float64)
     return np.where(size <= reg * (1.0 + 1e-12), 0.0, size - reg)
@@ -37,15 +37,15 @@ class Penalty(ABC):
 
     Shapes, for every method of every penalty: `W` (K, D) floats; results keep its dtype.
 
-    Every penalty is a smooth part plus a part that is handled by its prox:
+    Every penalty is the sum of a smooth part and a kinked part:
 
         R(W) = smooth(W) + kinked(W)
 
-    with `gradient` the gradient of the first, and `prox` that of the second. L2 is all smooth, L1 all kinked.
+    `gradient` is that of the smooth part, and `prox` that of the kinked part. L2 is all smooth, L1 all kinked.
     """
 
     name: ClassVar[str]
-    """What the engines, the command line and the model file call it."""
+    """Its name on the command line and in the model file."""
 
     title: ClassVar[str] = ""
     """What readers call it, as "elastic net"; "" for its name."""
@@ -66,7 +66,7 @@ class Penalty(ABC):
 
     @property
     def coefficients(self) -> tuple[float, float] | None:
-        """(a, c) when R(W) = a sum W² + c sum |W|, which the engines run in their fused loop; else None."""
+        """(a, c) if R(W) = a sum W² + c sum |W|, which the fused loops of the engines support; else None."""
         return None
 
     @property
@@ -94,21 +94,23 @@ class Penalty(ABC):
         """(reg R)*(V) = max over W of sum V * W - reg R(W); +inf where it is unbounded."""
 
     def dual_scale(self, V: Floats, reg: float) -> float:
-        """The largest t <= 1, nearly, for which (reg R)*(t V) is finite: 1 unless R is L1 alone."""
+        """Nearly the largest t <= 1 for which (reg R)*(t V) is finite: 1 unless R is L1."""
         return 1.0
 
     def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
         """The smallest element (K, D) of gradient + reg * (subgradients of the kinked part of R at W).
 
-        `gradient` is that of everything smooth: the data loss, and reg times the smooth part of R. The result
-        is 0 exactly where W is optimal, so that its norm is a stopping test. Away from kinks it is the
-        gradient of the whole.
+        `gradient` is that of all smooth parts: the data loss, and reg times the smooth part of R. The result is 0 if
+        and only if W is optimal, so its norm is a stopping criterion. Away from kinks it is the gradient of the
+        objective.
 
         Raises:
-            IncompatibleError: R has a kinked part and does not give this.
+            IncompatibleError: R has a kinked part and does not define this.
         """
         if not self.smooth:
-            raise IncompatibleError(f"{type(self).__name__} has kinks but no least_subgradient; write one.")
+            raise IncompatibleError(
+                f"{type(self).__name__} has kinks but no least_subgradient; define it, as docs/add_a_penalty.md shows."
+            )
         return gradient
 
     def kinks(self, W: Floats) -> Floats:

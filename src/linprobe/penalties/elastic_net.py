@@ -19,18 +19,18 @@ BETA = Parameter("beta", 1.0, "weight of the squares", low=0.0)
 @final
 @dataclass(frozen=True)
 class ElasticNet(Penalty):
-    """beta times the squares plus the sizes of the weights.
+    """beta times the sum of the squared weights, plus the sum of the absolute weights.
 
         R(W) = sum_k sum_l (beta W_kl² + |W_kl|)
 
-    The smooth part is beta W², the kinked part |W|. Weights become exactly 0 as with L1; as with L2, pixels
-    that say the same thing share their weight.
+    The smooth part is beta W², the kinked part |W|. As with L1, weights become exactly 0. As with L2, correlated
+    pixels share their weight.
 
     Args:
-        beta: share of the squares, >= 0.
+        beta: weight of the squares relative to the absolute values, >= 0.
     Source:
-        Zou and Hastie, "Regularization and variable selection via the elastic net", 2005, in the lecture's
-        scale.
+        Zou and Hastie, "Regularization and variable selection via the elastic net", 2005, with the lecture's
+        constants.
     Example:
         >>> ElasticNet(beta=2.0).value(np.array([[0.5, -0.5]]))
         2.0
@@ -66,7 +66,7 @@ class ElasticNet(Penalty):
         return 2.0 * self.beta * W
 
     def prox(self, V: Floats, step: Floats | float) -> Floats:
-        """Each weight brought nearer to 0 by `step`, and to exactly 0 if it is within `step` of it."""
+        """Each weight moved towards 0 by `step`; exactly 0 if it was within `step` of 0."""
         return soft_threshold(V, step)
 
     def conjugate(self, V: Floats, reg: float) -> float:
@@ -84,7 +84,7 @@ class ElasticNet(Penalty):
         return reg / largest if self.beta == 0.0 and largest > reg else 1.0
 
     def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
-        """gradient + reg sign(W) where W is not 0; where it is, what of `gradient` reg cannot cancel."""
+        """gradient + reg sign(W) where W != 0; where W = 0, `gradient` soft-thresholded by reg."""
         return np.where(W == 0.0, soft_threshold(gradient, reg), gradient + reg * np.sign(W))
 
     def kinks(self, W: Floats) -> Floats:

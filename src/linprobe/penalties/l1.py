@@ -16,11 +16,11 @@ __all__ = ["L1"]
 @final
 @dataclass(frozen=True)
 class L1(Penalty):
-    """Sum of the sizes of the weights.
+    """Sum of the absolute weights.
 
         R(W) = sum_k sum_l |W_kl|
 
-    A kink wherever a weight is 0, which is why it leaves weights at exactly 0. It prefers few weights.
+    It has a kink where a weight is 0, so the optimum has weights of exactly 0. It prefers few weights.
 
     Source:
         CS231n notes, linear-classify, "Regularization".
@@ -48,7 +48,7 @@ class L1(Penalty):
         return np.zeros_like(W)
 
     def prox(self, V: Floats, step: Floats | float) -> Floats:
-        """Each weight brought nearer to 0 by `step`, and to exactly 0 if it is within `step` of it."""
+        """Each weight moved towards 0 by `step`; exactly 0 if it was within `step` of 0."""
         return soft_threshold(V, step)
 
     def conjugate(self, V: Floats, reg: float) -> float:
@@ -61,7 +61,7 @@ class L1(Penalty):
         return 1.0 if largest <= reg else reg / largest
 
     def least_subgradient(self, W: Floats, gradient: Floats, reg: float) -> Floats:
-        """gradient + reg sign(W) where W is not 0; where it is, what of `gradient` reg cannot cancel."""
+        """gradient + reg sign(W) where W != 0; where W = 0, `gradient` soft-thresholded by reg."""
         return np.where(W == 0.0, soft_threshold(gradient, reg), gradient + reg * np.sign(W))
 
     def kinks(self, W: Floats) -> Floats:

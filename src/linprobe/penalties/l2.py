@@ -20,7 +20,7 @@ class L2(Penalty):
 
         R(W) = sum_k sum_l W_kl²
 
-    No 1/2 in front, as in the lecture. It prefers weights that are spread out.
+    Without the factor 1/2, as in the lecture. It prefers weights that are spread out.
 
     Source:
         CS231n notes, linear-classify, "Regularization".
@@ -53,7 +53,7 @@ class L2(Penalty):
         return 2.0 * W
 
     def prox(self, V: Floats, step: Floats | float) -> Floats:
-        """`V` itself: nothing is kinked."""
+        """`V` itself: L2 has no kinked part."""
         return V
 
     def conjugate(self, V: Floats, reg: float) -> float:
