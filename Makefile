@@ -17,15 +17,15 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 # Set to suit another machine, these two would make NumPy slower than it is.
 BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
-.PHONY: help demo test lint format typecheck pytest stub docs notebooks bench web clean
+.PHONY: help demo test lint format typecheck pytest stub docs notebooks bench web web-check clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed  ## install, train on handwritten digits, show the result and the run folder
 	$(BIN)/linprobe train digits
 
-test: lint  ## everything that must hold: style, types, tests
+test: lint web-check  ## everything that must hold: style, types, tests
 	@$(MAKE) --no-print-directory -j2 typecheck pytest
 
 lint: .venv/tools  ## ruff: rules and format
@@ -68,6 +68,13 @@ bench: .venv/benchmarks  ## time and memory beside other tools, into docs/benchm
 
 web: web/node_modules/installed  ## build the page of the lab from web/ into src/linprobe/lab/page (needs Node 20.19)
 	cd web && npm run build
+
+web-check:  ## types, linter and unit tests of the page of the lab; skipped without Node 20.19
+	@if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)' \
+		2>/dev/null; then echo "web-check skipped: it needs Node 20.19 or newer"; \
+	elif ! $(MAKE) --no-print-directory web/node_modules/installed; then \
+		echo "web-check skipped: the packages of web/ cannot be installed (see above)"; \
+	else cd web && npm run --silent check; fi
 
 web/node_modules/installed: web/package-lock.json
 	cd web && npm ci
