@@ -17,16 +17,19 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 # Set to suit another machine, these two would make NumPy slower than it is.
 BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
-.PHONY: help demo test lint format typecheck pytest stub docs notebooks bench web web-check clean
-
-help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+.PHONY: help demo test lint format typecheck pytest stub docs
+.PHONY: notebooks bench web web-check clean test-slow pytest-slow sanitize clang
+.PHONY: wheel
 
 demo: .venv/installed  ## install, train on handwritten digits, show the result and the run folder
 	$(BIN)/linprobe train digits
 
 test: lint web-check  ## everything that must hold: style, types, tests
 	@$(MAKE) --no-print-directory -j2 typecheck pytest
+
+# Each part ends in one line; what cannot run here says so and counts as passed. `-k`: a part that fails stops no other.
+test-slow: .venv/tools  ## what takes longer: slow tests, sanitizers, Clang, wheels, notebooks
+	@$(MAKE) --no-print-directory -k pytest-slow sanitize clang wheel notebooks
 
 lint: .venv/tools  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -41,6 +44,18 @@ typecheck: .venv/tools  ## mypy, strict
 
 pytest: .venv/tools  ## the tests alone; `make pytest ARGS="tests/losses -x"` for some of them
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-q -n 2 --dist worksteal)
+
+pytest-slow: .venv/tools  ## the tests that are marked slow
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
+
+sanitize: .venv/tools  ## the engine tests under GCC's address and undefined-behaviour sanitizers
+	$(BIN)/python tools/variant.py sanitize tests/engines tests/algebra tests/neighbors
+
+clang: .venv/tools  ## the core built by Clang, every warning an error, and the engine tests with it
+	$(BIN)/python tools/variant.py clang tests/engines tests/algebra tests/neighbors
+
+wheel: .venv/bin/python  ## wheels for Linux into dist/, each tested where there is no compiler
+	$(BIN)/python tools/wheel.py
 
 stub: .venv/tools  ## write src/linprobe/_core.pyi from the signatures of the built core
 	$(BIN)/python tools/stub.py
