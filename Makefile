@@ -21,6 +21,9 @@ BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m bench
 .PHONY: notebooks bench web web-check clean test-slow pytest-slow sanitize clang
 .PHONY: wheel
 
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
 demo: .venv/installed  ## install, train on handwritten digits, show the result and the run folder
 	$(BIN)/linprobe train digits
 
