@@ -35,6 +35,7 @@ from benchmarks.made import Array, Labels, drawn_by_teacher, regs_of
 from benchmarks.many_classes import pass_time
 from benchmarks.record import ROOT, Watch, arguments, deliver, digits, say, spoken, spread, text_table, usable_cores
 from linprobe import Objective
+from linprobe.runs.records import as_json
 from linprobe.runs.sweep import SweepSettings, sweep
 
 LOW, HIGH, COUNT = 1e-6, 1e5, 45
@@ -82,7 +83,7 @@ def run_function(source: Path, regs: list[float], threads: int, out: Path) -> di
     result = sweep(SweepSettings(str(source), tuple(regs)), out=out, n_threads=threads)
     seconds = time.perf_counter() - began
     part = json.loads((out / "part-1.json").read_text())
-    return {"seconds": seconds, "grid_seconds": part["seconds"], "metrics": result.metrics}
+    return {"seconds": seconds, "grid_seconds": part["seconds"], "metrics": as_json(result.metrics)}
 
 
 def members(C: list[float], metrics: dict[str, Any]) -> list[dict[str, Any]]:

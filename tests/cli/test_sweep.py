@@ -12,7 +12,7 @@ def test_the_grid_and_the_result_come_as_a_table(linprobe):
     assert lines[0].split() == ["reg", "validation", "accuracy", "validation", "loss", "relative", "gap", "status"]
     assert sum("<- chosen" in line for line in lines) == 1
     assert [line.split()[0] for line in lines[2:6]] == ["0.0001", "0.001", "0.01", "0.1"]
-    for word in ("chosen by validation images", "no weights go below", "test accuracy", "C = 1/(2 reg N)", "certified"):
+    for word in ("chosen by validation images", "lower bound", "test accuracy", "C = 1/(2 reg N)", "certified"):
         assert word in answer.out
     assert "runs/digits-sweep-softmax-1" in answer.out
 

@@ -91,7 +91,7 @@ def test_a_training_of_the_lab_gives_the_bits_of_the_library(trainer, heard, sou
     run = tmp_path / "runs" / job.run
     assert (run / "model.safetensors").read_bytes() == (expected.path / "model.safetensors").read_bytes()
     assert job.metrics == json.loads((run / "metrics.json").read_text())
-    assert job.metrics["test_accuracy"] == expected.metrics["test_accuracy"]
+    assert job.metrics["test_accuracy"] == expected.metrics.test_accuracy
     assert [row["epoch"] for row in job.rows] == [0, 1, 2, 3, 4, 5]
     assert job.rows[-1]["objective"] == pytest.approx(expected.classifier.history_[-1]["objective"], rel=1e-12)
     told = [row["epoch"] for kind, data in heard.events if kind == "rows" for row in data["rows"]]

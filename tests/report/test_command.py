@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pytest
 from click.testing import CliRunner
 
 from linprobe.cli import main
 from linprobe.errors import RunError
 from linprobe.report.command import command_of
+from linprobe.runs.records import RunSettings, TrainSettings
 
 TRAIN = [
     [],
@@ -63,7 +62,7 @@ def settings_of(monkeypatch):
 @pytest.mark.parametrize("options", TRAIN, ids=" ".join)
 def test_the_command_of_a_training_gives_its_settings(settings_of, options):
     wanted = settings_of("train", "a folder/'it' $x", *options)
-    words = command_of(asdict(wanted))
+    words = command_of(RunSettings(wanted))
     assert words[:3] == ["linprobe", "train", "a folder/'it' $x"]
     assert settings_of(*words[1:]) == wanted
 
@@ -71,15 +70,15 @@ def test_the_command_of_a_training_gives_its_settings(settings_of, options):
 @pytest.mark.parametrize("options", SWEEP, ids=" ".join)
 def test_the_command_of_a_sweep_gives_its_settings(settings_of, options):
     wanted = settings_of("sweep", "digits", *options)
-    words = command_of({"kind": "sweep", **asdict(wanted)})
+    words = command_of(RunSettings(wanted))
     assert settings_of(*words[1:]) == wanted
 
 
 def test_settings_that_no_command_line_has_give_no_command():
-    base = {"source": "digits", "classifier": {}}
-    assert command_of(base) == [
+    assert command_of(RunSettings(TrainSettings("digits"))) == [
         "linprobe", "train", "digits", "--loss", "softmax", "--penalty", "l2", "--reg", "0.001", "--optimizer", "exact",
         "--seed", "0",
     ]  # fmt: skip
-    assert command_of({**base, "classifier": {"class_weight": {"0": 2.0}}}) is None
-    assert command_of({**base, "classifier": {"validation_fraction": 0.1}}) is None
+    for classifier in ({"class_weight": {"0": 2.0}}, {"validation_fraction": 0.1}):
+        assert command_of(RunSettings(TrainSettings("digits", classifier))) is None
+    assert command_of(RunSettings(TrainSettings("digits", feature_options={"mean": (0.5, 0.5)}))) is None

@@ -141,13 +141,20 @@ def test_a_run_that_has_just_ended_is_not_read_again(source, closed, tmp_path, m
     def refuse(*_, **__):
         raise AssertionError("read again")
 
-    for name in ("open_dataset", "map_images", "kept_features"):
+    for name in ("read_source", "train_validation_test", "map_images", "kept_features", "measure", "read_model"):
         monkeypatch.setattr(f"linprobe.report.record.{name}", refuse)
-    page = write_report([result.path], cache=False, material=result.material)
+    for name in ("settings", "metrics", "read_trace"):
+        monkeypatch.setattr(RunFolder, name, refuse)
+    page = write_report([result], cache=False)
     assert closed(page).sections() == [*SECTIONS, "reproduce"]
     assert page.read_text() == later
-    with pytest.raises(ParameterError, match="material is given for several runs"):
-        write_report([result.path, tmp_path], material=result.material)
+
+
+def test_a_sweep_that_has_just_ended_gives_the_page_of_its_folder(source, closed, tmp_path):
+    settings = SweepSettings(str(source.path), (1e-3, 1e-1), {"tol": 1e-2}, folds=2)
+    result = sweep(settings, out=tmp_path / "run", cache=False)
+    later = write_report([result.path], tmp_path / "later.html", cache=False).read_text()
+    assert write_report([result], cache=False).read_text() == later
 
 
 def test_vectors_have_no_pictures_of_images(tmp_path, closed):
@@ -172,9 +179,9 @@ def test_a_sweep_has_its_path_and_templates_along_it(source, closed):
     result = sweep(settings, out=source.runs / "sweep", cache=False)
     page = report(result.path, closed)
     assert page.sections() == ["certificate", "numbers", "path", *SECTIONS[3:], "reproduce"]
-    assert f"{result.metrics['reg']:.2g} (chosen)" in page.words
+    assert f"{result.metrics.reg:.2g} (chosen)" in page.words
     assert "--reg-grid 0.001:0.1:3 --folds 2" in page.words
-    assert "best of 3 values of reg" in page.words
+    assert "best of 3 values of reg, so slightly too high" in page.words
     (result.path / "path.safetensors").write_bytes(b"damaged")
     assert "No templates along the path: " in report(result.path, closed).words
 
@@ -268,15 +275,15 @@ def test_what_cannot_be_reported_is_one_line(run, tmp_path):
         write_report([run], tmp_path / "nowhere" / "page.html", cache=False)
     shutil.copytree(run, tmp_path / "copy")
     (tmp_path / "copy" / "metrics.json").write_text("{}")
-    with pytest.raises(RunError, match=r"metrics\.json: it has no loss, penalty"):
+    with pytest.raises(RunError, match=r"metrics\.json: loss is missing; expected text"):
         write_report([tmp_path / "copy"])
     metrics = json.loads((run / "metrics.json").read_text())
     for change, wanted in (
-        ({"objective": "low"}, "objective is 'low', which no run writes"),
-        ({"test_accuracy": []}, r"test_accuracy is \[\]"),
-        ({"certificate": {}}, "certificate is {}; expected numbers for objective"),
-        ({"kind": "sweep", "grid": [{}]}, "a row of grid is {}; expected numbers for reg"),
-        ({"kind": "sweep", "grid": []}, "grid is empty"),
+        ({"objective": "low"}, "objective is 'low'; expected a finite number or null"),
+        ({"test_accuracy": []}, r"test_accuracy is \[\]; expected a finite number 0..1 or null"),
+        ({"certificate": {}}, "certificate.objective is missing; expected a finite number"),
+        ({"kind": "sweep", "grid": [{}]}, r"grid\[0\].reg is missing; expected a finite number >= 0"),
+        ({"kind": "sweep", "grid": []}, r"grid is \[\]; expected the reg values of a sweep"),
     ):
         (tmp_path / "copy" / "metrics.json").write_text(json.dumps({**metrics, **change}))
         with pytest.raises(RunError, match=rf"metrics\.json: {wanted}"):

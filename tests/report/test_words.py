@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linprobe.optimizers.base import Status
 from linprobe.report.words import certificate_sentence, counted, share, trained_sentence
+from linprobe.runs.records import CertificateRecord, RunMetrics, RunSettings, TrainSettings
 
-METRICS = {"penalty": "l2", "reg": 0.1, "objective": 1.0}
+METRICS = RunMetrics(
+    loss="hinge",
+    penalty="l2",
+    reg=0.1,
+    status=Status.COMPLETED,
+    seconds=1.0,
+    passes=20.0,
+    n_features=512,
+    n_classes=10,
+    n_train=50000,
+    n_test=10000,
+    objective=1.0,
+)
+"""Of a training that proves nothing."""
 
 
 def certified(objective, bound, **changes):
-    certificate = {"objective": objective, "lower_bound": bound, "gradient_norm": 0.25}
-    return {**METRICS, "objective": objective, "certificate": certificate, **changes}
+    certificate = CertificateRecord(objective, bound, 0.25)
+    return replace(METRICS, objective=objective, certificate=certificate, **changes)
 
 
 def test_the_sentence_is_the_one_of_the_lecture_example():
@@ -43,11 +59,10 @@ def test_the_sentence_never_claims_more_than_is_proven(bound, relative):
 @pytest.mark.parametrize(
     ("metrics", "wanted"),
     [
-        ({**METRICS, "certificate": None}, "does not prove how close"),
+        (METRICS, "does not prove how close"),
         (certified(1.0, 0.0, penalty="none"), "Without a penalty there is no bound"),
-        (certified(1.0, 0.0), "how far from the best possible it is, is not known"),
-        ({**METRICS, "objective": None, "certificate": None}, "diverged"),
-        ({**METRICS, "objective": math.inf, "certificate": None}, "diverged"),
+        (certified(1.0, 0.0), "the distance from the best possible is not known"),
+        (replace(METRICS, objective=None), "diverged"),
     ],
 )
 def test_what_is_not_proven_is_said(metrics, wanted):
@@ -55,7 +70,7 @@ def test_what_is_not_proven_is_said(metrics, wanted):
 
 
 def test_a_bound_that_another_run_has_proved_is_named():
-    text = certificate_sentence({**METRICS, "certificate": None}, 0.5, "exact")
+    text = certificate_sentence(METRICS, 0.5, "exact")
     assert "below 0.5" in text
     assert text.endswith("within 100% of the best possible (exact has proved the bound).")
 
@@ -66,10 +81,7 @@ def test_counts_and_shares_read_well():
 
 
 def test_the_first_sentence_says_what_was_trained_on_what():
-    metrics = {
-        **METRICS, "loss": "hinge", "n_classes": 10, "n_train": 50000, "n_features": 512, "image_shape": None,
-    }  # fmt: skip
-    text = trained_sentence({"classifier": {"optimizer": "sgd"}}, metrics, "vectors.npz")
+    text = trained_sentence(RunSettings(TrainSettings("vectors", {"optimizer": "sgd"})), METRICS, "vectors.npz")
     assert text == (
         "A linear classifier, f(x) = Wx + b, of 10 classes, learnt from 50,000 training vectors of vectors.npz. It "
         "sees vectors of 512 numbers; it minimises the multiclass hinge (SVM) loss with the L2 penalty of weight "

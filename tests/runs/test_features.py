@@ -33,13 +33,13 @@ def settings(**changes):
 
 def test_a_run_on_features_is_evaluated_and_predicts_with_its_model_alone(tmp_path: Path):
     run = train(settings(), out=tmp_path / "run")
-    assert run.metrics["features"] == "patches+hog"
-    assert run.metrics["image_shape"] == [8, 8, 1]
-    assert run.metrics["test_accuracy"] > 0.97
+    assert run.metrics.features == "patches+hog"
+    assert run.metrics.image_shape == (8, 8, 1)
+    assert run.metrics.test_accuracy > 0.97
     moved = tmp_path / "model.safetensors"
     moved.write_bytes((run.path / "model.safetensors").read_bytes())
     performance = evaluate_source(moved, "digits")
-    assert performance.accuracy == run.metrics["test_accuracy"]
+    assert performance.accuracy == run.metrics.test_accuracy
     dataset = open_dataset("digits")
     part = train_validation_test(dataset).test
     files = []
@@ -113,8 +113,8 @@ def test_a_sweep_runs_on_features(tmp_path: Path):
     found = sweep(
         SweepSettings("digits", (1e-3, 1e-2), features="hog", feature_options={"mirror": True}), out=tmp_path / "s"
     )
-    assert found.metrics["features"] == "hog"
-    assert found.metrics["test_accuracy"] > 0.85  # digits do not gain from their mirror images
+    assert found.metrics.features == "hog"
+    assert found.metrics.test_accuracy > 0.85  # digits do not gain from their mirror images
     assert json.loads((tmp_path / "s" / "settings.json").read_text())["feature_options"] == {"mirror": True}
     assert load_model(tmp_path / "s").features_.spec == "hog"
 
@@ -154,7 +154,7 @@ def test_a_model_file_whose_features_do_not_fit_is_refused(tmp_path: Path, monke
 def test_the_challenges_are_met_by_a_model_of_features(tmp_path: Path):
     run = train(settings(features="hog", feature_options={}), out=tmp_path / "run")
     record = challenge_source(run.path, "digits", severities=(1, 5), names=("rotation",)).record
-    assert record["clean"]["accuracy"] == run.metrics["test_accuracy"]
+    assert record["clean"]["accuracy"] == run.metrics.test_accuracy
     assert record["cells"][-1]["accuracy"] < record["clean"]["accuracy"]
 
 
@@ -173,7 +173,7 @@ def test_features_that_a_run_has_kept_are_found_by_the_map_in_its_model(tmp_path
     dataset, features = open_dataset("digits"), load_model(run.path).features_
     found = kept_features(dataset, features)
     split = train_validation_test(found)
-    assert split.test.n_images == run.metrics["n_test"]
+    assert split.test.n_images == run.metrics.n_test
     picked = dataset.train.images[train_validation_test(dataset).test.rows[:5]]
     assert_array_equal(split.test.X[split.test.rows[:5]], features.transform(picked).astype(np.float16))
     assert kept_features(dataset, feature_map("hog").fit(dataset.train.images, 0)) is None

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from linprobe.errors import RunError
 from linprobe.optimizers.base import Epoch, State
 from linprobe.runs.folder import TRACE_COLUMNS, RunFolder, make_run_folder, trace_row, write_atomically
+from linprobe.runs.records import RunSettings, TrainSettings
 
-SETTINGS = {"source": "digits", "reg": 1e-3}
+SETTINGS = RunSettings(TrainSettings("digits", {"reg": 1e-3}))
 
 
 def state_after(epoch: int) -> State:
@@ -76,12 +77,15 @@ def test_progress_comes_back_bit_for_bit(tmp_path: Path) -> None:
 def test_every_number_of_a_state_survives(number: float) -> None:
     with tempfile.TemporaryDirectory() as parent:
         run = RunFolder.create(Path(parent) / "run", SETTINGS)
-        run.write_progress([epoch_row(0)], State(0, {"b": np.array([number])}, {"number": number}))
+        run.write_progress(
+            [epoch_row(0)],
+            State(0, {"W": np.zeros((1, 1)), "b": np.zeros(1), "v": np.array([number])}, {"number": number}),
+        )
         found = run.read_progress()
         run.close()
     assert found is not None
     assert np.float64(found[1].numbers["number"]).tobytes() == np.float64(number).tobytes()
-    assert found[1].arrays["b"].tobytes() == np.array([number]).tobytes()
+    assert found[1].arrays["v"].tobytes() == np.array([number]).tobytes()
 
 
 def test_rows_written_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"not a run folder: it has no settings\.json"):
         RunFolder.open(tmp_path)
     (tmp_path / "settings.json").write_text("[1]")
-    with pytest.raises(RunError, match="expected a JSON object, found list"):
+    with pytest.raises(RunError, match=r"expected a JSON object, found \[1\]"):
         RunFolder.open(tmp_path)
     (tmp_path / "settings.json").write_text('{"run_version": 99}')
     with pytest.raises(RunError, match="run_version is 99, expected 1"):

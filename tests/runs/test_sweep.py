@@ -12,6 +12,7 @@ from linprobe.data.base import open_dataset
 from linprobe.data.splits import split_dataset
 from linprobe.errors import ParameterError, RunError
 from linprobe.runs.folder import RunFolder
+from linprobe.runs.records import RunSettings, as_json
 from linprobe.runs.sweep import SweepSettings, resume_sweep, sweep
 from linprobe.runs.train import Interrupted, TrainSettings, resume, train
 
@@ -25,7 +26,8 @@ def settings(**options):
 def test_the_winner_is_fitted_to_all_training_images_and_tested(tmp_path):
     result = sweep(settings(), out=tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics == json.loads(json.dumps(result.metrics))
+    assert metrics == json.loads(json.dumps(as_json(result.metrics)))
+    assert RunFolder.open(result.path).metrics() == result.metrics
     assert [row["reg"] for row in metrics["grid"]] == list(REGS)
     best = max(row["validation_accuracy"] for row in metrics["grid"])
     assert metrics["validation_accuracy"] == best
@@ -41,14 +43,14 @@ def test_the_winner_is_fitted_to_all_training_images_and_tested(tmp_path):
     assert model.certificate_.relative_gap == metrics["certificate"]["relative_gap"]
     # the same as training with that reg
     alone = train(TrainSettings("digits", {"reg": metrics["reg"], "tol": 1e-3}), out=tmp_path / "alone")
-    assert alone.metrics["test_accuracy"] == pytest.approx(metrics["test_accuracy"], abs=0.006)
-    assert alone.metrics["certificate"]["lower_bound"] <= metrics["objective"]
+    assert alone.metrics.test_accuracy == pytest.approx(metrics["test_accuracy"], abs=0.006)
+    assert alone.metrics.certificate.lower_bound <= metrics["objective"]
 
 
 def test_folds_choose_too_and_each_leaves_its_part(tmp_path):
     result = sweep(settings(folds=3), out=tmp_path / "run")
-    assert result.metrics["chosen_by"] == "3 folds"
-    assert [len(row["accuracies"]) for row in result.metrics["grid"]] == [3] * len(REGS)
+    assert result.metrics.chosen_by == "3 folds"
+    assert [len(row.accuracies) for row in result.metrics.grid] == [3] * len(REGS)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "metrics.json",
         "model.safetensors",
@@ -63,17 +65,17 @@ def test_folds_choose_too_and_each_leaves_its_part(tmp_path):
 def test_the_grid_tells_what_each_member_is_and_its_weights_are_kept(tmp_path):
     result = sweep(settings(classifier={"penalty": "l1", "tol": 1e-3}), out=tmp_path / "run")
     path = RunFolder.open(tmp_path / "run").read_path()
-    assert path["regs"].tolist() == list(REGS)
-    assert path["W"].shape == (len(REGS), 10, 64)
+    assert path.regs.tolist() == list(REGS)
+    assert path.W.shape == (len(REGS), 10, 64)
     parts = split_dataset(open_dataset("digits"), validation=0.1)
     train = parts.train
-    for row, W, b in zip(result.metrics["grid"], path["W"], path["b"], strict=True):
-        assert row["norm"] == pytest.approx(float(np.linalg.norm(W)), rel=1e-5)
-        assert row["zeros"] == (W == 0).mean()
+    for row, W, b in zip(result.metrics.grid, path.W, path.b, strict=True):
+        assert row.norm == pytest.approx(float(np.linalg.norm(W)), rel=1e-5)
+        assert row.zeros == (W == 0).mean()
         X = (train.X[train.rows] - train.X[train.rows].mean(axis=0)) / 255.0
         hits = (X @ W.T + b).argmax(axis=1) == train.y
-        assert row["train_accuracy"] == pytest.approx(hits.mean(), abs=2e-3)
-    assert result.metrics["grid"][-1]["zeros"] > result.metrics["grid"][0]["zeros"] > 0
+        assert row.train_accuracy == pytest.approx(hits.mean(), abs=2e-3)
+    assert result.metrics.grid[-1].zeros > result.metrics.grid[0].zeros > 0
 
 
 def test_weights_too_many_to_keep_are_not_kept(tmp_path, monkeypatch):
@@ -91,7 +93,7 @@ def test_a_sweep_that_was_stopped_goes_on_to_the_same_bits(tmp_path, loss):
         if part == "fold 2 of 2":
             raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match="stopped after 1 of 2 parts; go on with: linprobe sweep --resume"):
+    with pytest.raises(Interrupted, match="stopped after 1 of 2 parts; resume with: linprobe sweep --resume"):
         sweep(wanted, out=tmp_path / "run", solving=press)
     assert not (tmp_path / "run" / "metrics.json").exists()
     parts = []
@@ -100,7 +102,7 @@ def test_a_sweep_that_was_stopped_goes_on_to_the_same_bits(tmp_path, loss):
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
-    assert resumed.metrics["test_accuracy"] == whole.metrics["test_accuracy"]
+    assert resumed.metrics.test_accuracy == whole.metrics.test_accuracy
     with pytest.raises(RunError, match="this sweep is finished"):
         resume_sweep(tmp_path / "run")
 
@@ -116,17 +118,17 @@ def test_a_val_folder_is_used_as_it_is(tmp_path):
     parts = []
     settings = SweepSettings(str(tmp_path / "data"), REGS)
     result = sweep(settings, out=tmp_path / "run", solving=lambda part, progress: parts.append(part))
-    assert (result.metrics["n_train"], result.metrics["n_validation"], result.metrics["n_test"]) == (60, 20, 20)
+    assert (result.metrics.n_train, result.metrics.n_validation, result.metrics.n_test) == (60, 20, 20)
     # the winner is fitted to the images that it was chosen on: its weights of then are proved again, by one pass
     assert parts.count("all training images") == 1
 
 
 def test_a_run_of_the_other_kind_is_not_resumed(tmp_path):
-    swept = RunFolder.create(tmp_path / "swept", {"kind": "sweep"})
+    swept = RunFolder.create(tmp_path / "swept", RunSettings(settings()))
     swept.close()
-    trained = RunFolder.create(tmp_path / "trained", {"source": "digits"})
+    trained = RunFolder.create(tmp_path / "trained", RunSettings(TrainSettings("digits")))
     trained.close()
-    with pytest.raises(RunError, match="not the settings of a training"):
+    with pytest.raises(RunError, match="linprobe sweep --resume"):
         resume(tmp_path / "swept")
     with pytest.raises(RunError, match="linprobe train --resume"):
         resume_sweep(tmp_path / "trained")
@@ -164,5 +166,5 @@ def test_a_part_that_is_none_is_named(tmp_path):
     with pytest.raises(Interrupted):
         sweep(settings(), out=tmp_path / "run", solving=press)
     (tmp_path / "run" / "part-1.json").write_text("{}")
-    with pytest.raises(RunError, match=r"a part-N\.json is not one of a sweep"):
+    with pytest.raises(RunError, match=r"part-1\.json: accuracies is missing; expected a list"):
         resume_sweep(tmp_path / "run")

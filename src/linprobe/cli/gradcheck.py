@@ -8,6 +8,7 @@ import click
 
 from linprobe.cli.options import (
     Number,
+    Options,
     debug,
     json_output,
     objective_options,
@@ -110,7 +111,7 @@ def gradcheck(ctx: click.Context, /, source: str, **options: Any) -> None:
     ctx.exit(0 if found.ok else 1)
 
 
-def _taken(kind: str, options: dict[str, Any]) -> dict[str, float]:
+def _taken(kind: str, options: Options) -> dict[str, float]:
     """Those of the options that are parameters of the chosen loss or penalty."""
     from linprobe.choices import choices
 

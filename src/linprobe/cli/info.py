@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from linprobe.cli.options import debug, json_output, reading, reading_given, threads
+from linprobe.cli.options import Options, debug, json_output, reading, reading_given, threads
 
 
 @click.command(short_help="What a source or a model holds.")
@@ -39,26 +39,28 @@ def info(what: str, as_json: bool, **options: Any) -> None:
         print_facts({str(key): _text(value) for key, value in table.items()}, title=_words(name))
 
 
-def _run(path: Path) -> dict[str, Any]:
-    """The record of a run folder: of its model too, if it is finished."""
+def _run(path: Path) -> dict[str, object]:
+    """What a run folder holds: its model too, if it is finished."""
     from linprobe.runs.folder import RunFolder
+    from linprobe.runs.records import as_json
 
     run = RunFolder.open(path)
     if run.finished:
-        return {**_model(run.model_path), "kind": "run", "run": str(path), "finished": True, "result": run.metrics()}
-    progress = run.read_progress()
+        result = as_json(run.metrics())
+        return {**_model(run.model_path), "kind": "run", "run": str(path), "finished": True, "result": result}
+    settings, progress = run.settings(), run.read_progress()
     return {
         "kind": "run",
         "run": str(path),
         "finished": False,
         "epochs_done": 0 if progress is None else progress[1].epoch,
-        "next": f"linprobe {'sweep' if run.settings().get('kind') == 'sweep' else 'train'} --resume {path}",
-        "settings": run.settings(),
+        "next": f"linprobe {settings.request.kind} --resume {path}",
+        "settings": as_json(settings),
     }
 
 
-def _model(path: Path) -> dict[str, Any]:
-    """The record of a model file."""
+def _model(path: Path) -> dict[str, object]:
+    """What a model file holds."""
     from linprobe.classifiers.model_file import read_model
     from linprobe.runs.models import picture_shape
 
@@ -78,8 +80,8 @@ def _model(path: Path) -> dict[str, Any]:
     }
 
 
-def _source(source: str, quiet: bool, options: dict[str, Any]) -> dict[str, Any]:
-    """The record of a source of images or vectors."""
+def _source(source: str, quiet: bool, options: Options) -> dict[str, object]:
+    """What a source of images or vectors holds."""
     import numpy as np
 
     from linprobe.cli.output import progress
@@ -121,7 +123,7 @@ def _words(name: str) -> str:
     )
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """`value` for a table: shapes as 32x32x3, counts by split as train 10, test 2, lines one below the other."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(item)}" for name, item in value.items())

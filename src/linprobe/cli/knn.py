@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from linprobe.cli.options import (
     threads,
     validation_option,
 )
+
+if TYPE_CHECKING:
+    from linprobe.runs.neighbors import KnnResult
 
 METRICS = ("l2", "l1", "cosine")
 
@@ -100,36 +103,36 @@ def knn(ctx: click.Context, /, **options: Any) -> None:
             progress=report,
         )
     if options["as_json"]:
-        print_json(result)
+        print_json(result.as_dict())
     else:
         _show(result)
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: KnnResult) -> None:
     """The result as tables."""
     from linprobe.cli.output import number, print_facts, print_table, share, trained_on
 
-    if result["validation_accuracies"]:
+    if result.validation_accuracies:
         print_table(
             ("k", "validation accuracy"),
-            [(k, share(accuracy)) for k, accuracy in result["validation_accuracies"].items()],
+            [(str(k), share(accuracy)) for k, accuracy in result.validation_accuracies.items()],
             numeric=("k", "validation accuracy"),
         )
     print_facts(
         {
             "source": trained_on(result),
-            "k": f"{result['k']}, chosen by {result['chosen_by']}; metric {result['metric']}",
-            "test accuracy": f"{share(result['test_accuracy'])} of {result['n_test']} images",
-            "seconds": f"{number(result['seconds'], 3)} ({result['search']})",
+            "k": f"{result.k}, chosen by {result.chosen_by}; metric {result.metric}",
+            "test accuracy": f"{share(result.test_accuracy)} of {result.n_test} images",
+            "seconds": f"{number(result.seconds, 3)} ({result.search})",
         }
     )
-    for picture in result["neighbours"]:
-        print_facts({}, f"{picture['image']}: {picture['class']}")
+    for picture in result.neighbours:
+        print_facts({}, f"{picture.image}: {picture.class_name}")
         print_table(
             ("neighbour", "class", "distance"),
             [
-                (one["name"] or f"training image {one['position']}", one["class"], number(one["distance"], 6))
-                for one in picture["neighbours"]
+                (near.name or f"training image {near.position}", near.class_name, number(near.distance, 6))
+                for near in picture.neighbours
             ],
             numeric=("distance",),
         )

@@ -6,10 +6,13 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from linprobe.runs.records import RunSettings
 
 __all__ = [
     "FEATURE_OPTIONS",
@@ -20,6 +23,7 @@ __all__ = [
     "Named",
     "NamedOption",
     "Number",
+    "Options",
     "classifier_options",
     "debug",
     "feature_options",
@@ -41,6 +45,9 @@ __all__ = [
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+Options: TypeAlias = dict[str, Any]
+"""What click hands to a command: each option's value, of the type that the option declares, by parameter name."""
 
 
 class ImageSize(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
@@ -247,12 +254,12 @@ def validation_option(what: str) -> Callable[[Command], Command]:
     )
 
 
-def settings_given(options: dict[str, Any]) -> dict[str, Any]:
+def settings_given(options: Options) -> Options:
     """What the settings of every kind of run have in common, out of the options of the command line."""
     return {name: options[name] for name in ("source", "validation", "seed", "image_size", "on_bad_image")}
 
 
-def reading_given(options: dict[str, Any]) -> dict[str, Any]:
+def reading_given(options: Options) -> Options:
     """How a source is read, by the names of `ReadOptions`, out of the options `reading` and `threads`."""
     read = {name: options[name] for name in ("image_size", "on_bad_image", "cache")}
     return {**read, "n_threads": options["threads"]}
@@ -309,7 +316,7 @@ feature_options = together(
 """Options on what the pictures are turned into, the same for every command that trains."""
 
 
-def features_given(options: dict[str, Any]) -> dict[str, Any]:
+def features_given(options: Options) -> Options:
     """`features` and `feature_options` of the settings of a run, out of the options of the command line."""
     chosen = {name: options[name] for name in ("patches", "pooling") if options[name] is not None}
     if options["flips"]:
@@ -417,19 +424,21 @@ def given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def refuse_changes(ctx: click.Context, options: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Raise UsageError for an option that was given and would give a run of these settings other bits."""
-    from linprobe.runs.train import absolute_source
+def refuse_changes(ctx: click.Context, options: Options, settings: RunSettings) -> None:
+    """Raise UsageError for an option on the command line that differs from the settings of the run to resume."""
+    from dataclasses import asdict
 
-    made = settings.get("feature_options", {})
-    known = {**settings, **settings.get("classifier", {}), **made, "flips": made.get("mirror", False)}
+    from linprobe.runs.material import absolute_source
+
+    request = settings.request
+    known: Options = {**asdict(request), **request.classifier, **request.feature_options}
+    known |= {"flips": request.feature_options.get("mirror", False), "reg_grid": known.get("regs")}
     for parameter in ctx.command.params:
         name = parameter.name or ""
         if name in WITH_RESUME or not given(ctx, name):
             continue
         asked = absolute_source(options[name]) if name == "source" else options[name]
-        asked = list(asked) if isinstance(asked, tuple) else asked
         if name not in known or asked != known[name]:
             label = "SOURCE" if name == "source" else parameter.opts[0]
-            has = f", which has {known[name]}" if name in known else ""
+            has = f", which has {known[name]}" if known.get(name) is not None else ""
             raise click.UsageError(f"{label} {asked} cannot be given to a run that is resumed{has}; leave it out", ctx)

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
@@ -18,10 +18,14 @@ from linprobe.plain import plain
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from linprobe.cli.options import Options
     from linprobe.data.base import ProgressCallback
-    from linprobe.runs.train import RunResult
+    from linprobe.runs.neighbors import KnnResult
+    from linprobe.runs.records import RunMetrics
+    from linprobe.runs.result import RunResult
 
 __all__ = [
+    "how_close",
     "number",
     "print_facts",
     "print_json",
@@ -36,7 +40,7 @@ __all__ = [
 Row: TypeAlias = Sequence[str]
 
 
-def print_json(record: Mapping[str, Any]) -> None:
+def print_json(record: Mapping[str, object]) -> None:
     """One JSON object on stdout; NaN and infinity, which JSON does not have, become null."""
     click.echo(json.dumps(plain(record), indent=2, allow_nan=False, ensure_ascii=False))
 
@@ -119,28 +123,35 @@ def progress(quiet: bool = False) -> Iterator[ProgressCallback]:
         yield report
 
 
-def trained_on(metrics: dict[str, Any]) -> str:
+def trained_on(found: RunMetrics | KnnResult) -> str:
     """The source of a run in words: its training images, their shape, and how many classes."""
-    shape = metrics["image_shape"]
-    of = f" of {'x'.join(map(str, shape))}" if shape else ""
-    return f"{metrics['source']}: {metrics['n_train']} training images{of}, {metrics['n_classes']} classes"
+    of = f" of {'x'.join(map(str, found.image_shape))}" if found.image_shape else ""
+    return f"{found.source}: {found.n_train} training images{of}, {found.n_classes} classes"
 
 
-def write_page(run: RunResult, options: Mapping[str, Any]) -> None:
-    """Write the report of a finished run, and say where it is, unless the options say otherwise.
+def how_close(metrics: RunMetrics) -> str | None:
+    """What the certificate proves, in a line; None where it proves no bound."""
+    if metrics.certificate is None or not metrics.bounded:
+        return None
+    bound, gap = metrics.certificate.lower_bound, metrics.certificate.relative_gap
+    return f"lower bound {bound:.6g}, relative gap {gap:.1e}"
+
+
+def write_page(run: RunResult, options: Options) -> None:
+    """Write the report of a run that has just ended, and say where it is, unless the options say otherwise.
 
     Whatever goes wrong is a warning: the training is done, and its files are there.
 
     Args:
-        run: the result; what it learnt from is not read again.
-        options: of the command: report, as_json, cache, threads.
+        run: the result; nothing of it is read again.
+        options: of the command: report, as_json, threads.
     """
     if not options["report"]:
         return
     try:
         from linprobe.report.page import write_report
 
-        path = write_report([run.path], cache=options["cache"], n_threads=options["threads"], material=run.material)
+        path = write_report([run], n_threads=options["threads"])
     except (Exception, KeyboardInterrupt) as error:  # a bug in drawing, too, is no training that failed
         reason = " ".join(str(error).split()) or type(error).__name__
         say(f"warning: no report was written ({reason}); the run is complete, try: linprobe report {run.path}")

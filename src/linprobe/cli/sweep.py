@@ -10,6 +10,7 @@ from linprobe.cli.options import (
     FEATURE_OPTIONS,
     WITH_RESUME,
     Grid,
+    Options,
     classifier_options,
     debug,
     feature_options,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from linprobe.data.base import ProgressCallback
     from linprobe.optimizers.path import Progress
-    from linprobe.runs.train import RunResult
+    from linprobe.runs.records import RunMetrics
+    from linprobe.runs.result import RunResult
 
 NOT_CLASSIFIER = ("source", "reg_grid", "folds", "validation", "seed", "image_size", "on_bad_image", "out")
 """Parameters of the command that are no parameters of LinearClassifier; all others have the same name there."""
@@ -64,21 +66,22 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
     on held-out images is fitted to all training images, and the test split is touched once, at the end.
     """
     from linprobe.cli.output import print_json, say, write_page
+    from linprobe.runs.records import as_json
 
     result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
     for line in _warnings(result.metrics):
         say(f"warning: {line}")
     if options["as_json"]:
-        print_json(result.metrics)
+        print_json(as_json(result.metrics))
     else:
-        _show(result)
+        _show(result.metrics)
     write_page(result, options)
 
 
-def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
+def _start(ctx: click.Context, options: Options) -> RunResult:
     """Begin a sweep with the options of the command line."""
     from linprobe.cli.output import progress
-    from linprobe.runs.sweep import SweepSettings
+    from linprobe.runs.records import SweepSettings
     from linprobe.runs.sweep import sweep as begin
 
     if options["source"] is None:
@@ -104,14 +107,13 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
         )
 
 
-def _resume(ctx: click.Context, options: dict[str, Any]) -> RunResult:
-    """Go on with a sweep; SOURCE and options may be repeated, but not changed."""
+def _resume(ctx: click.Context, options: Options) -> RunResult:
+    """Resume a sweep; SOURCE and options may be repeated, but not changed."""
     from linprobe.cli.output import progress
     from linprobe.runs.folder import RunFolder
     from linprobe.runs.sweep import resume_sweep
 
-    settings = RunFolder.open(options["resume"]).settings()
-    refuse_changes(ctx, options, {**settings, "reg_grid": settings.get("regs")})
+    refuse_changes(ctx, options, RunFolder.open(options["resume"]).settings())
     with progress(options["quiet"] or options["as_json"]) as report:
         return resume_sweep(
             options["resume"],
@@ -132,64 +134,52 @@ def _teller(report: ProgressCallback) -> Callable[[str, Progress], None]:
     return tell
 
 
-def _warnings(metrics: dict[str, Any]) -> list[str]:
+def _warnings(metrics: RunMetrics) -> list[str]:
     """A line for members that are not certified, and one for the model."""
-    from linprobe.optimizers.base import SOLVED
-
     lines = []
-    early = [
-        (row["reg"], max(record["relative_gap"] for record in row["certificates"]))
-        for row in metrics["grid"]
-        if not set(row["statuses"]) <= SOLVED
-    ]
+    early = [row for row in metrics.grid if not row.solved]
     if early:
-        reg, gap = max(early, key=lambda pair: pair[1])
+        worst = max(early, key=lambda row: row.relative_gap or 0.0)
         lines.append(
-            f"{len(early)} of {len(metrics['grid'])} reg values ended before tol (the worst: reg {reg:.3g}, relative "
-            f"gap {gap:.1e}): raise --max-iter, loosen --tol, or leave the smallest values out"
+            f"{len(early)} of {len(metrics.grid)} reg values ended before tol (the worst: reg {worst.reg:.3g}, "
+            f"relative gap {worst.relative_gap or 0.0:.1e}): raise --max-iter, loosen --tol, or leave the smallest "
+            "values out"
         )
-    if metrics["status"] not in SOLVED:
-        lines.append(f"{metrics['status']}: {metrics['status_text']}")
-    ends = [metrics["grid"][0]["reg"], metrics["grid"][-1]["reg"]]
-    if len(metrics["grid"]) > 1 and metrics["reg"] in ends:
-        lines.append(f"the best reg, {metrics['reg']:.3g}, is at the end of the grid: widen --reg-grid")
+    if not metrics.solved:
+        lines.append(f"{metrics.status.name.lower()}: {metrics.status_text}")
+    if len(metrics.grid) > 1 and metrics.reg in (metrics.grid[0].reg, metrics.grid[-1].reg):
+        lines.append(f"the best reg, {metrics.reg:.3g}, is at the end of the grid: widen --reg-grid")
     return lines
 
 
-def _show(result: RunResult) -> None:
+def _show(metrics: RunMetrics) -> None:
     """The grid as a table, and the result below it."""
-    from linprobe.cli.output import number, print_facts, print_table, share, trained_on
+    from linprobe.cli.output import how_close, number, print_facts, print_table, share, trained_on
 
-    metrics = result.metrics
-    rows = []
-    for row in metrics["grid"]:
-        gap = max(record["relative_gap"] for record in row["certificates"])
-        statuses = sorted(set(row["statuses"]))
-        loss = row["validation_loss"]
-        rows.append(
-            (
-                f"{row['reg']:.3g}",
-                share(row["validation_accuracy"]),
-                "-" if loss is None else number(loss, 4),
-                f"{gap:.1e}",
-                ", ".join(statuses),
-                "<- chosen" if row["reg"] == metrics["reg"] else "",
-            )
+    rows = [
+        (
+            f"{row.reg:.3g}",
+            share(row.validation_accuracy),
+            number(row.validation_loss, 4),
+            "-" if row.relative_gap is None else f"{row.relative_gap:.1e}",
+            ", ".join(sorted({status.name.lower() for status in row.statuses})),
+            "<- chosen" if row.reg == metrics.reg else "",
         )
+        for row in metrics.grid
+    ]
     columns = ("reg", "validation accuracy", "validation loss", "relative gap", "status", "")
     print_table(columns, rows, numeric=columns[:4])
-    certificate = metrics["certificate"]
     print_facts(
         {
             "source": trained_on(metrics),
-            "reg": f"{metrics['reg']:.6g}, chosen by {metrics['chosen_by']}",
-            "objective": f"{number(metrics['objective'], 6)}, and no weights go below "
-            f"{certificate['lower_bound']:.6g}: at most {certificate['relative_gap']:.1e} of it is left to gain",
-            "train accuracy": share(metrics["train_accuracy"]),
-            "test accuracy": f"{share(metrics['test_accuracy'])}  ({metrics['n_test']} images)",
-            "time": f"{metrics['seconds']:.2f} s, {metrics['passes']:g} passes over the images",
-            "the same elsewhere": "\n".join(metrics["equivalents"][1:]),
-            "status": f"{metrics['status']}: {metrics['status_text']}",
-            "run": metrics["run"],
+            "reg": f"{metrics.reg:.6g}, chosen by {metrics.chosen_by}",
+            "objective": number(metrics.objective, 6),
+            "certificate": how_close(metrics) or "no bound is proved",
+            "train accuracy": share(metrics.train_accuracy),
+            "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",
+            "time": f"{metrics.seconds:.2f} s, {metrics.passes:g} passes over the images",
+            "the same elsewhere": "\n".join(metrics.equivalents[1:]),
+            "status": f"{metrics.status.name.lower()}: {metrics.status_text}",
+            "run": metrics.run,
         }
     )

@@ -12,6 +12,7 @@ from linprobe.cli.options import (
     LEARNING_RATE,
     WITH_RESUME,
     Number,
+    Options,
     classifier_options,
     debug,
     feature_options,
@@ -32,13 +33,11 @@ if TYPE_CHECKING:
 
     from linprobe.data.base import ProgressCallback
     from linprobe.optimizers.base import Epoch
-    from linprobe.runs.train import RunResult
+    from linprobe.runs.records import RunMetrics, RunSettings
+    from linprobe.runs.result import RunResult
 
 NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", "out")
 """Parameters of the command that are no parameters of LinearClassifier; all others have the same name there."""
-
-WARNED = ("diverged", "stalled", "max_iter", "separable")
-"""Ends of a training that ask for something to be changed."""
 
 
 @click.command(short_help="Train on the images of a source, leave a run folder.")
@@ -118,35 +117,35 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     .tar[.gz], CIFAR, IDX (MNIST), embeddings in .npz, .npy or .parquet files, or one of the built-in sets: digits,
     planar:shell, ...
     """
-    from linprobe.cli.output import print_json, say, write_page
+    from linprobe.cli.output import print_json, write_page
+    from linprobe.runs.records import as_json
 
     result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
-    if result.metrics["status"] in WARNED:
-        say(f"warning: {result.metrics['status']}: {result.metrics['status_text']}{_how_far(result.metrics)}")
+    _warn(result.metrics)
     if options["as_json"]:
-        print_json(result.metrics)
+        print_json(as_json(result.metrics))
     else:
-        _show(result)
+        _show(result.metrics)
     write_page(result, options)
 
 
-def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
+def _start(ctx: click.Context, options: Options) -> RunResult:
     """Begin a run with the options of the command line."""
     from linprobe.choices import only_of
     from linprobe.cli.output import progress
-    from linprobe.runs.train import TrainSettings
+    from linprobe.runs.records import RunSettings, TrainSettings
     from linprobe.runs.train import train as begin
 
     if options["source"] is None:
         raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
-    if options["optimizer"] == "gd" and given(ctx, "epochs") and not given(ctx, "max_iter"):
+    optimizer = options["optimizer"]
+    if optimizer == "gd" and given(ctx, "epochs") and not given(ctx, "max_iter"):
         options["max_iter"] = options["epochs"]
     for name in only_of("optimizer", "sgd"):
-        if options["optimizer"] != "sgd" and given(ctx, name) and (name, options["optimizer"]) != ("epochs", "gd"):
+        if optimizer != "sgd" and given(ctx, name) and (name, optimizer) != ("epochs", "gd"):
             option = "--" + name.replace("_", "-")
             raise click.UsageError(
-                f"{option} only applies to --optimizer sgd (got {options['optimizer']}); add --optimizer sgd, "
-                "or leave it out",
+                f"{option} only applies to --optimizer sgd (got {optimizer}); add --optimizer sgd, or leave it out",
                 ctx,
             )
     left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}
@@ -162,12 +161,12 @@ def _start(ctx: click.Context, options: dict[str, Any]) -> RunResult:
             n_threads=options["threads"],
             cache=options["cache"],
             reading=report,
-            training=_teller(report, settings.classifier),
+            training=_teller(report, RunSettings(settings)),
         )
 
 
-def _resume(ctx: click.Context, options: dict[str, Any]) -> RunResult:
-    """Go on with a run; SOURCE and options may be repeated, but not changed."""
+def _resume(ctx: click.Context, options: Options) -> RunResult:
+    """Resume a run; SOURCE and options may be repeated, but not changed."""
     from linprobe.cli.output import progress
     from linprobe.runs.folder import RunFolder
     from linprobe.runs.train import resume
@@ -180,14 +179,14 @@ def _resume(ctx: click.Context, options: dict[str, Any]) -> RunResult:
             n_threads=options["threads"],
             cache=options["cache"],
             reading=report,
-            training=_teller(report, settings.get("classifier", {})),
+            training=_teller(report, settings),
         )
 
 
-def _teller(report: ProgressCallback, classifier: dict[str, Any]) -> Callable[[Epoch], None]:
-    """What draws the progress of a training with these parameters of LinearClassifier."""
-    optimizer = classifier.get("optimizer")
-    planned = {"sgd": classifier.get("epochs", 0), "gd": classifier.get("max_iter", 0)}.get(str(optimizer), 0)
+def _teller(report: ProgressCallback, settings: RunSettings) -> Callable[[Epoch], None]:
+    """What draws the progress of a training with these settings."""
+    steps = {"sgd": "epochs", "gd": "max_iter"}.get(str(settings.parameter("optimizer")))
+    planned = 0 if steps is None else int(str(settings.parameter(steps)))
 
     def tell(epoch: Epoch) -> None:
         held_out = "" if math.isnan(epoch.validation_accuracy) else f", validation {epoch.validation_accuracy:.3f}"
@@ -197,42 +196,37 @@ def _teller(report: ProgressCallback, classifier: dict[str, Any]) -> Callable[[E
     return tell
 
 
-def _bounded(metrics: dict[str, Any]) -> bool:
-    """Whether the certificate says more than that no loss is below 0: without a penalty it has no bound."""
-    return metrics["certificate"] is not None and metrics["penalty"] != "none" and metrics["reg"] > 0.0
+def _warn(metrics: RunMetrics) -> None:
+    """A warning where the training ended before its goal, with the gap that was reached."""
+    from linprobe.classifiers.model import BAD_ENDS
+    from linprobe.cli.output import say
+
+    if metrics.status not in BAD_ENDS:
+        return
+    gap = ""
+    if metrics.certificate is not None and metrics.bounded:
+        gap = f" (relative gap {metrics.certificate.relative_gap:.1e})"
+    say(f"warning: {metrics.status.name.lower()}: {metrics.status_text}{gap}")
 
 
-def _how_far(metrics: dict[str, Any]) -> str:
-    """The gap that was reached, in brackets."""
-    return f" (relative gap {metrics['certificate']['relative_gap']:.1e})" if _bounded(metrics) else ""
-
-
-def _certificate(metrics: dict[str, Any]) -> dict[str, str]:
-    """The certificate in one line of the table."""
-    if not _bounded(metrics):
-        return {}
-    bound, gap = (metrics["certificate"][name] for name in ("lower_bound", "relative_gap"))
-    return {"certificate": f"no weights go below {bound:.6g}: at most {gap:.1e} of the objective is left to gain"}
-
-
-def _show(result: RunResult) -> None:
+def _show(metrics: RunMetrics) -> None:
     """The result as a table."""
-    from linprobe.cli.output import number, print_facts, share, trained_on
+    from linprobe.cli.output import how_close, number, print_facts, share, trained_on
 
-    metrics = result.metrics
+    penalty = "" if metrics.penalty == "none" else f" + {metrics.reg:g} R(W), R = {metrics.penalty}"
+    certificate = how_close(metrics)
     print_facts(
         {
             "source": trained_on(metrics),
-            "objective": f"{number(metrics['objective'], 6)} = {metrics['loss']} {number(metrics['data_loss'], 6)}"
-            + ("" if metrics["penalty"] == "none" else f" + {metrics['reg']:g} R(W), R = {metrics['penalty']}"),
-            **_certificate(metrics),
-            "train accuracy": share(metrics["train_accuracy"]),
-            **({"validation accuracy": share(metrics["validation_accuracy"])} if metrics["n_validation"] else {}),
-            "test accuracy": f"{share(metrics['test_accuracy'])}  ({metrics['n_test']} images)",
-            "time": f"{metrics['seconds']:.2f} s of optimisation, {metrics['passes']:g} passes over the images",
-            **{name.replace("_", " "): text for name, text in metrics["chosen"].items()},
-            **({"skipped images": str(metrics["skipped_images"])} if metrics["skipped_images"] else {}),
-            "status": f"{metrics['status']}: {metrics['status_text']}",
-            "run": metrics["run"],
+            "objective": f"{number(metrics.objective, 6)} = {metrics.loss} {number(metrics.data_loss, 6)}{penalty}",
+            **({} if certificate is None else {"certificate": certificate}),
+            "train accuracy": share(metrics.train_accuracy),
+            **({"validation accuracy": share(metrics.validation_accuracy)} if metrics.n_validation else {}),
+            "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",
+            "time": f"{metrics.seconds:.2f} s of optimisation, {metrics.passes:g} passes over the images",
+            **{name.replace("_", " "): text for name, text in metrics.chosen.items()},
+            **({"skipped images": str(metrics.skipped_images)} if metrics.skipped_images else {}),
+            "status": f"{metrics.status.name.lower()}: {metrics.status_text}",
+            "run": metrics.run,
         }
     )

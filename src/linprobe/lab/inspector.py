@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +28,7 @@ from linprobe.lab.uploads import Uploads, picture_size
 from linprobe.runs.evaluation import labels_by_name
 from linprobe.runs.models import picture_shape, reading_of, scores_of_pictures
 from linprobe.runs.prediction import read_pictures
+from linprobe.runs.records import RunSettings
 from linprobe.shapes import Floats, Labels, Pixels
 
 __all__ = ["KINDS", "Inspector", "Subject", "Where"]
@@ -227,7 +227,7 @@ class Inspector:
             self._subjects.move_to_end(key)
             return self._subjects[key]
 
-    def _opened(self, run: str, path: Path, settings: Mapping[str, Any]) -> Subject:
+    def _opened(self, run: str, path: Path, settings: RunSettings) -> Subject:
         model = read_model(path)
         subject = Subject(run, model, picture_shape(model))
         if subject.shape is None:
@@ -235,8 +235,8 @@ class Inspector:
             return subject
         reading = reading_of(model, path)
         try:
-            found = self.sources.of_run(str(settings.get("source")))
-            skip_bad = settings.get("on_bad_image") == "skip"
+            found = self.sources.of_run(settings.request.source)
+            skip_bad = settings.request.on_bad_image == "skip"
             dataset = self.sources.dataset(found, reading.image_size, reading.seed, skip_bad=skip_bad)
             parts = train_validation_test(dataset, reading.validation, reading.seed)
             if not isinstance(parts.test, ImageSet) or not isinstance(parts.train, ImageSet):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from pathlib import Path
-from typing import Any
 
 from linprobe.errors import RunError
-from linprobe.runs.folder import TRACE_COLUMNS, RunFolder
+from linprobe.runs.folder import RunFolder
+from linprobe.runs.records import as_json, finite
 
 __all__ = ["list_runs", "run_at", "trace_of"]
 
@@ -22,7 +21,7 @@ FIGURES = (
     "objective", "train_accuracy", "validation_accuracy", "test_accuracy", "seconds", "passes", "epochs", "status",
     "status_text", "certificate", "n_train", "n_test", "n_classes", "image_shape", "features",
 )  # fmt: skip
-"""What is told of the result of a run."""
+"""Keys of metrics.json that the list shows."""
 
 
 def run_at(runs: Path, name: str) -> RunFolder:
@@ -38,8 +37,8 @@ def run_at(runs: Path, name: str) -> RunFolder:
     return RunFolder.open(path)
 
 
-def list_runs(runs: Path) -> list[dict[str, Any]]:
-    """What there is to tell of each run, the latest first; folders that are no runs are left out."""
+def list_runs(runs: Path) -> list[dict[str, object]]:
+    """What the page shows of each run, the latest first; folders that are no runs are left out."""
     if not runs.is_dir():
         return []
     found = []
@@ -48,7 +47,7 @@ def list_runs(runs: Path) -> list[dict[str, Any]]:
             found.append((path.joinpath("settings.json").stat().st_mtime_ns, path))
         except OSError:  # no run folder
             continue
-    records = []
+    records: list[dict[str, object]] = []
     for _, path in sorted(found, reverse=True)[:MOST_RUNS]:
         try:
             records.append(_record(run_at(runs, path.name)))
@@ -57,19 +56,20 @@ def list_runs(runs: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _record(run: RunFolder) -> dict[str, Any]:
-    settings, metrics = run.settings(), run.metrics() if run.finished else None
-    classifier = settings.get("classifier", {})
+def _record(run: RunFolder) -> dict[str, object]:
+    settings = run.settings()
+    metrics = as_json(run.metrics()) if run.finished else None
+    request = settings.request
     return {
         "run": run.path.name,
-        "kind": settings.get("kind", "train"),
+        "kind": request.kind,
         "began": (run.path / "settings.json").stat().st_mtime,
-        "source": settings.get("source"),
-        "loss": classifier.get("loss", "softmax"),
-        "penalty": classifier.get("penalty", "l2"),
-        "reg": classifier.get("reg"),
-        "optimizer": classifier.get("optimizer", "exact"),
-        "features": settings.get("features", "pixels"),
+        "source": request.source,
+        "loss": settings.parameter("loss"),
+        "penalty": settings.parameter("penalty"),
+        "reg": None if settings.swept else settings.parameter("reg"),
+        "optimizer": settings.parameter("optimizer"),
+        "features": request.features,
         "finished": run.finished,
         "has_model": run.model_path.exists(),
         "has_report": (run.path / "report.html").is_file(),
@@ -78,15 +78,13 @@ def _record(run: RunFolder) -> dict[str, Any]:
 
 
 def trace_of(run: RunFolder) -> list[dict[str, float | None]]:
-    """The rows of trace.csv as numbers, evenly thinned, the last one always there; none where there is no trace."""
-    path = run.path / "trace.csv"
-    try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        table = [{name: float(row[name]) if row[name] else None for name in TRACE_COLUMNS} for row in rows]
-    except FileNotFoundError:
+    """The rows of trace.csv, evenly thinned, the last one always there; none where there is no trace.
+
+    Raises:
+        RunError: the trace is damaged.
+    """
+    if not (run.path / "trace.csv").exists():
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: the trace cannot be read ({error!r}); train the run anew.") from error
+    table = [{name: finite(value) for name, value in row.items()} for row in run.read_trace()]
     step = max(1, math.ceil(len(table) / MOST_ROWS))
     return table[::step] + (table[-1:] if (len(table) - 1) % step else [])

@@ -13,7 +13,7 @@ from linprobe.data.planar import PLANAR
 from linprobe.errors import DataError, ImageError, LinprobeError, ParameterError
 from linprobe.lab.protocol import Lab
 from linprobe.lab.uploads import Uploads, check_numbers
-from linprobe.runs.train import absolute_source
+from linprobe.runs.material import absolute_source
 
 __all__ = ["BUILT_IN", "Source", "Sources"]
 

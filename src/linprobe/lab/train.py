@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Trainings:
         """
         if self.lab.report is None:
             raise RunError(f"{run.path.name} has no report, and this lab cannot make one: linprobe report {run.path}")
-        source, cache = str(run.settings().get("source")), True
+        source, cache = run.settings().request.source, True
         if source in BUILT_IN or Path(source).exists():  # a report does without a source that is gone
             cache = self.sources.cache_of(self.sources.of_run(source)) is None
         with self._reports:  # two pages that ask for the same wait for it
@@ -264,12 +265,13 @@ def resume(client: Client, params: Params) -> dict[str, Any]:
     if run.finished:
         raise RunError(f"{run.path.name} is finished; start a new run to go further.")
     settings = run.settings()
-    if settings.get("kind", "train") != "train":
-        raise RunError(f"{run.path.name} is a {settings['kind']}; go on with: linprobe sweep --resume {run.path}")
-    source = trainings.sources.of_run(str(settings.get("source")))
+    if settings.swept:
+        raise RunError(f"{run.path.name} is a sweep; resume it with: linprobe sweep --resume {run.path}")
+    source = trainings.sources.of_run(settings.request.source)
     trainings.look(client, True)
     cache, finish = trainings.sources.cache_of(source), params.flag("finish")
-    return trainings.trainer.resume(run.path, source.key, settings, trace_of(run), finish=finish, cache=cache).as_dict()
+    shown = asdict(settings.request)
+    return trainings.trainer.resume(run.path, source.key, shown, trace_of(run), finish=finish, cache=cache).as_dict()
 
 
 def runs(client: Client, params: Params) -> list[dict[str, Any]]:

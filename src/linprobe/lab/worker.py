@@ -33,6 +33,7 @@ import numpy as np
 from linprobe.errors import LinprobeError
 from linprobe.optimizers.base import Epoch, Glimpse
 from linprobe.runs.folder import TRACE_COLUMNS
+from linprobe.runs.records import as_json
 from linprobe.runs.train import TrainSettings, resume, train
 from linprobe.shapes import Floats
 
@@ -150,7 +151,7 @@ def _work(order: dict[str, Any], teller: Teller) -> None:
                 path.rmdir()  # nothing but an empty folder goes: there was no training
             raise
     teller.flush()
-    teller.send("finished", metrics=result.metrics)
+    teller.send("finished", metrics=as_json(result.metrics))
 
 
 def _listen(teller: Teller) -> None:

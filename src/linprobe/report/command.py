@@ -1,15 +1,13 @@
-"""The command that trains the same again, out of the settings of a run."""
+"""The command that repeats a run, from its settings."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from linprobe.choices import only_of
-from linprobe.classifiers.model import LinearModel
 from linprobe.errors import ParameterError
 from linprobe.optimizers.path import reg_grid
+from linprobe.runs.records import RunSettings, SweepSettings, TrainSettings, default_parameters
 
 __all__ = ["command_of", "grid_text"]
 
@@ -23,61 +21,59 @@ OPTIONS = (
 """Parameters of LinearClassifier that are options of `linprobe train`."""
 
 NOT_OF_SWEEP = ("reg", "optimizer")
-"""Options that `linprobe sweep` has not; those of SGD come on top."""
+"""Options that `linprobe sweep` does not have, besides those of SGD."""
 
 
-def command_of(settings: Mapping[str, Any]) -> list[str] | None:
-    """The words of the command line that asks for these settings; None where no command line can.
+def command_of(settings: RunSettings) -> list[str] | None:
+    """The words of the command line that requests these settings; None where no command line can.
 
-    Options at their defaults are left out, but for what is minimised, by what, and the seed.
-
-    Args:
-        settings: what settings.json of a run holds.
+    Options at their defaults are left out, except for the seed and those in `ALWAYS`.
     """
-    swept = settings.get("kind") == "sweep"
-    classifier: Mapping[str, Any] = settings["classifier"]
-    defaults = {name: p.default for name, p in inspect.signature(LinearModel).parameters.items()}
-    words = ["linprobe", "sweep" if swept else "train", str(settings["source"])]
-    if swept:
-        words += ["--reg-grid", grid_text(settings["regs"])]
-        if settings.get("folds"):
-            words += ["--folds", str(settings["folds"])]
-        else:
-            words += ["--validation", repr(settings["validation"])]
-    sgd = not swept and classifier.get("optimizer", defaults["optimizer"]) == "sgd"
-    left_out = {*(NOT_OF_SWEEP if swept else ()), *(() if sgd else only_of("optimizer", "sgd"))}
+    request, defaults = settings.request, default_parameters()
+    words = ["linprobe", request.kind, request.source]
+    if isinstance(request, SweepSettings):
+        words += ["--reg-grid", grid_text(request.regs)]
+        words += ["--folds", str(request.folds)] if request.folds else ["--validation", repr(request.validation)]
+    sgd = not settings.swept and settings.parameter("optimizer") == "sgd"
+    left_out = {*(NOT_OF_SWEEP if settings.swept else ()), *(() if sgd else only_of("optimizer", "sgd"))}
     for name in OPTIONS:
-        value = classifier.get(name, defaults[name])
+        value = settings.parameter(name)
         if name in left_out:
             continue
         if name in ALWAYS or value != defaults[name]:
             if not isinstance(value, str | int | float):
-                return None  # weights of single classes, a loss of one's own
+                return None  # weights of single classes
             words += _option(name, value)
-    for name, value in classifier.items():
-        if name not in OPTIONS and value != defaults.get(name, value):
+    if any(name not in OPTIONS and value != defaults[name] for name, value in request.classifier.items()):
+        return None
+    made = _feature_options(request)
+    if made is None:
+        return None
+    words += made
+    if not settings.swept and request.validation:
+        words += ["--validation", repr(request.validation)]
+    if request.image_size is not None:
+        words += ["--image-size", "x".join(map(str, request.image_size))]
+    if request.on_bad_image != "fail":
+        words += ["--on-bad-image", request.on_bad_image]
+    return [*words, "--seed", str(request.seed)]
+
+
+def _feature_options(request: TrainSettings | SweepSettings) -> list[str] | None:
+    """The options of the features; None where no command line has them."""
+    words = [] if request.features == "pixels" else ["--features", request.features]
+    for name, value in request.feature_options.items():
+        if name == "mirror":
+            words += ["--flips"] if value else []
+        elif isinstance(value, str | int | float):
+            words += _option(name, value)
+        else:
             return None
-    words += _feature_options(settings)
-    if not swept and settings.get("validation"):
-        words += ["--validation", repr(settings["validation"])]
-    if settings.get("image_size"):
-        words += ["--image-size", "x".join(str(n) for n in settings["image_size"])]
-    if settings.get("on_bad_image", "fail") != "fail":
-        words += ["--on-bad-image", str(settings["on_bad_image"])]
-    return [*words, "--seed", str(settings.get("seed", 0))]
-
-
-def _feature_options(settings: Mapping[str, Any]) -> list[str]:
-    words = []
-    if settings.get("features", "pixels") != "pixels":
-        words += ["--features", str(settings["features"])]
-    for name, value in settings.get("feature_options", {}).items():
-        words += ["--flips"] if name == "mirror" and value else _option(name, value)
     return words
 
 
 def _option(name: str, value: str | float) -> list[str]:
-    """An option as it is written: a flag by its name, a number so that it reads back to the same bits."""
+    """An option as it is written: a flag by its name, a number with all its digits."""
     option = "--" + name.replace("_", "-")
     if isinstance(value, bool):
         return [option] if value else []
@@ -85,7 +81,7 @@ def _option(name: str, value: str | float) -> list[str]:
 
 
 def grid_text(regs: Sequence[float]) -> str:
-    """The reg values as `--reg-grid` takes them, by their ends and count where these give the same ones."""
+    """The reg values as `--reg-grid` takes them: LOW:HIGH:COUNT where that gives the same values, else a list."""
     short = f"{regs[0]!r}:{regs[-1]!r}:{len(regs)}"
     try:
         if reg_grid(short) == tuple(regs):

@@ -54,7 +54,7 @@ class Duel:
 
 def comparable(records: Sequence[Record]) -> list[Comparable]:
     """What of several runs may be compared, figure by figure."""
-    n_test = counted(int(records[0].metrics["n_test"]), "test image")
+    n_test = counted(records[0].metrics.n_test, "test image")
     tested, lost, held_out, minimised = (
         alike(records, key)
         for key in (
@@ -64,7 +64,7 @@ def comparable(records: Sequence[Record]) -> list[Comparable]:
             lambda record: record.objective_key,
         )
     )
-    same_data = alike(records, lambda record: record.settings.get("fingerprint"))
+    same_data = alike(records, lambda record: record.settings.fingerprint)
     other = "the seeds differ, and the seed draws them" if same_data else "the data are not the same"
     rows = [
         Comparable(
@@ -84,8 +84,8 @@ def comparable(records: Sequence[Record]) -> list[Comparable]:
             else "They were not tested on the same images.",
         ),
     ]
-    if all(record.metrics.get("n_validation") for record in records):
-        chosen = " That of a sweep is the best of its grid, so a little too good." * any(r.swept for r in records)
+    if all(record.metrics.n_validation for record in records):
+        chosen = " That of a sweep is the best of its grid, so slightly too high." * any(r.swept for r in records)
         rows.append(
             Comparable(
                 "validation accuracy",

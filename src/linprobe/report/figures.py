@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -159,9 +159,9 @@ def _compared_paths(records: Sequence[Record]) -> Drawn:
     if not sweeps:
         return
     paths = {record.name: _path_of(record) for record in sweeps}
-    chosen = {record.name: float(record.metrics["reg"]) for record in sweeps}
+    chosen = {record.name: record.metrics.reg for record in sweeps}
     caption = "Each colour is a sweep; the dotted lines are the values that each has chosen."
-    penalties = {str(record.metrics["penalty"]) for record in sweeps}
+    penalties = {record.metrics.penalty for record in sweeps}
     if len(penalties) > 1:
         caption += (
             f" One value of reg is not as strong in {_listed(sorted(penalties))}: compare how high the curves rise, "
@@ -190,7 +190,7 @@ def _compared_curves(records: Sequence[Record]) -> Drawn:
 def _compared_templates(records: Sequence[Record]) -> Drawn:
     for record in records:
         try:
-            kind = "pixels" if _has_templates(record) else record.metrics["features"]
+            kind = "pixels" if _has_templates(record) else record.metrics.features
             yield _figure([templates_picture(record.model)], f"{record.name}: weights of {kind}.")
         except LinprobeError as error:
             yield f"No templates of {record.name}: {error}"
@@ -202,9 +202,9 @@ def _listed(names: Sequence[str]) -> str:
 
 def _curves(record: Record) -> Drawn:
     if record.trace:
-        curves = {"": learning_curves(record.trace, record.lower_bound)}
+        curves = {"": learning_curves(record.trace, record.metrics.lower_bound)}
         gap = " The gap is what is at most left to gain: the objective less what no weights can go below."
-        yield _curves_figure(curves, "A mark is an epoch." + (gap if record.lower_bound is not None else ""))
+        yield _curves_figure(curves, "A mark is an epoch." + (gap if record.metrics.lower_bound is not None else ""))
 
 
 def _curves_figure(curves: dict[str, LearningCurves], caption: str) -> Figure:
@@ -218,17 +218,17 @@ def shared_bound(record: Record, records: Sequence[Record]) -> tuple[float | Non
 
     Its own where it has one; (None, "") where none of the runs proves any.
     """
-    if record.lower_bound is not None:
-        return record.lower_bound, ""
+    if record.metrics.lower_bound is not None:
+        return record.metrics.lower_bound, ""
     same = [other for other in records if other.objective_key == record.objective_key]
-    proved = [(other.lower_bound, other.name) for other in same if other.lower_bound is not None]
+    proved = [(other.metrics.lower_bound, other.name) for other in same if other.metrics.lower_bound is not None]
     return max(proved, default=(None, ""))
 
 
 def _path(record: Record) -> Drawn:
     if not record.swept:
         return
-    path, chosen = _path_of(record), float(record.metrics["reg"])
+    path, chosen = _path_of(record), record.metrics.reg
     yield _path_figure(
         {"": path},
         {"": chosen},
@@ -237,9 +237,9 @@ def _path(record: Record) -> Drawn:
         "to gain by other weights, as the certificate of each value proves.",
     )
     if record.weights is not None and _has_templates(record):
-        regs = [float(reg) for reg in record.weights["regs"]]
+        regs = [float(reg) for reg in record.weights.regs]
         yield _figure(
-            [path_templates_picture(record.model, regs, list(record.weights["W"]), chosen=chosen)],
+            [path_templates_picture(record.model, regs, list(record.weights.W), chosen=chosen)],
             "The same classes along the path, each column on its own scale: an L2 penalty blurs the templates as reg "
             "grows, an L1 penalty carves them down to few pixels.",
         )
@@ -247,17 +247,14 @@ def _path(record: Record) -> Drawn:
 
 def _path_of(record: Record) -> RegPath:
     """What the grid of a sweep gave, in ascending order of reg."""
-    grid = sorted(record.metrics["grid"], key=lambda row: float(row["reg"]))
+    grid = sorted(record.metrics.grid, key=attrgetter("reg"))
 
-    def column(values: Iterable[float | None]) -> npt.NDArray[np.float64]:
+    def column(name: str) -> npt.NDArray[np.float64]:
+        values = [getattr(row, name) for row in grid]
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
-    regs, trained, held_out, norm, zeros = (
-        column(row.get(name) for row in grid)
-        for name in ("reg", "train_accuracy", "validation_accuracy", "norm", "zeros")
-    )
-    proved = [[known["relative_gap"] for known in row.get("certificates") or () if known] for row in grid]
-    return RegPath(regs, trained, held_out, norm, zeros, column(max(gaps, default=None) for gaps in proved))
+    names = ("reg", "train_accuracy", "validation_accuracy", "norm", "zeros", "relative_gap")
+    return RegPath(*map(column, names))
 
 
 def _path_figure(paths: dict[str, RegPath], chosen: dict[str, float], caption: str) -> Figure:
@@ -405,7 +402,7 @@ def _named(tested: Tested, row: int) -> str:
 
 
 def _reliability(record: Record) -> Drawn:
-    if record.tested is None or record.metrics["loss"] != "softmax":
+    if record.tested is None or record.metrics.loss != "softmax":
         return
     found = reliability(record.tested.probabilities(), record.tested.y)
     yield _figure(

@@ -1,4 +1,4 @@
-"""The page: everything of a report in one HTML file, which asks nothing of a network and runs no script."""
+"""The page: a report as one HTML file, which needs no network and runs no script."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import base64
 import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 from linprobe.challenges.wilson import wilson_interval
 from linprobe.choices import only_of, parameters_of
+from linprobe.classifiers.model import BAD_ENDS
 from linprobe.errors import OutputError, ParameterError
 from linprobe.files import write_whole
 from linprobe.report.command import command_of, grid_text
 from linprobe.report.comparing import alike, comparable, duels
 from linprobe.report.figures import Svg, compared_sections, sections_of, shared_bound
-from linprobe.report.record import Record, read_record
-from linprobe.report.words import bounded, certificate_sentence, share, trained_sentence
-
-if TYPE_CHECKING:
-    from linprobe.runs.train import Material
+from linprobe.report.record import Record, read_record, record_of
+from linprobe.report.words import certificate_sentence, share, trained_sentence
+from linprobe.runs.records import SweepSettings
+from linprobe.runs.result import RunResult
 
 __all__ = ["REPORT", "write_report"]
 
@@ -35,39 +36,90 @@ SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 MOST_CLASSES = 100
 """Classes that are listed one by one; of more, those with the lowest accuracy."""
 
-WARNED = ("diverged", "stalled", "max_iter", "separable")
-"""Ends of a training that ask for something to be changed."""
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class of the test images.
+
+    Attributes:
+        name: of the class.
+        n: its images.
+        accuracy: share of them classified correctly; NaN without images.
+        interval: of 95%; None without images.
+        taken_for: the class they are most often taken for, with the number of images.
+    """
+
+    name: str
+    n: int
+    accuracy: float
+    interval: tuple[float, float] | None
+    taken_for: str
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What it takes to train the same again.
+
+    Attributes:
+        name: of the run.
+        command: a line for the shell; None where no command line can request the settings.
+        facts: (name, value) of folder, data and versions.
+        equivalents: how other tools write the same objective.
+    """
+
+    name: str
+    command: str | None
+    facts: Sequence[tuple[str, str]]
+    equivalents: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """A figure of several runs.
+
+    Attributes:
+        name: of the figure.
+        texts: its value in each run.
+        best: positions of the best values; empty where the runs cannot be compared.
+        notes: a line below each value, or none at all.
+    """
+
+    name: str
+    texts: Sequence[str]
+    best: Sequence[int] = ()
+    notes: Sequence[str] = ()
 
 
 def write_report(
-    runs: Sequence[str | Path],
+    runs: Sequence[str | Path | RunResult],
     out: str | Path | None = None,
     *,
     cache: bool = True,
     n_threads: int | None = None,
-    material: Material | None = None,
 ) -> Path:
-    """The path of the page that was written: of one run all there is to see, of several what sets them apart.
+    """The path of the page that was written: of one run everything, of several what differs between them.
 
     Args:
-        runs: run folders, finished ones, of `train` or `sweep`.
-        out: the file; None for report.html in the folder of one run, or comparison.html where the command is run.
+        runs: folders of finished runs of `train` or `sweep`, or their results: of a result nothing is read again.
+        out: the file; None for report.html in the folder of one run, or comparison.html in the current folder.
         cache: whether decoded pixels that are kept are used.
         n_threads: of reading and computing.
-        material: what a run that has just ended learnt from; the source of the one run is then not read again.
     Raises:
-        ParameterError: no run, the same twice, or material of several runs.
+        ParameterError: no run, or the same twice.
         RunError, ModelFileError: a run cannot be read; a source that is gone is no error, the page says so.
         OutputError: the page cannot be written.
     """
-    paths = [Path(run) for run in runs]
+    paths = [run.path if isinstance(run, RunResult) else Path(run) for run in runs]
     if not paths:
         raise ParameterError("no run is named; give at least one run folder.")
     if len({path.resolve() for path in paths}) < len(paths):
         raise ParameterError("a run is named twice; give different ones to compare.")
-    if material is not None and len(paths) > 1:
-        raise ParameterError("material is given for several runs; expected one run folder with it.")
-    records = [read_record(path, cache=cache, n_threads=n_threads, material=material) for path in paths]
+    records = [
+        record_of(run, n_threads=n_threads)
+        if isinstance(run, RunResult)
+        else read_record(Path(run), cache=cache, n_threads=n_threads)
+        for run in runs
+    ]
     _tell_apart(records)
     if out is None:
         out = paths[0] / REPORT if len(paths) == 1 else Path("comparison.html")
@@ -93,16 +145,16 @@ def _tell_apart(records: Sequence[Record]) -> None:
 
 
 def _page_of_one(record: Record, n_threads: int | None) -> str:
-    metrics, settings = record.metrics, record.settings
+    metrics = record.metrics
     return _rendered(
         "report.html",
         title=record.name,
         record=record,
         metrics=metrics,
-        sentence=trained_sentence(settings, metrics, _source_name(settings)),
+        sentence=_sentence(record),
         certificate=certificate_sentence(metrics),
-        proved=bounded(metrics),
-        warned=metrics["status"] in WARNED,
+        proved=metrics.bounded,
+        warned=metrics.status in BAD_ENDS,
         accuracies=record.accuracies(),
         facts=_facts(record),
         classes=_classes(record),
@@ -123,10 +175,7 @@ def _page_of_several(records: Sequence[Record], n_threads: int | None) -> str:
         "comparison.html",
         title=f"{len(records)} runs",
         records=records,
-        sentences=[
-            (record.name, trained_sentence(record.settings, record.metrics, _source_name(record.settings)))
-            for record in records
-        ],
+        sentences=[(record.name, _sentence(record)) for record in records],
         certificates=certificates,
         differing=_differing(records),
         rows=_compared(records),
@@ -194,40 +243,33 @@ def _inline(picture: Svg, number: int) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _source_name(settings: Mapping[str, Any]) -> str:
-    """The last part of the source's path: the whole of it stands under "reproduce"."""
-    source = str(settings["source"])
-    return Path(source).name or source
+def _sentence(record: Record) -> str:
+    """What was trained, and how; of the source the last part of its path: the whole stands under "reproduce"."""
+    source = record.settings.request.source
+    return trained_sentence(record.settings, record.metrics, Path(source).name or source)
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
     """(name, value) of the other figures."""
     metrics = record.metrics
-    facts = [("objective", _number(metrics["objective"], 6))]
-    known = metrics["objective"] is not None and metrics.get("data_loss") is not None
-    if known and metrics["penalty"] != "none":
-        penalty = metrics["objective"] - metrics["data_loss"]
-        facts[0] = (
-            "objective",
-            f"{metrics['objective']:.6g} = loss {metrics['data_loss']:.6g} + penalty {penalty:.4g}",
-        )
-    if metrics.get("test_loss") is not None:
-        facts.append(("mean loss on test images", _number(metrics["test_loss"], 5)))
-    if metrics.get("validation_loss") is not None:
-        facts.append(("mean loss on validation images", _number(metrics["validation_loss"], 5)))
-    if record.lower_bound is not None:
-        facts.append(("relative gap, proved", f"{metrics['certificate']['relative_gap']:.1e}"))
-    facts.append(
-        ("time", f"{metrics['seconds']:.2f} s of optimisation, {metrics['passes']:.4g} passes over the images")
-    )
-    if metrics.get("feature_seconds"):
-        facts.append(("features", f"{metrics['feature_seconds']:.1f} s"))
-    chosen = metrics.get("chosen") or {}
-    facts += [(f"{name.replace('_', ' ')}, chosen by itself", str(text)) for name, text in chosen.items()]
-    if metrics.get("skipped_images"):
-        facts.append(("pictures left out", f"{metrics['skipped_images']} that could not be read"))
-    ended = str(metrics.get("status_text") or metrics["status"])
-    tol = record.model.parameters()["tol"]
+    objective, data_loss = metrics.objective, metrics.data_loss
+    if objective is not None and data_loss is not None and metrics.penalty != "none":
+        text = f"{objective:.6g} = loss {data_loss:.6g} + penalty {objective - data_loss:.4g}"
+    else:
+        text = _number(objective, 6)
+    facts = [("objective", text)]
+    for name, loss in (("test", metrics.test_loss), ("validation", metrics.validation_loss)):
+        if loss is not None:
+            facts.append((f"mean loss on {name} images", _number(loss, 5)))
+    if metrics.certificate is not None and metrics.bounded:
+        facts.append(("relative gap, proved", f"{metrics.certificate.relative_gap:.1e}"))
+    facts.append(("time", f"{metrics.seconds:.2f} s of optimisation, {metrics.passes:.4g} passes over the images"))
+    if metrics.feature_seconds:
+        facts.append(("features", f"{metrics.feature_seconds:.1f} s"))
+    facts += [(f"{name.replace('_', ' ')}, chosen automatically", words) for name, words in metrics.chosen.items()]
+    if metrics.skipped_images:
+        facts.append(("pictures left out", f"{metrics.skipped_images} that could not be read"))
+    ended, tol = metrics.status_text, record.model.parameters()["tol"]
     facts.append(("how it ended", f"{ended}, {tol:g}" if ended.endswith("at most tol") else ended))
     return facts
 
@@ -241,74 +283,64 @@ def _guess(record: Record) -> tuple[str, float] | None:
     return record.model.class_names_[most], counts[most] / max(1, sum(counts))
 
 
-def _classes(record: Record) -> list[dict[str, Any]]:
-    """Each class of the test images: name, images, accuracy with interval, and what it is most often taken for."""
+def _classes(record: Record) -> list[ClassRow]:
+    """The classes of the test images; of very many, those with the lowest accuracy."""
     if record.tested is None:
         return []
     performance, names = record.tested.performance, record.model.class_names_
-    rows: list[dict[str, Any]] = []
+    rows = []
     for k, (n, accuracy) in enumerate(zip(performance.class_counts, performance.class_accuracy, strict=True)):
         wrong = performance.confusion[k].copy()
         wrong[k] = 0
         most = int(wrong.argmax())
-        rows.append(
-            {
-                "name": names[k],
-                "n": n,
-                "accuracy": accuracy,
-                "interval": wilson_interval(int(performance.confusion[k, k]), n) if n else None,
-                "taken_for": f"{names[most]} ({wrong[most]})" if wrong[most] else "–",
-            }
-        )
+        interval = wilson_interval(int(performance.confusion[k, k]), n) if n else None
+        taken_for = f"{names[most]} ({wrong[most]})" if wrong[most] else "–"
+        rows.append(ClassRow(names[k], n, accuracy, interval, taken_for))
     if len(rows) > MOST_CLASSES:
-        rows = sorted(rows, key=lambda row: (math.isnan(row["accuracy"]), row["accuracy"]))[:MOST_CLASSES]
+        rows = sorted(rows, key=lambda row: (math.isnan(row.accuracy), row.accuracy))[:MOST_CLASSES]
     return rows
 
 
-def _reproduction(record: Record) -> dict[str, Any]:
+def _reproduction(record: Record) -> Reproduction:
     """What it takes to train the same again."""
-    settings = record.settings
+    settings, request = record.settings, record.settings.request
     words = command_of(settings)
-    return {
-        "name": record.name,
-        "command": None if words is None else shlex.join(words),
-        "facts": [
-            ("run folder", str(record.path.resolve())),
-            ("source", f"{settings['source']} ({settings.get('format', 'unknown format')})"),
-            ("fingerprint of the data", settings.get("fingerprint") or "not recorded"),
-            ("seed", str(settings.get("seed", 0))),
-            ("linprobe", settings.get("linprobe_version", "not recorded")),
-            ("NumPy", settings.get("numpy_version", "not recorded")),
-            ("Python", settings.get("python_version", "not recorded")),
-        ],
-        "equivalents": [str(line) for line in record.metrics.get("equivalents") or []],
-    }
+    facts = (
+        ("run folder", str(record.path.resolve())),
+        ("source", f"{request.source} ({settings.format or 'unknown format'})"),
+        ("fingerprint of the data", settings.fingerprint or "not recorded"),
+        ("seed", str(request.seed)),
+        ("linprobe", settings.linprobe_version or "not recorded"),
+        ("NumPy", settings.numpy_version or "not recorded"),
+        ("Python", settings.python_version or "not recorded"),
+    )
+    command = None if words is None else shlex.join(words)
+    return Reproduction(record.name, command, facts, record.metrics.equivalents)
 
 
 def _options(record: Record) -> list[tuple[str, str]]:
-    """Every setting that decides what the run gives, defaults included."""
-    left_out = ("run_version", "linprobe_version", "python_version", "numpy_version", "kind", "fingerprint", "format")
-    flat: dict[str, Any] = {**record.model.parameters(), **record.settings}
-    for name in ("n_threads", "random_state", "validation_fraction", *left_out):
-        flat.pop(name, None)
-    for name in ("classifier", "feature_options"):
-        flat |= flat.pop(name, None) or {}
-    if record.swept:
-        flat.pop("reg", None)  # the members', not the one of the model
-        flat["regs"] = grid_text([float(reg) for reg in flat["regs"]])
-    taken = {*parameters_of("loss", record.metrics["loss"]), *parameters_of("penalty", record.metrics["penalty"])}
+    """Every setting that decides the result of the run, defaults included."""
+    request, metrics = record.settings.request, record.metrics
+    values: dict[str, object] = {**record.model.parameters()}
+    values |= {each.name: getattr(request, each.name) for each in fields(request)}
+    for name in ("n_threads", "random_state", "validation_fraction", "classifier", "feature_options"):
+        values.pop(name)
+    values |= {**request.classifier, **request.feature_options}
+    if isinstance(request, SweepSettings):
+        values.pop("reg")  # the members', not the one of the model
+        values["regs"] = grid_text(request.regs)
+    sgd = values["optimizer"] == "sgd"
+    taken = {*parameters_of("loss", metrics.loss), *parameters_of("penalty", metrics.penalty)}
     without_use = {
         "delta": "delta" not in taken,
         "beta": "beta" not in taken,
-        "reg": record.metrics["penalty"] == "none",
-        "validation": bool(record.settings.get("folds")),
-        "folds": not record.settings.get("folds"),
-        **dict.fromkeys(only_of("optimizer", "sgd"), flat.get("optimizer") != "sgd"),
-        **dict.fromkeys(("max_iter", "tol"), flat.get("optimizer") == "sgd"),
+        "reg": metrics.penalty == "none",
+        "validation": bool(record.folds),
+        "folds": not record.folds,
+        **dict.fromkeys(only_of("optimizer", "sgd"), not sgd),
+        **dict.fromkeys(("max_iter", "tol"), sgd),
     }
-    for name in [name for name, useless in without_use.items() if useless]:
-        flat.pop(name, None)
-    return [(name, _text(value)) for name, value in sorted(flat.items())]
+    return [(name, _text(value)) for name, value in sorted(values.items()) if not without_use.get(name)]
 
 
 def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
@@ -316,23 +348,23 @@ def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
     options = [dict(_options(record)) for record in records]
     for record, values in zip(records, options, strict=True):
         values["kind"] = "sweep" if record.swept else "train"
-        values["reg"] = _text(record.metrics["reg"])
-        values["fingerprint of the data"] = str(record.settings.get("fingerprint"))[:12]
+        values["reg"] = _text(record.metrics.reg)
+        values["fingerprint of the data"] = str(record.settings.fingerprint)[:12]
     names = sorted({name for values in options for name in values})
     table = [(name, [values.get(name, "–") for values in options]) for name in names]
     without_use = {"–"} if len({values["kind"] for values in options}) == 1 else set()
     return [(name, values) for name, values in table if len(set(values) - without_use) > 1]
 
 
-def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:
+def _compared(records: Sequence[Record]) -> list[ComparedRow]:
     """The figures of each run, row by row; the best is marked."""
-    rows: list[dict[str, Any]] = []
-    measured = {
-        "test": alike(records, attrgetter("test_key")),
-        "validation": alike(records, attrgetter("held_out_key")),
-        "train": False,
-    }
-    for part, same in measured.items():
+    same_test = alike(records, attrgetter("test_key"))
+    rows = []
+    for part, same in (
+        ("test", same_test),
+        ("validation", alike(records, attrgetter("held_out_key"))),
+        ("train", False),
+    ):
         found = [next((a for a in record.accuracies() if a.part == part), None) for record in records]
         if any(found):
             values = [None if a is None else a.value for a in found]
@@ -341,29 +373,28 @@ def _compared(records: Sequence[Record]) -> list[dict[str, Any]]:
                 for a in found
             ]
             best = _best(values, max) if same else []
-            rows.append(
-                {"name": f"{part} accuracy", "texts": [share(value) for value in values], "notes": notes, "best": best}
-            )
+            rows.append(ComparedRow(f"{part} accuracy", [share(value) for value in values], best, notes))
+    metrics = [record.metrics for record in records]
     numbers: list[tuple[str, list[float | None], bool]] = [
-        ("objective", [record.metrics["objective"] for record in records], alike(records, attrgetter("objective_key"))),
+        ("objective", [each.objective for each in metrics], alike(records, attrgetter("objective_key"))),
         (
             "mean loss on test images",
-            [record.metrics.get("test_loss") for record in records],
-            measured["test"] and alike(records, attrgetter("loss_key")),
+            [each.test_loss for each in metrics],
+            same_test and alike(records, attrgetter("loss_key")),
         ),
-        ("seconds of optimisation", [record.metrics.get("seconds") for record in records], False),
-        ("passes over the images", [record.metrics.get("passes") for record in records], False),
+        ("seconds of optimisation", [each.seconds for each in metrics], False),
+        ("passes over the images", [each.passes for each in metrics], False),
     ]
-    for name, found_numbers, same in numbers:
-        if any(value is not None for value in found_numbers):
-            best = _best(found_numbers, min) if same else []
-            rows.append({"name": name, "texts": [_number(value, 5) for value in found_numbers], "best": best})
-    rows.append({"name": "training images", "texts": [f"{r.metrics['n_train']:,}" for r in records], "best": []})
-    rows.append({"name": "status", "texts": [str(r.metrics["status"]) for r in records], "best": []})
+    for name, values, same in numbers:
+        if any(value is not None for value in values):
+            best = _best(values, min) if same else []
+            rows.append(ComparedRow(name, [_number(value, 5) for value in values], best))
+    rows.append(ComparedRow("training images", [f"{each.n_train:,}" for each in metrics]))
+    rows.append(ComparedRow("status", [each.status.name.lower() for each in metrics]))
     return rows
 
 
-def _best(values: Sequence[float | None], choose: Any) -> list[int]:
+def _best(values: Sequence[float | None], choose: Callable[[Sequence[float]], float]) -> list[int]:
     """Positions of the best values; none where all are the same."""
     known = [value for value in values if value is not None]
     if len(set(known)) < 2:
@@ -375,7 +406,7 @@ def _number(value: float | None, digits: int) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}g}"
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_text(item) for item in value)
     if value is None:

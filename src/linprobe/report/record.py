@@ -1,14 +1,11 @@
-"""All that a report tells of one run: its files, and what its model does on the test images of its source."""
+"""All that a report shows of one run: from its result in this process, or from its folder and its source."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from numbers import Real
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +14,19 @@ from linprobe.challenges.wilson import wilson_interval
 from linprobe.choices import parameters_of
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
-from linprobe.data.base import Dataset, ImageSet, LabelledSet, ReadOptions, open_dataset
-from linprobe.data.splits import train_validation_test
+from linprobe.data.base import ImageSet, LabelledSet
+from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
 from linprobe.losses.softmax import SoftmaxCrossEntropy
 from linprobe.runs.evaluation import Performance, labels_by_name, measure
 from linprobe.runs.features import kept_features, map_images
-from linprobe.runs.folder import RunFolder
+from linprobe.runs.folder import GridWeights, RunFolder
+from linprobe.runs.material import read_source, split_like
+from linprobe.runs.records import RunMetrics, RunSettings, SweepSettings, read_challenges
+from linprobe.runs.result import RunResult
 from linprobe.shapes import Floats, Labels, Pixels
 
-if TYPE_CHECKING:
-    from linprobe.runs.train import Material
-
-__all__ = ["Accuracy", "Challenges", "Record", "Tested", "evenly", "read_record"]
+__all__ = ["Accuracy", "Challenges", "Record", "Tested", "evenly", "read_record", "record_of"]
 
 SCORES = 2**23
 """Scores of test images, at most, that are looked at one by one: 64 MB."""
@@ -39,20 +36,6 @@ SHEET_BYTES = 2_000_000
 
 LANDSCAPE_ROWS, LANDSCAPE_SCORES = 200, 20_000
 """Training images, and scores of them, at most, of which the loss landscape is drawn; at least a hundred images."""
-
-
-METRICS: Mapping[str, Any] = {
-    **dict.fromkeys(("loss", "penalty", "status"), str),
-    "objective": Real | None,
-    **dict.fromkeys(("reg", "n_train", "n_test", "n_classes", "n_features", "seconds", "passes"), Real),
-}
-"""What every report needs of metrics.json."""
-
-MAYBE = tuple(f"{part}_{figure}" for part in ("train", "validation", "test") for figure in ("accuracy", "loss"))
-"""Numbers of metrics.json that may be missing, or null."""
-
-PROOF = ("objective", "lower_bound", "relative_gap", "gradient_norm")
-"""Numbers of a certificate."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +96,9 @@ class Tested:
         assert isinstance(self.images, ImageSet)
         return self.images.images[self.images.positions[positions]]
 
-    def vectors(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    def vectors(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
         """Rows (m, D) that the model reads at some positions."""
-        picked: npt.NDArray[Any] = self.seen.X[self.seen.positions[positions]]
+        picked: npt.NDArray[np.generic] = self.seen.X[self.seen.positions[positions]]
         return picked
 
 
@@ -140,15 +123,15 @@ class Challenges:
 
 @dataclass
 class Record:
-    """One run, as far as it can be read.
+    """One run, as far as it is known.
 
     Attributes:
         path: the folder.
-        name: what it is called beside others.
+        name: what it is called in a comparison.
         settings, metrics: of the run folder.
-        trace: rows, none for a sweep.
-        weights: W (L, K, D) and regs (L,) of a sweep, or None.
         model: the classifier.
+        trace: rows, none for a sweep.
+        weights: of the members of a sweep, or None.
         tested: None where the source cannot be read.
         challenges: None where there are none.
         test_drawn: whether the test images were drawn from the source's, with the seed; None where it is not known.
@@ -159,11 +142,11 @@ class Record:
 
     path: Path
     name: str
-    settings: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    trace: list[dict[str, float]]
-    weights: Mapping[str, npt.NDArray[Any]] | None
+    settings: RunSettings
+    metrics: RunMetrics
     model: LinearModel
+    trace: Sequence[Mapping[str, float]] = ()
+    weights: GridWeights | None = None
     tested: Tested | None = None
     challenges: Challenges | None = None
     test_drawn: bool | None = None
@@ -174,103 +157,100 @@ class Record:
     @property
     def swept(self) -> bool:
         """Whether it is a sweep."""
-        return self.metrics.get("kind") == "sweep"
+        return self.metrics.swept
 
     @property
-    def lower_bound(self) -> float | None:
-        """What no weights go below; None where nothing was proved."""
-        certificate = self.metrics.get("certificate")
-        known = certificate is not None and self.metrics["penalty"] != "none" and self.metrics["reg"] > 0.0
-        return certificate["lower_bound"] if certificate is not None and known else None
+    def folds(self) -> int | None:
+        """Folds of a sweep that chose reg by them."""
+        request = self.settings.request
+        return request.folds if isinstance(request, SweepSettings) else None
 
     @property
     def test_key(self) -> tuple[object, ...]:
-        """What two runs have in common that were tested on the same images."""
-        drawn = self.settings.get("seed") if self.test_drawn in (True, None) else "the source's"
-        return self._data_key, self.metrics["n_test"], drawn
+        """Equal for two runs that were tested on the same images."""
+        drawn = self.settings.request.seed if self.test_drawn in (True, None) else "the source's"
+        return self._data_key, self.metrics.n_test, drawn
 
     @property
     def held_out_key(self) -> tuple[object, ...]:
-        """What two runs have in common that held out the same images, in the same parts."""
-        settings = self.settings
-        how = ("folds", settings["folds"]) if settings.get("folds") else ("share", settings.get("validation"))
-        return self.test_key, how, settings.get("seed"), self.metrics.get("n_validation")
+        """Equal for two runs that held out the same images, in the same parts."""
+        request = self.settings.request
+        how = ("folds", self.folds) if self.folds else ("share", request.validation)
+        return self.test_key, how, request.seed, self.metrics.n_validation
 
     @property
     def loss_key(self) -> tuple[object, ...]:
-        """What two runs have in common that have the same loss."""
+        """Equal for two runs that have the same loss."""
         return tuple(self.objective_parts[name] for name in ("loss", "delta"))
 
     @property
     def objective_parts(self) -> dict[str, object]:
         """All that decides the function that is minimised, by names for readers."""
-        settings, metrics = self.model.parameters(), self.metrics
-        taken = {*parameters_of("loss", metrics["loss"]), *parameters_of("penalty", metrics["penalty"])}
+        parameters, metrics, request = self.model.parameters(), self.metrics, self.settings.request
+        taken = {*parameters_of("loss", metrics.loss), *parameters_of("penalty", metrics.penalty)}
         # the seed draws what is held out, if anything is, and what the features draw
-        drawn = self.test_key, self.held_out_key if metrics.get("n_validation") and not self.swept else None
-        features = metrics.get("features", "pixels")
+        drawn = self.test_key, self.held_out_key if metrics.n_validation and not self.swept else None
         return {
-            **{name: str(settings[name]) for name in ("loss", "penalty", "class_weight", "preprocess")},
-            **{name: settings[name] if name in taken else None for name in ("delta", "beta")},
-            "reg": None if metrics["penalty"] == "none" else metrics["reg"],
-            "features": (features, str(self.settings.get("feature_options")), features != "pixels" and drawn),
-            "image size": str(self.settings.get("image_size")),
-            "training images": (self._data_key, drawn, metrics["n_train"]),
+            **{name: str(parameters[name]) for name in ("loss", "penalty", "class_weight", "preprocess")},
+            **{name: parameters[name] if name in taken else None for name in ("delta", "beta")},
+            "reg": None if metrics.penalty == "none" else metrics.reg,
+            "features": (metrics.features, str(request.feature_options), metrics.features != "pixels" and drawn),
+            "image size": str(request.image_size),
+            "training images": (self._data_key, drawn, metrics.n_train),
         }
 
     @property
     def objective_key(self) -> tuple[object, ...]:
-        """What two runs have in common that minimise the same function."""
+        """Equal for two runs that minimise the same function."""
         return tuple(self.objective_parts.values())
 
     @property
     def _data_key(self) -> tuple[object, ...]:
-        return self.settings.get("fingerprint"), self.settings.get("on_bad_image", "fail")
+        return self.settings.fingerprint, self.settings.request.on_bad_image
 
     def accuracies(self) -> list[Accuracy]:
-        """Training, validation and test, those that are there."""
+        """Test, validation and training accuracy, those that are there."""
         metrics, found = self.metrics, []
-        for part, note in (
-            ("test", "images never seen before: the number to quote"),
-            ("validation", "held out of the training"),
-            ("train", "the images it learnt from"),
+        for part, value, n, note in (
+            ("test", metrics.test_accuracy, metrics.n_test, "images never seen before: the number to quote"),
+            ("validation", metrics.validation_accuracy, metrics.n_validation, "held out of the training"),
+            ("train", metrics.train_accuracy, metrics.n_train, "the images it learnt from"),
         ):
-            value, n = metrics.get(f"{part}_accuracy"), metrics.get(f"n_{part}") or 0
-            if value is None or not n or not math.isfinite(value):
+            if value is None or not n:
                 continue
             fresh = part != "train"
             if part == "validation" and self.swept:
-                note, fresh = f"best of {len(metrics['grid'])} values of reg, so a little too good", False
-            elif part == "validation" and self.settings["classifier"].get("patience"):
-                note, fresh = "chose when to stop, so a little too good", False
-            interval = wilson_interval(round(value * n), n) if fresh else None
+                note, fresh = f"best of {len(metrics.grid)} values of reg, so slightly too high", False
+            elif part == "validation" and self.settings.parameter("patience"):
+                note, fresh = "chose when to stop, so slightly too high", False
+            interval = wilson_interval(min(n, round(value * n)), n) if fresh else None
             found.append(Accuracy(part, value, n, interval, note))
         return found
 
 
-def read_record(
-    path: Path, *, cache: bool = True, n_threads: int | None = None, material: Material | None = None
-) -> Record:
+def read_record(path: Path, *, cache: bool = True, n_threads: int | None = None) -> Record:
     """The finished run at `path`, and its model on the test images where the source is still there.
 
     Args:
         path: a run folder.
         cache: whether decoded pixels that are kept are used.
         n_threads: of reading and computing.
-        material: what the run learnt from, where it is still at hand.
     Raises:
-        RunError: there is no run, it is not finished, or its files are damaged.
+        RunError: there is no finished run, or its settings or metrics are damaged.
         ModelFileError: its model is damaged.
     """
     run = RunFolder.open(path)
     settings = run.settings()
-    swept = settings.get("kind") == "sweep"
-    command = "sweep" if swept else "train"
     if not run.finished:
+        command = "sweep" if settings.swept else "train"
         raise RunError(f"{path}: this run is not finished; finish it with `linprobe {command} --resume {path}`.")
-    metrics, model = run.metrics(), read_model(run.model_path)
-    record = Record(path, path.resolve().name, settings, metrics, [], None, model)
-    _check(record)
+    metrics = run.metrics()
+    if metrics.swept != settings.swept:
+        raise RunError(
+            f"{path}: settings.json is of a {settings.request.kind}, but metrics.json is not; "
+            "restore the files, or start a new run."
+        )
+    record = Record(path, path.resolve().name, settings, metrics, read_model(run.model_path))
     parts = (
         (_read_trace, "learning curves"),
         (_read_weights, "templates along the path"),
@@ -282,40 +262,37 @@ def read_record(
         except RunError as error:
             record.missing.append(f"No {what}: {error}")
     try:
-        _read_images(record, cache, n_threads, material)
-    except (LinprobeError, OSError, TypeError, ValueError) as error:  # settings of another hand, too
+        _read_images(record, cache, n_threads)
+    except (LinprobeError, OSError, ValueError) as error:
         record.tested = record.train = record.sample = None
         record.missing.append(f"No pictures of images, and no figures by class: the source cannot be read ({error})")
     return record
 
 
-def _check(record: Record) -> None:
-    """Raise RunError where settings or metrics lack what every report needs, or hold something else there."""
-    settings, metrics = record.settings, record.metrics
-    wanted: dict[str, Any] = {
-        "settings.json": (settings, {"source": str, "classifier": dict}),
-        "metrics.json": (metrics, {**METRICS, "grid": list} if record.swept else METRICS),
-    }
-    for name, (values, kinds) in wanted.items():
-        lacking = [key for key in kinds if key not in values]
-        if lacking:
-            raise RunError(f"{record.path / name}: it has no {', '.join(lacking)}; a report needs them: train again.")
-        odd = [key for key, kind in kinds.items() if not isinstance(values[key], kind)]
-        odd += [key for key in MAYBE if name == "metrics.json" and not isinstance(values.get(key, 0.0), Real | None)]
-        if odd:
-            raise RunError(f"{record.path / name}: {odd[0]} is {values[odd[0]]!r}, which no run writes; train again.")
-    rows: list[tuple[str, Any, tuple[str, ...]]] = [("certificate", metrics.get("certificate"), PROOF)]
-    rows += [("a row of grid", row, ("reg",)) for row in (metrics["grid"] if record.swept else ())]
-    for name, row, numbers in rows:
-        if row is None and name == "certificate":
-            continue
-        if not isinstance(row, dict) or not all(isinstance(row.get(key), Real) for key in numbers):
-            raise RunError(
-                f"{record.path / 'metrics.json'}: {name} is {row!r}; expected numbers for {', '.join(numbers)}: "
-                "train again."
-            )
-    if record.swept and not metrics["grid"]:
-        raise RunError(f"{record.path / 'metrics.json'}: grid is empty; sweep again.")
+def record_of(result: RunResult, *, n_threads: int | None = None) -> Record:
+    """The run that has just ended in this process: nothing is read again."""
+    material = result.material
+    record = Record(
+        result.path,
+        result.path.resolve().name,
+        result.settings,
+        result.metrics,
+        result.classifier,
+        result.trace,
+        result.weights,
+    )
+    if record.swept and record.weights is None:
+        record.missing.append(NO_WEIGHTS)
+    try:
+        _read_challenges(record, RunFolder(result.path))
+    except RunError as error:
+        record.missing.append(f"No challenges: {error}")
+    record.test_drawn = material.as_read.test is None
+    _look_at_images(record, material.split_as_read, material.split, result.tested, n_threads)
+    return record
+
+
+NO_WEIGHTS = "No templates along the path: the weights of the grid were too many to keep."
 
 
 def _read_trace(record: Record, run: RunFolder) -> None:
@@ -324,35 +301,35 @@ def _read_trace(record: Record, run: RunFolder) -> None:
 
 
 def _read_weights(record: Record, run: RunFolder) -> None:
-    if record.swept:
-        record.weights = run.read_path()
-        if record.weights is None:
-            record.missing.append("No templates along the path: the weights of the grid were too many to keep.")
-        elif record.weights["W"].shape[1:] != record.model.weights_.shape:
-            record.weights = None
-            raise RunError(
-                f"{run.path / 'path.safetensors'}: its weights are of another shape than those of the model."
-            )
+    if not record.swept:
+        return
+    weights = run.read_path()
+    if weights is None:
+        record.missing.append(NO_WEIGHTS)
+    elif weights.W.shape[1:] != record.model.weights_.shape:
+        raise RunError(
+            f"{run.path / 'path.safetensors'}: W has shape {weights.W.shape}; this model has "
+            f"{record.model.weights_.shape}, so that (L, K, D) was expected; sweep again."
+        )
+    record.weights = weights
 
 
 def _read_challenges(record: Record, run: RunFolder) -> None:
     path, sheet = run.path / "challenges.json", run.path / "challenges.png"
     if not path.exists():
         return
+    found = read_challenges(path)
+    severities = tuple(sorted({_severity(cell.severity) for cell in found.cells}))
+    accuracy = {(cell.kind, _severity(cell.severity)): cell.accuracy for cell in found.cells}
+    rows = tuple(
+        (challenge, kind, tuple(accuracy.get((kind, severity), math.nan) for severity in severities))
+        for challenge, kind in dict.fromkeys((cell.challenge, cell.kind) for cell in found.cells)
+    )
     try:
-        found = json.loads(path.read_text())
-        cells = [(c["challenge"], c["kind"], _severity(c["severity"]), float(c["accuracy"])) for c in found["cells"]]
-        severities = tuple(sorted({severity for _, _, severity, _ in cells}))
-        kinds = list(dict.fromkeys((challenge, kind) for challenge, kind, _, _ in cells))
-        accuracy = {(kind, severity): value for _, kind, severity, value in cells}
-        rows = tuple(
-            (str(challenge), str(kind), tuple(accuracy.get((kind, severity), math.nan) for severity in severities))
-            for challenge, kind in kinds
-        )
         png = sheet.read_bytes() if sheet.exists() and sheet.stat().st_size <= SHEET_BYTES else None
-        record.challenges = Challenges(int(found["n_images"]), float(found["clean"]["accuracy"]), severities, rows, png)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: cannot be read ({error!r}); run `linprobe challenges` again.") from error
+    except OSError as error:
+        raise RunError(f"{sheet}: cannot be read ({error.strerror}); run `linprobe challenges` again.") from error
+    record.challenges = Challenges(found.n_images, found.clean.accuracy, severities, rows, png)
 
 
 def _severity(severity: int | None) -> str:
@@ -360,37 +337,27 @@ def _severity(severity: int | None) -> str:
     return "all" if severity is None else f"severity {severity}"
 
 
-def _read_images(record: Record, cache: bool, n_threads: int | None, material: Material | None) -> None:
-    """Read the source, unless its material is at hand, and ask the model about its test images."""
-    settings, model = record.settings, record.model
-    size = settings.get("image_size")
-    options = ReadOptions(
-        image_size=None if size is None else (int(size[0]), int(size[1])),
-        on_bad_image=settings.get("on_bad_image", "fail"),
-        cache=cache,
-        n_threads=n_threads,
-        seed=int(settings.get("seed", 0)),
-    )
-    dataset = open_dataset(str(settings["source"]), options) if material is None else material.as_read
-    if dataset.fingerprint != settings.get("fingerprint"):
+def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
+    """Read the source, split it as the run did, and apply the model to its test images."""
+    request, features = record.settings.request, record.model.features_
+    dataset = read_source(request, n_threads, cache, None)
+    if dataset.fingerprint != record.settings.fingerprint:
         record.missing.append(
-            f"No pictures of images, and no figures by class: {settings['source']} has changed since this run."
+            f"No pictures of images, and no figures by class: {request.source} has changed since this run."
         )
         return
     record.test_drawn = dataset.test is None
-    share = 0.0 if settings.get("folds") else float(settings.get("validation", 0.0))
-    seed = int(settings.get("seed", 0))
-    split = train_validation_test(dataset, share, seed)
+    split = train_validation_test(dataset, request.held_out, request.seed)
     seen = split
-    if model.features_ is not None:
-        kept = kept_features(dataset, model.features_) if cache and material is None else None
-        if material is not None:
-            kept = material.dataset
-        if kept is not None:
-            seen = train_validation_test(kept, share, seed)
-        else:
-            seen = _mapped(record, dataset, share, seed, n_threads)
-    performance = measure(model, seen.test, n_threads)
+    if features is not None:
+        kept = kept_features(dataset, features) if cache else None
+        seen = _mapped(record, split, n_threads) if kept is None else split_like(split, dataset, kept)
+    _look_at_images(record, split, seen, measure(record.model, seen.test, n_threads), n_threads)
+
+
+def _look_at_images(record: Record, split: Split, seen: Split, performance: Performance, n_threads: int | None) -> None:
+    """Keep the images that the page shows: `split` as the source has them, `seen` as the model reads them."""
+    model = record.model
     n_all = seen.test.n_images
     n = min(n_all, max(1, SCORES // len(model.class_names_)))
     looked_at = evenly(n_all, n)
@@ -406,17 +373,13 @@ def evenly(n: int, most: int) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 
 
-def _mapped(record: Record, dataset: Dataset, share: float, seed: int, n_threads: int | None) -> Any:
+def _mapped(record: Record, split: Split, n_threads: int | None) -> Split:
     """The split with the features of the test images, and of a sample of the training images, computed anew."""
-    features = record.model.features_
+    features, train, test = record.model.features_, _sample(split.train), split.test
     assert features is not None
-    split = train_validation_test(dataset, share, seed)
-    parts = {"train": _sample(split.train), "test": split.test}
-    mapped = {}
-    for name, part in parts.items():
-        assert isinstance(part, ImageSet)
-        mapped[name] = map_images(part, features, n_threads)
-    return replace(split, train=mapped["train"], validation=None, test=mapped["test"])
+    assert isinstance(train, ImageSet)
+    assert isinstance(test, ImageSet)
+    return Split(map_images(train, features, n_threads), None, map_images(test, features, n_threads))
 
 
 def _sample(train: LabelledSet) -> LabelledSet:

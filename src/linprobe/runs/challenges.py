@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,7 @@ class ChallengeRun:
     """
 
     table: ChallengeTable
-    record: dict[str, Any]
+    record: Mapping[str, object]
     record_path: Path | None
     sheet_path: Path | None
 

@@ -18,9 +18,10 @@ from threadpoolctl import threadpool_limits
 from linprobe.cores import usable_cores
 from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, ProgressCallback
 from linprobe.data.cache import Decoded, Filling, cache_key, load
-from linprobe.errors import IncompatibleError
+from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.features.base import FeatureMap
 from linprobe.features.parse import feature_map
+from linprobe.runs.records import Parameters
 from linprobe.shapes import Pixels
 
 __all__ = ["Mapped", "kept_features", "map_dataset", "map_images", "requested", "transformed"]
@@ -47,16 +48,18 @@ class Mapped:
     seconds: float
 
 
-def requested(spec: str, options: dict[str, Any]) -> FeatureMap | None:
-    """The features that are asked for, not fitted; None for the pixels as they are, which need no map.
+def requested(spec: str, options: Parameters) -> FeatureMap | None:
+    """The requested features, not fitted; None for the pixels as they are, which need no map.
 
     Raises:
-        ParameterError: they do not exist, or an option is not theirs.
+        ParameterError: they do not exist, or an option is unknown, of another type, or out of range.
     """
-    if spec == "pixels" and not options.get("mirror"):
-        feature_map(spec, **options)  # refuses what pixels have no use for
-        return None
-    return feature_map(spec, **options)
+    given: dict[str, Any] = {**options}  # each map checks the types of its own parameters
+    try:
+        made = feature_map(spec, **given)  # also of pixels, which refuse all options but mirror
+    except TypeError as error:
+        raise ParameterError(f"the options of the features {spec} cannot be used ({error}).") from error
+    return None if spec == "pixels" and not options.get("mirror") else made
 
 
 def map_dataset(

@@ -1,14 +1,16 @@
 """The run folder: what a run writes, and how, so that a kill at any moment leaves only whole files.
 
-    settings.json            what was asked for, written once, before the first epoch
+    settings.json            what was requested, written once, before the first epoch
     trace.csv                a row per epoch, the start included
-    checkpoint.safetensors   the optimizer's state, to go on from
+    checkpoint.safetensors   the optimizer's state, from which the run resumes
     model.safetensors        the trained classifier
     metrics.json             the result, written last: a run that has it is finished
-    part-1.json, ...         of a sweep, in place of trace and checkpoint: what each part of it gave
+    part-1.json, ...         of a sweep, in place of trace and checkpoint: the scores of each part
     path.safetensors         of a sweep: the weights of all members of the grid
-    report.html              the page that shows it all
+    report.html              the report
     .lock                    while a process trains: what keeps others away
+
+`records.py` says what the JSON files hold.
 
 The trace is always written before the checkpoint, so that it holds at least the checkpoint's epochs; on
 resuming, the rows beyond are dropped, because those epochs will be run again (to the same bits).
@@ -25,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -36,23 +38,31 @@ from safetensors.numpy import save as save_tensors
 from linprobe.errors import RunError
 from linprobe.files import remove_left_behind, write_whole
 from linprobe.optimizers.base import Epoch, State
+from linprobe.runs.records import (
+    RUN_VERSION,
+    PartRecord,
+    RunMetrics,
+    RunSettings,
+    content_of,
+    read_metrics,
+    read_part,
+    read_settings,
+)
 from linprobe.shapes import Floats
 
 __all__ = [
-    "RUN_VERSION",
     "TRACE_COLUMNS",
+    "GridWeights",
     "RunFolder",
     "check_free",
     "make_run_folder",
     "trace_row",
+    "trace_rows",
     "write_atomically",
 ]
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-
-RUN_VERSION = 1
-"""Version of the layout of a run folder; settings.json carries it."""
 
 LOCK_NAME = ".lock"
 """The file in a run folder whose lock the process that trains holds: Windows can lock no folder."""
@@ -94,12 +104,14 @@ class RunFolder:
     _lock: BaseFileLock | None = None
 
     @classmethod
-    def create(cls, path: Path, settings: Mapping[str, Any]) -> RunFolder:
+    def create(cls, path: Path, settings: RunSettings) -> RunFolder:
         """A new, locked run folder that holds `settings`.
 
         Raises:
             RunError: `path` exists and is not an empty folder, or cannot be made.
+            ParameterError: a setting is no JSON value.
         """
+        content = content_of(settings)
         check_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -107,7 +119,7 @@ class RunFolder:
             raise _cannot_be_made(path, error) from error
         run = cls(path)
         run.lock()
-        run._write_json("settings.json", {"run_version": RUN_VERSION, **settings})
+        write_atomically(path / "settings.json", content)
         return run
 
     @classmethod
@@ -115,7 +127,7 @@ class RunFolder:
         """The run folder at `path`, for reading.
 
         Raises:
-            RunError: there is none, or it is of another version.
+            RunError: there is none, it is of another version, or its settings are damaged.
         """
         if not path.exists():
             raise RunError(f"{path}: no such run folder; `linprobe train SOURCE` makes one.")
@@ -124,12 +136,7 @@ class RunFolder:
                 f"{path}: not a run folder: it has no settings.json. Give the folder that `linprobe train` printed."
             )
         run = cls(path)
-        found = run.settings().get("run_version")
-        if found != RUN_VERSION:
-            raise RunError(
-                f"{path / 'settings.json'}: run_version is {found!r}, expected {RUN_VERSION}; "
-                "read this run with the linprobe that made it."
-            )
+        run.settings()
         return run
 
     def lock(self) -> None:
@@ -178,35 +185,37 @@ class RunFolder:
         """Whether the run came to its end: metrics.json is the last file written."""
         return (self.path / "metrics.json").is_file()
 
-    def settings(self) -> dict[str, Any]:
-        """What was asked for. Raises RunError when settings.json is not what `create` wrote."""
-        return self._read_json("settings.json")
+    def settings(self) -> RunSettings:
+        """What was requested. Raises RunError when settings.json holds something else."""
+        return read_settings(self.path / "settings.json")
 
-    def metrics(self) -> dict[str, Any]:
-        """The result of a finished run."""
-        return self._read_json("metrics.json")
+    def metrics(self) -> RunMetrics:
+        """The result of a finished run. Raises RunError when metrics.json holds something else."""
+        return read_metrics(self.path / "metrics.json")
 
-    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+    def write_metrics(self, metrics: RunMetrics) -> None:
         """Write the result; from now on the run is finished."""
-        self._write_json("metrics.json", metrics)
+        write_atomically(self.path / "metrics.json", content_of(metrics))
 
-    def write_part(self, number: int, record: Mapping[str, Any]) -> None:
-        """Write what part `number` (1, 2, ...) of a sweep gave."""
-        self._write_json(f"part-{number}.json", record)
+    def write_part(self, number: int, part: PartRecord) -> None:
+        """Write the scores of part `number` (1, 2, ...) of a sweep."""
+        write_atomically(self.path / f"part-{number}.json", content_of(part))
 
-    def read_parts(self) -> list[dict[str, Any]]:
-        """What the parts of a sweep gave that are done, in order."""
+    def read_parts(self) -> list[PartRecord]:
+        """The scores of the parts of a sweep that are done, in order."""
         numbers = itertools.takewhile(lambda n: (self.path / f"part-{n}.json").is_file(), itertools.count(1))
-        return [self._read_json(f"part-{n}.json") for n in numbers]
+        return [read_part(self.path / f"part-{n}.json") for n in numbers]
 
-    def write_path(self, regs: Sequence[float], weights: Sequence[tuple[Floats, Floats]]) -> None:
-        """Write W (K, D) and b (K,) of each member of a sweep, as float32."""
+    def write_path(self, regs: Sequence[float], weights: Sequence[tuple[Floats, Floats]]) -> GridWeights:
+        """The W (K, D) and b (K,) of each member of a sweep as they are written: in float32."""
         W, b = (np.stack([pair[i] for pair in weights]).astype(np.float32) for i in (0, 1))
-        content = save_tensors({"W": W, "b": b, "regs": np.array(regs, np.float64)})
+        grid = GridWeights(W, b, np.array(regs, np.float64))
+        content = save_tensors({"W": grid.W, "b": grid.b, "regs": grid.regs})
         write_atomically(self.path / "path.safetensors", content)
+        return grid
 
-    def read_path(self) -> dict[str, npt.NDArray[Any]] | None:
-        """W (L, K, D), b (L, K) and regs (L,) of the members of a sweep; None where they were not kept.
+    def read_path(self) -> GridWeights | None:
+        """The weights of the members of a sweep; None where they were not kept.
 
         Raises:
             RunError: the file is damaged.
@@ -215,13 +224,16 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            tensors: dict[str, npt.NDArray[Any]] = load_tensors(path.read_bytes())
-            fits = tensors["W"].ndim == 3 and len(tensors["W"]) == len(tensors["b"]) == len(tensors["regs"])
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            tensors = load_tensors(path.read_bytes())
+            W, b, regs = (_real(tensors, name) for name in ("W", "b", "regs"))
+        except (OSError, SafetensorError, ValueError, TypeError) as error:
             raise RunError(f"{path}: the weights of the grid cannot be read ({error}); sweep again.") from error
-        if not fits:
-            raise RunError(f"{path}: W, b and regs do not fit together; sweep again.")
-        return tensors
+        if W.ndim != 3 or b.shape != W.shape[:2] or regs.shape != W.shape[:1]:
+            raise RunError(
+                f"{path}: W, b and regs have shapes {W.shape}, {b.shape} and {regs.shape}; "
+                "expected (L, K, D), (L, K) and (L,); sweep again."
+            )
+        return GridWeights(W, b, regs)
 
     def read_trace(self) -> list[dict[str, float]]:
         """The rows of the trace, by the names of `Epoch` but for `state`; NaN where a cell is empty.
@@ -232,12 +244,11 @@ class RunFolder:
         path = self.path / "trace.csv"
         try:
             header, *lines = path.read_text().splitlines()
-            rows = [[float(cell) if cell else math.nan for cell in line.split(",")] for line in lines]
-            if header != ",".join(TRACE_COLUMNS) or any(len(row) != len(TRACE_COLUMNS) for row in rows):
+            if header != ",".join(TRACE_COLUMNS):
                 raise ValueError("its columns are not those of a trace")
+            return trace_rows(lines)
         except (OSError, UnicodeDecodeError, ValueError) as error:
             raise RunError(f"{path}: the trace cannot be read ({error}); start the run anew.") from error
-        return [dict(zip(TRACE_COLUMNS, row, strict=True)) for row in rows]
 
     def write_model(self, content: bytes) -> None:
         """Write the bytes of a model file."""
@@ -247,7 +258,7 @@ class RunFolder:
         """Write the trace (a line per epoch, without the header) and the checkpoint of its last epoch."""
         text = "\n".join([",".join(TRACE_COLUMNS), *trace, ""])
         write_atomically(self.path / "trace.csv", text.encode())
-        numbers = {name: _plain(value) for name, value in state.numbers.items()}
+        numbers = {name: _number(value) for name, value in state.numbers.items()}
         # JSON writes floats as repr does, so that every bit comes back
         metadata = {
             "run_version": str(RUN_VERSION),
@@ -267,12 +278,8 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            content = path.read_bytes()
-            arrays = load_tensors(content)
-            length = int.from_bytes(content[:8], "little")
-            metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-            state = State(int(metadata["epoch"]), arrays, json.loads(metadata["numbers"]))
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            state = _state_in(path.read_bytes())
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{path}: the checkpoint cannot be read ({error}); start the run anew.") from error
         trace_path = self.path / "trace.csv"
         try:
@@ -288,25 +295,80 @@ class RunFolder:
             )
         return trace, state
 
-    def _read_json(self, name: str) -> dict[str, Any]:
-        path = self.path / name
-        try:
-            value = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path}: cannot be read ({error}); start the run anew.") from error
-        if not isinstance(value, dict):
-            raise RunError(f"{path}: expected a JSON object, found {type(value).__name__}; start the run anew.")
-        return value
 
-    def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        text = json.dumps({key: _plain(item) for key, item in value.items()}, indent=2, allow_nan=False)
-        write_atomically(self.path / name, (text + "\n").encode())
+@dataclass(frozen=True)
+class GridWeights:
+    """The weights of the members of a sweep, of its first part.
+
+    Attributes:
+        W: (L, K, D).
+        b: (L, K).
+        regs: (L,).
+    """
+
+    W: Floats
+    b: Floats
+    regs: Floats
+
+
+def _state_in(content: bytes) -> State:
+    """The state in the bytes of a checkpoint.
+
+    Its weights are finite; the other arrays may hold infinities, such as sums of squares.
+
+    Raises:
+        SafetensorError, ValueError, KeyError, TypeError: the bytes hold something else.
+    """
+    tensors = load_tensors(content)
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    if metadata["run_version"] != str(RUN_VERSION):
+        raise ValueError(f"run_version is {metadata['run_version']}, expected {RUN_VERSION}")
+    epoch, numbers = int(metadata["epoch"]), json.loads(metadata["numbers"])
+    if epoch < 0 or not isinstance(numbers, dict):
+        raise ValueError(f"epoch is {epoch} and numbers is a {type(numbers).__name__}, expected >= 0 and an object")
+    odd = [name for name, number in numbers.items() if isinstance(number, bool) or not isinstance(number, int | float)]
+    if odd:
+        raise ValueError(f"numbers.{odd[0][:60]} is a {type(numbers[odd[0]]).__name__}, expected a number")
+    arrays = {name: _real(tensors, name, finite=name in ("W", "b")) for name in {"W": None, "b": None} | tensors}
+    W, b = arrays["W"], arrays["b"]
+    if W.ndim != 2 or b.shape != W.shape[:1]:
+        raise ValueError(f"W and b have shapes {W.shape} and {b.shape}, expected (K, D) and (K,)")
+    return State(epoch, arrays, numbers)
+
+
+def _real(
+    tensors: Mapping[str, npt.NDArray[np.generic]], name: str, *, finite: bool = True
+) -> npt.NDArray[np.float32] | npt.NDArray[np.float64]:
+    """The array `name`, once it is float32 or float64 and holds no NaN, and no infinity if it is to be finite."""
+    if name not in tensors:
+        raise ValueError(f"it has no array {name!r}, only {', '.join(tensors) or 'none'}")
+    array = tensors[name]
+    if array.dtype != np.float32 and array.dtype != np.float64:
+        raise ValueError(f"the array {name!r} is {array.dtype}, expected float32 or float64")
+    real = array.astype(array.dtype, copy=False)
+    if np.isnan(real).any() or (finite and not np.isfinite(real).all()):
+        raise ValueError(f"the array {name!r} holds NaN or infinity, expected finite numbers")
+    return real
 
 
 def trace_row(epoch: Epoch) -> str:
     """The line of trace.csv for `epoch`: numbers as repr writes them, nothing where there is none (NaN)."""
-    cells = (_plain(getattr(epoch, name)) for name in TRACE_COLUMNS)
+    cells = (_number(getattr(epoch, name)) for name in TRACE_COLUMNS)
     return ",".join("" if math.isnan(cell) else repr(cell) for cell in cells)
+
+
+def trace_rows(lines: Sequence[str]) -> list[dict[str, float]]:
+    """Lines of trace.csv as numbers by the names of `Epoch`; NaN where a cell is empty.
+
+    Raises:
+        ValueError: a line is not one of a trace.
+    """
+    rows = [[float(cell) if cell else math.nan for cell in line.split(",")] for line in lines]
+    odd = [number for number, row in enumerate(rows) if len(row) != len(TRACE_COLUMNS)]
+    if odd:
+        raise ValueError(f"row {odd[0]} has {len(rows[odd[0]])} cells, expected {len(TRACE_COLUMNS)}")
+    return [dict(zip(TRACE_COLUMNS, row, strict=True)) for row in rows]
 
 
 def check_free(path: Path) -> None:
@@ -343,6 +405,7 @@ def _cannot_be_made(path: Path, error: OSError) -> RunError:
     return RunError(f"{path}: the run folder cannot be made ({error.strerror}); choose another with --out.")
 
 
-def _plain(value: Any) -> Any:
-    """`value` as the plain Python object that JSON knows: numpy numbers unpacked."""
-    return value.item() if isinstance(value, np.generic) else value
+def _number(value: float) -> float:
+    """`value` as a Python number."""
+    number: float = value.item() if isinstance(value, np.generic) else value
+    return number

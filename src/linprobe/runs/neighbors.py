@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,10 @@ from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
 from linprobe.data.splits import split_dataset, stratified_folds
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.neighbors.search import METRICS, check_metric
+from linprobe.runs.material import read_source
 from linprobe.runs.prediction import read_pictures
-from linprobe.runs.train import read_source
 
-__all__ = ["KnnSettings", "choose_and_test"]
+__all__ = ["KnnResult", "KnnSettings", "Neighbour", "Neighbourhood", "choose_and_test"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,95 @@ class KnnSettings:
         object.__setattr__(self, "ks", tuple(sorted(set(self.ks))))
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """A training image near a picture.
+
+    Attributes:
+        position: in the training set.
+        name: its file; None where the source has no names.
+        class_name: its class.
+        distance: to the picture, in the metric.
+    """
+
+    position: int
+    name: str | None
+    class_name: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """The nearest training images of a picture, the nearest first.
+
+    Attributes:
+        image: its file.
+        class_name: the class that they vote for.
+        neighbours: k of them.
+    """
+
+    image: str
+    class_name: str
+    neighbours: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True)
+class KnnResult:
+    """What nearest neighbours give on a source.
+
+    Attributes:
+        source, metric: of the settings.
+        k: the number of neighbours that was chosen.
+        chosen_by: how.
+        validation_accuracies: of each k, ascending; empty where there was no choice.
+        test_accuracy: with the chosen k.
+        seconds: to choose and to test.
+        search: how it was searched, in words.
+        n_train, n_validation, n_test, n_classes: counts.
+        image_shape: (height, width, channels); None for vectors.
+        skipped_images: pictures that could not be read.
+        neighbours: of the pictures that were requested.
+    """
+
+    source: str
+    metric: str
+    k: int
+    chosen_by: str
+    validation_accuracies: dict[int, float]
+    test_accuracy: float
+    seconds: float
+    search: str
+    n_train: int
+    n_validation: int
+    n_test: int
+    n_classes: int
+    image_shape: tuple[int, ...] | None
+    skipped_images: int
+    neighbours: tuple[Neighbourhood, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON, as `linprobe knn --json` prints it."""
+        accuracies = {str(k): value for k, value in self.validation_accuracies.items()}
+        neighbours = [
+            {
+                "image": one.image,
+                "class": one.class_name,
+                "neighbours": [
+                    {"position": near.position, "name": near.name, "class": near.class_name, "distance": near.distance}
+                    for near in one.neighbours
+                ],
+            }
+            for one in self.neighbours
+        ]
+        same = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            **same,
+            "validation_accuracies": accuracies,
+            "validation_accuracy": self.validation_accuracies.get(self.k),
+            "neighbours": neighbours,
+        }
+
+
 def choose_and_test(
     settings: KnnSettings,
     *,
@@ -69,19 +158,19 @@ def choose_and_test(
     n_threads: int | None = None,
     cache: bool = True,
     progress: ProgressCallback | None = None,
-) -> dict[str, Any]:
-    """The result, as `linprobe knn --json` prints it.
+) -> KnnResult:
+    """The k that does best on images left out, and its accuracy on the test images.
 
     All k are judged by one search of the images left out, or of each fold; the k with the highest accuracy is chosen,
-    of equal ones the smallest. The test images are then searched once, with that k, among all training images (those
-    held out of them included, a validation split of the source not).
+    of equal ones the smallest. The test images are then searched once, with that k, among all training images, those
+    that were held out to choose k included; a validation split of the source is not searched.
 
     Args:
         settings: all that decides the result.
         neighbours_of: pictures whose neighbours among the training images are listed.
         n_threads: threads that search and decode; None for one per core. The result does not depend on it.
         cache: whether decoded pixels are kept, and those that are there are used.
-        progress: told how far reading and searching are.
+        progress: called with the progress of reading and searching.
     Raises:
         ParameterError: a k is larger than the training set.
         IncompatibleError: the metric does not fit the data, or pictures are asked for where there are vectors.
@@ -114,24 +203,23 @@ def choose_and_test(
     ]
     test_accuracy = accuracy(found, parts.test.y)
     seconds = time.perf_counter() - started
-    return {
-        "source": settings.source,
-        "metric": settings.metric,
-        "k": k,
-        "chosen_by": _chosen_by(settings, choosing),
-        "validation_accuracies": {str(one): accuracies[one] for one in sorted(accuracies)},
-        "validation_accuracy": accuracies.get(k),
-        "test_accuracy": test_accuracy,
-        "seconds": seconds,
-        "search": model.search_.describe(),
-        "n_train": train.n_images,
-        "n_validation": n_validation,
-        "n_test": parts.test.n_images,
-        "n_classes": len(dataset.class_names),
-        "image_shape": None if dataset.image_shape is None else list(dataset.image_shape),
-        "skipped_images": len(dataset.skipped),
-        "neighbours": _neighbours(model, train, neighbours_of, pictures),
-    }
+    return KnnResult(
+        source=settings.source,
+        metric=settings.metric,
+        k=k,
+        chosen_by=_chosen_by(settings, choosing),
+        validation_accuracies={one: accuracies[one] for one in sorted(accuracies)},
+        test_accuracy=test_accuracy,
+        seconds=seconds,
+        search=model.search_.describe(),
+        n_train=train.n_images,
+        n_validation=n_validation,
+        n_test=parts.test.n_images,
+        n_classes=len(dataset.class_names),
+        image_shape=dataset.image_shape,
+        skipped_images=len(dataset.skipped),
+        neighbours=_neighbours(model, train, neighbours_of, pictures),
+    )
 
 
 def _chosen_by(settings: KnnSettings, choosing: bool) -> str:
@@ -187,33 +275,33 @@ def _pictures(dataset: Dataset, images: Sequence[Path], settings: KnnSettings) -
         return None
     if dataset.image_shape is None:
         raise IncompatibleError(
-            f"{settings.source} holds vectors of {dataset.train.X.shape[1]} numbers, so that no picture has neighbours "
-            "in it; leave --neighbours-of out, or use NearestNeighbors.kneighbors in Python."
+            f"{settings.source}: holds vectors of {dataset.train.X.shape[1]} numbers; --neighbours-of needs a source "
+            "of pictures. Leave the option out, or use NearestNeighbors.kneighbors in Python."
         )
     return read_pictures(images, dataset.image_shape, settings.image_size).reshape(len(images), -1)
 
 
 def _neighbours(
     model: NeighborModel, train: LabelledSet, images: Sequence[Path], pictures: npt.NDArray[np.uint8] | None
-) -> list[dict[str, Any]]:
-    """The k nearest training images of each picture, the nearest first."""
+) -> tuple[Neighbourhood, ...]:
+    """The k nearest training images of each picture."""
     if pictures is None:
-        return []
+        return ()
     distances, positions = model.nearest(pictures)
     elected = model.labels_by_k(pictures, [model.k])[model.k]
-    return [
-        {
-            "image": str(image),
-            "class": train.class_names[elected[i]],
-            "neighbours": [
-                {
-                    "position": int(position),
-                    "name": None if train.names is None else train.names[position],
-                    "class": train.class_names[train.y[position]],
-                    "distance": float(distance),
-                }
+    return tuple(
+        Neighbourhood(
+            str(image),
+            train.class_names[elected[i]],
+            tuple(
+                Neighbour(
+                    int(position),
+                    None if train.names is None else train.names[position],
+                    train.class_names[train.y[position]],
+                    float(distance),
+                )
                 for distance, position in zip(distances[i], positions[i], strict=True)
-            ],
-        }
+            ),
+        )
         for i, image in enumerate(images)
-    ]
+    )

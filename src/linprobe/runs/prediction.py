@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -45,7 +44,7 @@ class Prediction:
         order = np.argsort(-self.scores, kind="stable")[:n]
         return [(self.class_names[k], float(self.figures[k])) for k in order]
 
-    def as_dict(self, n: int) -> dict[str, Any]:
+    def as_dict(self, n: int) -> dict[str, object]:
         """For JSON: the class, all scores by name, and the `n` best."""
         kind = "score" if self.probabilities is None else "probability"
         return {

@@ -1,0 +1,205 @@
+"""What a run learns from: the source, read, split once, and turned into features."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from linprobe.classifiers.model import LinearModel
+from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.splits import Split, train_validation_test
+from linprobe.errors import RunError
+from linprobe.features.base import FeatureMap
+from linprobe.runs.features import map_dataset, requested
+from linprobe.runs.folder import RunFolder
+from linprobe.runs.records import RunSettings, SweepSettings, TrainSettings, model_of
+
+__all__ = [
+    "Material",
+    "absolute_source",
+    "begin_settings",
+    "check_request",
+    "check_unfinished",
+    "prepare_material",
+    "read_again",
+    "read_source",
+    "split_like",
+    "suit_model",
+]
+
+
+class SourceSettings(Protocol):
+    """What settings say of the source and how it is read."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def image_size(self) -> tuple[int, int] | None: ...
+    @property
+    def on_bad_image(self) -> Literal["fail", "skip"]: ...
+    @property
+    def seed(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run learns from: pictures, given vectors, or features of pictures.
+
+    Attributes:
+        as_read: the dataset as it was read.
+        dataset: the dataset as the classifier reads it; `as_read` itself without features.
+        split_as_read: its parts to train on, to choose by and to test on.
+        split: the same images in the same parts, as the classifier reads them.
+        features: the fitted feature map; None without features.
+        seconds: to compute the features.
+    """
+
+    as_read: Dataset
+    dataset: Dataset
+    split_as_read: Split
+    split: Split
+    features: FeatureMap | None = None
+    seconds: float = 0.0
+
+
+def read_source(
+    settings: SourceSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None
+) -> Dataset:
+    """The dataset that the settings name, read as they say.
+
+    Args:
+        settings: the source, and how it is read.
+        n_threads: threads that decode; None for one per core.
+        cache: whether decoded pixels are kept and used.
+        reading: called with the progress of reading.
+    Raises:
+        DataError: the source cannot be read.
+    """
+    options = ReadOptions(
+        image_size=settings.image_size,
+        on_bad_image=settings.on_bad_image,
+        cache=cache,
+        n_threads=n_threads,
+        seed=settings.seed,
+        progress=reading,
+    )
+    return open_dataset(settings.source, options)
+
+
+def check_request(request: TrainSettings | SweepSettings, n_threads: int | None) -> LinearModel:
+    """The classifier that the run trains, checked before a source is read that may be large.
+
+    Raises:
+        ParameterError: a parameter or the features cannot be used.
+    """
+    model = model_of(request.classifier)
+    model.random_state, model.n_threads = request.seed, n_threads
+    requested(request.features, request.feature_options)
+    return model
+
+
+def suit_model(model: LinearModel, material: Material) -> LinearModel:
+    """The classifier itself, suited to the data: preprocess "auto" centres vectors and standardises features."""
+    if material.dataset.image_shape is None and model.preprocess == "auto":
+        # a network's vectors share a large mean: left in, it is the one direction that sets the learning rate
+        model.preprocess = "center" if material.features is None else "standardize"
+    model.features_ = material.features
+    return model
+
+
+def prepare_material(
+    request: TrainSettings | SweepSettings,
+    dataset: Dataset,
+    n_threads: int | None,
+    cache: bool,
+    reading: ProgressCallback | None,
+) -> Material:
+    """The dataset, split, and mapped by its features, which learn from the training images only.
+
+    Raises:
+        SplitError: the dataset cannot be split as requested.
+        LinprobeError: the features do not suit the dataset.
+    """
+    split = train_validation_test(dataset, request.held_out, request.seed)
+    features = requested(request.features, request.feature_options)
+    if features is None:
+        return Material(dataset, dataset, split, split)
+    mapped = map_dataset(
+        dataset, split.train, features, seed=request.seed, cache=cache, n_threads=n_threads, progress=reading
+    )
+    return Material(
+        dataset, mapped.dataset, split, split_like(split, dataset, mapped.dataset), mapped.features, mapped.seconds
+    )
+
+
+def split_like(split: Split, dataset: Dataset, mapped: Dataset) -> Split:
+    """The images of a split of `dataset`, as `mapped` has them, which holds a row for each of its images."""
+
+    def same(part: LabelledSet) -> LabelledSet:
+        for name in ("train", "validation", "test"):
+            if part is getattr(dataset, name):
+                whole: LabelledSet = getattr(mapped, name)
+                return whole
+        # held out of the training images, or what they leave
+        order = np.argsort(dataset.train.positions)
+        places = np.searchsorted(dataset.train.positions, part.positions, sorter=order)
+        return mapped.train.subset(order[places])
+
+    validation = None if split.validation is None else same(split.validation)
+    return replace(split, train=same(split.train), validation=validation, test=same(split.test))
+
+
+def begin_settings(request: TrainSettings | SweepSettings, dataset: Dataset) -> RunSettings:
+    """What settings.json of a new run holds; its source is an absolute path, so that any folder can resume it."""
+    return RunSettings(
+        replace(request, source=absolute_source(request.source)),
+        dataset.fingerprint,
+        dataset.format,
+        version("linprobe"),
+        platform.python_version(),
+        np.__version__,
+    )
+
+
+def absolute_source(source: str) -> str:
+    """`source`, as an absolute path if it is one."""
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else source
+
+
+def check_unfinished(run: RunFolder, kind: str) -> None:
+    """Raise RunError if the run, a `kind` in messages, is finished."""
+    if run.finished:
+        raise RunError(
+            f"{run.path}: this {kind} is finished; its result is in {run.path / 'metrics.json'}. "
+            f"Start a new {kind} to go further."
+        )
+
+
+def read_again(
+    run: RunFolder,
+    settings: RunSettings,
+    n_threads: int | None,
+    cache: bool,
+    reading: ProgressCallback | None,
+) -> Dataset:
+    """The dataset that the run began with.
+
+    Raises:
+        RunError: the data changed since then.
+        DataError: the source cannot be read.
+    """
+    dataset = read_source(settings.request, n_threads, cache, reading)
+    if dataset.fingerprint != settings.fingerprint:
+        kind = "sweep" if settings.swept else "run"
+        began_with = "none recorded" if settings.fingerprint is None else settings.fingerprint[:12]
+        raise RunError(
+            f"{run.path}: the data in {settings.request.source} changed since this {kind} began (fingerprint "
+            f"{dataset.fingerprint[:12]}, expected {began_with}); restore them, or start a new {kind}."
+        )
+    return dataset

@@ -1,0 +1,775 @@
+"""The records of a run folder: what its JSON files hold, as frozen dataclasses, written, read and checked here.
+
+    settings.json     RunSettings        what was requested, and the data and versions that the run began with
+    metrics.json      RunMetrics         the result, with its CertificateRecord
+    part-1.json, ...  PartRecord         of a sweep: the scores of the grid on one part of the images
+    challenges.json   ChallengeRecord    of `linprobe challenges`: the figures that a report shows
+
+The fields of a dataclass are the keys of its file, and their types say what a file may hold: `read_record` compares
+each value with its type. Whatever a file holds, a reader returns a record or raises one RunError that names the file,
+the key, what was found and what was expected. Keys that no field has are ignored. A field with a default may be absent:
+runs of earlier versions lack some keys. A file without `run_version` counts as version 1.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NoReturn,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from linprobe.certificate import Certificate
+from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.selection import PartScores
+from linprobe.errors import LinprobeError, ParameterError, RunError
+from linprobe.optimizers.base import SOLVED, Status
+from linprobe.optimizers.path import check_regs
+
+__all__ = [
+    "RUN_VERSION",
+    "CertificateRecord",
+    "ChallengeRecord",
+    "GridRow",
+    "Parameters",
+    "PartRecord",
+    "RunMetrics",
+    "RunSettings",
+    "SweepSettings",
+    "TrainSettings",
+    "as_json",
+    "content_of",
+    "default_parameters",
+    "finite",
+    "model_of",
+    "read_challenges",
+    "read_metrics",
+    "read_part",
+    "read_settings",
+]
+
+RUN_VERSION = 1
+"""Version of the layout of a run folder; every file of it carries it."""
+
+MOST_BYTES = 2**26
+"""Bytes of a JSON file, at most: 64 MiB. A sweep of 1,000 values and 10 folds writes 10,000 certificates of some 250
+bytes each: 3 MB."""
+
+MOST_COUNT = 2**53
+"""Largest count that is read: larger ones are no exact float64."""
+
+
+@dataclass(frozen=True)
+class Within:
+    """The range of a number in a file, both ends included."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+
+Count: TypeAlias = Annotated[int, Within(0, MOST_COUNT)]
+Seed: TypeAlias = Annotated[int, Within(0)]
+Share: TypeAlias = Annotated[float, Within(0.0, 1.0 + 1e-9)]  # a ratio of sums of weights: rounding may exceed 1
+NotNegative: TypeAlias = Annotated[float, Within(0.0)]
+
+Parameter: TypeAlias = str | bool | int | float | tuple[float, ...] | Mapping[str, float] | None
+"""A value of a setting, as JSON can hold it."""
+
+Parameters: TypeAlias = Mapping[str, Parameter]
+"""Settings by name."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """All that decides the bits of a training.
+
+    Args:
+        source: what `open_dataset` takes.
+        classifier: parameters of LinearClassifier by name, all but random_state and n_threads. Here preprocess
+            "auto" centres vectors, too.
+        seed: of the splits, of the order of the images, and of sources that are drawn at random.
+        validation: share of the training images held out, 0..1; a validation split of the source is used as it is.
+        image_size: (height, width) to which pictures are resized, or None.
+        on_bad_image: "fail" or "skip".
+        features, feature_options: what the pictures are turned into, as `feature_map` takes them.
+    """
+
+    kind: ClassVar[Literal["train", "sweep"]] = "train"
+
+    source: str
+    classifier: Parameters = field(default_factory=dict)
+    seed: Seed = 0
+    validation: Share = 0.0
+    image_size: tuple[Count, Count] | None = None
+    on_bad_image: Literal["fail", "skip"] = "fail"
+    features: str = "pixels"
+    feature_options: Parameters = field(default_factory=dict)
+
+    @property
+    def held_out(self) -> float:
+        """Share of the training images that is held out for good."""
+        return self.validation
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """All that decides the bits of a sweep.
+
+    Args:
+        source: what `open_dataset` takes.
+        regs: the grid, each >= 0.
+        classifier: parameters of LinearClassifier by name, without reg, optimizer, random_state and n_threads.
+        folds: how many; None for one validation split.
+        validation: share of the training images held out to choose reg by, 0..1, when there are no folds; a
+            validation split of the source is used as it is.
+        seed: of the splits and folds, and of sources that are drawn at random.
+        image_size: (height, width) to which pictures are resized, or None.
+        on_bad_image: "fail" or "skip".
+        features, feature_options: what the pictures are turned into, as `feature_map` takes them.
+    Raises:
+        ParameterError: a sweep cannot be made of these values.
+    """
+
+    kind: ClassVar[Literal["train", "sweep"]] = "sweep"
+
+    source: str
+    regs: tuple[NotNegative, ...]
+    classifier: Parameters = field(default_factory=dict)
+    folds: Count | None = None
+    validation: Share = 0.1
+    seed: Seed = 0
+    image_size: tuple[Count, Count] | None = None
+    on_bad_image: Literal["fail", "skip"] = "fail"
+    features: str = "pixels"
+    feature_options: Parameters = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_regs(self.regs)
+        if self.classifier.get("penalty") == "none":
+            raise ParameterError("penalty = 'none'; a sweep over reg needs a penalty: l2, l1 or elastic-net.")
+        if self.folds is not None and self.folds < 2:
+            raise ParameterError(f"folds = {self.folds}; expected at least 2.")
+        if self.folds is None and not 0.0 < self.validation < 1.0:
+            raise ParameterError(
+                f"validation = {self.validation}; a sweep chooses reg on held-out images: expected a share > 0 and < 1."
+            )
+
+    @property
+    def held_out(self) -> float:
+        """Share of the training images that is held out for good: none with folds."""
+        return 0.0 if self.folds else self.validation
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What settings.json holds.
+
+    Attributes:
+        request: all that decides the bits of the run.
+        fingerprint: of the data that the run began with; None where it was not recorded.
+        format: of the source, as `Dataset.format`.
+        linprobe_version, python_version, numpy_version: of the programs that began the run.
+    """
+
+    request: TrainSettings | SweepSettings
+    fingerprint: str | None = None
+    format: str | None = None
+    linprobe_version: str | None = None
+    python_version: str | None = None
+    numpy_version: str | None = None
+
+    @property
+    def swept(self) -> bool:
+        """Whether the run is a sweep."""
+        return isinstance(self.request, SweepSettings)
+
+    def parameter(self, name: str) -> object:
+        """A parameter of the classifier: as it was requested, else its default."""
+        return self.request.classifier.get(name, default_parameters()[name])
+
+
+@dataclass(frozen=True)
+class CertificateRecord:
+    """A certificate as metrics.json holds it; all numbers are finite, and lower_bound <= objective.
+
+    The gaps are written for other readers. They are computed from the two bounds when the file is read.
+
+    Attributes:
+        objective: L(W, b), in float64.
+        lower_bound: no weights have a lower objective.
+        gradient_norm: of the least subgradient of L.
+        passes, seconds: what it took until here.
+    """
+
+    objective: float
+    lower_bound: float
+    gradient_norm: NotNegative
+    passes: NotNegative = 0.0
+    seconds: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        if self.lower_bound > self.objective:
+            raise ParameterError(f"lower_bound is {self.lower_bound!r}; expected at most objective, {self.objective!r}")
+
+    @classmethod
+    def of(cls, certificate: Certificate | None) -> CertificateRecord | None:
+        """The record of a certificate; None where there is none, or where a number is not finite: nothing is proved."""
+        if certificate is None:
+            return None
+        values = {each.name: float(getattr(certificate, each.name)) for each in fields(cls)}
+        if not all(map(math.isfinite, values.values())):
+            return None
+        return cls(**{**values, "lower_bound": min(values["lower_bound"], values["objective"])})
+
+    @property
+    def certificate(self) -> Certificate:
+        """The certificate itself."""
+        return Certificate(self.objective, self.lower_bound, self.gradient_norm, self.passes, self.seconds)
+
+    @property
+    def gap(self) -> float:
+        """objective - lower_bound."""
+        return self.certificate.gap
+
+    @property
+    def relative_gap(self) -> float:
+        """gap / objective."""
+        return self.certificate.relative_gap
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """A reg value of a sweep; figures of several parts are means over them.
+
+    Attributes:
+        reg: the value.
+        validation_accuracy, validation_loss: on the images left out.
+        train_accuracy: on the images trained on.
+        norm: sqrt(sum W²), without the bias.
+        zeros: share of the weights that are exactly 0.
+        accuracies, certificates, statuses: of each part; a certificate is None where nothing was proved.
+    """
+
+    reg: NotNegative
+    validation_accuracy: Share | None = None
+    validation_loss: float | None = None
+    train_accuracy: Share | None = None
+    norm: NotNegative | None = None
+    zeros: Share | None = None
+    accuracies: tuple[Share, ...] = ()
+    certificates: tuple[CertificateRecord | None, ...] = ()
+    statuses: tuple[Status, ...] = ()
+
+    @property
+    def relative_gap(self) -> float | None:
+        """The largest relative gap of the parts; None where nothing was proved."""
+        return max((proved.relative_gap for proved in self.certificates if proved is not None), default=None)
+
+    @property
+    def solved(self) -> bool:
+        """Whether every part ended at its optimum."""
+        return all(status.name.lower() in SOLVED for status in self.statuses)
+
+
+@dataclass(frozen=True)
+class RunMetrics:
+    """What metrics.json holds: the result of a run, its figures taken at the weights that were kept.
+
+    Attributes:
+        run, source: the folder and the source, as they were called then.
+        loss, penalty, reg: what was minimised.
+        objective: L(W, b) over the training images; None where it is not a finite number.
+        data_loss: its part without the penalty; None for a sweep.
+        certificate: what is proved; None where nothing is.
+        train_accuracy, validation_accuracy, test_accuracy: shares 0..1; None where there are no images.
+        validation_loss, test_loss: means of L_i.
+        seconds, passes: of optimisation.
+        status: why the training ended.
+        epochs: done; None for a sweep.
+        chosen: what the optimizer chose from the data, in words by name.
+        grid: the reg values of a sweep, ascending; empty for a training.
+        chosen_by: how a sweep chose reg.
+        features: spec of the features.
+        n_features: D.
+        feature_seconds: to compute the features.
+        equivalents: lines that say how other tools write the same objective.
+        skipped_images: pictures that could not be read.
+        n_classes: K.
+        image_shape: (height, width, channels), or None for vectors.
+        n_train, n_validation, n_test: images.
+    """
+
+    loss: str
+    penalty: str
+    reg: NotNegative
+    status: Status
+    seconds: NotNegative
+    passes: NotNegative
+    n_features: Count
+    n_classes: Count
+    n_train: Count
+    n_test: Count
+    objective: float | None
+    run: str = ""
+    source: str = ""
+    data_loss: float | None = None
+    certificate: CertificateRecord | None = None
+    train_accuracy: Share | None = None
+    validation_accuracy: Share | None = None
+    test_accuracy: Share | None = None
+    validation_loss: float | None = None
+    test_loss: float | None = None
+    epochs: Count | None = None
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    grid: tuple[GridRow, ...] = ()
+    chosen_by: str = ""
+    features: str = "pixels"
+    feature_seconds: NotNegative = 0.0
+    equivalents: tuple[str, ...] = ()
+    skipped_images: Count = 0
+    image_shape: tuple[Count, Count, Count] | None = None
+    n_validation: Count = 0
+
+    @property
+    def swept(self) -> bool:
+        """Whether it is the result of a sweep."""
+        return bool(self.grid)
+
+    @property
+    def status_text(self) -> str:
+        """Why the training ended, in a sentence."""
+        return self.status.value
+
+    @property
+    def solved(self) -> bool:
+        """Whether the weights are the optimum, as far as can be shown."""
+        return self.status.name.lower() in SOLVED
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the certificate proves a bound: without a penalty there is none but 0."""
+        return self.certificate is not None and self.penalty != "none" and self.reg > 0.0
+
+    @property
+    def lower_bound(self) -> float | None:
+        """What no weights go below; None where nothing was proved."""
+        return self.certificate.lower_bound if self.certificate is not None and self.bounded else None
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """What part-N.json of a sweep holds: `PartScores` without the weights."""
+
+    accuracies: tuple[Share, ...]
+    losses: tuple[float | None, ...]
+    certificates: tuple[CertificateRecord | None, ...]
+    statuses: tuple[Status, ...]
+    passes: NotNegative
+    seconds: NotNegative
+    train_accuracies: tuple[Share, ...]
+    norms: tuple[NotNegative | None, ...]
+    zeros: tuple[Share, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {each.name: len(getattr(self, each.name)) for each in fields(self) if each.name in PER_MEMBER}
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise ParameterError(f"the lists have different lengths ({shown}); expected one value per reg value")
+
+    @classmethod
+    def of(cls, scores: PartScores) -> PartRecord:
+        """The record of the scores of a part."""
+        return cls(
+            scores.accuracies,
+            tuple(map(finite, scores.losses)),
+            tuple(map(CertificateRecord.of, scores.certificates)),
+            scores.statuses,
+            scores.passes,
+            scores.seconds,
+            scores.train_accuracies,
+            tuple(map(finite, scores.norms)),
+            scores.zeros,
+        )
+
+    @property
+    def scores(self) -> PartScores:
+        """The scores, without weights; NaN where a number was not finite."""
+        nothing = Certificate(math.inf, -math.inf, math.inf)
+        return PartScores(
+            self.accuracies,
+            tuple(math.nan if loss is None else loss for loss in self.losses),
+            tuple(nothing if proved is None else proved.certificate for proved in self.certificates),
+            self.statuses,
+            self.passes,
+            self.seconds,
+            self.train_accuracies,
+            tuple(math.nan if norm is None else norm for norm in self.norms),
+            self.zeros,
+        )
+
+
+PER_MEMBER = ("accuracies", "losses", "certificates", "statuses", "train_accuracies", "norms", "zeros")
+"""Lists of a PartRecord, one value per reg value each."""
+
+
+@dataclass(frozen=True)
+class CleanRecord:
+    """Accuracy on the pictures as they are."""
+
+    accuracy: Share
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """Accuracy under one kind of change.
+
+    Attributes:
+        challenge, kind: names.
+        severity: 0..5; None for a set without severities.
+        accuracy: 0..1.
+    """
+
+    challenge: str
+    kind: str
+    severity: Count | None
+    accuracy: Share
+
+
+@dataclass(frozen=True)
+class ChallengeRecord:
+    """What a report shows of challenges.json.
+
+    Attributes:
+        n_images: pictures that were changed.
+        clean: accuracy on them as they are.
+        cells: accuracy by challenge, kind and severity.
+    """
+
+    n_images: Count
+    clean: CleanRecord
+    cells: tuple[CellRecord, ...]
+
+
+Record = TypeVar("Record")
+
+
+def read_settings(path: Path) -> RunSettings:
+    """The settings in the file `path`.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    found = _object_in(path)
+    with _Named(path):
+        kind = _checked(Literal["train", "sweep"], found.get("kind", "train"), "kind")
+        request: TrainSettings | SweepSettings
+        request = _record(SweepSettings, found, "") if kind == "sweep" else _record(TrainSettings, found, "")
+        model_of(request.classifier, "classifier")
+        began = {
+            each.name: _checked(str | None, found.get(each.name), each.name)
+            for each in fields(RunSettings)
+            if each.name != "request"
+        }
+        return RunSettings(request, **began)
+
+
+def read_metrics(path: Path) -> RunMetrics:
+    """The result in the file `path`.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    found = _object_in(path)
+    with _Named(path):
+        metrics = _record(RunMetrics, found, "")
+        kind = _checked(Literal["train", "sweep"], found.get("kind", "train"), "kind")
+        if (kind == "sweep") != metrics.swept:
+            raise _MismatchError("grid", found.get("grid"), "the reg values of a sweep, and none for a training")
+        return metrics
+
+
+def read_part(path: Path) -> PartRecord:
+    """The scores of a part of a sweep in the file `path`.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    found = _object_in(path)
+    with _Named(path):
+        return _record(PartRecord, found, "")
+
+
+def read_challenges(path: Path) -> ChallengeRecord:
+    """The figures of `linprobe challenges` in the file `path`.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    found = _object_in(path, "run `linprobe challenges` again")
+    with _Named(path, "run `linprobe challenges` again"):
+        return _record(ChallengeRecord, found, "")
+
+
+def as_json(record: RunSettings | RunMetrics | PartRecord) -> dict[str, object]:
+    """The record as JSON values, by the keys of its file."""
+    if isinstance(record, RunSettings):
+        values = {each.name: getattr(record, each.name) for each in fields(record) if each.name != "request"}
+        kind = {"kind": "sweep"} if record.swept else {}
+        return {"run_version": RUN_VERSION, **kind, **_plain(values), **_plain(record.request)}
+    plain: dict[str, object] = _plain(record)
+    if isinstance(record, RunMetrics):
+        other = ("data_loss", "epochs", "chosen", "validation_loss") if record.swept else ("grid", "chosen_by")
+        kind = {"kind": "sweep"} if record.swept else {}
+        plain = {**kind, **{name: value for name, value in plain.items() if name not in other}}
+        plain["status_text"] = record.status_text
+    return {"run_version": RUN_VERSION, **plain}
+
+
+def content_of(record: RunSettings | RunMetrics | PartRecord) -> bytes:
+    """The record as the bytes of its file.
+
+    Raises:
+        ParameterError: a setting is no JSON value.
+    """
+    try:
+        return (json.dumps(as_json(record), indent=2, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            f"a run folder holds JSON values only, and its settings or figures do not: {error}."
+        ) from error
+
+
+def model_of(parameters: Parameters, key: str = "") -> LinearModel:
+    """The classifier with these parameters, none of them out of range.
+
+    Args:
+        parameters: by name, as settings hold them.
+        key: where they stand in a file; "" for parameters that no file holds.
+    Raises:
+        ParameterError: a parameter is unknown, of another type, or out of range.
+    """
+    hints = _hints(LinearModel.__init__)
+    values: dict[str, Any] = {}  # the types of the 22 parameters differ: each is checked against its own
+    for name, value in parameters.items():
+        if name not in default_parameters():
+            raise ParameterError(
+                f"{_inside(key, name)} is no parameter of the classifier; known are {', '.join(default_parameters())}."
+            )
+        try:
+            values[name] = _checked(hints[name], value, _inside(key, name)) if key else value
+        except _MismatchError as odd:
+            raise ParameterError(str(odd)) from None
+    model = LinearModel(**values)
+    try:
+        model.check_parameters()
+    except (TypeError, OverflowError) as error:
+        raise ParameterError(f"{key or 'the classifier'} cannot be used: {error}.") from error
+    return model
+
+
+def finite(value: float) -> float | None:
+    """`value`; None, which JSON can hold, where it is NaN or infinite."""
+    return float(value) if math.isfinite(value) else None
+
+
+# what follows compares JSON values with types; it knows nothing of runs
+
+
+class _MismatchError(Exception):
+    """A value that is not of its type."""
+
+    def __init__(self, key: str, found: object, expected: str) -> None:
+        text = "missing" if found is MISSING else _SHORT.repr(found)
+        super().__init__(f"{key or 'the file'} is {text}; expected {expected}")
+        self.key, self.expected = key, expected
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong, _SHORT.maxlevel = 60, 60, 40, 2
+
+
+class _Named:
+    """Turns what is wrong inside of it into one RunError that names the file."""
+
+    def __init__(self, path: Path, remedy: str = "restore the file, or start a new run") -> None:
+        self.path, self.remedy = path, remedy
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, _MismatchError | ParameterError):
+            raise RunError(f"{self.path}: {str(error).rstrip('.')}; {self.remedy}.") from error
+
+
+def _object_in(path: Path, remedy: str = "restore the file, or start a new run") -> dict[str, object]:
+    """The JSON object in a file of this version."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise RunError(f"{path}: has {size} bytes; expected at most {MOST_BYTES}; {remedy}.")
+        found = json.loads(path.read_bytes().decode(), parse_constant=refuse)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror}); {remedy}.") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: is not JSON ({error}); {remedy}.") from error
+    if not isinstance(found, dict):
+        raise RunError(f"{path}: expected a JSON object, found {_SHORT.repr(found)}; {remedy}.")
+    version = found.get("run_version", RUN_VERSION)
+    if version != RUN_VERSION or isinstance(version, bool):
+        raise RunError(
+            f"{path}: run_version is {_SHORT.repr(version)}, expected {RUN_VERSION}; "
+            "read this run with the linprobe that made it."
+        )
+    return found
+
+
+def _record(kind: type[Record], found: object, key: str) -> Record:
+    """The dataclass `kind` with the values that a JSON object holds under the names of its fields."""
+    if not isinstance(found, dict):
+        raise _MismatchError(key, found, "an object")
+    values: dict[str, Any] = {}
+    for each in fields(kind):  # type: ignore[arg-type]  # a dataclass, which TypeVar cannot say
+        if each.name not in found and (each.default is not MISSING or each.default_factory is not MISSING):
+            continue
+        hint = _hints(kind)[each.name]  # type: ignore[arg-type]  # a type is hashable
+        values[each.name] = _checked(hint, found.get(each.name, MISSING), _inside(key, each.name))
+    try:
+        return kind(**values)
+    except LinprobeError as error:
+        raise ParameterError(_inside(key, str(error)) if key else str(error)) from error
+
+
+def _checked(hint: Any, found: object, key: str) -> Any:
+    """`found` as a value of the type `hint`; lists become tuples, whole numbers floats.
+
+    Raises:
+        _MismatchError: it is none.
+    """
+    kind, arguments = get_origin(hint), get_args(hint)
+    if kind is Annotated:
+        within = arguments[1]
+        try:
+            value = _checked(arguments[0], found, key)
+        except _MismatchError:
+            raise _MismatchError(key, found, _expected(hint)) from None
+        if within.low <= value <= within.high:
+            return value
+        raise _MismatchError(key, found, _expected(hint))
+    if kind in (Union, UnionType):
+        return _one_of(arguments, found, key)
+    if kind is tuple and isinstance(found, list):
+        if arguments[1:] == (...,):
+            return tuple(_checked(arguments[0], item, f"{key}[{i}]") for i, item in enumerate(found))
+        if len(found) == len(arguments):
+            pairs = enumerate(zip(arguments, found, strict=True))
+            return tuple(_checked(argument, item, f"{key}[{i}]") for i, (argument, item) in pairs)
+    elif kind is Mapping and isinstance(found, dict):
+        return {name: _checked(arguments[1], item, _inside(key, name)) for name, item in found.items()}
+    elif kind is Literal and isinstance(found, str) and found in arguments:
+        return found
+    elif isinstance(hint, type):
+        return _of_type(hint, found, key)
+    raise _MismatchError(key, found, _expected(hint))
+
+
+def _of_type(hint: type, found: object, key: str) -> Any:
+    """`found` as a number, text, flag, null, member of an enumeration, or dataclass."""
+    if is_dataclass(hint):
+        return _record(hint, found, key)
+    if issubclass(hint, Enum) and isinstance(found, str) and found.upper() in hint.__members__:
+        return hint[found.upper()]
+    if hint is float and isinstance(found, int | float) and not isinstance(found, bool):
+        try:
+            number = float(found)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    elif hint in (str, bool, int, NoneType) and type(found) is hint:
+        return found
+    raise _MismatchError(key, found, _expected(hint))
+
+
+def _one_of(hints: Sequence[Any], found: object, key: str) -> Any:
+    """`found` as the first of the types that it is; of one that fails inside, the error names the place."""
+    deepest: _MismatchError | None = None
+    for hint in hints:
+        try:
+            return _checked(hint, found, key)
+        except _MismatchError as error:
+            if error.key != key and deepest is None:
+                deepest = error
+    raise deepest or _MismatchError(key, found, _expected(Union[tuple(hints)]))  # noqa: UP007 - of a tuple
+
+
+def _expected(hint: Any) -> str:
+    """A type in words."""
+    kind, arguments = get_origin(hint), get_args(hint)
+    if kind is Annotated:
+        low, high = arguments[1].low, arguments[1].high
+        ends = f"{low:g}..{high:g}" if math.isfinite(high) else f">= {low:g}"
+        return f"{_expected(arguments[0])} {ends}"
+    if kind in (Union, UnionType):
+        words = [_expected(argument) for argument in arguments]
+        return " or ".join(dict.fromkeys(word for word in words if word))
+    if kind is Literal:
+        return " or ".join(map(repr, arguments))
+    if kind is tuple:
+        return "a list" if arguments[1:] == (...,) else f"a list of {len(arguments)} values"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return "one of " + ", ".join(name.lower() for name in hint.__members__)
+    names = {str: "text", float: "a finite number", int: "a whole number", bool: "true or false", NoneType: "null"}
+    return names.get(hint, "an object" if kind is Mapping or is_dataclass(hint) else "")
+
+
+def _plain(value: Any) -> Any:
+    """A record as JSON values."""
+    if is_dataclass(value) and type(value).__module__ == __name__:  # not a loss of the caller's own
+        plain = {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        if isinstance(value, CertificateRecord):
+            plain |= {"gap": value.gap, "relative_gap": value.relative_gap}
+        return plain
+    if isinstance(value, Enum):
+        return value.name.lower()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.item() if hasattr(value, "item") else value  # a NumPy number
+
+
+def _inside(key: str, name: str) -> str:
+    shown = _SHORT.repr(name) if len(name) > 40 or not name.isprintable() else name
+    return f"{key}.{shown}" if key else shown
+
+
+@cache
+def _hints(of: Any) -> dict[str, Any]:
+    return get_type_hints(of, include_extras=True)
+
+
+@cache
+def default_parameters() -> dict[str, object]:
+    """The parameters of the classifier, and their defaults."""
+    return dict(LinearModel().parameters())
