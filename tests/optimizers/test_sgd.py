@@ -358,3 +358,37 @@ def test_a_checkpoint_without_a_rate_of_the_bias_goes_on_as_it_began():
     old = State(states[2].epoch, states[2].arrays, {k: v for k, v in states[2].numbers.items() if k != "bias_rate"})
     found = SGD(epochs=4).minimize(objective, start=old)
     assert found.W.tobytes() == SGD(epochs=4, learning_rate=rate).minimize(objective).W.tobytes()
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_single_steps_are_the_plain_epochs_bit_by_bit_and_continue_from_any_state(update):
+    random = np.random.default_rng(3)
+    X, y = random.normal(size=(23, 4)), random.integers(0, 3, 23)
+    objective = Objective(X, y, loss="hinge", penalty="l1", reg=0.01, engine="reference")
+    sgd = SGD(batch_size=5, epochs=3, update=update, seed=7)
+    expected = sgd.minimize(objective)
+    assert "plain NumPy" in expected.chosen["loop"]
+    seen = list(itertools.islice(sgd.steps(objective), 7))  # ends inside the second epoch
+    seen += list(sgd.steps(objective, seen[-1].state))
+    assert len(seen) == 3 * 5 + 1
+    assert [step.status for step in seen[:-1]] == [None] * 15
+    assert seen[-1].status is Status.COMPLETED
+    assert np.array_equal(seen[-1].state.arrays["W"], expected.W)
+    assert np.array_equal(seen[-1].state.arrays["b"], expected.b)
+    assert [len(step.rows) for step in seen[:5]] == [5, 5, 5, 5, 3]
+    assert seen[14].objective == expected.history[-1]["objective"]
+
+
+def test_single_steps_end_before_the_one_that_diverges():
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    objective = Objective(X, y, loss="squared-hinge", penalty="l2", reg=0.01, n_threads=1)
+    seen = list(SGD(batch_size=5, update="plain", learning_rate=1e4).steps(objective))
+    assert seen[-1].status is Status.DIVERGED
+    assert np.isfinite(seen[-1].state.arrays["W"]).all()
+
+
+@pytest.mark.parametrize("settings", [{"average": True}, {"patience": 2}])
+def test_single_steps_refuse_what_counts_whole_epochs(settings):
+    objective = Objective(np.eye(4), np.arange(4) % 2, loss="hinge", penalty="l2", reg=0.01, n_threads=1)
+    with pytest.raises(ParameterError, match="no average and no patience"):
+        next(SGD(**settings).steps(objective))

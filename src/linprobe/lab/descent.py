@@ -1,25 +1,17 @@
-"""Optimizers a few steps at a time: every request holds the state, and gets the next one."""
+"""Optimizers a few steps at a time: every request brings the state, and every answer returns the next one."""
 
 from __future__ import annotations
 
-import copy
-import math
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from linprobe.certificate import Certificate
-from linprobe.engines.base import EpochPlan
-from linprobe.errors import ParameterError
+from linprobe.choices import choices
 from linprobe.lab.protocol import Params
 from linprobe.objective import Objective
-from linprobe.optimizers import SCHEDULES, SGD, UPDATES, Exact, GradientDescent
+from linprobe.optimizers import SGD, Exact, GradientDescent
 from linprobe.optimizers.base import Epoch, State, Status
-from linprobe.optimizers.learning_rate import stochastic_rate
-from linprobe.optimizers.schedules import rates
-from linprobe.optimizers.sgd import plain_epoch
-from linprobe.optimizers.trace import diverged
 from linprobe.shapes import Floats
 
 __all__ = ["METHODS", "Walk", "walk"]
@@ -27,19 +19,22 @@ __all__ = ["METHODS", "Walk", "walk"]
 METHODS = ("gd", "sgd", "exact")
 MOST_STEPS = 500
 MOST_EPOCHS = 1000
+MOST_NAMES = 16
+"""Arrays, and numbers, that the state of a request may hold; those of SGD are at most 8."""
+
 GRADIENT_NORM = 1e-6
-"""At which gradient descent ends."""
+"""Norm of the gradient at which gradient descent ends."""
 
 
 @dataclass
 class Walk:
-    """The way that an optimizer went.
+    """The path of an optimizer.
 
     Attributes:
         W, b: after each step, (K, 2) and (K,).
         objective: L there.
-        status: why it ended, as a sentence; "" while it can go on.
-        state: to go on from; None at the end of the exact optimizer.
+        status: why it ended, as a sentence; "" while it can continue.
+        state: to continue from; None at the end of the exact optimizer.
         learning_rate: of the last step; None of the exact optimizer.
         chosen: the learning rate in words, where it was chosen.
         batch: the images of the last mini-batch.
@@ -66,7 +61,7 @@ class Walk:
 
 
 def walk(params: Params, objective: Objective, W: Floats, b: Floats) -> Walk:
-    """`steps` steps of the optimizer `method` from (W, b), or on from `state`.
+    """`steps` steps of the optimizer `method` from (W, b), or from `state`.
 
     Raises:
         ParameterError: something in `params` is missing or out of range.
@@ -85,21 +80,22 @@ def as_json(state: State) -> dict[str, Any]:
     return {"epoch": state.epoch, "arrays": state.arrays, "numbers": state.numbers}
 
 
-def _read_state(params: Params, objective: Objective, W: Floats, b: Floats, kept: tuple[str, ...]) -> State:
-    """The `state` of a request, with the arrays `kept` besides W and b; a new one where there is none."""
-    start = State(0, {"W": W, "b": b})
-    for suffix in kept:
-        start.arrays |= {f"W_{suffix}": np.zeros_like(W), f"b_{suffix}": np.zeros_like(b)}
+def _read_state(params: Params, W: Floats, b: Floats) -> State:
+    """The `state` of a request, whose meaning its optimizer knows and checks; a new one where there is none.
+
+    Arrays whose names begin with W have the shape of W, all others that of b.
+    """
     if "state" not in params:
-        return start
+        return State(0, {"W": W, "b": b})
     given = params.group("state")
     arrays, numbers = given.group("arrays"), given.group("numbers")
-    for name, array in start.arrays.items():
-        start.arrays[name] = arrays.floats(name, array.shape, most=objective.n_classes, size=1e100)
-    names = ("learning_rate", "passes", "idle", "usual_objective", "seconds", "steps", "bias_rate")
-    start.numbers = {name: numbers.number(name, low=-1e100, high=1e100) for name in names if name in numbers}
-    start.epoch = given.whole("epoch", low=0, high=2**31)
-    return start
+    found = State(given.whole("epoch", low=0, high=2**31), {})
+    for name in dict.fromkeys(["W", "b", *arrays.names(MOST_NAMES)]):
+        shape = W.shape if name.startswith("W") else b.shape
+        found.arrays[name] = arrays.floats(name, shape, most=len(W), size=1e100)
+    for name in numbers.names(MOST_NAMES):
+        found.numbers[name] = numbers.number(name, low=-1e100, high=1e100)
+    return found
 
 
 def _rate(params: Params) -> Any:
@@ -108,7 +104,7 @@ def _rate(params: Params) -> Any:
 
 
 def _descend(params: Params, objective: Objective, W: Floats, b: Floats) -> Walk:
-    start = _read_state(params, objective, W, b, ())
+    start = _read_state(params, W, b)
     steps, found = params.whole("steps", low=1, high=MOST_STEPS), Walk()
     optimizer = GradientDescent(
         max_iter=start.epoch + steps,
@@ -132,74 +128,28 @@ def _descend_by_batches(params: Params, objective: Objective, W: Floats, b: Floa
         batch_size=params.whole("batch_size", low=1, high=objective.n_images),
         epochs=params.whole("epochs", low=1, high=MOST_EPOCHS),
         learning_rate=_rate(params),
-        schedule=params.choice("schedule", SCHEDULES),
-        update=params.choice("update", UPDATES),
+        schedule=params.choice("schedule", choices("schedule")),
+        update=params.choice("update", choices("update")),
         momentum=params.number("momentum", low=0),
         seed=params.whole("seed", low=0, high=2**31 - 1),
     )
-    state = _read_state(params, objective, W, b, UPDATES[sgd.update].arrays)
-    numbers, found = state.numbers, Walk()
-    if "learning_rate" not in numbers:
-        numbers |= {"steps": 0.0, "bias_rate": 1.0, "usual_objective": max(objective.value(W, b), _at_zero(objective))}
-        if sgd.learning_rate == "auto":
-            eta, bias_rate, found.chosen = stochastic_rate(objective, sgd.update, sgd.batch_size, sgd.momentum)
-            numbers |= {"learning_rate": eta, "bias_rate": bias_rate}
-        else:
-            numbers["learning_rate"] = float(sgd.learning_rate)
-    for name in ("steps", "bias_rate", "usual_objective"):
-        if name not in numbers:
-            raise ParameterError(f"state.numbers holds no {name}; start again without a state.")
-    n_batches = -(-objective.n_images // sgd.batch_size)
-    for _ in range(params.whole("steps", low=1, high=MOST_STEPS)):
-        done = int(numbers["steps"])
-        if done >= sgd.epochs * n_batches:
-            found.status = Status.COMPLETED.value
+    start, found = _read_state(params, W, b), Walk()
+    for step in itertools.islice(sgd.steps(objective, start), params.whole("steps", low=1, high=MOST_STEPS)):
+        found.state = step.state
+        if "state" not in params and sgd.learning_rate == "auto":
+            found.chosen = step.chosen["learning_rate"]
+        if step.status is not None:
+            found.status = step.status.value
             break
-        epoch, batch = divmod(done, n_batches)
-        order = np.random.Generator(np.random.PCG64([sgd.seed, epoch])).permutation(objective.n_images)
-        rows = order[batch * sgd.batch_size : (batch + 1) * sgd.batch_size]
-        taken = rates(
-            sgd.schedule,
-            numbers["learning_rate"],
-            np.array([done]),
-            sgd.epochs * n_batches,
-            final_rate=sgd.final_rate,
-        )
-        good = copy.deepcopy(state.arrays)
-        plan = EpochPlan(
-            order=rows,
-            batch_size=sgd.batch_size,
-            rates=taken,
-            update=sgd.update,
-            momentum=sgd.momentum,
-            rho=sgd.rho,
-            beta1=sgd.beta1,
-            beta2=sgd.beta2,
-            epsilon=sgd.epsilon,
-            step=done,
-            bias_rate=numbers["bias_rate"],
-        )
-        seen = plain_epoch(objective, state.arrays, plan)
-        value = objective.value(state.arrays["W"], state.arrays["b"])
-        if not math.isfinite(seen) or diverged(value, numbers["usual_objective"]):
-            state.arrays, found.status = good, Status.DIVERGED.value
-            break
-        numbers["steps"] = float(done + 1)
-        found.learning_rate, found.batch = float(taken[0]), [int(row) for row in rows]
-        found.add(state.arrays["W"], state.arrays["b"], value)
-    state.epoch = int(numbers["steps"]) // n_batches
-    found.epoch = numbers["steps"] / n_batches
-    found.state = state
+        found.learning_rate, found.batch = step.learning_rate, [int(row) for row in step.rows]
+        found.add(step.state.arrays["W"], step.state.arrays["b"], step.objective)
+    if found.state is not None:
+        found.epoch = found.state.numbers["steps"] / -(-objective.n_images // sgd.batch_size)
     return found
 
 
-def _at_zero(objective: Objective) -> float:
-    K, D = objective.n_classes, objective.n_features
-    return objective.value(np.zeros((K, D)), np.zeros(K))
-
-
 def _solve(objective: Objective, W: Floats, b: Floats) -> Walk:
-    """From W = 0, as the exact optimizers start; the way there is that of their own iterates."""
+    """From W = 0, where the exact optimizers start; the path is that of their own iterates."""
     found = Walk()
 
     def keep(row: Epoch) -> None:

@@ -58,6 +58,12 @@ class Params:
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) is not None
 
+    def names(self, most: int) -> list[str]:
+        """Names of the parameters, at most `most`."""
+        if len(self._values) > most:
+            raise ParameterError(f"{len(self._values)} parameters; expected at most {most}.")
+        return [str(name) for name in self._values]
+
     def number(self, name: str, *, low: float = -1e12, high: float = 1e12, open_low: bool = False) -> float:
         """A finite number in [low, high], or ]low, high] with `open_low`."""
         value = self._values.get(name)

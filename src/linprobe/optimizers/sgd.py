@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, final
 
@@ -32,7 +33,7 @@ from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
 from linprobe.optimizers.updates import UPDATES, Rates
 from linprobe.shapes import Floats, check_range
 
-__all__ = ["SGD", "plain_epoch"]
+__all__ = ["SGD", "BatchStep", "plain_epoch"]
 
 
 @final
@@ -81,6 +82,27 @@ class SGDState(SavedState):
         if self.W_best is not None and loss >= self.best_loss:
             return self
         return replace(self, W_best=W.copy(), b_best=b.copy(), best_loss=loss, best_epoch=float(self.epoch))
+
+
+@dataclass(frozen=True)
+class BatchStep:
+    """One mini-batch step of `SGD.steps`.
+
+    Attributes:
+        state: after the step; the run continues from it. Of a step that diverged, the state before it.
+        rows: (M,) positions of the images of the batch; empty once all epochs are run.
+        learning_rate: of the step; NaN once all epochs are run.
+        objective: L after the step; NaN where it diverged, and once all epochs are run.
+        chosen: what was chosen from the data, in words by name.
+        status: why the run ends here; None where it can continue.
+    """
+
+    state: State
+    rows: npt.NDArray[np.int64]
+    learning_rate: float
+    objective: float
+    chosen: dict[str, str]
+    status: Status | None = None
 
 
 @final
@@ -227,6 +249,58 @@ class SGD(Optimizer):
         W, b, passes = W.astype(np.float64), b.astype(np.float64), float(saved.epoch)
         return Solution(W, b, status, trace.history, saved.to_state(), passes, clock(), chosen)
 
+    def steps(self, objective: Objective, start: State | None = None) -> Iterator[BatchStep]:
+        """One mini-batch after the other of the run that `minimize` makes by its plain loop, for those who watch each.
+
+        Every step holds the state that continues the run. The last one says why it ended.
+
+        Args:
+            start: as for `minimize`; the state of a step, too, which lies between two epochs.
+        Raises:
+            ParameterError: with `average` or `patience`, which count whole epochs.
+            StateError: `start` is not of this problem.
+        """
+        if self.average or self.patience is not None:
+            raise ParameterError("single steps of SGD have no average and no patience; leave both out.")
+        saved, chosen = self._begin(objective, start, fused=False)
+        M, n_batches = int(self.batch_size), -(-objective.n_images // self.batch_size)
+        while saved.steps < self.epochs * n_batches:
+            epoch, batch = divmod(saved.steps, n_batches)
+            rows = self._order(objective, epoch)[batch * M : (batch + 1) * M]
+            rate, arrays = self._rates(objective, saved)[batch : batch + 1], saved.updated_arrays()
+            plan = replace(self._plan(rows, rate, saved.steps), bias_rate=saved.bias_rate)
+            loss = plain_epoch(objective, arrays, plan)
+            value = objective.value(arrays["W"], arrays["b"])
+            if not math.isfinite(loss) or diverged(value, saved.usual_objective):
+                yield BatchStep(saved.to_state(), rows, float(rate[0]), math.nan, chosen, Status.DIVERGED)
+                return
+            done = saved.steps + 1
+            saved = replace(saved, epoch=done // n_batches, steps=done, **arrays)  # type: ignore[arg-type]
+            yield BatchStep(saved.to_state(), rows, float(rate[0]), value, chosen)
+        yield BatchStep(saved.to_state(), np.zeros(0, np.int64), math.nan, math.nan, chosen, Status.COMPLETED)
+
+    def _order(self, objective: Objective, epoch: int) -> npt.NDArray[np.int64]:
+        """(N,) the order of the images in an epoch, of the seed and the epoch alone."""
+        order: npt.NDArray[np.int64] = np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(
+            objective.n_images
+        )
+        return order
+
+    def _plan(self, order: npt.NDArray[np.int64], etas: npt.NDArray[np.float64], step: int) -> EpochPlan:
+        """The steps over these images, the first of them after `step` others."""
+        return EpochPlan(
+            order=order,
+            batch_size=int(self.batch_size),
+            rates=etas,
+            update=self.update,
+            momentum=float(self.momentum),
+            rho=float(self.rho),
+            beta1=float(self.beta1),
+            beta2=float(self.beta2),
+            epsilon=float(self.epsilon),
+            step=step,
+        )
+
     def _begin(self, objective: Objective, start: State | None, fused: bool) -> tuple[SGDState, dict[str, str]]:
         """(the state to continue from, with all that the update needs; words for what was chosen)."""
         dtype = np.float32 if fused and objective.examples.X.dtype != np.float64 else np.float64
@@ -284,24 +358,14 @@ class SGD(Optimizer):
 
         An epoch is run in parts for one who watches.
         """
-        random = np.random.Generator(np.random.PCG64([self.seed, saved.epoch]))
-        order = random.permutation(objective.n_images)
+        order = self._order(objective, saved.epoch)
         averages = self.average and saved.epoch >= self.epochs // 2
         arrays, steps, averaged = saved.updated_arrays(), saved.steps, saved.averaged
         M, n_batches, loss, first = int(self.batch_size), len(etas), 0.0, 0
         while first < n_batches and math.isfinite(loss):
             begun, stop = time.perf_counter(), min(first + pace.batches, n_batches)
-            plan = EpochPlan(
-                order=order[first * M : stop * M],
-                batch_size=M,
-                rates=etas[first:stop],
-                update=self.update,
-                momentum=float(self.momentum),
-                rho=float(self.rho),
-                beta1=float(self.beta1),
-                beta2=float(self.beta2),
-                epsilon=float(self.epsilon),
-                step=steps,
+            plan = replace(
+                self._plan(order[first * M : stop * M], etas[first:stop], steps),
                 averaged=averaged if averages else -1,
                 bias_rate=saved.bias_rate,
             )
