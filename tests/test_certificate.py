@@ -118,7 +118,7 @@ def test_what_whole_numbers_lose_is_taken_from_the_bound(penalty):
     W, b = np.full((3, 5), 0.1), np.zeros(3)
     gradient = objective.data_gradient(W, b)
     exact = certify(objective, W, b, gradient=gradient)
-    for lost in ({"lost_of_score": 1e-6}, {"lost_of_slopes": 1e-6}):
+    for lost in ({"score_error": 1e-6}, {"slope_error": 1e-6}):
         bound = certify(objective, W, b, gradient=replace(gradient, **lost)).lower_bound
         assert exact.lower_bound - 1e-3 < bound < exact.lower_bound - 1e-6
 

@@ -191,10 +191,10 @@ def _lost(objective: Objective, point: DualPoint, upper: float) -> float:
     sum |G|. What A is off counts by the scores of the W of the minimum, and in the value by those of the W where G was
     taken, which reaches `upper` as well.
     """
-    if point.lost_of_score == 0.0 and point.lost_of_slopes == 0.0:
+    if point.score_error == 0.0 and point.slope_error == 0.0:
         return 0.0
     mass = objective.loss.dual_size(point.value, objective.n_classes)
-    scores, slopes = point.lost_of_score, point.lost_of_slopes
+    scores, slopes = point.score_error, point.slope_error
     return 2.0 * (1.0 + mass) * scores + 2.0 * slopes * _score_bound(objective, upper)
 
 
@@ -251,7 +251,7 @@ def _point_at(objective: Objective, gradient: DataGradient, W: Floats, b: Floats
         mass = objective.loss.dual_size(value, objective.n_classes)
         products = float((np.abs(W) @ objective.statistics.feature_sizes + np.abs(b)).max())
         terms = gradient.loss + mass * products
-        return DualPoint(value, gradient.dW, gradient.db, terms, gradient.lost_of_score, gradient.lost_of_slopes)
+        return DualPoint(value, gradient.dW, gradient.db, terms, gradient.score_error, gradient.slope_error)
 
 
 def _scale(objective: Objective, A: Floats) -> float:
@@ -278,11 +278,11 @@ def _point_at_scaled(
         return float(shares[rows] @ loss.conjugate(scale * G, y[rows]))
 
     blocks = slices(len(counted), max(1, BLOCK_SCORES // objective.n_classes))
-    value, slopes = -sum(map(share_of, blocks)), gradient.lost_of_slopes
-    if gradient.lost_of_score > 0.0:
-        moved = objective.n_classes * loss.curvature(objective.n_classes) * gradient.lost_of_score
+    value, slopes = -sum(map(share_of, blocks)), gradient.slope_error
+    if gradient.score_error > 0.0:
+        moved = objective.n_classes * loss.curvature(objective.n_classes) * gradient.score_error
         value, slopes = value - moved * _bias_spread(objective, upper), slopes + moved
-    return DualPoint(value, scale * gradient.dW, scale * gradient.db, lost_of_slopes=slopes)
+    return DualPoint(value, scale * gradient.dW, scale * gradient.db, slope_error=slopes)
 
 
 def _slopes_at(objective: Objective, W: Floats, b: Floats) -> Floats:

@@ -22,8 +22,8 @@ from linprobe.statistics import Statistics
 __all__ = ["DataGradient", "DualPoint", "Evaluation", "Objective", "Split"]
 
 USUAL_WEIGHT = 2.0**40
-"""The largest sample weight, and one over the smallest largest, that is taken as it is. Float32 holds the sums of
-squares of 2^24 such."""
+"""Sample weights are used unscaled while the largest is between 1 / USUAL_WEIGHT and USUAL_WEIGHT. Float32 holds the
+sum of squares of 2^24 such weights."""
 
 BLOCK_NUMBERS = 2**20
 """Float64 numbers in a block of rows: 8 MB."""
@@ -31,7 +31,7 @@ BLOCK_NUMBERS = 2**20
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The objective at one (W, b), and what one pass over the images tells besides.
+    """The objective at one (W, b), and what the same pass over the images measures.
 
     Attributes:
         objective: data_loss + penalty.
@@ -53,15 +53,16 @@ class Evaluation:
 class DataGradient:
     """The data loss at one (W, b), its gradient dW (K, D) and db (K,), without a penalty; the accuracy, 0..1.
 
-    What a score may be off, and the slopes of an image on average: 0, or as `Precision` allows.
+    score_error bounds the error of each score, and slope_error the mean absolute error of an image's slopes, as in
+    `Sums`; both are 0 where only rounding acts.
     """
 
     loss: float
     dW: Floats
     db: Floats
     accuracy: float
-    lost_of_score: float = 0.0
-    lost_of_slopes: float = 0.0
+    score_error: float = 0.0
+    slope_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,18 @@ class DualPoint:
     Attributes:
         value: -sum_i a_i L*_i(G_i), with a_i = w_i / sum w.
         A: (K, D), sum_i a_i G_i x'_iᵀ.
-        c: (K,), sum_i a_i G_i; an unpenalised bias asks for 0.
+        c: (K,), sum_i a_i G_i; with an unpenalised bias it must be 0.
         terms: size of what `value` was summed from, where that is more than `value` itself.
-        lost_of_score, lost_of_slopes: bounds on what the scores behind `value` may be off, and on sum_i a_i |G_i| of
-            what the G behind A may be off, besides rounding.
+        score_error: bound on the error of the scores behind `value`, besides rounding.
+        slope_error: bound on sum_i a_i |error of G_i| of the G behind A, besides rounding.
     """
 
     value: float
     A: Floats
     c: Floats
     terms: float = 0.0
-    lost_of_score: float = 0.0
-    lost_of_slopes: float = 0.0
+    score_error: float = 0.0
+    slope_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ class Split:
 
     Attributes:
         data_loss, accuracy: at the scores s of (W, b).
-        miss: (K, D), mean of (z_i - g_i / rho - s_i) x'_iᵀ: how far s is from what it is fitted to next.
+        miss: (K, D), mean of (z_i - g_i / rho - s_i) x'_iᵀ: the residual of the next least squares fit of s.
         miss_columns: (K,), the same without x'.
-        dual: that of the new g; None when not asked for.
+        dual: that of the new g; None if it was not requested.
     """
 
     data_loss: float
@@ -375,11 +376,11 @@ class Objective:
     def _data_gradient(self, sums: Sums, divisor: float | None = None) -> DataGradient:
         """The means of `sums`; None divides by the total weight."""
         if sums.dW is None or sums.db is None:
-            raise TypeError(f"{type(self.engine).__name__} gave no gradient though it was asked for one")
+            raise TypeError(f"{type(self.engine).__name__} returned no gradient, though one was requested")
         total = self._total_weight if divisor is None else divisor
         with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
             means = (sums.loss / total, sums.dW / total, sums.db / total, sums.accuracy)
-            return DataGradient(*means, sums.lost_of_score, sums.lost_of_slopes / total)
+            return DataGradient(*means, sums.score_error, sums.slope_error / total)
 
     def _smooth_gradient(self, gradient: DataGradient, W: Floats) -> Floats:
         """dW of all that is smooth: the data loss, and reg smooth(W)."""

@@ -1,4 +1,4 @@
-"""What an optimizer wants to know of the images before it starts: means of classes, sizes and moments of features."""
+"""Facts about the images: means of classes, sizes and moments of features, seeded samples of rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class FeatureMoments:
 
 
 class Statistics:
-    """Facts about the images of an engine, each computed when it is first asked for and kept.
+    """Facts about the images of an engine, each computed on first use and kept.
 
     They do not depend on the penalty: all `Objective.with_reg` share them.
     """

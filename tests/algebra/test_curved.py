@@ -45,7 +45,7 @@ def model(n: int, N: int, K: int, *, listed: float = 1.0, ridge: float = 0.0, dt
         v=d.copy(),
         w=0.5 * p[image, classes],
         slope=0.3 * random.standard_normal((n + 1, K)),
-        bends=np.square(X.astype(np.float64)) @ whole + ridge + damp[:-1, None],
+        curvatures=np.square(X.astype(np.float64)) @ whole + ridge + damp[:-1, None],
         inverse=np.linalg.inv(between + 1e-3 * np.eye(K)),
         ridge=ridge,
         size=0.1,

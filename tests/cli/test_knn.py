@@ -60,7 +60,7 @@ def test_embeddings_are_compared_by_cosine(linprobe: Any, tmp_path: Path) -> Non
         (["--k", "0"], "'0'; expected numbers of neighbours >= 1"),
         (["--k", "1,x"], "'1,x'; expected numbers of neighbours >= 1"),
         (["--k", "1,5000"], "k = 5000 neighbours, but n_samples = "),
-        (["--metric", "cosine"], "metric = 'cosine' is of embeddings, and these are uint8 pixels"),
+        (["--metric", "cosine"], "metric = 'cosine' needs float vectors; found uint8 pixels"),
         (["--metric", "l3"], "'l3'"),
         (["--folds", "1"], "folds"),
         (["--folds", "3", "--validation", "0.2"], "--folds and --validation are two ways to choose k"),
@@ -79,6 +79,4 @@ def test_bad_input_is_one_line(linprobe: Any, arguments: list[str], words: str) 
 def test_l1_does_not_fit_vectors(linprobe: Any) -> None:
     answer = linprobe("knn", "planar:shell", "--metric", "l1")
     assert answer.code == 2
-    assert answer.err == (
-        "error: metric = 'l1' is of uint8 pixels, and these are float32 numbers; use 'l2' or 'cosine'.\n"
-    )
+    assert answer.err == ("error: metric = 'l1' needs uint8 pixels; found float32 numbers. Use 'l2' or 'cosine'.\n")

@@ -12,7 +12,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linprobe import _core
-from linprobe.engines.base import HESSIAN_ROWS, Engine, Examples, HessianWeights, open_engine
+from linprobe.engines.base import Engine, Examples, HessianWeights, open_engine
+from linprobe.engines.curvature import HESSIAN_ROWS
 from linprobe.features import Affine
 from linprobe.losses import SoftmaxCrossEntropy, SquaredHinge
 

@@ -517,20 +517,20 @@ def test_a_pass_loses_no_more_than_it_tells(n, D, K, loss, precision):
     one = found[0]
     # slopes move with the scores, by the curvature of the loss; both count by the largest number of a feature
     curvature = 2.0 * loss.curvature(K) * np.sqrt(K)
-    lost = one.lost_of_slopes + one.weight * curvature * one.lost_of_score
+    lost = one.slope_error + one.weight * curvature * one.score_error
     unit = {Precision.COARSE: 1e-6, Precision.SINGLE: 1e-6}.get(precision, 1e-13) * (np.abs(wanted.db).max() + n)
     sizes = 255 * np.abs(examples.affine.scale) + np.abs(examples.affine.shift)
     assert np.abs(one.dW - wanted.dW).max() <= sizes.max() * (lost + unit)
     if precision >= Precision.PROOF:
         assert_allclose(one.dW, wanted.dW, atol=1e-8 * (np.abs(wanted.dW).max() + np.abs(wanted.db).max()))
         assert_allclose(one.loss, wanted.loss, rtol=1e-9)
-        assert one.lost_of_slopes <= 1e-9 * (np.abs(wanted.dW).max() + n * K * np.abs(wanted.db).max())
+        assert one.slope_error <= 1e-9 * (np.abs(wanted.dW).max() + n * K * np.abs(wanted.db).max())
     for other in found[1:]:
         assert_array_equal(other.dW, one.dW)
-        assert (other.loss, other.lost_of_score, other.lost_of_slopes) == (
+        assert (other.loss, other.score_error, other.slope_error) == (
             one.loss,
-            one.lost_of_score,
-            one.lost_of_slopes,
+            one.score_error,
+            one.slope_error,
         )
 
 

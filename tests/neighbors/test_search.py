@@ -106,7 +106,7 @@ def test_bounds_by_groups_of_columns_leave_out_no_neighbour(D, more):
 
 def test_distances_of_sums_are_bounds_of_the_distances():
     X = smooth_rows(300, 700, "uint8")
-    coder = GroupCoder.learnt(X, None, 1)
+    coder = GroupCoder.fitted(X, None, 1)
     assert coder.groups.sum(axis=0).tolist() == [1] * 700
     codes = coder.codes(X, None)[0].astype(np.int64)
     true = np.abs(X[:, None].astype(np.int64) - X[None, :40]).sum(axis=2)
@@ -288,7 +288,7 @@ def test_every_instruction_set_finds_the_same(instruction_set, tmp_path):
 @pytest.mark.parametrize(("dtype", "metric"), [("uint8", "l2"), ("float32", "l2"), ("float64", "cosine")])
 def test_distances_of_codes_are_bounds_of_the_distances(dtype, metric):
     X = smooth_rows(500, 300, dtype)
-    coder = Coder.learnt(X, None, metric, 1)
+    coder = Coder.fitted(X, None, metric, 1)
     codes, beyond = (array.astype(np.float64) for array in coder.codes(X, None))
     assert not beyond.any()
     rows = X.astype(np.float64)

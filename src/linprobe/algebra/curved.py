@@ -13,11 +13,11 @@ from linprobe.shapes import Floats
 __all__ = ["CurvedModel", "krylov", "sweep"]
 
 HALVINGS = 6
-"""Halvings, at most, of a step of conjugate gradients that the model does not like."""
+"""Halvings, at most, of a step of conjugate gradients that does not decrease the model."""
 
 MOST_FACTORED = 128
-"""Weights of a class that are not 0, up to which their curvature is factored to precondition conjugate gradients; of
-more its diagonal does. A factor takes their cube / 3 operations: 1 ms."""
+"""Nonzero weights of a class, at most, whose curvature is factored to precondition conjugate gradients; for more, the
+diagonal is used. A factor takes their cube / 3 operations: 1 ms."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class CurvedModel:
         image: (P,) the image of each entry, ascending within a class.
         d, v, w: (P,) float64.
         slope: (n + 1, K) float64, of the data loss at W_0.
-        bends: (n, K) float64, the second derivative of the model in each weight.
+        curvatures: (n, K) float64, the second derivative of the model in each weight.
         inverse: (K, K) float64, the inverse of that in the bias.
         ridge, size: of W² and |W|.
         damp: (n + 1,) float64.
@@ -52,7 +52,7 @@ class CurvedModel:
     v: Floats
     w: Floats
     slope: Floats
-    bends: Floats
+    curvatures: Floats
     inverse: Floats
     ridge: float
     size: float
@@ -104,19 +104,19 @@ def sweep(model: CurvedModel, everything: bool) -> float:
         move(k, float(step[k]))
     for j in range(n):
         for k in range(K):
-            at, bend = float(W[j, k]), float(model.bends[j, k])
-            if (at == 0.0 and not everything) or not bend > 0.0:
+            at, curvature = float(W[j, k]), float(model.curvatures[j, k])
+            if (at == 0.0 and not everything) or not curvature > 0.0:
                 continue
             part = model.entries(k)
             i = model.image[part]
             x = model.X[j, i].astype(np.float64)
             slopes = model.d[part] * model.z[part] - model.v[part] * model.e[i] - model.w[part] * model.c[i]
             slope = float(model.slope[j, k] + model.damp[j] * (at - model.start[j, k]) + model.ridge * at + x @ slopes)
-            aim, least = at - slope / bend, model.size / bend
+            aim, least = at - slope / curvature, model.size / curvature
             to = aim - least if aim > least else aim + least if aim < -least else 0.0
             if to != at:
                 W[j, k] = to
-                largest = max(largest, abs(to - at) * bend)
+                largest = max(largest, abs(to - at) * curvature)
                 move(k, (to - at) * x)
     return largest
 
@@ -155,7 +155,7 @@ def krylov(model: CurvedModel, most: int, share: float) -> int:
 
     def preconditioned(r: Floats) -> Floats:
         y = np.zeros_like(r)
-        np.divide(r[:n], model.bends, out=y[:n], where=free[:n])
+        np.divide(r[:n], model.curvatures, out=y[:n], where=free[:n])
         for k, inverse in enumerate(inverses):
             if inverse is not None:
                 y[:n, k][free[:n, k]] = inverse @ r[:n, k][free[:n, k]]
@@ -171,11 +171,11 @@ def krylov(model: CurvedModel, most: int, share: float) -> int:
     wanted = share * share * left
     while steps < most and left > wanted:
         h = gather(*spread(q)) + extra * q
-        bend = float((h * q).sum())
-        if not bend > 0.0:
+        curvature = float((h * q).sum())
+        if not curvature > 0.0:
             break
-        x += left / bend * q
-        r = np.where(used, r - left / bend * h, 0.0)
+        x += left / curvature * q
+        r = np.where(used, r - left / curvature * h, 0.0)
         y = preconditioned(r)
         following = float((r * y).sum())
         q, left, steps = y + following / left * q, following, steps + 1
@@ -215,20 +215,20 @@ def _inverse(model: CurvedModel, k: int, used: npt.NDArray[np.int64]) -> Floats 
     return np.linalg.inv(curvature)
 
 
-def _line_minimum(old: Floats, x: Floats, size: float, fall: float, bend: float) -> float:
+def _line_minimum(old: Floats, x: Floats, size: float, fall: float, curvature: float) -> float:
     """The step along x at which the model is least.
 
-    It falls at first by `fall` a step, bends by `bend`, and has a kink where a weight crosses 0.
+    Its slope at 0 is -`fall`, its second derivative `curvature`, and it has a kink where a weight crosses 0.
     """
-    if not bend > 0.0:
+    if not curvature > 0.0:
         return 0.0
     crossing = x * old < 0.0
     steps, grows = -old[crossing] / x[crossing], 2.0 * size * np.abs(x[crossing])
     slope = -fall
     for j in np.lexsort((grows, steps)):
-        if slope + bend * steps[j] >= 0.0:
+        if slope + curvature * steps[j] >= 0.0:
             break
         slope += float(grows[j])
-        if slope + bend * steps[j] >= 0.0:
+        if slope + curvature * steps[j] >= 0.0:
             return float(steps[j])
-    return -slope / bend
+    return -slope / curvature

@@ -1,4 +1,4 @@
-"""The native engine: rows read as they are, scores, loss and gradient of a block in one trip through memory."""
+"""The native engine: reads rows as they are; scores, loss and gradient of a block in one pass through memory."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ BFLOAT16, DIGITS = 2.0**-8, 2.0**-15
 """Relative rounding to the 8 bits of a bfloat16, and to two digits of 8 bits with their sign."""
 
 SAMPLE_ROWS = 1024
-"""Rows from whose mean coarse passes in bfloat16 take the others: its error is 3% of a deviation."""
+"""Rows of the sample whose mean coarse passes in bfloat16 subtract: the mean is off by 1/32 of a deviation."""
 
 HESSIAN_BYTES = 2**31
-"""Of the weights of a Hessian, at most."""
+"""Memory of `HessianWeights`, at most, for `multiplies_hessians`."""
 
 DIGIT_BITS, GREATEST = (7, 15), 0.99
-"""Bits of one and two digits with signs; a fraction of a power of two that both reach."""
+"""Bits of one and of two signed digits, without the sign; the largest fraction of a power of two that they hold."""
 
 ALIGNED: tuple[Literal["C", "A"], ...] = ("C", "A")
-"""What the core asks of arrays, for `np.require`: in C order, each number at a multiple of its size."""
+"""What the core requires of arrays, for `np.require`: C order, each number at a multiple of its size."""
 
 BLOCK = 4096
 """Rows whose scores are held at once for a loss that the core does not know."""
@@ -74,7 +74,7 @@ class _MapArguments(TypedDict):
 
 
 class _LossArguments(TypedDict):
-    """A loss that the core knows: its name, and the margin asked of the correct class."""
+    """A loss that the core knows: its name, and the margin required of the correct class."""
 
     loss: str
     delta: float
@@ -186,14 +186,14 @@ class ThreadsEngine(Engine):
 
     @property
     def coarse_noise(self) -> float:
-        """From a sample of the rows."""
+        """As in `Engine`, with the mean square distance estimated from a sample of the rows."""
         return self.coarse_rounding * self._sample[1] if self._in_bfloat16 else 0.0
 
     @cached_property
     def _sample(self) -> tuple[Doubles, float]:
-        """(mean row c (D,) as it lies, sqrt(sum a_i² |x'_i - c|²)), from rows at equal distances, in float64.
+        """(mean row c (D,) before the map, sqrt(sum a_i² |x'_i - c|²)), from evenly spaced rows, in float64.
 
-        c has 8 bits: float16 rows less c lie on their own grid, and many are then numbers of bfloat16.
+        c is rounded to 8 bits: float16 rows minus c stay on the float16 grid, and many are exact in bfloat16.
         """
         n = self.examples.n_images
         rows = np.unique(np.linspace(0, n - 1, min(n, SAMPLE_ROWS)).astype(np.int64))
@@ -206,13 +206,13 @@ class ThreadsEngine(Engine):
 
     @property
     def _in_bfloat16(self) -> bool:
-        """Whether coarse passes are; few classes and very many features are not."""
+        """Whether coarse passes run in bfloat16; with few classes or very many features they do not."""
         X = self.examples.X
         few = self.examples.n_classes - 1 < _core.BFLOAT16_TEMPLATES or X.shape[1] > _core.BFLOAT16_FEATURES
         return _core.bfloat16() != "" and X.dtype in (np.float16, np.float32) and not few
 
     def coarse(self, W: Floats) -> Iterator[Floats]:
-        """W whose differences from the last class, which passes multiply, are rounded to one digit, and to two."""
+        """W with its differences from the last class rounded to one digit, then to two: passes multiply these."""
         if self.examples.X.dtype != np.uint8 or _core.instruction_set() != WHOLE:
             return
         scale, apart = self._affine["scale"], W[:-1] - W[-1]
@@ -457,7 +457,7 @@ class ThreadsEngine(Engine):
         """sum_i weight_i x'_i x'_iᵀ over the images, (D, D).
 
         Of uint8 rows without weights in whole numbers, exact but for the map (in float32 of up to 16,384 rows, or
-        more where the processor multiplies bytes); else float32 products, and totals of the dtype asked for.
+        more where the processor multiplies bytes); else float32 products, and totals of the requested dtype.
         """
         D = self.examples.n_features
         out: Floats = np.zeros((D, D), dtype)

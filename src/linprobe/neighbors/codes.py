@@ -1,4 +1,4 @@
-"""Short codes of rows, whose distances bound those of the rows from below: what they rule out is not compared."""
+"""Short codes of rows: distances between codes are lower bounds of distances between rows."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from linprobe.shapes import Floats, check_mapped
 __all__ = ["LONGEST_QUERY", "Coder", "GroupCoder"]
 
 SAMPLE = 1024
-"""Rows from which the directions of the codes are learnt."""
+"""Rows of the sample to which the directions of the codes are fitted."""
 
 LARGEST = 16000.0
-"""Length of the longest code of a row, and below the code of a query may be up to `LONGEST_QUERY`: squared distances
-of codes stay below 2^31."""
+"""Length of the longest code of a row."""
+
 LONGEST_QUERY = 30000.0
+"""Length of the longest code of a query: squared distances of codes then stay below 2^31."""
 
 BLOCK = 2048
 """Rows whose coordinates are held as numbers at once."""
 
 LONG_NUMBERS = 2**28
-"""Numbers of X, at most, of which there may be long codes: they take 4 bytes a number while a search runs."""
+"""Numbers of X, at most, for which long codes are made: they take 4 bytes a number while a search runs (1 GB)."""
 
 LONG_ABOVE = 0.05
-"""Share of the rows that short codes leave in, above which vectors have long ones."""
+"""Share of rows that short codes fail to rule out, above which vectors get long codes."""
 
 
 @dataclass(frozen=True)
 class Coder:
-    """Rows to codes whose distances bound those of the rows from below.
+    """Rows -> codes whose distances are lower bounds of the distances between the rows.
 
     With A a map that makes no distance longer (orthonormal directions, divided by the largest singular value that
     their rounding left them), and M = (1 - AᵀA)^(1/2), any two rows have
@@ -44,9 +45,9 @@ class Coder:
 
     so that the numbers of A a and the one number |M a| are coordinates whose distance is a lower bound. A code holds
     them, of rows less their mean, times `scale` and rounded: each coordinate is off by 1/2 at most. It has two such
-    lengths: what its first 63 coordinates leave out (place 63), and what all leave out.
+    lengths: that of the part outside its first 63 coordinates (place 63), and that outside all coordinates.
 
-    Vectors of which no few directions hold most of the variance have long codes: all coordinates, nothing left out.
+    Vectors whose variance is not concentrated in a few directions have long codes: all their coordinates.
 
     Attributes:
         centre: (D,) near the mean of the rows; whole numbers for uint8.
@@ -79,12 +80,12 @@ class Coder:
         of |x|² at most, and the difference by less than 25 D eps, so that the two lengths (of rows up to 16,000 and
         queries up to 30,000 long) are off by less than 46,000 * 5 sqrt(D eps).
         """
-        lost = 4e5 * math.sqrt(len(self.centre) * np.finfo(np.float64).eps)
+        rounding = 4e5 * math.sqrt(len(self.centre) * np.finfo(np.float64).eps)
         prefix = self.width if self.long else _core.PREFIX
-        return 1.001 * math.sqrt(prefix) + lost, 1.001 * math.sqrt(self.width) + lost
+        return 1.001 * math.sqrt(prefix) + rounding, 1.001 * math.sqrt(self.width) + rounding
 
     @classmethod
-    def learnt(cls, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None, metric: str, threads: int) -> Coder:
+    def fitted(cls, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None, metric: str, threads: int) -> Coder:
         """Directions of most variance of a sample, and the scale that the longest row allows."""
         n, D = len(X) if rows is None else len(rows), X.shape[1]
         spread = np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64)
@@ -115,7 +116,7 @@ class Coder:
                 # rounding to float64 moves the largest eigenvalue by some 1e-14 of it; a billionth is beyond doubt
                 largest = math.sqrt(float(np.linalg.eigvalsh(exact @ exact.T)[-1]) * (1 + 1e-9) + 1e-300)
                 may_be_long = X.dtype != np.uint8 and _core.CODE < D and n * D <= LONG_NUMBERS
-                if may_be_long and _leaves_in(sample, basis) > LONG_ABOVE:
+                if may_be_long and _share_compared(sample, basis) > LONG_ABOVE:
                     return cls(centre, None, 1.0, scale, cosine, threads, long=True)
         return cls(centre, basis, largest, scale, cosine, threads)
 
@@ -156,7 +157,7 @@ class Coder:
 
 @dataclass(frozen=True)
 class GroupCoder:
-    """Rows of bytes to 256 bytes whose L1 distances bound those of the rows from below.
+    """Rows of bytes -> 256 bytes whose L1 distances are lower bounds of those between the rows.
 
     With the columns in groups g, and s_g the sum of a group, sum_j |a_j - b_j| >= sum_g |s_g(a) - s_g(b)|. A code holds
     s_g divided by the largest number of columns of a group, rounded. The bound is tight where the differences within a
@@ -177,7 +178,7 @@ class GroupCoder:
         return len(self.groups) + 0.01, len(self.groups) + 0.01
 
     @classmethod
-    def learnt(cls, X: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None, threads: int) -> GroupCoder:
+    def fitted(cls, X: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None, threads: int) -> GroupCoder:
         """Groups of columns near each other in the coordinates of most variance, by halving again and again."""
         n, D = len(X) if rows is None else len(rows), X.shape[1]
         spread = np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64)
@@ -255,7 +256,7 @@ def _numbers(X: npt.NDArray[Any], cosine: bool) -> Floats:
 def _directions(rows: npt.NDArray[Any], m: int) -> npt.NDArray[Any]:
     """(m, D) orthonormal directions that hold most of the variance of `rows`: a randomised subspace iteration.
 
-    How well they hold it decides how many rows a bound leaves out, never the result.
+    How well they hold it decides how many rows a bound rules out, never the result.
 
     Source:
         Halko, Martinsson, Tropp: Finding structure with randomness, SIAM Review 53 (2011), algorithm 4.4.
@@ -270,14 +271,14 @@ def _directions(rows: npt.NDArray[Any], m: int) -> npt.NDArray[Any]:
     return np.asarray(mixing[:, ::-1][:, :m].T @ basis)
 
 
-def _leaves_in(rows: Floats, basis: Floats) -> float:
-    """Share of the rows that the coordinates along `basis` leave to be compared, where the fifth nearest is sought."""
-    asked = rows[:: max(1, len(rows) // 64)]
-    squares, of_asked = (np.einsum("ij,ij->i", one, one) for one in (rows, asked))
-    true = of_asked[:, None] + squares - 2 * (asked @ rows.T)
-    places, of_places = rows @ basis.T, asked @ basis.T
+def _share_compared(rows: Floats, basis: Floats) -> float:
+    """Share of the rows that the bound of the coordinates along `basis` cannot rule out, for the fifth nearest row."""
+    queries = rows[:: max(1, len(rows) // 64)]
+    squares, of_queries = (np.einsum("ij,ij->i", one, one) for one in (rows, queries))
+    true = of_queries[:, None] + squares - 2 * (queries @ rows.T)
+    places, of_places = rows @ basis.T, queries @ basis.T
     known, of_known = (np.einsum("ij,ij->i", one, one) for one in (places, of_places))
-    left, of_left = (np.sqrt(np.maximum(a - b, 0.0)) for a, b in ((squares, known), (of_asked, of_known)))
+    left, of_left = (np.sqrt(np.maximum(a - b, 0.0)) for a, b in ((squares, known), (of_queries, of_known)))
     bounds = of_known[:, None] + known - 2 * (of_places @ places.T) + (of_left[:, None] - left) ** 2
     fifth = np.partition(true, min(5, len(rows) - 1), axis=1)[:, min(5, len(rows) - 1)]  # the row itself is the first
     return float(np.mean(bounds < fifth[:, None]))

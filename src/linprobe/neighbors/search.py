@@ -1,4 +1,4 @@
-"""The nearest rows of each query, exactly: a search that leaves out what a lower bound rules out."""
+"""The nearest rows of each query, exactly: rows that a lower bound rules out are not compared."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ METRICS = ("l2", "l1", "cosine")
 DTYPES = (np.uint8, np.float16, np.float32, np.float64)
 
 LEAST_ROWS = 2048
-"""Rows from which on codes are made: fewer are compared at once."""
+"""Least rows for which codes are made: comparing fewer in full is faster."""
 
 LEAST_COLUMNS = 512
-"""Columns from which on sums of groups of them bound an L1 distance for less than it costs."""
+"""Least columns for which codes are made for L1: with fewer, the bound costs as much as the distance."""
 
 BLOCK = 2048
 """Rows whose numbers are checked at once, and queries between two reports of progress."""
@@ -48,7 +48,7 @@ class NeighborSearch:
     Distances of uint8 rows are sums of whole numbers, exact; those of float rows are float64 sums, whatever the dtype
     of the rows. The k nearest rows are the first k in the order of (distance, position), so that of equal distances
     the smaller position comes first. The distance to a zero vector is 1 by cosine. The result is the same for any
-    number of threads, and whatever bounds left rows out.
+    number of threads, and whichever rows the bounds rule out.
 
     Args:
         X: (M, D) uint8, float16, float32 or float64, of any strides; read where it lies.
@@ -59,7 +59,7 @@ class NeighborSearch:
     Raises:
         ParameterError: the metric, the engine or the number of threads is unknown, or a number is 1e140 or more.
         IncompatibleError: the metric does not fit the dtype of X.
-        ShapeError: X is no table of numbers, or `rows` is empty or lies outside.
+        ShapeError: X is not a table of numbers, or `rows` is empty or lies outside.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class NeighborSearch:
         Args:
             Q: (n, D) queries of the dtype of X.
             k: 1..N.
-            rows: the rows of Q that are asked for; None for all.
-            progress: told (queries done, queries).
+            rows: the rows of Q to search for; None for all.
+            progress: called with (queries done, queries).
         Raises:
             ParameterError: k lies outside 1..N.
             ShapeError: Q has another dtype or number of features than X.
@@ -107,19 +107,21 @@ class NeighborSearch:
         check_k(k, self.n_rows)
         _check_table("the queries", Q)
         if Q.shape[1] != self.X.shape[1]:
-            raise ShapeError(f"the queries have {Q.shape[1]} features, X has {self.X.shape[1]}; they must be alike.")
+            raise ShapeError(
+                f"the queries have {Q.shape[1]} features, X has {self.X.shape[1]}; they must have the same number."
+            )
         if Q.dtype != self.X.dtype:
             raise ShapeError(f"the queries are {Q.dtype}, X is {self.X.dtype}; they must have one dtype.")
         rows = _checked_rows("rows", rows, len(Q))
         _check_size("the queries hold", Q, rows)
-        asked = np.arange(len(Q)) if rows is None else rows
-        distances, positions = np.empty((len(asked), k)), np.empty((len(asked), k), np.int64)
+        queried = np.arange(len(Q)) if rows is None else rows
+        distances, positions = np.empty((len(queried), k)), np.empty((len(queried), k), np.int64)
         run = self._reference if self.engine == "reference" else self._native
-        for start in range(0, len(asked), BLOCK):
+        for start in range(0, len(queried), BLOCK):
             part = slice(start, start + BLOCK)
-            run(Q, asked[part], distances[part], positions[part])
+            run(Q, queried[part], distances[part], positions[part])
             if progress is not None:
-                progress(min(start + BLOCK, len(asked)), len(asked))
+                progress(min(start + BLOCK, len(queried)), len(queried))
         if self.metric == "l2":
             np.sqrt(distances, out=distances)
         return distances, positions
@@ -137,20 +139,20 @@ class NeighborSearch:
         return f"threads: {_core.instruction_set()}, {self.threads} threads, {how}"
 
     def prepare(self) -> None:
-        """Learn the codes now, where the search has use for them, rather than in the first search."""
+        """Fit the codes now, if this search uses codes, rather than in the first search."""
         if self._codes is None and self.engine == "threads" and self._wants_codes(1):
             if self.metric == "l1":
-                self._coder = GroupCoder.learnt(self.X, self.rows, self.threads)
+                self._coder = GroupCoder.fitted(self.X, self.rows, self.threads)
             else:
-                self._coder = Coder.learnt(self.X, self.rows, self.metric, self.threads)
+                self._coder = Coder.fitted(self.X, self.rows, self.metric, self.threads)
             self._codes = self._coder.codes(self.X, self.rows)[0]
 
     def _wants_codes(self, k: int) -> bool:
-        """Whether bounds can pay: not of few rows, not for many neighbours, not of short sums of differences."""
+        """Whether codes can save time: not for few rows, many neighbours, or L1 over few columns."""
         return self.n_rows >= max(LEAST_ROWS, 64 * k) and (self.metric != "l1" or self.X.shape[1] >= LEAST_COLUMNS)
 
     def _native(
-        self, Q: npt.NDArray[Any], asked: npt.NDArray[np.int64], keys: Doubles, positions: npt.NDArray[np.int64]
+        self, Q: npt.NDArray[Any], queried: npt.NDArray[np.int64], keys: Doubles, positions: npt.NDArray[np.int64]
     ) -> None:
         bounds: dict[str, Any] = dict.fromkeys(("codes", "query_codes", "beyond", "sums", "query_sums"))
         scale, margins = 1.0, (0.0, 0.0)
@@ -159,7 +161,7 @@ class NeighborSearch:
         if self._wants_codes(keys.shape[1]):
             self.prepare()
             assert self._coder is not None
-            codes, beyond = self._coder.codes(Q, asked)
+            codes, beyond = self._coder.codes(Q, queried)
             if self.metric == "l1":
                 bounds |= {"sums": self._codes, "query_sums": codes}
             else:
@@ -169,7 +171,7 @@ class NeighborSearch:
             self.X,
             self.rows,
             Q,
-            np.ascontiguousarray(asked),
+            np.ascontiguousarray(queried),
             metric=self.metric,
             **bounds,
             scale=scale,
@@ -181,13 +183,13 @@ class NeighborSearch:
         )
 
     def _reference(
-        self, Q: npt.NDArray[Any], asked: npt.NDArray[np.int64], keys: Floats, positions: npt.NDArray[np.int64]
+        self, Q: npt.NDArray[Any], queried: npt.NDArray[np.int64], keys: Floats, positions: npt.NDArray[np.int64]
     ) -> None:
         """Every distance, in int64 of bytes and in float64 of the others."""
         k, D = keys.shape[1], self.X.shape[1]
         step = max(1, REFERENCE_NUMBERS // max(D, 1))
         wide = np.int64 if self.X.dtype == np.uint8 else np.float64
-        for i, query in enumerate(Q[asked]):
+        for i, query in enumerate(Q[queried]):
             q = query.astype(wide)
             found = np.empty(self.n_rows)
             for start in range(0, self.n_rows, step):
@@ -217,11 +219,11 @@ def check_metric(metric: str, dtype: npt.DTypeLike) -> None:
     pixels = np.dtype(dtype) == np.uint8
     if metric == "cosine" and pixels:
         raise IncompatibleError(
-            "metric = 'cosine' is of embeddings, and these are uint8 pixels; use 'l2' or 'l1', or floats."
+            "metric = 'cosine' needs float vectors; found uint8 pixels. Use 'l2' or 'l1', or convert them to floats."
         )
     if metric == "l1" and not pixels:
         raise IncompatibleError(
-            f"metric = 'l1' is of uint8 pixels, and these are {np.dtype(dtype)} numbers; use 'l2' or 'cosine'."
+            f"metric = 'l1' needs uint8 pixels; found {np.dtype(dtype)} numbers. Use 'l2' or 'cosine'."
         )
 
 

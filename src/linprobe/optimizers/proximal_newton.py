@@ -383,7 +383,7 @@ class ProximalNewton:
             v=v[image, classes],
             w=w[image, classes],
             slope=np.concatenate([slope, bias_slope[None]]),
-            bends=self._columns.squared_products(diagonal) + ridge + damp[:-1, None],
+            curvatures=self._columns.squared_products(diagonal) + ridge + damp[:-1, None],
             inverse=np.linalg.inv(bias_curvature),
             ridge=ridge,
             size=objective.l1_weight,
