@@ -14,7 +14,7 @@ from tests.oracles.optimum import Data, optimum
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.features import Affine
 from linprobe.objective import Objective
-from linprobe.optimizers import DualAscent, Status
+from linprobe.optimizers import DualAscent, Status, dual_images, dual_sweeps
 from linprobe.optimizers import dual_ascent as module
 from linprobe.optimizers.dual_ascent import suits_dual_ascent
 from linprobe.penalties import ElasticNet
@@ -98,18 +98,18 @@ def test_few_pictures_of_many_classes_are_certified_in_a_few_passes(loss, reg):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_images_and_their_products_lead_to_the_optimum(loss, penalty, monkeypatch):
     check(few_shots(loss, shots=3, K=6, D=25, penalty=penalty, reg=1e-3))
-    monkeypatch.setattr(module, "MOST_SINGLE_GRAM", 0)
+    monkeypatch.setattr(dual_images, "MAX_FLOAT32_GRAM_IMAGES", 0)
     check(few_shots(loss, shots=3, K=6, D=25, penalty=penalty, reg=1e-3))
 
 
 def test_products_of_many_images_are_kept_in_float32(monkeypatch):
-    monkeypatch.setattr(module, "MOST_GRAM", 10)
+    monkeypatch.setattr(dual_images, "MAX_GRAM_IMAGES", 10)
     monkeypatch.setattr("linprobe.optimizers.gram.BLOCK_NUMBERS", 25 * 7)  # blocks of seven images
     check(few_shots(shots=3, K=6, D=25, reg=1e-3))
 
 
 def test_many_images_are_kept_in_float32(monkeypatch):
-    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
+    monkeypatch.setattr(dual_images, "FLOAT32_NUMBERS", 10)
     check(clouds())
     check(clouds(penalty="elastic-net"))
 
@@ -118,7 +118,7 @@ def test_many_images_are_kept_in_float32(monkeypatch):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float64])
 def test_rounds_over_lists_of_pairs_lead_to_the_optimum(loss, penalty, dtype, monkeypatch):
-    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
+    monkeypatch.setattr(dual_images, "FLOAT32_NUMBERS", 10)
     random = np.random.default_rng(3)
     n, D, K = 130, 6, 4
     y = np.arange(n) % K
@@ -146,9 +146,9 @@ def test_rounds_over_lists_of_pairs_lead_to_the_optimum(loss, penalty, dtype, mo
 
 
 def test_lists_of_an_image_are_bounded(monkeypatch):
-    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
-    monkeypatch.setattr(module, "MOST_LISTED", 0)
-    monkeypatch.setattr(module, "LEAST_LISTED", 2)
+    monkeypatch.setattr(dual_images, "FLOAT32_NUMBERS", 10)
+    monkeypatch.setattr(dual_sweeps, "MAX_LISTED_PAIRS", 0)
+    monkeypatch.setattr(dual_sweeps, "MIN_LISTED_CLASSES", 2)
     objective = clouds(n=90, K=9)
     solution = DualAscent(tol=1e-4).minimize(objective)
     assert solution.status is Status.CERTIFIED
@@ -157,8 +157,8 @@ def test_lists_of_an_image_are_bounded(monkeypatch):
 
 @pytest.mark.parametrize(("loss", "penalty"), [("hinge", "l2"), ("squared-hinge", "elastic-net")])
 def test_rounds_over_lists_give_the_same_bits_for_any_number_of_threads_and_resumed(loss, penalty, monkeypatch):
-    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
-    monkeypatch.setattr(module, "LISTED_SCORES", 500)  # many blocks
+    monkeypatch.setattr(dual_images, "FLOAT32_NUMBERS", 10)
+    monkeypatch.setattr(dual_sweeps, "BLOCK_SCORES", 500)  # many blocks
     states = []
     optimizer = DualAscent(tol=1e-4)
     whole = optimizer.minimize(
@@ -183,25 +183,25 @@ def test_rounds_over_lists_give_the_same_bits_for_any_number_of_threads_and_resu
 
 
 def test_rounds_that_gain_little_sweep_more_often(monkeypatch):
-    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
-    monkeypatch.setattr(module, "FALL", 0.0)  # whatever a round gains is too little
-    monkeypatch.setattr(module, "AGAIN", 2)
+    monkeypatch.setattr(dual_images, "FLOAT32_NUMBERS", 10)
+    monkeypatch.setattr(module, "SLOW_GAP", 0.0)  # whatever a round gains is too little
+    monkeypatch.setattr(module, "SWEEPS_REVIEW_EVERY", 2)
     states = []
     optimizer = DualAscent(tol=1e-4)
     whole = optimizer.minimize(overlapping(), callback=lambda epoch: states.append(epoch.state))
     assert whole.status is Status.CERTIFIED
-    assert whole.state.numbers["sweeps"] == module.MOST_SPARSE
+    assert whole.state.numbers["sweeps"] == module.MAX_NONZERO_SWEEPS
     resumed = optimizer.minimize(overlapping(), start=states[3])
     assert_array_equal(resumed.W, whole.W)
-    monkeypatch.setattr(module, "FALL", 1.0)
-    assert optimizer.minimize(overlapping()).state.numbers["sweeps"] == module.SPARSE
+    monkeypatch.setattr(module, "SLOW_GAP", 1.0)
+    assert optimizer.minimize(overlapping()).state.numbers["sweeps"] == module.NONZERO_SWEEPS
 
 
 def test_the_mean_of_the_dual_points_proves_more_than_the_last(monkeypatch):
-    monkeypatch.setattr(module, "SINGLE_ROWS", 10)
+    monkeypatch.setattr(dual_images, "FLOAT32_NUMBERS", 10)
     objective = overlapping(reg=1e-6)
     with_mean = DualAscent(tol=1e-4, max_iter=6).minimize(objective)
-    monkeypatch.setattr(module._Search, "_mean_dual", lambda self, V, share: -math.inf)
+    monkeypatch.setattr(module._Search, "_mean_dual", lambda self, V: -math.inf)
     without = DualAscent(tol=1e-4, max_iter=6).minimize(objective)
     assert with_mean.certificate.lower_bound > without.certificate.lower_bound
 
@@ -213,7 +213,7 @@ def test_many_images_with_a_small_reg_are_accelerated(loss, penalty, monkeypatch
     fast = DualAscent().minimize(objective)
     assert fast.status is Status.CERTIFIED
     assert fast.state.numbers["extra"] > 0.0
-    monkeypatch.setattr(module, "ILL", np.inf)
+    monkeypatch.setattr(module, "ACCELERATE_ABOVE", np.inf)
     slow = DualAscent(max_iter=2 * fast.state.epoch).minimize(objective)
     assert slow.certificate.relative_gap > fast.certificate.relative_gap
     assert slow.certificate.lower_bound <= fast.certificate.objective
@@ -221,7 +221,7 @@ def test_many_images_with_a_small_reg_are_accelerated(loss, penalty, monkeypatch
 
 
 def test_separable_images_are_not_accelerated(monkeypatch):
-    monkeypatch.setattr(module, "MOST_SINGLE_GRAM", 0)
+    monkeypatch.setattr(dual_images, "MAX_FLOAT32_GRAM_IMAGES", 0)
     solution = DualAscent().minimize(few_shots(K=10, D=100, reg=1e-5))
     assert solution.status is Status.CERTIFIED
     assert solution.state.numbers["extra"] == 0.0
@@ -371,7 +371,7 @@ def test_other_losses_and_penalties_are_refused(loss, penalty):
 
 def test_it_suits_what_fits_memory(monkeypatch):
     assert suits_dual_ascent(clouds())
-    monkeypatch.setattr(module, "MOST_BYTES", 100)
+    monkeypatch.setattr(module, "MAX_BYTES", 100)
     assert not suits_dual_ascent(clouds())
 
 

@@ -25,6 +25,9 @@ LEAST_LESSON, GREATEST_LESSON, HALVED = 0.25, 0.9, 0.5
 between these two shares of the threshold; otherwise to half of it. Chosen by argument: what a proof loses shrinks with
 the gap, so that a larger cut waits too long, and a smaller one would fail again."""
 
+LOSS_MARGIN = 1.1
+"""Factor of what a proof lost that the next one is expected to lose, for dual ascent. Chosen by argument."""
+
 QUICK_ATTEMPTS = 2
 """Proofs attempted with one Newton step in the bias each, of one pass each, before the bias is balanced exactly.
 Chosen by argument: Newton steps converge quadratically, and the exact balance reads the images twice. Passes in
@@ -74,6 +77,15 @@ class ProofPolicy:
         sufficient = self.tol - (proved - predicted)
         plausible = LEAST_LESSON * self.threshold < sufficient < GREATEST_LESSON * self.threshold
         self.threshold = sufficient if plausible else HALVED * self.threshold
+
+    def learn_within_bounds(self, predicted: float, proved: float) -> None:
+        """The same for a method whose prediction is close: the change is limited, and a little more is allowed for.
+
+        Args:
+            predicted, proved: the relative measures.
+        """
+        sufficient = self.tol - LOSS_MARGIN * (proved - predicted)
+        self.threshold = max(LEAST_LESSON * self.threshold, min(sufficient, GREATEST_LESSON * self.threshold))
 
     def halve(self) -> None:
         """Move the threshold after a proof that a method cannot compare with a prediction."""
