@@ -24,6 +24,10 @@ from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.features.parse import FEATURE_MAPS
 from linprobe.features.pixels import PREPROCESS
 from linprobe.lab.choices import page_table
+from linprobe.lab.problem import read_loss, read_penalty
+from linprobe.lab.protocol import Params
+from linprobe.lab.sources import Source
+from linprobe.lab.train import settings_of
 from linprobe.losses import LOSSES, make_loss
 from linprobe.losses.base import Loss, rounding_slack
 from linprobe.optimizers import SCHEDULES, SGD, UPDATES, Exact, GradientDescent
@@ -175,6 +179,29 @@ def test_an_added_loss_and_penalty_are_in_what_the_page_gets(added: None) -> Non
         "parameters": [Parameter("target", 1.0, "score asked of the label", low=0.0).as_dict()],
     }
     assert page["penalty"][-1]["title"] == "pseudo-Huber"
+
+
+def test_an_added_loss_and_penalty_are_accepted_from_the_page(added: None, tmp_path: Path) -> None:
+    asked = {
+        "loss": "squared-error",
+        "target": 2.0,
+        "penalty": "pseudo-huber",
+        "reg": 0.01,
+        "beta": 1.0,
+        "delta": 1.0,
+        "optimizer": "gd",
+        "tol": 1e-4,
+        "max_iter": 10,
+        "preprocess": "auto",
+        "features": "pixels",
+        "validation": 0.0,
+        "seed": 0,
+    }
+    assert read_loss(Params(asked)) == SquaredError(target=2.0)
+    assert read_penalty(Params(asked)) == PseudoHuber()
+    settings = settings_of(Source("digits", "digits", "built-in", "digits"), Params(asked))
+    assert settings.classifier["loss"] == "squared-error"
+    assert settings.classifier["penalty"] == "pseudo-huber"
 
 
 def test_an_added_loss_and_penalty_are_trained_with_and_reported(added: None, tmp_path: Path) -> None:

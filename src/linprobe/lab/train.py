@@ -32,7 +32,7 @@ from linprobe.parameters import Parameter
 from linprobe.runs.folder import RunFolder
 from linprobe.runs.train import TrainSettings
 
-__all__ = ["PAGE", "Trainings"]
+__all__ = ["PAGE", "Trainings", "settings_of"]
 
 MOST_COUNT = 1_000_000
 """Largest epochs, iterations, batch size or patience that a page may ask for."""
@@ -183,13 +183,13 @@ def start(client: Client, params: Params) -> dict[str, Any]:
     """Begin a run."""
     trainings = client.lab.service(Trainings)
     source = trainings.sources.of(params.text("source", longest=4096))
-    settings = _settings(source, params.group("settings"))
+    settings = settings_of(source, params.group("settings"))
     trainings.sources.check(source, settings.image_size)
     trainings.look(client, True)
     return trainings.trainer.start(settings, source.key, cache=trainings.sources.cache_of(source)).as_dict()
 
 
-def _settings(source: Source, params: Params) -> TrainSettings:
+def settings_of(source: Source, params: Params) -> TrainSettings:
     """The settings of a run, every value checked before a process is started."""
     optimizers = choices("optimizer")
     optimizer = params.choice("optimizer", optimizers)
