@@ -18,7 +18,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
 .PHONY: help demo test lint format typecheck pytest stub docs
-.PHONY: notebooks bench web web-check clean test-slow pytest-slow sanitize clang
+.PHONY: notebooks pictures bench web web-check clean test-slow pytest-slow sanitize clang
 .PHONY: wheel
 
 help:  ## this list
@@ -69,6 +69,9 @@ docs: .venv/tools  ## the documentation as a site, into build/docs; a warning is
 
 notebooks: .venv/tools  ## every page with code as a Jupyter notebook, into build/notebooks
 	$(BIN)/python docs/make_notebooks.py
+
+pictures: .venv/tools  ## fails if a picture of docs/ that the tests do not draw is older than its sources
+	$(BIN)/python docs/check_pictures.py
 
 bench: OPENBLAS_NUM_THREADS := $(shell nproc)
 bench: OMP_NUM_THREADS := $(shell nproc)

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from make_pictures import DOCS
 from PIL import Image
 
+from drawings import record
 from linprobe.files import write_whole
 from linprobe.lab.protocol import Lab
 from linprobe.lab.server import served
@@ -132,6 +133,8 @@ def main() -> None:
         path = out / f"lab-{name}.png"
         write_whole(path, packed(picture))
         print(f"{path.stat().st_size:7,} bytes  {path}")
+    if out == DOCS / "images":
+        record(f"lab-{name}.png" for name in drawn)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 The blocks of docs/lecture.md save `lecture-*.png`, and so on; here they run in an empty folder, and what they saved
 goes to docs/images/, packed again. Blocks that take CIFAR-10 run when the archive is given; without it the pictures
-they made before stay.
+they made before stay. The sheet of the challenges is that of a classifier of digits.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS / "_site"))
 
 from blocks import blocks  # noqa: E402
+from drawings import record  # noqa: E402
+from linprobe.cli import main as linprobe  # noqa: E402
 from linprobe.files import write_whole  # noqa: E402
 
 PAGES = ("lecture", "pictures", "training")
@@ -44,6 +46,14 @@ def draw(name: str, folder: Path, cifar10: Path | None) -> list[Path]:
     return sorted(folder.glob(f"{name}-*.png"))
 
 
+def sheet(folder: Path) -> Path:
+    """The sheet of the challenges of digits, made in `folder`."""
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        for command in ("train digits --no-report", "challenges runs/digits-softmax-1 digits"):
+            linprobe(command.split(), standalone_mode=False)
+    return (folder / "runs" / "digits-softmax-1" / "challenges.png").rename(folder / "challenges-digits.png")
+
+
 def smaller(picture: Path) -> bytes:
     """The PNG file, packed as well as it goes."""
     image, out = Image.open(picture).convert("RGB"), io.BytesIO()
@@ -59,12 +69,17 @@ def main() -> None:
     parser.add_argument("--cifar10", type=Path, help="the archive, read as linprobe reads it")
     parser.add_argument("--out", type=Path, default=DOCS / "images")
     arguments = parser.parse_args()
-    for name in PAGES:
+    drawn = {}
+    for name in (*PAGES, "challenges"):
         with tempfile.TemporaryDirectory() as folder:
-            for picture in draw(name, Path(folder), arguments.cifar10):
-                content = smaller(picture)
-                write_whole(arguments.out / picture.name, content)
-                print(f"{len(content):7,} bytes  {arguments.out / picture.name}")
+            place = Path(folder)
+            found = [sheet(place)] if name == "challenges" else draw(name, place, arguments.cifar10)
+            drawn |= {picture.name: smaller(picture) for picture in found}
+    for name, content in drawn.items():
+        write_whole(arguments.out / name, content)
+        print(f"{len(content):7,} bytes  {arguments.out / name}")
+    if arguments.out == DOCS / "images":
+        record(drawn)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from make_lab_pictures import packed
 from make_pictures import DOCS
 
+from drawings import record
 from linprobe.files import write_whole
 
 SIZES = {"report-cifar10": (780, 1716), "report-top": (1000, 780)}
@@ -66,6 +67,8 @@ def main() -> None:
         path = out / f"{name}.png"
         write_whole(path, packed(picture))
         print(f"{path.stat().st_size:7,} bytes  {path}")
+    if out == DOCS / "images":
+        record(f"{name}.png" for name in drawn)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import pytest
 from benchmarks.page import PAGE, blocks, fill, read_records
 from benchmarks.record import RESULTS
 
+from drawings import ALIKE, difference
+
 
 def test_the_page_of_the_repository_has_a_place_for_every_block():
     page = PAGE.read_text()
@@ -90,3 +92,15 @@ def test_plots_are_small_and_have_the_same_bytes_each_time(records):
     assert set(drawn) == {f"benchmarks-{name}.png" for name in ("summary", "pass", "sgd", "reading", "memory")}
     assert all(data.startswith(b"\x89PNG") and len(data) < 60_000 for data in drawn.values())
     assert plots(records) == drawn
+
+
+def test_the_plots_of_the_repository_are_of_the_present_code_and_records(tmp_path):
+    pytest.importorskip("matplotlib")
+    from benchmarks.page import plots
+
+    drawn = plots(read_records(RESULTS))
+    kept = PAGE.parent / "images"
+    assert set(drawn) == {path.name for path in kept.glob("benchmarks-*.png")}
+    for name, data in drawn.items():
+        (tmp_path / name).write_bytes(data)
+        assert difference(tmp_path / name, kept / name) < ALIKE, f"{name}: run `python -m benchmarks.page`"

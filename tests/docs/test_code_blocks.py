@@ -1,4 +1,4 @@
-"""Every code block of the README and of docs/ runs, and prints what the page says it prints.
+"""Every code block of the README and of docs/ runs, prints what the page says it prints, and draws its pictures.
 
 Blocks of one page run from top to bottom, in the folder of the fixture `reader`:
 
@@ -23,6 +23,7 @@ import pytest
 from click.testing import CliRunner
 
 from blocks import FENCE, Block, blocks
+from drawings import ALIKE, IMAGES, difference, kind_of
 from linprobe.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,8 +93,13 @@ def named(page: Path) -> str:
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if any(b.language in RUN and not b.reason for b in blocks(p.read_text()))], ids=named
 )
-def test_the_blocks_of_the_page_run_and_print_what_it_says(page, reader):
+def test_the_blocks_of_the_page_run_print_what_it_says_and_draw_its_pictures(page, reader):
     run(page, page.read_text())
+    for drawn in sorted(reader.glob("*.png")):
+        kept = IMAGES / drawn.name
+        if kept.exists() and kind_of(drawn.name) is None:
+            found = difference(drawn, kept)
+            assert found < ALIKE, f"{kept} is not of the present code ({found:.1f}): run `python docs/make_pictures.py`"
 
 
 def check_command(command: str) -> None:
