@@ -36,6 +36,7 @@ from linprobe.parameters import Parameter
 from linprobe.penalties import PENALTIES, make_penalty
 from linprobe.penalties.base import Penalty
 from linprobe.report.command import command_of
+from linprobe.runs.folder import RunFolder
 from linprobe.shapes import Floats, Labels, check_labels
 
 
@@ -215,7 +216,7 @@ def test_an_added_loss_and_penalty_are_trained_with_and_reported(added: None, tm
     assert made.exit_code == 0, made.output
     page = (run / "report.html").read_text()
     assert "the squared error of the scores loss with the pseudo-Huber penalty of weight reg = 0.001" in page
-    again = command_of(json.loads((run / "settings.json").read_text()))
+    again = command_of(RunFolder.open(run).settings())
     assert again is not None
     assert again[again.index("--loss") + 1] == "squared-error"
     assert again[again.index("--penalty") + 1] == "pseudo-huber"
