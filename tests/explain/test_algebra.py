@@ -102,7 +102,7 @@ def test_the_class_of_the_image_is_drawn_though_its_score_is_low(make_model):
 
 def test_features_and_vectors_and_zeros_are_drawn(make_model):
     model, images = make_model((16, 16, 3), 3, "hog+color")
-    assert "columns of W are written out" in algebra_picture(model, images.images[0], 0).svg()
+    assert "columns of W are drawn" in algebra_picture(model, images.images[0], 0).svg()
     row = model.features_.transform(images.images[:1]).astype(np.float16)[0]
     assert_allclose(algebra(model, row).scores, algebra(model, images.images[0]).scores)
     model, images = make_model((2, 2, 1), 2)
@@ -123,3 +123,21 @@ def test_what_does_not_fit_is_refused(make_model):
         algebra(model, np.zeros(15))
     with pytest.raises(ParameterError, match=r"image\[0\] = inf"):
         algebra(model, np.full(16, np.inf))
+
+
+def test_a_loss_of_the_users_that_is_called_softmax_has_no_probabilities():
+    class Distance(Loss):
+        name = "softmax"
+        smooth = True
+
+        def value_and_gradient(self, scores, y):
+            miss = scores - np.eye(scores.shape[1])[y]
+            return np.square(miss).sum(axis=1), 2.0 * miss
+
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(30, 4)), np.arange(30) % 3
+    model = LinearClassifier(loss=Distance(), optimizer="sgd", epochs=1, random_state=0).fit(X, y)
+    found = algebra(model, X[0], 1)
+    assert found.terms is None
+    assert not found.probabilities
+    assert "softmax: loss =" in algebra_picture(model, X[0], 1).svg()

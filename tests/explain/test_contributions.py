@@ -58,7 +58,7 @@ def test_what_is_no_picture_of_the_model_is_refused(make_model):
     model, images = make_model((4, 5, 1), 3)
     with pytest.raises(IncompatibleError, match="trained on images of 4x5x1; resize it to 4x5"):
         contributions(model, np.zeros((5, 4)))
-    with pytest.raises(IncompatibleError, match="vectors have no pixels"):
+    with pytest.raises(IncompatibleError, match="Use algebra for vectors"):
         contributions(model, images.X[0])
     broken = images.images[0].astype(np.float64)
     broken[1, 2, 0] = np.nan

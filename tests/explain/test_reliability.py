@@ -68,9 +68,9 @@ def test_the_diagram_tells_the_error_and_the_direction(n):
 
 def test_what_is_no_distribution_is_refused():
     y = np.array([0, 1])
-    with pytest.raises(ParameterError, match=r"probabilities\[1\] is no distribution .*hinge"):
+    with pytest.raises(ParameterError, match=r"probabilities\[1\] is not a distribution .*softmax"):
         reliability(np.array([[0.5, 0.5], [2.0, 3.0]]), y)
-    with pytest.raises(ParameterError, match=r"probabilities\[0\] is no distribution \(least -0.5"):
+    with pytest.raises(ParameterError, match=r"probabilities\[0\] is not a distribution \(minimum -0.5"):
         reliability(np.array([[-0.5, 1.5], [0.5, 0.5]]), y)
     with pytest.raises(ParameterError, match=r"probabilities\[0, 1\] = nan"):
         reliability(np.array([[0.5, np.nan], [0.5, 0.5]]), y)

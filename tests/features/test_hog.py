@@ -151,7 +151,7 @@ def test_numpys_numbers_become_json_values():
 
 
 def test_other_pictures_than_those_of_fit_are_refused():
-    with pytest.raises(ShapeError, match="hog: the pictures are 16x16x3, but the features were learnt from 18x22x3"):
+    with pytest.raises(ShapeError, match="hog: the pictures are 16x16x3, but the features were fitted to 18x22x3"):
         HogMap().fit(PICTURES).transform(PICTURES[:, :16, :16])
     with pytest.raises(ParameterError, match="not fitted"):
         HogMap().transform(PICTURES)

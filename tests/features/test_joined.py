@@ -130,7 +130,7 @@ def test_a_join_of_a_join_is_kept_too(with_mean):
 def test_a_join_refuses_what_one_of_its_maps_refuses():
     with pytest.raises(ParameterError, match=r"^hog: the pictures are 4x4, smaller than a block"):
         feature_map("color+hog").fit(PICTURES[:, :4, :4])
-    with pytest.raises(ShapeError, match="joined: the pictures are 15x17x3, but the features were learnt from"):
+    with pytest.raises(ShapeError, match="joined: the pictures are 15x17x3, but the features were fitted to"):
         feature_map("color+hog").fit(PICTURES).transform(PICTURES[:, :15])
     with pytest.raises(ParameterError, match="at least one map"):
         JoinedMap([])

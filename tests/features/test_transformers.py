@@ -103,5 +103,5 @@ def test_bad_input_is_refused_in_one_line():
         HOG().fit(PICTURES / 255.0)
     with pytest.raises(ParameterError, match="n_threads = 0; expected a whole number >= 1"):
         ColorHistogram(n_threads=0).fit(PICTURES)
-    with pytest.raises(ShapeError, match="learnt from 16x16x3"):
+    with pytest.raises(ShapeError, match="fitted to 16x16x3"):
         ColorHistogram().fit(PICTURES).transform(PICTURES[:, :8])

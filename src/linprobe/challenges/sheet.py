@@ -17,18 +17,19 @@ from linprobe.shapes import Labels, Pixels
 __all__ = ["contact_sheet", "to_png"]
 
 SIDE = 96
-"""Longer side of a picture on the sheet, in its pixels, about: small pictures are enlarged by a whole factor."""
+"""Longer side of a picture on the sheet, in pixels, at most; small pictures are enlarged by an integer factor."""
 
 MARGIN, GAP, CAPTION, LABEL, HEAD = 16, 8, 20, 124, 28
-"""Around the sheet, between pictures, below a picture, left of a row, above the first row."""
+"""Margin of the sheet, gap between pictures, height of a caption, width of the labels, height of the header, pixels."""
 
 CROSS = 7
 """Side of the cross before a wrong class, in pixels."""
 
-LOOKED_AT = 32
-"""Pictures of a class among which an example is looked for."""
+CANDIDATES = 32
+"""Pictures of a class among which an example is chosen, at most."""
 
 INK, SOFT, RIGHT, WRONG, PAPER = "#1a1a1a", "#6b6b6b", "#0b5fa5", "#b3260b", "#ffffff"
+"""Colours of names, of notes, of correct and of wrong classes, and of the background."""
 
 
 def contact_sheet(
@@ -41,10 +42,10 @@ def contact_sheet(
     names: Sequence[str] | None = None,
     classify: Classify | None = None,
 ) -> Image.Image:
-    """Example pictures of every kind of change in severities 0..5, with what each severity means.
+    """Example pictures of every kind of change in severities 0..5, with the amount of each severity.
 
-    Each row shows a picture of the next class. With `classify` it is the first that is classified correctly as it
-    is, and below each picture stands the class found, with a cross where it is wrong.
+    Each row shows a picture of the next class. With `classify` it is the first that is classified correctly without
+    a change. The predicted class is below each picture, with a cross if it is wrong.
 
     Args:
         images, y, class_names, seed, rows, names: as `run_challenges` takes them.
@@ -76,22 +77,27 @@ def contact_sheet(
         draw.text((MARGIN, top + 38), _cut(class_names[y[example]], small, LABEL - 8), SOFT, small)
         for severity in SEVERITIES:
             picture = challenge.apply(images, kind.name, severity, seed, rows=positions[[example]])
-            left = MARGIN + LABEL + severity * step_x
+            left, below = MARGIN + LABEL + severity * step_x, top + size[1] + 3
             sheet.paste(_shown(picture[0], size), (left, top))
-            below = top + size[1] + 3
-            amount = _meaning(kind, severity)
+            amount = _amount(kind, severity)
             room = size[0] - math.ceil(small.getlength(amount))
             draw.text((left + room, below), amount, SOFT, small)
             if classify is not None:
                 found = int(np.asarray(classify(picture))[0])
-                hit = found == y[example]
-                ink, indent = (RIGHT, 0) if hit else (WRONG, CROSS + 4)
-                if not hit:  # drawn: the font has no such sign
-                    near, high = left + 1, below + 4
-                    draw.line((near, high, near + CROSS, high + CROSS), ink, 2)
-                    draw.line((near, high + CROSS, near + CROSS, high), ink, 2)
-                draw.text((left + indent, below), _cut(class_names[found], small, room - indent - 4), ink, small)
+                _draw_class(draw, (left, below), class_names[found], found == y[example], room)
     return sheet
+
+
+def _draw_class(draw: ImageDraw.ImageDraw, place: tuple[int, int], name: str, hit: bool, room: int) -> None:
+    """The predicted class below a picture, in `room` pixels, with a cross before it unless it is a hit."""
+    small = ImageFont.load_default(12)
+    left, top = place
+    ink, indent = (RIGHT, 0) if hit else (WRONG, CROSS + 4)
+    if not hit:  # as lines: the font has no cross
+        near, high = left + 1, top + 4
+        draw.line((near, high, near + CROSS, high + CROSS), ink, 2)
+        draw.line((near, high + CROSS, near + CROSS, high), ink, 2)
+    draw.text((left + indent, top), _cut(name, small, room - indent - 4), ink, small)
 
 
 def to_png(sheet: Image.Image) -> bytes:
@@ -102,17 +108,17 @@ def to_png(sheet: Image.Image) -> bytes:
 
 
 def _examples(images: Pixels, y: Labels, positions: npt.NDArray[np.int64], classify: Classify | None) -> list[int]:
-    """Which picture of each class to show, among its first: one that `classify` gets right, if there is any."""
+    """The picture of each class to show: of its first ones, the first that `classify` gets right, else the first."""
     found = []
     for label in np.unique(y):
-        first = np.flatnonzero(y == label)[:LOOKED_AT]
+        first = np.flatnonzero(y == label)[:CANDIDATES]
         hits = np.zeros(len(first), bool) if classify is None else classify(images[positions[first]]) == label
-        found.append(int(first[hits.argmax()]))  # of no hit, the first
+        found.append(int(first[hits.argmax()]))  # without a hit, the first
     return found
 
 
-def _meaning(kind: Kind, severity: int) -> str:
-    """What the severity means, as a number; its unit stands in the docs."""
+def _amount(kind: Kind, severity: int) -> str:
+    """The amount of the severity as text, without its unit, which the docs give."""
     return "" if severity == 0 else f"{kind.amounts[severity - 1]:g}"
 
 
@@ -125,7 +131,7 @@ def _shown_size(height: int, width: int) -> tuple[int, int]:
 
 
 def _shown(picture: Pixels, size: tuple[int, int]) -> Image.Image:
-    """A picture (height, width, channels) at that size: enlarged, its pixels stay squares; made smaller, averaged."""
+    """A picture (height, width, channels) at that size: enlarged without interpolation, or reduced by averages."""
     channels = picture.shape[2]
     colours = picture if channels == 3 else np.repeat(picture[:, :, :1], 3, axis=2)
     shrinks = size[0] < picture.shape[1]
@@ -133,7 +139,7 @@ def _shown(picture: Pixels, size: tuple[int, int]) -> Image.Image:
 
 
 def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """`text`, shortened to at most `width` pixels."""
+    """`text`, truncated to at most `width` pixels."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:

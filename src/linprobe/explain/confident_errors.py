@@ -1,4 +1,4 @@
-"""The errors that a classifier is surest of."""
+"""The most confident errors of a classifier."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ConfidentErrors(NamedTuple):
         rows: (n,) their positions.
         true: (n,) their classes.
         predicted: (n,) the classes with the highest score.
-        margins: (n,) by how much that score exceeds the one of the true class, >= 0; 0 on a tie.
+        margins: (n,) that score minus the score of the true class, >= 0; 0 on a tie.
     """
 
     rows: npt.NDArray[np.int64]
@@ -33,7 +33,7 @@ class ConfidentErrors(NamedTuple):
 
 
 def confident_errors(scores: Floats, y: Labels, n: int = 24) -> ConfidentErrors:
-    """The `n` errors with the largest margin of the predicted over the true class; fewer where there are not so many.
+    """The errors with the largest margin of the predicted over the true class, at most `n`.
 
     With softmax this margin is log(p_predicted / p_true). On ties, the smaller position first.
 
@@ -60,7 +60,7 @@ def confident_errors(scores: Floats, y: Labels, n: int = 24) -> ConfidentErrors:
 def confident_errors_picture(
     images: Pixels, y: Labels, scores: Floats, class_names: Sequence[object], n: int = 24
 ) -> Picture:
-    """Thumbnails of the `n` most confident errors: above each its class, below what it was taken for, and the margin.
+    """Thumbnails of the `n` most confident errors: the true class above each, the predicted class and the margin below.
 
     Args:
         images: (N, height, width, channels), or (N, height, width) for grey; only those that are drawn are read.
@@ -95,5 +95,5 @@ def confident_errors_picture(
             )
             said = f"{label_text(class_names[predicted], 11)} +{margin:.1f}"
             axes.text(middle, bottom - 0.025, said, va="top", fontsize=6.5, **style)
-    alt = f"The {found} most confident errors: each image with its class above, and below what it was taken for."
+    alt = f"The {found} most confident errors: each image with its true class above and its predicted class below."
     return Picture(figure, alt if found else "No image is classified wrongly.")

@@ -1,4 +1,4 @@
-"""The confusion matrix: who is taken for whom."""
+"""The confusion matrix."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["confusion", "confusion_picture", "most_confused"]
 
 READABLE = 30
-"""Classes up to which each cell is drawn with its class names; beyond, the pairs confused most often are listed."""
+"""Classes up to which the axes show class names; for more, the pairs confused most often are listed."""
 
 NUMBERED = 20
-"""Classes up to which each cell holds its count."""
+"""Classes up to which each cell shows its count."""
 
 LISTED = 20
-"""Pairs that are listed."""
+"""Pairs that are listed, at most."""
 
 
 def confusion(y: Labels, predicted: Labels, n_classes: int) -> npt.NDArray[np.int64]:
@@ -55,7 +55,7 @@ def confusion(y: Labels, predicted: Labels, n_classes: int) -> npt.NDArray[np.in
 
 
 def most_confused(matrix: npt.NDArray[np.int64], n: int = LISTED) -> list[tuple[int, int, int]]:
-    """(true class, class it is taken for, images) of the `n` most frequent confusions, the most frequent first.
+    """(true class, predicted class, images) of the `n` most frequent confusions, the most frequent first.
 
     On ties, the smaller true class first. Pairs that do not occur are left out.
     """
@@ -67,16 +67,16 @@ def most_confused(matrix: npt.NDArray[np.int64], n: int = LISTED) -> list[tuple[
 
 
 def confusion_picture(matrix: npt.NDArray[np.int64], class_names: Sequence[object]) -> Picture:
-    """The matrix with its counts, coloured by the share of the row; of more than 30 classes, the worst pairs beside it.
+    """The matrix with its counts, coloured by the share of the row; for more than 30 classes, also the worst pairs.
 
-    A row is a true class, a column the class that was predicted: the diagonal is what is classified correctly.
+    Rows are true classes, columns predicted classes: the diagonal counts the images classified correctly.
 
     Args:
         matrix: (K, K), as `confusion` returns it.
         class_names: K names.
     Raises:
         ShapeError: the matrix is not square.
-        ParameterError: it holds negative or no finite counts, or there are not as many names as classes.
+        ParameterError: a count is negative or not finite, or the number of names is not K.
     """
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
@@ -92,7 +92,7 @@ def confusion_picture(matrix: npt.NDArray[np.int64], class_names: Sequence[objec
     worst = most_confused(matrix)
     if K <= READABLE:
         side = 2.2 + 0.42 * K if K <= NUMBERED else 2.2 + 0.27 * K
-        # measured room: to find it takes longer than to draw the numbers
+        # fixed margins: an automatic layout takes longer than the drawing
         name, bar = 0.12 + 0.075 * max(map(len, names)), 0.95
         cells = max(side - 1.9, 2.0)
         width, height = 0.3 + name + cells + bar, 0.08 + cells + 0.71 * name + 0.35
@@ -118,13 +118,13 @@ def confusion_picture(matrix: npt.NDArray[np.int64], class_names: Sequence[objec
 
 
 def _draw_matrix(axes: Axes, matrix: npt.NDArray[np.int64], beside: Axes | None = None) -> None:
-    """The matrix, and its colours `beside` it, or where there is room."""
+    """The matrix, with its colour bar in `beside`, or next to it for None."""
     from matplotlib.colors import PowerNorm
 
     K = len(matrix)
     sums = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, sums, out=np.zeros(matrix.shape), where=sums > 0)  # a class without images: all 0
-    # the power makes the few errors of a good classifier visible
+    # the exponent makes rare errors visible
     drawn = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.6, 0.0, 1.0))
     axes.grid(visible=False)
     axes.tick_params(length=0)

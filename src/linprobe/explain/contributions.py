@@ -1,4 +1,4 @@
-"""What each pixel of an image adds to the score of each class: W_k * x, laid out as a picture."""
+"""The contribution of each pixel of an image to the score of each class, W_k * x, as a picture."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from linprobe.explain.seen import checked_weights, class_position, seen
 __all__ = ["contributions", "contributions_picture"]
 
 SIDE = 128
-"""Rows and columns of a map that are drawn, at most: an SVG holds all of them."""
+"""Rows and columns of a map that are drawn, at most, which bounds the size of the SVG."""
 
 
 def contributions(model: LinearModel, image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """(K, height, width): what each pixel adds to each score, so that a map's sum + its bias is the score of the class.
+    """(K, height, width) contributions of the pixels: the sum of a map plus the bias is the score of the class.
 
         score_k = sum over pixels of contributions[k] + bias_k,   contributions[k] = sum over channels of W_k * x'
 
-    x' is the image as the model sees it, scaled and, by default, minus the mean image: a pixel like that of the mean
-    image adds nothing. The sum is exact but for the rounding of float64. Of features, the part W_kd x'_d of each is
-    shared evenly by the pixels that it is computed from (`FeatureMap.spread`).
+    x' is the input of the model, scaled and, by default, minus the mean image: a pixel equal to that of the mean image
+    contributes 0. The sum is exact up to the rounding of float64. For features, the term W_kd x'_d is divided evenly
+    among the pixels that the feature is computed from (`FeatureMap.spread`).
 
     Args:
         model: trained on pictures, or on rows that are pictures.
@@ -47,7 +47,7 @@ def contributions(model: LinearModel, image: npt.NDArray[Any]) -> npt.NDArray[np
     pixels = np.asarray(image)
     if pixels.ndim not in (2, 3):
         raise IncompatibleError(
-            f"image has shape {pixels.shape}; expected a picture, (height, width, channels): vectors have no pixels."
+            f"image has shape {pixels.shape}; expected a picture, (height, width, channels). Use algebra for vectors."
         )
     parts = W * seen(model, pixels)
     if model.features_ is not None:
@@ -62,7 +62,7 @@ def contributions_picture(
     first: int | str | None = None,
     second: int | str | None = None,
 ) -> Picture:
-    """The image, what its pixels add to the scores of two classes, and to the difference that decides between them.
+    """The image, and the contributions of its pixels to the scores of two classes and to their difference.
 
     Blue pixels raise the score, red ones lower it; all three maps share one scale.
 
@@ -108,8 +108,8 @@ def contributions_picture(
             drawn = axes.imshow(coarser(values, SIDE), cmap=DIVERGING, vmin=-limit, vmax=limit)
         signed_bar(figure, drawn, limit, (f"\N{MINUS SIGN}{limit:.2g}", f"{limit:.2g}"), width)
     alt = (
-        f"What each pixel adds to the scores of {names[a]} ({scores[a]:.4g}) and {names[b]} ({scores[b]:.4g}), and to "
-        "their difference, as heat maps beside the image; blue raises, red lowers."
+        f"Contributions of the pixels to the scores of {names[a]} ({scores[a]:.4g}) and {names[b]} ({scores[b]:.4g}), "
+        "and to their difference, as heat maps next to the image; blue raises, red lowers."
     )
     return Picture(figure, alt)
 

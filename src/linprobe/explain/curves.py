@@ -22,29 +22,35 @@ Quantity: TypeAlias = Literal["objective", "gap", "accuracy"]
 Against: TypeAlias = Literal["passes", "seconds"]
 
 QUANTITIES: tuple[Quantity, ...] = ("objective", "gap", "accuracy")
+"""Quantities of a training, in the order of the panels."""
+
 AXES: tuple[Against, ...] = ("passes", "seconds")
+"""Quantities on the horizontal axis."""
 
 TITLES = {
     "objective": "objective L(W, b)",
     "gap": "gap: objective less the proven bound",
     "accuracy": "accuracy",
 }
+"""Title of the panel of each quantity."""
+
 LABELS = {"passes": "passes over the training images", "seconds": "seconds of optimisation"}
+"""Label of each horizontal axis."""
 
 FEW = 60
-"""Rows of a trace up to which each is marked."""
+"""Rows of a trace up to which each has a marker."""
 
 LARGEST = 1e100
-"""Objectives that are drawn are below this."""
+"""Upper bound on the objectives that are drawn; those of a training that diverged are larger."""
 
 PANEL = (3.7, 2.7)
-"""Width and height of a panel with its labels, in inches: measured room, since to find it takes longer than to draw."""
+"""Width and height of a panel with its labels, in inches. An automatic layout takes longer than the drawing."""
 
 LONGEST = 40
-"""Letters of a name in the legend."""
+"""Characters of a name in the legend, at most."""
 
 MANY = 2000
-"""Rows of a trace beyond which a curve is drawn through a part of them."""
+"""Points of a curve, at most; longer traces are sampled evenly."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,11 @@ class LearningCurves:
     """A training by its epochs, the start first.
 
     Attributes:
-        passes, seconds: (n,) passes over the training images, and seconds of optimisation, until then.
+        passes, seconds: (n,) passes over the training images and seconds of optimisation so far.
         objective: (n,) L(W, b).
-        gap: (n,) objective less the lower bound, which no weights go below: the distance from the optimum is at
-            most this. None where no bound is known.
+        gap: (n,) objective minus the proven lower bound of the optimum; None without a bound.
         train_accuracy: (n,) 0..1.
-        validation_accuracy: (n,) 0..1, None where nothing was held out.
+        validation_accuracy: (n,) 0..1; None without validation images.
     """
 
     passes: npt.NDArray[np.float64]
@@ -72,8 +77,8 @@ def learning_curves(history: Sequence[Mapping[str, float]], lower_bound: float |
     """The curves of a trace.
 
     Args:
-        history: a row per epoch by the names of `Epoch`, as a Solution or a run folder has it.
-        lower_bound: proven for this objective, by this training or by another one; None or -inf for none.
+        history: a row per epoch with the names of `Epoch`, from a Solution or a run folder.
+        lower_bound: proven for this objective, by any training; None or -inf for none.
     Raises:
         ParameterError: no rows.
     """
@@ -102,28 +107,27 @@ def curves_picture(
     quantities: Sequence[Quantity] = QUANTITIES,
     against: Sequence[Against] = AXES,
 ) -> Picture:
-    """A panel for each quantity and each axis, the curves of all trainings laid over each other.
+    """A panel for each quantity and each axis, with the curves of all trainings.
 
-    Objective and gap have a logarithmic scale where they fall by more than a factor of 20. Of the accuracies the
-    solid line is that of the training images, the dashed one that of the validation images. A quantity that no
-    training has is left out.
+    Objective and gap have a logarithmic scale if they decrease by more than a factor of 20. Solid lines are training
+    accuracies, dashed lines validation accuracies. A quantity that no training has is left out.
 
     Args:
         curves: by the name of the training.
-        quantities: of objective, gap, accuracy.
-        against: of passes, seconds.
+        quantities: some of objective, gap, accuracy.
+        against: some of passes, seconds.
     Raises:
-        ParameterError: no curves, a quantity or axis that there is not, or none of the quantities is known.
+        ParameterError: no curves, an unknown quantity or axis, or no values of the quantities.
     """
     if not curves:
         raise ParameterError("curves is empty; give at least one, by name.")
     for wanted, there in ((quantities, QUANTITIES), (against, AXES)):
         unknown = [name for name in wanted if name not in there]
         if unknown or not wanted:
-            raise ParameterError(f"{unknown or 'nothing'} is asked for; expected some of {', '.join(there)}.")
+            raise ParameterError(f"found {unknown or 'nothing'}; expected some of {', '.join(there)}.")
     known = [q for q in quantities if q != "gap" or any(drawn.gap is not None for drawn in curves.values())]
     if not known:
-        raise ParameterError("no lower bound is known, so that there is no gap to draw; ask for the objective.")
+        raise ParameterError("the gap needs a lower bound, and no training has one; draw the objective instead.")
     width = PANEL[0] * len(known)
     columns = max(1, int(width / (0.5 + 0.08 * max(len(label_text(name, LONGEST)) for name in curves))))
     legend = 0.1 + 0.17 * -(-len(curves) // columns) if len(curves) > 1 else 0.0
@@ -176,7 +180,7 @@ def _draw(axes: Axes, curves: Mapping[str, LearningCurves], quantity: Quantity, 
         y = all_of.objective if quantity == "objective" else all_of.gap
         if y is None:
             continue
-        # a gap of 0 has no place on a logarithmic scale, nor what a training that diverged came to
+        # a logarithmic scale shows no gap of 0; objectives of a diverged training are left out
         y = np.where((y[kept] > 0.0) & (y[kept] < LARGEST), y[kept], np.nan)
         if np.isfinite(y).any():
             lowest, highest = min(lowest, float(np.nanmin(y))), max(highest, float(np.nanmax(y)))
@@ -190,12 +194,12 @@ def _draw(axes: Axes, curves: Mapping[str, LearningCurves], quantity: Quantity, 
             axes.set_title("accuracy (dashed: validation)")
     elif lowest > 0.0 and highest > 20.0 * lowest:
         axes.set_yscale("log")
-        # plain text: what matplotlib writes by itself is a formula, which an SVG holds letter by letter
+        # plain text: matplotlib's default is a formula, which an SVG stores letter by letter
         axes.yaxis.set_major_locator(LogLocator(numticks=7))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _kept(n: int) -> npt.NDArray[np.int64]:
-    """Rows of a trace of n that are drawn: all, or MANY of them, the first and the last among them."""
+    """Rows of a trace of n that are drawn: all, or MANY of them, with the first and the last."""
     return np.unique(np.linspace(0, n - 1, min(n, MANY)).round().astype(np.int64))

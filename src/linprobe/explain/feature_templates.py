@@ -1,4 +1,4 @@
-"""The nearest picture of weights that are no pixels: strokes, tables of colour, patches, bars."""
+"""Drawings of weights of features: strokes, tables of colours, patches, bars."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 __all__ = ["Panel", "bars_panel", "edge_weights", "feature_panel", "hue_weights", "patch_weights"]
 
 FOR, AGAINST = "#2b7bba", "#cc4637"
-"""What speaks for a class, and against it: as the diverging map, but seen on light and on dark paper."""
+"""Colours of positive and of negative weights, visible on a light and on a dark background."""
 
 GROUND = "#f7f7f7"
-"""Behind faint strokes: the middle of the diverging map."""
+"""Background of strokes: the middle of the diverging map."""
 
 N_BARS = 8
-"""Weights of each class that are drawn as bars."""
+"""Weights of each class that are drawn as bars, at most."""
 
 N_PATCHES = 6
-"""Patches for, and patches against each class."""
+"""Patches with the largest, and with the smallest weights of each class, at most."""
 
 Weights = npt.NDArray[np.float64]
 
@@ -82,10 +82,10 @@ def feature_panel(features: FeatureMap, W: Weights, class_names: Sequence[object
 
 
 def edge_weights(features: HogMap, W: Weights) -> tuple[Weights, Weights]:
-    """((K, cells_y, cells_x, M) weights of the finest cells, (M,) directions in which their edges run, in radians).
+    """((K, cells_y, cells_x, M) weights of the smallest cells, (M,) directions of the edges, in radians).
 
-    Summed over the blocks that a cell is part of, and over light on dark and dark on light where the orientations are
-    signed. Directions turn from the right towards the bottom; an edge runs across its gradient.
+    Summed over the blocks of a cell, and, for signed orientations, over opposite gradients. Angles grow from the right
+    towards the bottom; an edge is orthogonal to its gradient.
     """
     cells = features.by_cell(W)[0]
     n = features.orientations
@@ -153,7 +153,7 @@ def _strokes_panel(features: HogMap, W: Weights, class_names: Sequence[object]) 
             strength = np.clip(weights.ravel() / limit, -1.0, 1.0)
             order = np.argsort(np.abs(strength), kind="stable")  # the strongest on top
             colors = [(*to_rgb(FOR if strength[k] > 0 else AGAINST), float(abs(strength[k]))) for k in order]
-            # as pixels in an SVG, which would need a megabyte for the strokes
+            # rasterised: as vectors, the strokes would take a megabyte of the SVG
             axes.add_collection(
                 LineCollection(list(lines[order]), colors=colors, linewidths=7.0 / max(n_y, n_x), rasterized=True)
             )

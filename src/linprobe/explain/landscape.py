@@ -1,15 +1,15 @@
-"""The loss landscape: L on a plane through its optimum, and the ways that optimizers walked there.
+"""The loss landscape: L on a plane through its optimum, and the paths of optimizers.
 
-L is a function of all of W and b, tens of thousands of numbers. A picture of it is a cut by a plane,
+L is a function of all entries of W and b. Its picture is a slice along a plane,
 
     L(center + x direction_1 + y direction_2)
 
-On a plane the scores are linear in x and y, S = S_center + x S_1 + y S_2: three passes over the images give the
-scores of every point, and a cut costs little more than its losses.
+On a plane the scores are linear in x and y, S = S_center + x S_1 + y S_2. Three passes over the images give the scores
+of all points of a slice, so a slice costs little more than its losses.
 
-The plane that shows the most of a walk is spanned by the leading principal directions of its iterates about the
-optimum. What a walk does outside the plane is not seen: each iterate is drawn at its projection, whose objective is
-another than its own; `share` says how much of the walk lies in the plane.
+The plane that contains most of a path is spanned by the leading principal directions of its iterates about the
+optimum. An iterate is drawn at its projection, whose objective differs from its own. `share` is the share of the
+path's variance in the plane.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ Weights: TypeAlias = tuple[Floats, Floats]
 """W (K, D) and b (K,)."""
 
 MARGIN = 0.15
-"""Room around the walks, as a share of what they span."""
+"""Margin around the paths, as a share of their extent."""
 
 PANEL = 3.5
 """Width of a panel with its labels, in inches."""
 
 LEVELS = 12
-"""Contour lines."""
+"""Number of contour lines."""
 
 FALL, WAY = "#0072b2", "#d55e00"
-"""The bowl, the deeper the darker; the walk in it."""
+"""Colours of the landscape, darker where L is lower, and of the path."""
 
 SCORES_AT_ONCE = 2**22
-"""Scores computed at once: 32 MB."""
+"""Scores of a block, at most: 32 MB in float64."""
 
 
 @dataclass(frozen=True)
 class Walk:
-    """The way that an optimizer took.
+    """The path of an optimizer.
 
     Attributes:
         W, b: (n, K, D) and (n, K), the start first.
@@ -74,7 +74,7 @@ class Plane:
     Attributes:
         center: W (K, D) and b (K,) of its origin.
         directions: two of such pairs, orthonormal over W and b together.
-        share: of the squared distances of the iterates it was made for from the center, how much lies in it, 0..1.
+        share: of the squared distances of the iterates from the center, the share within the plane, 0..1.
     """
 
     center: Weights
@@ -111,9 +111,9 @@ class LossSlice:
 
 
 def walk(optimizer: Optimizer, objective: Objective, start: State | None = None) -> Walk:
-    """The way that `optimizer` takes to the minimum of `objective`: the weights after each of its epochs.
+    """The path of `optimizer` to the minimum of `objective`: the weights after each epoch.
 
-    Of an SGD that averages its iterates, the averages.
+    For SGD with averaging, the averaged weights.
 
     Args:
         optimizer, objective, start: as `minimize` takes them.
@@ -131,10 +131,10 @@ def walk(optimizer: Optimizer, objective: Objective, start: State | None = None)
 
 
 def plane_of(walks: Sequence[Walk], center: Weights | None = None) -> Plane:
-    """The plane through `center` that lies closest to the iterates of all walks, each walk counting the same.
+    """The plane through `center` that is closest to the iterates of all paths, each path with equal weight.
 
-    Its directions are the two leading right singular vectors of the iterates less the center. Where the iterates
-    span no more than a line, the second is a direction of W at right angles to it, drawn with a fixed seed.
+    Its directions are the two leading right singular vectors of the iterates minus the center. If the iterates span
+    only a line, the second is a random direction of W orthogonal to it, with a fixed seed.
 
     Args:
         walks: one or more, of the same shapes.
@@ -165,7 +165,9 @@ def plane_of(walks: Sequence[Walk], center: Weights | None = None) -> Plane:
     random = np.random.Generator(np.random.PCG64(0))
     K, D = center[0].shape
     while len(axes) < 2:
-        drawn = np.concatenate([random.standard_normal(K * D), np.zeros(K)])  # reg bends L along W, nothing along b
+        drawn = np.concatenate(
+            [random.standard_normal(K * D), np.zeros(K)]
+        )  # reg curves L along W, and nothing along b
         axes.append(_orthonormal(drawn, axes))
     first, second = (_shaped(axis, K) for axis in axes)
     return Plane((center[0].astype(np.float64), center[1].astype(np.float64)), (first, second), share)
@@ -219,10 +221,10 @@ def loss_slice(
 def slice_around(
     objective: Objective, walks: Sequence[Walk], size: int | tuple[int, int] = 41, plane: Plane | None = None
 ) -> LossSlice:
-    """The cut that shows all of the walks, with some room around them.
+    """The slice that contains all paths, with a margin.
 
     Args:
-        objective: what they walked on.
+        objective: the one that was minimised.
         walks: one or more.
         size: as `loss_slice` takes it.
         plane: None for `plane_of(walks)`.
@@ -231,17 +233,17 @@ def slice_around(
     points = np.concatenate([plane.project(taken.W, taken.b) for taken in walks] + [np.zeros((1, 2))])
     low, high = points.min(axis=0), points.max(axis=0)
     longest = float((high - low).max()) or 1.0
-    # of a walk along a line, a strip would show nothing of the bowl
+    # a slice around a straight path would be a narrow strip
     missing = np.maximum(0.0, 0.6 * longest - (high - low)) / 2.0
     low, high = low - missing - MARGIN * longest, high + missing + MARGIN * longest
     return loss_slice(objective, plane, (low[0], low[1]), (high[0], high[1]), size)
 
 
 def landscape_picture(cut: LossSlice, walks: Mapping[str, Walk]) -> Picture:
-    """The cut as contour lines, a panel for each walk, with the iterates projected onto it.
+    """The slice as contour lines, with a panel for each path and its projected iterates.
 
-    The lines stand at objectives that fall towards the lowest value by equal factors, so that the bottom of the bowl
-    shows as well as its walls. A square marks the start, a star the center of the plane.
+    The distances of the contour levels from the lowest value decrease by equal factors, so that the bottom of the bowl
+    is visible too. A square marks the start, a star the center of the plane.
 
     Args:
         cut: as `loss_slice` or `slice_around` returns it.
@@ -270,7 +272,7 @@ def landscape_picture(cut: LossSlice, walks: Mapping[str, Walk]) -> Picture:
     reached = ", ".join(f"{name} {taken.objectives[-1]:.4g}" for name, taken in walks.items())
     alt = (
         f"Contour lines of the objective on a plane through its optimum, from {cut.values.min():.4g} in the middle to "
-        f"{cut.values.max():.4g} at the border, with the ways walked there. Reached: {reached}."
+        f"{cut.values.max():.4g} at the border, with the paths of the optimizers. Reached: {reached}."
     )
     return Picture(figure, alt)
 
@@ -325,7 +327,7 @@ def _shaped(flat: npt.NDArray[np.float64], n_classes: int) -> Weights:
 
 
 def _orthonormal(vector: npt.NDArray[np.float64], axes: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """`vector` made of length 1, and at right angles to the `axes`."""
+    """`vector` made orthogonal to the `axes` and normalised."""
     for axis in axes:
         vector = vector - (axis @ vector) * axis
     unit: npt.NDArray[np.float64] = vector / np.sqrt(vector @ vector)

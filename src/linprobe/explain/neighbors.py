@@ -1,4 +1,4 @@
-"""Images and the training images that lie nearest to them: what "near" means where pixels are compared one by one."""
+"""Images and their nearest training images, by a distance of pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from linprobe.shapes import Labels, Pixels
 __all__ = ["neighbors_picture"]
 
 CELL, TEXT, AWAY = 0.98, 0.32, 0.22
-"""Side of a thumbnail, height of the line below it, room between an image and its neighbours, in inches."""
+"""Side of a thumbnail, height of the text below it, gap between an image and its neighbours, in inches."""
 
 
 def neighbors_picture(
@@ -23,7 +23,7 @@ def neighbors_picture(
     nearest_y: Labels,
     class_names: Sequence[object],
 ) -> Picture:
-    """A row for each image: the image with its class, then its nearest training images with theirs, the nearest first.
+    """A row for each image: the image, then its nearest training images in order, all with their classes.
 
     A neighbour of the image's own class has a tick, one of another class a cross.
 

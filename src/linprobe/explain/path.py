@@ -1,4 +1,4 @@
-"""The path over reg: what a stronger penalty does to accuracy, size and zeros of the weights, and to the templates."""
+"""The path over reg: accuracy, norm and zeros of the weights, and templates, as functions of the penalty."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ __all__ = [
 PathQuantity: TypeAlias = Literal["accuracy", "gap", "norm", "zeros"]
 
 PATH_QUANTITIES: tuple[PathQuantity, ...] = ("accuracy", "gap", "norm", "zeros")
-"""What a path is drawn of, in the order of the panels."""
+"""Quantities of a path, in the order of the panels."""
 
 TITLES = {
     "accuracy": "accuracy",
@@ -52,15 +52,16 @@ TITLES = {
     "norm": "size of the weights: norm of W",
     "zeros": "weights that are 0",
 }
+"""Title of the panel of each quantity."""
 
 PANEL = (3.5, 2.9)
 """Width and height of a panel with its labels, in inches."""
 
 LONGEST = 40
-"""Letters of a name in the legend."""
+"""Characters of a name in the legend, at most."""
 
 CLIPPED = 0.995
-"""Share of the weights within the ends of the colours, as for single templates."""
+"""Share of the absolute weights within the colour scale, as for single templates."""
 
 CELL, LABEL, HEAD = 0.92, 1.0, 0.3
 """Side of a template, width of the class names, height of the reg values, in inches."""
@@ -68,14 +69,14 @@ CELL, LABEL, HEAD = 0.92, 1.0, 0.3
 
 @dataclass(frozen=True)
 class RegPath:
-    """What each member of a grid of reg values is; arrays of NaN where something is not known.
+    """Accuracy and weights of each member of a grid of reg values; unknown quantities are arrays of NaN.
 
     Attributes:
         regs: (L,) ascending.
         train_accuracy, validation_accuracy: (L,) 0..1.
         norm: (L,) sqrt(sum W²), without the bias.
         zeros: (L,) share of the weights that are exactly 0, 0..1.
-        gap: (L,) relative gap that each member's certificate proves; None where none was asked for.
+        gap: (L,) relative gap of each member's certificate; None if there are no certificates.
     """
 
     regs: npt.NDArray[np.float64]
@@ -86,7 +87,7 @@ class RegPath:
     gap: npt.NDArray[np.float64] | None = None
 
     def knows(self, quantity: PathQuantity) -> bool:
-        """Whether there is any number of this, for any member."""
+        """Whether the quantity is known for any member."""
         if quantity == "accuracy":
             return bool(np.isfinite([self.train_accuracy, self.validation_accuracy]).any())
         values = getattr(self, quantity)
@@ -105,10 +106,10 @@ def reg_path(
     Args:
         regs: L values >= 0.
         weights: W (K, D) of each.
-        train_accuracy, validation_accuracy: of each, 0..1; None where they are not known.
-        gap: relative gap of each, as its certificate proves it; None where there is none.
+        train_accuracy, validation_accuracy: of each, 0..1; None if unknown.
+        gap: relative gap of each certificate; None without certificates.
     Raises:
-        ParameterError: there are not as many of each as reg values, or there is none.
+        ParameterError: the lengths differ from the number of reg values, or there is no reg value.
     """
     unknown = [math.nan] * len(regs)
     parts = {
@@ -133,17 +134,17 @@ def path_picture(
     chosen: float | Mapping[str, float] | None = None,
     quantities: Sequence[PathQuantity] = PATH_QUANTITIES,
 ) -> Picture:
-    """Accuracy, proved gap, norm of W and share of zeros against reg, which grows to the right by equal factors.
+    """Accuracy, proved gap, norm of W and share of zeros against reg, on a logarithmic axis.
 
-    Several paths are laid over each other, a colour for each: solid is the accuracy on training images, dashed that
-    on held-out images. A grid that holds reg = 0 has it at the left end. A panel of what is not known is left out.
+    Several paths share the panels, each in its own colour. Solid lines are accuracies on training images, dashed ones
+    on held-out images. reg = 0 is drawn at the left end. Unknown quantities have no panel.
 
     Args:
         path: as `reg_path` returns it; or several, by name.
-        chosen: the reg value to mark, or None; of several paths by their names.
-        quantities: of accuracy, gap, norm, zeros.
+        chosen: the reg value to mark, or None; for several paths, by name.
+        quantities: some of accuracy, gap, norm, zeros.
     Raises:
-        ParameterError: no path, a quantity that there is not, or none of the quantities is known.
+        ParameterError: no path, an unknown quantity, or no known values of the quantities.
     """
     paths = {"": path} if isinstance(path, RegPath) else dict(path)
     marks = chosen if isinstance(chosen, Mapping) else {} if chosen is None else dict.fromkeys(paths, chosen)
@@ -167,36 +168,47 @@ def path_picture(
             wspace=0.28,
         )  # fmt: skip
         for axes, quantity in zip(panels, shown, strict=True):
-            for i, (name, drawn) in enumerate(paths.items()):
-                color = CLASS_COLORS[i % len(CLASS_COLORS)] if several else INK
-                x = places[np.searchsorted(regs, drawn.regs)]
-                _draw(axes, drawn, x, quantity, color, label_text(name, LONGEST))
-                if marks.get(name) is not None:
-                    nearest = int(np.abs(drawn.regs - marks[name]).argmin())
-                    axes.axvline(float(x[nearest]), color=color if several else MUTED, linewidth=1.0, linestyle=":")
-            _scale(axes, [getattr(drawn, quantity, None) for drawn in paths.values()], quantity)
-            if several:
-                dashed = quantity == "accuracy" and any(
-                    np.isfinite(drawn.validation_accuracy).any() for drawn in paths.values()
-                )
-                axes.set_title(TITLES[quantity] + " (dashed: held out)" * dashed)
-            else:
-                axes.set_title(TITLES[quantity], pad=18 if quantity == "accuracy" else None)
+            _draw_panel(axes, paths, marks, quantity, regs, places)
             axes.set_xlabel("reg")
             axes.set_xticks(list(ticks), list(ticks.values()))
             room = 0.04 * max(1.0, float(np.ptp(places)))
-            axes.set_xlim(places.min() - room, places.max() + room)  # the same for all, a norm of 0 not being drawn
+            axes.set_xlim(places.min() - room, places.max() + room)  # equal in all panels: a norm of 0 is not drawn
         if several:
             handles, labels = panels[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="upper left", ncols=columns)
     return Picture(figure, " ".join(_in_words(name, drawn, marks.get(name)) for name, drawn in paths.items()))
 
 
+def _draw_panel(
+    axes: Axes,
+    paths: Mapping[str, RegPath],
+    marks: Mapping[str, float],
+    quantity: PathQuantity,
+    regs: npt.NDArray[np.float64],
+    places: npt.NDArray[np.float64],
+) -> None:
+    """One quantity of all paths, with its scale and its title; `places` are the abscissae of `regs`."""
+    several = len(paths) > 1
+    for i, (name, drawn) in enumerate(paths.items()):
+        color = CLASS_COLORS[i % len(CLASS_COLORS)] if several else INK
+        x = places[np.searchsorted(regs, drawn.regs)]
+        _draw(axes, drawn, x, quantity, color, label_text(name, LONGEST))
+        if marks.get(name) is not None:
+            nearest = int(np.abs(drawn.regs - marks[name]).argmin())
+            axes.axvline(float(x[nearest]), color=color if several else MUTED, linewidth=1.0, linestyle=":")
+    _scale(axes, [getattr(drawn, quantity, None) for drawn in paths.values()], quantity)
+    if several:
+        dashed = quantity == "accuracy" and any(np.isfinite(d.validation_accuracy).any() for d in paths.values())
+        axes.set_title(TITLES[quantity] + " (dashed: held out)" * dashed)
+    else:
+        axes.set_title(TITLES[quantity], pad=18 if quantity == "accuracy" else None)
+
+
 def path_templates(model: LinearModel, weights: Sequence[Floats]) -> npt.NDArray[np.float64]:
     """(L, K, height, width) signed templates of each member of a path, summed over the channels.
 
     Args:
-        model: one that was trained on the same pixels, with the same scaling.
+        model: trained on the same pixels, with the same scaling.
         weights: W (K, D) of each member.
     Raises:
         IncompatibleError: the model was not trained on pixels.
@@ -217,17 +229,17 @@ def path_templates_picture(
     n_regs: int = 7,
     n_classes: int = 5,
 ) -> Picture:
-    """Templates along the path: a row for each class, a column for each of some reg values, the smallest at the left.
+    """Templates along the path: a row for each class, a column for each of some reg values in ascending order.
 
-    L2 blurs them as reg grows, since neighbouring pixels that say the same share their weight; L1 carves them, weight
-    by weight becoming exactly 0. Each column has its own scale, blue for light that speaks for the class: what is
-    compared is the form. Where a whole column is 0 it is blank.
+    As reg grows, L2 smooths them, since correlated pixels share their weight; L1 sets more and more weights to exactly
+    0. Blue means that light raises the score. Each column has its own scale, so that shapes are compared, not sizes.
+    A column of zeros is blank.
 
     Args:
         model, weights: as for `path_templates`.
         regs: L values.
         class_names: K names; None for the model's own.
-        chosen: the reg value that is always drawn, and marked; None for none.
+        chosen: a reg value to draw and to mark; None for none.
         n_regs, n_classes: columns and rows at most.
     Raises:
         IncompatibleError: the model was not trained on pixels.
@@ -276,7 +288,7 @@ def path_templates_picture(
 
 
 def spread_over(n: int, most: int, among: int | None = None) -> list[int]:
-    """At most `most` positions of 0..n-1, the first and the last, evenly spread; `among` takes the nearest's place."""
+    """At most `most` evenly spread positions of 0..n-1, with both ends; `among` replaces the nearest of them."""
     places = sorted({round(p) for p in np.linspace(0, n - 1, min(n, most))})
     if among is not None and among not in places:
         places[min(range(len(places)), key=lambda i: abs(places[i] - among))] = among
@@ -284,7 +296,7 @@ def spread_over(n: int, most: int, among: int | None = None) -> list[int]:
 
 
 def _places(regs: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], dict[float, str]]:
-    """Abscissa of each reg, and the ticks with their texts: the decimal logarithm, and one step to the left for 0."""
+    """Abscissa of each reg (log10 reg; one step left of the smallest for 0), and the ticks with their texts."""
     positive = regs[regs > 0.0]
     logs = np.log10(positive) if len(positive) else np.zeros(1)
     first, last = math.floor(logs.min() + 1e-9), math.ceil(logs.max() - 1e-9)
@@ -299,7 +311,7 @@ def _places(regs: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], dic
 
 
 def _draw(axes: Axes, path: RegPath, x: npt.NDArray[np.float64], quantity: PathQuantity, color: str, name: str) -> None:
-    """A path's curve, or its two accuracies; one without a name has a legend and colours of its own for these."""
+    """The curve of a path, or its two accuracies; a single path, without a name, gets a legend for these."""
     style: dict[str, Any] = {"marker": "o", "markersize": 3.0, "color": color, "label": name or "_"}
     if quantity == "accuracy":
         parts: list[dict[str, Any]] = (
@@ -316,7 +328,7 @@ def _draw(axes: Axes, path: RegPath, x: npt.NDArray[np.float64], quantity: PathQ
             axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=2, borderaxespad=0.0)
     elif path.knows(quantity):
         values = getattr(path, quantity)
-        # 0 has no place on a logarithmic scale
+        # a logarithmic scale has no 0
         axes.plot(x, values if quantity == "zeros" else np.where(values > 0.0, values, np.nan), **style)
 
 

@@ -1,4 +1,4 @@
-"""What every drawing is made on: one look, colours that the colour-blind tell apart, and one call to a file."""
+"""The base of all drawings: one style, colours for colour-blind readers, and output to SVG and PNG."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ __all__ = [
 INK = "#1f2430"
 """Text and axes."""
 MUTED = "#667085"
-"""What is read second: tick labels, notes."""
+"""Secondary text: tick labels, notes."""
 GRID = "#d5d9e2"
-"""Lines behind the data."""
+"""Grid lines."""
 PAPER = "#ffffff"
-"""Behind all."""
+"""Background."""
 ON_LIGHT, ON_DARK = "#101218", "#fdfdfd"
-"""Text on a coloured ground, which no page recolours."""
+"""Text on a coloured background, independent of the theme of a page."""
 
 CLASS_COLORS = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8f6bb8", "#8c7a00", "#4d4d4d", "#7aa6a1",
 )  # fmt: skip
-"""Colours of classes and of series, in turn: those of Okabe and Ito, darkened where white is behind, and three more."""
+"""Colours of classes and series, used cyclically: those of Okabe and Ito, some darkened for white, and three more."""
 CLASS_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
-"""Shapes of classes, so that no colour is needed to tell them apart."""
+"""Markers of classes, which differ without colour."""
 DIVERGING = "RdBu"
-"""Colour map of signed numbers, centred on 0: red is negative, blue is positive; told apart by all common eyes."""
+"""Colour map of signed numbers, centred on 0: red is negative, blue is positive; safe for colour-blind readers."""
 
 _ONE_AT_A_TIME = threading.RLock()
-"""matplotlib's settings belong to the process: two threads that draw would give each other theirs."""
+"""Lock around drawing: matplotlib's settings are global to the process, not to a thread."""
 
 # Named in the SVG as CSS variables with these defaults: a page that sets them draws its pictures in its own colours.
 _THEMED = {"ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER}
@@ -89,7 +89,7 @@ _STYLE: Any = {
     "font.size": 9,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
-    "image.composite_image": False,  # or the images of one axes become a single one, of 72 pixels an inch
+    "image.composite_image": False,  # else the images of one axes are merged into one, at 72 pixels an inch
     "image.interpolation": "none",  # pixels stay squares, and an SVG holds each of them once
     "legend.fontsize": 8,
     "legend.frameon": False,
@@ -106,11 +106,11 @@ _STYLE: Any = {
 
 
 class Picture:
-    """A finished drawing, and what it shows in a sentence for those who cannot see it.
+    """A finished drawing with a text alternative.
 
     Args:
         figure: the drawing.
-        alt: the sentence.
+        alt: the text alternative: what the drawing shows, in a sentence.
     """
 
     def __init__(self, figure: Figure, alt: str) -> None:
@@ -176,14 +176,14 @@ class Picture:
 
 @contextmanager
 def drawing(width: float = 6.4, height: float = 3.6, *, arranged: bool = True) -> Iterator[Figure]:
-    """An empty figure in the house's look, to be drawn on inside the `with`, by one thread at a time.
+    """An empty figure in the common style, to be drawn on inside the `with`, by one thread at a time.
 
     Nothing global is changed when it ends.
 
     Args:
         width, height: in inches.
-        arranged: whether its axes find their places by themselves, so that nothing overlaps; it takes seconds for
-            dozens of axes, and those of `class_grid` have places already.
+        arranged: whether matplotlib lays out the axes without overlaps. It takes seconds for dozens of axes; those of
+            `class_grid` have places already.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -195,7 +195,7 @@ def drawing(width: float = 6.4, height: float = 3.6, *, arranged: bool = True) -
 def canvas(figure: Figure | SubFigure, width: float, height: float) -> Axes:
     """Axes over the whole figure without frame, ticks and grid, in inches from its lower left corner.
 
-    Dozens of images with an `extent` each stand on it: to make axes takes most of the time that a thumbnail takes.
+    It holds many images, each placed by its `extent`: separate axes would take most of the time of a thumbnail.
     """
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
@@ -276,7 +276,7 @@ def label_text(text: object, longest: int = 18) -> str:
 
 
 def symmetric_limit(values: npt.NDArray[np.floating[Any]], share: float = 1.0) -> float:
-    """The v > 0 such that `share` of the absolute values lie in -v..v: the ends of a diverging map. 1 if all are 0."""
+    """The v > 0 such that `share` of the values lie in -v..v, for a diverging map; 1 if all values are 0."""
     sizes = np.abs(np.asarray(values, dtype=np.float64)).ravel()
     if sizes.size == 0 or not sizes.any():
         return 1.0

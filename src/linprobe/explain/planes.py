@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 __all__ = ["Planes", "Slice", "planes", "planes_picture", "regions_picture", "slice_picture", "slice_plane"]
 
 GRID_SIZE = 240
-"""Points along each side of a region map."""
+"""Grid points along each side of a region map."""
+
+MOST_NAMED = 20
+"""Classes up to which there is a legend."""
+
+WIDTH, HEIGHT = 5.6, 4.4
+"""Size of a drawing, in inches."""
 
 MOST_POINTS = 1000
-"""Training points that are drawn, evenly picked from all."""
+"""Points that are drawn, at most, picked evenly from all."""
 
 LONGEST = 3.0
-"""Sides whose ratio is below this have the same unit; others are stretched to fill the drawing."""
+"""Ratio of the sides below which both axes have the same unit; beyond, the axes are stretched to fill the drawing."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -39,11 +45,11 @@ class Planes:
     """The planes of a linear classifier of points in the plane: lines, s = normal · x + offset = 0.
 
     Attributes:
-        normals: (P, 2), for raw input; each points to where its score grows.
+        normals: (P, 2), for raw input; each points in the direction in which the score increases.
         offsets: (P,).
-        classes: (P,) the class that each belongs to. Of K > 2 classes one each, where its score is 0; of two classes
-            one alone, where both scores are equal: that of class 1 minus that of class 0.
-        margin: the difference of the scores that the hinge losses ask for (delta); None for another loss.
+        classes: (P,) the class of each plane. For K > 2 classes, one plane per class, where its score is 0. For two
+            classes, one plane, where the score of class 1 minus that of class 0 is 0.
+        margin: the required difference of the scores (delta) of a hinge loss; None for another loss.
     """
 
     normals: Numbers
@@ -67,7 +73,7 @@ def planes(model: LinearModel) -> Planes:
         )
     if model.affine_ is not None:
         W, b = (part.astype(np.float64) for part in fold(W, b, model.affine_.scale, model.affine_.shift))
-    margin = model.loss_.parameters.get("delta")
+    margin = _margin(model)
     if len(W) == 2:
         return Planes(W[1:] - W[:1], b[1:] - b[:1], np.array([1]), margin)
     return Planes(W, b, np.arange(len(W)), margin)
@@ -81,18 +87,18 @@ def planes_picture(
     low: Sequence[float] | None = None,
     high: Sequence[float] | None = None,
 ) -> Picture:
-    """Regions, points, and the line of each class with its normal; dashed where the margin of the hinge is met.
+    """Regions, points, and the line of each class with its normal; dashed lines show the margin of the hinge.
 
-    The line is where the score of the class is 0 (of two classes: where both scores are equal), and the arrow points
-    to where it grows. Beyond the dashed line of a class its score exceeds all others by the margin (delta): points of
-    the class there have no loss.
+    On the line of a class its score is 0 (for two classes: both scores are equal), and the arrow points in the
+    direction in which the score increases. Beyond the dashed line of a class its score exceeds all others by the
+    margin (delta): points of the class there have no loss.
 
     Args:
         model: linear, of points in the plane.
         X: (N, 2) points.
         y: (N,) their classes, as positions or as labels of the model.
         class_names: K names; None for the model's own.
-        low, high: two corners (x, y) of what is drawn; None for what holds the points.
+        low, high: two corners (x, y) of the drawing; None for corners around the points.
     Raises:
         IncompatibleError: the model is not of points in the plane.
         ShapeError, LabelError, ParameterError: points, labels or corners cannot be used.
@@ -126,13 +132,13 @@ def regions_picture(
     low: Sequence[float] | None = None,
     high: Sequence[float] | None = None,
 ) -> Picture:
-    """The decision regions of any classifier of points in the plane, and the points in the shapes of their classes.
+    """The decision regions of any classifier of points in the plane, and the points, with a marker for each class.
 
     Args:
-        classifier: with `predict`, and, where it has one, `classes_`: a LinearClassifier, a NearestNeighbors, ...
+        classifier: with `predict` and optionally `classes_`: a LinearClassifier, a NearestNeighbors, ...
         X, y, class_names, low, high: as for `planes_picture`.
     Raises:
-        IncompatibleError: the classifier reads rows of other than two numbers.
+        IncompatibleError: the classifier does not read rows of two numbers.
         ShapeError, LabelError, ParameterError: points, labels or corners cannot be used.
     """
     features = getattr(classifier, "n_features_in_", 2)
@@ -149,16 +155,16 @@ def regions_picture(
 
 @dataclass(frozen=True)
 class Slice:
-    """A plane through the space of what a linear model sees, and images projected onto it at right angles.
+    """A plane in the input space of a linear model, and images projected orthogonally onto it.
 
     Attributes:
-        classes: (m,) the two or three classes that the plane is made for.
-        basis: (2, D) its axes in the space of x', of unit length and at right angles.
-        normals: (m, 2) the in-plane parts of their weights.
-        offsets: (m,): scores @ plane = points @ normals.T + offsets; the differences of these scores are those of the
-            full scores, exactly, for every image.
-        points: (n, 2) where the images lie.
-        rows: (n,) their positions among those given: only images of these classes are in the picture.
+        classes: (m,) the two or three classes of the plane.
+        basis: (2, D) orthonormal axes in the space of x'.
+        normals: (m, 2) the in-plane parts of the classes' weights.
+        offsets: (m,): scores in the plane are points @ normals.T + offsets. For every image, their differences equal
+            those of the full scores.
+        points: (n, 2) coordinates of the images.
+        rows: (n,) positions of the images in the argument: only images of these classes are drawn.
     """
 
     classes: npt.NDArray[np.int64]
@@ -175,18 +181,18 @@ def slice_plane(
     y: npt.NDArray[Any],
     classes: Sequence[int | str] | None = None,
 ) -> Slice:
-    """The plane that the differences of the weights of three classes span, with the images of these classes.
+    """The plane spanned by the differences of the weights of three classes, with the images of these classes.
 
-    Moving at right angles to it changes none of the differences of their scores. So an image lies in the region of the
-    class that wins among the three, exactly, though the plane has two dimensions of D. Of two classes one axis is the
-    difference of their weights, and the other the direction in which their images vary most beside it.
+    A move orthogonal to the plane changes no difference of their scores. So every image lies in the region of the
+    class with the highest score of the three, though the plane has only two of D dimensions. For two classes, one
+    axis is the difference of their weights, the other the orthogonal direction in which their images vary most.
 
     Args:
         model: linear, trained on pictures or vectors.
-        images: (N, height, width, channels), or (N, D) rows that the model reads, its features for example; at most
-            1000 of them are taken, evenly.
+        images: (N, height, width, channels), or (N, D) rows that the model reads, such as features; at most 1,000 of
+            them are used, picked evenly.
         y: (N,) their classes, as positions or labels of the model.
-        classes: two or three, by position or name; None for those that are confused most often among the images.
+        classes: two or three, by position or name; None for those confused most often among the images.
     Raises:
         IncompatibleError: the model reads a single number, or the images do not fit it.
         ShapeError, LabelError, ParameterError: labels or classes cannot be used.
@@ -218,10 +224,10 @@ def slice_picture(
     classes: Sequence[int | str] | None = None,
     class_names: Sequence[object] | None = None,
 ) -> Picture:
-    """Images of two or three classes, projected onto the plane in which the model tells them apart, with its regions.
+    """Images of two or three classes, projected onto the plane of their weights, with the decision regions.
 
-    See `slice_plane` for the choice of the plane, the arguments and the errors. An image on ground of another colour
-    than its own is one that the model gives to that class, of these.
+    See `slice_plane` for the plane, the arguments and the errors. An image in the region of another class has a higher
+    score for that class.
     """
     found = slice_plane(model, images, y, classes)
     names = [str(name) for name in (model.class_names_ if class_names is None else class_names)]
@@ -235,16 +241,16 @@ def slice_picture(
 
     def draw(axes: Axes, points: Numbers) -> None:
         S = points @ found.normals.T + found.offsets
-        margin = model.loss_.parameters.get("delta")
+        margin = _margin(model)
         if margin is not None:
             _draw_margins(axes, points, S, margin)
         a = kept[0]
         if len(kept) == 2:
             axes.set_xlabel(f"weights of {label_text(a)} minus {label_text(kept[1])}")
-            axes.set_ylabel("most variation beside it")
+            axes.set_ylabel("most variation orthogonal to it")
         else:
             axes.set_xlabel(f"weights of {label_text(a)} minus {label_text(kept[2])}")
-            axes.set_ylabel(f"of {label_text(kept[1])} minus {label_text(kept[2])}, at right angles")
+            axes.set_ylabel(f"of {label_text(kept[1])} minus {label_text(kept[2])}, orthogonal part")
 
     return _picture(predict, found.points, labels, kept, None, None, draw, "projected onto the plane of their weights")
 
@@ -259,7 +265,14 @@ def _picture(
     draw: Callable[[Axes, Numbers], None],
     what: str,
 ) -> Picture:
-    """Regions, points, a legend, and what `draw` adds, given the axes and the grid (height, width, 2)."""
+    """Regions, points and a legend, and the additions of `draw`, which gets the axes and the grid (height, width, 2).
+
+    Args:
+        predict: classes (n,) of points (n, 2).
+        X, labels, names: the points, their classes as positions in `names`.
+        low, high: corners of the drawing, or None.
+        what: the additions in words.
+    """
     X = np.asarray(X, dtype=np.float64)
     if X.ndim != 2 or X.shape[1] != 2 or len(X) != len(labels):
         raise ShapeError(f"X has shape {X.shape}, y {labels.shape}; expected points (N, 2) and a label for each.")
@@ -269,45 +282,60 @@ def _picture(
     low, high = _corners(X, low, high)
     points = grid_points(low, high, GRID_SIZE)
     regions = predict(points.reshape(-1, 2)).reshape(points.shape[:2])
-    from matplotlib.colors import to_rgb
-
-    pale = np.array([0.72 + 0.28 * np.array(to_rgb(class_style(k)[0])) for k in range(len(names))])
     present = np.unique(labels)
-    legend = 0.42 + 0.078 * max((len(label_text(names[k])) for k in present), default=0) if len(present) <= 20 else 0.1
-    width, height = 5.6, 4.4
-    with drawing(width, height, arranged=False) as figure:
+    named = len(present) <= MOST_NAMED
+    legend = 0.42 + 0.078 * max((len(label_text(names[k])) for k in present), default=0) if named else 0.1
+    picked = _evenly(len(X), MOST_POINTS)
+    with drawing(WIDTH, HEIGHT, arranged=False) as figure:
         axes = figure.subplots()
         figure.subplots_adjust(
-            left=0.72 / width, right=1.0 - legend / width, bottom=0.5 / height, top=1.0 - 0.08 / height
+            left=0.72 / WIDTH, right=1.0 - legend / WIDTH, bottom=0.5 / HEIGHT, top=1.0 - 0.08 / HEIGHT
         )
-        axes.grid(visible=False)
-        axes.imshow(
-            pale[regions], origin="lower", extent=(low[0], high[0], low[1], high[1]), aspect="auto", zorder=0
-        )  # fmt: skip
-        axes.set_xlim(low[0], high[0])
-        axes.set_ylim(low[1], high[1])
-        if max(high[0] - low[0], high[1] - low[1]) < LONGEST * min(high[0] - low[0], high[1] - low[1]):
-            axes.set_anchor("NW")
-            axes.set_aspect("equal")  # so that normals stand at right angles
+        _draw_regions(axes, regions, len(names), low, high)
         draw(axes, points)
-        picked = _evenly(len(X), MOST_POINTS)
-        for k in present:
-            color, marker = class_style(int(k))
-            own = X[picked][labels[picked] == k]
-            size = 26 if len(picked) <= 200 else 13
-            axes.scatter(
-                own[:, 0], own[:, 1], s=size, c=color, marker=marker, edgecolors="#fdfdfd", linewidths=0.4, zorder=4,
-                label=label_text(names[k]),
-            )  # fmt: skip
-        if 0 < len(present) <= 20:
+        _draw_points(axes, X[picked], labels[picked], names)
+        if len(present) and named:
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.2)
     drawn = f"{len(picked)} of {len(X)} points" if len(picked) < len(X) else f"{len(X)} points"
     alt = f"Decision regions of {len(names)} classes and {drawn}"
     return Picture(figure, f"{alt}; {what}." if what else f"{alt}.")
 
 
+def _draw_regions(
+    axes: Axes, regions: npt.NDArray[np.int64], n_classes: int, low: Sequence[float], high: Sequence[float]
+) -> None:
+    """The map of the regions between two corners, in pale colours of their classes."""
+    from matplotlib.colors import to_rgb
+
+    pale = np.array([0.72 + 0.28 * np.array(to_rgb(class_style(k)[0])) for k in range(n_classes)])
+    axes.grid(visible=False)
+    axes.imshow(pale[regions], origin="lower", extent=(low[0], high[0], low[1], high[1]), aspect="auto", zorder=0)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    if max(high[0] - low[0], high[1] - low[1]) < LONGEST * min(high[0] - low[0], high[1] - low[1]):
+        axes.set_anchor("NW")
+        axes.set_aspect("equal")  # so that normals are orthogonal to their lines
+
+
+def _draw_points(axes: Axes, X: Numbers, labels: npt.NDArray[np.int64], names: Sequence[str]) -> None:
+    """Points (n, 2) with the colours and markers of their classes; few points are larger."""
+    size = 26 if len(X) <= 200 else 13
+    for k in np.unique(labels):
+        color, marker = class_style(int(k))
+        own = X[labels == k]
+        axes.scatter(
+            own[:, 0], own[:, 1], s=size, c=color, marker=marker, edgecolors="#fdfdfd", linewidths=0.4, zorder=4,
+            label=label_text(names[k]),
+        )  # fmt: skip
+
+
+def _margin(model: LinearModel) -> float | None:
+    """The required margin of a loss of margins; None for another loss."""
+    return None if model.loss_.margin_power is None else model.loss_.unit
+
+
 def _draw_margins(axes: Axes, points: Numbers, S: Numbers, margin: float) -> None:
-    """Dashed, for each class the border of where its score exceeds every other by the margin."""
+    """For each class, a dashed border of the region where its score exceeds all others by the margin."""
     for k in range(S.shape[-1]):
         lead = S[..., k] - np.delete(S, k, axis=-1).max(axis=-1)
         if lead.min() < margin < lead.max():
@@ -318,9 +346,9 @@ def _draw_margins(axes: Axes, points: Numbers, S: Numbers, margin: float) -> Non
 
 
 def _draw_line(axes: Axes, normal: Numbers, offset: float, color: str) -> None:
-    """The line normal · x + offset = 0, and an arrow at right angles to it where it passes next to the middle."""
+    """The line normal · x + offset = 0, and its normal as an arrow, at the point of the line nearest to the centre."""
     length = float(np.hypot(*normal))
-    if length == 0.0:  # the score is the same everywhere
+    if length == 0.0:  # a constant score has no line
         return
     from matplotlib.patches import FancyArrowPatch
 
@@ -340,20 +368,20 @@ def _draw_line(axes: Axes, normal: Numbers, offset: float, color: str) -> None:
 
 
 def _highest(points: Numbers, W: Numbers, b: Numbers) -> npt.NDArray[np.int64]:
-    """(n,) the class with the highest score; of equal scores the first."""
+    """(n,) the class with the highest score; the first of equal scores."""
     best: npt.NDArray[np.int64] = (points @ W.T + b).argmax(axis=1)
     return best
 
 
 def _two_scores(W: Numbers, b: Numbers) -> tuple[Numbers, Numbers]:
-    """Scores of two classes that differ by W x + b."""
+    """(W (2, D), b (2,)) of two classes whose scores differ by W x + b."""
     return np.concatenate([np.zeros_like(W), W]), np.concatenate([np.zeros_like(b), b])
 
 
 def _corners(
     X: Numbers, low: Sequence[float] | None, high: Sequence[float] | None
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """The corners given, or those that hold the points with a border, in the shape of the drawing if that suits."""
+    """The given corners, or corners around the points, with the aspect ratio of the drawing if it is near that."""
     if low is not None and high is not None:
         return low, high
     least, most = (X.min(axis=0), X.max(axis=0)) if len(X) else (np.zeros(2), np.ones(2))
@@ -365,7 +393,7 @@ def _corners(
 
 
 def _positions(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Labels as positions in `classes`; those that are positions already, of classes with other labels, as they are."""
+    """Labels as positions in `classes`. Integers are positions already if no class label is an integer."""
     y = np.asarray(y)
     if y.ndim != 1:
         raise ShapeError(f"y has shape {y.shape}; expected one label per point, (N,).")
@@ -381,14 +409,14 @@ def _positions(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np
 
 
 def _evenly(n: int, most: int) -> npt.NDArray[np.int64]:
-    """At most `most` of 0..n-1, evenly picked."""
+    """At most `most` of 0..n-1, picked evenly."""
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).round().astype(np.int64)
 
 
 def _confused(model: LinearModel, images: npt.NDArray[Any], y: npt.NDArray[np.int64]) -> list[int]:
-    """The pair of classes that is confused most often, and the class most often confused with one of them.
+    """The pair of classes confused most often, and the class most often confused with one of them.
 
-    Of at most a thousand images.
+    Counted on at most MOST_POINTS images.
     """
     rows = _evenly(len(y), MOST_POINTS)
     W, b = checked_weights(model)
@@ -406,13 +434,13 @@ def _confused(model: LinearModel, images: npt.NDArray[Any], y: npt.NDArray[np.in
 
 
 def _basis(differences: Numbers, rows: Numbers) -> Numbers:
-    """(2, D), of unit length and at right angles: along the differences, then where the images vary most."""
+    """(2, D) orthonormal axes: along the differences, then along the direction in which the images vary most."""
     D = differences.shape[1]
     found: list[Numbers] = []
 
     def take(direction: Numbers) -> None:
         size = float(np.linalg.norm(direction))
-        for axis in found * 2:  # twice, against the rounding of the first time
+        for axis in found * 2:  # twice, to remove the rounding error of the first pass
             direction = direction - (direction @ axis) * axis
         length = float(np.linalg.norm(direction))
         if len(found) < 2 and length > 1e-9 * max(size, 1e-300) and length > 0.0:

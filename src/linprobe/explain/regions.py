@@ -1,4 +1,4 @@
-"""Decision regions: the class that a classifier gives each point of a grid in the plane."""
+"""Decision regions: the predicted class at each point of a grid in the plane."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def grid_points(low: Sequence[float], high: Sequence[float], size: int | tuple[i
 def decision_regions(
     classifier: Predictor, low: Sequence[float], high: Sequence[float], size: int | tuple[int, int] = 200
 ) -> npt.NDArray[Any]:
-    """(height, width) labels that the classifier gives the points of a grid, as `grid_points` lays it out.
+    """(height, width) predicted labels at the points of `grid_points`.
 
     Row 0 is the lowest: an image of it has its origin below (`imshow(..., origin="lower")`).
 

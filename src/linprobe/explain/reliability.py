@@ -1,4 +1,4 @@
-"""Reliability: whether a classifier that says 80% is right in 80% of the cases."""
+"""Reliability: whether predictions with a probability of 80% are correct in 80% of the cases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from linprobe.shapes import Floats, Labels, check_labels
 __all__ = ["Reliability", "reliability", "reliability_picture"]
 
 SUM_TOLERANCE = 1e-3
-"""By how much the probabilities of an image may miss 1: more than the rounding of float32, less than a mistake."""
+"""Largest deviation of the sum of an image's probabilities from 1; the rounding of float32 is far smaller."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def reliability(probabilities: Floats, y: Labels, bins: int = 15) -> Reliability
         bins: M, at least 1.
     Raises:
         ShapeError, LabelError: the two do not fit, or there is no image.
-        ParameterError: what is given are no probabilities, or bins < 1.
+        ParameterError: a row is not a probability distribution, or bins < 1.
     Source:
         Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 2.
     Example:
@@ -65,8 +65,8 @@ def reliability(probabilities: Floats, y: Labels, bins: int = 15) -> Reliability
     if probabilities.min() < 0.0 or off.max() > SUM_TOLERANCE:
         row = int(off.argmax()) if off.max() > SUM_TOLERANCE else int(probabilities.min(axis=1).argmin())
         raise ParameterError(
-            f"probabilities[{row}] is no distribution (least {probabilities[row].min():.4g}, sum "
-            f"{probabilities[row].sum():.4g}); give the softmax of scores: the scores of a hinge are no probabilities."
+            f"probabilities[{row}] is not a distribution (minimum {probabilities[row].min():.4g}, sum "
+            f"{probabilities[row].sum():.4g}); expected numbers >= 0 that sum to 1. Pass the softmax of the scores."
         )
     highest = np.minimum(probabilities.max(axis=1), 1.0)
     hit = probabilities.argmax(axis=1) == y
@@ -80,9 +80,9 @@ def reliability(probabilities: Floats, y: Labels, bins: int = 15) -> Reliability
 
 
 def reliability_picture(found: Reliability) -> Picture:
-    """The reliability diagram, and below it how many images each bin holds.
+    """The reliability diagram, and below it the share of images in each bin.
 
-    Bars at the diagonal are honest; a bar below it is overconfident, one above it underconfident.
+    A bar at the diagonal is calibrated, one below it overconfident, one above it underconfident.
     """
     edges, used = found.edges, found.counts > 0
     width = edges[1] - edges[0]

@@ -1,4 +1,4 @@
-"""What a linear model sees of an image: the row that W multiplies."""
+"""The input of a linear model for an image: the row that W multiplies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_finite_numbers", "checked_names", "checked_weights", "class_po
 
 
 def check_finite_numbers(name: str, numbers: npt.NDArray[Any]) -> None:
-    """Raise ParameterError where `numbers` hold a NaN or an infinity, and tell the first place."""
+    """Raise ParameterError where `numbers` hold a NaN or an infinity; the message gives the first position."""
     finite = np.isfinite(numbers)
     if not finite.all():
         place = tuple(int(i) for i in np.argwhere(~finite)[0])
@@ -86,7 +86,7 @@ def raw_row(model: LinearModel, image: npt.ArrayLike) -> npt.NDArray[Any]:
             f"resize it to {_text(expected[:2])}."
         )
     if model.features_ is not None and pixels.ndim > 1:
-        # float16, as a run keeps the features: so that these are the scores that it reports
+        # float16, as a run stores the features, so that the scores equal those of the run
         row: npt.NDArray[Any] = model.features_.transform(pixels.reshape(1, *given))[0].astype(np.float16)
         return row
     if pixels.size != n_features:

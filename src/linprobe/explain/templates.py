@@ -35,23 +35,22 @@ if TYPE_CHECKING:
 __all__ = ["as_colors", "of_pixels", "signed", "templates", "templates_picture"]
 
 CLIPPED = 0.995
-"""Share of the weights within the ends of the colours, so that a single pixel does not make all others pale."""
+"""Share of the absolute weights within the colour scale, so that one large weight does not make all others pale."""
 
 AT_MOST = 60
-"""Templates in a picture."""
+"""Templates in a picture, at most."""
 
 SIDE = 96
-"""Rows and columns of a template that are drawn, at most; half of it for more than 12. An SVG holds all of them."""
+"""Rows and columns of a template that are drawn, at most, which bounds the size of the SVG; half for more than 12."""
 
 Weights = npt.NDArray[np.float64]
 
 
 def templates(model: LinearModel, image_shape: tuple[int, ...] | None = None) -> Weights:
-    """(K, height, width, channels) signed weights: what one level more (of 255) of a pixel adds to a score.
+    """(K, height, width, channels) signed weights: the change of a score per intensity level (0..255) of a pixel.
 
-    Scaling and mean image are folded into them (`linprobe.scores.fold`), so that for a picture x of intensities
-    0..255 the scores are sum(templates * x) + the folded bias, whatever the preprocessing; for two classes, too, there
-    is a template each.
+    Scaling and mean image are folded into them (`linprobe.scores.fold`): for a picture x of intensities 0..255 the
+    scores are sum(templates * x) + the folded bias, for any preprocessing. Two classes have two templates.
 
     Args:
         model: trained on pixels.
@@ -66,8 +65,8 @@ def templates(model: LinearModel, image_shape: tuple[int, ...] | None = None) ->
     if model.features_ is not None:
         if not of_pixels(model.features_):
             raise IncompatibleError(
-                f"this model was trained on {model.features_.spec} features, whose weights are no pixels; "
-                "templates_picture draws the nearest picture of them."
+                f"this model was trained on {model.features_.spec} features, whose weights are not pixels. "
+                "Use templates_picture, which draws them in another form."
             )
         maps = model.features_
         W = W.reshape(-1, *maps.fitted_shape) / 255.0
@@ -98,13 +97,13 @@ def of_pixels(features: FeatureMap | None) -> bool:
 
 
 def signed(weights: Weights) -> Weights:
-    """(K, height, width): the sum over the channels, what one level more of grey adds to the score."""
+    """(K, height, width): the sum over the channels, the change of the score per level of grey."""
     summed: Weights = weights.sum(axis=3)
     return summed
 
 
 def as_colors(weights: Weights) -> npt.NDArray[np.uint8]:
-    """(K, height, width, 3) bytes, the lecture's rendering: mid-grey is 0, a colour is one the class asks for.
+    """(K, height, width, 3) bytes, the lecture's rendering: mid-grey is 0, and colours are those with positive weights.
 
     All classes and channels share one scale, symmetric about 0, that holds 99.5% of the weights. Templates of other
     than three channels are drawn in grey, by the sum of their channels.
@@ -122,13 +121,15 @@ def templates_picture(
     *,
     image_shape: tuple[int, ...] | None = None,
 ) -> Picture:
-    """The template of each class, and for features the nearest picture of their weights.
+    """The template of each class, or a drawing of the weights of its features.
 
-    "signed" sums the channels and shows blue where light speaks for the class and red where it speaks against it;
-    "color" is the lecture's rendering (`as_colors`). All classes share one scale that holds 99.5% of the weights.
-    Of features: hog as strokes along the edges of each cell, color as a table of hue and saturation, patches as those
-    that speak most for and against each class; vectors, and features of an ONNX network, as bars of their largest
-    weights. Of joined features each has its part. Of many classes the first 60 are drawn, and large templates coarser.
+    "signed" sums the channels: blue where light raises the score of the class, red where it lowers it. "color" is the
+    lecture's rendering (`as_colors`). All classes share one scale that covers 99.5% of the weights. At most 60 classes
+    are drawn, and large templates are reduced.
+
+    Features have their own drawings: hog as strokes along the edges of each cell, color as a table of hue and
+    saturation, patches as those with the largest and the smallest weights. Vectors and the features of an ONNX network
+    are drawn as bars of their largest weights. Joined features have a part each.
 
     Args:
         model: a trained model.

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["HOG", "Affine", "ColorHistogram", "FeatureMap", "OnnxEmbedding", "Patches", "Pixels", "feature_map"]
 
 _TRANSFORMERS = ("HOG", "ColorHistogram", "OnnxEmbedding", "Patches")
+"""Names that are imported on first use."""
 
 
 def __getattr__(name: str) -> Any:
-    """The transformer `name`; importing scikit-learn takes seconds, which the command line has no use for."""
+    """The transformer `name`; imported on first use, since importing scikit-learn is slow."""
     if name not in _TRANSFORMERS:
         raise AttributeError(f"module 'linprobe.features' has no attribute {name!r}")
     value = getattr(importlib.import_module("linprobe.features.transformers"), name)

@@ -1,4 +1,4 @@
-"""What turns pictures into rows of X: the Affine map that an engine folds away, and maps that compute new numbers."""
+"""From pictures to rows of X: the Affine map that an engine applies, and maps that compute features."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Affine:
             )
 
     def apply(self, X: Floats) -> Floats:
-        """`X` (N, D), of any dtype, mapped in float64: for small arrays and for the reference."""
+        """`X` (N, D) of any dtype, mapped in float64: for small arrays and for the reference engine."""
         return np.asarray(X, dtype=np.float64) * self.scale + self.shift
 
 
@@ -63,7 +63,7 @@ class FeatureMap(ABC):
 
     @property
     def spec(self) -> str:
-        """What a user writes for it, without its parameters: "hog", or "hog+color" for a join."""
+        """Its name for the user, without parameters: "hog", or "hog+color" for joined maps."""
         return self.name
 
     @property
@@ -73,7 +73,7 @@ class FeatureMap(ABC):
 
     @abstractmethod
     def _fit(self, images: Pixels, seed: int) -> None:
-        """Set what is learnt; `image_shape` is set already. `images` may be a large memory map."""
+        """Set the learned arrays; `image_shape` is set already. `images` may be a large memory map."""
 
     @abstractmethod
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
@@ -97,9 +97,9 @@ class FeatureMap(ABC):
 
         Args:
             images: (N, height, width, channels) uint8, or (N, height, width) for grey; memory maps included.
-            seed: of what is drawn at random.
+            seed: of random draws.
         Raises:
-            ShapeError: they have another shape or dtype, or there is none.
+            ShapeError: they have another shape or dtype, or there are none.
             ParameterError: a parameter that does not suit their size.
         """
         images = checked_images(images)
@@ -122,21 +122,22 @@ class FeatureMap(ABC):
         if images.shape[1:] != fitted:
             expected, found = ("x".join(map(str, shape)) for shape in (fitted, images.shape[1:]))
             raise ShapeError(
-                f"{self.name}: the pictures are {found}, but the features were learnt from {expected}; "
+                f"{self.name}: the pictures are {found}, but the features were fitted to {expected}; "
                 f"resize them to {expected}, or fit the features again."
             )
         return self._transform(images)
 
     def spread(self, values: Floats) -> npt.NDArray[np.float64]:
-        """A number for each feature (n, D) laid back over the pixels, (n, height, width), with the same sum.
+        """A number for each feature (n, D) distributed over the pixels, (n, height, width), with the same sum.
 
-        The number of a feature is shared evenly by the pixels of the part of the picture that it is computed from.
+        The number of a feature is divided evenly among the pixels that the feature is computed from.
 
         Raises:
             IncompatibleError: these features are computed from the whole picture.
         """
         raise IncompatibleError(
-            f"{self.spec}: each of these features is computed from the whole picture, and has no place in it."
+            f"{self.spec}: each of these features is computed from the whole picture and belongs to no part of it. "
+            "Use pixels, hog, color or patches."
         )
 
     def settings(self) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class FeatureMap(ABC):
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """What was learnt, by name."""
+        """The learned arrays, by name."""
         return {name: getattr(self, name) for name in self.LEARNT}
 
     @classmethod

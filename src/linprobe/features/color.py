@@ -1,4 +1,4 @@
-"""The colours of a picture: how many of its pixels have which hue and which saturation."""
+"""Histograms of the hue and saturation of a picture's pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from linprobe.shapes import Floats, Pixels
 __all__ = ["ColorMap", "hue_and_saturation"]
 
 BLOCK_PIXELS = 2**16
-"""Pixels that are worked on at once, so that what they become stays in the cache."""
+"""Pixels of a block, at most, so that its temporary arrays stay in the processor's cache."""
 
 
 @final
@@ -25,17 +25,17 @@ BLOCK_PIXELS = 2**16
 class ColorMap(FeatureMap):
     """Histograms of hue and saturation, D = grid² * hue_bins * saturation_bins.
 
-    The share of the pixels of each region in each bin, or its square root. With c the largest and a the smallest
-    of the three colours of a pixel, its saturation is (c - a) / c and its hue the angle 0..1 of the colour circle
-    (red 0, green 1/3, blue 2/3). Grey pixels have hue 0 and saturation 0; so a grey picture, which has no colour,
-    has all its pixels in the first bin, and black likewise.
+    Each feature is the share of a region's pixels in a bin, or its square root. With c the largest and a the smallest
+    of the three colours of a pixel, its saturation is (c - a) / c. Its hue is the angle 0..1 on the colour circle
+    (red 0, green 1/3, blue 2/3). Grey and black pixels have hue 0 and saturation 0, so those of a grey picture are all
+    in the first bin.
 
     Args:
         hue_bins, saturation_bins: of the histogram.
-        grid: regions along each side of the picture, as equal as whole pixels allow; 1 is the whole picture.
-        soft: whether a pixel is shared linearly between the two nearest bins of each axis, whose centres then lie
-            at hue k / hue_bins and saturation k / (saturation_bins - 1); else it counts for the bin it lies in.
-        root: whether the square root of each share is taken, which brings rare and frequent colours closer.
+        grid: regions along each side of the picture, of nearly equal size; 1 is the whole picture.
+        soft: whether a pixel votes for the two nearest bins of each axis, by linear interpolation. The centres of the
+            bins are then at hue k / hue_bins and saturation k / (saturation_bins - 1).
+        root: whether the features are the square roots of the shares, which weigh rare colours more.
     Source:
         A. R. Smith, "Color Gamut Transform Pairs", SIGGRAPH 1978, for hue and saturation.
     Example:
@@ -116,7 +116,7 @@ class ColorMap(FeatureMap):
     def _votes(
         self, value: Floats, n_bins: int, circular: bool
     ) -> list[tuple[npt.NDArray[np.int32], npt.NDArray[Any] | None]]:
-        """(bin, share of the pixel that it gets) of each vote of the pixels; share None: all of it."""
+        """(bin, share of the pixel) of each vote of the pixels; share None means 1."""
         if not self.soft:
             return [(np.minimum((value * n_bins).astype(np.int32), n_bins - 1), None)]
         place = value * np.float32(n_bins if circular else n_bins - 1)

@@ -1,4 +1,4 @@
-"""The regions over which a map of responses is pooled: a plain grid, or fractional ones drawn at random."""
+"""The regions over which a map of responses is pooled: a regular grid, or random fractional regions."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from linprobe.errors import ParameterError
 __all__ = ["POOLINGS", "edges", "fractional_edges", "regions_of"]
 
 POOLINGS = ("average", "max", "fractional", "fractional-random")
-"""fractional: Graham's pseudo-random sequences; fractional-random: his random ones."""
+"""Values of `pooling`; fractional: Graham's pseudorandom sequences, fractional-random: his random ones."""
 
 Edges = list[tuple[int, int]]
 
 
 def edges(n: int, grid: int) -> Edges:
-    """`grid` ranges (begin, end) that cover 0..n-1 evenly, and read the same from both ends.
+    """`grid` ranges (begin, end) that cover 0..n-1 evenly and symmetrically.
 
-    Where n is no multiple of the grid, neighbours share a place.
+    If n is not a multiple of the grid, some neighbours overlap by one place.
     """
     return [(k * n // grid, -(-(k + 1) * n // grid)) for k in range(grid)]
 
 
 def fractional_edges(n: int, grid: int, random: np.random.Generator, *, pseudo: bool, overlapping: bool) -> Edges:
-    """`grid` ranges that cover 0..n-1, of lengths that differ by one at most, where they begin being left to chance.
+    """`grid` ranges with random starts that cover 0..n-1, of lengths that differ by at most one.
 
         pseudo-random:  a_k = ceil(alpha (k + u)), alpha = n / grid, with one u in 0..1
         random:         the same lengths in a random order
 
     Args:
-        overlapping: neighbours share the place at which they meet.
+        overlapping: whether neighbours share one place.
     Source:
         Graham, "Fractional max-pooling", 2014, section 2.
     """
@@ -55,15 +55,14 @@ def regions_of(
     """grid * grid arrays of places, 0..n_rows * n_columns - 1 row by row: the regions, row by row too.
 
     Args:
-        pooling: one of `POOLINGS`; average and max have the plain grid.
-        seed: of the fractional ones.
-        overlapping: of the fractional ones.
+        pooling: one of `POOLINGS`; average and max use the regular grid.
+        seed, overlapping: of fractional regions.
     Raises:
         ParameterError: the grid is finer than the map.
     """
     if not 1 <= grid <= min(n_rows, n_columns):
         raise ParameterError(
-            f"grid = {grid}; the map of responses is {n_rows}x{n_columns}: expected at least 1, and at most its sides."
+            f"grid = {grid}; the map of responses is {n_rows}x{n_columns}; expected 1..{min(n_rows, n_columns)}."
         )
     if pooling in ("average", "max"):
         sides = [edges(n, grid) for n in (n_rows, n_columns)]

@@ -1,4 +1,4 @@
-"""A feature map of the pictures at half their size: what is seen from further away."""
+"""A feature map of the pictures at half their size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["HalvedMap", "halved"]
 @final
 @dataclass
 class HalvedMap(WrappedMap):
-    """phi(x at half its height and width), with the D of phi: a second scale, at a quarter of the first one's cost.
+    """phi(x at half its height and width), with the D of phi: a second scale, at a quarter of the cost.
 
     Args:
         inner: phi.
@@ -44,7 +44,7 @@ class HalvedMap(WrappedMap):
         return self.inner.transform(halved(images))
 
     def spread(self, values: Floats) -> npt.NDArray[np.float64]:
-        """What phi spreads over the half picture, every pixel of it shared by the four it is the mean of."""
+        """The result of phi for the halved picture, each pixel divided among the four it averages."""
         return 0.25 * self.inner.spread(values).repeat(2, axis=1).repeat(2, axis=2)
 
     @staticmethod
@@ -61,7 +61,7 @@ def halved(images: Pixels) -> Pixels:
         images: (N, height, width, channels) uint8, height and width even.
     """
     made = np.empty((len(images), images.shape[1] // 2, images.shape[2] // 2, images.shape[3]), np.uint8)
-    for start in range(0, len(images), 1024):  # a training set as a whole would be four times as large in 16 bits
+    for start in range(0, len(images), 1024):  # in blocks: the 16-bit copy is twice the size of the pictures
         block = images[start : start + 1024].astype(np.uint16)
         total = block[:, ::2, ::2] + block[:, ::2, 1::2] + block[:, 1::2, ::2] + block[:, 1::2, 1::2]
         made[start : start + 1024] = (total + 2) >> 2

@@ -1,4 +1,4 @@
-"""Histograms of oriented gradients: which way the edges of each cell of a picture run, whatever its contrast."""
+"""Histograms of oriented gradients: the directions of the edges in each cell of a picture, normalised for contrast."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from linprobe.shapes import Floats, Pixels, slices
 __all__ = ["HogMap", "pooling", "split_evenly"]
 
 EPSILON = 0.01
-"""Length below which a block counts as flat, for cells of 4x4 pixels; it grows with the area of a cell."""
+"""epsilon of a block with cells of 4x4 pixels: shorter blocks count as flat. Proportional to the area of a cell."""
 
 TINY = np.float32(1e-6)
-"""Added to the squared length of a block that is normalised again: keeps a flat one at 0."""
+"""Added to the squared length in the second normalisation of a block, so that a flat block stays 0."""
 
 BLOCK_PIXELS = 2**15
-"""Pixels that are worked on at once, so that what they become stays in the cache."""
+"""Pixels of a block, at most, so that its temporary arrays stay in the processor's cache."""
 
 
 @final
@@ -30,28 +30,28 @@ BLOCK_PIXELS = 2**15
 class HogMap(FeatureMap):
     """Histograms of oriented gradients (Dalal and Triggs), at one or more sizes of cell.
 
-        gradient    (x[+1] - x[-1]) along rows and columns of the square root of the intensity in 0..1, at the
-                    borders as if the outermost pixels went on; of the colour channels the one with the longest
-        vote        its length, shared linearly between the two nearest orientations, and between the four
-                    nearest cells by the distance to their centres
-        block       v = the histograms of block_size x block_size cells; v / sqrt(|v|² + epsilon²), cut at `clip`,
-                    and divided by its length again (L2-Hys); they overlap, the next one begins one cell further
-        scale       all of this again with cells of twice the size, `scales` times in all, as long as a block fits
+    - gradient: x[+1] - x[-1] along rows and columns, where x is the square root of the intensity in 0..1. The border
+      pixels are repeated outside. Of the colour channels, the longest gradient is used.
+    - vote: the length of the gradient, interpolated linearly between the two nearest orientations, and between the
+      four nearest cells by the distance to their centres.
+    - block: v = the histograms of block_size x block_size cells, v / sqrt(|v|² + epsilon²), clipped at `clip` and
+      divided by its length again (L2-Hys). Blocks overlap: each starts one cell after the last.
+    - scale: the same with cells of twice the size, for `scales` sizes, as long as a block fits.
 
-    Each scale gives blocks_y * blocks_x * block_size² * orientations numbers: 2352 + 432 of a 32x32 picture.
-    Orientation 0 is a picture that brightens to the right; they turn towards the bottom. Unsigned orientations
-    share half a turn, so that light on dark counts like dark on light; signed ones share the full turn. Rows and
-    columns that do not fill a cell, at the bottom and at the right, only serve as neighbours.
+    Each scale gives blocks_y * blocks_x * block_size² * orientations numbers: 2352 + 432 for a 32x32 picture.
+    Orientation 0 is brightness that increases to the right; angles grow towards the bottom. Unsigned orientations
+    cover half a turn, so that light on dark equals dark on light; signed ones cover the full turn. Incomplete cells at
+    the bottom and at the right only serve as neighbours.
 
-    The defaults were chosen on CIFAR-10 (docs/features.md tells how, with figures). Dalal and Triggs, who looked for
-    people in large pictures, have 9 unsigned orientations, cells of 8 pixels, one scale, no square root and clip 0.2.
+    The defaults were chosen on CIFAR-10 (docs/features.md has the figures). Dalal and Triggs, who detected people in
+    large pictures, used 9 unsigned orientations, cells of 8 pixels, one scale, no square root and clip 0.2.
 
     Args:
         cell_size: pixels along each side of a cell.
         block_size: cells along each side of a block.
         orientations: bins of a histogram.
         signed: whether opposite gradients are different orientations.
-        scales: sizes of cell: cell_size, twice that, ...; those of which no block fits into the picture are left out.
+        scales: number of cell sizes: cell_size, twice that, ...; sizes whose block does not fit are left out.
         root: whether gradients are those of the square root of the intensity.
         clip: the largest entry of a block before it is normalised again, in 0..1.
     Source:
@@ -189,14 +189,14 @@ class HogMap(FeatureMap):
         shares = [(pooling(height, size, n_y).T, pooling(width, size, n_x)) for size, n_y, n_x in grids]
         found = [np.zeros((n_images, n_y, n_x, self.orientations), dtype=np.float32) for _, n_y, n_x in grids]
         vote = np.empty_like(angle)
-        for k in range(first, last + 1):  # the ends are the same orientation: % joins their votes
+        for k in range(first, last + 1):  # both ends are one orientation, whose votes % adds up
             np.subtract(angle, np.float32(k), out=vote)
             np.abs(vote, out=vote)
             np.subtract(np.float32(1), vote, out=vote)
             np.maximum(vote, np.float32(0), out=vote)
             vote *= length
             for (to_rows, to_columns), histogram in zip(shares, found, strict=True):
-                # one small product per picture: a large one for all would round by the number of pictures
+                # one small product per picture: the rounding of one large product depends on the number of pictures
                 histogram[..., k % self.orientations] += to_rows @ (vote @ to_columns)
         return found
 
@@ -215,10 +215,10 @@ class HogMap(FeatureMap):
 
 
 def pooling(n_pixels: int, cell_size: int, n_cells: int) -> npt.NDArray[np.float32]:
-    """(n_pixels, n_cells): how much of its vote each pixel of a line gives to each cell, by the distance to its centre.
+    """(n_pixels, n_cells): the share of each pixel's vote for each cell along a side, by the distance to its centre.
 
-    A pixel between two centres shares its vote linearly; what would go to a cell beyond the border is lost, and a
-    pixel behind the last whole cell has no vote.
+    The vote of a pixel between two centres is interpolated linearly. Votes for cells beyond the border are dropped, as
+    are the pixels after the last complete cell.
     """
     middle = (np.arange(n_pixels)[:, None] + 0.5) / cell_size
     shares = np.maximum(0.0, 1.0 - np.abs(middle - (np.arange(n_cells) + 0.5)))

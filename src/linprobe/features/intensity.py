@@ -1,4 +1,4 @@
-"""The intensities themselves as features, beside others: x / 255, pixel by pixel."""
+"""The intensities as features, for joins with other features: x / 255, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["IntensityMap"]
 @final
 @dataclass
 class IntensityMap(FeatureMap):
-    """x / 255, D = height * width * channels, row by row: `pixels` where it is joined with other features.
+    """x / 255, D = height * width * channels, row by row: `pixels` in a join with other features.
 
-    On their own pixels need no features: an engine reads the uint8 and applies the map of `Pixels` as it goes.
+    Without a join no features are computed: an engine reads the uint8 pixels and applies the map of `Pixels`.
 
     Example:
         >>> pictures = np.array([[[[51], [255]]]], dtype=np.uint8)
@@ -38,7 +38,7 @@ class IntensityMap(FeatureMap):
         return height * width * channels
 
     def _fit(self, images: Pixels, seed: int) -> None:
-        """Nothing is learnt."""
+        """Learns nothing."""
 
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
         rows = images.reshape(len(images), self.n_features).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Several feature maps side by side, as one."""
+"""Several feature maps, concatenated."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ __all__ = ["MirroredMap"]
 class MirroredMap(WrappedMap):
     """(phi(x) + phi(x mirrored)) / 2, with the D of phi.
 
-    Where mirroring a picture only exchanges features, as with pixels, hog and color, this is the same as training on
-    the pictures and their mirror images: an optimum gives exchanged features the same weight, since the objective is
-    convex and does not change when they are exchanged, and the scores are those of the mean.
+    For pixels, hog and color, mirroring a picture permutes its features. Then this equals training on the pictures and
+    their mirror images: the objective is convex and invariant under the permutation, so an optimum gives permuted
+    features the same weight, and the scores are those of the mean.
 
     Args:
         inner: phi.

@@ -1,4 +1,4 @@
-"""Embeddings of any network: an ONNX model, run by onnxruntime, whose metadata says how it wants its pictures."""
+"""Embeddings of any network: an ONNX model, run by onnxruntime, whose metadata defines its input."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from linprobe.shapes import Pixels
 __all__ = ["OnnxMap"]
 
 BATCH = 32
-"""Pictures of a run, where the model takes any number of them."""
+"""Pictures per run of a model with a free batch size."""
 
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
-"""What the input of a model may hold, by the name that onnxruntime gives it."""
+"""Dtypes of a model's input, by their names in onnxruntime."""
 
 KEYS = ("layout", "size", "scale", "mean", "std")
-"""The metadata that is read, each with `linprobe.` before it."""
+"""Keys of the metadata that are read, with the prefix `linprobe.`."""
 
 
 @final
 @dataclass
 class OnnxMap(FeatureMap):
-    """What an ONNX network makes of each picture, D = the numbers of its output, flattened.
+    """The output of an ONNX network for each picture, D = its numbers, flattened.
 
     The model has one input, 4 axes of float32, float16 or uint8: (N, channels, height, width) or (N, height, width,
     channels), of 1 or 3 channels. Each picture is resized to the height and width of the input as a whole (bilinear,
-    Pillow), turned to grey or repeated to colour where the channels differ, and becomes (x scale - mean) / std.
-    The `metadata_props` of the model may say, as texts:
+    Pillow), converted to grey or to three equal channels if the channels differ, and becomes (x scale - mean) / std.
+    The `metadata_props` of the model may contain these texts:
 
-        linprobe.layout   NCHW or NHWC; else by the axis that has 1 or 3 entries, NCHW where both have
-        linprobe.size     height and width, "224x224", or one number; else those of the input, or of the pictures
-        linprobe.scale    one number; else 1/255
-        linprobe.mean     one number, or one per channel, "0.485, 0.456, 0.406", after the scaling; else 0
-        linprobe.std      likewise; else 1
+    - linprobe.layout: NCHW or NHWC. Default: by the axis of length 1 or 3, and NCHW if both are.
+    - linprobe.size: height and width, "224x224", or one number. Default: those of the input, or of the pictures.
+    - linprobe.scale: one number. Default: 1/255.
+    - linprobe.mean: one number, or one per channel, "0.485, 0.456, 0.406", after the scaling. Default: 0.
+    - linprobe.std: likewise. Default: 1.
 
-    A uint8 input takes the pixels as they are, without scale, mean and std.
+    A uint8 input gets the pixels unchanged, without scale, mean and std.
 
-    The bytes of the model are kept, so that a model file needs the ONNX file no more. They are data that onnxruntime
-    interprets on the CPU, with its own operators; a model whose weights lie in other files is refused before it
-    would read them. Each call of `transform` runs one thread: several may run at once.
+    The map stores the bytes of the model, so a model file does not need the ONNX file. onnxruntime interprets them on
+    the CPU with its own operators; a model with weights in other files raises an error before they are read. Each call
+    of `transform` uses one thread, and several calls may run at once.
 
     Args:
         file: the ONNX file, read by `fit`.
-        output: name of the output that is taken; None for the first.
+        output: name of the output; None for the first.
     Attributes:
         model: the bytes of the file, (n_bytes,) uint8; None before `fit`.
     Source:
@@ -102,7 +102,7 @@ class OnnxMap(FeatureMap):
         return self._opened()(images)
 
     def _opened(self) -> _Network:
-        """The network, opened when it is first needed: a restored map may only be looked at."""
+        """The network, opened on first use: a restored map may not need it."""
         shape = self.fitted_shape
         if self._network is None:
             if self.model is None:
@@ -116,7 +116,7 @@ class OnnxMap(FeatureMap):
 
 
 class _Network:
-    """An open ONNX model and what is done to a picture before it; safe to call from several threads.
+    """An open ONNX model and the preparation of its input; may be called from several threads.
 
     Args:
         model: the bytes of the file.
@@ -213,7 +213,7 @@ class _Network:
         except Exception as error:  # protobuf's, which has a class for each of its implementations
             raise FormatError(f"onnx: {self.file} is not an ONNX model: {_one_line(error)}.") from error
         for tensor in _messages(parsed, onnx.TensorProto):
-            # onnxruntime would read whatever path stands there
+            # onnxruntime would read any path given there
             if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
                 raise self._wrong(
                     f"its tensor {tensor.name} lies in another file; save the model with its weights inside "
@@ -221,7 +221,7 @@ class _Network:
                 )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # the callers are threads themselves
-        options.log_severity_level = 4  # what is wrong is raised, and said in one line
+        options.log_severity_level = 4  # errors are raised with a message of one line
         try:
             return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:

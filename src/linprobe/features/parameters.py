@@ -1,4 +1,4 @@
-"""The parameters of feature maps, checked and made what JSON can hold: numpy's numbers become Python's."""
+"""Checks of the parameters of feature maps, which convert NumPy's numbers to Python's, for JSON."""
 
 from __future__ import annotations
 

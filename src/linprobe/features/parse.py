@@ -1,4 +1,4 @@
-"""From what a user writes, "hog+color", to a FeatureMap; each map's file is imported when its name is used."""
+"""From a spec such as "hog+color" to a FeatureMap; the file of a map is imported when its name is used."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MADE = {
     "joined": ("linprobe.features.joined", "JoinedMap"),
     "mirrored": ("linprobe.features.mirrored", "MirroredMap"),
 }
-"""What "/2", "+" and `mirror` make; a model file names them, a user does not."""
+"""Maps made by "/2", "+" and `mirror`; model files name them, users do not."""
 
 HALF = "/2"
-"""What follows the name of a map that sees the pictures at half their size."""
+"""Suffix of the name of a map that is applied to the pictures at half their size."""
 
 
 def map_class(name: str) -> type[FeatureMap]:
@@ -54,8 +54,8 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
         mirror: average every feature with that of the mirrored picture: training on flipped pictures, too.
         options: parameters of the maps; each goes to every map of the spec that has it.
     Raises:
-        ParameterError: a name that is not known, a missing or needless file, an option that no map of the spec
-            has, or a value out of its range.
+        ParameterError: an unknown name, a missing or superfluous file, an option that no map of the spec has, or a
+            value out of range.
     Example:
         >>> feature_map("hog", orientations=9).n_features
         Traceback (most recent call last):
@@ -76,7 +76,7 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
     maps = []
     for (name, file, half), kind, names in zip(parts, classes, known, strict=True):
         chosen = {option: value for option, value in options.items() if option in names}
-        if half and "grid" in names:  # a region of the same grid would hold a quarter of the places
+        if half and "grid" in names:  # with the same grid, a region would have a quarter of the places
             chosen["grid"] = max(1, chosen.get("grid", kind.__dataclass_fields__["grid"].default) - 1)
         if name == "onnx":
             if not file and "file" not in chosen:
@@ -85,7 +85,7 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
         elif file:
             raise ParameterError(f"features = {spec!r}: only onnx is followed by a file; write {name}.")
         made = kind(**chosen, **({"mirror": True} if mirror and "mirror" in names else {}))
-        if mirror and "mirror" not in names:  # what has it itself knows a cheaper way
+        if mirror and "mirror" not in names:  # maps with the parameter have a cheaper way
             made = map_class("mirrored")(made)  # type: ignore[call-arg]  # MirroredMap: imported late
         if half:
             made = map_class("halved")(made)  # type: ignore[call-arg]  # HalvedMap: imported late
@@ -102,13 +102,13 @@ def _unknown(name: str) -> ParameterError:
 
 
 def _read(part: str) -> tuple[str, str, bool]:
-    """(name, file or "", whether at half size) of one part of a spec; a file may end as it likes."""
+    """(name, file or "", whether at half size) of one part of a spec; the name of a file may end in "/2"."""
     name, colon, file = part.partition(":")
     return name.removesuffix(HALF), colon and file, not colon and name.endswith(HALF)
 
 
 def _parts(spec: str) -> list[str]:
-    """The spec at each "+"; one in the name of an ONNX file is told by what follows it, which is no name of a map."""
+    """The parts of the spec between "+"; a "+" in the name of an ONNX file is followed by no name of a map."""
     parts: list[str] = []
     for part in spec.split("+"):
         if parts and parts[-1].startswith("onnx:") and part.partition(":")[0] not in FEATURE_MAPS:

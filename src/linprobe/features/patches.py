@@ -1,4 +1,4 @@
-"""Patches: how strongly each of a dictionary of whitened patches is found in each part of a picture."""
+"""Patches: the responses to a dictionary of whitened patches, pooled over the regions of a picture."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from linprobe.shapes import Floats, Pixels
 __all__ = ["PatchesMap"]
 
 SAMPLE, SHARE = 100_000, 100
-"""Patches from which the whitening, and k-means, are learnt, at most; and for each of the dictionary."""
+"""Patches that the whitening and k-means are fitted to: their maximum, and their number per filter. Not tuned."""
 
 FEWEST = 10_000
-"""At least."""
+"""Patches that the whitening and k-means are fitted to, at least. Not tuned."""
 
 ROUNDS = 10
-"""Of k-means."""
+"""Iterations of k-means. Not tuned."""
 
 ATTEMPTS = 8
-"""Draws per patch of the dictionary, so that flat ones can be left out."""
+"""Draws of a patch, at most, until it is not flat; the last draw keeps flat patches."""
 
 FLAT = 1e-6
-"""Variance, in squared intensities, below which a patch shows nothing."""
+"""Variance of a flat patch, in squared intensities (0..255), at most."""
 
 Singles = npt.NDArray[np.float32]
 
@@ -45,10 +45,10 @@ class PatchesMap(FeatureMap):
 
     D = grid² * 2 * patches, or half of that with `mirror`.
 
-    With `mirror` the dictionary holds the mirror image of each of its patches, and every feature is averaged with
-    that of the mirrored picture. An optimum over the pictures and their mirror images gives both of these features
-    the same weight, since the objective is convex and does not change when they are exchanged: training on their
-    mean is training on the pictures flipped, too, at no cost.
+    With `mirror` the dictionary contains the mirror image of each of its patches, and every feature is averaged with
+    that of the mirrored picture. The objective over the pictures and their mirror images is convex and invariant under
+    the exchange of the two features, so an optimum gives them the same weight. Training on their mean therefore equals
+    training on flipped pictures too, without the cost.
 
     Args:
         patches: P, filters of the dictionary, >= 2; even with `mirror`.
@@ -60,7 +60,7 @@ class PatchesMap(FeatureMap):
         overlapping: whether neighbouring fractional regions share a line.
         dictionary: "patches", drawn from the training pictures, or "k-means" of them (spherical).
         mirror: see above; not with fractional regions, which are not symmetric.
-        threshold: >= 0, in 0..1 the cosine that begins to count.
+        threshold: >= 0, the smallest cosine with a response.
         whitening: added to the eigenvalues of the covariance of the normalised patches.
         epsilon: added to the variance of a patch, in squared intensities.
     Source:
@@ -104,7 +104,7 @@ class PatchesMap(FeatureMap):
             raise ParameterError(f"patches = {self.patches}; with mirror they come in pairs: expected an even number.")
         if self.mirror and self.pooling.startswith("fractional"):
             raise IncompatibleError(
-                f"pooling = {self.pooling!r} has regions that are not symmetric, and flips need symmetric ones; "
+                f"pooling = {self.pooling!r} has regions that are not symmetric, but flips require symmetric ones; "
                 "use pooling='average' or 'max', or leave out the flips."
             )
 
@@ -167,7 +167,7 @@ class PatchesMap(FeatureMap):
         return shared
 
     def patch_pictures(self) -> npt.NDArray[np.float64]:
-        """(P', size, size, channels): what each filter looks for, the whitening undone, in deviations from its mean.
+        """(P', size, size, channels): the patch of each filter without the whitening, minus its mean.
 
         P' is the number of filters that have features of their own: half of P with `mirror`.
         """
@@ -178,7 +178,7 @@ class PatchesMap(FeatureMap):
         return pictures.reshape(wanted, size, size, channels)
 
     def _regions(self) -> tuple[list[npt.NDArray[np.int64]], npt.NDArray[np.int64] | None]:
-        """The regions, and for each the one on the other side, or None."""
+        """The regions, and with `mirror` the mirror image of each, by position; else None."""
         height, width, _ = self.fitted_shape
         rows, columns = ((n - self.size) // self.stride + 1 for n in (height, width))
         seed = int(self.pooling_seed[0]) if hasattr(self, "pooling_seed") else 0
@@ -193,7 +193,7 @@ class PatchesMap(FeatureMap):
         return regions, np.arange(self.grid**2).reshape(self.grid, self.grid)[:, ::-1].ravel()
 
     def _drawn(self, images: Pixels, wanted: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
-        """`wanted` patches (n, d) at random places of random pictures, flat ones left out as far as that goes."""
+        """`wanted` patches (n, d) at random places of random pictures; flat ones are drawn again."""
         height, width, channels = self.fitted_shape
         kept: list[npt.NDArray[np.float32]] = []
         left = wanted
@@ -233,7 +233,7 @@ class PatchesMap(FeatureMap):
 
 
 def _spherical_k_means(Z: Singles, k: int, random: np.random.Generator) -> Singles:
-    """k centres (k, d) of unit length of the rows of Z, themselves of unit length; an empty one is drawn anew."""
+    """k centres (k, d) of the rows of Z, all of unit length; an empty centre is replaced by a random row."""
     centres = Z[random.choice(len(Z), k, replace=k > len(Z))].copy()
     for _ in range(ROUNDS):
         sums, counts = np.zeros_like(centres, dtype=np.float64), np.zeros(k)

@@ -25,21 +25,21 @@ PREPROCESS = {
 """Each map of the input that a classifier takes by name, with what it does."""
 
 BLOCK_NUMBERS = 2**20
-"""Pixels in a block of rows. The sums of a block fit 32 bits: 2**16 rows of 255² at most."""
+"""Numbers in a block of rows. A block has at most 2**16 rows, so that sums of 255² fit in 32 bits."""
 
 
 @final
 @dataclass
 class Pixels:
-    """Maps pixels x to scale * x + shift, pixel by pixel, with what it learnt from the training images.
+    """Maps pixels x to scale * x + shift, pixel by pixel, fitted to the training images.
 
-        unit:         x / 255, so that 0..255 becomes 0..1 (uint8 only: other dtypes keep their unit)
+        unit:         x / 255, so that 0..255 becomes 0..1 (uint8 only; other dtypes are not scaled)
         center:       minus the mean image of the training images, in the same unit
         standardize:  divided by the standard deviation of each pixel over the training images
 
-    Means and deviations are exact for uint8: integer sums, block by block of rows, one division at the end. A
-    pixel that hardly varies is divided by no less than one intensity level, so that a new image with another
-    value there stays within +-255; a constant float feature keeps its unit.
+    Means and deviations are exact for uint8: integer sums over blocks of rows, and one division at the end. The divisor
+    of a pixel is at least one intensity level, so that a new value of a nearly constant pixel stays within +-255. A
+    constant float feature is not scaled.
 
     Args:
         unit, center, standardize: as above.
@@ -72,7 +72,7 @@ class Pixels:
             X: (M, D) uint8 pixels, or float features; memory maps included.
             rows: (N,) positions in X of the training images, or None for all.
             sample_weight: (N,) weights >= 0 that count like repetitions, or None for all ones.
-            n_threads: of reading floats; None for one per core. The result does not depend on it.
+            n_threads: threads that read floats; None for one per core. The result does not depend on it.
         Raises:
             ShapeError: X is not (M, D), or holds no row.
         """
@@ -93,7 +93,7 @@ class Pixels:
             if is_pixels:
                 scale = 1.0 / np.maximum(deviation, 1.0)
             else:
-                # the rounding of the mean, a sum of N numbers, is all that a constant feature varies by
+                # the deviation of a constant feature is the rounding error of its mean, a sum of N numbers
                 varies = deviation > max(10.0, float(n_rows)) * np.finfo(np.float64).eps * np.abs(mean)
                 scale = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 1.0)
         self.mean_image, self.deviation = mean, deviation
@@ -112,7 +112,7 @@ class Pixels:
         return self._affine
 
     def transform(self, X: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None = None) -> Floats:
-        """The mapped rows (N, D) as a float64 copy: for looking at a few; engines take `affine` instead."""
+        """The mapped rows (N, D) as a float64 copy, for a few rows; engines use `affine` instead."""
         return self.affine.apply(X if rows is None else X[rows])
 
 
@@ -123,7 +123,7 @@ def _moments(
     need_deviation: bool,
     n_threads: int | None,
 ) -> tuple[Floats, Floats | None]:
-    """Mean and, when asked for, standard deviation (divided by N, not N - 1) of each column, (D,) float64."""
+    """Mean and, if needed, standard deviation (divided by N, not N - 1) of each column, (D,) float64."""
     n_rows, n_features = len(X) if rows is None else len(rows), X.shape[1]
     size = min(2**16, max(1, BLOCK_NUMBERS // max(1, n_features)))
     blocks = slices(n_rows, size)
@@ -141,7 +141,7 @@ def _moments(
         mean = total / n_rows
         if not need_deviation:
             return mean, None
-        # n² var = n sum x² - (sum x)² in Python's integers: in 64 bits it would overflow beyond 1e7 images
+        # n² var = n sum x² - (sum x)² in Python's integers: 64 bits overflow beyond 1e7 images
         spread = n_rows * squares.astype(object) - total.astype(object) ** 2
         return mean, np.sqrt(spread.astype(np.float64)) / n_rows
 

@@ -22,7 +22,7 @@ from linprobe.features.patches import PatchesMap
 __all__ = ["HOG", "ColorHistogram", "ImageTransformer", "OnnxEmbedding", "Patches"]
 
 BLOCK = 256
-"""Pictures that a thread takes at once."""
+"""Pictures per task of a thread."""
 
 
 class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -41,7 +41,7 @@ class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         """The map with these parameters, not fitted."""
 
     def fit(self, X: npt.ArrayLike, y: Any = None) -> Self:
-        """The transformer itself; `y` is not looked at.
+        """The transformer itself; `y` is ignored.
 
         Raises:
             ShapeError: X is not uint8 pictures, or is empty.
@@ -205,7 +205,7 @@ class Patches(ImageTransformer):
 
 @final
 class OnnxEmbedding(ImageTransformer):
-    """What an ONNX network makes of each picture: `OnnxMap` for scikit-learn.
+    """The output of an ONNX network for each picture: `OnnxMap` for scikit-learn.
 
     Args:
         file, output: as in `OnnxMap`.

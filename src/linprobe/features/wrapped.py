@@ -1,4 +1,4 @@
-"""What maps that apply another map to pictures changed first have in common."""
+"""Base of maps that apply another map to changed pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["WrappedMap"]
 
 @dataclass
 class WrappedMap(FeatureMap):
-    """A map made of one other, whose D and whose learning it has.
+    """A map made from another one, with its D and its learned arrays.
 
     Args:
         inner: the other map, phi.
@@ -34,7 +34,7 @@ class WrappedMap(FeatureMap):
         return {"inner": {"name": self.inner.name, "settings": self.inner.settings()}}
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """What phi has learnt."""
+        """The learned arrays of phi."""
         return self.inner.tensors()
 
     @classmethod
@@ -49,5 +49,5 @@ class WrappedMap(FeatureMap):
 
     @staticmethod
     def inner_shape(image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """The shape of the pictures that phi is given, for pictures of `image_shape`."""
+        """The shape of the input of phi, for pictures of `image_shape`."""
         return image_shape
