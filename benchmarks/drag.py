@@ -27,7 +27,7 @@ from benchmarks.record import machine
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
-CASES = {"hinge": "", "softmax": "&loss=softmax", "hinge, neighbours beside it": "&regions=both"}
+CASES = {"hinge": "", "softmax": "&loss=softmax", "hinge, with neighbours": "&regions=both"}
 HANDLES = {"point": "[data-point='5']", "line": ".handle.grip"}
 
 COUNT = """() => {

@@ -43,7 +43,7 @@ from linprobe.losses.base import Loss
 
 BATCH, RATE, REG = 32, 1e-3, 1e-3
 PAUSE = 0.3
-"""Seconds between two contestants: OpenMP threads may spin for 200 ms after their last work."""
+"""Seconds between two implementations: OpenMP threads may spin for 200 ms after their last work."""
 
 LOSSES: dict[str, Loss] = {
     "softmax": SoftmaxCrossEntropy(),
@@ -178,10 +178,10 @@ def pass_cases(shape: Shape, threads: list[int], repeats: int) -> Iterator[dict[
                     of_torch(torch.nn.functional.linear(tensors, W, bias), labels, reduction="sum").backward()
                     return W.grad.numpy()
 
-                contestants = {"linprobe": ours, "numpy": with_numpy, "torch": with_torch}
+                implementations = {"linprobe": ours, "numpy": with_numpy, "torch": with_torch}
                 with threadpool_limits(n_threads, user_api="blas"):
                     check_same(ours(), {"numpy": with_numpy(), "torch": with_torch()}, "gradients", 1e-3)
-                    times = interleaved(contestants, repeats, pause=PAUSE)
+                    times = interleaved(implementations, repeats, pause=PAUSE)
                 yield {
                     **shape.facts(),
                     "rows": dtype,

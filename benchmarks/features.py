@@ -7,7 +7,7 @@ none of features. reg of pixels and hog+color is the one that did best on held-o
 before this was run; that of 500 and 2,000 patches is guessed from 15,000 of the training pictures, 400 patches, where
 2e-2, 3e-2 and 5e-2 differ by 0.4 points of held-out accuracy. With 2,000 patches `linprobe sweep` finds 2e-2 to be the
 best of 1e-2, 2e-2, 4e-2, ... 0.32 on held-out training pictures, whence that of 3,200. Peak memory is what the kernel
-tells of the process; the features lie in a memory map, whose pages count while they are resident.
+reports of the process; the features lie in a memory map, whose pages count while they are resident.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ def features_block(record: Record) -> str:
     head = ["features", "numbers", "test", "training"]
     head += ["features, s", "optimum, s", "proved gap", "total, s", "peak, GB"]
     sizes = (f"{record[name]:,}" for name in ("n_train", "n_test"))
-    told = "{} training and {} test pictures of `{}`, softmax with L2.".format(*sizes, record["source"])
-    return told + "\n\n" + table(head, rows)
+    parts = "{} training and {} test pictures of `{}`, softmax with L2.".format(*sizes, record["source"])
+    return parts + "\n\n" + table(head, rows)
 
 
 def neighbors_block(record: Record) -> str:
@@ -40,15 +40,17 @@ def neighbors_block(record: Record) -> str:
         for name, about in record["seconds"].items()
     ]
     memory = record["memory"]
-    told = [
+    parts = [
         f"{record['n_queries']:,} queries, {record['n_images']:,} pictures, k = {record['k']}; {record['engine']}.\n"
     ]
     for name, about in record["neighbours"].items():
         ties = ", the others up to ties" if about["identical"] < about["queries"] else ""
-        told.append(f"- {name} finds the same neighbours for {about['identical']:,} of {about['queries']:,}{ties}.")
-    told += [f"- {name} was not measured: {reason}." for name, reason in record["absent"].items()]
+        parts.append(f"- {name} finds the same neighbours for {about['identical']:,} of {about['queries']:,}{ties}.")
+    parts += [f"- {name} was not measured: {reason}." for name, reason in record["absent"].items()]
     for metric, about in record["one_neighbour"].items():
-        told.append(f"- One neighbour by {metric.upper()}: {100 * about['accuracy']:.1f}% in {about['seconds']:.1f} s.")
+        parts.append(
+            f"- One neighbour by {metric.upper()}: {100 * about['accuracy']:.1f}% in {about['seconds']:.1f} s."
+        )
     peak, limit = (memory[name] / 1e6 for name in ("peak_resident", "limit"))
-    told.append(f"- Peak memory of `linprobe knn`: {peak:.0f} MB; the limit is {limit:.0f} MB.")
-    return table(["search", "seconds", "theirs / ours"], rows) + "\n\n" + "\n".join(told)
+    parts.append(f"- Peak memory of `linprobe knn`: {peak:.0f} MB; the limit is {limit:.0f} MB.")
+    return table(["search", "seconds", "theirs / ours"], rows) + "\n\n" + "\n".join(parts)

@@ -15,7 +15,7 @@ All solvers minimise the same objective with the same number of threads, each in
 are judged by our objective in float64, against the largest lower bound that is proved. Solvers that report their
 weights run once, the clock stopped while they are judged; the others are run anew for more and more iterations.
 
-Ours has to end with a certificate: its seconds are those to the proof, and beside them those to the same true
+Ours has to end with a certificate: its seconds are those to the proof, and in a second column those to the same true
 suboptimality as the others'. A pass time is the median time of the two float32 products X Wᵀ and dSᵀ X by NumPy, with
 as many threads and in the same process. Readings of the data are the rows that the engine reads, over N; passes count
 operations, of 4 N K D.

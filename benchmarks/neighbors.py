@@ -56,7 +56,7 @@ ROUNDING = 1e-4
 |a - b|², and carries 3,072 roundings of 6e-8 at most."""
 
 PAUSE = 0.3
-"""Seconds between two contestants: OpenMP threads may spin for 200 ms after their last work."""
+"""Seconds between two implementations: OpenMP threads may spin for 200 ms after their last work."""
 
 Array = npt.NDArray[Any]
 
@@ -84,7 +84,7 @@ def check_same(X: Array, Q: Array, ours: Array, theirs: Array, name: str) -> dic
 
 
 def search_times(X: Array, Q: Array, k: int, threads: int, repeats: int) -> dict[str, Any]:
-    """Seconds of each contestant, and how their neighbours agree."""
+    """Seconds of each implementation, and how their neighbours agree."""
     from sklearn.neighbors import NearestNeighbors
 
     floats, queries = X.astype(np.float32), Q.astype(np.float32)
@@ -97,7 +97,7 @@ def search_times(X: Array, Q: Array, k: int, threads: int, repeats: int) -> dict
         peer = NearestNeighbors(n_neighbors=k, algorithm="brute", n_jobs=threads).fit(floats)
         return np.asarray(peer.kneighbors(queries, return_distance=False))
 
-    contestants: dict[str, Any] = {"linprobe": ours, "scikit-learn": with_sklearn}
+    implementations: dict[str, Any] = {"linprobe": ours, "scikit-learn": with_sklearn}
     absent = {}
     if importlib.util.find_spec("faiss") is None:
         absent["faiss"] = "faiss-cpu is not installed"
@@ -111,11 +111,13 @@ def search_times(X: Array, Q: Array, k: int, threads: int, repeats: int) -> dict
             index.add(floats)
             return np.asarray(index.search(queries, k)[1])
 
-        contestants["faiss"] = with_faiss
+        implementations["faiss"] = with_faiss
     with threadpool_limits(threads):
         mine = ours()
-        same = {name: check_same(X, Q, mine, find(), name) for name, find in contestants.items() if name != "linprobe"}
-        times = interleaved(contestants, repeats, pause=PAUSE)
+        same = {
+            name: check_same(X, Q, mine, find(), name) for name, find in implementations.items() if name != "linprobe"
+        }
+        times = interleaved(implementations, repeats, pause=PAUSE)
     return {"engine": search.describe(), "k": k, "absent": absent, "neighbours": same, **compared(times, "linprobe")}
 
 
@@ -195,7 +197,7 @@ def main() -> None:
     """Measure, print a table, deliver the record."""
     parser = arguments(__doc__, "neighbors")
     parser.add_argument("archive", nargs="?", type=Path, default=image_archive())
-    parser.add_argument("--queries", type=int, metavar="N", help="test images that are asked for; all by default")
+    parser.add_argument("--queries", type=int, metavar="N", help="test images used as queries; all by default")
     parser.add_argument("--images", type=int, metavar="N", help="training images that are searched; all by default")
     parser.add_argument("--repeats", type=int, default=3, metavar="R", help="repetitions that are counted")
     parser.add_argument("--threads", type=int, metavar="T", help="threads of all; one per core by default")

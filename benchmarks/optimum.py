@@ -9,9 +9,9 @@ mapped to ours, `race.py` how it is judged: by its W and b, in float64, with its
 
 The minimum is that of linprobe's own run to a relative gap of 1e-8: its proved lower bound, if that is within 1e-7,
 else the lowest objective that any of them found. Each run has a process of its own, so that its peak memory and its
-threads are its own. Times are from the rows in memory to the weights; linprobe's hold its second moment. Solvers take
-turns, in an order that rotates. A solver that meets a target in R repetitions is told by their median; one that meets
-none ran once. The record is written anew after each problem: a run that was cut off goes on with --add and --problems,
+threads are its own. Times are from the rows in memory to the weights; linprobe's hold its second moment. Solvers run in
+interleaved rounds, in an order that rotates. A solver that meets a target in R repetitions is reported by their median;
+one that meets none ran once. The record is written anew after each problem: a run that was cut off resumes with --add and --problems,
 which may have other repetitions.
 --quick takes digits instead of CIFAR-10, and seconds instead of minutes.
 """
@@ -305,7 +305,7 @@ def joined(earlier: dict[str, Any] | None, now: dict[str, Any], order: list[str]
 
     Raises:
         SystemExit: the earlier one is of another machine, versions or settings. Of another commit it may be: all
-            solvers of a problem run side by side, and each problem tells its own.
+            solvers of a problem run side by side, and each problem records its own.
     """
     if earlier is None:
         return now

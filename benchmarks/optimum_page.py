@@ -211,7 +211,7 @@ def path_parts(record: Record) -> str:
 
 
 def scale_block(record: Record | None) -> str:
-    """A pass beside sgemm, and the optimum."""
+    """A pass compared with sgemm, and the optimum."""
     return section(SCALE, record, scale_parts)
 
 

@@ -10,7 +10,7 @@ second moment.
 
 LogisticRegressionCV gets the same split and a few of the reg values, evenly spread, with its defaults but for
 --max-iter; its time for all of them is that times (all / few), an extrapolation. It is watched no further: how near it
-came is told by its weights, evaluated by our objective.
+came is measured at its weights by our objective.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from linprobe.optimizers import LBFGS, solve_path
 
 TOL = 1e-4
 TRIES = 3
-"""Of each member alone, in rounds: one try of a machine that others use as well tells which is hardest by chance."""
+"""Of each member alone, in rounds: on a machine that others use as well, a single try picks the hardest by chance."""
 
 AIM = 4.0
 """Times of the hardest member that the whole path is to take, at most."""
@@ -79,8 +79,8 @@ def measure(problem: Problem, regs: list[float], threads: int, repeats: int) -> 
     def path() -> None:
         paths.append(solve_path(objective, regs, tol=TOL))
 
-    contestants = {"path": path, "hardest": lambda: member(objective, regs[hardest])}
-    times = interleaved(contestants, repeats)
+    implementations = {"path": path, "hardest": lambda: member(objective, regs[hardest])}
+    times = interleaved(implementations, repeats)
     last = paths[-1]
     return {
         "regs": regs,
@@ -131,7 +131,7 @@ def measure_cv(
         **newer(LogisticRegressionCV),
     )
     with threadpool_limits(threads), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that max_iter was reached is told by the gaps
+        warnings.simplefilter("ignore")  # the gaps show that max_iter was reached
         began = time.perf_counter()
         model.fit(X, y)
         seconds = time.perf_counter() - began

@@ -98,7 +98,7 @@ def summary_plot(comparisons: Sequence[Comparison]) -> bytes:
         axes.set_xscale("log")
         axes.axvline(1, color="#333333", linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xticks([1, 10, 100], ["1", "10", "100"])
-        axes.set_yticks(range(len(shown)), [f"{row.task}\nagainst {row.peer}" for row, _ in shown], fontsize=7.5)
+        axes.set_yticks(range(len(shown)), [f"{row.task}\nagainst {row.label}" for row, _ in shown], fontsize=7.5)
         ratios = [ratio for _, ratio in shown]
         axes.set_xlim(min(0.5, *ratios), 2 * max(2, *ratios))
         axes.set_xlabel("time of the other / time of linprobe (medians)")

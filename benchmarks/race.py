@@ -265,7 +265,7 @@ def thinned(points: list[tuple[float, float, float]], targets: list[float]) -> l
 
 @contextlib.contextmanager
 def peak_memory(into: dict[str, Any]) -> Iterator[None]:
-    """Put into["peak_bytes"] how far resident memory rose above what it was at the start; None if not told.
+    """Put into["peak_bytes"] how far resident memory rose above what it was at the start; None if unknown.
 
     By VmHWM of /proc/self/status, which a 5 in /proc/self/clear_refs sets back.
     """

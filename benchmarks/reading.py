@@ -101,13 +101,13 @@ def measure(archive: Path, repeats: int) -> dict[str, Any]:
     def warm() -> int:
         return sum(int(part.images.sum(dtype=np.int64)) for part in sets(open_dataset(archive)))
 
-    contestants = {
+    implementations = {
         "pillow": lambda: with_pillow(archive, names, pixels),
         OURS: lambda: cold(None),
         "linprobe x1": lambda: cold(1),
         "linprobe uncached": lambda: open_dataset(archive, cache=False),
     }
-    times = interleaved(contestants, repeats, before=clear_cache)
+    times = interleaved(implementations, repeats, before=clear_cache)
     open_dataset(archive)
     warm_times = interleaved({"warm": warm}, repeats)["warm"]
     return {

@@ -34,23 +34,23 @@ SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 def interleaved(
-    contestants: dict[str, Callable[[], Any]],
+    implementations: dict[str, Callable[[], Any]],
     repeats: int,
     *,
     pause: float = 0.0,
     before: Callable[[], Any] | None = None,
 ) -> dict[str, list[float]]:
-    """Seconds of each contestant in each repetition, after one repetition that is not counted.
+    """Seconds of each implementation in each repetition, after one repetition that is not counted.
 
-    In repetition r the order begins with contestant r mod n, so that none always runs after the same other.
+    In repetition r the order begins with implementation r mod n, so that none always runs after the same other.
 
     Args:
-        contestants: name of each, and what it does.
+        implementations: name of each, and what it does.
         repeats: repetitions that are counted, >= 1.
-        pause: seconds of rest before each, in which the thread pool of the last contestant stops spinning.
+        pause: seconds of rest before each, in which the thread pool of the last implementation stops spinning.
         before: run before each, and not timed.
     """
-    names = list(contestants)
+    names = list(implementations)
     times: dict[str, list[float]] = {name: [] for name in names}
     for repeat in range(repeats + 1):
         first = repeat % len(names)
@@ -59,7 +59,7 @@ def interleaved(
                 before()
             time.sleep(pause)
             start = time.perf_counter()
-            contestants[name]()
+            implementations[name]()
             seconds = time.perf_counter() - start
             if repeat:
                 times[name].append(seconds)
@@ -93,7 +93,7 @@ class Watch:
         self._busy, self._own, self._start = busy_seconds(), own_seconds(), time.perf_counter()
 
     def facts(self, libraries: Sequence[str] = ()) -> dict[str, Any]:
-        """Machine, versions, load and a warning (or None), to be asked for at the end of a run."""
+        """Machine, versions, load and a warning (or None), to be read at the end of a run."""
         wall = time.perf_counter() - self._start
         busy = busy_seconds()
         cores = usable_cores()
@@ -189,7 +189,7 @@ def commit() -> str | None:
 
 
 def busy_seconds() -> float | None:
-    """Core-seconds in which the machine was not idle since it started, stolen time included; None if not told."""
+    """Core-seconds in which the machine was not idle since it started, stolen time included; None if unknown."""
     try:
         fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
     except OSError:
@@ -205,7 +205,7 @@ def own_seconds() -> float:
 
 
 def image_archive() -> Path:
-    """The zip of CIFAR-10 as class folders: LINPROBE_CIFAR10, or shared/data/cifar10.zip beside the repository."""
+    """The zip of CIFAR-10 as class folders: LINPROBE_CIFAR10, or shared/data/cifar10.zip next to the repository."""
     return Path(os.environ.get("LINPROBE_CIFAR10") or ROOT.parent / "shared" / "data" / "cifar10.zip")
 
 

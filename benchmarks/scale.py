@@ -4,8 +4,8 @@
                                [--repeats R] [--quick]
 
 Seeded rows: a centre for each class, and noise. A pass is 4 N D K operations, a multiplication and an addition counting
-as two; its rate is told beside that of NumPy's sgemm with as many threads, in the same process and in turns with the
-pass, on blocks of the shapes that a pass multiplies. Memory is what the process takes above what it held before, the
+as two. Its rate is compared with that of NumPy's sgemm with as many threads, in interleaved rounds of one process, on
+blocks of the shapes that a pass multiplies. Memory is what the process takes above what it held before, the
 rows among that. The optimum is found by `LBFGS` to a certified relative gap of 1e-3, once; its time holds the second
 moment.
 """
@@ -43,7 +43,7 @@ BLOCK = 8192
 """Rows of a block that sgemm multiplies."""
 
 PAUSE = 0.3
-"""Seconds between two contestants: the threads of a BLAS may spin after their last work."""
+"""Seconds between two implementations: the threads of a BLAS may spin after their last work."""
 
 
 def embeddings(n_images: int, n_features: int, n_classes: int, reg: float) -> Problem:
@@ -77,8 +77,11 @@ def measure_pass(problem: Problem, threads: int, repeats: int) -> dict[str, Any]
 
     memory: dict[str, Any] = {}
     with threadpool_limits(threads), peak_memory(memory):
-        contestants = {"linprobe": lambda: objective.data_gradient(W, b, precision=Precision.SINGLE), "sgemm": sgemm}
-        times = interleaved(contestants, repeats, pause=PAUSE)
+        implementations = {
+            "linprobe": lambda: objective.data_gradient(W, b, precision=Precision.SINGLE),
+            "sgemm": sgemm,
+        }
+        times = interleaved(implementations, repeats, pause=PAUSE)
     work = {"linprobe": 4.0 * N * D * K, "sgemm": 4.0 * blocks * n * D * K}
     # rates are in operations a second, and their ratio is that of seconds per operation
     per_operation = {name: [t / work[name] for t in found] for name, found in times.items()}

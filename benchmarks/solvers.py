@@ -44,7 +44,7 @@ PROOF = 120.0
 
 @dataclass(frozen=True)
 class Solver:
-    """A contestant.
+    """A implementation.
 
     Attributes:
         name: as the page calls it.
@@ -78,7 +78,7 @@ class Solver:
 def measure(solver: Solver, problem: Problem, race: Race) -> dict[str, Any]:
     """Run it; its points and what it took, without a verdict."""
     with threadpool_limits(race.threads), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that max_iter was reached is what was asked for
+        warnings.simplefilter("ignore")  # reaching max_iter is intended here
         with contextlib.suppress(Enough):
             solver.run(problem, race)
     return {

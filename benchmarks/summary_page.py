@@ -40,6 +40,11 @@ class Comparison:
     budget: float = 0.0
     remark: str = ""
 
+    @property
+    def label(self) -> str:
+        """The other tool, with the remark in brackets."""
+        return f"{self.peer} ({self.remark})" if self.remark else self.peer
+
 
 def comparisons(records: dict[str, Record]) -> list[Comparison]:
     """The rows that the records allow, in the order of the table."""
@@ -127,8 +132,7 @@ def summary_block(records: dict[str, Record]) -> str:
     for row in found:
         theirs = digits(row.theirs) if row.theirs is not None else f"not reached in {row.budget:g}"
         times = f"**{digits(row.ratio)}**" if row.ratio is not None else ""
-        peer = f"{row.peer} ({row.remark})" if row.remark else row.peer
-        rows.append([row.task, peer, digits(row.ours), theirs, times])
+        rows.append([row.task, row.label, digits(row.ours), theirs, times])
     head = ["task", "compared with", "linprobe, s", "the other, s", "times as fast"]
     figure = "![How many times as fast as other tools](images/benchmarks-summary.png)"
     return "\n\n".join((figure, _machine(records), table(head, rows, 2)))
@@ -140,5 +144,7 @@ def _machine(records: dict[str, Record]) -> str:
     record = next(records[name] for name in names if "skipped" not in records.get(name, {"skipped": ""}))
     machine = record["machine"]
     cores = plural(machine["cores"], "core")
+    passes = records.get("engine", {}).get("pass", [])
+    vectors = "".join(f", {case['engine'].split(',')[0].removeprefix('threads: ')}" for case in passes[:1])
     memory = f"{machine['memory'] / 1e9:.0f} GB"
-    return f"Measured on {machine['processor']}, {cores}, {memory}, unless the row names another processor."
+    return f"Measured on {machine['processor']}, {cores}, {memory}{vectors}, unless the row names another processor."

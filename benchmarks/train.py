@@ -1,6 +1,6 @@
 """`linprobe train` as a child process, watched: seconds, memory, and what it says of itself.
 
-Peak memory is what the kernel tells at the end, `ru_maxrss` of `wait4`. It counts all resident pages, those of the
+Peak memory is what the kernel reports at the end, `ru_maxrss` of `wait4`. It counts all resident pages, those of the
 memory-mapped pixels too, which the kernel can drop at any time without writing them anywhere. `RssAnon`, sampled from
 /proc/PID/status while the child runs, is what is not such a file: its own heap and stacks.
 
@@ -53,7 +53,7 @@ def train(source: str, *options: str, cache: Path) -> dict[str, Any]:
 
 
 def watched(pid: int) -> tuple[dict[str, int], int, Any]:
-    """Greatest sampled bytes of each kind of memory, then what wait4 tells: exit status and resources used."""
+    """Greatest sampled bytes of each kind of memory, then what wait4 reports: exit status and resources used."""
     peaks = dict.fromkeys(RESIDENT, 0)
     while True:
         ended, status, used = os.wait4(pid, os.WNOHANG)

@@ -32,10 +32,10 @@ def test_ours_has_no_ratio_to_itself():
     ]
 
 
-def test_contestants_take_turns_in_an_order_that_rotates_and_the_first_repetition_is_not_counted():
+def test_implementations_take_turns_in_an_order_that_rotates_and_the_first_repetition_is_not_counted():
     ran: list[str] = []
-    contestants = {name: (lambda name=name: ran.append(name)) for name in "abc"}
-    times = interleaved(contestants, 3, before=lambda: ran.append("-"))
+    implementations = {name: (lambda name=name: ran.append(name)) for name in "abc"}
+    times = interleaved(implementations, 3, before=lambda: ran.append("-"))
     assert "".join(ran) == "-a-b-c-b-c-a-c-a-b-a-b-c"
     assert {name: len(values) for name, values in times.items()} == {"a": 3, "b": 3, "c": 3}
 

@@ -9,7 +9,7 @@ import pytest
 from sentences import sentences
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 LONGEST = 40
 """Words of a sentence; code, tables, headings and comments are left out, and a piece of code is one word."""
 
