@@ -11,8 +11,8 @@ The minimum is that of linprobe's own run to a relative gap of 1e-8: its proved 
 else the lowest objective that any of them found. Each run has a process of its own, so that its peak memory and its
 threads are its own. Times are from the rows in memory to the weights; linprobe's hold its second moment. Solvers run in
 interleaved rounds, in an order that rotates. A solver that meets a target in R repetitions is reported by their median;
-one that meets none ran once. The record is written anew after each problem: a run that was cut off resumes with --add and --problems,
-which may have other repetitions.
+one that meets none ran once. The record is written anew after each problem: a run that was cut off resumes with --add
+and --problems, which may have other repetitions.
 --quick takes digits instead of CIFAR-10, and seconds instead of minutes.
 """
 
