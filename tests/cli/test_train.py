@@ -387,7 +387,7 @@ def test_ctrl_c_while_reading_leaves_nothing(tmp_path: Path, linprobe: Any, monk
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("linprobe.runs.train.open_dataset", interrupted)
+    monkeypatch.setattr("linprobe.runs.material.open_dataset", interrupted)
     answer = linprobe("train", "digits", "--out", "run")
     assert answer.code == 130
     assert answer.err == "stopped by Ctrl-C\n"

@@ -5,7 +5,7 @@
     part-1.json, ...  PartRecord         of a sweep: the scores of the grid on one part of the images
     challenges.json   ChallengeRecord    of `linprobe challenges`: the figures that a report shows
 
-The fields of a dataclass are the keys of its file, and their types say what a file may hold: `read_record` compares
+The fields of a dataclass are the keys of its file, and their types say what a file may hold: `typed_json.py` compares
 each value with its type. Whatever a file holds, a reader returns a record or raises one RunError that names the file,
 the key, what was found and what was expected. Keys that no field has are ignored. A field with a default may be absent:
 runs of earlier versions lack some keys. A file without `run_version` counts as version 1.
@@ -15,26 +15,12 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    Literal,
-    NoReturn,
-    TypeAlias,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeAlias
 
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import LinearModel
@@ -42,6 +28,7 @@ from linprobe.classifiers.selection import PartScores
 from linprobe.errors import LinprobeError, ParameterError, RunError
 from linprobe.optimizers.base import SOLVED, Status
 from linprobe.optimizers.path import check_regs
+from linprobe.runs.typed_json import MismatchError, Within, dataclass_from, hints_of, inside, shortened, value_of
 
 __all__ = [
     "RUN_VERSION",
@@ -74,14 +61,6 @@ bytes each: 3 MB."""
 
 MOST_COUNT = 2**53
 """Largest count that is read: larger ones are no exact float64."""
-
-
-@dataclass(frozen=True)
-class Within:
-    """The range of a number in a file, both ends included."""
-
-    low: float = -math.inf
-    high: float = math.inf
 
 
 Count: TypeAlias = Annotated[int, Within(0, MOST_COUNT)]
@@ -467,9 +446,6 @@ class ChallengeRecord:
     cells: tuple[CellRecord, ...]
 
 
-Record = TypeVar("Record")
-
-
 def read_settings(path: Path) -> RunSettings:
     """The settings in the file `path`.
 
@@ -478,12 +454,12 @@ def read_settings(path: Path) -> RunSettings:
     """
     found = _object_in(path)
     with _Named(path):
-        kind = _checked(Literal["train", "sweep"], found.get("kind", "train"), "kind")
+        kind = value_of(Literal["train", "sweep"], found.get("kind", "train"), "kind")
         request: TrainSettings | SweepSettings
-        request = _record(SweepSettings, found, "") if kind == "sweep" else _record(TrainSettings, found, "")
+        request = dataclass_from(SweepSettings, found) if kind == "sweep" else dataclass_from(TrainSettings, found)
         model_of(request.classifier, "classifier")
         began = {
-            each.name: _checked(str | None, found.get(each.name), each.name)
+            each.name: value_of(str | None, found.get(each.name), each.name)
             for each in fields(RunSettings)
             if each.name != "request"
         }
@@ -498,10 +474,10 @@ def read_metrics(path: Path) -> RunMetrics:
     """
     found = _object_in(path)
     with _Named(path):
-        metrics = _record(RunMetrics, found, "")
-        kind = _checked(Literal["train", "sweep"], found.get("kind", "train"), "kind")
+        metrics = dataclass_from(RunMetrics, found)
+        kind = value_of(Literal["train", "sweep"], found.get("kind", "train"), "kind")
         if (kind == "sweep") != metrics.swept:
-            raise _MismatchError("grid", found.get("grid"), "the reg values of a sweep, and none for a training")
+            raise MismatchError.of("grid", found.get("grid"), "the reg values of a sweep, and none for a training")
         return metrics
 
 
@@ -513,7 +489,7 @@ def read_part(path: Path) -> PartRecord:
     """
     found = _object_in(path)
     with _Named(path):
-        return _record(PartRecord, found, "")
+        return dataclass_from(PartRecord, found)
 
 
 def read_challenges(path: Path) -> ChallengeRecord:
@@ -524,7 +500,7 @@ def read_challenges(path: Path) -> ChallengeRecord:
     """
     found = _object_in(path, "run `linprobe challenges` again")
     with _Named(path, "run `linprobe challenges` again"):
-        return _record(ChallengeRecord, found, "")
+        return dataclass_from(ChallengeRecord, found)
 
 
 def as_json(record: RunSettings | RunMetrics | PartRecord) -> dict[str, object]:
@@ -565,16 +541,16 @@ def model_of(parameters: Parameters, key: str = "") -> LinearModel:
     Raises:
         ParameterError: a parameter is unknown, of another type, or out of range.
     """
-    hints = _hints(LinearModel.__init__)
+    hints = hints_of(LinearModel.__init__)
     values: dict[str, Any] = {}  # the types of the 22 parameters differ: each is checked against its own
     for name, value in parameters.items():
         if name not in default_parameters():
             raise ParameterError(
-                f"{_inside(key, name)} is no parameter of the classifier; known are {', '.join(default_parameters())}."
+                f"{inside(key, name)} is no parameter of the classifier; known are {', '.join(default_parameters())}."
             )
         try:
-            values[name] = _checked(hints[name], value, _inside(key, name)) if key else value
-        except _MismatchError as odd:
+            values[name] = value_of(hints[name], value, inside(key, name)) if key else value
+        except MismatchError as odd:
             raise ParameterError(str(odd)) from None
     model = LinearModel(**values)
     try:
@@ -589,20 +565,10 @@ def finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-# what follows compares JSON values with types; it knows nothing of runs
-
-
-class _MismatchError(Exception):
-    """A value that is not of its type."""
-
-    def __init__(self, key: str, found: object, expected: str) -> None:
-        text = "missing" if found is MISSING else _SHORT.repr(found)
-        super().__init__(f"{key or 'the file'} is {text}; expected {expected}")
-        self.key, self.expected = key, expected
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong, _SHORT.maxlevel = 60, 60, 40, 2
+@cache
+def default_parameters() -> dict[str, object]:
+    """The parameters of the classifier, and their defaults."""
+    return dict(LinearModel().parameters())
 
 
 class _Named:
@@ -614,7 +580,7 @@ class _Named:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, _MismatchError | ParameterError):
+        if isinstance(error, MismatchError | LinprobeError) and not isinstance(error, RunError):
             raise RunError(f"{self.path}: {str(error).rstrip('.')}; {self.remedy}.") from error
 
 
@@ -634,113 +600,14 @@ def _object_in(path: Path, remedy: str = "restore the file, or start a new run")
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: is not JSON ({error}); {remedy}.") from error
     if not isinstance(found, dict):
-        raise RunError(f"{path}: expected a JSON object, found {_SHORT.repr(found)}; {remedy}.")
+        raise RunError(f"{path}: expected a JSON object, found {shortened(found)}; {remedy}.")
     version = found.get("run_version", RUN_VERSION)
     if version != RUN_VERSION or isinstance(version, bool):
         raise RunError(
-            f"{path}: run_version is {_SHORT.repr(version)}, expected {RUN_VERSION}; "
+            f"{path}: run_version is {shortened(version)}, expected {RUN_VERSION}; "
             "read this run with the linprobe that made it."
         )
     return found
-
-
-def _record(kind: type[Record], found: object, key: str) -> Record:
-    """The dataclass `kind` with the values that a JSON object holds under the names of its fields."""
-    if not isinstance(found, dict):
-        raise _MismatchError(key, found, "an object")
-    values: dict[str, Any] = {}
-    for each in fields(kind):  # type: ignore[arg-type]  # a dataclass, which TypeVar cannot say
-        if each.name not in found and (each.default is not MISSING or each.default_factory is not MISSING):
-            continue
-        hint = _hints(kind)[each.name]  # type: ignore[arg-type]  # a type is hashable
-        values[each.name] = _checked(hint, found.get(each.name, MISSING), _inside(key, each.name))
-    try:
-        return kind(**values)
-    except LinprobeError as error:
-        raise ParameterError(_inside(key, str(error)) if key else str(error)) from error
-
-
-def _checked(hint: Any, found: object, key: str) -> Any:
-    """`found` as a value of the type `hint`; lists become tuples, whole numbers floats.
-
-    Raises:
-        _MismatchError: it is none.
-    """
-    kind, arguments = get_origin(hint), get_args(hint)
-    if kind is Annotated:
-        within = arguments[1]
-        try:
-            value = _checked(arguments[0], found, key)
-        except _MismatchError:
-            raise _MismatchError(key, found, _expected(hint)) from None
-        if within.low <= value <= within.high:
-            return value
-        raise _MismatchError(key, found, _expected(hint))
-    if kind in (Union, UnionType):
-        return _one_of(arguments, found, key)
-    if kind is tuple and isinstance(found, list):
-        if arguments[1:] == (...,):
-            return tuple(_checked(arguments[0], item, f"{key}[{i}]") for i, item in enumerate(found))
-        if len(found) == len(arguments):
-            pairs = enumerate(zip(arguments, found, strict=True))
-            return tuple(_checked(argument, item, f"{key}[{i}]") for i, (argument, item) in pairs)
-    elif kind is Mapping and isinstance(found, dict):
-        return {name: _checked(arguments[1], item, _inside(key, name)) for name, item in found.items()}
-    elif kind is Literal and isinstance(found, str) and found in arguments:
-        return found
-    elif isinstance(hint, type):
-        return _of_type(hint, found, key)
-    raise _MismatchError(key, found, _expected(hint))
-
-
-def _of_type(hint: type, found: object, key: str) -> Any:
-    """`found` as a number, text, flag, null, member of an enumeration, or dataclass."""
-    if is_dataclass(hint):
-        return _record(hint, found, key)
-    if issubclass(hint, Enum) and isinstance(found, str) and found.upper() in hint.__members__:
-        return hint[found.upper()]
-    if hint is float and isinstance(found, int | float) and not isinstance(found, bool):
-        try:
-            number = float(found)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number):
-            return number
-    elif hint in (str, bool, int, NoneType) and type(found) is hint:
-        return found
-    raise _MismatchError(key, found, _expected(hint))
-
-
-def _one_of(hints: Sequence[Any], found: object, key: str) -> Any:
-    """`found` as the first of the types that it is; of one that fails inside, the error names the place."""
-    deepest: _MismatchError | None = None
-    for hint in hints:
-        try:
-            return _checked(hint, found, key)
-        except _MismatchError as error:
-            if error.key != key and deepest is None:
-                deepest = error
-    raise deepest or _MismatchError(key, found, _expected(Union[tuple(hints)]))  # noqa: UP007 - of a tuple
-
-
-def _expected(hint: Any) -> str:
-    """A type in words."""
-    kind, arguments = get_origin(hint), get_args(hint)
-    if kind is Annotated:
-        low, high = arguments[1].low, arguments[1].high
-        ends = f"{low:g}..{high:g}" if math.isfinite(high) else f">= {low:g}"
-        return f"{_expected(arguments[0])} {ends}"
-    if kind in (Union, UnionType):
-        words = [_expected(argument) for argument in arguments]
-        return " or ".join(dict.fromkeys(word for word in words if word))
-    if kind is Literal:
-        return " or ".join(map(repr, arguments))
-    if kind is tuple:
-        return "a list" if arguments[1:] == (...,) else f"a list of {len(arguments)} values"
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return "one of " + ", ".join(name.lower() for name in hint.__members__)
-    names = {str: "text", float: "a finite number", int: "a whole number", bool: "true or false", NoneType: "null"}
-    return names.get(hint, "an object" if kind is Mapping or is_dataclass(hint) else "")
 
 
 def _plain(value: Any) -> Any:
@@ -757,19 +624,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value.item() if hasattr(value, "item") else value  # a NumPy number
-
-
-def _inside(key: str, name: str) -> str:
-    shown = _SHORT.repr(name) if len(name) > 40 or not name.isprintable() else name
-    return f"{key}.{shown}" if key else shown
-
-
-@cache
-def _hints(of: Any) -> dict[str, Any]:
-    return get_type_hints(of, include_extras=True)
-
-
-@cache
-def default_parameters() -> dict[str, object]:
-    """The parameters of the classifier, and their defaults."""
-    return dict(LinearModel().parameters())
