@@ -69,11 +69,11 @@ class SquaredError(Loss):
 
 @final
 @dataclass(frozen=True)
-class PseudoHuber(Penalty):
+class Charbonnier(Penalty):
     """sum 2 (sqrt(1 + W²) - 1): a penalty that linprobe does not have."""
 
-    name: ClassVar[str] = "pseudo-huber"
-    title: ClassVar[str] = "pseudo-Huber"
+    name: ClassVar[str] = "charbonnier"
+    title: ClassVar[str] = "Charbonnier"
     formula: ClassVar[str] = "R(W) = Σ 2 (√(1 + W^2) − 1)"
     smooth: ClassVar[bool] = True
 
@@ -94,7 +94,7 @@ class PseudoHuber(Penalty):
 def added(monkeypatch: pytest.MonkeyPatch) -> None:
     """The two, in the registries: what a line in losses/__init__.py and in penalties/__init__.py does."""
     monkeypatch.setitem(LOSSES, SquaredError.name, SquaredError)
-    monkeypatch.setitem(PENALTIES, PseudoHuber.name, PseudoHuber)
+    monkeypatch.setitem(PENALTIES, Charbonnier.name, Charbonnier)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_an_added_loss_and_penalty_are_shown_by_the_command_line(added: None) ->
     for command in ("train", "sweep", "gradcheck"):
         text = " ".join(CliRunner().invoke(main, [command, "--help"]).output.split())
         assert "squared-error = sum_j (s_j - t [j = y])² / 2" in text, command
-        assert "pseudo-huber = sum 2 (sqrt (1 + W²) - 1)" in text, command
+        assert "charbonnier = sum 2 (sqrt (1 + W²) - 1)" in text, command
 
 
 def test_an_added_loss_and_penalty_are_in_what_the_page_gets(added: None) -> None:
@@ -179,14 +179,14 @@ def test_an_added_loss_and_penalty_are_in_what_the_page_gets(added: None) -> Non
         "meaning": "",
         "parameters": [Parameter("target", 1.0, "score asked of the label", low=0.0).as_dict()],
     }
-    assert page["penalty"][-1]["title"] == "pseudo-Huber"
+    assert page["penalty"][-1]["title"] == "Charbonnier"
 
 
 def test_an_added_loss_and_penalty_are_accepted_from_the_page(added: None, tmp_path: Path) -> None:
     asked = {
         "loss": "squared-error",
         "target": 2.0,
-        "penalty": "pseudo-huber",
+        "penalty": "charbonnier",
         "reg": 0.01,
         "beta": 1.0,
         "delta": 1.0,
@@ -199,27 +199,27 @@ def test_an_added_loss_and_penalty_are_accepted_from_the_page(added: None, tmp_p
         "seed": 0,
     }
     assert read_loss(Params(asked)) == SquaredError(target=2.0)
-    assert read_penalty(Params(asked)) == PseudoHuber()
+    assert read_penalty(Params(asked)) == Charbonnier()
     settings = settings_of(Source("digits", "digits", "built-in", "digits"), Params(asked))
     assert settings.classifier["loss"] == "squared-error"
-    assert settings.classifier["penalty"] == "pseudo-huber"
+    assert settings.classifier["penalty"] == "charbonnier"
 
 
 def test_an_added_loss_and_penalty_are_trained_with_and_reported(added: None, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ["train", "digits", "--loss", "squared-error", "--penalty", "pseudo-huber", "--out", str(run), "--quiet"]
+    words = ["train", "digits", "--loss", "squared-error", "--penalty", "charbonnier", "--out", str(run), "--quiet"]
     ended = CliRunner().invoke(main, [*words, "--optimizer", "sgd", "--epochs", "2", "--no-report", "--json"])
     assert ended.exit_code == 0, ended.output
     metrics = json.loads((run / "metrics.json").read_text())
-    assert (metrics["loss"], metrics["penalty"]) == ("squared-error", "pseudo-huber")
+    assert (metrics["loss"], metrics["penalty"]) == ("squared-error", "charbonnier")
     made = CliRunner().invoke(main, ["report", str(run)])
     assert made.exit_code == 0, made.output
     page = (run / "report.html").read_text()
-    assert "the squared error of the scores loss with the pseudo-Huber penalty of weight reg = 0.001" in page
+    assert "the squared error of the scores loss with the Charbonnier penalty of weight reg = 0.001" in page
     again = command_of(RunFolder.open(run).settings())
     assert again is not None
     assert again[again.index("--loss") + 1] == "squared-error"
-    assert again[again.index("--penalty") + 1] == "pseudo-huber"
+    assert again[again.index("--penalty") + 1] == "charbonnier"
 
 
 def test_a_parameter_that_the_model_file_cannot_hold_is_refused_by_name(added: None, tmp_path: Path) -> None:

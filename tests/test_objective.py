@@ -51,8 +51,8 @@ def naive_objective(loss, penalty, reg, rows, labels, weights):
     return total / sum(weights) + reg * sum(terms[penalty](w) for w in W.ravel())
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("loss", ["softmax", "hinge", "squared-hinge"])
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elastic-net", "none"])  # those of the naive loop above
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_value_is_that_of_a_naive_loop(loss, penalty, weighted):
     objective = make(loss, penalty, sample_weight=WEIGHT if weighted else None)
@@ -166,7 +166,7 @@ def centred(G, weight):
     return G - (weight[:, None] * G).sum(axis=0) / weight.sum()
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", [name for name, kind in LOSSES.items() if kind.conjugate is not Loss.conjugate])
 @pytest.mark.parametrize("penalty", ["l2", "elastic-net"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_dual_value_lies_below_the_objective_everywhere(loss, penalty, weighted):

@@ -42,7 +42,7 @@ def in_50_digits(name: str, scores: np.ndarray, y: int) -> tuple[float, list[flo
         return float(value), [float(g) for g in gradient]
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", ["softmax", "hinge", "squared-hinge"])  # those of `in_50_digits`
 @pytest.mark.parametrize("row", range(len(EXTREMES)))
 @pytest.mark.parametrize("label", [0, 1, 2])
 def test_extreme_scores_agree_with_50_digit_arithmetic(name, row, label):
