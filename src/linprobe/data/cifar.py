@@ -161,18 +161,24 @@ def _version(path: Path) -> _Version | None:
     if path.is_dir():
         names = {file.name for file in files_in(path)}
     elif re.search(r"\.(tar|tgz|tar\.[a-z0-9]+)$", path.name, re.IGNORECASE):
-        names = set()
-        try:
-            with tarfile.open(path) as archive:
-                for entry in archive:
-                    names |= {PurePosixPath(entry.name).name} if entry.isfile() else set()
-                    if len(names) >= MOST_ENTRIES or _told(names):
-                        break  # to list the rest of a large archive would decompress all of it
-        except (tarfile.TarError, OSError, EOFError, zlib.error):
-            pass  # a damaged archive is recognised by the names before the damage, if at all
+        names = _names_in_tar(path)
     else:
         return None
     return _told(names)
+
+
+def _names_in_tar(path: Path) -> set[str]:
+    """The names of the files in a tar file, until they name a version: the rest would have to be decompressed."""
+    names: set[str] = set()
+    try:
+        with tarfile.open(path) as archive:
+            for entry in archive:
+                names |= {PurePosixPath(entry.name).name} if entry.isfile() else set()
+                if len(names) >= MOST_ENTRIES or _told(names):
+                    break
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        pass  # a damaged archive is recognised by the names before the damage, if at all
+    return names
 
 
 def _told(names: set[str]) -> _Version | None:

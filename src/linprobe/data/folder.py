@@ -223,21 +223,20 @@ def _walk(
 ) -> None:
     """Collect folders, and (relative path, size, time) of files; links are followed, and a cycle is an error."""
     try:
-        with os.scandir(root / inside) as entries:
-            for entry in entries:
-                if is_hidden(entry.name):
-                    continue
-                name = f"{inside}/{entry.name}" if inside else entry.name
-                if entry.is_dir():
-                    folders.add(name)
-                    real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-                    if real in above:
-                        raise SourceError(f"{entry.path}: a link to a folder above it; remove the link.")
-                    _walk(root, name, folders, found, (*above, real))
-                else:
-                    # A dangling link is a broken picture, with the size and time of the link.
-                    about = entry.stat(follow_symlinks=os.path.exists(entry.path))
-                    found.append((name, about.st_size, about.st_mtime_ns))
+        with os.scandir(root / inside) as listed:
+            entries = [entry for entry in listed if not is_hidden(entry.name)]
+        for entry in entries:
+            name = f"{inside}/{entry.name}" if inside else entry.name
+            if entry.is_dir():
+                folders.add(name)
+                real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                if real in above:
+                    raise SourceError(f"{entry.path}: a link to a folder above it; remove the link.")
+                _walk(root, name, folders, found, (*above, real))
+            else:
+                # A dangling link is a broken picture, with the size and time of the link.
+                about = entry.stat(follow_symlinks=os.path.exists(entry.path))
+                found.append((name, about.st_size, about.st_mtime_ns))
     except OSError as error:
         raise SourceError(f"{root / inside}: cannot be listed ({error.strerror}); check its permissions.") from error
 

@@ -127,16 +127,20 @@ def run_searches(objective: Objective, searches: list[Search[Result]]) -> tuple[
             for future in futures:
                 future.result()
 
+        def answer_all(precision: Precision) -> None:
+            nonlocal passes
+            waiting = sorted(i for i, request in requests.items() if request.precision is precision)
+            for members in (waiting[start : start + size] for start in range(0, len(waiting), size)):
+                W, b = (np.stack([getattr(requests[i], name) for i in members]) for name in ("W", "b"))
+                gradients = objective.data_gradients(W, b, precision=precision)
+                passes += 1.0
+                resume_all(dict(zip(members, gradients, strict=True)))
+
         resume_all(dict.fromkeys(range(len(searches))))
         while requests:
             try:
                 for precision in Precision:
-                    waiting = sorted(i for i, request in requests.items() if request.precision is precision)
-                    for members in (waiting[start : start + size] for start in range(0, len(waiting), size)):
-                        W, b = (np.stack([getattr(requests[i], name) for i in members]) for name in ("W", "b"))
-                        gradients = objective.data_gradients(W, b, precision=precision)
-                        passes += 1.0
-                        resume_all(dict(zip(members, gradients, strict=True)))
+                    answer_all(precision)
             except KeyboardInterrupt as stop:
                 resume_all(dict.fromkeys(list(requests), stop))
     return [results[i] for i in range(len(searches))], passes
