@@ -155,7 +155,7 @@ def test_an_engine_with_a_loop_of_its_own_gets_the_arrays_and_the_plan_of_the_pl
         plans.append((plan.l2, plan.l1, plan.averaged, set(arrays)))
         return plain_epoch(problem, arrays, plan)
 
-    monkeypatch.setattr(problem.engine, "runs_sgd", lambda loss: loss is problem.loss)
+    monkeypatch.setattr(problem.engine, "has_kernel", lambda loss: loss is problem.loss)
     monkeypatch.setattr(problem.engine, "sgd_epoch", loop)
     fused = optimizer.minimize(problem)
     assert fused.W.tobytes() == plain.W.tobytes()
@@ -208,7 +208,7 @@ def test_a_penalty_that_the_engine_does_not_know_goes_through_the_plain_loop(mak
             return float("inf")
 
     problem = make_objective("softmax", Unknown())
-    monkeypatch.setattr(problem.engine, "runs_sgd", lambda loss: True)
+    monkeypatch.setattr(problem.engine, "has_kernel", lambda loss: True)
     solution = SGD(epochs=2, learning_rate=0.1).minimize(problem)
     known = SGD(epochs=2, learning_rate=0.1).minimize(make_objective("softmax", "l2"))
     assert solution.chosen["loop"] == "plain NumPy, float64"

@@ -207,8 +207,11 @@ class Engine(ABC):
         list(by_threads(multiplied, slices(n, GRAM_ROWS)[::-1], n_threads))  # the longest first
         return products
 
-    def runs_sgd(self, loss: Loss) -> bool:
-        """Whether `sgd_epoch` can run this loss; if not, the optimizer loops over `loss_and_gradient`."""
+    def has_kernel(self, loss: Loss) -> bool:
+        """Whether the engine has compiled code for this loss, which `sgd_epoch` requires.
+
+        Without it, SGD loops over `loss_and_gradient`, whose passes call `Loss.value_and_gradient` block by block.
+        """
         return False
 
     def sgd_epoch(self, state: dict[str, npt.NDArray[Any]], loss: Loss, plan: EpochPlan) -> float:

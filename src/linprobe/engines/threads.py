@@ -237,7 +237,7 @@ class ThreadsEngine(Engine):
     ) -> Sums:
         """Loss, gradient and number of hits, summed over the images; without `need_gradient` dW and db are None."""
         W, b = self._checked(W, b)
-        if not self.runs_sgd(loss):
+        if not self.has_kernel(loss):
             return self._blocks_of_any_loss(W, b, loss, rows, need_gradient, precision)
         return self._run(W[None], b[None], loss, rows, need_gradient, precision)[0]
 
@@ -245,7 +245,7 @@ class ThreadsEngine(Engine):
         self, W: Floats, b: Floats, loss: Loss, *, precision: Precision = Precision.SINGLE
     ) -> list[Sums]:
         """The sums of each of L classifiers, W (L, K, D) and b (L, K), in one pass over the images."""
-        if not self.runs_sgd(loss):
+        if not self.has_kernel(loss):
             return super().stacked_loss_and_gradient(W, b, loss, precision=precision)
         for member in zip(W, b, strict=True):
             check_parameters(*member, self.examples.n_classes, self.examples.n_features)
@@ -335,7 +335,7 @@ class ThreadsEngine(Engine):
 
     def hessian_weights(self, W: Floats, b: Floats, loss: Loss, shares: Floats) -> HessianWeights:
         """As the other engines, of the losses that the core knows in bfloat16: 16 bits of W and of the rows."""
-        if not (self.runs_sgd(loss) and _core.bfloat16()):
+        if not (self.has_kernel(loss) and _core.bfloat16()):
             return super().hessian_weights(W, b, loss, shares)
         W, b = self._checked(W, b)
         q = np.empty((-(-len(self._y) // _core.HESSIAN_ROWS), len(b), _core.HESSIAN_ROWS), np.float16)
@@ -427,7 +427,7 @@ class ThreadsEngine(Engine):
         """One step of ADMM in the scores: products in float32, prox and totals in float64."""
         W, b = self._checked(W, b)
         K, D = W.shape
-        if not self.runs_sgd(loss):
+        if not self.has_kernel(loss):
             raise IncompatibleError(
                 f"the threads engine has no prox of {type(loss).__name__}; use engine='reference' or optimizer='sgd'."
             )
@@ -500,7 +500,7 @@ class ThreadsEngine(Engine):
         _core.gram(X, self._positions(rows), **self._affine, root=root, out=out, threads=self._threads)
         return out
 
-    def runs_sgd(self, loss: Loss) -> bool:
+    def has_kernel(self, loss: Loss) -> bool:
         """Whether the core knows this loss."""
         return (type(loss).__module__, type(loss).__qualname__) in FUSED
 

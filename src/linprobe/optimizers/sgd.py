@@ -456,4 +456,4 @@ def plain_epoch(objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan:
 def _engine_runs(objective: Objective) -> bool:
     """Whether the engine's own loop knows this loss and this penalty."""
     known = objective.penalty is None or objective.penalty.coefficients is not None
-    return known and objective.engine.runs_sgd(objective.loss)
+    return known and objective.engine.has_kernel(objective.loss)
