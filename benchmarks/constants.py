@@ -43,7 +43,7 @@ CONSTANTS: dict[str, tuple[str, ...]] = {
     "precision_ladder": ("MAX_STALLED", "COARSE_GAP"),
     "preconditioner": ("ROWS_PER_FEATURE", "RIDGE", "SOFT_CURVATURE", "MAX_CURVATURE"),
     "predicted_gap": ("BALANCED_SHIFT",),
-    "proofs": ("NEARLY", "BLAMED_ON_W", "QUICK_ATTEMPTS"),
+    "proofs": ("NEAR_THRESHOLD", "BLAMED_ON_W", "QUICK_ATTEMPTS"),
     "quasi_newton": ("REVIEW_EVERY", "REVIEWED_PAIRS", "MAX_CURVATURE_RATIO", "SCALING_PAIRS"),
 }  # fmt: skip
 """By module of `linprobe.optimizers`: what may be varied by a factor."""

@@ -4,11 +4,10 @@ For every dual-feasible G (N, K), with a_i = w_i / sum w, and every (W, b),
 
     L(W, b) >= -sum_i a_i L*_i(G_i) - (reg R)*(-A) + min over b of c·b,   A = sum_i a_i G_i x'_iᵀ,   c = sum_i a_i G_i
 
-The bias is not penalised, so that c must be 0 for the minimum over b not to be -inf. It is met by mixing into G a
-little of a point of the dual whose columns sum to what is missing (`Loss.balanced`). L1 asks for |A| <= reg: G is
-scaled down until it is (0 is a feasible point of every loss here, with L*_i(0) = 0, and the conjugate is convex: the
-value falls in proportion at most; of a smooth loss it is computed). What rounding may have added to
-the bound is subtracted from it.
+The bias is not penalised: the minimum over b is -inf unless c is 0. So a little of another dual point is mixed into
+G, whose columns sum to what is missing (`Loss.balanced`). L1 requires |A| <= reg: G is scaled down until that holds. (0
+is a feasible point of every loss here, with L*_i(0) = 0, and the conjugate is convex: the value falls in proportion at
+most; for a smooth loss it is computed.) What rounding may have added to the bound is subtracted from it.
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ EPS = float(np.finfo(np.float64).eps)
 """Relative rounding of one float64 operation."""
 
 BLOCK_SCORES = 2**18
-"""Scores that are held at once, 2 MB of float64."""
+"""Scores that are held at once: 2 MB of float64."""
 
-ABSOLUTE = 1e-6
-"""Of tol times the loss of equal scores: a gap that counts as none. It is of the size of float64's rounding of large
-scores."""
+ABSOLUTE_SHARE = 1e-6
+"""Gap that counts as none, in units of tol times the loss of equal scores. Chosen by argument: it is of the size of
+float64's rounding of large scores."""
 
-MOST_SLOPES = 2**25
+MAX_SLOPES = 2**25
 """Slopes, N times K, that a careful certificate holds: 256 MB of float64."""
 
-EVENING, EVEN = 1000, 1e-15
-"""Steps, at most, towards columns that sum to 0, and the imbalance of a class, relative to what flows, that is
-rounding."""
+MAX_BALANCE_STEPS, BALANCED = 1000, 1e-15
+"""Steps, at most, towards columns that sum to 0; and the imbalance of a class, relative to its flows, that is rounding.
+Chosen by argument."""
 
-SLACK = 64.0
-"""Roundings, in units of `EPS`, that a float64 sum of few terms may be off by. Chosen by argument: a dozen operations
-are behind each term, and a bound that is too low does no harm."""
+ROUNDINGS = 64.0
+"""Roundings, in units of `EPS`, allowed for a float64 sum of few terms. Chosen by argument: a dozen operations are
+behind each term, and a bound that is too low is still a bound."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +103,9 @@ def certify(
         W, b: (K, D) and (K,).
         G: (N, K) float64, a dual point to use besides the gradient of the losses at (W, b), which is the
             natural one for a smooth loss and a loose one for the hinge. Any G gives a valid bound.
-        gradient: what `objective.data_gradient(W, b)` gave, if it was asked at this very (W, b) already.
-        careful: for a smooth loss, make the slopes at (W, b) themselves, (N, K), and bound what rounding does by their
-            sizes: two passes more, and worth them where the objective, or the weight of a class, is tiny.
+        gradient: the result of `objective.data_gradient(W, b)`, if it is known already.
+        careful: for a smooth loss, compute the slopes (N, K) at (W, b), and bound the effect of rounding by their
+            sizes. It takes two passes more, and proves more where the objective, or the weight of a class, is tiny.
         passes, seconds: what it took to get here, for the record.
     Raises:
         ShapeError: an array has another shape.
@@ -116,13 +115,13 @@ def certify(
         gradient, passes = objective.data_gradient(W, b), passes + 1.0
     data_loss, A, c = gradient.loss, gradient.dW, gradient.db
     norm, value = objective.least_norm(W, A, c), data_loss + objective.penalty_value(W)
-    points = [_point_at(objective, gradient, W, b)]
-    if (scale := _scale(objective, gradient.dW)) < 1.0 and objective.loss.smooth:
-        points.append(_point_at_scaled(objective, gradient, W, b, scale, value))
+    points = [_gradient_point(objective, gradient, W, b)]
+    if (scale := _penalty_scale(objective, gradient.dW)) < 1.0 and objective.loss.smooth:
+        points.append(_scaled_gradient_point(objective, gradient, W, b, scale, value))
         passes += 1.0
     bounds = [0.0, *(lower_bound_from(objective, point, value) for point in points)]
-    if G is None and careful and objective.loss.smooth and objective.n_images * objective.n_classes <= MOST_SLOPES:
-        G, passes = _slopes_at(objective, W, b), passes + 1.0
+    if G is None and careful and objective.loss.smooth and objective.n_images * objective.n_classes <= MAX_SLOPES:
+        G, passes = _loss_slopes(objective, W, b), passes + 1.0
     if G is not None and math.isfinite(value):
         bounds.append(_bound_from_slopes(objective, G, value))
         passes += 1.0  # the products of half a pass, and a reading of the rows for their spans
@@ -130,12 +129,12 @@ def certify(
 
 
 def absolute_tol(objective: Objective, tol: float) -> float:
-    """The duality gap that is as good as none where the objective tends to 0: 1e-6 tol times the loss of equal scores.
+    """The duality gap that counts as none where the objective tends to 0: 1e-6 tol times the loss of equal scores.
 
-    On separable data with a tiny reg no relative gap can be proved of an objective that is rounding itself.
+    On separable data with a tiny reg the objective itself is rounding, and no relative gap can be proved.
     """
     equal = objective.loss.value(np.zeros((1, objective.n_classes)), np.zeros(1, np.int64))
-    return ABSOLUTE * tol * float(equal[0])
+    return ABSOLUTE_SHARE * tol * float(equal[0])
 
 
 def lower_bound_from(objective: Objective, point: DualPoint, upper: float) -> float:
@@ -166,14 +165,14 @@ def lower_bound_from(objective: Objective, point: DualPoint, upper: float) -> fl
         conjugate = penalty.conjugate(-scale * A, reg)
     if not (math.isfinite(value) and math.isfinite(conjugate)):
         return -math.inf
-    rounding = _rounding(objective, value, terms + conjugate, upper) + _lost(objective, point, upper)
+    rounding = _rounding_of_bound(objective, value, terms + conjugate, upper) + _integer_loss(objective, point, upper)
     return scale * value - conjugate - rounding
 
 
-def _rounding(objective: Objective, value: float, terms: float, upper: float) -> float:
+def _rounding_of_bound(objective: Objective, value: float, terms: float, upper: float) -> float:
     """What rounding may have added to a bound.
 
-    Each of its terms is off by some roundings of itself. A and c are off by some roundings of
+    Each of its terms has an error of some roundings of itself. A and c have errors of some roundings of
     sum_i a_i |G_i| |x'_i| and sum_i a_i |G_i|, and rows of G miss being feasible by a few of 1 + |G_i|
     (`rounding_slack`): the bound, which holds for the true ones, moves by these errors times the W and b of the
     minimum. The rounding of a map counts by the numbers it adds up, which may be far larger than x'.
@@ -181,11 +180,11 @@ def _rounding(objective: Objective, value: float, terms: float, upper: float) ->
     mass = objective.loss.dual_size(value, objective.n_classes)
     terms += abs(upper) + 2.0 * objective.loss.unit * mass
     reach = 2.0 * _score_bound(objective, upper) + _bias_spread(objective, upper)
-    return _roundings(objective) * EPS * (terms + (1.0 + mass) * reach)
+    return _sum_roundings(objective) * EPS * (terms + (1.0 + mass) * reach)
 
 
-def _lost(objective: Objective, point: DualPoint, upper: float) -> float:
-    """What whole numbers of few digits may have added to a bound, and taken from L.
+def _integer_loss(objective: Objective, point: DualPoint, upper: float) -> float:
+    """What integer arithmetic of few digits may have added to a bound, and taken from L.
 
     G is the gradient of the losses at scores that are a little off: L, and G_i·s_i in the value, are off by that times
     sum |G|. What A is off counts by the scores of the W of the minimum, and in the value by those of the W where G was
@@ -198,9 +197,9 @@ def _lost(objective: Objective, point: DualPoint, upper: float) -> float:
     return 2.0 * (1.0 + mass) * scores + 2.0 * slopes * _score_bound(objective, upper)
 
 
-def _roundings(objective: Objective) -> float:
+def _sum_roundings(objective: Objective) -> float:
     """Roundings that a float64 sum over the images is given; errors of both signs add up like the root of N."""
-    return SLACK + 4.0 * objective.n_classes + math.sqrt(objective.n_images)
+    return ROUNDINGS + 4.0 * objective.n_classes + math.sqrt(objective.n_images)
 
 
 def _coefficients(objective: Objective) -> tuple[float, float]:
@@ -240,7 +239,7 @@ def _bias_spread(objective: Objective, upper: float) -> float:
     return float((max(upper, 0.0) + 1.0 + product) / least)
 
 
-def _point_at(objective: Objective, gradient: DataGradient, W: Floats, b: Floats) -> DualPoint:
+def _gradient_point(objective: Objective, gradient: DataGradient, W: Floats, b: Floats) -> DualPoint:
     """The gradient of the losses at (W, b): it meets Fenchel and Young with equality, L*_i(G_i) = G_i·s_i - L_i.
 
     G_i·s_i is a sum of products that may cancel: with opposite weights for features that are alike, far from the
@@ -254,14 +253,14 @@ def _point_at(objective: Objective, gradient: DataGradient, W: Floats, b: Floats
         return DualPoint(value, gradient.dW, gradient.db, terms, gradient.score_error, gradient.slope_error)
 
 
-def _scale(objective: Objective, A: Floats) -> float:
+def _penalty_scale(objective: Objective, A: Floats) -> float:
     """By what a dual point is scaled for the penalty's conjugate to be finite."""
     if objective.penalty is None or objective.reg == 0.0 or not np.isfinite(A).all():
         return 1.0
     return objective.penalty.dual_scale(A, objective.reg)
 
 
-def _point_at_scaled(
+def _scaled_gradient_point(
     objective: Objective, gradient: DataGradient, W: Floats, b: Floats, scale: float, upper: float
 ) -> DualPoint:
     """`scale` times the gradient of the losses at (W, b), whose value is above its share of the value of the whole.
@@ -285,7 +284,7 @@ def _point_at_scaled(
     return DualPoint(value, scale * gradient.dW, scale * gradient.db, slope_error=slopes)
 
 
-def _slopes_at(objective: Objective, W: Floats, b: Floats) -> Floats:
+def _loss_slopes(objective: Objective, W: Floats, b: Floats) -> Floats:
     """The gradient of the losses in the scores at (W, b), (N, K) float64."""
     engine, y = objective.engine, objective.examples.y
     G = np.empty((objective.n_images, objective.n_classes))
@@ -298,8 +297,8 @@ def _slopes_at(objective: Objective, W: Floats, b: Floats) -> Floats:
 def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
     """The bound that the dual point G (N, K) proves, by its own sizes; -inf where it proves nothing.
 
-    The columns are evened out by scaling slopes down (`_evened`), so that a class of tiny weight loses no more than its
-    own share. What is left of the columns, and what rounding may have done to them and to A, costs at most
+    The columns are balanced by scaling slopes down (`_balanced`): a class of tiny weight then loses no more than its
+    own share. The remaining column sums, and the effect of rounding on them and on A, cost at most
 
         sum_k (|c_k| + r M_k) |b_k - b_ref| + r |M| |x - m| |W|,   M_k = sum_i a_i |G_ik|,   r = some roundings
 
@@ -314,7 +313,7 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
     shares, y = objective.shares(), objective.examples.y
     counted = shares > 0  # an image of weight 0 bounds nothing
     a, labels = shares[counted], y[counted]
-    off = _evened(G[counted].astype(np.float64), a, labels)
+    off = _balanced(G[counted].astype(np.float64), a, labels)
     if off is None:
         return -math.inf
     slopes = np.zeros(expected)
@@ -333,10 +332,10 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
     if not (math.isfinite(value) and math.isfinite(conjugate)):
         return -math.inf
     norm, total = _norm_bounds(objective, upper)
-    r = _roundings(objective) * EPS
-    sizes = r * _spans(objective, means)
+    r = _sum_roundings(objective) * EPS
+    sizes = r * _feature_spans(objective, means)
     moved = min(
-        float(np.sqrt(np.square(M).sum())) * _length(sizes) * norm,
+        float(np.sqrt(np.square(M).sum())) * _norm(sizes) * norm,
         float(M.max()) * float(sizes.max(initial=0.0)) * total,
     )
     reach = _bias_reach(objective, upper, means)
@@ -346,7 +345,7 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
     return value - conjugate - r * terms - scale * (columns + moved)
 
 
-def _spans(objective: Objective, mean: Floats) -> Floats:
+def _feature_spans(objective: Objective, mean: Floats) -> Floats:
     """(D,) bounds on the numbers that rounding acts on where the features are taken about `mean`.
 
     The largest |x - mean|, as a difference of two numbers is rounded once. Pixels are multiplied before the mean is
@@ -361,13 +360,13 @@ def _spans(objective: Objective, mean: Floats) -> Floats:
     return spans
 
 
-def _length(sizes: Floats) -> float:
+def _norm(sizes: Floats) -> float:
     """The Euclidean norm, of numbers whose squares may leave float64."""
     largest = float(sizes.max(initial=0.0))
     return largest * float(np.sqrt(np.square(sizes / largest).sum())) if largest > 0.0 else 0.0
 
 
-def _evened(G: Floats, a: Floats, y: Labels) -> Floats | None:
+def _balanced(G: Floats, a: Floats, y: Labels) -> Floats | None:
     """Slopes (n, K) near G whose weighted columns sum to nearly 0; off the label no slope is larger than in G.
 
     What the images of class c put on class j is a flow from c to j, and a column sum is inflow less outflow. Where more
@@ -383,10 +382,10 @@ def _evened(G: Floats, a: Floats, y: Labels) -> Floats | None:
     flows = np.zeros((K, K))
     np.add.at(flows, y, a[:, None] * off)
     into, out_of = np.ones(K), np.ones(K)
-    for _ in range(EVENING):
+    for _ in range(MAX_BALANCE_STEPS):
         flow = out_of[:, None] * flows * into
         inflow, outflow = flow.sum(axis=0), flow.sum(axis=1)
-        if (np.abs(inflow - outflow) <= EVEN * (inflow + outflow)).all():
+        if (np.abs(inflow - outflow) <= BALANCED * (inflow + outflow)).all():
             break
         with np.errstate(divide="ignore", invalid="ignore"):
             # the roots, as a flow may be scaled at both its ends: more would take it too far, and back, step by step
@@ -411,7 +410,7 @@ def _bias_reach(objective: Objective, upper: float, centre: Floats) -> Floats:
         lost = max(upper, 0.0) / shares
         lost = np.sqrt(lost) if objective.loss.margin_power == 2 else lost
         means = sums / shares[:, None] - centre
-        apart = np.array([_length(np.abs(mean)) for mean in means]), np.abs(means).max(axis=1, initial=0.0)
+        apart = np.array([_norm(np.abs(mean)) for mean in means]), np.abs(means).max(axis=1, initial=0.0)
         products = np.fmin(math.sqrt(2.0) * norm * apart[0], total * apart[1])
         reach = lost + np.where(apart[0] > 0.0, products, 0.0)
     reach[shares == 0] = np.inf

@@ -18,20 +18,19 @@ from linprobe.shapes import Floats, Labels, check_labels, check_parameters, chec
 __all__ = ["CheckedCoordinate", "GradientCheck", "check_gradient"]
 
 STEP = 1e-5
-"""Change of a score across half a centred difference. The truncation error, h² f'''/6, and what rounding
-does, eps f / h, are then both about 1e-11: their sum is least at h = eps^(1/3), about 1e-5."""
+"""Change of a score across half a centred difference. The truncation error, h² f'''/6, and the effect of rounding,
+eps f / h, are then both about 1e-11: their sum is least at h = eps^(1/3), about 1e-5."""
 
 TOLERANCE = 1e-7
-"""Relative error allowed: well above what truncation and rounding leave, far below what a slip in a formula
-makes."""
+"""Relative error allowed. Chosen by argument: far above truncation and rounding, far below a mistake in a formula."""
 
 ROUNDINGS = 4.0
-"""Roundings, in units of eps, allowed for each score and each loss that goes into a difference."""
+"""Roundings, in units of eps, allowed for each score and each loss in a difference. Chosen by argument."""
 
 
 @dataclass(frozen=True)
 class CheckedCoordinate:
-    """One coordinate: what the formula says and what the differences say.
+    """One coordinate: the gradient by the formula, and by differences.
 
     Attributes:
         name: W[3, 17], b[2], or s[5, 1] for the score of image 5 and class 1.
@@ -41,7 +40,7 @@ class CheckedCoordinate:
         relative_error: |analytic - centred| / max(|analytic|, |centred|, noise / tolerance), where noise is
             what rounding can do to the centred difference. So an error below the noise is never called wrong,
             and one above it is judged by its share of the gradient.
-        kink: which kink the interval x - h .. x + h crosses, or None. There the differences say nothing.
+        kink: which kink the interval x - h .. x + h crosses, or None. There the differences are no test.
         ok: relative_error <= tolerance, or a kink.
     """
 
@@ -62,7 +61,7 @@ class GradientCheck:
         target: what was checked, in words.
         coordinates: one record each.
         problems: what else is wrong with the code under check, in words.
-        step, tolerance, seed: as asked.
+        step, tolerance, seed: as given.
         n_total: coordinates there are; `coordinates` may be a sample of them.
     """
 
@@ -158,7 +157,7 @@ def check_gradient(
     """The comparison of the analytic gradient of `target` with differences of its value, in float64.
 
     An Objective is checked in W and b, with the reference engine; the gradient of its own engine is compared
-    with the reference's. A Loss is checked in the scores, a Penalty in W; both are also held to the other
+    with the reference's. A Loss is checked in the scores, a Penalty in W; both are also checked against the other
     promises of their base class (dtype, value, conjugate, curvature bound, prox).
 
     Args:
@@ -280,7 +279,7 @@ def _check_objective(objective: Objective, W: Floats | None, b: Floats | None, p
 
 
 def _visible(step: float, at: Floats) -> Floats:
-    """`step`, or what it takes to change a number as large as `at` at all."""
+    """`step`, or the smallest change of a number as large as `at`, if that is larger."""
     return np.maximum(step, 4.0 * np.spacing(np.abs(at)))
 
 
@@ -399,7 +398,7 @@ def _check_loss(loss: Loss, scores: Floats | None, y: Labels | None, plan: _Plan
     rounding = ROUNDINGS * eps * (np.abs(losses) + reach)
     positions = plan.sample(n_images * K, plan.n_coordinates)
     images, classes = np.divmod(positions, K)
-    # one row for each coordinate: a loss that mixes its rows, or divides by their number, is found out
+    # one row for each coordinate: a loss that mixes its rows, or divides by their number, shows a wrong gradient
     every = np.arange(len(positions))
     low, high, labels = scores[images], scores[images], y[images]
     steps = _visible(plan.step, scores[images, classes])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-import linprobe.optimizers.exact as exact_module
+import linprobe.optimizers.plan as plan_module
 from linprobe.errors import StateError
 from linprobe.objective import Objective
 from linprobe.optimizers import ADMM, LBFGS, Exact, Moments, State, Status
@@ -47,7 +47,7 @@ def test_the_first_method_is_the_one_that_fits():
 
 
 def test_dual_ascent_may_keep_more_for_vectors_than_for_pixels(monkeypatch):
-    monkeypatch.setattr(exact_module, "DUAL_BYTES", 2**16)
+    monkeypatch.setattr(plan_module, "DUAL_BYTES_OF_PIXELS", 2**16)
     assert methods("hinge", "l2", n=2000, D=30, K=40)[0] is DualAscent
     assert DualAscent not in methods("hinge", "l2", n=2000, D=30, K=40, dtype=np.uint8)
 
@@ -68,7 +68,7 @@ class Stopped(LBFGS):
 
 
 def cut_off(monkeypatch):
-    monkeypatch.setattr(exact_module, "LBFGS", Stopped)
+    monkeypatch.setattr(plan_module, "LBFGS", Stopped)
     random = np.random.default_rng(0)
     y = np.arange(50) % 4
     X = random.standard_normal((50, 6)) + random.standard_normal((4, 6))[y]

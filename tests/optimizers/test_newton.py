@@ -10,20 +10,21 @@ from linprobe.certificate import certify, lower_bound_from
 from linprobe.engines.base import Precision
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
-from linprobe.optimizers import LBFGS, Newton, Status
+from linprobe.optimizers import LBFGS, Newton, Status, newton_forecast
 from linprobe.optimizers import newton as module
 from linprobe.optimizers.curvature import ClassMetric, curvature_at
 from linprobe.optimizers.model_point import model_point
 from linprobe.optimizers.newton import suits_newton
+from linprobe.optimizers.newton_forecast import NewtonForecast
 from linprobe.optimizers.preconditioner import second_moment
 
 
 @pytest.fixture
 def sooner(monkeypatch):
     """Newton's method takes over from L-BFGS after two iterations, whatever is predicted."""
-    monkeypatch.setattr(module, "FIRST_REVIEW", 2)
-    monkeypatch.setattr(module, "REVIEW", 1)
-    monkeypatch.setattr(module._Review, "_newton_passes", lambda *_: 0.0)
+    monkeypatch.setattr(newton_forecast, "FIRST_FORECAST", 2)
+    monkeypatch.setattr(newton_forecast, "FORECAST_EVERY", 1)
+    monkeypatch.setattr(NewtonForecast, "_newton_passes", lambda *_: 0.0)
 
 
 def clouds(loss="softmax", reg=1e-3, n=600, D=24, K=12, dtype=np.float32, seed=0, **options) -> Objective:
@@ -73,7 +74,7 @@ def test_fewer_rows_than_features(sooner):
 
 def test_lbfgs_takes_over_where_margins_come_and_go(sooner, monkeypatch):
     """Separable classes and a small reg: each Newton step changes which margins are violated."""
-    monkeypatch.setattr(module, "MOST_SHORT", 3)
+    monkeypatch.setattr(module, "MAX_SHORT_STEPS", 3)
     kept = []
     solution = Newton(max_iter=60).minimize(
         clouds("squared-hinge", 1e-5), callback=lambda epoch: kept.append(epoch.state)

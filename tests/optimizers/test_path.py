@@ -155,7 +155,7 @@ def few_shots(loss, n_classes=40):
 )
 def test_each_member_is_solved_by_the_method_of_the_plan(loss, method, monkeypatch):
     objective = few_shots(loss)
-    monkeypatch.setattr("linprobe.optimizers.exact.AT_ONCE", 0.0)  # else so small a problem is the interior point's
+    monkeypatch.setattr("linprobe.optimizers.plan.INTERIOR_FIRST", 0.0)  # no interior point first
     monkeypatch.setattr(path_room, "_jointly", None)
     path = solve_path(objective, REGS, tol=1e-4)
     assert {solution.chosen["method"] for solution in path.solutions} == {method}
@@ -173,7 +173,7 @@ def test_one_after_the_other_members_begin_on_the_line_through_those_before():
 
 
 def test_a_path_has_the_moment_that_its_methods_need_and_no_other(monkeypatch):
-    monkeypatch.setattr("linprobe.optimizers.exact.AT_ONCE", 0.0)
+    monkeypatch.setattr("linprobe.optimizers.plan.INTERIOR_FIRST", 0.0)
     assert path_moment(few_shots("hinge"), REGS) is None
     assert path_moment(made(), REGS) is not None
 

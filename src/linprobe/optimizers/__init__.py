@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from linprobe.optimizers.admm import ADMM
     from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status
     from linprobe.optimizers.dual_ascent import DualAscent
-    from linprobe.optimizers.exact import Exact, Moments
+    from linprobe.optimizers.exact import Exact
     from linprobe.optimizers.gradient_descent import GradientDescent
     from linprobe.optimizers.interior_point import InteriorPoint
     from linprobe.optimizers.lbfgs import LBFGS
+    from linprobe.optimizers.moments import Moments
     from linprobe.optimizers.newton import Newton
     from linprobe.optimizers.path import Path, reg_grid, solve_path
     from linprobe.optimizers.schedules import SCHEDULES
@@ -55,7 +56,7 @@ _MODULES = {
     "GradientDescent": "gradient_descent",
     "InteriorPoint": "interior_point",
     "LBFGS": "lbfgs",
-    "Moments": "exact",
+    "Moments": "moments",
     "Newton": "newton",
     "Optimizer": "base",
     "Path": "path",

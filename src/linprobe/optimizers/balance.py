@@ -14,28 +14,28 @@ from linprobe.shapes import Floats
 __all__ = ["SINGLE_TOL", "balance", "bias_curvature", "nearly_balance"]
 
 SAMPLE_ROWS = 4096
-"""Images from which the (K, K) curvature in the bias is taken. Chosen by argument: an error of a few hundredths in it
-makes a Newton step a few hundredths too long, and two of them end where one exact step would. Passes in
+"""Images from which the (K, K) curvature in the bias is estimated. Chosen by argument: an error of a few hundredths in
+it makes a Newton step a few hundredths too long, and two such steps do the work of an exact one. Passes in
 benchmarks/constants.py: no change."""
 
 NEWTON_STEPS = 12
-"""Newton steps at most, each over the scores alone. Chosen by argument: each at least halves the column sums, or is
+"""Newton steps, at most, each over the scores alone. Chosen by argument: each at least halves the column sums, or is
 the last; a converging one squares their error. Passes in benchmarks/constants.py: no change."""
 
 BALANCED, ROUNDING = 1e-4, 1e-13
 """Sum of the sizes of the column sums that counts as 0: as a share of tol, and at least. Chosen by argument: the share
-of another dual point that is mixed in is of its order, so that the bound loses a ten-thousandth of tol; rounding of
-the sums in float64. Passes in benchmarks/constants.py: no change."""
+of another dual point that is mixed in is of the same order, so that the bound loses a ten-thousandth of tol; and the
+rounding of the sums in float64. Passes in benchmarks/constants.py: no change."""
 
 SINGLE_TOL = 1e-5
-"""The tol from which on float32 scores give the column sums well enough: `BALANCED` times it is their rounding over
-some thousand images, 1e-9."""
+"""Smallest tol for which float32 scores give the column sums precisely enough: `BALANCED` times it is their rounding
+over some thousand images, 1e-9. Chosen by argument."""
 
 HELD_SCORES = 2**25
-"""Scores, N times K, that are kept between the steps, 256 MB of float64; more are computed again in each."""
+"""Scores, N times K, that are kept between the steps: 256 MB of float64. More are computed again in each step."""
 
 BLOCK_SCORES = 2**16
-"""Scores of a block of rows, 512 kB of float64, so that the intermediate results of a loss stay in the cache."""
+"""Scores of a block of rows: 512 kB of float64, so that the intermediate results of a loss stay in the cache."""
 
 
 def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) -> Search[tuple[Floats, DataGradient]]:
@@ -53,9 +53,9 @@ def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) 
 def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Search[tuple[Floats, DataGradient]]:
     """(b at which the columns of the dual point, sum_i a_i dL_i/ds, vanish; the data gradient there), W unchanged.
 
-    For a smooth loss. Columns that do not sum to 0 are made to by mixing in another dual point (`Loss.balanced`), with
-    a share of first order in the sums, and the bound loses in proportion. Newton's method in b alone works on scores
-    that a step only shifts: the images are read twice, once for the scores and once for the gradient, in float64.
+    For a smooth loss. Without this, a certificate mixes in another dual point to make the columns sum to 0
+    (`Loss.balanced`), in proportion to the sums, and the bound loses in proportion. A Newton step in b only shifts the
+    scores: the images are read twice, once for the scores and once for the gradient, in float64.
     """
     settled = max(BALANCED * tol, ROUNDING)
     columns_at = _columns(objective, W, b, precise=tol < SINGLE_TOL)
@@ -104,5 +104,6 @@ def bias_curvature(objective: Objective, W: Floats, b: Floats, n_rows: int = SAM
 
 
 def _inverse_curvature(objective: Objective, W: Floats, b: Floats) -> Floats:
-    """Its pseudo-inverse: adding one number to every score changes no loss, it is singular along (1, ..., 1)."""
+    """The pseudo-inverse of `bias_curvature`, which is singular along (1, ..., 1): adding one number to every score
+    changes no loss."""
     return np.linalg.pinv(bias_curvature(objective, W, b), rcond=1e-9, hermitian=True)

@@ -58,18 +58,20 @@ class Status(Enum):
 
 
 SOLVED = frozenset(status.name.lower() for status in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE, Status.CONVERGED))
-"""How an exact search ends whose weights are the optimum, as far as can be shown: in the words of a run's records."""
+"""How an exact search ends at the optimum, as far as can be proved: names as in the records of a run."""
 
 
 @dataclass
 class State:
-    """All that an optimizer needs to go on to the same bits: a checkpoint holds exactly this.
+    """All that an optimizer needs to resume bit-identically, as it is stored in a checkpoint.
+
+    Each optimizer reads it through a typed record of its own, see `states.SavedState`.
 
     Attributes:
         epoch: epochs (SGD) or iterations (gradient descent) done.
         arrays: W, b, and the optimizer's own arrays by name; float32 or float64.
         numbers: the optimizer's own numbers by name (chosen learning rate, step count, best loss, ...);
-            `predicted_gap`, where it is there, is the duality gap that a certificate would probably show: no proof.
+            `predicted_gap`, where it is there, is the duality gap predicted for a certificate; it proves nothing.
     """
 
     epoch: int
@@ -113,12 +115,12 @@ Callback: TypeAlias = Callable[[Epoch], bool | None]
 
 @dataclass(frozen=True)
 class Glimpse:
-    """Where a search is between two rows of the trace: for those who watch, and nothing depends on them.
+    """Where a search is between two rows of the trace, for display: nothing depends on it.
 
     Attributes:
         epoch: how many are done, the share of the one that runs included.
         data_loss: mean of L_i over the images seen since the last glimpse, each at the weights it met.
-        W, b: (K, D) and (K,), the weights now: the search's own, which it goes on to change.
+        W, b: (K, D) and (K,), the weights now: the search's own arrays, which it will change.
     """
 
     epoch: float
@@ -131,6 +133,8 @@ Watch: TypeAlias = Callable[[Glimpse], None]
 """Called about `WATCH_SECONDS` apart where the rows of the trace are further apart than that."""
 
 WATCH_SECONDS = 0.15
+"""Seconds between two calls of a `Watch`. Chosen by argument: a display that changes seven times a second looks
+live."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class Solution:
         W, b: (K, D) and (K,) float64, the weights to use.
         status: why it ended.
         history: a row per epoch, the start included, by the names of `Epoch` but for `state`.
-        state: the last state, to go on from.
+        state: the last state, to resume from.
         passes: passes over the training images.
         seconds: of optimisation.
         chosen: what was chosen from the data, in words by name (e.g. learning_rate).
@@ -164,8 +168,8 @@ def proved_status(objective: Objective, certificate: Certificate, tol: float, *,
 
     Args:
         tol: relative duality gap to reach.
-        ended: whether no method gets further: then the absolute gap counts. Before, the relative gap is what is
-            wanted, unless the objective itself is within `absolute_tol`.
+        ended: whether no method gets further: then an absolute gap is enough. Before, a relative gap is required,
+            unless the objective itself is within `absolute_tol`.
     """
     if certificate.relative_gap <= tol:
         return Status.CERTIFIED
@@ -191,8 +195,8 @@ class Optimizer(ABC):
 
         Args:
             objective: what to minimise.
-            start: a state of the same optimizer on the same problem, to continue to the same bits; None
-                starts at 0.
+            start: a state of the same optimizer on the same problem, to resume bit-identically; None starts
+                at 0.
             callback: called with an `Epoch` after the start and after each epoch.
             validation: the same loss over held-out images (its reg is ignored), for early stopping and the
                 trace.

@@ -15,37 +15,53 @@ from linprobe.engines.base import CurvaturePairs, Engine, HessianWeights
 from linprobe.objective import Objective
 from linprobe.shapes import Floats, slices
 
-__all__ = ["ClassMetric", "Curvature", "DenseCurvature", "Hessian", "curvature_at"]
+__all__ = ["PAIRS_PER_CLASS", "ClassMetric", "Curvature", "DenseCurvature", "Hessian", "curvature_at", "most_pairs"]
 
-BLOCK, LARGE_BLOCK, MANY_CLASSES = 64, 256, 256
-"""Images of a block of `CurvaturePairs`, and from how many classes on it is the larger: the images of a block that
-share a class read its template once."""
+BLOCK_IMAGES, LARGE_BLOCK_IMAGES, MANY_CLASSES = 64, 256, 256
+"""Images of a block of `CurvaturePairs`, and of a block with MANY_CLASSES classes or more: the images of a block that
+share a class read its template once. The bits depend on them. Chosen by argument."""
 
 CHUNK_SCORES = 2**18
-"""Scores (2 MB of float64) that one thread makes pairs of at a time."""
+"""Scores that one thread makes pairs of at a time: 2 MB of float64."""
 
 SAMPLE_ROWS, REST_ROWS = 2048, 8192
-"""Images that choose the threshold of the pairs, and images that the curvature of the rest is taken from."""
+"""Images from which the threshold of the pairs is chosen, and from which the curvature of the rest is estimated. Chosen
+by argument."""
 
-REST = 0.001
-"""Share of the curvature of all classes that may be left to the rest, whose images are not looked at one by one. On
-50,000 x 768 with 100 classes and reg 1e-4, 0.005, 0.001 and 0.0004 cost the operations of 88, 75 and 89 passes
+REST_SHARE = 0.001
+"""Share of the curvature of all classes that is estimated in the mean, not image by image. On 50,000 x 768 with 100
+classes and reg 1e-4, 0.005, 0.001 and 0.0004 cost the operations of 88, 75 and 89 passes
 (benchmarks/many_classes.py)."""
 
-SAMPLED_BLOCKS, HEAVY, MOST_OF_CLASS = 16, 0.95, 4.0
-"""Blocks of images that choose the least weight of a pair that a metric sums by itself; the share of all weight that
-such pairs hold; and how many times as many as a class has on average it may have."""
+SAMPLED_BLOCKS, SUMMED_SHARE, MAX_OF_CLASS = 16, 0.95, 4.0
+"""Blocks of images from which the smallest weight of a pair that a preconditioner sums is chosen; the share of all
+weight that such pairs hold; and how many times the average number of a class's pairs a class may have. Chosen by
+argument."""
 
-FEW_IMAGES, LEFT_OUT = 3, 0.1
-"""Features per image of a class from which on its block is not summed, but kept as the images; and the share of its
-weight in other images, taken to be alike in all directions, up to which that is near enough."""
+FEATURES_PER_IMAGE, MAX_ISOTROPIC = 3, 0.1
+"""Features per image of a class above which its block is kept as its images, not summed; and the share of the weight of
+the other images, taken to be alike in all directions, up to which that is precise enough. Chosen by argument."""
 
 CLASS_SLICE = 32
 """Classes that a thread multiplies or solves for at a time."""
 
+PAIRS_PER_CLASS, DENSE_PAIRS_PER_CLASS = 1.3, 5.0
+"""Pairs of an image and a class that a block of the preconditioner sums, per feature; and where blocks are summed in
+bfloat16. More cost more than the products that they save (benchmarks/many_classes.py)."""
+
+MIN_BIAS_CURVATURE, RIDGE, TINY = 1e-7, 1e-6, 1e-30
+"""Smallest curvature along a bias; share of the mean of a diagonal that is added where float32 finds a block
+indefinite; and a number above 0 for a block of zeros. Chosen by argument."""
+
 
 Chosen = Callable[[int], tuple[npt.NDArray[np.int64], Floats, float]]
-"""Of a class: images (n,), their weights in its block of the Hessian (n,), and the weight of all others together."""
+"""For a class: images (n,), their weights in its block of the Hessian (n,), and the weight of all others together."""
+
+
+def most_pairs(engine: Engine) -> int:
+    """Pairs of an image and a class that the blocks of a preconditioner sum, at most."""
+    most = DENSE_PAIRS_PER_CLASS if engine.multiplies_hessians else PAIRS_PER_CLASS
+    return int(most * engine.examples.n_features * engine.examples.n_classes)
 
 
 class Hessian(Protocol):
@@ -124,14 +140,15 @@ class DenseCurvature:
             w = of_class(k)
             rows = np.flatnonzero(w >= least)
             rest = float(w.sum(dtype=np.float64)) - float(w[rows].sum(dtype=np.float64))
-            step = math.ceil(len(rows) * K / (MOST_OF_CLASS * most))  # of many alike, every so many stand for all
+            step = math.ceil(len(rows) * K / (MAX_OF_CLASS * most))  # of many alike, every so many stand for all
             rows = rows[:: max(1, step)]
             return rows, max(1, step) * w[rows].astype(np.float64), max(0.0, rest)
 
         return chosen
 
     def _least_weight(self, sample: npt.NDArray[np.int64], most: float) -> float:
-        """The weight from which on there are `most` pairs in a sample of the blocks, or those that hold `HEAVY`."""
+        """The weight from which on there are `most` pairs in a sample of the blocks, or those that hold
+        `SUMMED_SHARE`."""
         weights, y = self.weights, self.engine.examples.y
         parts = []
         for at in sample:
@@ -145,7 +162,7 @@ class DenseCurvature:
             parts.append((q * weights.shares[images, None]).ravel())
         w = np.sort(np.concatenate(parts))[::-1]
         held = np.cumsum(w)
-        last = min(int(most), int(np.searchsorted(held, HEAVY * held[-1])), len(w) - 1)
+        last = min(int(most), int(np.searchsorted(held, SUMMED_SHARE * held[-1])), len(w) - 1)
         return float(w[last])
 
     def with_ridge(self, ridge: Floats) -> Hessian:
@@ -248,7 +265,7 @@ def _sparse_curvature_at(
     least = 0.0 if star else _threshold(objective, W, b)
     counted = np.flatnonzero(shares > 0.0)
     rows = counted[np.argsort(y[counted], kind="stable")]  # images of a class have the same few classes in doubt
-    block = LARGE_BLOCK if K >= MANY_CLASSES else BLOCK
+    block = LARGE_BLOCK_IMAGES if K >= MANY_CLASSES else BLOCK_IMAGES
     step = max(1, len(rows) // REST_ROWS)
 
     def chunk(
@@ -284,13 +301,13 @@ def _sparse_curvature_at(
 
 
 def _threshold(objective: Objective, W: Floats, b: Floats) -> float:
-    """The q up to which all classes together hold `REST` of the curvature, by a sample of images."""
+    """The q up to which all classes together hold `REST_SHARE` of the curvature, by a sample of images."""
     positions = objective.statistics.sample(SAMPLE_ROWS)
     q = objective.loss.curvature_weights(objective.engine.scores(W, b, positions), objective.examples.y[positions])
     doubt = objective.shares()[positions, None] * q * (1.0 - q / q.sum(axis=1, keepdims=True))
     order = np.argsort(q, axis=None)
     below = np.cumsum(doubt.ravel()[order])
-    last = int(np.searchsorted(below, REST * below[-1]))
+    last = int(np.searchsorted(below, REST_SHARE * below[-1]))
     return float(q.ravel()[order[min(last, len(order) - 1)]])
 
 
@@ -369,10 +386,10 @@ class ClassMetric:
         def made(k: int) -> tuple[_Block, int]:
             with side_by_side():
                 rows, weight, mean = chosen(k)
-                most_of_all = mean <= LEFT_OUT * (mean + float(weight.sum()))
-                if FEW_IMAGES * len(rows) <= D and curvature.ridge[k] > 0.0 and most_of_all:
+                most_of_all = mean <= MAX_ISOTROPIC * (mean + float(weight.sum()))
+                if FEATURES_PER_IMAGE * len(rows) <= D and curvature.ridge[k] > 0.0 and most_of_all:
                     diagonal = np.full(D + 1, curvature.ridge[k] + mean * variance)
-                    diagonal[-1] = max(mean, LEAST_BIAS * float(weight.sum()), TINY)
+                    diagonal[-1] = max(mean, MIN_BIAS_CURVATURE * float(weight.sum()), TINY)
                     roots = np.sqrt(weight)[:, None]
                     Z = np.concatenate([roots * examples.mapped(rows), roots], axis=1)
                     return _FewImages(diagonal, Z), len(rows)
@@ -389,7 +406,7 @@ class ClassMetric:
         """Of B, with as much added to its diagonal as float32 needs."""
         D = len(B) - 1
         mean = float(np.trace(B[:D, :D], dtype=np.float64)) / max(1, D)
-        B[D, D] = max(float(B[D, D]), LEAST_BIAS * (1.0 if mean == 0.0 else min(1.0, mean)), TINY)
+        B[D, D] = max(float(B[D, D]), MIN_BIAS_CURVATURE * (1.0 if mean == 0.0 else min(1.0, mean)), TINY)
         added = 0.0
         while True:
             try:
@@ -425,11 +442,6 @@ class ClassMetric:
         """Operations of `solve`, in passes."""
         examples = self._engine.examples
         return examples.n_features / (2.0 * examples.n_images)
-
-
-LEAST_BIAS, RIDGE, TINY = 1e-7, 1e-6, 1e-30
-"""Curvature along a bias, at least; share of the mean of a diagonal that is added where float32 finds a block
-indefinite; and a number above 0 for a block of zeros."""
 
 
 def _block_weights(pairs: CurvaturePairs, images: npt.NDArray[np.int64]) -> Floats:

@@ -11,24 +11,24 @@ from linprobe.shapes import Floats, Labels, slices
 __all__ = ["model_point"]
 
 BLOCK_SCORES = 2**22
-"""Scores that are held at once, 32 MB of float64."""
+"""Scores that are held at once: 32 MB of float64."""
 
-MOST_PAIRS = 2**25
+MAX_PAIRS = 2**25
 """Violated margins, at most: 32 bytes each, 1 GB."""
 
-BALANCES, BALANCED = 12, 1e-14
-"""Newton steps in the bias, at most; and the sum of the sizes of the column sums that counts as 0: what is mixed in for
-them costs some hundred times as much of the bound, and tol times that is far above rounding."""
+MAX_NEWTON_STEPS, BALANCED = 12, 1e-14
+"""Newton steps in the bias, at most; and the sum of the sizes of the column sums that counts as 0. Mixing in another
+dual point for them costs the bound some hundred times as much, and tol times that is far above rounding. Chosen by
+argument."""
 
 
 def model_point(objective: Objective, W: Floats, b: Floats, step: Floats) -> DualPoint | None:
-    """The dual point with slopes 2 max(0, margin at the end of the step), of the margins violated at its start alone.
+    """The dual point with slopes 2 max(0, margin at the end of the step), for the margins violated at its start.
 
-    Other margins become violated on the way of a step, and change the gradient at its end; where reg is small, that
-    gradient proves little. The model of the step does not know them: the slopes of the margins that it knows sum to
-    what
-    the step asked for, but for the few that it satisfies. A shift of the bias makes their columns sum to 0. Any slopes
-    >= 0 are feasible, so scores in float32 will do; what is summed is in float64.
+    During a step other margins become violated and change the gradient at its end. Where reg is small, that gradient
+    proves little. The step's model has only the margins violated at its start. Their slopes sum to what the step aimed
+    at, except for the few margins that the step meets. A shift of the bias makes their columns sum to 0. Any slopes
+    >= 0 are feasible, so that scores in float32 suffice; sums are in float64.
 
     Args:
         objective: with a squared hinge.
@@ -51,12 +51,12 @@ def model_point(objective: Objective, W: Floats, b: Floats, step: Floats) -> Dua
         image, k = np.nonzero(margins > 0.0)
         ahead = margins[image, k] + S[image, K + k] - S[image, K + labels[image]]
         found.append((image + block.start, k, ahead))
-        if sum(len(k) for _, k, _ in found) > MOST_PAIRS:
+        if sum(len(k) for _, k, _ in found) > MAX_PAIRS:
             return None
     image, k, ahead = (np.concatenate(parts) for parts in zip(*found, strict=True))
     ends = np.searchsorted(image, [block.start for block in blocks] + [len(counted)])
     a, label = shares[counted[image]], y[counted[image]]
-    g = 2.0 * np.maximum(ahead + _balance(ahead, a, k, label, K), 0.0)
+    g = 2.0 * np.maximum(ahead + _balancing_shift(ahead, a, k, label, K), 0.0)
     A, c = np.zeros(W.shape), np.zeros(K)
     for block, first, last in zip(blocks, ends[:-1], ends[1:], strict=True):
         rows = counted[block]
@@ -71,16 +71,19 @@ def model_point(objective: Objective, W: Floats, b: Floats, step: Floats) -> Dua
     return DualPoint(float(terms.sum()), A, c, float(np.abs(terms).sum()))
 
 
-def _balance(ahead: Floats, a: Floats, k: npt.NDArray[np.int64], label: Labels, K: int) -> Floats:
-    """What is added to each margin so that the columns of the slopes sum to 0: b_k - b_label, by Newton's method."""
-    b, best, least = np.zeros(K), np.zeros(K), np.inf
-    for _ in range(BALANCES):
+def _balancing_shift(ahead: Floats, a: Floats, k: npt.NDArray[np.int64], label: Labels, K: int) -> Floats:
+    """What is added to each margin, b_k - b_label, so that the columns of the slopes sum to 0: by Newton's method.
+
+    Unlike in `balance`, the curvature is computed anew in each step, and steps may be worse than the best so far.
+    """
+    b, best, smallest = np.zeros(K), np.zeros(K), np.inf
+    for _ in range(MAX_NEWTON_STEPS):
         shifted = np.maximum(ahead + b[k] - b[label], 0.0)
         columns = np.bincount(k, a * shifted, K) - np.bincount(label, a * shifted, K)
-        missed = float(np.abs(columns).sum())
-        if missed < least:
-            best, least = b, missed
-        if missed <= BALANCED:
+        imbalance = float(np.abs(columns).sum())
+        if imbalance < smallest:
+            best, smallest = b, imbalance
+        if imbalance <= BALANCED:
             break
         w = np.where(shifted > 0.0, a, 0.0)
         between = np.bincount(k * K + label, w, K * K).reshape(K, K)

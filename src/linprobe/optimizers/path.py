@@ -13,9 +13,11 @@ from threadpoolctl import threadpool_limits
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
 from linprobe.optimizers.base import Epoch, Solution, State, Status
-from linprobe.optimizers.exact import Exact, Moments, is_smooth
+from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.lbfgs import LBFGS, carried
+from linprobe.optimizers.moments import Moments
 from linprobe.optimizers.normal_equations import ExactMoment
+from linprobe.optimizers.plan import is_smooth
 from linprobe.optimizers.preconditioner import Preconditioners, SecondMoment
 from linprobe.optimizers.requests import run_searches
 from linprobe.optimizers.trace import Clock

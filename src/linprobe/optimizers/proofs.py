@@ -1,4 +1,4 @@
-"""Proofs: when an exact method attempts a certificate, what a failed one teaches, and how one is made near (W, b)."""
+"""Proofs: when an exact method attempts a certificate, what follows from a failed one, and how one is made."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from linprobe.shapes import Floats
 
 __all__ = ["Proof", "ProofPolicy", "prove_near", "prove_with"]
 
-NEARLY = 100.0
-"""Predicted measure, as a multiple of the threshold of an attempt, from which down it is worth a matrix product to
-look for a point near by that proves more. Chosen by argument: a smaller gradient among the stored pairs lowers the
+NEAR_THRESHOLD = 100.0
+"""Predicted measure, as a multiple of the threshold of an attempt, below which the span of the stored pairs is searched
+for a point that proves more; the search costs a matrix product. Chosen by argument: a smaller gradient there lowers the
 predicted gap by one or two orders of magnitude at most. Passes in benchmarks/constants.py: no change."""
 
-LEAST_LESSON, GREATEST_LESSON, HALVED = 0.25, 0.9, 0.5
-"""A failed proof moves the threshold to where the next one would succeed if it lost as much, as long as that is
-between these two shares of the threshold; otherwise to half of it. Chosen by argument: what a proof loses shrinks with
-the gap, so that a larger cut waits too long, and a smaller one would fail again."""
+MIN_CUT, MAX_CUT, HALVED = 0.25, 0.9, 0.5
+"""After a failed proof the threshold becomes the prediction with which the next one would succeed, if it loses as much.
+That must be between MIN_CUT and MAX_CUT times the threshold; otherwise the threshold is halved. Chosen by argument:
+what a proof loses shrinks with the gap, so that a larger cut waits too long, and a smaller one would fail again."""
 
 LOSS_MARGIN = 1.1
 """Factor of what a proof lost that the next one is expected to lose, for dual ascent. Chosen by argument."""
@@ -34,9 +34,9 @@ Chosen by argument: Newton steps converge quadratically, and the exact balance r
 benchmarks/constants.py: no change."""
 
 BLAMED_ON_W = 0.5
-"""Share of the proved gap that the predicted one must reach for W, and not the bias, to be the cause of a failure:
-then the bias is not balanced any further. Chosen by argument: a perfect bias would remove the other half at most.
-Passes in benchmarks/constants.py: a third: +2%; three times: 0%."""
+"""Share of the proved gap that the predicted one must reach for W, and not the bias, to be the cause of a failure; then
+the bias is not balanced any further. Chosen by argument: a perfect bias would remove the other half at most. Passes in
+benchmarks/constants.py: a third: +2%; three times: 0%."""
 
 
 @dataclass
@@ -59,33 +59,41 @@ class ProofPolicy:
         """Whether a proof is worth its passes now.
 
         Args:
-            predicted: the gap, or the norm of the gradient, that it would probably show.
+            predicted: the gap, or the norm of the gradient, predicted for it.
             unit: what that is relative to: the objective, or the norm at the start.
         """
         return predicted <= self.threshold * unit
 
     def is_near(self, predicted: float, unit: float) -> bool:
-        """Whether a proof is not worth its passes yet, and soon will be."""
-        return self.threshold * unit < predicted <= NEARLY * self.threshold * unit
+        """Whether a proof is not worth its passes yet, but nearly."""
+        return self.threshold * unit < predicted <= NEAR_THRESHOLD * self.threshold * unit
 
     def learn(self, predicted: float, proved: float) -> None:
-        """Move the threshold after a proof: what it lost against the prediction, the next one will probably lose again.
+        """Move the threshold after a proof: the next one is expected to lose as much compared with its prediction.
 
         Args:
             predicted, proved: the relative measures.
         """
         sufficient = self.tol - (proved - predicted)
-        plausible = LEAST_LESSON * self.threshold < sufficient < GREATEST_LESSON * self.threshold
+        plausible = MIN_CUT * self.threshold < sufficient < MAX_CUT * self.threshold
         self.threshold = sufficient if plausible else HALVED * self.threshold
 
     def learn_within_bounds(self, predicted: float, proved: float) -> None:
-        """The same for a method whose prediction is close: the change is limited, and a little more is allowed for.
+        """The same for a method with close predictions: a cut outside the bounds is brought to them.
 
         Args:
             predicted, proved: the relative measures.
         """
         sufficient = self.tol - LOSS_MARGIN * (proved - predicted)
-        self.threshold = max(LEAST_LESSON * self.threshold, min(sufficient, GREATEST_LESSON * self.threshold))
+        self.threshold = max(MIN_CUT * self.threshold, min(sufficient, MAX_CUT * self.threshold))
+
+    def learn_ratio(self, proved: float) -> None:
+        """Move the threshold after a proof of `proved`: down by the factor that it missed `tol` by, and halved.
+
+        Args:
+            proved: the relative measure, above `tol`.
+        """
+        self.threshold = HALVED * min(self.threshold, self.threshold * self.tol / proved)
 
     def halve(self) -> None:
         """Move the threshold after a proof that a method cannot compare with a prediction."""
@@ -120,8 +128,8 @@ def prove_near(
 ) -> Search[Proof]:
     """The proof of (W, b'), with b' near b chosen so that the dual point's columns sum to 0: the bound needs that.
 
-    First by Newton steps in the bias from the gradient `db` (K,) there, None where it is not known; if that does not
-    prove `tol` and the bias is to blame, by an exact balance.
+    First by Newton steps in the bias from the gradient `db` (K,) there, None where it is not known. If that does not
+    prove `tol`, and the bias is the cause, by an exact balance.
     """
     if db is not None and objective.penalised and tol >= SINGLE_TOL:
         for _ in range(QUICK_ATTEMPTS):
@@ -135,7 +143,7 @@ def prove_near(
     proof = prove_with(objective, W, *found, passes + 2.0, clock, Precision.DOUBLE)
     gap = proof.certificate.gap
     if proof.certificate.relative_gap > tol and predicted_gap(objective, proof.point) <= BLAMED_ON_W * gap:
-        # neither W nor the bias is to blame, but what rounding, or a class of tiny weight, may do to the bound
+        # the cause is neither W nor the bias, but the allowance for rounding, or a class of tiny weight
         spent = proof.certificate.passes
         careful = certify(objective, W, proof.point.b, gradient=found[1], careful=True, passes=spent, seconds=clock())
         return replace(proof, certificate=careful)

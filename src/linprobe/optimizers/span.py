@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
@@ -17,6 +18,7 @@ from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.gram import centred_products
 from linprobe.optimizers.lbfgs import LBFGS
+from linprobe.optimizers.states import SavedState, saved_number, sizes_of
 from linprobe.optimizers.trace import Clock
 from linprobe.shapes import Floats, check_range
 
@@ -41,9 +43,21 @@ PREFIX = "span_"
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
+class SpanState(SavedState):
+    """What a search in the span of the images saves, besides the state of the reduced problem.
+
+    Attributes:
+        inner_tol: tol of the reduced problem; NaN for that of a new search.
+    """
+
+    inner_tol: float = saved_number(low=0.0)
+
+
+@final
 @dataclass(frozen=True)
 class SpanOfImages(Optimizer):
-    """Minimises over the weights in the span of the images, which hold the optimum with L2: N numbers a class, not D.
+    """Minimises over the weights in the span of the images, which with L2 has the optimum: N numbers a class, not D.
 
         X' - mean = F Q,  F Fᵀ = (X' - mean)(X' - mean)ᵀ, F (N, N) triangular, Q Qᵀ = I;   W = V Q,  |W| = |V|
 
@@ -98,14 +112,17 @@ class SpanOfImages(Optimizer):
         clock = Clock(0.0)
         span = _Span(objective, self.tol)
         inner = span.inner_state(start)
-        tol = self.tol if start is None else start.numbers.get("inner_tol", self.tol)
+        tol = self.tol
+        if start is not None:
+            saved = SpanState.from_state(start, sizes_of(objective))
+            tol = self.tol if math.isnan(saved.inner_tol) else saved.inner_tol
         history: list[dict[str, float]] = []
         certificate: Certificate | None = None
         # forming and factoring the products takes as many operations as some passes over the images
         passes = 0.0 if start is not None else objective.n_images / (4.0 * objective.n_classes)
         for _ in range(MAX_TRIES):
-            told = span.callback(callback, validation, tol)
-            found = LBFGS(tol, self.max_iter).minimize(span.reduced, inner, told, spent=clock())
+            outer = span.callback(callback, validation, tol)
+            found = LBFGS(tol, self.max_iter).minimize(span.reduced, inner, outer, spent=clock())
             history = history[:-1] + found.history if history else found.history
             W, b = span.weights(found.W, found.b)
             certificate = certify(objective, W, b, passes=passes + found.passes, seconds=clock())
@@ -135,7 +152,7 @@ def suits_span(objective: Objective) -> bool:
 
 
 class _Span:
-    """The smaller problem, and the way back.
+    """The reduced problem, and the weights on the images that its solution stands for.
 
     Attributes:
         reduced: the objective over V (K, n), on the images whose weight is above 0.
@@ -177,14 +194,14 @@ class _Span:
         return W, c - W @ self._mean
 
     def inner_state(self, start: State | None) -> State | None:
-        """The state of the smaller problem that a state holds; None where it holds none."""
+        """The state of the reduced problem that a state holds; None where it holds none."""
         if start is None or f"{PREFIX}W" not in start.arrays:
             return None
         arrays = {name.removeprefix(PREFIX): a for name, a in start.arrays.items() if name.startswith(PREFIX)}
         return State(start.epoch, arrays, start.numbers)
 
     def outer_state(self, inner: State, tol: float) -> State:
-        """A state of the whole: its W and b, and all of the smaller problem."""
+        """A state of the problem itself: its W and b, and all of the reduced problem."""
         W, b = self.weights(inner.arrays["W"], inner.arrays["b"])
         arrays = {f"{PREFIX}{name}": array for name, array in inner.arrays.items()}
         return State(inner.epoch, {"W": W, "b": b, **arrays}, inner.numbers | {"inner_tol": tol})
@@ -192,15 +209,15 @@ class _Span:
     def callback(
         self, callback: Callback | None, validation: Objective | None, tol: float
     ) -> Callable[[Epoch], bool | None] | None:
-        """A callback of the smaller problem that hands its rows on, with the weights of the whole."""
+        """A callback of the reduced problem that hands its rows on, with the weights on the images."""
         if callback is None:
             return None
 
-        def told(epoch: Epoch) -> bool | None:
+        def hand_on(epoch: Epoch) -> bool | None:
             state = self.outer_state(epoch.state, tol)
             if validation is not None:
                 held_out = validation.evaluate(state.arrays["W"], state.arrays["b"])
                 epoch = replace(epoch, validation_loss=held_out.data_loss, validation_accuracy=held_out.accuracy)
             return callback(replace(epoch, state=state))
 
-        return told
+        return hand_on

@@ -16,7 +16,8 @@ from linprobe.shapes import Floats
 __all__ = ["GROWTH", "Clock", "Trace", "diverged", "usual_objective"]
 
 GROWTH = 1e3
-"""An objective this many times that of the start, or of zero weights, has grown without end."""
+"""Growth of the objective, in units of its size at the start or at zero weights, above which a search has diverged.
+Chosen by argument."""
 
 
 def diverged(value: float, start: float) -> bool:
@@ -83,7 +84,7 @@ class Trace:
         return self.callback is not None and self.callback(epoch) is True
 
     def settle(self, evaluation: Evaluation) -> None:
-        """Put what was measured at the weights that are returned into the last row, for those who read it alone."""
+        """Put the evaluation of the returned weights into the last row."""
         self.history[-1] |= {
             "objective": evaluation.objective,
             "data_loss": evaluation.data_loss,

@@ -1,0 +1,103 @@
+"""The preconditioner of Newton's steps: made at one point, and kept while it saves more than a new one costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from linprobe.engines.base import Engine
+from linprobe.objective import Objective
+from linprobe.optimizers.conjugate_gradients import SmoothedConjugateGradients
+from linprobe.optimizers.curvature import ClassMetric, Hessian, curvature_at, most_pairs
+from linprobe.shapes import Floats
+
+__all__ = ["MAX_PRODUCTS", "KeptMetric"]
+
+MAX_RENEWALS = 16.0
+"""Steps, at most, that begin with a preconditioner of their own after the one of an earlier point was given up within a
+step: 1, then twice as many each time, half as many after each that has served. Chosen by argument."""
+
+TIME_PER_OPERATION = 1.5
+"""Time of a product and of a solution with the preconditioner, relative to that of forming one, per operation. Measured
+with benchmarks/many_classes.py."""
+
+MAX_PRODUCTS = 200
+"""Products of a Newton step. Chosen by argument."""
+
+
+class KeptMetric:
+    """The preconditioner, where it was made, and what it has cost since.
+
+    Args:
+        engine: over the images less their mean.
+        moment: (D, D) float32, of these.
+        spend: is called with the passes that each thing took.
+    Attributes:
+        W, b, damping, reg: (K, D), (K,) and (K,), where it was made; and reg of the problem then.
+        products: that the first step with it took; 0 before the first step.
+        extra_cost: of the steps since then, beyond that, in passes.
+        renewals, patience: steps that still begin with a new one, and how many the next failure asks for.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        moment: Floats,
+        spend: Callable[[float], None],
+        *,
+        at: tuple[Floats, Floats, Floats, float],
+        products: float,
+        extra_cost: float,
+        renewals: float,
+        patience: float,
+    ) -> None:
+        self._engine, self._moment, self._spend = engine, moment, spend
+        self.W, self.b, self.damping, self.reg = at
+        self.products, self.extra_cost, self.renewals, self.patience = products, extra_cost, renewals, patience
+        self._metric: ClassMetric | None = None
+        self._restores = products > 0.0  # a resumed search makes it again, at no cost, where it was made
+
+    def solve(
+        self, stage: Objective, at: tuple[Floats, Floats, Floats], search: SmoothedConjugateGradients, tol: float
+    ) -> None:
+        """Run the search until its residual is at most `tol`, with the kept preconditioner or a new one.
+
+        Args:
+            stage: the problem that is solved now.
+            at: (W, b, damping) of the search.
+        """
+        metric = self._current(stage, at, search.curvature)
+        each = search.curvature.cost + metric.solve_cost
+        is_new = self.products == 0.0
+        # one of an earlier point may take more products than at first, by as many as a new one costs
+        most = MAX_PRODUCTS if is_new else int(self.products + metric.cost / (TIME_PER_OPERATION * each))
+        done = search.run(metric, tol, most)
+        self._spend(search.products * each)
+        if not done and not is_new:
+            self._metric, before = None, search.products
+            self.patience = self.renewals = min(2.0 * self.patience, MAX_RENEWALS)
+            metric = self._current(stage, at, search.curvature)
+            search.run(metric, tol, MAX_PRODUCTS)
+            self._spend((search.products - before) * each)
+            self.products = float(max(1, search.products - before))
+        elif is_new:
+            self.renewals = max(0.0, self.renewals - 1.0)
+            self.products = float(search.products)
+        else:
+            self.patience = max(0.5, 0.5 * self.patience)
+            self.extra_cost += max(0.0, search.products - self.products) * each * TIME_PER_OPERATION
+
+    def _current(self, stage: Objective, at: tuple[Floats, Floats, Floats], curvature: Hessian) -> ClassMetric:
+        """The preconditioner of an earlier point, until its extra products cost as much as a new one."""
+        most = most_pairs(self._engine)
+        if self._metric is None and self.products > 0.0 and self._restores:
+            made_for = stage.with_reg(self.reg)
+            where = curvature_at(made_for, self._engine, self._moment, self.W, self.b, self.damping)
+            self._metric = ClassMetric(where, most)
+        self._restores = False
+        if self._metric is None or self.renewals > 0.0 or self.extra_cost > self._metric.cost:
+            self._metric = ClassMetric(curvature, most)
+            self.W, self.b, self.damping = at
+            self.reg = stage.reg
+            self._spend(self._metric.cost)
+            self.products = self.extra_cost = 0.0
+        return self._metric
