@@ -16,6 +16,7 @@ from __future__ import annotations
 import doctest
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
@@ -117,6 +118,11 @@ def check_command(command: str) -> None:
         path = ROOT.joinpath(*arguments[1].split(".")).with_suffix(".py")
         code = path.read_text()
         assert all(f'"{option}"' in code for option in arguments if option.startswith("--")), command
+    elif program == "pip":
+        extras = re.findall(r"[\w-]+", command.partition("[")[2].partition("]")[0])
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert arguments == ["install", f".[{','.join(extras)}]"], command
+        assert set(extras) <= set(project["optional-dependencies"]), command
     else:
         assert command.startswith("source .venv/bin/activate"), f"{command}: of no known kind"
 
@@ -141,7 +147,14 @@ def test_a_block_that_is_not_run_could_be_run_elsewhere(block):
 
 @pytest.mark.parametrize(
     "command",
-    ["linprobe train x --no-such-option 1", "linprobe fly", "make no-such-target", "python -m benchmarks.none"],
+    [
+        "linprobe train x --no-such-option 1",
+        "linprobe fly",
+        "make no-such-target",
+        "python -m benchmarks.none",
+        "pip install linprobe",
+        "pip install .[fly]",
+    ],
 )
 def test_a_command_that_does_not_exist_is_found_without_running_it(command):
     with pytest.raises((AssertionError, click.UsageError, OSError)):
