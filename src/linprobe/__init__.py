@@ -48,6 +48,8 @@ __all__ = [
 ]
 
 _ROOMS = ("data", "errors", "gradcheck", "losses", "optimizers", "penalties")
+"""Rooms that are imported on first use."""
+
 _HOMES = {
     "LinearClassifier": "linprobe.classifiers.linear",
     "LinearClassifierCV": "linprobe.classifiers.linear_cv",
@@ -58,6 +60,7 @@ _HOMES = {
     "load_model": "linprobe.classifiers.model_file",
     "open_dataset": "linprobe.data.base",
 }
+"""Module of each public name, which is imported on first use."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """The table of choices: every loss, penalty, optimizer, ... by name, with its title, formula and parameters.
 
-It is made from the registries each time it is asked for, so that a loss that is registered appears in all of: the
+It is made from the registries at each call, so that a loss that is registered appears in all of: the
 options of the command line, the settings of the lab, and the sentences of a report. Nothing else lists the choices.
 """
 

@@ -1,4 +1,4 @@
-"""A challenge: kinds of change of pictures, each with a table of amounts; and the chance that they draw on.
+"""A challenge: kinds of changes of pictures, each with a table of amounts, and their random numbers.
 
 Pictures are (N, height, width, channels) uint8, intensities 0..255, of any size and number of channels.
 """
@@ -22,11 +22,11 @@ SEVERITIES = (0, 1, 2, 3, 4, 5)
 """0 changes no pixel."""
 
 PART_NUMBERS = 2**16
-"""Intensities that are changed at once: the float32 arrays on the way stay in the cache, and are small enough
-for the allocator to keep them. Larger ones go back to the system each time: two thirds more processor time."""
+"""Intensities of a block, at most. Its float32 arrays stay in the cache, and the allocator reuses them. Larger arrays
+are returned to the system each time, which takes two thirds more processor time."""
 
 GOLDEN = 0x9E3779B97F4A7C15
-"""2^64 over the golden ratio: the step of SplitMix64."""
+"""2^64 divided by the golden ratio: the increment of SplitMix64."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,10 @@ class Block:
 
 
 class Challenge(ABC):
-    """Seeded changes of pictures that a classifier should not mind.
+    """Seeded changes of pictures to which a classifier should be robust.
 
-    What is drawn for a picture (a direction, a place) depends on the seed, the kind and the picture's number, not on
-    the severity or on the pictures changed with it: blocks and threads give the same pixels, and from severity to
-    severity the same change grows.
+    The random numbers of a picture (a direction, a place) depend on the seed, the kind and the picture's number only.
+    So blocks and threads give the same pixels, and higher severities enlarge the same change.
     """
 
     name: ClassVar[str]
@@ -191,7 +190,7 @@ def uniforms(seed: int, kind: str, numbers: npt.NDArray[np.int64], count: int) -
     key = int.from_bytes(hashlib.sha256(f"{kind} {seed}".encode()).digest()[:8], "little")
     row = numbers.astype(np.uint64)[:, None]
     counter = row * np.uint64(count) + np.arange(1, count + 1).astype(np.uint64)
-    # arrays of uint64 wrap around, as is meant
+    # arrays of uint64 wrap around, as SplitMix64 requires
     z = counter * np.uint64(GOLDEN) + np.uint64(key)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""Background clutter: other things around the object."""
+"""Background clutter: other content around the object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from linprobe.shapes import Pixels
 __all__ = ["Clutter"]
 
 INNER, OUTER = 0.5, 1.0
-"""Where the blending begins and where it is full, as shares of the way from the centre to the edge."""
+"""Radius at which the blend begins, and at which it is full; 1 is the distance from the centre to an edge."""
 
 
 class Clutter(Challenge):
@@ -22,9 +22,9 @@ class Clutter(Challenge):
 
         v' = v + a m (u - v),  m = t² (3 - 2 t),  t = (r - 0.5) / (1 - 0.5) cut off at 0 and 1
 
-    with u the other picture and r² = (p_x / (width / 2))² + (p_y / (height / 2))² for a pixel at p from the centre:
-    inside the ellipse half the size of the picture nothing changes, outside the one that touches its edges the blend
-    is full. A source of a single picture has no other: it stays as it is.
+    u is the other picture, and r² = (p_x / (width / 2))² + (p_y / (height / 2))² for a pixel at p from the centre.
+    Nothing changes inside the ellipse of half the size of the picture, and the blend is full outside the ellipse that
+    touches its edges. A source with a single picture is not changed.
     """
 
     name: ClassVar[str] = "clutter"

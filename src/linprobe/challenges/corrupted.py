@@ -19,6 +19,7 @@ LEVELS = 5
 """Severities in one array of CIFAR-10-C, stacked from 1 to 5."""
 
 LABELS = "labels.npy"
+"""File of the labels in a folder of CIFAR-10-C."""
 
 
 @dataclass(frozen=True)

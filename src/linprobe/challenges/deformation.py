@@ -1,4 +1,4 @@
-"""Deformation: the picture as on a sheet of rubber."""
+"""Deformation: a smooth random displacement of the pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from linprobe.shapes import Pixels
 __all__ = ["Deformation"]
 
 CELLS = 4
-"""Cells of the grid of control points along each side: bumps of a quarter of the picture."""
+"""Cells of the grid of control points along each side; a displacement varies over a quarter of the picture."""
 
 
 class Deformation(Challenge):

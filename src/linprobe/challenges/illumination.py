@@ -1,4 +1,4 @@
-"""Illumination: more or less light, flatter light, another response of the camera, a shadow."""
+"""Illumination: brightness, contrast, gamma and a shadow."""
 
 from __future__ import annotations
 

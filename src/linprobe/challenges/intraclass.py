@@ -18,15 +18,16 @@ CLUSTERS = 5
 """Clusters in each class; fewer where a class has fewer pictures."""
 
 LEAST = 10
-"""Pictures that a cluster must have for its accuracy to be compared with others'."""
+"""Pictures of a cluster whose accuracy is compared with others, at least."""
 
 SIDE = 8
 """Side of the thumbnails that are clustered, in pixels."""
 
 RESTARTS, MOST_STEPS, SHUFFLES = 4, 100, 200
+"""Starts of k-means, iterations of each at most, and shuffles of the hits. Not tuned."""
 
 BLOCK_NUMBERS = 2**20
-"""Intensities that are averaged at once."""
+"""Intensities of a block, at most: 4 MB in float32."""
 
 
 @dataclass(frozen=True)

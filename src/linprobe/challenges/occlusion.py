@@ -1,4 +1,4 @@
-"""Occlusion: something stands in front."""
+"""Occlusion: a part of the picture is hidden."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from linprobe.shapes import Pixels
 __all__ = ["Occlusion"]
 
 GREY = 128
-"""Intensity of the patch: as far from black as from white."""
+"""Intensity of the patch: midway between black and white."""
 
 
 class Occlusion(Challenge):

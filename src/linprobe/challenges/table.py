@@ -30,13 +30,13 @@ CHALLENGES: tuple[Challenge, ...] = (Viewpoint(), Illumination(), Deformation(),
 """The challenges that change pictures, in the order of the lecture."""
 
 INTRACLASS = "intraclass"
-"""Name of the sixth, which changes none."""
+"""Name of the sixth challenge, which changes no pictures."""
 
 Classify: TypeAlias = Callable[[Pixels], Labels]
 """Pictures (n, height, width, channels) uint8 to their classes (n,), 0..K-1; called from one thread only."""
 
 BLOCK_NUMBERS = 2**20
-"""Intensities in a block: 341 pictures of 32x32x3. Changing is as fast from 2^18 on; a classifier likes many."""
+"""Intensities of a block, at most: 341 pictures of 32x32x3. From 2^18 on, larger blocks are faster to classify only."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Cell:
         challenge, kind: their names.
         severity: 1..5; None for a set without severities.
         rate: hits among all pictures.
-        change: what became of the hits among the same pictures as they are; None for a ready-made set, of which
-            nobody says which picture was which.
+        change: the hits lost and gained compared with the unchanged pictures; None for a ready-made set, whose
+            unchanged pictures are unknown.
     """
 
     challenge: str
@@ -76,7 +76,7 @@ class ChallengeTable:
         seed: of the challenges.
         clean: on the pictures as they are, severity 0 of every kind.
         cells: by challenge, kind and severity.
-        intraclass: None where it was not asked for.
+        intraclass: None if it was not requested.
     """
 
     seed: int
@@ -108,7 +108,7 @@ class ChallengeTable:
     def means(self) -> dict[tuple[str, int | None], float]:
         """Accuracy of each challenge and severity, the mean over its kinds.
 
-        No interval: the kinds share their pictures, and how much they do so in effect nobody knows.
+        Without an interval: the kinds share their pictures, so their errors are correlated to an unknown degree.
         """
         found: dict[tuple[str, int | None], list[float]] = {}
         for cell in self.cells:

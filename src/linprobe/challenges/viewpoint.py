@@ -1,4 +1,4 @@
-"""Viewpoint: the camera is turned, moved, tilted, or the scene is seen in a mirror."""
+"""Viewpoint: rotation, scale, perspective and mirror images."""
 
 from __future__ import annotations
 

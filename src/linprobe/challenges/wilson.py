@@ -1,4 +1,4 @@
-"""A share of hits, and how sure it is."""
+"""A share of hits, and its confidence interval."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
 
         (h + z²/2 ± z sqrt(h (n - h) / n + z²/4)) / (n + z²),  z = 1.96
 
-    It holds near 0 and 1 too, where that of the normal distribution leaves 0..1. It is of pictures drawn from all
-    such pictures; that one model was trained, on one training set, it does not know. n = 0 gives (0, 1).
+    It is valid near 0 and 1 too, where the normal approximation leaves 0..1. It covers the sampling of the test
+    pictures, not the variation between trainings. n = 0 gives (0, 1).
 
     Raises:
         ParameterError: not 0 <= hits <= n.

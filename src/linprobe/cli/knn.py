@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from linprobe.runs.neighbors import KnnResult
 
 METRICS = ("l2", "l1", "cosine")
+"""Values of --metric."""
 
 
 class Counts(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4

@@ -10,6 +10,7 @@ from linprobe.cli.options import debug
 from linprobe.errors import IncompatibleError
 
 NEEDED = ("starlette", "uvicorn", "websockets")
+"""Modules of the optional dependencies of the lab."""
 
 
 @click.command(short_help="The workbench in the browser.")

@@ -32,7 +32,7 @@ def predict(model: Path, images: tuple[Path, ...], top: int, image_size: tuple[i
     """The classes that RUN_OR_MODEL gives each IMAGE, the best first.
 
     With the softmax loss the figure is a probability, 0..1; with a hinge loss it is the score s = Wx + b, of which
-    only differences mean anything: delta is the margin that was asked for.
+    only differences mean anything: delta is the required margin.
     """
     from linprobe.cli.output import print_json, print_table, share
     from linprobe.runs.prediction import predict_pictures

@@ -113,8 +113,8 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     Minimises L(W, b) = (1/N) sum L_i + reg R(W) over the training split, of pixels scaled to 0..1 and centred on
     their mean image, or of vectors centred on their mean. The test split is touched once, at the end.
 
-    SOURCE is a folder with a folder of pictures per class (with or without train/ val/ test/), the same in a .zip or
-    .tar[.gz], CIFAR, IDX (MNIST), embeddings in .npz, .npy or .parquet files, or one of the built-in sets: digits,
+    SOURCE is a folder with a folder of pictures per class (with or without train/ val/ test/), or a .zip or .tar[.gz]
+    of one. It may also be CIFAR, IDX (MNIST), embeddings in .npz, .npy or .parquet files, or a built-in set: digits,
     planar:shell, ...
     """
     from linprobe.cli.output import print_json, write_page

@@ -24,8 +24,10 @@ SUFFIXES = (".parquet", ".parq", ".pq")
 """Ends of the names of Parquet files, in lower case."""
 
 VECTOR_NAMES = ("embedding", "embeddings", "features", "vector", "x")
+"""Names, case-insensitive, that decide which of several lists of floats holds the vectors."""
+
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
-"""Names, case-insensitive, that decide if several columns have a suitable type."""
+"""Names, case-insensitive, that decide which of several suitable columns holds the labels."""
 
 PARTS = ("train", "validation", "test")
 """The splits, in the order of the rows."""

@@ -543,6 +543,6 @@ class ThreadsEngine(Engine):
 
 
 def fused_arguments(loss: Loss) -> _LossArguments:
-    """What the core asks of a loss that it knows."""
+    """The arguments of the core for a loss with fused code."""
     name = FUSED[type(loss).__module__, type(loss).__qualname__]
     return {"loss": name, "delta": loss.parameters.get("delta", 1.0)}

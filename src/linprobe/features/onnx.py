@@ -46,8 +46,8 @@ class OnnxMap(FeatureMap):
 
     A uint8 input gets the pixels unchanged, without scale, mean and std.
 
-    The map stores the bytes of the model, so a model file does not need the ONNX file. onnxruntime interprets them on
-    the CPU with its own operators; a model with weights in other files raises an error before they are read. Each call
+    The map stores the bytes of the model, so a model file does not need the ONNX file. They run on the CPU with the
+    operators of onnxruntime only. A model with weights in other files raises an error before these are read. Each call
     of `transform` uses one thread, and several calls may run at once.
 
     Args:

@@ -17,8 +17,13 @@ from linprobe.shapes import Floats
 __all__ = ["METHODS", "Walk", "walk"]
 
 METHODS = ("gd", "sgd", "exact")
+"""Optimizers of the playground."""
+
 MOST_STEPS = 500
+"""Steps of one request, at most."""
+
 MOST_EPOCHS = 1000
+"""Epochs of the schedule of SGD, at most."""
 MOST_NAMES = 16
 """Arrays, and numbers, that the state of a request may hold; those of SGD are at most 8."""
 

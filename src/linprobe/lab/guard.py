@@ -20,6 +20,7 @@ COOKIE = "linprobe-lab-"
 """Begins the name of the cookie that holds the token once the printed address was opened."""
 
 SAFE = ("GET", "HEAD")
+"""HTTP methods that change nothing, which need no token."""
 
 HEADERS = {
     "content-security-policy": (

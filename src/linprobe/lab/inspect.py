@@ -33,8 +33,10 @@ PER_PAGE = 60
 """Test images of a page of the grid, at most."""
 
 MOST_NEIGHBOURS = 30
+"""Neighbours of a picture that are shown, at most."""
 
 METRICS = ("l2", "l1")
+"""Distances between pictures."""
 
 
 def state(client: Client, params: Params) -> dict[str, Any]:

@@ -8,3 +8,4 @@ from linprobe.lab.protocol import Page
 __all__ = ["PAGES"]
 
 PAGES: tuple[Page, ...] = (playground.PAGE, scores.PAGE, gradient.PAGE, train.PAGE, inspect.PAGE)
+"""The pages in the order of the menu."""

@@ -18,7 +18,10 @@ from linprobe.shapes import Floats
 __all__ = ["MOST_CLASSES", "MOST_POINTS", "Points", "read_objective", "read_points", "read_weights", "sample"]
 
 MOST_POINTS = 400
+"""Points of the playground, at most."""
+
 MOST_CLASSES = 6
+"""Classes of the playground, at most."""
 LARGEST = 1e6
 """Largest size of a coordinate or a weight."""
 

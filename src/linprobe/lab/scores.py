@@ -14,8 +14,13 @@ from linprobe.shapes import Floats, Labels
 __all__ = ["PAGE"]
 
 MOST_CLASSES = 10
+"""Classes of the table, at most."""
+
 MOST_ROWS = 10
+"""Images of the table, at most."""
+
 LARGEST = 1e4
+"""Absolute value of a score, at most."""
 CURVE = 161
 """Points of a curve: with a span of a multiple of 8, every twentieth is a round number."""
 

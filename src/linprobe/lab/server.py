@@ -50,6 +50,7 @@ MEDIA_TYPES = {
     ".json": "application/json",
     ".svg": "image/svg+xml",
 }
+"""Media type of each kind of file that is served."""
 
 
 def make_app(lab: Lab, *, host: str = "127.0.0.1", token: str | None = None) -> Guard:

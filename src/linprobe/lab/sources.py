@@ -18,6 +18,7 @@ from linprobe.runs.material import absolute_source
 __all__ = ["BUILT_IN", "Source", "Sources"]
 
 BUILT_IN = ("digits", *(f"planar:{name}" for name in PLANAR))
+"""Sources that come with linprobe."""
 
 KEPT = 2
 """Datasets that are kept open."""

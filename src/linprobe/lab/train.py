@@ -35,9 +35,10 @@ from linprobe.runs.train import TrainSettings
 __all__ = ["PAGE", "Trainings", "settings_of"]
 
 MOST_COUNT = 1_000_000
-"""Largest epochs, iterations, batch size or patience that a page may ask for."""
+"""Epochs, iterations, batch size or patience of a request, at most."""
 
 MOST_COMPARED = 8
+"""Runs that are compared, at most."""
 
 SIDE = 96
 """Most pixels of a side of a template that is sent."""
@@ -91,7 +92,7 @@ class Trainings:
         source, cache = run.settings().request.source, True
         if source in BUILT_IN or Path(source).exists():  # a report does without a source that is gone
             cache = self.sources.cache_of(self.sources.of_run(source)) is None
-        with self._reports:  # two pages that ask for the same wait for it
+        with self._reports:  # a second page with the same request waits
             if not (run.path / "report.html").is_file():
                 self.lab.report(run.path, cache)
 
@@ -259,7 +260,7 @@ def finish(client: Client, params: Params) -> None:
 
 
 def resume(client: Client, params: Params) -> dict[str, Any]:
-    """Go on with a stopped run; with `finish`, make a finished one of what is there."""
+    """Resume a stopped run; with `finish`, end it with its last checkpoint."""
     trainings = client.lab.service(Trainings)
     run = run_at(client.lab.runs, params.text("run"))
     if run.finished:

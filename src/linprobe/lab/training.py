@@ -30,6 +30,7 @@ CLOSE_SECONDS = 20.0
 """How long a training may take to write down what it has when the lab ends; then it is killed, its files whole."""
 
 LONG = ("rows", "glimpses")
+"""Long entries of the record of a job, which are sent on request only."""
 
 Listener = Callable[[str, dict[str, Any]], None]
 """Told of an event: its kind, as in worker.py, or "state"; and its data."""
@@ -42,7 +43,7 @@ class Job:
     Attributes:
         run: name of its folder.
         source: what it trains on, as the page calls it.
-        settings: what was asked for, as `TrainSettings` or, of a run that is resumed, as its folder tells.
+        settings: the requested ones, as `TrainSettings` or, of a run that is resumed, as its folder tells.
         phase: starting, reading, training, stopping, finished, stopped or failed.
         message: what the page says of it, a sentence.
         rows: of the trace, thinned.
@@ -68,7 +69,7 @@ class Job:
         return self.phase not in ("finished", "stopped", "failed")
 
     def as_dict(self, *, with_rows: bool = False) -> dict[str, Any]:
-        """For JSON; the rows only where they are asked for."""
+        """For JSON; the rows only if requested."""
         record = {**asdict(self), "running": self.running}
         return record if with_rows else {name: value for name, value in record.items() if name not in LONG}
 
@@ -127,7 +128,7 @@ class Trainer:
         finish: bool = False,
         cache: Path | None = None,
     ) -> Job:
-        """The job that goes on with a stopped run; with `finish`, it makes a finished run of what is there.
+        """The job that resumes a stopped run; with `finish`, it ends the run with its last checkpoint.
 
         Args:
             path: the run folder.

@@ -25,6 +25,7 @@ MOST_BYTES = 512 * 2**20
 """Of one archive, as it is uploaded."""
 
 MOST_UPLOADS = 16
+"""Uploads that are kept, at most."""
 
 PICTURE_BYTES = 32 * 2**20
 """Of a single picture, and of an entry of an archive, unpacked."""

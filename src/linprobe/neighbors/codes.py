@@ -74,10 +74,10 @@ class Coder:
     def margins(self) -> tuple[float, float]:
         """How much longer than `scale` times a distance the distance of two prefixes, and of two codes, may be.
 
-        Two codes of c coordinates that are off by 1/2 each: sqrt(c). The rest covers what float64 loses before the
-        rounding, most of all in a length left out that is the root of a small difference of large squares: with D eps
-        the relative error of a sum of D products, eps = 2^-52, the squares of m coordinates are off by 2 sqrt(m) D eps
-        of |x|² at most, and the difference by less than 25 D eps, so that the two lengths (of rows up to 16,000 and
+        Two codes of c coordinates that are off by 1/2 each: sqrt(c). The rest covers the errors of float64 before that
+        rounding. The largest is that of a length left out, the root of a small difference of large squares. With D eps
+        the relative error of a sum of D products, eps = 2^-52, the squares of m coordinates are off by at most
+        2 sqrt(m) D eps of |x|², and the difference by less than 25 D eps. So the two lengths (rows up to 16,000 and
         queries up to 30,000 long) are off by less than 46,000 * 5 sqrt(D eps).
         """
         rounding = 4e5 * math.sqrt(len(self.centre) * np.finfo(np.float64).eps)

@@ -19,8 +19,10 @@ from linprobe.shapes import Doubles, Floats, check_mapped
 __all__ = ["METRICS", "NeighborSearch", "Progress", "check_k", "check_metric"]
 
 METRICS = ("l2", "l1", "cosine")
+"""Values of `metric`."""
 
 DTYPES = (np.uint8, np.float16, np.float32, np.float64)
+"""Dtypes of rows."""
 
 LEAST_ROWS = 2048
 """Least rows for which codes are made: comparing fewer in full is faster."""

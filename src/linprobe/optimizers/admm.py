@@ -361,8 +361,8 @@ class _Search:
         """Choose by how much L1 is weaker in the steps than in the objective, for the next round.
 
         A dual point whose |A| exceeds reg is scaled down to it, and its bound with it. Steps with a reg that is
-        smaller by a share have their |A| within reg as soon as it errs by less than that share, and the bound then
-        loses the same share of the penalty alone, `penalised` of the objective. The share follows the error down.
+        smaller by a share have |A| <= reg once the error of |A| is below that share. The bound then loses that share
+        of the penalty alone, which is `penalised` of the objective. The share decreases with the error.
         """
         excess = float(np.abs(dual.A).max()) / ((1.0 - self.slack) * self.objective.l1_weight) - 1.0
         least = min(FIRST_SLACK, 0.5 * self.settings.tol / max(penalised, 1e-300))

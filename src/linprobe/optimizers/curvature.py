@@ -34,12 +34,12 @@ classes and reg 1e-4, 0.005, 0.001 and 0.0004 cost the operations of 88, 75 and 
 (benchmarks/many_classes.py)."""
 
 SAMPLED_BLOCKS, SUMMED_SHARE, MAX_OF_CLASS = 16, 0.95, 4.0
-"""Blocks of images from which the smallest weight of a pair that a preconditioner sums is chosen; the share of all
-weight that such pairs hold; and how many times the average number of a class's pairs a class may have. Chosen by
+"""Blocks of images from which the smallest weight of a pair that a preconditioner sums is chosen. The share of all
+weight that such pairs hold. How many times the average number of a class's pairs a class may have. Chosen by
 argument."""
 
 FEATURES_PER_IMAGE, MAX_ISOTROPIC = 3, 0.1
-"""Features per image of a class above which its block is kept as its images, not summed; and the share of the weight of
+"""Features per image of a class above which its block is kept as its images, not summed. The share of the weight of
 the other images, taken to be alike in all directions, up to which that is precise enough. Chosen by argument."""
 
 CLASS_SLICE = 32

@@ -101,10 +101,10 @@ class _Variables:
 class HingeProgram:
     """min sum_i a_i sum_{j != y_i} max(0, s_j - s_y + delta) + squares W² + size |W|,   s = W x + b, all x in memory.
 
-    Its dual has a slope t_ij in 0..1 for each pair of an image and another class; with A = sum_i a_i G_i x_iᵀ it asks
-    for |A| <= size (of the elastic net, |A| - 2 squares |W| <= size) and columns of G that sum to 0. Primal and dual
-    variables take Newton steps together, along the central path (Mehrotra's predictor and corrector). A step solves a
-    system of N (K - 1) unknowns, whatever the number of features.
+    Its dual has a slope t_ij in 0..1 for each pair of an image and another class. With A = sum_i a_i G_i x_iᵀ it
+    requires |A| <= size (for the elastic net, |A| - 2 squares |W| <= size) and columns of G that sum to 0. Primal and
+    dual variables take Newton steps together, along the central path (Mehrotra's predictor and corrector). A step
+    solves a system of N (K - 1) unknowns, whatever the number of features.
 
     Args:
         X: (n, N) features about their means, feature by feature.

@@ -52,8 +52,8 @@ def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum
     would learn 400 times as slowly as W. For centred features lambda_max is the same for any such s; for others
     it grows by s² at most.
 
-    The second moment of a batch of M rows has a larger eigenvalue than that of all of them; the bracket, q for
-    M = 1 and near lambda_max for large M, is the expected smoothness of Gower et al., "SGD: General analysis
+    The second moment of a batch of M rows has a larger eigenvalue than that of all of them. The bracket is q for
+    M = 1 and near lambda_max for large M. It is the expected smoothness of Gower et al., "SGD: General analysis
     and improved rates", 2019, with q in place of the largest square norm. Where images have weights, q is
     times N sum w² / (sum w)², since a heavy image makes a heavy batch. For plain h = 1; for momentum and
     nesterov h = min(1, 2 (1 - mu)): the velocity adds up 1 / (1 - mu) gradients, yet, unlike a plain step

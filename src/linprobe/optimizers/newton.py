@@ -59,7 +59,7 @@ MIN_THRESHOLD = 1e-13
 
 STAGES_ABOVE_GAP, STAGE_GAP, STAGE_RATIO = 3.0, 0.3, 10.0
 """Predicted relative gap above which problems with a larger reg are solved first: full steps overshoot there, as
-classes without curvature gain some; the relative gap to which each of those is solved; and the ratio of reg of the
+classes without curvature gain some. The relative gap to which each of those is solved, and the ratio of reg of the
 first ones. Chosen by argument."""
 
 NEXT_STAGE_GAP, NEXT_RATIOS = 1.0, (10.0, 5.6, 3.2, 1.8, 1.33)

@@ -35,7 +35,7 @@ class KeptMetric:
         W, b, damping, reg: (K, D), (K,) and (K,), where it was made; and reg of the problem then.
         products: that the first step with it took; 0 before the first step.
         extra_cost: of the steps since then, beyond that, in passes.
-        renewals, patience: steps that still begin with a new one, and how many the next failure asks for.
+        renewals, patience: steps that still begin with a new one, and how many the next failure requires.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ cache: twenty products of 160,000 numbers take 1.3 ms in place of 2.1, and a sum
 
 
 def dots(pairs: Sequence[tuple[Floats, Floats]]) -> list[float]:
-    """The product of each two arrays of one shape; each has the same bits whatever else is asked for.
+    """The product of each two arrays of one shape; each has the same bits whatever else is computed.
 
     Those that share an array are best side by side.
     """

@@ -49,7 +49,7 @@ class Path:
 
     Attributes:
         regs: ascending, without repeats.
-        solutions: one for each, with its certificate; a state has W and b, and no more to go on with.
+        solutions: one for each, with its certificate; a state has W and b only.
         passes: passes over the images, a shared one counted once.
         seconds: of all of it.
     """
@@ -126,13 +126,13 @@ def solve_path(
 ) -> Path:
     """The optimum for each reg value, all other things as in `objective` (whose own reg is not looked at).
 
-    Where `LBFGS` is the method of `Exact`, all are solved jointly, level by level: the ends of the grid from zero
-    weights, then the middles of the gaps between those that are solved, on a cubic in log reg through the nearest of
-    them and with the curvature that the nearest met, until there are no gaps. Within a level every pass over the images
-    serves all members that are not certified yet, their weights stacked; reg values within a factor of 8 share one
-    factor of the second moment. For any other method they are solved one after the other, from the largest reg down,
-    each from what the one before knows, with one second moment for all; smooth ones from the line in log reg through
-    the two before.
+    Where `LBFGS` is the method of `Exact`, all are solved jointly, level by level. The ends of the grid start from
+    zero weights. Then the middles of the gaps between solved members start on a cubic in log reg through the nearest of
+    these, with the curvature of the nearest, until there are no gaps. Within a level every pass over the images serves
+    all members that are not certified yet, their weights stacked. Reg values within a factor of 8 share one factor of
+    the second moment. For any other method they are solved one after the other, from the largest reg down, with one
+    second moment for all. Each starts from the result before; smooth ones start on the line in log reg through the two
+    before.
 
     Args:
         regs: each >= 0.

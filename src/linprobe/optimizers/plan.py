@@ -26,7 +26,7 @@ from linprobe.optimizers.working_set import WorkingSet, suits_working_set, uses_
 __all__ = ["PlannedMethod", "is_smooth", "plan_methods"]
 
 INTERIOR_FIRST, INTERIOR_FIRST_L1, INTERIOR_FIRST_SQUARED = 5e8, 2e9, 3e10
-"""Operations of a step of the interior point method up to which it is tried first on kinks: in any case, some 15 ms;
+"""Operations of a step of the interior point method up to which it is tried first on kinks. In any case, some 15 ms;
 where |W| leaves most weights; and there for squared margins of few images, where working sets save little
 (benchmarks/gauntlet.py)."""
 

@@ -31,7 +31,7 @@ MIN_CURVATURE = 1e-9
 
 FIRST_DAMPING, MIN_DAMPING, MAX_DAMPING, DAMPING_CHANGE = 1e-3, 1e-8, 1e3, 4.0
 """Damping of a step, in units of the variance of each feature times the largest curvature of a loss: at first, at least
-and at most; its factor after a step that was too long, and its divisor after any other. Chosen by argument."""
+and at most. Its factor after a step that was too long, and its divisor after any other. Chosen by argument."""
 
 MAX_SWEEPS, SUPPORT_SWEEPS, MAX_CG_ITERATIONS, CG_RESIDUAL = 400, 20, 200, 0.1
 """Sweeps of one Newton step, at most; sweeps over the weights that are not 0 before conjugate gradients; iterations of

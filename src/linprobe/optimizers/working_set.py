@@ -38,7 +38,7 @@ JOIN_ROUNDING = 1e-9
 
 FIRST_RHO, FIRST_RHO_OF_MANY, RHO_GROWTH, SLOW_GAP = 1.0, 0.01, 3.0, 0.3
 """For a hinge: the curvature of its smoothed kinks at first, in units of 1 / delta, where few weights are used and
-where many are; and its growth after a round that leaves more than the share SLOW_GAP of the gap over the set. With many
+where many are. Its growth after a round that leaves more than the share SLOW_GAP of the gap over the set. With many
 weights the scores vary more, and with 1 the steps do not converge: the bound stays 0 (benchmarks/gauntlet.py, tame,
 large, seed 1019)."""
 
@@ -46,8 +46,8 @@ FEW_WEIGHTS_L1 = 1e-3
 """The l1 weight, as a share of the largest slope at W = 0, from which on few weights are used. Chosen by argument."""
 
 FIRST_SLOPE_TOL, MIN_SLOPE_TOL, GAP_SHARE = 0.1, 0.1, 0.1
-"""Largest slope that a round may leave over its set, as a share of the l1 weight: at first; at least, as a share of the
-threshold of a certificate; and in between, as a share of the gap over the set. Chosen by argument."""
+"""Largest slope that a round may leave over its set, as a share of the l1 weight, at first. At least, as a share of the
+threshold of a certificate. In between, as a share of the gap over the set. Chosen by argument."""
 
 BIAS_SLOPE_COST = 0.1
 """Largest slope of a bias: the share of the slope tolerance that it may cost of the objective, for a bias of one unit

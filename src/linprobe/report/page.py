@@ -32,6 +32,7 @@ REPORT = "report.html"
 """Name of the page in a run folder."""
 
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+"""Namespaces in the names of elements and attributes."""
 
 MOST_CLASSES = 100
 """Classes that are listed one by one; of more, those with the lowest accuracy."""

@@ -28,8 +28,8 @@ MOST_ITEMS = 256
 def each(work: Callable[[Item], Result], items: Sequence[Item], n_threads: int | None = None) -> list[Result]:
     """[work(item) for item in items], by this process and others that it forks; each takes the next item.
 
-    All in this one on systems that cannot fork safely, and beside other Python threads, whose locks a forked process
-    would wait for forever. What another process fails to do, killed or by an error, is done here, where it may raise.
+    All run in this process on systems that cannot fork safely, and while other Python threads run, for whose locks a
+    forked process would wait forever. Items that another process fails to complete run here, where they may raise.
 
     Args:
         work: changes nothing that is wanted afterwards: it may do so in another process; its results are pickled.

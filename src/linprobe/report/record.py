@@ -293,6 +293,7 @@ def record_of(result: RunResult, *, n_threads: int | None = None) -> Record:
 
 
 NO_WEIGHTS = "No templates along the path: the weights of the grid were too many to keep."
+"""Note of a sweep without stored weights."""
 
 
 def _read_trace(record: Record, run: RunFolder) -> None:

@@ -13,7 +13,7 @@
 `records.py` says what the JSON files hold.
 
 The trace is always written before the checkpoint, so that it holds at least the checkpoint's epochs; on
-resuming, the rows beyond are dropped, because those epochs will be run again (to the same bits).
+resuming, the rows beyond are dropped, because those epochs will be run again, bit for bit.
 """
 
 from __future__ import annotations

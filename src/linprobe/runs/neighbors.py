@@ -173,7 +173,7 @@ def choose_and_test(
         progress: called with the progress of reading and searching.
     Raises:
         ParameterError: a k is larger than the training set.
-        IncompatibleError: the metric does not fit the data, or pictures are asked for where there are vectors.
+        IncompatibleError: the metric does not fit the data, or pictures are requested of vectors.
         LinprobeError: the source or a picture cannot be used.
     """
     tell = progress or (lambda what, done, total: None)
@@ -270,7 +270,7 @@ def _together(train: LabelledSet, held_out: LabelledSet) -> LabelledSet:
 
 
 def _pictures(dataset: Dataset, images: Sequence[Path], settings: KnnSettings) -> npt.NDArray[np.uint8] | None:
-    """The pictures whose neighbours are asked for, read before anything takes long."""
+    """The pictures whose neighbours are requested, read before the search."""
     if not images:
         return None
     if dataset.image_shape is None:
