@@ -130,7 +130,7 @@ struct CurvedModel {
       for (int64_t j = 0; j <= i; ++j) {
         double sums[kShares] = {};
         int64_t p = 0;
-        const double* other = &rows[j * entries];
+        const double* other = rows.data() + j * entries;  // a class may have no entries
         for (; p + kShares <= entries; p += kShares)
           for (int64_t l = 0; l < kShares; ++l) sums[l] += scaled[p + l] * other[p + l];
         for (int64_t l = 0; p < entries; ++p, ++l) sums[l] += scaled[p] * other[p];
