@@ -2,7 +2,7 @@
 
     python -m benchmarks.lab SOURCE [--case NAME] [--repeats R] [--browser CHROMIUM]
 
-Seconds are those of the optimisation, as metrics.json has them; the three ways take turns. Updates are counted where
+Seconds are those of the optimisation, as metrics.json has them; the three ways are interleaved. Updates are counted where
 they arrive: messages at the socket, changes of the figures in the page. SOURCE is read from the cache, which the first
 run, not counted, has filled. Needs the extra `lab`, and playwright for the browser.
 """

@@ -266,7 +266,7 @@ def race_all(problem: Problem, names: list[str], task: dict[str, Any], repeats: 
     Args:
         names: of the solvers.
         task: rows, data, loss, reg, threads, budget.
-        repeats: counted runs of a solver that meets the target; the solvers take turns.
+        repeats: counted runs of a solver that meets the target; the solvers are interleaved.
         run: what carries a task out.
     """
     minimum = run({**task, "solver": None, "budget": REFERENCE * task["budget"]})

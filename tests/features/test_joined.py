@@ -92,7 +92,7 @@ def test_an_option_goes_to_every_map_that_has_it():
         ("hog", {"grid": 2}, r"^the features hog have no parameter 'grid'; they have block_size, cell_size, clip,"),
         ("pixels", {"grid": 2}, "no parameter 'grid'; they have none"),
         ("hog:4", {}, "^features = 'hog:4': only onnx is followed by a file; write hog"),
-        ("onnx", {}, "^features = 'onnx': onnx needs its file, as onnx:network.onnx"),
+        ("onnx", {}, "^features = 'onnx': onnx requires a file, as onnx:network.onnx"),
         ("hog+color", {"orientations": 0}, "orientations = 0; expected a whole number"),
     ],
 )

@@ -67,33 +67,45 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
     for name, _, _ in parts:
         if name not in FEATURE_MAPS:
             raise _unknown(name)
-    classes = [map_class(name) for name, _, _ in parts]
-    known = [[f.name for f in fields(kind) if f.init] for kind in classes]
+    known = {option for name, _, _ in parts for option in _parameters(map_class(name))}
     for option in options:
-        if not any(option in names for names in known):
-            has = ", ".join(sorted({name for names in known for name in names} - {"file"})) or "none"
+        if option not in known:
+            has = ", ".join(sorted(known - {"file"})) or "none"
             raise ParameterError(f"the features {spec} have no parameter {option!r}; they have {has}.")
-    maps = []
-    for (name, file, half), kind, names in zip(parts, classes, known, strict=True):
-        chosen = {option: value for option, value in options.items() if option in names}
-        if half and "grid" in names:  # with the same grid, a region would have a quarter of the places
-            chosen["grid"] = max(1, chosen.get("grid", kind.__dataclass_fields__["grid"].default) - 1)
-        if name == "onnx":
-            if not file and "file" not in chosen:
-                raise ParameterError(f"features = {spec!r}: onnx needs its file, as onnx:network.onnx.")
-            chosen = {"file": file, **chosen}
-        elif file:
-            raise ParameterError(f"features = {spec!r}: only onnx is followed by a file; write {name}.")
-        made = kind(**chosen, **({"mirror": True} if mirror and "mirror" in names else {}))
-        if mirror and "mirror" not in names:  # maps with the parameter have a cheaper way
-            made = map_class("mirrored")(made)  # type: ignore[call-arg]  # MirroredMap: imported late
-        if half:
-            made = map_class("halved")(made)  # type: ignore[call-arg]  # HalvedMap: imported late
-        maps.append(made)
+    maps = [_made(part, spec, options, mirror) for part in parts]
     if len(maps) == 1:
         return maps[0]
     joined: FeatureMap = map_class("joined")(maps)  # type: ignore[call-arg]  # JoinedMap: imported late
     return joined
+
+
+def _parameters(kind: type[FeatureMap]) -> list[str]:
+    """The names of a map's parameters."""
+    return [f.name for f in fields(kind) if f.init]
+
+
+def _made(part: tuple[str, str, bool], spec: str, options: dict[str, Any], mirror: bool) -> FeatureMap:
+    """The map of one part of `spec`, as `_read` returns it, with the options that it has."""
+    name, file, half = part
+    kind = map_class(name)
+    names = _parameters(kind)
+    chosen = {option: value for option, value in options.items() if option in names}
+    if name == "onnx":
+        if not file and "file" not in chosen:
+            raise ParameterError(f"features = {spec!r}: onnx requires a file, as onnx:network.onnx.")
+        chosen = {"file": file, **chosen}
+    elif file:
+        raise ParameterError(f"features = {spec!r}: only onnx is followed by a file; write {name}.")
+    if half and "grid" in names:  # with the same grid, a region would have a quarter of the places
+        chosen["grid"] = max(1, chosen.get("grid", kind.__dataclass_fields__["grid"].default) - 1)
+    if mirror and "mirror" in names:
+        chosen["mirror"] = True
+    made = kind(**chosen)
+    if mirror and "mirror" not in names:  # maps with the parameter have a cheaper way
+        made = map_class("mirrored")(made)  # type: ignore[call-arg]  # MirroredMap: imported late
+    if half:
+        made = map_class("halved")(made)  # type: ignore[call-arg]  # HalvedMap: imported late
+    return made
 
 
 def _unknown(name: str) -> ParameterError:
