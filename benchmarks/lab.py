@@ -2,9 +2,9 @@
 
     python -m benchmarks.lab SOURCE [--case NAME] [--repeats R] [--browser CHROMIUM]
 
-Seconds are those of the optimisation, as metrics.json has them; the three ways are interleaved. Updates are counted where
-they arrive: messages at the socket, changes of the figures in the page. SOURCE is read from the cache, which the first
-run, not counted, has filled. Needs the extra `lab`, and playwright for the browser.
+Seconds are those of the optimisation in metrics.json; the three ways are interleaved. Updates are counted on arrival:
+messages at the socket, changes of the figures in the page. SOURCE is read from the cache, which an uncounted first run
+fills. Needs the extra `lab`, and playwright for the browser.
 """
 
 from __future__ import annotations
