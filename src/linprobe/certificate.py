@@ -51,7 +51,7 @@ class Certificate:
 
     Attributes:
         objective: L(W, b), in float64.
-        lower_bound: no weights whatever have a lower objective; -inf where nothing was proved.
+        lower_bound: no weights have a lower objective; -inf where nothing was proved.
         gradient_norm: of the least subgradient of L, over W and b together, in float64.
         passes: passes over the images until here, those of the certificate included.
         seconds: until here.
@@ -80,8 +80,8 @@ class Certificate:
         if self.lower_bound == 0.0 < self.objective:
             return f"objective {self.objective:.6g}; no lower bound but 0 is known"
         return (
-            f"objective {self.objective:.6g}; no weights can go below {self.lower_bound:.6g}: "
-            f"at most {self.relative_gap:.1e} of it is left to gain"
+            f"objective {self.objective:.6g}; lower bound {self.lower_bound:.6g}: "
+            f"at most {self.relative_gap:.1e} above the optimum, relative to the objective"
         )
 
 

@@ -363,8 +363,8 @@ def test_ctrl_c_keeps_the_best_exact_model_so_far_and_resuming_ends_at_the_same_
     assert child.returncode == 130
     assert out == ""
     assert re.fullmatch(
-        r"stopped, the best model so far was kept: objective \S+; no weights can go below \S+: at most \S+ of it is "
-        r"left to gain; resume with: linprobe train --resume runs/digits-hinge-1\n",
+        r"stopped, the best model so far was kept: objective \S+; lower bound \S+: at most \S+ above "
+        r"the optimum, relative to the objective; resume with: linprobe train --resume runs/digits-hinge-1\n",
         err,
     )
     assert set(os.listdir(run)) == FILES - {"metrics.json"}

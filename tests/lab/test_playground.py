@@ -138,7 +138,7 @@ def test_the_exact_optimum_comes_with_its_certificate(talk, drawn):
     assert_allclose(found["W"][-1], expected.W)
     assert found["certificate"]["lower_bound"] <= found["objective"][-1]
     assert found["certificate"]["relative_gap"] <= 1e-4
-    assert "no weights can go below" in found["certificate"]["words"]
+    assert "lower bound" in found["certificate"]["words"]
     assert found["state"] is None
 
 

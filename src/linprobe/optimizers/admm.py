@@ -335,7 +335,7 @@ class _Search:
         return self.copy, self.b + (self.W - self.copy) @ self.moment.mean
 
     def _measure(self, split: Split) -> tuple[Evaluation, bool]:
-        """(the candidate's evaluation; whether the dual point, its columns evened out, may bound it closely)."""
+        """(the candidate's evaluation; whether its dual point is predicted to prove enough, once balanced)."""
         objective, dual = self.objective, require_dual(split)
         W, b = self._candidate()
         if not self.tied:
@@ -423,7 +423,7 @@ class _Search:
 
     @property
     def state(self) -> State:
-        """All that is needed to go on."""
+        """All that is needed to resume."""
         return self._state(self.clock())
 
     def _state(self, seconds: float) -> State:
@@ -477,7 +477,7 @@ def _variances(objective: Objective, moment: ExactMoment) -> Floats:
     if not moment.of_features:
         return np.array([mean])
     variances = np.diagonal(moment.matrix)
-    # a weight of a constant feature changes no score: with a loose tie it would wander off
+    # a weight of a constant feature changes no score: a weak tie would let it drift
     return np.where(variances > MIN_VARIANCE * variances.max(initial=0.0), variances, mean)
 
 

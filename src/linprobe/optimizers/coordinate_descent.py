@@ -66,7 +66,7 @@ class DescentSteps(Steps):
         g·D + 1/2 D·B D + reg R(W + D),   B = C x H, updated by the pairs as in BFGS
 
     H is the second moment of the features about their mean, C (K, K) the mean curvature of the loss in the scores,
-    which is measured anew after the 1st, 2nd, 4th, 8th, ... step. With one number in place of C a search takes three
+    which is estimated again after the 1st, 2nd, 4th, 8th, ... step. With one number in place of C a search takes three
     times as many steps.
 
     Args:
@@ -125,21 +125,47 @@ class DescentSteps(Steps):
             return self._direction(point, most, new)
 
     def _direction(self, point: Point, most: int, new: float) -> Floats:
-        coupling, objective, W = self._coupling, self._objective, point.W
+        coupling, W = self._coupling, point.W
         assert coupling is not None
         K, D = W.shape
-        reg, twice = objective.l1_weight, 2.0 * objective.l2_weight
         smooth = point.gradient
-        smooth[:, :-1] -= twice * W
+        smooth[:, :-1] -= 2.0 * self._objective.l2_weight * W
         slope = np.ascontiguousarray(self._centred(smooth).T)  # (D + 1, K)
         try:
-            left, right = self._pairs(coupling)
-        except np.linalg.LinAlgError:  # rounding has made the pairs depend on one another
+            pairs = self._pairs(coupling)
+        except np.linalg.LinAlgError:  # rounding has made the pairs linearly dependent
             self.clear()
-            left, right = self._pairs(coupling)
-        found, at = np.concatenate([W, np.zeros((K, 1))], axis=1).T.copy(), W.T
+            pairs = self._pairs(coupling)
+        found = self._model_minimum(W, slope, pairs, most, new)
+        step = np.empty((K, D + 1))
+        step[:, :D] = (found[:D] - W.T).T
+        step[:, D] = found[D] - step[:, :D] @ self._mean
+        return step
+
+    def _model_minimum(
+        self,
+        W: Floats,
+        slope: Floats,
+        pairs: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+        most: int,
+        new: float,
+    ) -> Floats:
+        """(D + 1, K) near the minimum of the model: W, and the change of the centred bias in the last row.
+
+        A round minimises over the features in use; then those join whose slope exceeds the l1 weight.
+
+        Args:
+            slope: (D + 1, K), of the data loss at W.
+            pairs: `_pairs`.
+            most, new: as `direction` takes them.
+        """
+        coupling, gram, reg = self._coupling, self._gram, self._objective.l1_weight
+        assert coupling is not None
+        (K, D), at, (left, right) = W.shape, W.T, pairs
+        ridge = 2.0 * self._objective.l2_weight
+        found = np.concatenate([W, np.zeros((K, 1))], axis=1).T.copy()
         sums, moved = np.zeros(left.shape[2], np.float32), np.zeros((K, D + 1), np.float32)
-        before = slope[:D] + twice * at
+        before = slope[:D] + ridge * at
         excess = np.where(at == 0.0, np.maximum(0.0, np.abs(before) - reg), np.abs(before + reg * np.sign(at)))
         tol = MODEL_TOL * float(excess.max(initial=0.0))
         features = (at != 0.0).any(axis=1)
@@ -147,12 +173,12 @@ class DescentSteps(Steps):
         joining = _largest(np.where(at == 0.0, excess, 0.0).max(axis=1), most_new)
         for _ in range(MAX_ROUNDS):
             features |= joining
-            many = np.count_nonzero(features) > ALL_FEATURES_SHARE * D
-            picked = np.append(np.arange(D) if many else np.flatnonzero(features), D)
+            all_features = np.count_nonzero(features) > ALL_FEATURES_SHARE * D
+            picked = np.append(np.arange(D) if all_features else np.flatnonzero(features), D)
             part = QuadraticModel(
                 self._gram_of(picked[:-1]),
                 coupling,
-                twice,
+                ridge,
                 reg,
                 slope[picked],
                 left[picked],
@@ -164,17 +190,14 @@ class DescentSteps(Steps):
             self._descend(part, tol, most)
             found[picked] = part.W
             changes = part.W[:-1] - at[picked[:-1]]
-            moved[:, :D] = changes.T.astype(np.float32) @ self._gram[picked[:-1]]
+            moved[:, :D] = changes.T.astype(np.float32) @ gram[picked[:-1]]
             moved[:, D] = found[D]
             model = slope[:D] + (coupling.astype(np.float32) @ moved[:, :D]).T - left[:D] @ sums
             beyond = np.where(features, 0.0, np.abs(model).max(axis=1) - reg)
             joining = _largest(np.where(beyond > tol, beyond, 0.0), most_new)
             if not joining.any():
                 break
-        step = np.empty((K, D + 1))
-        step[:, :D] = (found[:D] - at).T
-        step[:, D] = found[D] - step[:, :D] @ self._mean
-        return step
+        return found
 
     def _descend(self, model: QuadraticModel, tol: float, most: int) -> None:
         objective = self._objective
@@ -197,11 +220,11 @@ class DescentSteps(Steps):
         if m == 0:
             return left, left.copy()
         s, y = (np.stack(kept).reshape(m, -1) for kept in (self._s, self._y))
-        bent = np.stack([coupling @ moved for moved in self._moved])
+        coupled = np.stack([coupling @ moved for moved in self._moved])
         products, both = s @ y.T, np.zeros((2 * m, 2 * m))
-        both[:m, :m], both[:m, m:] = s @ bent.reshape(m, -1).T, np.tril(products, -1)
+        both[:m, :m], both[:m, m:] = s @ coupled.reshape(m, -1).T, np.tril(products, -1)
         both[m:, :m], both[m:, m:] = both[:m, m:].T, -np.diag(np.diagonal(products))
-        left[:, :, :m], left[:, :, m:] = bent.transpose(2, 1, 0), y.reshape(bent.shape).transpose(2, 1, 0)
+        left[:, :, :m], left[:, :, m:] = coupled.transpose(2, 1, 0), y.reshape(coupled.shape).transpose(2, 1, 0)
         return left, left @ np.linalg.inv(both).astype(np.float32)
 
     def _gram_of(self, picked: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

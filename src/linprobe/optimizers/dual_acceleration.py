@@ -62,7 +62,7 @@ class RunningMean:
         self._share = 1.0  # of the last round
 
     def forget(self) -> None:
-        """Begin anew; the count of rounds restarts with the next weights."""
+        """Start again; the count of rounds restarts with the next weights."""
         self.weights, self.dual, self.proves = None, None, False
 
     def add_weights(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:

@@ -54,7 +54,7 @@ place of 36 (the digits of 60,000 x 784, reg 1e-5), 4 was the best; in place of 
 1e-4), 8."""
 
 SEPARABLE_LOSS, SEPARABLE_AFTER, SEPARABLE_RIDGE = 0.1, 4, 3.0
-"""Mean loss, in units of that of equal scores for one class, below which the classes are as good as separable; and the
+"""Mean loss, in units of that of equal scores for one class, below which the classes count as separable; and the
 rounds after which that is decided. Such a search continues with an added ridge of SEPARABLE_RIDGE times its own at
 most, or for the hinge with none: its optimal weights are large, and a larger ridge keeps them small. On 22,000 of
 benchmarks/many_classes.py (squared hinge, reg 1e-5) 28 rounds leave a gap of 1.4e-2 with 3.4, of 3.8e-2 with 14 and of
@@ -152,7 +152,7 @@ class DualAscent(Optimizer):
 
     In float32 a round first finds all violated margins by one matrix product, on all threads, and lists them with the
     coordinates that are not 0; its sweeps visit the pairs of image and class that are listed, and no others. After it
-    the weights are computed anew from G, in float64.
+    the weights are computed again from G, in float64.
 
     Many images with a small reg make these sweeps slow. Then each round has a larger squared penalty about a centre,
     which Nesterov's method moves from round to round. The candidate is the last weights or their running mean, and the

@@ -47,7 +47,7 @@ class ProgramPoint:
         W: (n, K) float64, with exact zeros.
         b: (K,) float64.
         G: (N, K) float64, the slopes: a dual point with feasible rows.
-        gap: what of the objective may be left to gain, relative, as if the columns of G were even.
+        gap: relative duality gap, as if the columns of G summed to 0.
         steps: that were made.
     """
 
@@ -111,7 +111,7 @@ class HingeProgram:
         y: (N,) labels; classes that do not occur get no slopes, and a bias that no margin reaches.
         shares: (N,) a_i, sum 1; images of share 0 are left out.
         n_classes: K.
-        delta: margin asked.
+        delta: required margin.
         squares, size: factors of sum W² and sum |W|; size > 0.
         n_threads: for the products of each class, None for one per core; the bits are the same for any.
     Source:
@@ -193,7 +193,8 @@ class HingeProgram:
         )
 
     def _point(self, at: _Variables, steps: int, share: float) -> ProgramPoint | None:
-        """The weights, those at rest at 0, and the slopes; None where the columns of the slopes are not yet even."""
+        """The weights, with exact zeros, and the slopes; None where the columns of the slopes do not nearly sum to
+        0."""
         slopes = self._slopes(at.T)
         rest = (np.maximum(at.up, at.low) / self._unit) / (np.minimum(at.over, at.under) / self._size)
         W = np.where(rest < share, 0.0, at.up - at.low)

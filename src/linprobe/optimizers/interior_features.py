@@ -1,4 +1,4 @@
-"""The images in the coordinates in which the interior point method computes, and the way back to (W, b)."""
+"""The images in the coordinates of the interior point method, and its weights as (W, b)."""
 
 from __future__ import annotations
 

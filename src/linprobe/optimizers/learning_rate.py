@@ -48,7 +48,7 @@ def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum
 
     with q the mean square norm of a row [x', s], and lambda_max the largest eigenvalue of its second moment.
     The bias takes steps of s² eta: the same as if its feature were not 1 but s, no smaller than the deviation of
-    a typical feature, s² = max(1, mean variance of x'). With s = 1 the bias beside features of deviation 20
+    a typical feature, s² = max(1, mean variance of x'). With s = 1 the bias, compared with features of deviation 20,
     would learn 400 times as slowly as W. For centred features lambda_max is the same for any such s; for others
     it grows by s² at most.
 
@@ -121,7 +121,7 @@ def _warning(size: float) -> str:
     """Words for features whose norm `size` is far below 1, the feature of the bias; else nothing."""
     if size >= 0.01:
         return ""
-    return "; the features are tiny beside the bias, whose feature is 1, and will learn slowly: scale them up"
+    return "; the features are tiny compared with 1, the feature of the bias, and will learn slowly: scale them up"
 
 
 def _penalty_curvature(objective: Objective) -> float:

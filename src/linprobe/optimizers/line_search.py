@@ -41,7 +41,7 @@ Passes in benchmarks/constants.py: a third: +2%; three times: 0%."""
 
 @dataclass(frozen=True)
 class DescentPoint:
-    """Weights, what one pass over the images tells of them, and the gradient of the smooth part; all float64.
+    """Weights, the objective there, and the gradient of its smooth part, from one pass; all float64.
 
     Attributes:
         W, b: (K, D) and (K,).

@@ -167,10 +167,10 @@ class QuasiNewtonSteps(Steps):
             for j in range(i, n)
             if math.isnan(known[j, i]) and (right := rights[j]) is not None
         ]
-        asked = [(i, n, vector) for i in range(n)] + wanted
-        asked.sort(key=lambda each: each[:2])
+        requested = [(i, n, vector) for i in range(n)] + wanted
+        requested.sort(key=lambda each: each[:2])
         along = [0.0] * n
-        for (i, j, _), product in zip(asked, dots([(lefts[i], right) for i, _, right in asked]), strict=True):
+        for (i, j, _), product in zip(requested, dots([(lefts[i], right) for i, _, right in requested]), strict=True):
             if j == n:
                 along[i] = product
             else:

@@ -189,7 +189,9 @@ def _checked_number(name: str, value: Any, default: Any, spec: _NumberField) -> 
         if math.isfinite(number):
             right = spec.low <= number <= spec.high and (spec.kind is float or number == math.floor(number))
         else:
-            right = spec.kind is float and not math.isfinite(default)
+            if spec.kind is float and not math.isfinite(default):
+                return default
+            right = False
     if not right:
         expected = {float: "a number", int: "a whole number", bool: "0 or 1"}[spec.kind]
         if spec.kind is not bool and (spec.low > -math.inf or spec.high < math.inf):

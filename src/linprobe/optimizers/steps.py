@@ -43,11 +43,11 @@ class Steps(ABC):
 
     @abstractmethod
     def review(self, iteration: int, point: Point) -> None:
-        """Measure the curvature of the loss anew, in some iterations."""
+        """Estimate the curvature of the loss again, in some iterations."""
 
     @abstractmethod
     def clear(self) -> None:
-        """Forget the pairs: rounding may have spoilt them."""
+        """Drop the pairs: rounding may have made them wrong."""
 
     def flattest(self, point: Point) -> Point:
         """A point near by whose gradient is predicted to be smaller, which a proof prefers; else the point itself."""

@@ -105,7 +105,7 @@ class WorkingSetState(SavedState):
         centred_b: (K,) the bias of the features about their means.
         G, best_G: (N, K) the multipliers, and the dual point of the highest bound.
         nonzero: (n, K) 1 for weights that may not be 0 at the optimum; None where nothing depends on it.
-        may_restrict, may_program: whether `minimize_within`, and the program of the set, are still of use; None for a
+        may_restrict, may_program: whether `minimize_within`, and the program of the set, may still be used; None for a
             new search.
         restricted: whether the last round solved for the weights that may not be 0 alone.
         newton_steps: of the last round.
@@ -504,7 +504,7 @@ class _Search:
         self.columns.keep(keep)
         self.columns.add(new)
         self.W = np.concatenate([self.W[keep], np.zeros((len(new), self.W.shape[1]))])
-        # the weights of features that leave are forgotten, so that all are found anew
+        # the columns have changed, and with them the order of the weights
         self._update_nonzero(at, np.concatenate([self.nonzero[keep], np.zeros((len(new), self.W.shape[1]), bool)]))
 
     def _update_gaps(self, at: _Round) -> None:
