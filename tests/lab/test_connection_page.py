@@ -59,7 +59,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def banner(page: Page):
-    return page.get_by_role("alert").filter(has_text="is as it was")
+    return page.get_by_role("alert").filter(has_text="shows the last state")
 
 
 def test_a_lost_connection_is_shown_and_what_was_chosen_meanwhile_is_computed_when_it_is_back(page, lab_address, talk):

@@ -36,7 +36,7 @@ def test_the_slider_of_h_goes_from_truncation_to_rounding_by_keys(lab_address, o
     page.get_by_text("The gradient is right").wait_for()
     slider = page.get_by_role("slider", name="h", exact=True)
     slider.press("Home")  # 1e-12
-    page.get_by_text("h is too small to tell").wait_for()
+    page.get_by_text("h is too small for a verdict").wait_for()
     page.get_by_text("≈ rounding").first.wait_for()
     field = page.get_by_role("textbox", name="h, as a number")
     assert field.input_value() == "1e-12"

@@ -142,7 +142,7 @@ def test_an_upload_beyond_a_limit_is_refused(lab, address, talk_to, monkeypatch)
     assert "12 entries" in post(address, "a.zip", content)[1]["error"]
     monkeypatch.undo()
     monkeypatch.setattr(uploads_module, "UNPACKED_BYTES", 100)
-    assert "hold" in post(address, "a.zip", content)[1]["error"]
+    assert "entries declare" in post(address, "a.zip", content)[1]["error"]
     monkeypatch.undo()
     monkeypatch.setattr(uploads_module, "MOST_NUMBERS", 12 * 8 * 8 * 3 - 1)
     _, answer = post(address, "a.zip", content)

@@ -66,8 +66,7 @@ export function App() {
       </header>
       {link.value === "closed" && (
         <p class="error lost" role="alert">
-          No connection to the lab; what is shown is as it was. Is <code>linprobe lab</code> still running? The page goes on by itself when
-          it is back.
+          No connection to the lab; the page shows the last state. Is <code>linprobe lab</code> still running? The page reconnects by itself.
         </p>
       )}
       <main id="main" tabindex={-1}>

@@ -36,7 +36,7 @@ export function lineOf({ title, formula, meaning }: Named): string {
   return about ? `${title}: ${about}` : title;
 }
 
-/** The entries of a control; a name that the table does not have is listed too, as it is what the address asks for. */
+/** The entries of a control; a name that the table does not have is listed too: the address requests it. */
 export function entries(known: readonly Named[] | undefined, now: string, text: (one: Named) => string): (readonly [string, string])[] {
   const found = (known ?? []).map((one) => [one.name, text(one)] as const);
   if (found.some(([name]) => name === now)) return found;

@@ -50,7 +50,7 @@ function connect(): void {
 }
 connect();
 
-/** What was asked while there is no connection is not done later, unseen: it is refused, and shown is the banner. */
+/** A request without a connection is refused, and the banner is shown: nothing is done later without being seen. */
 class Lost extends Error {
   constructor() {
     super("no connection to the lab: nothing was done.");
@@ -80,8 +80,8 @@ export function hear<D>(event: string, listener: (data: D) => void): () => void 
 }
 
 /**
- * A stream of requests of one method, at most one in flight: of those that come meanwhile only the last is sent. So a
- * drag is as fluid as the library is quick, and nothing queues up. What is given as `note` comes back with the answer.
+ * A stream of requests of one method, at most one in flight. Of the requests that come before its answer only
+ * the last is sent, so that a drag never queues up. `note` comes back with the answer.
  */
 export function stream<R, N = undefined>(method: string, answer: (result: R, note: N) => void, failed: (error: Error) => void) {
   let busy = false;
@@ -94,7 +94,7 @@ export function stream<R, N = undefined>(method: string, answer: (result: R, not
       try {
         answer(await call<R>(method, params), note);
       } catch (error) {
-        if (!(error instanceof Lost)) failed(error as Error); // asked again once there is a connection
+        if (!(error instanceof Lost)) failed(error as Error); // sent again once there is a connection
       }
     }
     busy = false;

@@ -1,4 +1,4 @@
-// Light or dark, as the system has it until the button says otherwise; and the size of the text.
+// Light or dark, as the system has it until the button is pressed; and the size of the text.
 import { computed, effect, signal } from "@preact/signals";
 
 export type Theme = "light" | "dark";

@@ -112,7 +112,7 @@ class Number(click.FloatRange):
 
 
 class Named(click.Choice):  # type: ignore[type-arg]  # generic only since click 8.2
-    """A choice of a kind of `linprobe.choices`, which is looked at when a value is parsed or a help is shown.
+    """A choice of a kind of `linprobe.choices`, read when a value is parsed or a help is shown.
 
     Args:
         kind: a name in `linprobe.choices.KINDS`.
@@ -134,7 +134,7 @@ class NamedOption(click.Option):
     """An option whose help is made from the table of choices when it is shown.
 
     Args:
-        about: text in front of what the table says.
+        about: text in front of the table's.
         lists: the kind whose choices the help lists with what each means.
         parameter_of: the kind some of whose choices have this option as a parameter, in place of `lists`.
         after: text behind it.
@@ -237,12 +237,12 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 
 def seed_option(what: str) -> Callable[[Command], Command]:
-    """The option --seed, 0 unless given; `what` says of what it is the seed."""
+    """The option --seed, 0 unless given; `what` is its help."""
     return click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help=what)
 
 
 def validation_option(what: str) -> Callable[[Command], Command]:
-    """The option --validation of a command that has --folds, too; `what` says what the images are held out for."""
+    """The option --validation of a command that also has --folds; `what` names the purpose of the images."""
     return click.option(
         "--validation",
         type=Number(min=0, max=1, min_open=True, max_open=True),
@@ -255,7 +255,7 @@ def validation_option(what: str) -> Callable[[Command], Command]:
 
 
 def settings_given(options: Options) -> Options:
-    """What the settings of every kind of run have in common, out of the options of the command line."""
+    """The settings that every kind of run has, from the options of the command line."""
     return {name: options[name] for name in ("source", "validation", "seed", "image_size", "on_bad_image")}
 
 
@@ -281,7 +281,7 @@ reading = together(
         help="Resize every picture to this height and width in pixels, as in 32x32.",
     ),
 )
-"""Options on how a source is read, the same for every command that reads one."""
+"""Options of reading a source, the same for every command that reads one."""
 
 
 feature_options = together(
@@ -313,7 +313,7 @@ feature_options = together(
         metavar="SPEC",
     ),
 )
-"""Options on what the pictures are turned into, the same for every command that trains."""
+"""Options of the features, the same for every command that trains."""
 
 
 def features_given(options: Options) -> Options:
@@ -365,7 +365,7 @@ classifier_options = together(
 
 
 def objective_options(*, with_reg: bool = True) -> Callable[[Command], Command]:
-    """Options that say what is minimised: L(W, b) = (1/N) sum L_i + reg R(W)."""
+    """Options of the objective: L(W, b) = (1/N) sum L_i + reg R(W)."""
     return together(
         click.option(
             "--beta",
@@ -408,7 +408,7 @@ def run_options(what: str) -> Callable[[Command], Command]:
             "--resume",
             type=click.Path(path_type=Path),
             metavar="RUN",
-            help=f"Continue a {what} that was stopped or killed, with its own settings, to the same bits.",
+            help=f"Continue a {what} that was stopped or killed, with its own settings; the result is bit-identical.",
         ),
         click.option(
             "--out",
@@ -420,7 +420,7 @@ def run_options(what: str) -> Callable[[Command], Command]:
 
 
 def given(ctx: click.Context, name: str) -> bool:
-    """Whether the parameter stands on the command line."""
+    """Whether the parameter was given on the command line."""
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 

@@ -143,7 +143,7 @@ def _name(host: str) -> str:
 
 
 def _same(secret: str, shown: str) -> bool:
-    """Whether the two are equal, in a time that does not tell how far they are."""
+    """Whether the two are equal, in a time that does not depend on where they differ."""
     return hmac.compare_digest(secret.encode(), shown.encode("utf-8", "surrogateescape"))
 
 

@@ -1,4 +1,4 @@
-"""The page "Inspect": what a model makes of one picture, why, beside which others, and under the six challenges."""
+"""The page "Inspect": the class of one picture, the reasons for it, its neighbours, and the six challenges."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from linprobe.runs.models import scores_of_pictures
 __all__ = ["PAGE"]
 
 SIDE, THUMBNAIL = 256, 64
-"""Most pixels a side of a picture that is looked at, and of one in a row of others."""
+"""Most pixels of a side of the inspected picture, and of a picture in a row of others."""
 
 PER_PAGE = 60
 """Test images of a page of the grid, at most."""
@@ -54,7 +54,7 @@ def state(client: Client, params: Params) -> dict[str, Any]:
 
 
 def open_run(client: Client, params: Params) -> dict[str, Any]:
-    """What there is to ask the model of a run."""
+    """What the model of a run offers."""
     subject = _subject(client, params)
     model = subject.model
     return {
@@ -136,7 +136,7 @@ def look(client: Client, params: Params) -> dict[str, Any]:
 
 
 def _contributions(params: Params, subject: Subject, seen: Where, scores: Any) -> dict[str, Any]:
-    """What the pixels add to the scores of two classes, and to the difference; or why there is nothing to show."""
+    """What the pixels add to the scores of two classes, and to the difference; or why they cannot be shown."""
     K = len(subject.model.class_names_)
     ranked = [int(k) for k in np.argsort(-scores, kind="stable")]
     first = params.whole("first", low=0, high=K - 1) if "first" in params else None
@@ -210,7 +210,7 @@ def _challenged(params: Params, subject: Subject, where: Where) -> tuple[Where, 
 
 
 async def receive(request: Request) -> Response:
-    """Take a picture of the user's own; the answer holds its key, or says why not: {"error": one sentence}."""
+    """Take a picture of the user's own; the answer holds its key, or the refusal: {"error": one sentence}."""
 
     lab: Lab = request.app.state.lab
     content = bytearray()

@@ -1,4 +1,4 @@
-"""Trained models and the pictures to ask them about: opened when they are first looked at, the last ones kept."""
+"""Trained models and the pictures to inspect: opened at their first use, the most recent ones kept."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ OWN_KEPT = 16
 
 @dataclass(frozen=True)
 class Where:
-    """A picture that is looked at.
+    """The inspected picture.
 
     Attributes:
         pixels: (height, width, channels) uint8.
-        number: where it stands in `source`.
+        number: its position in `source`.
         source: all pictures, (N, height, width, channels) uint8.
         label: its class, or None where nobody knows.
         name: what it is called.
@@ -73,9 +73,9 @@ class Subject:
         run: name of its run.
         model: the classifier.
         shape: (height, width, channels) of the pictures that it takes; None for vectors.
-        train, test: the pictures; None where there are none to be had.
+        train, test: the pictures; None where they cannot be read.
         y: (N,) classes of the test images, as positions in the model's.
-        why: why there are no pictures, a sentence.
+        why: a sentence that says why there are no pictures.
     """
 
     run: str
@@ -112,7 +112,7 @@ class Subject:
         """The test images and their classes.
 
         Raises:
-            IncompatibleError: there are none; it says why.
+            IncompatibleError: there are none; the message says why.
         """
         if self.test is None or self.y is None:
             raise IncompatibleError(self.why)
@@ -132,7 +132,7 @@ class Subject:
         return Where(test.images[number], number, test.images, int(y[index]), name)
 
     def neighbors(self, metric: str) -> NeighborModel:
-        """The search among the training images, made when it is first asked for.
+        """The search among the training images, made at its first use.
 
         Raises:
             IncompatibleError: there are none.
@@ -245,7 +245,7 @@ class Inspector:
                 raise IncompatibleError(f"the pictures of {found.label} have another shape now than when {run} began.")
             subject.y = labels_by_name(parts.test, model.class_names_)
             subject.train, subject.test = parts.train, parts.test
-        except LinprobeError as error:  # the model can be asked all the same, about pictures of one's own
+        except LinprobeError as error:  # the model still classifies the user's own pictures
             subject.why = str(error)
         return subject
 

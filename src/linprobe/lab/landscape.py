@@ -27,7 +27,7 @@ def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> 
     """L over a square of a plane of (W, b), and the path (n, K, 2), (n, K) projected onto the plane.
 
     With m the minimum (that of the exact optimizer) and p the start of the path, the first axis runs
-    from m to p, and the second is the gradient at p made orthogonal to it: so the plane stays while a walk goes on.
+    from m to p, and the second is the gradient at p made orthogonal to it: so the plane stays the same during a walk.
     """
     least = _minimum(objective)
     plane = _plane(objective, (path_W[0], path_b[0]), least)
@@ -53,7 +53,7 @@ _lock = threading.Lock()
 
 
 def _minimum(objective: Objective) -> tuple[Floats, Floats]:
-    """(W, b) where "exact" ends. The last ones are kept: a walk asks after each of its steps."""
+    """(W, b) where "exact" ends. The most recent ones are kept: a walk requests it after each step."""
     X, y = objective.examples.X, objective.examples.y
     about = (objective.loss, objective.penalty, objective.reg, objective.n_classes)
     key = (*about, np.asarray(X).tobytes(), np.asarray(y).tobytes())

@@ -57,7 +57,7 @@ def draw(client: Client, params: Params) -> dict[str, Any]:
 
 
 def look(client: Client, params: Params) -> dict[str, Any]:
-    """All there is to see of one (W, b): scores, margins and losses of the points, the sums, the regions.
+    """Everything that the page shows of one (W, b): scores, margins and losses of the points, the sums, the regions.
 
     The margin of a point is s_y less the highest other score: it is classified correctly where that is above 0.
     """

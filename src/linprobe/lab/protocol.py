@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["EVENTS_WAITING", "Client", "Lab", "Method", "Page", "Params", "encode", "packed"]
 
 EVENTS_WAITING = 256
-"""Events that may wait for a slow page; further ones are dropped, answers and what is told to all pages never."""
+"""Events that may wait for a slow page; further ones are dropped. Answers and broadcasts are never dropped."""
 
 Service = TypeVar("Service")
 
@@ -46,7 +46,7 @@ def packed(grid: npt.NDArray[Any]) -> dict[str, Any]:
 
 
 class Params:
-    """The parameters of a request; every reader checks, and says in one sentence what is wrong.
+    """The parameters of a request; every reader checks its value; a message is one sentence.
 
     Raises, in every method:
         ParameterError: the parameter is missing, of another kind, or outside its range.
@@ -193,8 +193,8 @@ class Lab:
     Args:
         sources: those of the command line, as they were given.
         runs: the folder of the run folders.
-        report: writes the report of a run folder into it; told whether decoded pixels may be kept. None where nothing
-            can.
+        report: writes the report of a run folder into it; the second argument says whether decoded pixels may be
+            kept. None where reports cannot be written.
     """
 
     sources: tuple[str, ...] = ()
@@ -205,7 +205,7 @@ class Lab:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def service(self, kind: Callable[[Lab], Service]) -> Service:
-        """The one `kind(lab)` of this lab, made when it is first asked for."""
+        """The one `kind(lab)` of this lab, made at its first use."""
         key: Any = kind
         with self._lock:
             if key not in self._services:

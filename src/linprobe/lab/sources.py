@@ -85,8 +85,7 @@ class Sources:
                 return source
         gone = not Path(path).exists()
         raise ParameterError(
-            f"{Path(path).name}: the source of this run is gone; its model can still be asked about pictures of your "
-            "own."
+            f"{Path(path).name}: the source of this run is gone; its model still classifies pictures of your own."
             if gone
             else f"the lab was not started with the source of this run; start it with: linprobe lab {path}"
         )
@@ -154,7 +153,7 @@ class Sources:
 
     @staticmethod
     def _in_words(source: Source, error: LinprobeError) -> LinprobeError:
-        """The error, told of the source as the page calls it and not of a path, with the page's own remedy."""
+        """The error with the name that the page shows in place of the path, and with the remedy of the page."""
         text = str(error).replace(source.path, source.label)
         if "--image-size" in text:
             text = text.partition("; resize all with")[0] + "; choose a size in 'Resize pictures'."
@@ -163,6 +162,6 @@ class Sources:
 
 
 def _label(text: str, all_of_them: tuple[str, ...]) -> str:
-    """The last part of a path, where that is enough to tell it from the others."""
+    """The last part of a path, where that distinguishes it from the others."""
     name = Path(text).name or text
     return name if sum((Path(other).name or other) == name for other in all_of_them) == 1 else text

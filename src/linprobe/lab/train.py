@@ -59,7 +59,7 @@ class Trainings:
 
     def __init__(self, lab: Lab) -> None:
         self.lab, self.sources = lab, lab.service(Sources)
-        self.trainer = Trainer(lab.runs, self._tell)
+        self.trainer = Trainer(lab.runs, self._notify)
         self._lookers: set[Client] = set()
         self._lock = threading.Lock()
         self._reports = threading.Lock()
@@ -69,7 +69,7 @@ class Trainings:
         self.trainer.close()
 
     def look(self, client: Client, looking: bool) -> None:
-        """Whether this page wants to be told of every step."""
+        """Note whether this page wants every step of the training."""
         with self._lock:
             (self._lookers.add if looking else self._lookers.discard)(client)
         self.trainer.look(bool(self._present()))
@@ -102,7 +102,7 @@ class Trainings:
             self.report(run_at(self.lab.runs, name))
         self.lab.broadcast("train.reported", {"run": name})
 
-    def _tell(self, kind: str, data: dict[str, Any]) -> None:
+    def _notify(self, kind: str, data: dict[str, Any]) -> None:
         if kind == "state":
             self.lab.broadcast("train.state", data)
             if data["phase"] == "finished" and self.lab.report is not None:
@@ -122,7 +122,7 @@ class Trainings:
             client.send(f"train.{kind}", data)
 
     def _templates(self, data: dict[str, Any]) -> dict[str, Any] | None:
-        """The weights of a running training as pictures; None of vectors and features, whose weights are none."""
+        """The weights of a running training as pictures; None for vectors and for features."""
         job = self.trainer.job
         if job is None:
             return None
@@ -158,7 +158,7 @@ def draw_templates(W: npt.NDArray[np.float64], shape: tuple[int, ...]) -> dict[s
 
 
 def state(client: Client, params: Params) -> dict[str, Any]:
-    """All that the page shows when it opens."""
+    """Everything that the page shows when it opens."""
     trainings = client.lab.service(Trainings)
     job = trainings.trainer.job
     return {
@@ -264,7 +264,7 @@ def resume(client: Client, params: Params) -> dict[str, Any]:
     trainings = client.lab.service(Trainings)
     run = run_at(client.lab.runs, params.text("run"))
     if run.finished:
-        raise RunError(f"{run.path.name} is finished; start a new run to go further.")
+        raise RunError(f"{run.path.name} is finished and cannot be resumed; start a new run.")
     settings = run.settings()
     if settings.swept:
         raise RunError(f"{run.path.name} is a sweep; resume it with: linprobe sweep --resume {run.path}")
@@ -297,7 +297,7 @@ def templates(client: Client, params: Params) -> dict[str, Any]:
 
 
 def report(client: Client, params: Params) -> dict[str, Any]:
-    """The address of a run's report, which is made where it is not there yet."""
+    """The address of a run's report; it is written first where it is missing."""
     run = run_at(client.lab.runs, params.text("run"))
     if not (run.path / "report.html").is_file():
         client.lab.service(Trainings).report(run)
@@ -331,7 +331,7 @@ def _sources(sources: Sources) -> list[dict[str, Any]]:
 
 
 async def receive(request: Request) -> Response:
-    """Take an archive, a piece at a time, into the lab's own folder; the answer says what it holds, or why not.
+    """Take an archive, a piece at a time, into the lab's own folder; the answer holds the sources, or a refusal.
 
     As over the WebSocket, a refusal is an answer: {"error": one sentence}.
     """
@@ -354,7 +354,7 @@ async def receive(request: Request) -> Response:
         key, _ = await run_in_threadpool(uploads.keep, path)
     except ClientDisconnect:
         uploads.drop(path)
-        return JSONResponse({"error": "the upload was broken off."})
+        return JSONResponse({"error": "the connection ended before the upload was complete; upload it again."})
     except LinprobeError as error:
         uploads.drop(path)
         return JSONResponse({"error": str(error)})

@@ -24,16 +24,16 @@ from linprobe.runs.train import TrainSettings
 __all__ = ["MOST_ROWS", "Job", "Trainer"]
 
 MOST_ROWS = 4000
-"""Rows of a trace that are kept for the page; of a longer one every second goes, again and again."""
+"""Most rows of a trace that are kept for the page. A longer trace loses every second row, as often as needed."""
 
 CLOSE_SECONDS = 20.0
-"""How long a training may take to write down what it has when the lab ends; then it is killed, its files whole."""
+"""Seconds that a training has to save its state when the lab ends. Then it is killed; its files stay whole."""
 
 LONG = ("rows", "glimpses")
 """Long entries of the record of a job, which are sent on request only."""
 
 Listener = Callable[[str, dict[str, Any]], None]
-"""Told of an event: its kind, as in worker.py, or "state"; and its data."""
+"""Called with an event: its kind, as in worker.py, or "state"; and its data."""
 
 
 @dataclass
@@ -43,9 +43,9 @@ class Job:
     Attributes:
         run: name of its folder.
         source: what it trains on, as the page calls it.
-        settings: the requested ones, as `TrainSettings` or, of a run that is resumed, as its folder tells.
+        settings: as requested in `TrainSettings`; for a resumed run, as read from its folder.
         phase: starting, reading, training, stopping, finished, stopped or failed.
-        message: what the page says of it, a sentence.
+        message: a sentence for the page.
         rows: of the trace, thinned.
         glimpses: (epochs, mean loss) since the last row.
         metrics: those of a finished run.
@@ -74,7 +74,7 @@ class Job:
         return record if with_rows else {name: value for name, value in record.items() if name not in LONG}
 
     def add(self, rows: list[dict[str, float | None]]) -> None:
-        """Keep the rows that the thinning leaves, and the last one always; a row that comes again takes its place."""
+        """Keep every n-th row, and always the last one. A row that arrives again replaces the old one."""
         for row in rows:
             while self.rows and (self.rows[-1]["epoch"] or 0) >= (row["epoch"] or 0):
                 self.rows.pop()
@@ -92,11 +92,11 @@ class Trainer:
 
     Args:
         runs: the folder of the run folders.
-        tell: told of every event; from a thread of its own.
+        notify: called with every event, from a thread of its own.
     """
 
-    def __init__(self, runs: Path, tell: Listener) -> None:
-        self.runs, self.tell = runs, tell
+    def __init__(self, runs: Path, notify: Listener) -> None:
+        self.runs, self.notify = runs, notify
         self.job: Job | None = None
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -133,7 +133,7 @@ class Trainer:
         Args:
             path: the run folder.
             settings: those in it; to be shown, the training reads them itself.
-            trace: the rows that there are already.
+            trace: the rows so far.
             source, cache: as for `start`.
         Raises:
             RunError: another training runs.
@@ -143,17 +143,17 @@ class Trainer:
             return self._begin(path, source, settings, resumed=True, finish=finish, cache=cache, trace=trace)
 
     def stop(self) -> None:
-        """Stop as Ctrl-C does: the run folder holds all that is needed to go on.
+        """Stop as Ctrl-C does: the run folder holds everything that resuming needs.
 
         Raises:
             RunError: no training runs.
         """
         with self._lock:
             job, process = self._running()
-            job.phase, job.message = "stopping", "writing down what is there ..."
+            job.phase, job.message = "stopping", "saving its state ..."
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)
-            self.tell("state", job.as_dict())  # under the lock: its end, which may be near, is told after it
+            self.notify("state", job.as_dict())  # under the lock: the event of its end must come later
 
     def finish(self) -> None:
         """End the training at its next row, test it, and write the result.
@@ -163,12 +163,12 @@ class Trainer:
         """
         with self._lock:
             job, _ = self._running()
-            job.message = "ends after this epoch; then the test images are classified ..."
+            job.message = "ending after this epoch; then the test images are classified ..."
             self._say({"finish": True})
-            self.tell("state", job.as_dict())
+            self.notify("state", job.as_dict())
 
     def look(self, looking: bool) -> None:
-        """Whether the weights are wanted while the training runs: only then are they sent."""
+        """Note whether the weights are wanted; the process sends them only then."""
         with self._lock:
             if looking != self._looking:
                 self._looking = looking
@@ -232,11 +232,11 @@ class Trainer:
         self._say(order)
         self._reader = threading.Thread(target=self._follow, args=(job, process, errors), daemon=True)
         self._reader.start()
-        self.tell("state", job.as_dict())
+        self.notify("state", job.as_dict())
         return job
 
     def _say(self, line: dict[str, Any]) -> None:
-        """A line to the process, if there is one that still listens."""
+        """Send a line to the process, if one still reads."""
         if self._process is None or self._process.stdin is None:
             return
         with contextlib.suppress(OSError, ValueError):
@@ -244,58 +244,58 @@ class Trainer:
             self._process.stdin.flush()
 
     def _follow(self, job: Job, process: subprocess.Popen[str], errors: TextIO) -> None:
-        """Read what the process tells until it ends."""
+        """Read the events of the process until it ends."""
         ended = False
         assert process.stdout is not None
         with errors, process.stdout:
             for line in process.stdout:
                 try:
-                    told = json.loads(line)
+                    event = json.loads(line)
                 except ValueError:  # empty, or cut short by the stop
                     continue
-                ended = self._met(job, told) or ended
+                ended = self._met(job, event) or ended
             code = process.wait()
             if process.stdin is not None:
                 with contextlib.suppress(OSError):
                     process.stdin.close()
             if not ended:
                 errors.seek(0)
-                last = errors.read().strip().splitlines()[-1:] or ["it said nothing"]
+                last = errors.read().strip().splitlines()[-1:] or ["it printed no error"]
                 how = f"signal {-code}" if code < 0 else f"exit code {code}"
                 self._end(job, "failed", f"the training process ended with {how} ({last[0]}); try to resume the run.")
 
-    def _met(self, job: Job, told: dict[str, Any]) -> bool:
+    def _met(self, job: Job, event: dict[str, Any]) -> bool:
         """Take in one line; whether it is the last one."""
-        kind = told.pop("kind")
+        kind = event.pop("kind")
         match kind:
             case "reading":
                 self._phase(job, "reading")
             case "rows":
                 with self._lock:
-                    job.add(told["rows"])
+                    job.add(event["rows"])
                 self._phase(job, "training")
             case "glimpse":
                 with self._lock:
-                    job.glimpses = [*job.glimpses[-99:], (told["epoch"], told["data_loss"])]
+                    job.glimpses = [*job.glimpses[-99:], (event["epoch"], event["data_loss"])]
             case "finished":
-                metrics = told["metrics"]
+                metrics = event["metrics"]
                 job.metrics = metrics
                 kept = metrics["status"] == Status.STOPPED.name.lower()  # by nobody but `finish`
                 self._end(job, "finished", "kept as it was then" if kept else metrics["status_text"])
                 return True
             case "stopped" | "failed":
-                self._end(job, kind, told["message"])
+                self._end(job, kind, event["message"])
                 return True
-        self.tell(kind, {**told, "run": job.run, "sent": time.time()})
+        self.notify(kind, {**event, "run": job.run, "sent": time.time()})
         return False
 
     def _phase(self, job: Job, phase: str) -> None:
         with self._lock:
             if job.phase != phase and job.phase != "stopping":
                 job.phase = phase
-                self.tell("state", job.as_dict())
+                self.notify("state", job.as_dict())
 
     def _end(self, job: Job, phase: str, message: str) -> None:
         with self._lock:
             job.phase, job.message = phase, message
-            self.tell("state", job.as_dict())
+            self.notify("state", job.as_dict())

@@ -31,7 +31,7 @@ PICTURE_BYTES = 32 * 2**20
 """Of a single picture, and of an entry of an archive, unpacked."""
 
 MOST_PIXELS = 25_000_000
-"""Of a single picture, by its header: more than a telephone makes, unless it is asked to, and 75 MB decoded."""
+"""Most pixels of a single picture, by its header: more than a telephone takes by default, and 75 MB decoded."""
 
 MOST_ENTRIES = 65_000
 """Of an archive; what the plain format can count is little more."""
@@ -40,7 +40,7 @@ DIRECTORY_BYTES = 16 * 2**20
 """Of the list of entries, which is read as a whole."""
 
 UNPACKED_BYTES = 4 * 2**30
-"""What all entries of an archive may say that they hold."""
+"""Most bytes that the entries of an archive may declare, all together."""
 
 MOST_NUMBERS = 2**29
 """Intensities of all pictures of an upload, decoded: height x width x 3 for each."""
@@ -54,7 +54,7 @@ class Upload:
     """An archive that was uploaded and checked.
 
     Attributes:
-        path: where it lies.
+        path: of the file.
         name: what the user calls it.
         n_files: entries that are files.
         size: (height, width) of the largest of its pictures; None where none was found.
@@ -150,7 +150,7 @@ def check_zip(path: Path) -> Upload:
             unpacked = sum(entry.file_size for entry in files)
             if unpacked > UNPACKED_BYTES:
                 raise ArchiveError(
-                    f"{name}: its entries say that they hold {unpacked / 2**30:.1f} GiB; the lab takes up to "
+                    f"{name}: its entries declare {unpacked / 2**30:.1f} GiB; the lab takes up to "
                     f"{UNPACKED_BYTES // 2**30}."
                 )
             large = next((entry for entry in files if entry.file_size > PICTURE_BYTES), None)
@@ -185,7 +185,7 @@ def check_numbers(upload: Upload, image_size: tuple[int, int] | None) -> None:
 
 
 def _directory_size(path: Path) -> tuple[int, int]:
-    """(entries, bytes) that the end of the zip's directory tells.
+    """(entries, bytes) as the end of the zip's directory declares them.
 
     Raises:
         ArchiveError: there is no such end.
@@ -210,7 +210,7 @@ def _size_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[int, int
             return picture_size(entry.filename[-80:], file)
     except ImageError:
         raise
-    except Exception:  # damage of any kind: it is told by the reader of archives, which meets it
+    except Exception:  # damage of any kind: the reader of archives reports it
         return None
 
 
@@ -218,7 +218,7 @@ def picture_size(name: str, file: IO[bytes]) -> tuple[int, int] | None:
     """(height, width) of the picture in the open `file`, by its header; None for what is no picture.
 
     Raises:
-        ImageError: it has more pixels than the lab decodes; told of the file as `name`.
+        ImageError: it has more pixels than the lab decodes; the message names it `name`.
     """
     from PIL import Image
 

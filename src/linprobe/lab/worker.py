@@ -1,9 +1,9 @@
-"""The training process of the lab: `runs.train` or `runs.resume`, told by lines of JSON, telling by lines of JSON.
+"""The training process of the lab: `runs.train` or `runs.resume`, controlled and reporting by lines of JSON.
 
 A process of its own, so that a training shares neither the interpreter nor the memory of the server, Ctrl-C stops it
 as it stops `linprobe train`, and a crash takes nothing else with it.
 
-The first line on stdin says what to do; later ones are `{"look": true}` or `{"look": false}`, whether the weights are
+The first line on stdin is the request; later ones are `{"look": true}` or `{"look": false}`, whether the weights are
 wanted as well, and `{"finish": true}`, to end the run at the next row of its trace. The end of stdin is the end of the
 lab: the training stops as by Ctrl-C, and can be resumed. On stdout:
 
@@ -50,7 +50,7 @@ WEIGHT_BYTES_PER_SECOND = 2e6
 
 
 class Teller:
-    """Sends what the training tells, at a pace that does not hold it up.
+    """Sends the events of the training, at a rate that does not slow it down.
 
     Args:
         out: where the lines go.
@@ -66,7 +66,7 @@ class Teller:
     def send(self, kind: str, **fields: Any) -> None:
         """Write a line, and an empty one before it: Ctrl-C may have cut the last one short.
 
-        Where nobody reads it any more, the training goes on to its stop.
+        Where nobody reads any more, the training continues until it is stopped.
         """
         with contextlib.suppress(BrokenPipeError):
             self._out.write("\n" + json.dumps({"kind": kind, **fields}) + "\n")
@@ -109,7 +109,7 @@ class Teller:
 
 
 def main() -> None:
-    """Do what the first line on stdin says."""
+    """Run the request of the first line on stdin."""
     # the lines have the pipe to themselves: what a library prints goes to stderr
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

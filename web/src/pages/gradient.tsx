@@ -112,7 +112,7 @@ const blurred = (error: number | null, found: Checked): boolean => error !== nul
 function verdict(found: Checked): string {
   if (found.n_checked === 0) return "Nothing could be compared";
   if (!found.ok) return "Beyond the tolerance";
-  return blurred(found.largest_error, found) ? "h is too small to tell: no error is larger than rounding explains" : "The gradient is right";
+  return blurred(found.largest_error, found) ? "h is too small for a verdict: rounding explains every error" : "The gradient is right";
 }
 
 function Step() {
@@ -123,7 +123,7 @@ function Step() {
       {found && (
         <p class={`verdict ${!found.ok ? "bad" : blurred(found.largest_error, found) ? "unsure" : ""}`} role="status">
           {verdict(found)}. {found.n_checked} compared, {found.n_wrong} off, {found.n_kinks} at kinks. Largest relative error{" "}
-          {shown(found.largest_error, 2)}, asked {shown(found.tolerance, 1)}.
+          {shown(found.largest_error, 2)}; tolerance {shown(found.tolerance, 1)}.
         </p>
       )}
       {found?.problems.map((problem) => <p class="error">{problem}</p>)}
@@ -178,7 +178,7 @@ function Errors() {
           alt={`Error of forward and centred differences of ${found.names[c]} for h from 0.1 to 1e-12`}
         />
       )}
-      <small>○ the interval from w − h to w + h crosses a kink: there the differences say nothing about the gradient. An error of exactly 0 is not drawn.</small>
+      <small>○ the interval from w − h to w + h crosses a kink, where differences do not approximate the gradient. An error of exactly 0 is not drawn.</small>
       <More title="Why these slopes?">
         <p>
           Forward: truncation <Formula>{"h f″/2"}</Formula>, so it falls with h; rounding <Formula>ε f / h</Formula> rises as h falls. They are equal at{" "}

@@ -330,7 +330,7 @@ function Severity({ name, label, meaning, disabled }: { name: string; label: str
   );
 }
 
-/** Amounts of a challenge, short enough to stand beside its slider. */
+/** Amounts of a challenge, short enough for the place next to its slider. */
 const UNITS: Record<string, (amount: number) => string> = {
   rotation: (a) => `${a}°`,
   scale: (a) => `x ${a} or 1/${a}`,
@@ -459,11 +459,11 @@ function NeighboursPanel() {
 export default function Inspect() {
   useSignalEffect(() => {
     void connections.value;
-    call<{ runs: Run[]; challenges: Challenge[] }>("inspect.state").then((told) => {
+    call<{ runs: Run[]; challenges: Challenge[] }>("inspect.state").then((sent) => {
       batch(() => {
-        runs.value = told.runs;
-        challenges.value = told.challenges;
-        if (!state.run.peek() && told.runs[0]) state.run.value = told.runs[0].run;
+        runs.value = sent.runs;
+        challenges.value = sent.challenges;
+        if (!state.run.peek() && sent.runs[0]) state.run.value = sent.runs[0].run;
       });
     }, say(failure));
   });
@@ -477,10 +477,10 @@ export default function Inspect() {
       opening.value = true;
     });
     call<Opened>("inspect.open", { run }).then(
-      (told) => {
+      (sent) => {
         if (state.run.peek() !== run) return;
         batch(() => {
-          opened.value = told;
+          opened.value = sent;
           opening.value = false;
         });
       },

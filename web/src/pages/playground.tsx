@@ -34,8 +34,8 @@ export default function Playground() {
             <Tools />
             <More title="Keys">
               <p>
-                A point: arrows move it (<kbd>Shift</kbd> far, <kbd>Alt</kbd> fine), <kbd>n</kbd> and <kbd>p</kbd> go to the next and the one
-                before, <kbd>0</kbd> to <kbd>5</kbd> give it a class, <kbd>a</kbd> adds one beside it, <kbd>Delete</kbd> removes it.
+                A point: arrows move it (<kbd>Shift</kbd> far, <kbd>Alt</kbd> fine), <kbd>n</kbd> and <kbd>p</kbd> go to the next and the previous
+                one, <kbd>0</kbd> to <kbd>5</kbd> give it a class, <kbd>a</kbd> adds one next to it, <kbd>Delete</kbd> removes it.
               </p>
               <p>
                 A line: arrows move its square; at the tip of its arrow left and right turn, up and down lengthen. A double press on
@@ -67,7 +67,7 @@ function Legend() {
       {state.opt.value === "sgd" && (
         <span><svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true"><circle r="6" /></svg>in the last mini-batch</span>
       )}
-      {state.regions.value === "both" && <span>stripes: where the neighbours say another class</span>}
+      {state.regions.value === "both" && <span>stripes: where the neighbours choose another class</span>}
     </p>
   );
 }
@@ -247,7 +247,7 @@ function Table() {
             <tr>
               <th>point</th><th>class y</th><th><Formula>x_1</Formula></th><th><Formula>x_2</Formula></th>
               {look?.scores[0]?.map((_, k) => <th><Formula>{`s_${k}`}</Formula></th>)}
-              <th>margin</th><th>loss <Formula>L_i</Formula></th><th>says</th>
+              <th>margin</th><th>loss <Formula>L_i</Formula></th><th>predicted</th>
             </tr>
           </thead>
           <tbody>

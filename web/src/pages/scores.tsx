@@ -86,7 +86,7 @@ const state = linked("scores", {
   e: numberField(0.5, 0, 10),
 });
 
-// An address may hold a row, a label or a class that is not there: what is shown and asked is always in range.
+// An address may hold a row, a label or a class that is not there: what is shown and requested is always in range.
 const K = computed(() => state.s.value[0]!.length);
 const row = computed(() => Math.min(state.i.value, state.s.value.length - 1));
 const labels = computed(() => state.s.value.map((_, n) => Math.min(Math.max(0, Math.round(state.y.value[n] ?? 0)), K.value - 1)));
@@ -166,7 +166,7 @@ export default function Scores() {
       <div class="page-head">
         <h1>Scores to loss</h1>
         <p class="lead">
-          A classifier gives each class a score, <Formula>s = f(x, W)</Formula>; a loss says how unhappy the right class, y, is with
+          A classifier gives each class a score, <Formula>s = f(x, W)</Formula>; a loss measures how badly the class y fares with
           them. Drag the bars, or type.
         </p>
       </div>

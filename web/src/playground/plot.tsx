@@ -329,7 +329,7 @@ const tints = computed((): Rgb[] => {
   });
 });
 
-/** Regions as a tint; in "both" the places where the neighbours say another class are striped with its colour. */
+/** Regions as a tint; in "both" places where the neighbours choose another class are striped in its colour. */
 function paint(canvas: HTMLCanvasElement | null): void {
   const look = seen.value;
   const mode = state.regions.value;

@@ -1,4 +1,4 @@
-// The playground's state: points, weights, settings, all in the address; and what the library says of them.
+// The playground's state: points, weights, settings, all in the address; and the library's answers.
 import { batch, computed, effect, signal } from "@preact/signals";
 import { choiceField, type Field, flagField, nameField, numberField, numbersField, wholeField } from "../fields";
 import { linked } from "../route";
@@ -273,7 +273,7 @@ export function endWalk(): void {
   });
 }
 
-/** Some steps on, from where the walk is or from the weights that are shown; tells whether it can go on. */
+/** Take some steps, from the state of the walk or from the weights shown; whether the walk can continue. */
 export async function stepOn(steps: number): Promise<boolean> {
   const before = walked.value?.method === state.opt.value ? walked.value : undefined;
   // the bare weights, not those rounded for the address, are in the state of the walk
@@ -298,7 +298,7 @@ export async function stepOn(steps: number): Promise<boolean> {
     momentum: state.momentum.value,
     seed: state.order.value,
   });
-  if (before && walked.value !== before) return false; // ended by hand meanwhile
+  if (before && walked.value !== before) return false; // the user ended it in the meantime
   const exact = state.opt.value === "exact";
   batch(() => {
     walked.value = {
@@ -349,7 +349,7 @@ export async function run(): Promise<void> {
   }
   running.value = true;
   while (running.value) {
-    // those who asked for less motion get leaps with rests between them
+    // with reduced motion, larger steps with pauses between them
     const goesOn = await advance(still.matches ? 25 : 1);
     if (!goesOn) break;
     await new Promise((resolve) => (still.matches ? setTimeout(resolve, 400) : requestAnimationFrame(resolve)));

@@ -3,7 +3,7 @@ import type { ReadonlySignal, Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 
-/** Four significant digits, or as many as asked, without noise; "inf" for what JSON could not hold. */
+/** Four significant digits, or `digits`; "∞" for null, which JSON holds in place of NaN and infinity. */
 export const shown = (value: number | null | undefined, digits = 4): string => {
   if (value === null || value === undefined || Number.isNaN(value)) return "∞";
   if (value === 0) return "0";
@@ -57,7 +57,7 @@ interface SliderProps {
   name?: string;
 }
 
-/** A slider with a field beside it: drag, arrow keys, or type. */
+/** A slider with a field: drag, press arrow keys, or type. */
 export function Slider({ label, value, low, high, step, log, help, onChange, disabled, name }: SliderProps) {
   const id = useId();
   const whole = !log && step !== undefined && Number.isInteger(step);
@@ -208,7 +208,7 @@ function set(text: string): ComponentChildren[] {
   return [...parts, plain];
 }
 
-/** Text that is there for who asks: what a page is about, its keys. */
+/** Text that opens on a press: what a page is about, its keys. */
 export function More({ title, children }: { title: string; children: ComponentChildren }) {
   return (
     <details class="more">
