@@ -430,7 +430,7 @@ def gone(model: Path) -> None:
         (wrong_shape, "b has shape (3,), but W (2, 48); expected (2,); copy the file again, or train again"),
         (missing_tensor, "the model file lacks shift; it must hold W, b, scale, shift; copy the file again"),
         (weight_that_is_nan, "b holds NaN or infinity; every number must be finite; copy the file again"),
-        (notes_that_are_no_numbers, "its notes on how the source was read cannot be used"),
+        (notes_that_are_no_numbers, "its entry 'extra', on how the source was read, cannot be used"),
         (wrong_version, "has version 9, expected 1"),
         (cut_short, "not a safetensors file, or a damaged one"),
         (other_file, "not a safetensors file, or a damaged one"),

@@ -130,7 +130,7 @@ def test_a_model_of_embeddings_does_not_guess_at_pictures(linprobe: Any, picture
     linprobe("train", "embeddings", "--optimizer", "sgd", "--epochs", 1, "--out", "run")
     answer = linprobe("predict", "run", pictures / "test" / "dark" / "0.png")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("error: run: this model was trained on vectors of 8 numbers, not on pictures; ")
+    assert answer.err.startswith("error: run: this model was trained on vectors of 8 numbers, not on pictures. ")
     assert answer.err.count("\n") == 1
     answer = linprobe("evaluate", "run", pictures)
     assert answer.code == 2

@@ -71,7 +71,7 @@ def test_a_split_that_the_training_did_not_hold_out_is_refused(linprobe: Any, pi
     linprobe("train", pictures, "--optimizer", "sgd", "--epochs", 1, "--out", "run")
     answer = linprobe("evaluate", "run", pictures, "--split", "validation")
     assert answer.code == 2
-    assert "it has no validation split" in answer.err
+    assert "has no validation split, and the training held out none" in answer.err
 
 
 def test_classes_are_matched_by_name(linprobe: Any, tmp_path: Path, write_pictures: Write) -> None:

@@ -59,7 +59,7 @@ def test_a_picture_of_another_size_is_refused_unless_resized(linprobe: Any, mode
     answer = linprobe("predict", model, "large.png")
     assert answer.code == 2
     assert answer.err == (
-        "error: large.png: 8x6 pixels, but the model was trained on 4x4; give --image-size 4x4 to resize it.\n"
+        "error: large.png: has 8x6 pixels, but the model was trained on 4x4; resize it with --image-size 4x4.\n"
     )
     assert (
         linprobe("predict", model, "large.png", "--image-size", "4x4", "--json").record["images"][0]["class"] == "dark"

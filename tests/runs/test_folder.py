@@ -129,10 +129,10 @@ def test_a_trace_that_does_not_reach_the_checkpoint_is_named(tmp_path: Path) -> 
 
 def test_a_new_run_takes_no_folder_that_holds_something(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="the folder is not empty, but --out needs a new or empty one"):
+    with pytest.raises(RunError, match="the folder is not empty; --out needs a new or empty one"):
         RunFolder.create(tmp_path, SETTINGS)
     RunFolder.create(tmp_path / "run", SETTINGS)
-    with pytest.raises(RunError, match="a run is there already; continue it with --resume"):
+    with pytest.raises(RunError, match="holds a run already; resume it with --resume"):
         RunFolder.create(tmp_path / "run", SETTINGS)
     with pytest.raises(RunError, match=r"notes\.txt: is a file"):
         RunFolder.create(tmp_path / "notes.txt", SETTINGS)
@@ -183,7 +183,7 @@ def test_the_next_run_gets_the_next_number(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(RunError, match=r"digits-hinge-1: the run folder cannot be made .* --out"):
+    with pytest.raises(RunError, match=r"digits-hinge-1: the run folder cannot be created .* --out"):
         make_run_folder("digits", "hinge", tmp_path / "runs")
-    with pytest.raises(RunError, match="runs/mine: the run folder cannot be made"):
+    with pytest.raises(RunError, match="runs/mine: the run folder cannot be created"):
         RunFolder.create(tmp_path / "runs" / "mine", SETTINGS)

@@ -71,11 +71,11 @@ class Linprobe(click.Group):
         except KeyboardInterrupt as stop:
             _end(ctx, str(stop) or "stopped by Ctrl-C", 130, kind="")
         except BrokenPipeError:
-            # The reader of our output has left (`| head`): nobody is there to be told.
+            # The reader of our output has left (`| head`): an error message would reach nobody.
             _drop_output()
             ctx.exit(1)
         except OSError as error:
-            # The rooms turn what happens to their files into errors of their own: this is our output.
+            # Errors of files are LinprobeErrors by now: this one is of our own output.
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO) or error.filename is not None:
                 _end(ctx, _bug(error), 1)
             _drop_output()
@@ -88,10 +88,10 @@ class Linprobe(click.Group):
     def main(  # type: ignore[override]  # click's overloads differ between its versions
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> Any:
-        """Run and leave with an exit code; an unusable command line is told in one line."""
+        """Run and leave with an exit code; an unusable command line gives one line."""
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
-        # Else the last garbage collections go through all of scikit-learn and take longer than many a command.
+        # Without this the last garbage collections traverse all of scikit-learn, and take longer than a short command.
         atexit.register(gc.freeze)
         try:
             code = super().main(args, prog_name, standalone_mode=False, **extra)
@@ -123,7 +123,7 @@ def _unwritable(error: OSError) -> str:
 
 
 def _drop_output() -> None:
-    """Send what stdout still holds, and would write at exit, to nowhere."""
+    """Discard what stdout still buffers and would write at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -158,7 +158,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     help="Show the version.",
 )
 def main() -> None:
-    """Train and question a linear image classifier, f(x, W) = Wx + b.
+    """Train and inspect a linear image classifier, f(x, W) = Wx + b.
 
     \b
     linprobe train pictures/              a folder with one folder of pictures per class

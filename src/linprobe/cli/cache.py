@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group(short_help="The decoded pixels kept between runs.")
 def cache() -> None:
-    """The decoded pixels kept under the user's cache folder, so that a second run starts at once.
+    """The decoded pixels kept in the cache folder of the user: a second run on a source starts at once.
 
     LINPROBE_CACHE_DIR names another folder.
     """
@@ -24,7 +24,7 @@ def cache() -> None:
 @json_output
 @debug
 def info(as_json: bool) -> None:
-    """Where the cache lies, how many sources it holds, and their size."""
+    """The folder of the cache, the number of sources in it, and their size."""
     from linprobe.data.cache import cache_info
 
     _show(cache_info(), as_json, "folder", "sources kept", "size")
@@ -34,7 +34,7 @@ def info(as_json: bool) -> None:
 @json_output
 @debug
 def clear(as_json: bool) -> None:
-    """Delete all that is kept; the next run decodes anew."""
+    """Delete all decoded pixels; the next run decodes again."""
     from linprobe.data.cache import clear_cache
 
     _show(clear_cache(), as_json, "folder", "sources deleted", "size freed")

@@ -1,4 +1,4 @@
-"""`linprobe challenges RUN_OR_MODEL SOURCE`: what the six challenges of recognition cost a model."""
+"""`linprobe challenges RUN_OR_MODEL SOURCE`: accuracy under the six challenges of recognition."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Severities(click.ParamType):  # type: ignore[type-arg]  # generic only sin
     "--sheet",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where the example pictures go, a PNG.  [default: challenges.png in the run folder]",
+    help="File for the example pictures, a PNG.  [default: challenges.png in the run folder]",
 )
 @click.option(
     "--limit",
@@ -127,8 +127,8 @@ def _show(run: ChallengeRun) -> None:
         for name, cluster in (("worst cluster", inside.worst), ("best cluster", inside.best)):
             if cluster is not None:
                 facts[name] = f"{_rate(cluster.rate)}, {cluster.rate.n} images of {cluster.class_name}"
-        told = f"{share(inside.gap)} inside a class, {share(inside.gap_by_chance)} by chance"
-        facts["best less worst"] = "no class has two clusters of 10 images" if math.isnan(inside.gap) else told
+        gaps = f"{share(inside.gap)} inside a class, {share(inside.gap_by_chance)} by chance"
+        facts["best less worst"] = "no class has two clusters of 10 images" if math.isnan(inside.gap) else gaps
     if run.record_path is not None:
         facts["record"] = str(run.record_path)
     if run.sheet_path is not None:

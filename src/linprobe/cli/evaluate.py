@@ -1,4 +1,4 @@
-"""`linprobe evaluate RUN_OR_MODEL SOURCE`: how a model does on labelled images."""
+"""`linprobe evaluate RUN_OR_MODEL SOURCE`: accuracy and confusions of a model on labelled images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from linprobe.runs.evaluation import Performance
 
 SHOWN_CLASSES = 20
-"""A confusion table of more classes than this would not fit a terminal; --json has it all."""
+"""Classes, at most, whose confusion table is shown: a larger one does not fit a terminal; --json has it."""
 
 
 @click.command(short_help="Accuracy, class by class, and the confusions.")
@@ -24,7 +24,7 @@ SHOWN_CLASSES = 20
     type=click.Choice(["train", "validation", "test", "all"]),
     default="test",
     show_default=True,
-    help="Which images; a source without a test split gives up the same 20% as in training (see --seed).",
+    help="Which images. A source without a test split gives the same 20% for the test as in training (see --seed).",
 )
 @click.option(
     "--seed",
@@ -37,7 +37,7 @@ SHOWN_CLASSES = 20
 @json_output
 @debug
 def evaluate(model: Path, source: str, **options: Any) -> None:
-    """Accuracy, class by class, and who is taken for whom, on one split of SOURCE.
+    """Accuracy, by class, and the confusions, on one split of SOURCE.
 
     RUN_OR_MODEL is a run folder or a model.safetensors. The classes of SOURCE are matched with those of the model by
     name; its pictures must have the size of the training (they are resized if those of the training were).

@@ -1,4 +1,4 @@
-"""`linprobe gradcheck SOURCE`: the analytic gradient against differences, on real images."""
+"""`linprobe gradcheck SOURCE`: the analytic gradient compared with differences, on real images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from linprobe.cli.options import (
 )
 
 
-@click.command(short_help="The analytic gradient against differences.")
+@click.command(short_help="Compare the analytic gradient with differences.")
 @click.argument("source")
 @objective_options()
 @click.option(
@@ -52,7 +52,7 @@ from linprobe.cli.options import (
     default=1e-7,
     show_default=True,
     metavar="F",
-    help="Largest relative error of a right gradient.",
+    help="Largest relative error of a gradient that counts as correct.",
 )
 @seed_option("Of all samples.")
 @reading

@@ -1,4 +1,4 @@
-"""`linprobe knn SOURCE`: nearest neighbours, k chosen on images left out, tested once."""
+"""`linprobe knn SOURCE`: nearest neighbours, k chosen on held-out images, tested once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Counts(click.ParamType):  # type: ignore[type-arg]  # generic only since c
         return counts
 
 
-@click.command(short_help="Classify by the nearest training images, k chosen on images left out.")
+@click.command(short_help="Classify by the nearest training images, k chosen on held-out images.")
 @click.argument("source")
 @click.option(
     "--k",
@@ -80,7 +80,7 @@ class Counts(click.ParamType):  # type: ignore[type-arg]  # generic only since c
 def knn(ctx: click.Context, /, **options: Any) -> None:
     """Classify the test images of SOURCE by the classes of their nearest training images.
 
-    The search is exact. The k that does best on images left out is chosen, and the test split is touched once, at
+    The search is exact. The k with the highest accuracy on held-out images is chosen. The test split is used once, at
     the end. Of images at equal distances the first in the training set is the nearer; of classes with equally many
     votes, the one with the smaller sum of distances wins.
     """

@@ -21,14 +21,14 @@ NEEDED = ("starlette", "uvicorn", "websockets")
     default=8421,
     show_default=True,
     metavar="P",
-    help="Where it listens; 0 for a free port.",
+    help="Port it listens on; 0 for a free one.",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     metavar="H",
-    help="Address it listens on. One that other machines can reach is guarded by a token.",
+    help="Address it listens on. An address that other machines can reach requires a token.",
 )
 @click.option(
     "--runs",
@@ -36,14 +36,14 @@ NEEDED = ("starlette", "uvicorn", "websockets")
     default=Path("runs"),
     show_default=True,
     metavar="FOLDER",
-    help="The folder of runs: those in it are listed, new ones are made there.",
+    help="The folder of runs: the lab lists them, and puts new ones there.",
 )
 @debug
 def lab(sources: tuple[str, ...], port: int, host: str, runs: Path) -> None:
     """Serve the lab: points, scores, gradients, training and inspection in the browser, computed by linprobe.
 
-    Each SOURCE can be trained on. The lab listens on this machine alone, unless --host says otherwise: then the address
-    it prints holds a token, without which nothing is answered. Ctrl-C ends it.
+    Each SOURCE can be trained on. The lab listens on this machine only, unless --host names another address: then the
+    printed address holds a token, and requests without it are refused. Ctrl-C ends the lab.
     """
     from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""`linprobe report RUN...`: a run as one page, or several beside each other."""
+"""`linprobe report RUN...`: one run as a page, or a comparison of several."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from linprobe.cli.options import debug, json_output, no_cache, threads
 @json_output
 @debug
 def report(runs: tuple[Path, ...], **options: Any) -> None:
-    """Write one HTML file that shows what a run learnt and how good it is, or what sets several runs apart.
+    """Write one HTML file that shows what a run learnt and how good it is, or how several runs differ.
 
-    The page needs no network and no script. The source of the run is read again for the pictures; where it is gone, or
+    The page needs no network and no script. The source of the run is read again for the pictures. Where it is gone or
     has changed, the page says so and shows the rest.
     """
     from linprobe.cli.output import print_facts, print_json

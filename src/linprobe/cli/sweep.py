@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from linprobe.runs.result import RunResult
 
 NOT_CLASSIFIER = ("source", "reg_grid", "folds", "validation", "seed", "image_size", "on_bad_image", "out")
-"""Parameters of the command that are no parameters of LinearClassifier; all others have the same name there."""
+"""Parameters of the command that LinearClassifier does not have; all others have the same name there."""
 
 
 @click.command(short_help="Choose reg from a grid, every member solved and certified.")
@@ -48,12 +48,12 @@ NOT_CLASSIFIER = ("source", "reg_grid", "folds", "validation", "seed", "image_si
     metavar="LOW:HIGH:COUNT",
     help="The reg values, evenly spaced in the logarithm; or a list A,B,...",
 )
-@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Choose by K-fold cross-validation.")
+@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Choose reg by K-fold cross-validation.")
 @validation_option("to choose by")
 @objective_options(with_reg=False)
 @feature_options
 @classifier_options
-@seed_option("Of the splits and folds: same seed, same bits.")
+@seed_option("Seed of the splits and folds; runs with the same seed are bit-identical.")
 @threads
 @reading
 @run_options("sweep")
@@ -62,8 +62,8 @@ NOT_CLASSIFIER = ("source", "reg_grid", "folds", "validation", "seed", "image_si
 def sweep(ctx: click.Context, /, **options: Any) -> None:
     """Solve a whole grid of reg values on the images of SOURCE, and keep the best.
 
-    All values are solved together in shared passes over the images, each to a proven gap. The one that does best
-    on held-out images is fitted to all training images, and the test split is touched once, at the end.
+    All values are solved together in shared passes over the images, each to a proven gap. The value with the highest
+    accuracy on held-out images is fitted to all training images. The test split is used once, at the end.
     """
     from linprobe.cli.output import print_json, say, write_page
     from linprobe.runs.records import as_json

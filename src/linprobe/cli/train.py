@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from linprobe.runs.result import RunResult
 
 NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", "out")
-"""Parameters of the command that are no parameters of LinearClassifier; all others have the same name there."""
+"""Parameters of the command that LinearClassifier does not have; all others have the same name there."""
 
 
 @click.command(short_help="Train on the images of a source, leave a run folder.")
@@ -93,7 +93,7 @@ NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", 
 )
 @feature_options
 @classifier_options
-@seed_option("Of the splits and of the order of the images: same seed, same bits.")
+@seed_option("Seed of the splits and of the order of the images; runs with the same seed are bit-identical.")
 @threads
 @click.option(
     "--validation",
@@ -111,7 +111,7 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     """Train a linear classifier on the images of SOURCE.
 
     Minimises L(W, b) = (1/N) sum L_i + reg R(W) over the training split, of pixels scaled to 0..1 and centred on
-    their mean image, or of vectors centred on their mean. The test split is touched once, at the end.
+    their mean image, or of vectors centred on their mean. The test split is used once, at the end.
 
     SOURCE is a folder with a folder of pictures per class (with or without train/ val/ test/), or a .zip or .tar[.gz]
     of one. It may also be CIFAR, IDX (MNIST), embeddings in .npz, .npy or .parquet files, or a built-in set: digits,

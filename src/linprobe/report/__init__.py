@@ -1,1 +1,1 @@
-"""Reports: a run, or several beside each other, as one HTML page that needs nothing else."""
+"""Reports: one run, or a comparison of several, as a single self-contained HTML page."""

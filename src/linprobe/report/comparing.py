@@ -1,4 +1,4 @@
-"""What may be compared between runs, and whether one is better on the same test images by more than chance."""
+"""Which figures of several runs are comparable, and whether one run is significantly better on the same images."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from linprobe.report.words import counted
 __all__ = ["Comparable", "Duel", "alike", "comparable", "duels"]
 
 MOST_DUELS = 10
-"""Pairs of runs, at most, that are set against each other image by image."""
+"""Pairs of runs, at most, that are compared image by image."""
 
 
 @dataclass(frozen=True)
 class Comparable:
-    """Whether a figure of all runs measures the same thing.
+    """Whether a figure measures the same thing in all runs.
 
     Attributes:
         what: the figure.
-        whole: whether it does for all runs.
+        whole: whether it does.
         text: why, or why not.
     """
 
@@ -53,7 +53,7 @@ class Duel:
 
 
 def comparable(records: Sequence[Record]) -> list[Comparable]:
-    """What of several runs may be compared, figure by figure."""
+    """Which figures of several runs are comparable, and why."""
     n_test = counted(records[0].metrics.n_test, "test image")
     tested, lost, held_out, minimised = (
         alike(records, key)
@@ -106,7 +106,7 @@ def comparable(records: Sequence[Record]) -> list[Comparable]:
         Comparable(
             "seconds",
             False,
-            "Only if they were trained on the same machine with nothing else on it, which a run does not record. "
+            "Only if they were trained on the same idle machine, which a run does not record. "
             "Passes over the images do not depend on the machine.",
         ),
     ]
@@ -114,12 +114,12 @@ def comparable(records: Sequence[Record]) -> list[Comparable]:
 
 
 def alike(records: Sequence[Record], key: Callable[[Record], Hashable]) -> bool:
-    """Whether this is the same of all runs."""
+    """Whether the key is equal for all runs."""
     return len({key(record) for record in records}) == 1
 
 
 def _groups(records: Sequence[Record], key: Callable[[Record], Hashable]) -> str:
-    """Which of the runs may be compared among each other after all."""
+    """Which groups of the runs are comparable all the same."""
     found: dict[Hashable, list[str]] = {}
     for record in records:
         found.setdefault(key(record), []).append(record.name)
@@ -128,7 +128,7 @@ def _groups(records: Sequence[Record], key: Callable[[Record], Hashable]) -> str
 
 
 def _differences(records: Sequence[Record]) -> list[str]:
-    """The parts of the objective that are not the same in all runs."""
+    """The parts of the objective that differ between the runs."""
     parts = [record.objective_parts for record in records]
     return [name for name in parts[0] if len({part[name] for part in parts}) > 1]
 

@@ -1,4 +1,4 @@
-"""The pictures of a report, each with its caption; one that cannot be drawn is told, and the page goes on."""
+"""The pictures of a report with their captions; where one cannot be drawn, the page says why and shows the rest."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ from linprobe.runs.evaluation import labels_by_name
 __all__ = ["Figure", "Section", "Svg", "compared_sections", "sections_of", "shared_bound"]
 
 LANDSCAPE_WEIGHTS = 150_000
-"""Weights, at most, of which a landscape is drawn: the walks keep some eighty copies of them."""
+"""Weights of a model, at most, whose landscape is drawn: the walks keep some eighty copies of them in memory."""
 
 GD_STEPS, SGD_EPOCHS, EXACT_STEPS = 30, 12, 40
-"""Lengths of the walks on the landscape."""
+"""Steps of gradient descent, epochs of SGD and iterations of the exact solver on the landscape."""
 
 POINTS = 2000
 """Test images, at most, among which those for the plane are chosen."""
 
 K_NEAREST, NEIGHBORED, AMONG = 5, 5, 2000
-"""Neighbours that are shown, or vote; test images that are shown with theirs; training images among which they are."""
+"""Neighbours that are shown, or vote; test images shown with their neighbours; training images searched, at most."""
 
 CUT = 21
 """Points along a side of the landscape."""
@@ -103,7 +103,7 @@ class Section:
 
 
 Drawn = Iterator[Figure | str]
-"""Pictures, and sentences on those that are missing."""
+"""Pictures, and a sentence for each one that is missing."""
 
 Plan = tuple[str, str, Callable[[Any], Drawn]]
 """Key and title of a section, and what draws it."""
@@ -119,13 +119,13 @@ def sections_of(record: Record, n_threads: int | None = None) -> list[Section]:
         ("errors", "What it gets wrong", _errors),
         ("image", "One image, number by number", _one_image),
         ("reliability", "Can its probabilities be trusted?", _reliability),
-        ("landscape", "The bowl it slid down", _landscape),
+        ("landscape", "Loss landscape", _landscape),
     ]
     return _sections(plans, record, n_threads)
 
 
 def compared_sections(records: Sequence[Record], n_threads: int | None = None) -> list[Section]:
-    """The pictures of several runs beside each other, drawn on `n_threads` cores, None for all."""
+    """The pictures of a comparison of runs, drawn on `n_threads` cores, None for all."""
     plans: list[Plan] = [
         ("path", "The paths over reg", _compared_paths),
         ("curves", "How they learnt", _compared_curves),
@@ -135,7 +135,7 @@ def compared_sections(records: Sequence[Record], n_threads: int | None = None) -
 
 
 def _sections(plans: Sequence[Plan], of: Any, n_threads: int | None) -> list[Section]:
-    """What each plan draws of a record or of several, if there is anything to draw or to tell."""
+    """The sections of the plans that drew something, or that say what is missing."""
 
     def section(plan: Plan) -> Section:
         key, title, draw = plan
@@ -182,7 +182,7 @@ def _compared_curves(records: Sequence[Record]) -> Drawn:
     if curves:
         same = alike(records, attrgetter("objective_key"))
         caption = "Each colour is a run." + (
-            "" if same else " Objectives of different functions are no measure of merit."
+            "" if same else " The runs minimise different functions: their objectives are not comparable."
         )
         yield _curves_figure(curves, caption)
 
@@ -203,7 +203,7 @@ def _listed(names: Sequence[str]) -> str:
 def _curves(record: Record) -> Drawn:
     if record.trace:
         curves = {"": learning_curves(record.trace, record.metrics.lower_bound)}
-        gap = " The gap is what is at most left to gain: the objective less what no weights can go below."
+        gap = " The gap is the objective minus the proved lower bound: the optimum is at most this far below."
         yield _curves_figure(curves, "A mark is an epoch." + (gap if record.metrics.lower_bound is not None else ""))
 
 
@@ -233,8 +233,8 @@ def _path(record: Record) -> Drawn:
         {"": path},
         {"": chosen},
         "A small reg lets the weights grow until they fit the training images; a large one holds them near 0. "
-        "The dotted line is the value that did best on the images held out. The relative gap is what is at most left "
-        "to gain by other weights, as the certificate of each value proves.",
+        "The dotted line is the value that did best on the images held out. The relative gap bounds the "
+        "distance of each value from its optimum, as its certificate proves.",
     )
     if record.weights is not None and _has_templates(record):
         regs = [float(reg) for reg in record.weights.regs]
@@ -272,7 +272,8 @@ def _templates(record: Record) -> Drawn:
     model = record.model
     if not _has_templates(record):
         yield _figure(
-            [templates_picture(model)], "Its weights, class by class: what raises the score, and what lowers it."
+            [templates_picture(model)],
+            "Its weights, class by class: which numbers raise the score, and which lower it.",
         )
         return
     yield _figure(
@@ -310,8 +311,8 @@ def _geometry(record: Record) -> Drawn:
         pixels = model.features_ is None and isinstance(tested.images, ImageSet)
         yield _figure(
             [slice_picture(model, tested.pictures(rows) if pixels else tested.vectors(rows), names)],
-            "Test images of the classes that are confused most, projected onto the plane in which the model tells them "
-            "apart: the borders between the classes are straight lines.",
+            "Test images of the classes that are confused most, projected onto the plane in which the model separates "
+            "them: the borders between the classes are straight lines.",
         )
 
 
@@ -321,7 +322,7 @@ def _errors(record: Record) -> Drawn:
         return
     yield _figure(
         [confusion_picture(tested.performance.confusion, record.model.class_names_)],
-        "A row is a true class, a column what the model said: off the diagonal lie the errors.",
+        "A row is a true class, a column the predicted class: the errors are off the diagonal.",
     )
     if isinstance(tested.images, ImageSet):
         errors = confident_errors(tested.scores, tested.y)
@@ -382,7 +383,7 @@ def _neighbors(record: Record, train: ImageSet, tested: Tested) -> Figure:
 
 @dataclass(frozen=True)
 class _Voting:
-    """Nearest neighbours as `regions_picture` asks them."""
+    """Nearest neighbours with the interface that `regions_picture` needs."""
 
     model: NeighborModel
 

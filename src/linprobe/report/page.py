@@ -127,7 +127,7 @@ def write_report(
     page = _page_of_one(records[0], n_threads) if len(records) == 1 else _page_of_several(records, n_threads)
     target = Path(out)
     try:
-        # file names need not be text: what cannot be written as UTF-8 becomes a question mark
+        # file names need not be valid text: what UTF-8 cannot encode becomes a question mark
         write_whole(target, page.encode("utf-8", "replace"))
     except OSError as error:
         raise OutputError(
@@ -138,7 +138,7 @@ def write_report(
 
 
 def _tell_apart(records: Sequence[Record]) -> None:
-    """Give runs whose folders have one name their parents' names, too."""
+    """Add the name of the parent folder where two runs have the same name."""
     names = [record.name for record in records]
     for record in records:
         if names.count(record.name) > 1:
@@ -189,7 +189,7 @@ def _page_of_several(records: Sequence[Record], n_threads: int | None) -> str:
 
 
 def _rendered(template: str, **values: Any) -> str:
-    """The page of a template beside this file; what is not markup of our own is escaped."""
+    """The page of a template in this folder; all values but our own markup are escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -207,8 +207,8 @@ def _rendered(template: str, **values: Any) -> str:
 
 
 def _inline(picture: Svg, number: int) -> str:
-    """The picture as an element of an HTML page: no namespaces, and no name that another picture has, too."""
-    # what a font cannot draw is not always what XML may hold
+    """The picture as an element of an HTML page, without namespaces, its ids unique on the page."""
+    # XML allows no control characters
     root = ElementTree.fromstring(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "\N{REPLACEMENT CHARACTER}", picture.text))
     used = set()
     for element in root.iter():

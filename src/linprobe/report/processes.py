@@ -1,4 +1,4 @@
-"""Work that holds Python's lock, on all cores: in processes forked here, where forking is safe."""
+"""Work that holds Python's global lock, on all cores: in forked processes, where forking is safe."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MOST_ITEMS = 256
 def each(work: Callable[[Item], Result], items: Sequence[Item], n_threads: int | None = None) -> list[Result]:
     """[work(item) for item in items], by this process and others that it forks; each takes the next item.
 
-    All run in this process on systems that cannot fork safely, and while other Python threads run, for whose locks a
-    forked process would wait forever. Items that another process fails to complete run here, where they may raise.
+    Everything runs in this process on systems that cannot fork safely, and where other Python threads run: a forked
+    process would wait for their locks forever. Items that another process fails to do are done here, and may raise.
 
     Args:
-        work: changes nothing that is wanted afterwards: it may do so in another process; its results are pickled.
-        items: 256 at most; the longest first, if any are far longer.
+        work: must not change shared state, because it may run in another process; its results are pickled.
+        items: on several processes 256 at most; the slowest first, if some are much slower.
         n_threads: processes at most; None for a core each.
     """
     n_processes = min(n_threads or usable_cores(), len(items))
@@ -87,7 +87,7 @@ def _end(others: Iterable[int]) -> None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C has to wait meanwhile."""
+    """Ctrl-C is held back meanwhile."""
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -105,7 +105,7 @@ def _fork() -> int:
 def _run(work: Callable[[Item], Result], items: Sequence[Item], left: int, file: IO[bytes]) -> NoReturn:
     """The life of a forked process, which puts (number, result) of what it does into `file`.
 
-    What its parent has to end with, files and threads, is not its to end.
+    It ends without the exit handlers: files and threads belong to its parent.
     """
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the parent ends this one

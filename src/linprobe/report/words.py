@@ -1,4 +1,4 @@
-"""What a run did, in sentences for readers who have not met duality."""
+"""What a run did, in sentences for readers who do not know duality."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Runs: training that leaves a folder behind, survives a kill, and can be continued."""
+"""Runs: training that leaves a folder, survives a kill, and resumes bit-identically."""

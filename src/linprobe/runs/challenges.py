@@ -35,11 +35,11 @@ RECORD, SHEET = "challenges.json", "challenges.png"
 
 @dataclass(frozen=True)
 class ChallengeRun:
-    """What the challenges of one model and source gave.
+    """The result of the challenges for one model and source.
 
     Args:
         table: accuracies with their intervals.
-        record: all of it, for JSON.
+        record: the whole result, for JSON.
         record_path, sheet_path: the files written, None where there is none.
     """
 
@@ -50,11 +50,11 @@ class ChallengeRun:
 
 
 NEIGHBOURS = re.compile(r"knn:(\d+)(?::(l2|l1))?")
-"""What stands for nearest neighbours in place of a run: k, and the metric."""
+"""How nearest neighbours are written in place of a run: k, and the metric."""
 
 
 def neighbours_of(train: object, k: int, metric: str, n_threads: int | None = None) -> Classify:
-    """What gives pictures the class that the most of their k nearest training pictures have.
+    """A function from pictures to the classes that their k nearest training pictures vote for.
 
     Raises:
         IncompatibleError: `train` does not hold pictures.
@@ -69,7 +69,7 @@ def neighbours_of(train: object, k: int, metric: str, n_threads: int | None = No
 
 
 def classifier_of(model: LinearModel, n_threads: int | None = None) -> Classify:
-    """What gives pictures (n, height, width, channels) uint8 their classes (n,), as positions in `class_names_`."""
+    """A function from pictures (n, height, width, channels) uint8 to classes (n,), positions in `class_names_`."""
     model.n_threads = n_threads
 
     def classify(pictures: Pixels) -> Labels:
@@ -95,7 +95,7 @@ def challenge_source(
     n_threads: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> ChallengeRun:
-    """Accuracy of the model of a run folder or model file on the test images of `source`, challenged.
+    """Accuracy of the model of a run folder or model file on the changed test images of `source`.
 
     A run folder gets challenges.json and, unless no kind changes pictures, challenges.png.
 
@@ -112,7 +112,7 @@ def challenge_source(
     Raises:
         LinprobeError: the model or the source cannot be read, they do not fit, or a file cannot be written.
     """
-    wanted = choose(names)  # an unknown name is told before anything is read
+    wanted = choose(names)  # an unknown name is refused before anything is read
     is_run = model.is_dir()
     _check_writable(model if is_run else None, sheet)
     asked = None if model.exists() else NEIGHBOURS.fullmatch(str(model))
@@ -181,11 +181,11 @@ def challenge_source(
 
 
 def _check_writable(run: Path | None, sheet: Path | None) -> None:
-    """Raise RunError where a file finds no place: now, not when the table is there and would be lost."""
+    """Raise RunError where a file cannot be written, before the table is computed."""
     if run is not None and not os.access(run, os.W_OK):
         raise RunError(
-            f"{run}: this run cannot be written to, so that {RECORD} finds no place; give its model.safetensors, "
-            "and --sheet for the pictures."
+            f"{run}: cannot write {RECORD}: the run folder is read-only. Give its model.safetensors in place of the "
+            "folder, and --sheet for the pictures."
         )
     if sheet is not None and not os.access(sheet.parent, os.W_OK):
         raise RunError(f"{sheet}: cannot be written; check the folder and its permissions.")
@@ -201,28 +201,28 @@ def _model_of_pictures(path: Path) -> tuple[LinearModel, tuple[int, ...]]:
     shape = picture_shape(model)
     if shape is None:
         raise IncompatibleError(
-            f"{path}: this model was trained on vectors of {model.weights_.shape[1]} numbers, and the challenges "
-            "change pictures; give a model that was trained on pictures."
+            f"{path}: this model was trained on vectors of {model.weights_.shape[1]} numbers; the challenges change "
+            "pictures. Give a model that was trained on pictures."
         )
     return model, shape
 
 
 def _pictures(images: object) -> ImageSet:
-    """`images`, once they are pictures.
+    """`images`, checked to be pictures.
 
     Raises:
         IncompatibleError: they are vectors.
     """
     if not isinstance(images, ImageSet):
         raise IncompatibleError(
-            f"{getattr(images, 'source', images)}: holds vectors, but the challenges change pictures; "
-            "give a source of pictures."
+            f"{getattr(images, 'source', images)}: holds vectors; the challenges change pictures. "
+            "Give a source of pictures."
         )
     return images
 
 
 def _fitting(images: object, shape: tuple[int, ...]) -> ImageSet:
-    """`images`, once they are pictures of the shape that the model reads.
+    """`images`, checked to be pictures of the shape that the model reads.
 
     Raises:
         IncompatibleError: they are not.
@@ -241,7 +241,7 @@ def _fitting(images: object, shape: tuple[int, ...]) -> ImageSet:
 
 
 def _spread(images: ImageSet, limit: int | None) -> npt.NDArray[np.int64] | None:
-    """Positions of `limit` of the images, at equal distances: a source may be sorted by class. None for all."""
+    """Positions of `limit` images, evenly spaced, because a source may be sorted by class. None for all."""
     if limit is not None and limit < 1:
         raise ParameterError(f"limit = {limit}; expected at least 1 image, or None for all.")
     if limit is None or limit >= images.n_images:
@@ -256,7 +256,7 @@ def _corrupted(
     known: tuple[str, ...],
     shape: tuple[int, ...],
 ) -> list[CorruptedSet]:
-    """The corrupted sets in `folder`, all of them checked before the first is scored."""
+    """The corrupted sets in `folder`, all checked before the first is scored."""
     sets = open_corrupted(folder, class_names, options)
     for one in sets:
         _fitting(one.images, shape)

@@ -1,4 +1,4 @@
-"""How a classifier does on labelled images: accuracy, class by class, and who is taken for whom."""
+"""The performance of a classifier on labelled images: accuracy, by class, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ BLOCK_NUMBERS = 2**22
 
 @dataclass(frozen=True)
 class Performance:
-    """What a classifier does on a set of labelled images.
+    """The performance of a classifier on a set of labelled images.
 
     Attributes:
-        n_images: how many there are.
+        n_images: number of images.
         accuracy: share of them classified correctly, 0..1.
         loss: mean of L_i over them, without the penalty.
         class_names: names of the K classes, in the order of the classifier.
@@ -70,13 +70,13 @@ def evaluate_source(
     n_threads: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Performance:
-    """What the model of a run folder or model file does on one split of `source`.
+    """The performance of the model of a run folder or model file on one split of `source`.
 
     Args:
         model: a run folder, or a model file.
-        split: "all" takes every image of the source, its own splits or not.
+        split: "all" takes every image of the source, whatever its split.
         seed: of the splits that the source does not have itself; None for that of the training, which gives the
-            same images again.
+            same images.
         image_size: (height, width); None for that of the training.
         source, on_bad_image, cache, n_threads, progress: as `open_dataset` takes them.
     Raises:
@@ -112,7 +112,7 @@ def evaluate_source(
 
 
 def _parts(dataset: Dataset, split: SplitName, validation: float, seed: int) -> list[LabelledSet]:
-    """The images that `split` means; those that training held out are found again by its seed."""
+    """The images of `split`; those that training held out follow from its seed."""
     if split == "all":
         return [part for part in (dataset.train, dataset.validation, dataset.test) if part is not None]
     if split == "test" and dataset.test is not None:
@@ -120,7 +120,7 @@ def _parts(dataset: Dataset, split: SplitName, validation: float, seed: int) -> 
     part: LabelledSet | None = getattr(split_dataset(dataset, validation=validation, seed=seed), split)
     if part is None:
         raise SplitError(
-            f"{dataset.source}: it has no {split} split, and the training held none out; "
+            f"{dataset.source}: has no {split} split, and the training held out none; "
             "choose --split train, test or all."
         )
     return [part]
@@ -129,7 +129,7 @@ def _parts(dataset: Dataset, split: SplitName, validation: float, seed: int) -> 
 def _with_features(
     features: FeatureMap, images: LabelledSet, n_threads: int | None, progress: ProgressCallback | None
 ) -> LabelledSet:
-    """The features of pictures that suit them.
+    """The features of pictures of the right size.
 
     Raises:
         IncompatibleError: they are vectors, or pictures of another size.
@@ -143,7 +143,7 @@ def _with_features(
 
 
 def measure(classifier: LinearModel, images: LabelledSet, n_threads: int | None = None) -> Performance:
-    """What `classifier` does on `images`, read in blocks; the classes are matched by name.
+    """The performance of `classifier` on `images`, read in blocks; the classes are matched by name.
 
     Raises:
         IncompatibleError: the images have another shape than those of the training, or a class it does not know.
@@ -200,13 +200,13 @@ def labels_by_name(images: LabelledSet, class_names: tuple[str, ...]) -> Labels:
 
 
 def _few(names: list[str]) -> str:
-    """At most eight of `names`, and how many more there are."""
+    """At most eight of `names`, and the number of the others."""
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(repr(name) for name in names[:8]) + more
 
 
 def _remedy(found: tuple[int, ...] | None, expected: tuple[int, ...] | None) -> str:
-    """What to do about images of the shape `found`."""
+    """The next step for images of the shape `found`."""
     if found is None or expected is None:
         return "give a source of the same kind, or train on this one"
     if found[:2] != expected[:2]:

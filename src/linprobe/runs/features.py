@@ -1,4 +1,4 @@
-"""The features of a run: pictures mapped block by block on all cores, and kept beside the decoded pixels."""
+"""The features of a run: pictures mapped block by block on all cores, and kept in the cache of decoded pixels."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from linprobe.shapes import Pixels
 __all__ = ["Mapped", "kept_features", "map_dataset", "map_images", "requested", "transformed"]
 
 BLOCK = 128
-"""Pictures mapped at once."""
+"""Pictures in a block, the unit of work of a thread."""
 
 DTYPE = np.dtype(np.float16)
-"""Of the numbers that are kept: eleven bits, and half the bytes to read in every pass."""
+"""Type of the kept numbers: eleven significant bits, and half the bytes of float32 to read in every pass."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def map_dataset(
         seed: of what the features draw at random.
         cache: whether the features are kept in the cache folder, and those that are there are used.
         n_threads: None for one per core. The result does not depend on it.
-        progress: told how many pictures are mapped.
+        progress: called with the number of mapped pictures.
     Raises:
         IncompatibleError: the dataset holds no pictures, or the numbers are too large for float16.
         LinprobeError: the features do not suit the pictures.
@@ -91,10 +91,10 @@ def map_dataset(
     for _, part in parts:
         if not isinstance(part, ImageSet):
             raise IncompatibleError(
-                f"{dataset.source}: {features.spec} maps pictures, and this source holds vectors; use pixels."
+                f"{dataset.source}: holds vectors; {features.spec} needs pictures. Use --features pixels."
             )
     assert isinstance(train, ImageSet)
-    with threadpool_limits(1):  # the bits must not depend on the threads of the BLAS
+    with threadpool_limits(1):  # the result must not depend on the threads of the BLAS
         features.fit(_Picked(train).all(), seed)
     key = _key(dataset, features)
     found = load(key) if cache else None
@@ -109,19 +109,19 @@ def map_dataset(
 
 
 def kept_features(dataset: Dataset, features: FeatureMap) -> Dataset | None:
-    """`dataset` with its pictures mapped by `features`, which are fitted, where a run has left that in the cache."""
+    """`dataset` mapped by the fitted `features`, where the cache has the result of an earlier run; else None."""
     found = load(_key(dataset, features))
     return None if found is None else _with_vectors(dataset, found.pixels)
 
 
 def _parts(dataset: Dataset) -> list[tuple[str, LabelledSet]]:
-    """(name, set) of each split that is there."""
+    """(name, set) of each split of the dataset."""
     named = ((name, getattr(dataset, name)) for name in ("train", "validation", "test"))
     return [(name, part) for name, part in named if part is not None]
 
 
 def _key(dataset: Dataset, features: FeatureMap) -> str:
-    """The cache's key of the features of `dataset`."""
+    """The key of the features of `dataset` in the cache."""
     rows = [(name, _digest_rows(part)) for name, part in _parts(dataset)]
     return cache_key("features", dataset.fingerprint, _digest(features), rows)
 
@@ -157,7 +157,7 @@ def transformed(images: Pixels, features: FeatureMap, n_threads: int | None = No
 
 
 class _Picked:
-    """The pictures of a set by position 0..N-1, wherever they lie."""
+    """The pictures of a set by position 0..N-1."""
 
     def __init__(self, images: ImageSet) -> None:
         self.images, self.rows = images.images, images.rows
@@ -166,7 +166,7 @@ class _Picked:
         return self.images[positions] if self.rows is None else self.images[self.rows[positions]]
 
     def all(self) -> npt.NDArray[np.uint8]:
-        """All of them: the array itself where none is left out."""
+        """All pictures: the array itself where the set uses all of it."""
         whole = self.rows is None or (len(self.rows) == len(self.images) and bool((np.diff(self.rows) == 1).all()))
         return self.images if whole else self.images[self.rows]
 
@@ -195,7 +195,7 @@ def _fill(
             X[at : at + len(values)] = values
         if not np.isfinite(X[at : at + len(values)]).all():
             raise IncompatibleError(
-                f"{features.spec}: a feature is NaN or beyond the 65,504 of float16; scale the features down."
+                f"{features.spec}: a feature is NaN or above 65,504, the limit of float16; scale the features down."
             )
         return len(values)
 
@@ -207,19 +207,19 @@ def _fill(
                 done += future.result()
                 if progress is not None:
                     progress(f"computing features ({features.spec})", done, start)
-        except BaseException:  # Ctrl-C or an error: what has not begun is left undone
+        except BaseException:  # Ctrl-C or an error: blocks that have not begun are dropped
             workers.shutdown(wait=True, cancel_futures=True)
             raise
 
 
 class _Store:
-    """Room for the features: in memory, or a file of the cache that is there when it is whole."""
+    """Storage for the features: in memory, or a cache file that appears when it is complete."""
 
     def __init__(self, X: npt.NDArray[Any], filling: Filling | None) -> None:
         self.X, self._filling = X, filling
 
     def kept(self) -> npt.NDArray[Any]:
-        """The features as they are kept: a read-only memory map, or the array itself."""
+        """The stored features: a read-only memory map, or the array itself."""
         if self._filling is None:
             return self.X
         decoded = Decoded(self.X, np.zeros(len(self.X), np.int64), (), (), (), ())
@@ -236,7 +236,7 @@ def _store(key: str, cache: bool, shape: tuple[int, int]) -> Iterator[_Store]:
 
 
 def _digest(features: FeatureMap) -> str:
-    """Of all that decides the numbers."""
+    """Digest of everything that decides the features."""
     digest = hashlib.sha256(json.dumps([features.name, features.settings(), features.image_shape]).encode())
     for name, tensor in sorted(features.tensors().items()):
         digest.update(name.encode() + np.ascontiguousarray(tensor).tobytes())

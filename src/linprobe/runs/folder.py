@@ -1,4 +1,4 @@
-"""The run folder: what a run writes, and how, so that a kill at any moment leaves only whole files.
+"""The run folder: the files of a run, each written whole, so that a kill at any moment leaves no damaged file.
 
     settings.json            what was requested, written once, before the first epoch
     trace.csv                a row per epoch, the start included
@@ -8,12 +8,12 @@
     part-1.json, ...         of a sweep, in place of trace and checkpoint: the scores of each part
     path.safetensors         of a sweep: the weights of all members of the grid
     report.html              the report
-    .lock                    while a process trains: what keeps others away
+    .lock                    while a process trains: its lock
 
 `records.py` says what the JSON files hold.
 
-The trace is always written before the checkpoint, so that it holds at least the checkpoint's epochs; on
-resuming, the rows beyond are dropped, because those epochs will be run again, bit for bit.
+The trace is always written before the checkpoint: it holds at least the epochs of the checkpoint. A resumed run drops
+the rows beyond it, because it runs those epochs again, bit-identically.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class RunFolder:
             remove_left_behind(self.path, name)
 
     def remove(self) -> None:
-        """Delete a run in which nothing was trained yet: its settings, and the folder."""
+        """Delete a run that has not trained yet: its settings, and the folder."""
         (self.path / "settings.json").unlink()
         self.close()
         self.path.rmdir()
@@ -259,7 +259,7 @@ class RunFolder:
         text = "\n".join([",".join(TRACE_COLUMNS), *trace, ""])
         write_atomically(self.path / "trace.csv", text.encode())
         numbers = {name: _number(value) for name, value in state.numbers.items()}
-        # JSON writes floats as repr does, so that every bit comes back
+        # JSON writes floats as repr does: they read back bit for bit
         metadata = {
             "run_version": str(RUN_VERSION),
             "epoch": str(state.epoch),
@@ -372,20 +372,20 @@ def trace_rows(lines: Sequence[str]) -> list[dict[str, float]]:
 
 
 def check_free(path: Path) -> None:
-    """Raise RunError unless a run can be made at `path`: nothing is there, or an empty folder."""
+    """Raise RunError unless `path` does not exist, or is an empty folder."""
     if path.exists() and not path.is_dir():
-        raise RunError(f"{path}: is a file, but --out needs a new or empty folder.")
+        raise RunError(f"{path}: is a file; --out needs a new or empty folder. Choose another.")
     if (path / "settings.json").exists():
-        raise RunError(f"{path}: a run is there already; continue it with --resume {path}, or choose another --out.")
+        raise RunError(f"{path}: holds a run already; resume it with --resume {path}, or choose another --out.")
     if path.is_dir() and any(path.iterdir()):
-        raise RunError(f"{path}: the folder is not empty, but --out needs a new or empty one.")
+        raise RunError(f"{path}: the folder is not empty; --out needs a new or empty one. Choose another.")
 
 
 def make_run_folder(source: str, loss: str, parent: Path) -> Path:
     """A new, empty folder `parent`/<source>-<loss>-<number>, with the first number that is free.
 
     Raises:
-        RunError: it cannot be made.
+        RunError: the folder cannot be created.
     """
     stem = re.sub(r"\.(zip|tar|tgz|gz|npz|npy)(?=\.|$)", "", Path(source).name, flags=re.IGNORECASE)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
@@ -402,7 +402,7 @@ def make_run_folder(source: str, loss: str, parent: Path) -> Path:
 
 
 def _cannot_be_made(path: Path, error: OSError) -> RunError:
-    return RunError(f"{path}: the run folder cannot be made ({error.strerror}); choose another with --out.")
+    return RunError(f"{path}: the run folder cannot be created ({error.strerror}); choose another with --out.")
 
 
 def _number(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Finding the model that a path means, a model file or the one in a run folder, and how its source was read."""
+"""The model of a path, which is a model file or a run folder, and how its source was read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Reading", "model_file_of", "picture_shape", "reading_of", "scores_of
 
 @dataclass(frozen=True)
 class Reading:
-    """How the source of a training was read and split: what reading it again needs.
+    """How the source of a training was read and split.
 
     Attributes:
         seed: of the splits.
@@ -30,10 +30,10 @@ class Reading:
 
 
 def reading_of(classifier: LinearModel, path: Path) -> Reading:
-    """How the training of `classifier` read its source; what is not written in its file `path` is the default.
+    """How the training of `classifier` read its source; defaults where its file `path` does not say.
 
     Raises:
-        ModelFileError: it holds something else than numbers there.
+        ModelFileError: the file holds something else there.
     """
     extra = classifier.extra_
     try:
@@ -44,7 +44,7 @@ def reading_of(classifier: LinearModel, path: Path) -> Reading:
         return Reading(int(extra.get("seed", 0)), float(extra.get("validation", 0.0)), size)
     except (TypeError, ValueError, OverflowError) as error:
         raise ModelFileError(
-            f"{path}: its notes on how the source was read cannot be used ({error}); train again."
+            f"{path}: its entry 'extra', on how the source was read, cannot be used ({error}); train again."
         ) from error
 
 
@@ -55,17 +55,17 @@ def picture_shape(classifier: LinearModel) -> tuple[int, ...] | None:
 
 
 def scores_of_pictures(classifier: LinearModel, images: Pixels, n_threads: int | None = None) -> Floats:
-    """Scores (N, K) of pictures (N, height, width, channels) uint8, of the shape that `picture_shape` tells."""
+    """Scores (N, K) of pictures (N, height, width, channels) uint8, of the shape that `picture_shape` returns."""
     if classifier.features_ is None:
         return classifier.scores(images.reshape(len(images), -1))
     return classifier.scores(transformed(images, classifier.features_, n_threads))
 
 
 def model_file_of(path: Path) -> Path:
-    """The model file that `path` means.
+    """The model file at `path`, or in the run folder `path`.
 
     Raises:
-        RunError: `path` is missing, is a folder but no run, or a run that has no model yet.
+        RunError: `path` does not exist, is a folder but no run, or a run without a model.
     """
     if not path.is_dir():
         if not path.exists():

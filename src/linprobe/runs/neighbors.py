@@ -1,4 +1,4 @@
-"""k chosen on images left out, the test images classified once, and the neighbours of single pictures."""
+"""Nearest neighbours on a source: k chosen on held-out images, the test images classified once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class KnnSettings:
     on_bad_image: Literal["fail", "skip"] = "fail"
 
     def __post_init__(self) -> None:
-        """Refuse what nothing could be chosen from, and put the ks in order."""
+        """Check the ranges, and sort the ks."""
         if not self.ks or min(self.ks) < 1:
             raise ParameterError(f"k = {', '.join(map(str, self.ks))}; expected numbers of neighbours, each >= 1.")
         if self.metric not in METRICS:
@@ -159,9 +159,9 @@ def choose_and_test(
     cache: bool = True,
     progress: ProgressCallback | None = None,
 ) -> KnnResult:
-    """The k that does best on images left out, and its accuracy on the test images.
+    """The k that does best on held-out images, and its accuracy on the test images.
 
-    All k are judged by one search of the images left out, or of each fold; the k with the highest accuracy is chosen,
+    All k are judged by one search of the held-out images, or of each fold; the k with the highest accuracy is chosen,
     of equal ones the smallest. The test images are then searched once, with that k, among all training images, those
     that were held out to choose k included; a validation split of the source is not searched.
 
@@ -173,7 +173,7 @@ def choose_and_test(
         progress: called with the progress of reading and searching.
     Raises:
         ParameterError: a k is larger than the training set.
-        IncompatibleError: the metric does not fit the data, or pictures are requested of vectors.
+        IncompatibleError: the metric does not fit the data, or the neighbours of pictures are requested of vectors.
         LinprobeError: the source or a picture cannot be used.
     """
     tell = progress or (lambda what, done, total: None)
@@ -236,7 +236,7 @@ def _judged(
     what: str,
     tell: ProgressCallback,
 ) -> dict[int, float]:
-    """Accuracy of each k on the images left out, from one search of them."""
+    """Accuracy of each k on the held-out images, from one search of them."""
     model = NeighborModel(max(settings.ks), settings.metric, n_threads=n_threads).fit_sets(train)
     found = model.labels_by_k(left_out.X, settings.ks, left_out.rows, lambda done, total: tell(what, done, total))
     return {k: accuracy(labels, left_out.y) for k, labels in found.items()}
@@ -270,7 +270,7 @@ def _together(train: LabelledSet, held_out: LabelledSet) -> LabelledSet:
 
 
 def _pictures(dataset: Dataset, images: Sequence[Path], settings: KnnSettings) -> npt.NDArray[np.uint8] | None:
-    """The pictures whose neighbours are requested, read before the search."""
+    """The pictures whose neighbours are requested, read before the search begins."""
     if not images:
         return None
     if dataset.image_shape is None:

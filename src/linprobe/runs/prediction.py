@@ -1,4 +1,4 @@
-"""The classes that a trained model gives single pictures."""
+"""The predicted classes of single pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Prediction", "predict_pictures", "read_pictures"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one picture.
+    """The prediction for one picture.
 
     Attributes:
         image: its file.
@@ -58,7 +58,7 @@ class Prediction:
 def predict_pictures(
     model: Path, images: Sequence[Path], *, image_size: tuple[int, int] | None = None
 ) -> list[Prediction]:
-    """What the model of a run folder or model file says of each picture, in their order.
+    """The predictions of the model of a run folder or model file, in the order of the pictures.
 
     Args:
         model: a run folder, or a model file.
@@ -73,8 +73,8 @@ def predict_pictures(
     shape = picture_shape(classifier)
     if shape is None:
         raise IncompatibleError(
-            f"{model}: this model was trained on vectors of {classifier.weights_.shape[1]} numbers, not on pictures; "
-            f"for labelled vectors there is `linprobe evaluate`, for others load_model and predict in Python."
+            f"{model}: this model was trained on vectors of {classifier.weights_.shape[1]} numbers, not on pictures. "
+            "Use `linprobe evaluate` for labelled vectors, and load_model and predict in Python for others."
         )
     if image_size is None:
         image_size = reading_of(classifier, model).image_size
@@ -111,8 +111,8 @@ def read_pictures(images: Sequence[Path], shape: tuple[int, ...], image_size: tu
     for image, picture in zip(images, pixels, strict=True):
         if picture.shape != tuple(shape):
             raise IncompatibleError(
-                f"{image}: {_text(picture.shape[:2])} pixels, but the model was trained on {_text(shape[:2])}; "
-                f"give --image-size {_text(shape[:2])} to resize it."
+                f"{image}: has {_text(picture.shape[:2])} pixels, but the model was trained on {_text(shape[:2])}; "
+                f"resize it with --image-size {_text(shape[:2])}."
             )
     return np.stack(pixels)
 
