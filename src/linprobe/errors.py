@@ -46,7 +46,7 @@ class LinprobeError(Exception):
 
 
 class DataError(LinprobeError, ValueError):
-    """Data that cannot be used as it is."""
+    """Data that cannot be used."""
 
 
 class SourceError(DataError):

@@ -1,7 +1,7 @@
 """The challenges of recognition: seeded changes of test images, and what they cost a classifier.
 
 Six of them, as the lecture names them. Five change the pictures, in severities 0..5 that mean the same for pictures
-of every size; the sixth, intraclass variation, looks at the pictures as they are.
+of every size; the sixth, intraclass variation, uses the unchanged pictures.
 """
 
 from __future__ import annotations

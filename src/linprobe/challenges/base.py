@@ -92,7 +92,7 @@ class Challenge(ABC):
         Args:
             images: (N, height, width, channels) uint8, all pictures; may be a memory map.
             kind: the name of one of `kinds`.
-            severity: 0..5; 0 gives the pictures as they are.
+            severity: 0..5; 0 changes nothing.
             seed: >= 0, of what is drawn.
             rows: (n,) positions of the pictures that are wanted; None for all.
         Raises:

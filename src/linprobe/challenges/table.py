@@ -74,7 +74,7 @@ class ChallengeTable:
 
     Args:
         seed: of the challenges.
-        clean: on the pictures as they are, severity 0 of every kind.
+        clean: on the unchanged pictures, severity 0 of every kind.
         cells: by challenge, kind and severity.
         intraclass: None if it was not requested.
     """
@@ -161,7 +161,7 @@ def run_challenges(
     n_threads: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> ChallengeTable:
-    """Accuracy of `classify` on the pictures as they are, and as each challenge changes them.
+    """Accuracy of `classify` on the unchanged pictures, and on those of each challenge.
 
     Args:
         classify: pictures (n, height, width, channels) uint8 to classes (n,); called from this thread only, with
@@ -169,13 +169,13 @@ def run_challenges(
         images: (M, height, width, channels) uint8, test pictures; may be a memory map.
         y: (N,) labels 0..K-1 of the pictures at `rows`.
         class_names: K names.
-        severities: some of 0..5; the pictures as they are (0) are always scored.
+        severities: some of 0..5; the unchanged pictures (0) are always scored.
         seed: >= 0, of what the challenges draw; it gives the same pixels whatever `n_threads` is.
         rows: (N,) positions in `images` of the pictures to use; None for all. A picture is changed in the same way
             whichever others are used.
         names: challenges or kinds, as `choose` takes them; None for all.
         n_threads: that change pictures; None for one per core.
-        progress: told how many pictures have been scored.
+        progress: called with the number of pictures scored.
     Raises:
         ParameterError: a severity, a name or the seed cannot be used.
         ShapeError: the arrays do not fit each other, or `classify` gives something else than (n,).

@@ -348,7 +348,7 @@ def _scale(axes: Axes, found: Sequence[npt.NDArray[np.float64] | None], quantity
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(numticks=7))
             axes.yaxis.set_minor_formatter(NullFormatter())
-        # plain text: what matplotlib writes by itself is a formula, or a factor above the axis
+        # plain text: matplotlib's default is a formula, or a factor above the axis
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 

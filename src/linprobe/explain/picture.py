@@ -267,7 +267,7 @@ def signed_bar(
 
 
 def label_text(text: object, longest: int = 18) -> str:
-    """A class name as it is drawn: on one line, of at most `longest` characters, and never read as a formula."""
+    """A class name for a drawing: one line of at most `longest` characters, never parsed as a formula."""
     line = " ".join(str(text).split())
     line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)  # XML has no others
     if len(line) > longest:

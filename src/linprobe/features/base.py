@@ -44,7 +44,7 @@ class FeatureMap(ABC):
     """Pictures of one size (N, height, width, channels) uint8 to numbers (N, D) float32.
 
     A map is a dataclass: its fields are its parameters (JSON values), and `LEARNT` names the arrays that `fit` sets,
-    so that a model file can hold both. Each picture is mapped by itself: the rows of a transform do not depend on
+    so that a model file stores both. Each picture is mapped independently: the rows of a transform do not depend on
     which pictures are transformed with it.
 
     Attributes:

@@ -230,8 +230,8 @@ class _Network:
     def _read_metadata(self, shape: list[int | str | None], image_shape: tuple[int, int, int]) -> None:
         """Set layout, channels, size and scaling from the metadata, else from the input's shape, else from pictures."""
         properties = self.session.get_modelmeta().custom_metadata_map
-        told = {key: properties["linprobe." + key] for key in KEYS if "linprobe." + key in properties}
-        layout = told.get("layout", "NHWC" if shape[1] not in (1, 3) and shape[3] in (1, 3) else "NCHW").upper()
+        given = {key: properties["linprobe." + key] for key in KEYS if "linprobe." + key in properties}
+        layout = given.get("layout", "NHWC" if shape[1] not in (1, 3) and shape[3] in (1, 3) else "NCHW").upper()
         if layout not in ("NCHW", "NHWC"):
             raise self._wrong(f"its metadata has linprobe.layout = {layout!r}; expected NCHW or NHWC")
         self.channels_last = layout == "NHWC"
@@ -244,24 +244,31 @@ class _Network:
                 f"its input {self.input} is {_text(shape)} ({layout}), {channels} channels; expected 1 or 3"
             )
         size = [side if isinstance(side, int) else own for side, own in zip(sides, image_shape, strict=False)]
-        if "size" in told:
-            asked = self._numbers("size", told["size"], 2)
-            if any(side < 1 or side != int(side) or side > 65535 for side in asked):
-                raise self._wrong(f"its metadata has linprobe.size = {told['size']!r}; expected whole numbers 1..65535")
-            size = [int(side) for side in asked]
-            if any(isinstance(side, int) and side != own for side, own in zip(sides, size, strict=True)):
-                raise self._wrong(f"its metadata has linprobe.size = {told['size']!r}, its input is {_text(shape)}")
-        self.size = (size[0], size[1])
-        scaling = [key for key in ("scale", "mean", "std") if key in told]
+        self.size = self._read_size(given["size"], sides, shape) if "size" in given else (size[0], size[1])
+        self._read_scaling(given)
+
+    def _read_size(self, text: str, sides: list[int | str | None], shape: list[int | str | None]) -> tuple[int, int]:
+        """(height, width) of the metadata `linprobe.size`, which the fixed `sides` of the input must equal."""
+        found = self._numbers("size", text, 2)
+        if any(side < 1 or side != int(side) or side > 65535 for side in found):
+            raise self._wrong(f"its metadata has linprobe.size = {text!r}; expected whole numbers 1..65535")
+        height, width = (int(side) for side in found)
+        if any(isinstance(side, int) and side != own for side, own in zip(sides, (height, width), strict=True)):
+            raise self._wrong(f"its metadata has linprobe.size = {text!r}, its input is {_text(shape)}")
+        return height, width
+
+    def _read_scaling(self, given: dict[str, str]) -> None:
+        """Set scale, mean and std from the metadata, or to their defaults."""
+        scaling = [key for key in ("scale", "mean", "std") if key in given]
         if scaling and self.dtype == np.uint8:
             raise self._wrong(
                 f"its metadata has linprobe.{scaling[0]}, but its input is uint8, which takes plain pixels"
             )
-        self.scale = self._numbers("scale", told["scale"], 1) if "scale" in told else np.float32(1 / 255)
-        self.mean = self._numbers("mean", told.get("mean", "0"), self.channels)
-        self.std = self._numbers("std", told.get("std", "1"), self.channels)
+        self.scale = self._numbers("scale", given["scale"], 1) if "scale" in given else np.float32(1 / 255)
+        self.mean = self._numbers("mean", given.get("mean", "0"), self.channels)
+        self.std = self._numbers("std", given.get("std", "1"), self.channels)
         if not (self.std > 0).all():
-            raise self._wrong(f"its metadata has linprobe.std = {told['std']!r}; expected numbers > 0")
+            raise self._wrong(f"its metadata has linprobe.std = {given['std']!r}; expected numbers > 0")
 
     def _numbers(self, key: str, text: str, n_numbers: int) -> npt.NDArray[np.float32]:
         """(n_numbers,) float32 of the metadata `key`: as many, or one for all."""
