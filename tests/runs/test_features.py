@@ -124,7 +124,7 @@ def test_what_does_not_suit_is_one_clear_line(tmp_path: Path):
         train(settings(features="hogs", feature_options={}), out=tmp_path / "run")
     with pytest.raises(ParameterError, match="no parameter 'patches'"):
         train(settings(features="hog", feature_options={"patches": 4}), out=tmp_path / "run")
-    with pytest.raises(IncompatibleError, match="this source holds vectors; use pixels"):
+    with pytest.raises(IncompatibleError, match="holds vectors; hog needs pictures"):
         train(settings(source="planar:shell", features="hog", feature_options={}), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     run = train(settings(features="hog", feature_options={}), out=tmp_path / "good")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from linprobe.errors import RunError
 from linprobe.optimizers.base import Epoch, State
@@ -117,6 +119,53 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, broken: bytes) -> None:
     (run.path / "checkpoint.safetensors").write_bytes(broken)
     with pytest.raises(RunError, match=r"checkpoint\.safetensors: the checkpoint cannot be read"):
         run.read_progress()
+
+
+GOOD = {"W": np.zeros((2, 3), np.float32), "b": np.zeros(2)}
+NOTES = {"run_version": "1", "epoch": "0", "numbers": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "notes", "message"),
+    [
+        ({"b": np.zeros(2)}, NOTES, "it has no array 'W', only b"),
+        ({**GOOD, "W": np.zeros((2, 3), np.int64)}, NOTES, "the array 'W' is int64, expected float32 or float64"),
+        ({**GOOD, "W": np.full((2, 3), np.inf)}, NOTES, "the array 'W' holds NaN or infinity"),
+        ({**GOOD, "velocity": np.full(2, np.nan)}, NOTES, "the array 'velocity' holds NaN or infinity"),
+        ({**GOOD, "b": np.zeros(3)}, NOTES, r"W and b have shapes \(2, 3\) and \(3,\), expected \(K, D\) and \(K,\)"),
+        (GOOD, {**NOTES, "run_version": "2"}, "run_version is 2, expected 1"),
+        (GOOD, {**NOTES, "epoch": "-1"}, "epoch is '-1', expected a whole number >= 0"),
+        (GOOD, {**NOTES, "epoch": "soon"}, "epoch is 'soon', expected a whole number >= 0"),
+        (GOOD, {**NOTES, "numbers": "[1]"}, "numbers is a list, expected"),
+        (GOOD, {**NOTES, "numbers": '{"step": "far"}'}, "numbers.step is a str, expected a number"),
+        (GOOD, {"run_version": "1"}, "its metadata has no entry 'epoch'"),
+    ],
+)
+def test_a_checkpoint_that_holds_something_else_is_named(
+    tmp_path: Path, arrays: dict[str, Any], notes: dict[str, str], message: str
+) -> None:
+    run = RunFolder.create(tmp_path / "run", SETTINGS)
+    (run.path / "checkpoint.safetensors").write_bytes(save(arrays, notes))
+    with pytest.raises(RunError, match=rf"checkpoint\.safetensors: the checkpoint cannot be read \({message}"):
+        run.read_progress()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_checkpoint_with_any_bytes_changed_is_read_or_named(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        run = RunFolder.create(Path(parent) / "run", SETTINGS)
+        run.write_progress([epoch_row(0)], state_after(0))
+        path = run.path / "checkpoint.safetensors"
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
+        with suppress(RunError):
+            found = run.read_progress()
+            assert found is not None
+            assert found[1].arrays["W"].ndim == 2
+        run.close()
 
 
 def test_a_trace_that_does_not_reach_the_checkpoint_is_named(tmp_path: Path) -> None:

@@ -130,47 +130,42 @@ def challenge_source(
     split = train_validation_test(dataset, trained_with.validation, trained_with.seed)
     if classifier is None:
         assert asked is not None
-        classify = neighbours_of(split.train, int(asked[1]), asked[2] or "l2", n_threads)
-        class_names, shape = dataset.class_names, _pictures(split.train).images.shape[1:]
+        neighbours = neighbours_of(split.train, int(asked[1]), asked[2] or "l2", n_threads)
+        subject = _Subject(neighbours, dataset.class_names, _pictures(split.train).images.shape[1:])
     else:
-        classify, class_names = classifier_of(classifier, n_threads), classifier.class_names_
-    assert shape is not None
-    images = _fitting(split.test, shape)
-    y = labels_by_name(images, class_names)
-    rows = _spread(images, limit)
-    y = y if rows is None else y[rows]
-    positions = images.rows if rows is None else rows if images.rows is None else images.rows[rows]
-    sets = [] if corrupted is None else _corrupted(corrupted, dataset.class_names, options, class_names, shape)
+        assert shape is not None
+        subject = _Subject(classifier_of(classifier, n_threads), classifier.class_names_, shape)
+    tested = _tested(split.test, subject, limit)
+    # before the table, which takes long: a corrupted set that does not fit is refused now
+    sets = [] if corrupted is None else _corrupted(corrupted, dataset.class_names, options, subject)
     table = run_challenges(
-        classify,
-        images.images,
-        y,
-        class_names,
+        subject.classify,
+        tested.images,
+        tested.y,
+        subject.class_names,
         severities,
         seed,
-        rows=positions,
+        rows=tested.rows,
         names=wanted,
         n_threads=n_threads,
         progress=progress,
     )
     if sets:
-        labelled = [(one.kind, one.severity, one.images, labels_by_name(one.images, class_names)) for one in sets]
-        cells = score_sets(classify, labelled, n_threads=n_threads, progress=progress)
+        labelled = [
+            (one.kind, one.severity, one.images, labels_by_name(one.images, subject.class_names)) for one in sets
+        ]
+        cells = score_sets(subject.classify, labelled, n_threads=n_threads, progress=progress)
         table = replace(table, cells=table.cells + cells)
-    changes = any(challenge != "corrupted" for challenge, _, _ in table.rows())
-    if sheet is None and is_run and changes:
+    if sheet is None and is_run and any(challenge != "corrupted" for challenge, _, _ in table.rows()):
         sheet = model / SHEET
     if sheet is not None:
-        from linprobe.challenges.sheet import contact_sheet, to_png  # Pillow
-
-        drawn = contact_sheet(images.images, y, class_names, seed, rows=positions, names=wanted, classify=classify)
-        write_atomically(sheet, to_png(drawn))
+        _write_sheet(sheet, subject, tested, seed, wanted)
     record = {
         "model": str(model),
         "source": source,
         "corrupted": None if corrupted is None else str(corrupted),
         "limit": limit,
-        "n_images": len(y),
+        "n_images": len(tested.y),
         **table.as_dict(),
         "sheet": None if sheet is None else str(sheet),
     }
@@ -178,6 +173,47 @@ def challenge_source(
     if record_path is not None:
         write_atomically(record_path, (json.dumps(record, indent=2, allow_nan=False) + "\n").encode())
     return ChallengeRun(table, record, record_path, sheet)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is challenged: a function from pictures to classes, the names of these, and the shape of the pictures."""
+
+    classify: Classify
+    class_names: tuple[str, ...]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """The test images that are changed: at `rows` of `images`, None for all, with their labels."""
+
+    images: Pixels
+    y: Labels
+    rows: npt.NDArray[np.int64] | None
+
+
+def _tested(test: object, subject: _Subject, limit: int | None) -> _Tested:
+    """`limit` of the test images, labelled as the subject does.
+
+    Raises:
+        IncompatibleError: they do not fit the subject.
+    """
+    images = _fitting(test, subject.shape)
+    y, some = labels_by_name(images, subject.class_names), _spread(images, limit)
+    if some is None:
+        return _Tested(images.images, y, images.rows)
+    return _Tested(images.images, y[some], some if images.rows is None else images.rows[some])
+
+
+def _write_sheet(sheet: Path, subject: _Subject, tested: _Tested, seed: int, kinds: tuple[str, ...]) -> None:
+    """Write the sheet of example pictures."""
+    from linprobe.challenges.sheet import contact_sheet, to_png  # Pillow
+
+    drawn = contact_sheet(
+        tested.images, tested.y, subject.class_names, seed, rows=tested.rows, names=kinds, classify=subject.classify
+    )
+    write_atomically(sheet, to_png(drawn))
 
 
 def _check_writable(run: Path | None, sheet: Path | None) -> None:
@@ -250,15 +286,11 @@ def _spread(images: ImageSet, limit: int | None) -> npt.NDArray[np.int64] | None
 
 
 def _corrupted(
-    folder: Path,
-    class_names: tuple[str, ...],
-    options: ReadOptions,
-    known: tuple[str, ...],
-    shape: tuple[int, ...],
+    folder: Path, class_names: tuple[str, ...], options: ReadOptions, subject: _Subject
 ) -> list[CorruptedSet]:
     """The corrupted sets in `folder`, all checked before the first is scored."""
     sets = open_corrupted(folder, class_names, options)
     for one in sets:
-        _fitting(one.images, shape)
-        labels_by_name(one.images, known)
+        _fitting(one.images, subject.shape)
+        labels_by_name(one.images, subject.class_names)
     return sets

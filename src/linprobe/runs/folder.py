@@ -321,12 +321,17 @@ def _state_in(content: bytes) -> State:
     """
     tensors = load_tensors(content)
     length = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-    if metadata["run_version"] != str(RUN_VERSION):
-        raise ValueError(f"run_version is {metadata['run_version']}, expected {RUN_VERSION}")
-    epoch, numbers = int(metadata["epoch"]), json.loads(metadata["numbers"])
-    if epoch < 0 or not isinstance(numbers, dict):
-        raise ValueError(f"epoch is {epoch} and numbers is a {type(numbers).__name__}, expected >= 0 and an object")
+    notes = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    missing = [name for name in ("run_version", "epoch", "numbers") if name not in notes]
+    if missing:
+        raise ValueError(f"its metadata has no entry {missing[0]!r}")
+    if notes["run_version"] != str(RUN_VERSION):
+        raise ValueError(f"run_version is {notes['run_version'][:60]}, expected {RUN_VERSION}")
+    if not notes["epoch"].isascii() or not notes["epoch"].isdigit():
+        raise ValueError(f"epoch is {notes['epoch'][:60]!r}, expected a whole number >= 0")
+    epoch, numbers = int(notes["epoch"]), json.loads(notes["numbers"])
+    if not isinstance(numbers, dict):
+        raise ValueError(f"numbers is a {type(numbers).__name__}, expected an object")
     odd = [name for name, number in numbers.items() if isinstance(number, bool) or not isinstance(number, int | float)]
     if odd:
         raise ValueError(f"numbers.{odd[0][:60]} is a {type(numbers[odd[0]]).__name__}, expected a number")
