@@ -243,8 +243,8 @@ class _Search:
                 else:
                     certificate = None
                     split = self._round()
-                    evaluation, promises = self._measure(split)
-                    self.dual_to_prove = split.dual if promises else None
+                    evaluation, attempts = self._measure(split)
+                    self.dual_to_prove = split.dual if attempts else None
                     if self._report(evaluation):
                         status = Status.STOPPED
         except KeyboardInterrupt:

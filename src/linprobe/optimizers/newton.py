@@ -21,9 +21,10 @@ from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.model_point import model_point
 from linprobe.optimizers.newton_forecast import NewtonForecast
 from linprobe.optimizers.newton_metric import MAX_PRODUCTS, KeptMetric
+from linprobe.optimizers.newton_state import NewtonState, handed_over
 from linprobe.optimizers.preconditioner import SecondMoment, second_moment
 from linprobe.optimizers.proofs import ProofPolicy
-from linprobe.optimizers.states import SavedState, saved_array, saved_flag, saved_number, sizes_of
+from linprobe.optimizers.states import sizes_of
 from linprobe.optimizers.trace import Clock, Trace
 from linprobe.shapes import Floats, check_range
 
@@ -90,45 +91,6 @@ FAST_PROOF_TOL = 1e-5
 MAX_BALANCES, BLAMED_ON_W = 4, 0.5
 """Newton steps in the bias before a certificate, each of a pass; and the share of a gap above which W is its cause, so
 that balancing the bias further gains nothing. Chosen by argument."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class NewtonState(SavedState):
-    """What Newton's method saves; while it is L-BFGS that searches, the state is that of `LBFGS`.
-
-    Attributes:
-        metric_W, metric_b: where the preconditioner was made.
-        damping, metric_damping: (K,) of the Hessian at the last step, and at that point; None for 0.
-        newton: always true; the state of L-BFGS has no such number.
-        threshold, model_threshold: of `ProofPolicy`, for the gradient's dual point and for the model's.
-        precision: of the next pass, as `Precision` numbers it.
-        products: that the first step with the preconditioner took; NaN before the first step.
-        extra_cost: of the steps since then, beyond that, in passes.
-        stage_reg, metric_reg: reg of the problem that is solved now, and that of the preconditioner; NaN for the
-            objective's.
-        renewals, patience: of the preconditioner, see `MAX_RENEWALS`.
-        short_steps, steps: so far.
-        predicted_gap: the duality gap predicted from the gradient.
-    """
-
-    metric_W: Floats | None = saved_array("K", "D", group="metric")
-    metric_b: Floats | None = saved_array("K", group="metric")
-    damping: Floats | None = saved_array("K", group="damping")
-    metric_damping: Floats | None = saved_array("K", group="damping")
-    newton: bool = saved_flag(True)
-    threshold: float = saved_number(low=0.0, key="wanted")
-    model_threshold: float = saved_number(low=0.0, key="model_wanted")
-    precision: int = saved_number(int(Precision.SINGLE), low=min(Precision), high=max(Precision))
-    products: float = saved_number(low=0.0)
-    extra_cost: float = saved_number(0.0, low=0.0, key="extra")
-    stage_reg: float = saved_number(low=0.0, key="stage")
-    metric_reg: float = saved_number(low=0.0)
-    renewals: float = saved_number(0.0, low=0.0)
-    patience: float = saved_number(0.5, low=0.0)
-    short_steps: int = saved_number(0, low=0, key="short")
-    steps: int = saved_number(0, low=0, key="taken")
-    predicted_gap: float = saved_number()
 
 
 def suits_newton(objective: Objective) -> bool:
@@ -218,7 +180,7 @@ class Newton(Optimizer):
                 first = self._lbfgs(objective, start, forecast, validation, watch, moment, clock() - earlier)
                 if not forecast.leaves or first.status is not Status.STOPPED:
                     return first
-                history, start = first.history[:-1], _handed_over(first, self.tol)
+                history, start = first.history[:-1], handed_over(first, self.tol)
             run = _Run(self, objective, moment, Trace(objective, validation, callback), start, clock)
             solution = run.finish(history)
             if not run.gives_up:
@@ -247,20 +209,6 @@ class Newton(Optimizer):
         """What L-BFGS finds; its state has what the forecast needs to decide alike in a resumed search."""
         found = LBFGS(self.tol, self.max_iter).minimize(objective, start, forecast, validation, watch, moment, spent)
         return replace(found, state=forecast.marked(found.state))
-
-
-def _handed_over(first: Solution, tol: float) -> State:
-    """The state of Newton's method where L-BFGS was stopped."""
-    W = first.W - first.W.mean(axis=0)  # no loss with a `curvature_form` depends on the mean, and L2 is less without it
-    return NewtonState(
-        epoch=first.state.epoch,
-        W=W,
-        b=first.b,
-        passes=first.passes,
-        metric_W=W,
-        metric_b=first.b,
-        threshold=tol,
-    ).to_state()
 
 
 @dataclass(frozen=True)

@@ -33,34 +33,36 @@ MAX_SKETCH_ROWS = 4096
 """Rows of the sketch beyond `DENSE_FEATURES`: its products with each other are a matrix of 67 MB."""
 
 ROWS_PER_DIRECTION, MIN_SKETCH_ROWS, SKETCH_SHARE = 1.75, 1024, 0.7
-"""Rows of a sketch per direction along which the images curve the objective more than the penalty does (by a bound on
-their number); its rows at least; and the share of D above which a dense matrix is cheaper. Measured with
-benchmarks/optimum.py, softmax with L2 at reg 0.01: 1.5 rows take a pass more with half of the seeds."""
+"""Rows of a sketch for each direction along which the images curve the objective more than the penalty does; its rows
+at least; and the share of D above which a dense matrix is cheaper. The number of directions is estimated by a bound.
+Measured with benchmarks/optimum.py, softmax with L2 at reg 0.01: 1.5 rows take a pass more with half of the seeds."""
 
 PROBE_ROWS = 256
 """Rows from which the total variance of the features is estimated, for that bound. Chosen by argument: their mean is
 right to a few hundredths, and the bound is loose by more."""
 
 SPREAD_ROWS = 256
-"""Rows of the matrix from which the root mean square of its eigenvalues is estimated. Chosen likewise."""
+"""Rows of the matrix from which the root mean square of its eigenvalues is estimated. Chosen by argument, as
+`PROBE_ROWS`."""
 
 RIDGE = 1e-6
-"""Least ridge, as a share of the mean eigenvalue, and for Woodbury's identity of the trace. Chosen by argument:
-float32 products round to 6e-8 of the largest eigenvalue, and a smaller ridge would drown in that. Passes in
+"""Smallest ridge, as a share of the mean eigenvalue; for Woodbury's identity, of the trace. Chosen by argument: float32
+products round to 6e-8 of the largest eigenvalue, and a smaller ridge would be lost in that. Passes in
 benchmarks/constants.py: no change."""
 
 SHARED_FACTOR = 8.0
-"""Ratio of one ridge to the next where near ones share a factor. Measured with benchmarks/path.py: 12 to 50 take 6 to
-11 more passes, and a smaller ratio more factors."""
+"""Ratio of neighbouring ridges that a path factors; a ridge between two uses the nearest. Measured with
+benchmarks/path.py: 12 to 50 take 6 to 11 more passes, and a smaller ratio more factors."""
 
 MAX_RATIO = 1e30
-"""Largest ratio of ridge to curvature, so that float32 holds it: the curvature is 0 where all margins are met."""
+"""Largest ratio of ridge to curvature, so that float32 holds it: the curvature is 0 where all margins are met. Chosen
+by argument."""
 
 SOFT_CURVATURE, MAX_CURVATURE = 0.2, 2.0
-"""Typical curvature of a loss at the start: this share of a bound of at most 1/2, p (1 - p) over ten classes being 0.1
-for softmax; of other losses no more than that of one squared margin. Measured with benchmarks/path.py: 0.06 to 0.15 in
-place of 0.1 gain nothing. Passes in benchmarks/constants.py: SOFT_CURVATURE at a third: +3%; three times: +3%.
-MAX_CURVATURE at a third: +4%; three times: -3%."""
+"""Typical curvature of a loss at the start. Where its bound is at most 1/2, this share of the bound: for softmax 0.1,
+as p (1 - p) with ten classes. For other losses at most that of one squared margin. Measured with benchmarks/path.py:
+0.06 to 0.15 in place of 0.1 gain nothing. Passes in benchmarks/constants.py: SOFT_CURVATURE at a third: +3%; three
+times: +3%. MAX_CURVATURE at a third: +4%; three times: -3%."""
 
 
 @dataclass(frozen=True)

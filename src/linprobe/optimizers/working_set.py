@@ -11,7 +11,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from linprobe.certificate import Certificate, absolute_tol, certify
-from linprobe.errors import IncompatibleError, StateError
+from linprobe.errors import IncompatibleError
 from linprobe.objective import Evaluation, Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.hinge_program import MAX_PAIRS, HingeProgram
@@ -19,8 +19,8 @@ from linprobe.optimizers.interior_point import Within, minimize_within
 from linprobe.optimizers.lbfgs import ABSENT_BIAS
 from linprobe.optimizers.proofs import ProofPolicy
 from linprobe.optimizers.proximal_newton import FIRST_DAMPING, Columns, ProximalNewton, Smoothed, Step, check_curved
-from linprobe.optimizers.states import SavedState, saved_array, saved_flag, saved_number, sizes_of
 from linprobe.optimizers.trace import Clock, Trace
+from linprobe.optimizers.working_set_state import WorkingSetState
 from linprobe.shapes import Floats, check_range
 
 __all__ = ["WorkingSet", "suits_working_set", "uses_few_weights", "working_set_cost"]
@@ -93,72 +93,6 @@ ends. Chosen by argument."""
 
 ATTEMPT_BELOW = 0.9
 """Estimated gap, as a share of tol, below which the first certificate is computed. Chosen by argument."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class WorkingSetState(SavedState):
-    """What a search over working sets saves; n features are in the set.
-
-    Attributes:
-        positions: (n,) the features of the set, as floats; None where W alone is given to begin near.
-        centred_b: (K,) the bias of the features about their means.
-        G, best_G: (N, K) the multipliers, and the dual point of the highest bound.
-        nonzero: (n, K) 1 for weights that may not be 0 at the optimum; None where nothing depends on it.
-        may_restrict, may_program: whether `minimize_within`, and the program of the set, may still be used; None for a
-            new search.
-        restricted: whether the last round solved for the weights that may not be 0 alone.
-        newton_steps: of the last round.
-        rho: curvature of the smoothed kinks; NaN for its first value.
-        slope_tol, damping: of the next round.
-        lowest: the lowest relative gap that counted as progress.
-        stalled: rounds since then.
-        relative_gap, gap, gap_of_set: over all features, and over the set; absolute where not relative.
-        value: the objective at the last weights; NaN before the first.
-        bound: the highest lower bound.
-        threshold: of `ProofPolicy`; NaN for its first value.
-    """
-
-    positions: Floats | None = saved_array("n", group="set")
-    centred_b: Floats | None = saved_array("K", group="set", key="centred")
-    G: Floats | None = saved_array("N", "K", group="set")
-    best_G: Floats | None = saved_array("N", "K", group="set")
-    nonzero: Floats | None = saved_array("n", "K", key="likely")
-    may_restrict: bool | None = saved_flag(key="restricts")
-    may_program: bool | None = saved_flag(key="programs")
-    restricted: bool = saved_flag(False)
-    newton_steps: int = saved_number(0, low=0, key="steps")
-    rho: float = saved_number(low=0.0)
-    slope_tol: float = saved_number(FIRST_SLOPE_TOL, low=0.0, key="eta")
-    damping: float = saved_number(FIRST_DAMPING, low=0.0)
-    lowest: float = saved_number(math.inf, low=0.0)
-    stalled: int = saved_number(0, low=0, key="since")
-    relative_gap: float = saved_number(math.inf, low=0.0)
-    gap: float = saved_number(math.inf, low=0.0)
-    value: float = saved_number(low=0.0)
-    gap_of_set: float = saved_number(math.inf, low=0.0)
-    bound: float = saved_number(0.0)
-    threshold: float = saved_number(low=0.0, key="wanted")
-
-    @classmethod
-    def of(cls, start: State, objective: Objective) -> WorkingSetState:
-        """The record of `start`.
-
-        Raises:
-            StateError: it does not fit the objective.
-        """
-        positions, D = start.arrays.get("positions"), objective.n_features
-        n = positions.size if isinstance(positions, np.ndarray) else 0
-        saved = cls.from_state(start, sizes_of(objective) | {"n": n})
-        if saved.positions is not None:
-            at = saved.positions
-            valid = (at == np.floor(at)) & (at >= 0) & (at < D)
-            if not valid.all() or len(np.unique(at)) < n:
-                raise StateError(
-                    f"the state's array 'positions' does not hold different whole numbers in 0..{D - 1}. "
-                    "Was the state made with other features?"
-                )
-        return saved
 
 
 @final
@@ -325,7 +259,8 @@ class _Search:
         self.best_G: Floats = self.G if saved.best_G is None else saved.best_G.copy()
         self.nonzero = self.W != 0.0 if saved.nonzero is None else saved.nonzero > 0.0
         self.rho = self._first_rho() if math.isnan(saved.rho) else saved.rho
-        self.slope_tol, self.damping = saved.slope_tol, saved.damping
+        self.slope_tol = FIRST_SLOPE_TOL if math.isnan(saved.slope_tol) else saved.slope_tol
+        self.damping = FIRST_DAMPING if math.isnan(saved.damping) else saved.damping
         self.lowest, self.stalled = saved.lowest, saved.stalled
         self.relative_gap, self.gap = saved.relative_gap, saved.gap
         self.gap_of_set, self.bound = saved.gap_of_set, saved.bound
@@ -489,23 +424,34 @@ class _Search:
         self._update_nonzero(at, self.nonzero)
         if not violated.any():
             return
-        join_above = 1.0 + JOIN_ROUNDING
-        if self._takes_program():
-            join_above = JOIN_PROGRAM_ABOVE
-        elif self.restricted:
-            join_above = NONZERO_ABOVE
-        joining = sizes > join_above * l1_weight
-        joining[self.columns.positions] = False
-        used, new = self.W.any(axis=1), np.flatnonzero(joining)
-        most = max(JOINING_FEATURES, JOINING_RATIO * int(used.sum()))
-        if len(new) > most:
-            new = new[np.sort(np.argsort(-sizes[new], kind="stable")[:most])]
+        used = self.W.any(axis=1)
+        new = self._joining(sizes, int(used.sum()))
         keep = used | (sizes[self.columns.positions] > KEEP_ABOVE * l1_weight)
         self.columns.keep(keep)
         self.columns.add(new)
         self.W = np.concatenate([self.W[keep], np.zeros((len(new), self.W.shape[1]))])
         # the columns have changed, and with them the order of the weights
         self._update_nonzero(at, np.concatenate([self.nonzero[keep], np.zeros((len(new), self.W.shape[1]), bool)]))
+
+    def _joining(self, sizes: Floats, n_used: int) -> npt.NDArray[np.int64]:
+        """The features that join the set: those with the largest slopes.
+
+        Args:
+            sizes: (D,) largest slope of each feature.
+            n_used: features of the set with weights.
+        """
+        join_above = 1.0 + JOIN_ROUNDING
+        if self._takes_program():
+            join_above = JOIN_PROGRAM_ABOVE
+        elif self.restricted:
+            join_above = NONZERO_ABOVE
+        joining = sizes > join_above * self.objective.l1_weight
+        joining[self.columns.positions] = False
+        new: npt.NDArray[np.int64] = np.flatnonzero(joining)
+        most = max(JOINING_FEATURES, JOINING_RATIO * n_used)
+        if len(new) > most:
+            new = new[np.sort(np.argsort(-sizes[new], kind="stable")[:most])]
+        return new
 
     def _update_gaps(self, at: _Round) -> None:
         """Take the gap of a round, and count the rounds without progress."""
