@@ -71,10 +71,10 @@ struct BfloatKernels {
 };
 
 BfloatKernels bfloat_plain();   // emulated: anywhere
-BfloatKernels bfloat_avx512();  // call only where the processor has avx512 f, bw, dq, vl, bf16
+BfloatKernels bfloat_avx512();  // call what it holds only where the processor has avx512 f, bw, dq, vl, bf16
 BfloatKernels bfloat_amx();     // likewise, and amx_tile, amx_bf16, which the system has permitted
 
-// Those of this process; null where bfloat16 is not used. Set by the bindings, once.
+// Those of this process; null where bfloat16 is not used. Chosen once: see machine.cpp.
 const BfloatKernels* bfloat();
 
 }  // namespace linprobe

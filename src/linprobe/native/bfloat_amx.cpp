@@ -1,5 +1,4 @@
 // Products in bfloat16 by AMX: 16 x 16 x 32 an instruction, some 30 times as many as float32 has.
-#if defined(__x86_64__)
 #include <immintrin.h>
 
 #include "bfloat.hpp"
@@ -80,4 +79,3 @@ BfloatKernels bfloat_amx() {
 }
 
 }  // namespace linprobe
-#endif

@@ -70,6 +70,6 @@ struct HessianKernels {
 };
 
 HessianKernels hessian_plain();
-HessianKernels hessian_avx512();  // call only where the processor has avx512 f, bw, dq, vl
+HessianKernels hessian_avx512();  // call what it holds only where the processor has avx512 f, bw, dq, vl
 
 }  // namespace linprobe

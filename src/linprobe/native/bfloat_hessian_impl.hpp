@@ -14,13 +14,14 @@
 #include "bfloat_hessian.hpp"
 #include "pool.hpp"
 
-#if LINPROBE_VECTOR_BYTES > 16
-#include <immintrin.h>
-#endif
+#include "intrinsics.hpp"
 
 namespace linprobe::LINPROBE_ISA {
 namespace {
 #include "vectors.hpp"
+#if LINPROBE_VECTOR_BYTES == 64
+#include "transpose_avx512.hpp"
+#endif
 
 constexpr int64_t kHessianGroups = 16;       // of blocks: what the threads share out
 constexpr int64_t kGroupBytes = 128 << 20;   // of the sums of all groups, at most, but for two groups
@@ -275,27 +276,10 @@ bool run_product(HessianProduct& job) {
 // A tile of a right factor as one of a left one: 16 x 16 pairs, transposed.
 inline void transpose_tile(const Bfloat* from, Bfloat* to) {
 #if LINPROBE_VECTOR_BYTES == 64
-  __m512i x[16], y[16];
+  __m512i x[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) x[i] = _mm512_load_si512(from + i * 32);
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) y[2 * i] = _mm512_unpacklo_epi32(x[2 * i], x[2 * i + 1]), y[2 * i + 1] = _mm512_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    x[4 * i] = _mm512_unpacklo_epi64(y[4 * i], y[4 * i + 2]);
-    x[4 * i + 1] = _mm512_unpackhi_epi64(y[4 * i], y[4 * i + 2]);
-    x[4 * i + 2] = _mm512_unpacklo_epi64(y[4 * i + 1], y[4 * i + 3]);
-    x[4 * i + 3] = _mm512_unpackhi_epi64(y[4 * i + 1], y[4 * i + 3]);
-  }
-#pragma GCC unroll 4
-  for (int k = 0; k < 4; ++k) {
-    const auto low02 = _mm512_shuffle_i32x4(x[k], x[4 + k], 0x88), low13 = _mm512_shuffle_i32x4(x[k], x[4 + k], 0xdd);
-    const auto high02 = _mm512_shuffle_i32x4(x[8 + k], x[12 + k], 0x88), high13 = _mm512_shuffle_i32x4(x[8 + k], x[12 + k], 0xdd);
-    _mm512_store_si512(to + k * 32, _mm512_shuffle_i32x4(low02, high02, 0x88));
-    _mm512_store_si512(to + (4 + k) * 32, _mm512_shuffle_i32x4(low13, high13, 0x88));
-    _mm512_store_si512(to + (8 + k) * 32, _mm512_shuffle_i32x4(low02, high02, 0xdd));
-    _mm512_store_si512(to + (12 + k) * 32, _mm512_shuffle_i32x4(low13, high13, 0xdd));
-  }
+  store_transposed(x, to);
 #else
   for (int i = 0; i < 16; ++i)
     for (int j = 0; j < 16; ++j) to[i * 32 + 2 * j] = from[j * 32 + 2 * i], to[i * 32 + 2 * j + 1] = from[j * 32 + 2 * i + 1];

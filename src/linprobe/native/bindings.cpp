@@ -5,14 +5,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -24,10 +16,7 @@
 #include <type_traits>
 
 #include "bfloat.hpp"
-#include "bfloat_hessian.hpp"
-#include "dual.hpp"
-#include "curved.hpp"
-#include "kernels.hpp"
+#include "machine.hpp"
 
 namespace nb = nanobind;
 using namespace linprobe;
@@ -88,60 +77,7 @@ void require(bool holds, const char* what) {
   if (!holds) throw nb::value_error(what);
 }
 
-// The best kernels that this processor runs; LINPROBE_INSTRUCTION_SET names lesser ones, for tests and comparisons.
-const Kernels& kernels() {
-  static const Kernels chosen = [] {
-    const char* wish = std::getenv("LINPROBE_INSTRUCTION_SET");
-    const std::string name = wish != nullptr ? wish : "";
-    if (!name.empty() && name != "plain" && name != "avx2" && name != "avx512")
-      throw nb::value_error("LINPROBE_INSTRUCTION_SET must be plain, avx2 or avx512");
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                        __builtin_cpu_supports("avx512vnni");
-    if (avx512 && (name.empty() || name == "avx512")) return kernels_avx512();
-    if (avx2 && name != "plain") return kernels_avx2();
-#endif
-    return kernels_plain();
-  }();
-  return chosen;
-}
-
-#if defined(__x86_64__)
-// Whether AMX multiplies bfloat16 here, and the system lets this process use it: it asks, once and for all threads.
-bool amx_permitted() {
-#if defined(__linux__)
-  unsigned a, b, c, d;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d >> 22 & 1u) == 0 || (d >> 24 & 1u) == 0) return false;  // amx_bf16, amx_tile
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of asm/prctl.h, and XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-#else
-  return false;
-#endif
-}
-#endif
-
-// Products in bfloat16: those of AMX where the processor has them, or none; LINPROBE_BFLOAT16 names others. Those of AVX-512
-// are made only where they are asked for: a processor that has both takes twice as long for an instruction of them as for one
-// in float32, and gains nothing.
-const BfloatKernels* chosen_bfloat() {
-  const char* wish = std::getenv("LINPROBE_BFLOAT16");
-  const std::string name = wish != nullptr ? wish : "";
-  if (!name.empty() && name != "off" && name != "plain" && name != "avx512" && name != "amx")
-    throw nb::value_error("LINPROBE_BFLOAT16 must be off, plain, avx512 or amx");
-  static BfloatKernels chosen;
-  if (name == "off") return nullptr;
-  if (name == "plain") return &(chosen = bfloat_plain());
-#if defined(__x86_64__)
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  const bool avx512 = std::string(kernels().name) == "avx512" && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1u) != 0;
-  if (avx512 && name == "avx512") return &(chosen = bfloat_avx512());
-  if (avx512 && amx_permitted()) return &(chosen = bfloat_amx());
-#endif
-  return nullptr;
-}
+const Kernels& kernels() { return instruction_set().kernels; }
 
 // take() takes the GIL. An interpreter that ends unwinds a thread that waits for it, through frames that allow no
 // exception: such a thread sleeps instead, until the process is gone.
@@ -417,15 +353,7 @@ void curvature(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const Maybe
   run(kernels().curvature, job);
 }
 
-const HessianKernels& hessian_kernels() {
-  static const HessianKernels chosen = [] {
-#if defined(__x86_64__)
-    if (std::string(kernels().name) == "avx512") return hessian_avx512();
-#endif
-    return hessian_plain();
-  }();
-  return chosen;
-}
+const HessianKernels& hessian_kernels() { return instruction_set().hessian; }
 
 // q (blocks, K, rows of a block), float16, receives the weights of a Hessian: see HessianWeights.
 void hessian_weights(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
@@ -588,8 +516,7 @@ std::tuple<double, int64_t> ascent(const In<S, 2>& rows, const In<double, 1>& sq
   job.A = A.data(), job.V = V.data(), job.W = W ? W->data() : nullptr, job.b = b.data();
   {
     const WithoutGil without;
-    const std::string name = kernels().name;
-    (name == "avx512" ? dual_avx512 : name == "avx2" ? dual_avx2 : dual_plain)(job);
+    instruction_set().dual.sweep(job);
   }
   return {job.gain, job.products};
 }
@@ -628,8 +555,7 @@ std::tuple<double, int64_t> pairs_ascent(const In<float, 2>& rows, const In<doub
   job.A = A.data(), job.V = V.data(), job.W = W ? W->data() : nullptr, job.b = b.data();
   {
     const WithoutGil without;
-    const std::string name = kernels().name;
-    (name == "avx512" ? dual_pairs_avx512 : name == "avx2" ? dual_pairs_avx2 : dual_pairs_plain)(job);
+    instruction_set().dual.pairs(job);
   }
   return {job.gain, job.products};
 }
@@ -646,8 +572,7 @@ void pairs_sums(const In<float, 2>& rows, const In<int64_t, 1>& y, const In<int6
   job.threads = threads;
   {
     const WithoutGil without;
-    const std::string name = kernels().name;
-    (name == "avx512" ? dual_sums_avx512 : name == "avx2" ? dual_sums_avx2 : dual_sums_plain)(job);
+    instruction_set().dual.sums(job);
   }
 }
 
@@ -677,11 +602,8 @@ double curved(const In<S, 2>& X, const In<int64_t, 1>& ends, const In<int64_t, 1
   job.all = all, job.most = most, job.share = share;
   {
     const WithoutGil without;
-    const std::string name = kernels().name;
-    if (is_sweep)
-      (name == "avx512" ? sweep_avx512 : name == "avx2" ? sweep_avx2 : sweep_plain)(job);
-    else
-      (name == "avx512" ? krylov_avx512 : name == "avx2" ? krylov_avx2 : krylov_plain)(job);
+    const CurvedKernels& curved_kernels = instruction_set().curved;
+    (is_sweep ? curved_kernels.sweep : curved_kernels.krylov)(job);
   }
   return is_sweep ? job.largest : static_cast<double>(job.steps);
 }
@@ -895,21 +817,11 @@ void use_blas(const nb::capsule& sgemm, const nb::capsule& dgemm) {
 
 }  // namespace
 
-const BfloatKernels* linprobe::bfloat() {
-  static const BfloatKernels* const chosen = chosen_bfloat();
-  return chosen;
-}
-
-Blas& linprobe::blas() {
-  static Blas instance{};
-  return instance;
-}
-
 NB_MODULE(_core, module) {
   using namespace nb::literals;
   module.attr("FUSED_TEMPLATES") = kFusedTemplates;
   module.def("use_blas", &use_blas, "sgemm"_a, "dgemm"_a);
-  module.def("instruction_set", [] { return std::string(kernels().name); });
+  module.def("instruction_set", [] { return std::string(instruction_set().name); });
   module.attr("BFLOAT16_TEMPLATES") = kBfloatTemplates;
   module.attr("BFLOAT16_FEATURES") = kBfloatColumns;
   module.def("bfloat16_is_fast", [] { return bfloat() != nullptr && bfloat()->fast; });

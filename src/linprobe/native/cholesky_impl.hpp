@@ -2,11 +2,8 @@
 // together are read at the rate of the memory. Included by kernels_impl.hpp.
 #pragma once
 
-#if LINPROBE_VECTOR_BYTES == 64
-constexpr int64_t kTriangleRows = 8;  // of U at once: with 2 vectors 16 accumulators, and one of the other rows
-#else
-constexpr int64_t kTriangleRows = 4;
-#endif
+// Rows of U at once: 8 with 2 vectors are 16 accumulators, and 2 of the other rows.
+constexpr int64_t kTriangleRows = kManyRegisters ? 8 : 4;
 
 // Right sides, `size` vectors of them, one in every lane, and their elimination by a block of U.
 template <int size>

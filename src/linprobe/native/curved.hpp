@@ -35,11 +35,13 @@ struct Curved {
   int64_t steps;         // out of `krylov`: iterations made, negative where the step was given up
 };
 
-void sweep_plain(Curved& job);
-void sweep_avx2(Curved& job);    // call only where the processor has avx2, fma
-void sweep_avx512(Curved& job);  // likewise avx512 f, bw, dq, vl
-void krylov_plain(Curved& job);
-void krylov_avx2(Curved& job);
-void krylov_avx512(Curved& job);
+struct CurvedKernels {
+  void (*sweep)(Curved&);
+  void (*krylov)(Curved&);
+};
+
+CurvedKernels curved_plain();
+CurvedKernels curved_avx2();    // call what it holds only where the processor has avx2, fma, f16c
+CurvedKernels curved_avx512();  // likewise avx512 f, bw, dq, vl, vnni
 
 }  // namespace linprobe

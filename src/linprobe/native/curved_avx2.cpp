@@ -4,6 +4,5 @@
 #include "curved_common.hpp"
 
 namespace linprobe {
-void sweep_avx2(Curved& job) { avx2::curved_sweep(job); }
-void krylov_avx2(Curved& job) { avx2::curved_krylov(job); }
+CurvedKernels curved_avx2() { return {avx2::curved_sweep, avx2::curved_krylov}; }
 }  // namespace linprobe

@@ -4,6 +4,5 @@
 #include "curved_common.hpp"
 
 namespace linprobe {
-void sweep_avx512(Curved& job) { avx512::curved_sweep(job); }
-void krylov_avx512(Curved& job) { avx512::curved_krylov(job); }
+CurvedKernels curved_avx512() { return {avx512::curved_sweep, avx512::curved_krylov}; }
 }  // namespace linprobe

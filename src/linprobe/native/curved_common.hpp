@@ -14,9 +14,7 @@
 #include "kernels.hpp"
 #include "pool.hpp"
 
-#if LINPROBE_VECTOR_BYTES > 16
-#include <immintrin.h>
-#endif
+#include "intrinsics.hpp"
 
 namespace linprobe::LINPROBE_ISA {
 namespace {

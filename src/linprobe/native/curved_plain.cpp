@@ -4,6 +4,5 @@
 #include "curved_common.hpp"
 
 namespace linprobe {
-void sweep_plain(Curved& job) { plain::curved_sweep(job); }
-void krylov_plain(Curved& job) { plain::curved_krylov(job); }
+CurvedKernels curved_plain() { return {plain::curved_sweep, plain::curved_krylov}; }
 }  // namespace linprobe

@@ -69,15 +69,14 @@ struct DualSums {
   int threads;
 };
 
-void dual_pairs_plain(DualPairs& job);
-void dual_pairs_avx2(DualPairs& job);
-void dual_pairs_avx512(DualPairs& job);
-void dual_sums_plain(const DualSums& job);
-void dual_sums_avx2(const DualSums& job);
-void dual_sums_avx512(const DualSums& job);
+struct DualKernels {
+  void (*sweep)(DualSweep&);
+  void (*pairs)(DualPairs&);
+  void (*sums)(const DualSums&);
+};
 
-void dual_plain(DualSweep& job);
-void dual_avx2(DualSweep& job);    // call only where the processor has avx2, fma, f16c
-void dual_avx512(DualSweep& job);  // likewise avx512 f, bw, dq, vl, vnni
+DualKernels dual_plain();
+DualKernels dual_avx2();    // call what it holds only where the processor has avx2, fma, f16c
+DualKernels dual_avx512();  // likewise avx512 f, bw, dq, vl, vnni
 
 }  // namespace linprobe

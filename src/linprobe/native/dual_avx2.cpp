@@ -4,7 +4,5 @@
 #include "dual_common.hpp"
 
 namespace linprobe {
-void dual_avx2(DualSweep& job) { avx2::dual_sweep(job); }
-void dual_pairs_avx2(DualPairs& job) { avx2::dual_pairs(job); }
-void dual_sums_avx2(const DualSums& job) { avx2::dual_sums(job); }
+DualKernels dual_avx2() { return {avx2::dual_sweep, avx2::dual_pairs, avx2::dual_sums}; }
 }  // namespace linprobe

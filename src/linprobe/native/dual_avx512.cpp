@@ -4,7 +4,5 @@
 #include "dual_common.hpp"
 
 namespace linprobe {
-void dual_avx512(DualSweep& job) { avx512::dual_sweep(job); }
-void dual_pairs_avx512(DualPairs& job) { avx512::dual_pairs(job); }
-void dual_sums_avx512(const DualSums& job) { avx512::dual_sums(job); }
+DualKernels dual_avx512() { return {avx512::dual_sweep, avx512::dual_pairs, avx512::dual_sums}; }
 }  // namespace linprobe

@@ -4,7 +4,5 @@
 #include "dual_common.hpp"
 
 namespace linprobe {
-void dual_plain(DualSweep& job) { plain::dual_sweep(job); }
-void dual_pairs_plain(DualPairs& job) { plain::dual_pairs(job); }
-void dual_sums_plain(const DualSums& job) { plain::dual_sums(job); }
+DualKernels dual_plain() { return {plain::dual_sweep, plain::dual_pairs, plain::dual_sums}; }
 }  // namespace linprobe

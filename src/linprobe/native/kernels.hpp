@@ -232,7 +232,6 @@ struct Blas {
 Blas& blas();
 
 struct Kernels {
-  const char* name;
   bool (*pass)(Pass&);       // false: interrupted
   bool (*sgd_epoch)(Epoch&);
   bool (*moment)(Moment&);
@@ -247,7 +246,8 @@ struct Kernels {
 };
 
 Kernels kernels_plain();
-Kernels kernels_avx2();    // call only where the processor has avx2, fma, f16c
+Kernels kernels_avx2();    // call what it holds only where the processor has avx2, fma, f16c
 Kernels kernels_avx512();  // likewise avx512 f, bw, dq, vl, vnni
+Kernels kernels_neon();    // likewise the dot products of ARMv8.2
 
 }  // namespace linprobe

@@ -21,9 +21,7 @@
 #include "kernels.hpp"
 #include "pool.hpp"
 
-#if LINPROBE_VECTOR_BYTES > 16
-#include <immintrin.h>
-#endif
+#include "intrinsics.hpp"
 
 namespace linprobe::LINPROBE_ISA {
 namespace {
@@ -69,5 +67,9 @@ bool patches(Patches& job) { return run_patches(job); }
 bool projection(Projection& job) { return run_projection(job); }
 bool neighbors(Neighbors& job) { return run_neighbors(job); }
 bool curvature(Curvature& job) { return run_curvature(job); }
+
+Kernels kernels() {
+  return {pass, sgd_epoch, moment, descent, split, factor, triangle, patches, projection, neighbors, curvature};
+}
 
 }  // namespace linprobe::LINPROBE_ISA

@@ -2,7 +2,11 @@
 // the products of rows with each other. Included by kernels_impl.hpp.
 #pragma once
 
-constexpr int64_t kByteVectors = 3;   // vectors of int32 that one row of a panel fills
+#if defined(__ARM_FEATURE_DOTPROD)
+constexpr int64_t kByteVectors = 4;   // vectors of int32 that one row of a panel fills: 16 bytes of four rows
+#else
+constexpr int64_t kByteVectors = 3;
+#endif
 constexpr int64_t kByteWidth = kByteVectors * Vector<int32_t>::size;  // columns of a panel, a multiple of kByteHeight
 constexpr int64_t kByteTiles = 4;     // panels along the side of a square of tiles, which stay in the second-level cache
 #if LINPROBE_VECTOR_BYTES == 64
@@ -12,6 +16,9 @@ constexpr int64_t kByteRows = 2048;   // rows of bytes interleaved at once, a di
 constexpr int64_t kByteDeep = 64;     // int32 of them whose panels stay in the first-level cache
 constexpr int64_t kByteLess = 128;    // what is taken from one of the factors: the instruction wants it to have a sign
 constexpr int64_t kByteWhole = 65536;  // rows whose products int32 holds: 65,536 * 255 * 128 < 2^31
+#elif defined(__ARM_FEATURE_DOTPROD)
+constexpr int64_t kByteTogether = 4, kByteHeight = 4, kByteRows = 2048, kByteDeep = 128, kByteLess = 0;
+constexpr int64_t kByteWhole = 32768;  // 32,768 * 255² < 2^31
 #else
 constexpr int64_t kByteTogether = 2, kByteHeight = 4, kByteRows = 512, kByteDeep = 256, kByteLess = 0;
 constexpr int64_t kByteWhole = 16384;  // 16,384 * 255² < 2^31
@@ -24,6 +31,8 @@ inline V<int32_t> add_products(V<int32_t> sums, int32_t one, V<int32_t> row) {
   return (V<int32_t>)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)row, _mm512_set1_epi32(one));
 #elif LINPROBE_VECTOR_BYTES == 32
   return sums + (V<int32_t>)_mm256_madd_epi16(_mm256_set1_epi32(one), (__m256i)row);
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return (V<int32_t>)vdotq_u32((uint32x4_t)sums, (uint8x16_t)row, vreinterpretq_u8_s32(vdupq_n_s32(one)));
 #else
   const V<int32_t> a = V<int32_t>{} + one;
   return sums + (a & 0xffff) * (row & 0xffff) + (a >> 16) * (row >> 16);  // bytes: no sign to mind
@@ -40,22 +49,22 @@ LINPROBE_ONCE void add_tile(const int32_t* a, const int32_t* b, int64_t n, int32
       int32_t* rows = to + c * kByteWidth;
 #pragma GCC unroll 8
       for (int64_t i = 0; i < kByteHeight; ++i)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int64_t v = 0; v < kByteVectors; ++v) sums[i][v] = load(rows + i * kByteWidth + v * size);
       for (int64_t p = deep; p < std::min(n, deep + kByteDeep); ++p) {
         V<int32_t> row[kByteVectors];
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int64_t v = 0; v < kByteVectors; ++v) row[v] = load(b + p * kByteWidth + v * size);
 #pragma GCC unroll 8
         for (int64_t i = 0; i < kByteHeight; ++i) {
           const int32_t one = a[p * kByteWidth + c + i];
-#pragma GCC unroll 3
+#pragma GCC unroll 4
           for (int64_t v = 0; v < kByteVectors; ++v) sums[i][v] = add_products(sums[i][v], one, row[v]);
         }
       }
 #pragma GCC unroll 8
       for (int64_t i = 0; i < kByteHeight; ++i)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int64_t v = 0; v < kByteVectors; ++v) store<int32_t>(rows + i * kByteWidth + v * size, sums[i][v]);
     }
 }
@@ -75,6 +84,12 @@ inline void interleave(const uint8_t* const* row, int64_t n, int64_t stride, int
       _mm_store_si128(out + 2, _mm_unpacklo_epi16(high[0], high[1]));
       _mm_store_si128(out + 3, _mm_unpackhi_epi16(high[0], high[1]));
     }
+    return;
+  }
+#elif defined(__ARM_FEATURE_DOTPROD)
+  if (stride == 1 && n == 4 && width == kByteWidth) {
+    const uint8x16x4_t four = {{vld1q_u8(row[0]), vld1q_u8(row[1]), vld1q_u8(row[2]), vld1q_u8(row[3])}};
+    vst4q_u8(reinterpret_cast<uint8_t*>(to), four);
     return;
   }
 #endif

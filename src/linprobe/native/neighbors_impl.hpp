@@ -28,6 +28,9 @@ inline V<int32_t> products_of_signed_pairs(V<int32_t> a, V<int32_t> b) {
   return (V<int32_t>)_mm512_madd_epi16((__m512i)a, (__m512i)b);
 #elif LINPROBE_VECTOR_BYTES == 32
   return (V<int32_t>)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#elif defined(__aarch64__)
+  const auto x = (int16x8_t)a, y = (int16x8_t)b;
+  return (V<int32_t>)vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
 #else
   return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
 #endif
@@ -157,6 +160,13 @@ struct BytesL2 {
         two = _mm256_add_epi32(two, _mm256_madd_epi16(high, high));
       }
       total += sum<int32_t>((V<int32_t>)_mm256_add_epi32(one, two));
+#elif defined(__ARM_FEATURE_DOTPROD)
+      uint32x4_t one = vdupq_n_u32(0);  // 1,024 * 255² is below 2^32
+      for (; d + 16 <= end; d += 16) {
+        const uint8x16_t gap = vabdq_u8(vld1q_u8(q + d), vld1q_u8(x + d));
+        one = vdotq_u32(one, gap, gap);
+      }
+      total += vaddvq_u32(one);
 #endif
       int32_t rest = 0;
       for (; d < end; ++d) rest += (q[d] - x[d]) * (q[d] - x[d]);
@@ -189,6 +199,10 @@ struct BytesL1 {
                                                     _mm256_loadu_si256((const __m256i*)(x + d + 32))));
       }
       total += sum<int64_t>((V<int64_t>)_mm256_add_epi64(one, two));
+#elif defined(__ARM_FEATURE_DOTPROD)
+      uint32x4_t one = vdupq_n_u32(0);
+      for (; d + 16 <= end; d += 16) one = vdotq_u32(one, vabdq_u8(vld1q_u8(q + d), vld1q_u8(x + d)), vdupq_n_u8(1));
+      total += vaddvq_u32(one);
 #endif
       int32_t rest = 0;
       for (; d < end; ++d) rest += q[d] > x[d] ? q[d] - x[d] : x[d] - q[d];
@@ -382,6 +396,13 @@ inline void bound_by_sums(const uint8_t* query, const uint8_t* rows, uint16_t* b
   const __m128i quarter = _mm_add_epi16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
   const __m128i last = _mm_add_epi16(quarter, _mm_unpackhi_epi64(quarter, quarter));
   _mm_storel_epi64((__m128i*)bounds, last);
+#elif defined(__ARM_FEATURE_DOTPROD)
+  for (int64_t i = 0; i < 4; ++i) {
+    uint32x4_t one = vdupq_n_u32(0);
+    for (int64_t d = 0; d < kSums; d += 16)
+      one = vdotq_u32(one, vabdq_u8(vld1q_u8(query + d), vld1q_u8(rows + i * kSums + d)), vdupq_n_u8(1));
+    bounds[i] = static_cast<uint16_t>(vaddvq_u32(one));
+  }
 #else
   for (int64_t i = 0; i < 4; ++i) {
     int32_t total = 0;
@@ -410,6 +431,8 @@ inline bool any_up_to(const uint16_t* bounds, uint16_t most) {
   const __m256i b = _mm256_loadu_si256((const __m256i*)bounds);
   const __m256i least = _mm256_min_epu16(b, _mm256_set1_epi16(static_cast<short>(most)));
   return _mm256_movemask_epi8(_mm256_cmpeq_epi16(b, least)) != 0;
+#elif defined(__aarch64__)
+  return vminvq_u16(vld1q_u16(bounds)) <= most;
 #else
   for (int64_t i = 0; i < Vector<uint16_t>::size; ++i)
     if (bounds[i] <= most) return true;

@@ -5,11 +5,8 @@
 // that computes it: the bits depend on no size but the problem's.
 #pragma once
 
-#if LINPROBE_VECTOR_BYTES == 64
-constexpr int kClasses = 10;  // 2 rows x 10 classes: 20 accumulators, 2 rows, a template: 23 of 32 registers
-#else
-constexpr int kClasses = 5;   // 2 x 5 accumulators: 13 of 16
-#endif
+// 2 rows x 10 classes are 20 accumulators, with 2 rows and a template 23 of 32 registers; 2 x 5 take 13 of 16.
+constexpr int kClasses = kManyRegisters ? 10 : 5;
 
 // f(std::integral_constant<int, C>, k) for consecutive tiles of C <= Most classes, of sizes as equal as can be, that cover
 // 0..K-1.

@@ -1,6 +1,13 @@
 // Vectors of one instruction set, memory for them, and the reading of rows of any dtype. Included by kernels_impl.hpp.
 #pragma once
 
+// Whether there are 32 registers of a vector, not 16: how much of a product stays in them.
+#if LINPROBE_VECTOR_BYTES == 64 || defined(__aarch64__)
+constexpr bool kManyRegisters = true;
+#else
+constexpr bool kManyRegisters = false;
+#endif
+
 constexpr int64_t kLanes = 16;  // every row of a scratch is padded with zeros to a multiple of this
 
 template <class T>
@@ -86,6 +93,10 @@ inline float half_to_float(Half half) {
   const uint16_t h = half.bits;
 #if defined(__F16C__)
   return _cvtsh_ss(h);
+#elif defined(__aarch64__)
+  __fp16 number;
+  std::memcpy(&number, &h, 2);
+  return number;
 #else
   const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16, magnitude = h & 0x7fffu;
   uint32_t bits;
@@ -182,6 +193,27 @@ template <>
 struct Widen<double, float> {
   static inline V<double> run(const float* p) { return (V<double>)_mm512_cvtps_pd(_mm256_loadu_ps(p)); }
 };
+#elif defined(__aarch64__)
+template <>
+struct Widen<float, uint8_t> {
+  static inline V<float> run(const uint8_t* p) {
+    uint32_t four;
+    std::memcpy(&four, p, 4);
+    return (V<float>)vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
+  }
+};
+template <>
+struct Widen<float, Half> {
+  static inline V<float> run(const Half* p) {
+    uint64_t four;
+    std::memcpy(&four, p, 8);
+    return (V<float>)vcvt_f32_f16(vreinterpret_f16_u64(vcreate_u64(four)));
+  }
+};
+template <>
+struct Widen<double, float> {
+  static inline V<double> run(const float* p) { return (V<double>)vcvt_f64_f32(vld1_f32(p)); }
+};
 #endif
 
 // `vectors` vectors of T from as many numbers of S as they hold, in the order that costs least: lane i of vector j is
@@ -212,6 +244,18 @@ struct Unpack<double, uint8_t> {
     to[1] = (V<double>)_mm256_cvtepi32_pd(_mm_and_si128(_mm_srli_epi32(x, 8), low));
     to[2] = (V<double>)_mm256_cvtepi32_pd(_mm_and_si128(_mm_srli_epi32(x, 16), low));
     to[3] = (V<double>)_mm256_cvtepi32_pd(_mm_srli_epi32(x, 24));
+  }
+};
+#elif defined(__aarch64__)
+template <>
+struct Unpack<float, uint8_t> {
+  static constexpr int vectors = 4;
+  static inline void run(const uint8_t* p, V<float>* to) {
+    const V<uint32_t> x = load(reinterpret_cast<const uint32_t*>(p));
+    to[0] = __builtin_convertvector(x & 255, V<float>);
+    to[1] = __builtin_convertvector((x >> 8) & 255, V<float>);
+    to[2] = __builtin_convertvector((x >> 16) & 255, V<float>);
+    to[3] = __builtin_convertvector(x >> 24, V<float>);
   }
 };
 #endif

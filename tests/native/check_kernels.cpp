@@ -1,0 +1,55 @@
+// Every kernel of every instruction set that this processor has, against plain float64 loops. No Python: `make cross` runs
+// this program for aarch64 under an emulator. Ends with 0 if all holds.
+//
+// A tolerance is a multiple of the spacing of the numbers that a kernel sums in, times the sum of the sizes of what is added.
+#include <exception>
+
+#include "check.hpp"
+
+namespace {
+
+// The products of a BLAS as Fortran has them: C = alpha op(A) op(B) + beta C, column by column.
+template <class T>
+void gemm(char* a_form, char* b_form, int* m, int* n, int* k, T* alpha, T* A, int* lda, T* B, int* ldb, T* beta, T* C, int* ldc) {
+  for (int64_t j = 0; j < *n; ++j)
+    for (int64_t i = 0; i < *m; ++i) {
+      T total = 0;
+      for (int64_t p = 0; p < *k; ++p)
+        total += (*a_form == 'N' ? A[i + p * *lda] : A[p + i * *lda]) * (*b_form == 'N' ? B[p + j * *ldb] : B[j + p * *ldb]);
+      T& to = C[i + j * *ldc];
+      to = *alpha * total + (*beta == 0 ? T(0) : *beta * to);
+    }
+}
+
+int run() {
+  linprobe::blas() = {gemm<float>, gemm<double>};
+  int64_t failed = 0;
+  for (const auto& set : linprobe::instruction_sets()) {
+    if (!set.here) {
+      std::printf("%s: this processor lacks it; not checked\n", set.name);
+      continue;
+    }
+    checks::Report report{set.name, ""};
+    checks::check_passes(set, report);
+    checks::check_moments(set, report);
+    checks::check_search(set, report);
+    checks::check_solvers(set, report);
+    checks::check_bfloat(set, report);
+    std::printf("%s: %lld numbers compared, %lld failed\n", set.name, static_cast<long long>(report.compared),
+                static_cast<long long>(report.failed));
+    failed += report.failed;
+  }
+  std::printf("%s\n", failed == 0 ? "all kernels agree with their plain loops" : "some kernels DISAGREE with their plain loops");
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main() {
+  try {
+    return run();
+  } catch (const std::exception& error) {
+    std::printf("error: %s\n", error.what());
+    return 2;
+  }
+}
