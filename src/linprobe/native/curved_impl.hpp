@@ -168,113 +168,149 @@ struct CurvedModel {
     return -slope / bend;
   }
 
-  // Conjugate gradients for the weights that are not 0, as if they kept their signs; those that change it become 0.
-  void krylov() {
-    const int64_t n = job.n, K = job.K, P = job.ends[K], N = job.N;
-    int64_t m = 0;
-    for (int64_t i = 0; i < n * K; ++i) m += job.W[i] != 0;
-    job.steps = 0;
-    Buffer<int64_t> at(m + K);  // class by class, as the entries are; the bias last
-    m = 0;
-    for (int64_t k = 0; k < K; ++k)
+  void krylov();
+};
+
+// Conjugate gradients for the weights that are not 0, as if they kept their signs; those that change it become 0.
+template <class T>
+class Krylov {
+ public:
+  explicit Krylov(const CurvedModel<T>& model_)
+      : model(model_), job(model.job), K(job.K), P(job.ends[K]), N(job.N), m(not_zero(job)), all(m + K), at(all), first_of(K + 1), blocks(K), r(all),
+        y(all), q(all), h(all), x(all), old(all), fall(all), ours(P + 2 * N), saved(P + 2 * N), slopes(P) {
+    const int64_t n = job.n;
+    int64_t i = 0;
+    for (int64_t k = 0; k < K; ++k)  // class by class, as the entries are; the bias last
       for (int64_t j = 0; j < n; ++j)
-        if (job.W[j * K + k] != 0) at[m++] = j * K + k;
+        if (job.W[j * K + k] != 0) at[i++] = j * K + k;
     for (int64_t k = 0; k < K; ++k) at[m + k] = n * K + k;
-    const int64_t all = m + K;
-    Buffer<double> r(all), y(all), q(all), h(all), x(all), old(all), fall(all), ours(P + 2 * N), saved(P + 2 * N), slopes(P);
     std::memcpy(saved, job.z, P * sizeof(double));
     std::memcpy(saved + P, job.c, N * sizeof(double));
     std::memcpy(saved + P + N, job.e, N * sizeof(double));
-    double *const z = job.z, *const c = job.c, *const e = job.e;
-    const double first = value(z, c, e);
-    for (int64_t i = 0; i < all; ++i) old[i] = job.W[at[i]];
-
-    const auto gather = [&](double* out) {  // H ds of each entry, then its products with the features
-      for (int64_t p = 0; p < P; ++p) {
-        const int64_t i = job.image[p];
-        slopes[p] = job.d[p] * job.z[p] - job.v[p] * job.e[i] - job.w[p] * job.c[i];
-      }
-      for (int64_t i = 0; i < m; ++i) {
-        const T* row = X + at[i] / K * N;
-        const int64_t k = at[i] % K, end = job.ends[k + 1];
-        double sums[kShares] = {};
-        int64_t p = job.ends[k];
-        for (; p + kShares <= end; p += kShares)
-          for (int64_t l = 0; l < kShares; ++l) sums[l] += static_cast<double>(row[job.image[p + l]]) * slopes[p + l];
-        for (int64_t l = 0; p < end; ++p, ++l) sums[l] += static_cast<double>(row[job.image[p]]) * slopes[p];
-        out[i] = total(sums);
-      }
-      for (int64_t k = 0; k < K; ++k) {
-        double sum = 0;
-        for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) sum += slopes[p];
-        out[m + k] = sum;
-      }
-    };
-    const auto spread_from = [&](const double* step) {  // z, c and e of a step, into `ours`
-      std::memset(ours, 0, (P + 2 * N) * sizeof(double));
-      double* moved = ours;
-      for (int64_t i = 0; i < m; ++i) {
-        if (step[i] == 0) continue;
-        const T* row = X + at[i] / K * N;
-        const int64_t k = at[i] % K;
-        const double by = step[i];
-        for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) moved[p] += by * static_cast<double>(row[job.image[p]]);
-      }
-      for (int64_t k = 0; k < K; ++k)
-        for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) {
-          const int64_t i = job.image[p];
-          moved[p] += step[m + k];
-          ours[P + i] += job.v[p] * moved[p], ours[P + N + i] += job.w[p] * moved[p];
-        }
-    };
-    std::vector<int64_t> first_of(K + 1);  // the weights of class k are first_of[k]..first_of[k + 1] - 1
-    for (int64_t i = 0; i < m; ++i) ++first_of[at[i] % K + 1];
+    for (i = 0; i < all; ++i) old[i] = job.W[at[i]];
+    for (i = 0; i < m; ++i) ++first_of[at[i] % K + 1];
     for (int64_t k = 0; k < K; ++k) first_of[k + 1] += first_of[k];
-    std::vector<std::vector<double>> blocks(K);
-    for (int64_t k = 0; k < K; ++k) factor(at, first_of[k], first_of[k + 1], k, blocks[k]);
-    const auto precondition = [&](const double* from, double* to) {
-      for (int64_t k = 0; k < K; ++k) {
-        const int64_t s = first_of[k], size = first_of[k + 1] - s;
-        if (blocks[k].empty()) {
-          for (int64_t i = s; i < s + size; ++i) to[i] = from[i] / job.bends[at[i]];
-          continue;
-        }
-        const double* L = blocks[k].data();
-        for (int64_t i = 0; i < size; ++i) {
-          double sum = from[s + i];
-          for (int64_t j = 0; j < i; ++j) sum -= L[i * size + j] * to[s + j];
-          to[s + i] = sum / L[i * size + i];
-        }
-        for (int64_t i = size; i-- > 0;) {
-          to[s + i] /= L[i * size + i];
-          const double value = to[s + i];
-          for (int64_t j = 0; j < i; ++j) to[s + j] -= L[i * size + j] * value;
-        }
-      }
-      for (int64_t k = 0; k < K; ++k) {
-        double sum = 0;
-        for (int64_t l = 0; l < K; ++l) sum += job.inverse[k * K + l] * from[m + l];
-        to[m + k] = sum;
-      }
-    };
-    const auto product = [&](const double* a, const double* b) {
-      double sum = 0;
-      for (int64_t i = 0; i < all; ++i) sum += a[i] * b[i];
-      return sum;
-    };
+    for (int64_t k = 0; k < K; ++k) model.factor(at, first_of[k], first_of[k + 1], k, blocks[k]);
+  }
 
+  void run() {
+    double *const z = job.z, *const c = job.c, *const e = job.e;
+    const double first = model.value(z, c, e);
+    job.steps = 0;
     gather(r);
     for (int64_t i = 0; i < all; ++i) {
       const double weight = job.W[at[i]];
-      r[i] = -(r[i] + missing(at[i] / K, at[i] % K));
+      r[i] = -(r[i] + model.missing(at[i] / K, at[i] % K));
       if (i < m) r[i] -= job.ridge * weight + (weight > 0 ? job.size : -job.size);
     }
+    job.z = ours, job.c = ours + P, job.e = ours + P + N;
+    iterate();
+    bool found = false;
+    double step = 1;
+    for (int half = 0; half < kHalvings && !found; ++half, step *= 0.5) found = move_to(step, true) <= first;
+    if (!found) {  // along the line, across the kinks of |W|, the model falls in any case
+      const double along = product(fall, x);
+      found = move_to(model.line_minimum(at, m, old, x, along, along - product(r, x)), false) <= first;
+    }
+    job.z = z, job.c = c, job.e = e;
+    if (found) {
+      std::memcpy(z, ours, P * sizeof(double));
+      std::memcpy(c, ours + P, N * sizeof(double));
+      std::memcpy(e, ours + P + N, N * sizeof(double));
+    } else {
+      for (int64_t i = 0; i < all; ++i) job.W[at[i]] = old[i];
+      job.steps = -job.steps - 1;
+    }
+  }
+
+ private:
+  static int64_t not_zero(const Curved& job) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < job.n * job.K; ++i) count += job.W[i] != 0;
+    return count;
+  }
+
+  // H ds of each entry, then its products with the features.
+  void gather(double* out) {
+    for (int64_t p = 0; p < P; ++p) {
+      const int64_t i = job.image[p];
+      slopes[p] = job.d[p] * job.z[p] - job.v[p] * job.e[i] - job.w[p] * job.c[i];
+    }
+    for (int64_t i = 0; i < m; ++i) {
+      const T* row = model.X + at[i] / K * N;
+      const int64_t k = at[i] % K, end = job.ends[k + 1];
+      double sums[kShares] = {};
+      int64_t p = job.ends[k];
+      for (; p + kShares <= end; p += kShares)
+        for (int64_t l = 0; l < kShares; ++l) sums[l] += static_cast<double>(row[job.image[p + l]]) * slopes[p + l];
+      for (int64_t l = 0; p < end; ++p, ++l) sums[l] += static_cast<double>(row[job.image[p]]) * slopes[p];
+      out[i] = CurvedModel<T>::total(sums);
+    }
+    for (int64_t k = 0; k < K; ++k) {
+      double sum = 0;
+      for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) sum += slopes[p];
+      out[m + k] = sum;
+    }
+  }
+
+  // z, c and e of a step, into `ours`.
+  void spread_from(const double* step) {
+    std::memset(ours, 0, (P + 2 * N) * sizeof(double));
+    double* moved = ours;
+    for (int64_t i = 0; i < m; ++i) {
+      if (step[i] == 0) continue;
+      const T* row = model.X + at[i] / K * N;
+      const int64_t k = at[i] % K;
+      const double by = step[i];
+      for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) moved[p] += by * static_cast<double>(row[job.image[p]]);
+    }
+    for (int64_t k = 0; k < K; ++k)
+      for (int64_t p = job.ends[k]; p < job.ends[k + 1]; ++p) {
+        const int64_t i = job.image[p];
+        moved[p] += step[m + k];
+        ours[P + i] += job.v[p] * moved[p], ours[P + N + i] += job.w[p] * moved[p];
+      }
+  }
+
+  void precondition(const double* from, double* to) const {
+    for (int64_t k = 0; k < K; ++k) {
+      const int64_t s = first_of[k], size = first_of[k + 1] - s;
+      if (blocks[k].empty()) {
+        for (int64_t i = s; i < s + size; ++i) to[i] = from[i] / job.bends[at[i]];
+        continue;
+      }
+      const double* L = blocks[k].data();
+      for (int64_t i = 0; i < size; ++i) {
+        double sum = from[s + i];
+        for (int64_t j = 0; j < i; ++j) sum -= L[i * size + j] * to[s + j];
+        to[s + i] = sum / L[i * size + i];
+      }
+      for (int64_t i = size; i-- > 0;) {
+        to[s + i] /= L[i * size + i];
+        const double value = to[s + i];
+        for (int64_t j = 0; j < i; ++j) to[s + j] -= L[i * size + j] * value;
+      }
+    }
+    for (int64_t k = 0; k < K; ++k) {
+      double sum = 0;
+      for (int64_t l = 0; l < K; ++l) sum += job.inverse[k * K + l] * from[m + l];
+      to[m + k] = sum;
+    }
+  }
+
+  double product(const double* a, const double* b) const {
+    double sum = 0;
+    for (int64_t i = 0; i < all; ++i) sum += a[i] * b[i];
+    return sum;
+  }
+
+  // The step x from the residual r.
+  void iterate() {
     precondition(r, y);
     std::memcpy(fall, r, all * sizeof(double));
     std::memcpy(q, y, all * sizeof(double));
     double left = product(r, y);
     const double wanted = job.share * job.share * left;
-    job.z = ours, job.c = ours + P, job.e = ours + P + N;
     while (job.steps < job.most && left > wanted) {
       spread_from(q);
       gather(h);
@@ -289,37 +325,30 @@ struct CurvedModel {
       for (int64_t i = 0; i < all; ++i) q[i] = y[i] + turn * q[i];
       ++job.steps;
     }
-    double step = 1;
-    bool found = false;
-    for (int half = 0; half < kHalvings && !found; ++half, step *= 0.5) {
-      for (int64_t i = 0; i < all; ++i) {
-        double to = old[i] + step * x[i];
-        if (i < m && to * old[i] < 0) to = 0;
-        q[i] = to - old[i], job.W[at[i]] = to;
-      }
-      spread_from(q);
-      for (int64_t i = 0; i < P + 2 * N; ++i) ours[i] += saved[i];
-      found = value(ours, ours + P, ours + P + N) <= first;
-    }
-    if (!found) {  // along the line, across the kinks of |W|, the model falls in any case
-      const double along = product(fall, x);
-      step = line_minimum(at, m, old, x, along, along - product(r, x));
-      for (int64_t i = 0; i < all; ++i) {
-        const double to = old[i] + step * x[i];
-        q[i] = to - old[i], job.W[at[i]] = to;
-      }
-      spread_from(q);
-      for (int64_t i = 0; i < P + 2 * N; ++i) ours[i] += saved[i];
-      found = value(ours, ours + P, ours + P + N) <= first;
-    }
-    job.z = z, job.c = c, job.e = e;
-    if (found) {
-      std::memcpy(z, ours, P * sizeof(double));
-      std::memcpy(c, ours + P, N * sizeof(double));
-      std::memcpy(e, ours + P + N, N * sizeof(double));
-    } else {
-      for (int64_t i = 0; i < all; ++i) job.W[at[i]] = old[i];
-      job.steps = -job.steps - 1;
-    }
   }
+
+  // The model at the end of `step` times x. Where `stops`, weights that would change their sign become 0.
+  double move_to(double step, bool stops) {
+    for (int64_t i = 0; i < all; ++i) {
+      double to = old[i] + step * x[i];
+      if (stops && i < m && to * old[i] < 0) to = 0;
+      q[i] = to - old[i], job.W[at[i]] = to;
+    }
+    spread_from(q);
+    for (int64_t i = 0; i < P + 2 * N; ++i) ours[i] += saved[i];
+    return model.value(ours, ours + P, ours + P + N);
+  }
+
+  const CurvedModel<T>& model;
+  Curved& job;
+  const int64_t K, P, N, m, all;  // classes, entries, images, weights that are not 0, and these with the biases
+  Buffer<int64_t> at;             // (all) of W
+  std::vector<int64_t> first_of;  // the weights of class k are first_of[k]..first_of[k + 1] - 1
+  std::vector<std::vector<double>> blocks;
+  Buffer<double> r, y, q, h, x, old, fall, ours, saved, slopes;
 };
+
+template <class T>
+void CurvedModel<T>::krylov() {
+  Krylov<T>(*this).run();
+}

@@ -57,7 +57,7 @@ bool pass(Pass& job) {
   const bool doubles = job.precision >= Precision::proof || job.rows.dtype == Dtype::f64;
   return doubles ? run_pass<double>(job) : run_pass<float>(job);
 }
-bool sgd_epoch(Epoch& job) { return job.rows.dtype == Dtype::f64 ? run_epoch<double>(job) : run_epoch<float>(job); }
+bool sgd_epoch(Epoch& job) { return job.rows.dtype == Dtype::f64 ? SgdLoop<double>(job).run() : SgdLoop<float>(job).run(); }
 bool moment(Moment& job) { return run_moment(job); }
 void descent(Descent& job) { run_descent(job); }
 bool split(Split& job) { return run_split(job); }

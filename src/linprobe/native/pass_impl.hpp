@@ -457,6 +457,100 @@ struct Folded {
   }
 };
 
+// What a pass makes of the scores of a block of rows: losses and slopes, each thread for itself. Of each member K + 3 sums: its
+// loss, correct images and weight, and db.
+template <class T>
+class PassStage {
+ public:
+  // b (members, K) is added to the scores, of which there are `own` templates a member, `across` apart (0: row by row).
+  PassStage(const Pass& job_, const double* b_, int64_t own_, int64_t across_)
+      : job(job_), b(b_), K(job.K), L(job.members), own(own_), M(L * own), across(across_), gradient(job.dW != nullptr),
+        given(job.loss == LossKind::given), lines(across > 0 && job.loss == LossKind::softmax && job.scores == nullptr),
+        loss(job.loss, job.delta, lines ? 1 : K), softmax(lines ? K : 1, own, across) {}
+
+  LINPROBE_ONCE void operator()(int64_t first, int64_t rows, const T* S, T* dS, double* sum) {
+    if (lines) {
+      const double* weight = job.weight != nullptr ? job.weight + first : nullptr;
+      for (int64_t l = 0; l < L; ++l)
+        softmax.run(S + l * own * across, b + l * K, job.y + first, weight, rows, gradient ? dS + l * own * across : nullptr, sum + l * (3 + K), sum + l * (3 + K) + 3);
+      return;
+    }
+    for (int64_t l = 0; l < L; ++l)
+      for (int64_t sub = 0; sub < rows; sub += kBlock) {
+        const int64_t count = std::min(kBlock, rows - sub), row = first + sub;
+        double *three = sum + l * (3 + K), *db = three + 3;
+        if (!given) {
+          read_scores(l, sub, count, S);
+          for (int64_t r = 0; job.scores != nullptr && r < count; ++r)
+            for (int64_t k = 0; k < K; ++k) job.scores[((row + r) * L + l) * K + k] = loss.S[k * kBlock + r];
+          if (job.y == nullptr) continue;
+          loss.run(job.y + row, count);
+          add_losses(row, count, three);
+        }
+        if (gradient && across > 0) slopes_by_class(l, sub, row, count, dS, db);
+        else if (gradient) slopes_by_row(l, sub, row, count, dS, db);
+      }
+  }
+
+ private:
+  // The scores of member l in rows sub.. of the block, a class after the other.
+  void read_scores(int64_t l, int64_t sub, int64_t count, const T* S) {
+    for (int64_t k = 0; across > 0 && k < K; ++k) {
+      const T* from = S + (l * own + k) * across + sub;
+      double *to = loss.S + k * kBlock, more = b[l * K + k];
+      for (int64_t r = 0; r < count; ++r) to[r] = (k < own ? static_cast<double>(from[r]) : 0.0) + more;
+    }
+    for (int64_t r = 0; across == 0 && r < count; ++r)
+      for (int64_t k = 0; k < K; ++k)
+        loss.S[k * kBlock + r] = (k < own ? static_cast<double>(S[(sub + r) * M + l * own + k]) : 0.0) + b[l * K + k];
+  }
+
+  void add_losses(int64_t row, int64_t count, double* three) {
+    for (int64_t r = 0; r < count; ++r) {
+      const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
+      three[0] += weight * loss.loss[r];
+      three[1] += loss.argmax[r] == job.y[row + r] ? weight : 0.0;
+      three[2] += weight;
+    }
+  }
+
+  void slopes_by_class(int64_t l, int64_t sub, int64_t row, int64_t count, T* dS, double* db) {
+    alignas(64) double weight[kBlock], g[kBlock];
+    for (int64_t r = 0; r < count; ++r) weight[r] = job.weight != nullptr ? job.weight[row + r] : 1.0;
+    for (int64_t k = 0; k < K; ++k) {
+      const double* slope = loss.dS + k * kBlock;
+      if (given)
+        for (int64_t r = 0; r < count; ++r) g[r] = job.given[(row + r) * K + k];
+      else
+        for (int64_t r = 0; r < count; ++r) g[r] = weight[r] * slope[r];
+      T* to = dS + (l * own + k) * across + sub;
+      for (int64_t r = 0; k < own && r < count; ++r) to[r] = given ? static_cast<T>(g[r]) : rounded_slope<T>(g[r]);
+      for (int64_t r = count; r < kBlock; ++r) g[r] = 0;
+      V<double> total{};
+      for (int64_t r = 0; r < kBlock; r += Vector<double>::size) total += load(g + r);
+      for (int64_t i = 0; i < Vector<double>::size; ++i) db[k] += total[i];
+    }
+  }
+
+  void slopes_by_row(int64_t l, int64_t sub, int64_t row, int64_t count, T* dS, double* db) {
+    for (int64_t r = 0; r < count; ++r) {
+      const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
+      for (int64_t k = 0; k < K; ++k) {
+        const double g = given ? job.given[(row + r) * K + k] : weight * loss.dS[k * kBlock + r];
+        if (k < own) dS[(sub + r) * M + l * own + k] = given ? static_cast<T>(g) : rounded_slope<T>(g);
+        db[k] += g;
+      }
+    }
+  }
+
+  const Pass& job;
+  const double* const b;
+  const int64_t K, L, own, M, across;
+  const bool gradient, given, lines;
+  LossOfBlock loss;
+  SoftmaxBlock<T> softmax;
+};
+
 template <class T>
 bool run_pass(Pass& job) {
   const int64_t D = job.rows.D, K = job.K, L = job.members, own = templates(job), M = L * own, ld = padded(D);
@@ -475,69 +569,7 @@ bool run_pass(Pass& job) {
       b[m] += folded.fold([&](int64_t d) { return own == K ? job.W[m * D + d] : job.W[m * D + d] - job.W[last * D + d]; }, W + (l * own + k) * ld);
   }
   const Plan<T> plan{job.rows, job.threads, job.interrupted, 0, given ? nullptr : W.data, M, gradient ? dW.data : nullptr, M, sums, n_sums, job.precision, job.lost != nullptr ? lost.data : nullptr, across};
-  const bool lines = across > 0 && job.loss == LossKind::softmax && job.scores == nullptr;
-  const bool finished = folded.run(plan, [&] {
-    return [&job, &b, K, L, own, M, gradient, given, across, lines, loss = LossOfBlock(job.loss, job.delta, lines ? 1 : K), softmax = SoftmaxBlock<T>(lines ? K : 1, own, across)](
-               int64_t first, int64_t rows, const T* S, T* dS, double* sum) LINPROBE_MUTABLE_ONCE {
-      if (lines) {
-        const double* weight = job.weight != nullptr ? job.weight + first : nullptr;
-        for (int64_t l = 0; l < L; ++l)
-          softmax.run(S + l * own * across, b + l * K, job.y + first, weight, rows, gradient ? dS + l * own * across : nullptr, sum + l * (3 + K), sum + l * (3 + K) + 3);
-        return;
-      }
-      for (int64_t l = 0; l < L; ++l)
-        for (int64_t sub = 0; sub < rows; sub += kBlock) {
-          const int64_t count = std::min(kBlock, rows - sub), row = first + sub;
-          double *three = sum + l * (3 + K), *db = three + 3;
-          if (!given) {
-            for (int64_t k = 0; across > 0 && k < K; ++k) {
-              const T* from = S + (l * own + k) * across + sub;
-              double *to = loss.S + k * kBlock, more = b[l * K + k];
-              for (int64_t r = 0; r < count; ++r) to[r] = (k < own ? static_cast<double>(from[r]) : 0.0) + more;
-            }
-            for (int64_t r = 0; across == 0 && r < count; ++r)
-              for (int64_t k = 0; k < K; ++k)
-                loss.S[k * kBlock + r] = (k < own ? static_cast<double>(S[(sub + r) * M + l * own + k]) : 0.0) + b[l * K + k];
-            for (int64_t r = 0; job.scores != nullptr && r < count; ++r)
-              for (int64_t k = 0; k < K; ++k) job.scores[((row + r) * L + l) * K + k] = loss.S[k * kBlock + r];
-            if (job.y == nullptr) continue;
-            loss.run(job.y + row, count);
-            for (int64_t r = 0; r < count; ++r) {
-              const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
-              three[0] += weight * loss.loss[r];
-              three[1] += loss.argmax[r] == job.y[row + r] ? weight : 0.0;
-              three[2] += weight;
-            }
-          }
-          if (gradient && across > 0) {
-            alignas(64) double weight[kBlock], g[kBlock];
-            for (int64_t r = 0; r < count; ++r) weight[r] = job.weight != nullptr ? job.weight[row + r] : 1.0;
-            for (int64_t k = 0; k < K; ++k) {
-              const double* slope = loss.dS + k * kBlock;
-              if (given)
-                for (int64_t r = 0; r < count; ++r) g[r] = job.given[(row + r) * K + k];
-              else
-                for (int64_t r = 0; r < count; ++r) g[r] = weight[r] * slope[r];
-              T* to = dS + (l * own + k) * across + sub;
-              for (int64_t r = 0; k < own && r < count; ++r) to[r] = given ? static_cast<T>(g[r]) : rounded_slope<T>(g[r]);
-              for (int64_t r = count; r < kBlock; ++r) g[r] = 0;
-              V<double> total{};
-              for (int64_t r = 0; r < kBlock; r += Vector<double>::size) total += load(g + r);
-              for (int64_t i = 0; i < Vector<double>::size; ++i) db[k] += total[i];
-            }
-            continue;
-          }
-          for (int64_t r = 0; gradient && r < count; ++r) {
-            const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
-            for (int64_t k = 0; k < K; ++k) {
-              const double g = given ? job.given[(row + r) * K + k] : weight * loss.dS[k * kBlock + r];
-              if (k < own) dS[(sub + r) * M + l * own + k] = given ? static_cast<T>(g) : rounded_slope<T>(g);
-              db[k] += g;
-            }
-          }
-        }
-    };
-  });
+  const bool finished = folded.run(plan, [&] { return PassStage<T>(job, b, own, across); });
   for (int64_t l = 0; l < L; ++l) {
     std::copy_n(sums + l * (3 + K), 3, job.sums + 3 * l);
     if (gradient) std::copy_n(sums + l * (3 + K) + 3, K, job.db + l * K);

@@ -98,132 +98,174 @@ struct Padded {
 // barrier every member adds all parts in their order, computes the loss of the whole batch for itself, and updates its
 // slices. The parts are kept twice, in turn, so that (A) of the next batch needs no second barrier.
 template <class T>
-bool run_epoch(Epoch& job) {
-  const int64_t n = job.rows.n, D = job.rows.D, K = job.K, M = std::min(job.batch, n);
-  const int64_t n_batches = (n + M - 1) / M;
-  const int64_t n_slices = std::max<int64_t>(1, D / kSlice);
-  const int64_t ld = padded(D);
-  const bool mapped = job.rows.scale != nullptr;
-  Buffer<T> scale(ld), shift(ld);
-  if (mapped)
-    for (int64_t d = 0; d < D; ++d) scale[d] = static_cast<T>(job.rows.scale[d]), shift[d] = static_cast<T>(job.rows.shift[d]);
-  Padded<T> W(job.W, K, D), W_m(job.W_m, K, D), W_v(job.W_v, K, D), W_avg(job.W_avg, K, D);
-  Buffer<T> parts(2 * n_slices * M * K);
-  const int members_wanted = static_cast<int>(std::min<int64_t>(job.threads, n_slices));
-  std::atomic<bool> stop[2] = {false, false}, short_of_memory{false};
-  alignas(64) char barrier_memory[sizeof(Barrier)];
-  Barrier* barrier = nullptr;
-  std::atomic<Barrier*> shared_barrier{nullptr};
-  bool finished = true;
+class SgdLoop {
+ public:
+  explicit SgdLoop(Epoch& job_)
+      : job(job_), n(job.rows.n), D(job.rows.D), K(job.K), M(std::min(job.batch, n)), n_batches((n + M - 1) / M),
+        n_slices(std::max<int64_t>(1, D / kSlice)), ld(padded(D)), mapped(job.rows.scale != nullptr), scale(ld), shift(ld), W(job.W, K, D),
+        W_m(job.W_m, K, D), W_v(job.W_v, K, D), W_avg(job.W_avg, K, D), parts(2 * n_slices * M * K) {
+    if (mapped)
+      for (int64_t d = 0; d < D; ++d) scale[d] = static_cast<T>(job.rows.scale[d]), shift[d] = static_cast<T>(job.rows.shift[d]);
+  }
 
-  pool().run(members_wanted, [&](int member, int members) {
-    if (member == 0) {
-      barrier = new (barrier_memory) Barrier(members);
-      shared_barrier.store(barrier, std::memory_order_release);
-    }
-    Barrier* meet;
-    while ((meet = shared_barrier.load(std::memory_order_acquire)) == nullptr) {}
-    const int64_t slice_begin = n_slices * member / members, slice_end = n_slices * (member + 1) / members;
-    auto slice_start = [&](int64_t s) { return s == n_slices ? D : s * (D / n_slices) / kLanes * kLanes; };
-    int64_t widest = 0;
-    for (int64_t s = slice_begin; s < slice_end; ++s) widest = std::max(widest, padded(slice_start(s + 1) - slice_start(s)));
-    const int64_t kept_rows = std::min(M, kSubBatch);
+  // False: interrupted.
+  bool run() {
+    const int members_wanted = static_cast<int>(std::min<int64_t>(job.threads, n_slices));
+    alignas(64) char barrier_memory[sizeof(Barrier)];
+    std::atomic<Barrier*> shared_barrier{nullptr};
+    pool().run(members_wanted, [&](int member, int members) {
+      if (member == 0) shared_barrier.store(new (barrier_memory) Barrier(members), std::memory_order_release);
+      Barrier* meet;
+      while ((meet = shared_barrier.load(std::memory_order_acquire)) == nullptr) {}
+      serve(member, members, *meet);
+    });
+    if (short_of_memory) out_of_memory();
+    return finished;
+  }
+
+ private:
+  // The slices of a member, and the columns of the widest, padded.
+  struct Share {
+    int64_t begin, end, widest;
+  };
+  struct BatchLoss {
+    double loss, weight;
+  };
+
+  int64_t slice_start(int64_t s) const { return s == n_slices ? D : s * (D / n_slices) / kLanes * kLanes; }
+
+  void serve(int member, int members, Barrier& meet) {
+    Share share{n_slices * member / members, n_slices * (member + 1) / members, 0};
+    for (int64_t s = share.begin; s < share.end; ++s) share.widest = std::max(share.widest, padded(slice_start(s + 1) - slice_start(s)));
     std::unique_ptr<MemberScratch<T>> scratch;
     try {
-      scratch = std::make_unique<MemberScratch<T>>(job, M, kept_rows, slice_end - slice_begin, widest);
+      scratch = std::make_unique<MemberScratch<T>>(job, M, std::min(M, kSubBatch), share.end - share.begin, share.widest);
     } catch (const std::bad_alloc&) {
       short_of_memory = true;
     }
-    meet->wait();  // nobody begins before all have their memory: each waits for the others after every batch
+    meet.wait();  // nobody begins before all have their memory: each waits for the others after every batch
     if (short_of_memory) return;
-    auto& [X, G, dS, total, row, loss, b, b_m, b_v, b_avg, db] = *scratch;
+    auto& of = *scratch;
     auto fetch = [&](Buffer<T>& to, void* from) { if (from != nullptr) std::memcpy(to.data, from, K * sizeof(T)); };
-    fetch(b, job.b); fetch(b_m, job.b_m); fetch(b_v, job.b_v); fetch(b_avg, job.b_avg);
+    fetch(of.b, job.b); fetch(of.b_m, job.b_m); fetch(of.b_v, job.b_v); fetch(of.b_avg, job.b_avg);
+    batches(member, share, of, meet);
+    if (member != 0) return;
+    auto give = [&](const Buffer<T>& from, void* to) { if (to != nullptr) std::memcpy(to, from.data, K * sizeof(T)); };
+    give(of.b, job.b); give(of.b_m, job.b_m); give(of.b_v, job.b_v); give(of.b_avg, job.b_avg);
+  }
+
+  void batches(int member, const Share& share, MemberScratch<T>& of, Barrier& meet) {
     double loss_sum = 0, weight_sum = 0;
     auto asked = std::chrono::steady_clock::now();
     bool ended_early = false;
-
     for (int64_t t = 0; t < n_batches; ++t) {
       const int64_t first = t * M, rows = std::min(M, n - first);
       T* part = parts + (t & 1) * n_slices * M * K;
-      for (int64_t s = slice_begin; s < slice_end; ++s) {
-        const int64_t column = slice_start(s), width = slice_start(s + 1) - column, wide = padded(width);
-        T* x = X + (s - slice_begin) * kept_rows * widest;
-        for (int64_t sub = 0; sub < rows; sub += kSubBatch) {
-          const int64_t count = std::min(kSubBatch, rows - sub);
-          copy_rows<T>(job.rows, mapped ? scale.data : nullptr, shift, first + sub, count, column, width, x, widest);
-          for (int64_t r = 0; r < count; ++r) row[r] = x + r * widest;
-          dot_slice<T, T>(row, nullptr, count, W.at(0, column), ld, K, wide, total, true);
-          for (int64_t i = 0; i < count * K; ++i) part[(s * M + sub) * K + i] = sum<T>(load(total + i * Vector<T>::size));
-        }
-      }
+      partial_scores(share, of, first, rows, part);
       if (member == 0) {
         const auto now = std::chrono::steady_clock::now();
         bool asks = now - asked > std::chrono::milliseconds(50);
         if (asks) asked = now;
         stop[t & 1] = asks && job.interrupted();
       }
-      meet->wait();
+      meet.wait();
       if (stop[t & 1]) { ended_early = true; break; }
-
-      double batch_loss = 0, batch_weight = 0;
-      for (int64_t sub = 0; sub < rows; sub += kBlock) {
-        const int64_t count = std::min(kBlock, rows - sub);
-        for (int64_t r = 0; r < count; ++r)
-          for (int64_t k = 0; k < K; ++k) {
-            double score = b[k];
-            for (int64_t s = 0; s < n_slices; ++s) score += part[(s * M + sub + r) * K + k];
-            loss.S[k * kBlock + r] = score;
-          }
-        loss.run(job.y + first + sub, count);
-        for (int64_t r = 0; r < count; ++r) {
-          const double weight = job.weight != nullptr ? job.weight[first + sub + r] : 1.0;
-          batch_loss += weight * loss.loss[r];
-          batch_weight += weight;
-          for (int64_t k = 0; k < K; ++k)
-            dS[(sub + r) * K + k] = static_cast<T>(weight * loss.dS[k * kBlock + r] / static_cast<double>(rows));
-        }
-      }
+      const auto [batch_loss, batch_weight] = slopes(of, first, rows, part);
       loss_sum += batch_loss;
       weight_sum += batch_weight;
       if (!std::isfinite(batch_loss)) break;
+      update(share, of, t, first, rows);
+    }
+    if (member != 0) return;
+    job.loss_sum = loss_sum;
+    job.weight_sum = weight_sum;
+    finished = !ended_early;
+  }
 
-      const double count = static_cast<double>(job.step + t + 1);
-      const T rate = static_cast<T>(job.rates[t]);
-      const T first_correction = static_cast<T>(1 - std::pow(job.beta1, count));
-      const T second_correction = static_cast<T>(1 - std::pow(job.beta2, count));
-      const T share = static_cast<T>(1.0 / static_cast<double>(job.averaged + t + 1));
-      for (int64_t s = slice_begin; s < slice_end; ++s) {
-        const int64_t column = slice_start(s), width = slice_start(s + 1) - column, wide = padded(width);
-        T* x = X + (s - slice_begin) * kept_rows * widest;
-        for (int64_t sub = 0; sub < rows; sub += kSubBatch) {
-          const int64_t some = std::min(kSubBatch, rows - sub);
-          if (rows > kSubBatch)
-            copy_rows<T>(job.rows, mapped ? scale.data : nullptr, shift, first + sub, some, column, width, x, widest);
-          if (sub == 0) outer<T, false>(x, widest, some, wide, dS, K, G, widest);
-          else outer<T, true>(x, widest, some, wide, dS + sub * K, K, G, widest);
+  // `count` rows from `first` on, `width` columns from `column` on, mapped, into x. Without a map the shift is 0.
+  void copy_slice(int64_t first, int64_t count, int64_t column, int64_t width, T* x, int64_t widest) const {
+    copy_rows<T>(job.rows, mapped ? scale.data : nullptr, shift.data, first, count, column, width, x, widest);
+  }
+  T* rows_of_slice(const Share& share, MemberScratch<T>& of, int64_t s) const {
+    return of.X + (s - share.begin) * std::min(M, kSubBatch) * share.widest;
+  }
+
+  // part[(s * M + r) * K + k]: what slice s adds to the scores of the rows of a batch.
+  void partial_scores(const Share& share, MemberScratch<T>& of, int64_t first, int64_t rows, T* part) {
+    for (int64_t s = share.begin; s < share.end; ++s) {
+      const int64_t column = slice_start(s), width = slice_start(s + 1) - column, wide = padded(width);
+      T* x = rows_of_slice(share, of, s);
+      for (int64_t sub = 0; sub < rows; sub += kSubBatch) {
+        const int64_t count = std::min(kSubBatch, rows - sub);
+        copy_slice(first + sub, count, column, width, x, share.widest);
+        for (int64_t r = 0; r < count; ++r) of.row[r] = x + r * share.widest;
+        dot_slice<T, T>(of.row, nullptr, count, W.at(0, column), ld, K, wide, of.total, true);
+        for (int64_t i = 0; i < count * K; ++i) part[(s * M + sub) * K + i] = sum<T>(load(of.total + i * Vector<T>::size));
+      }
+    }
+  }
+
+  // dS (rows, K) of a batch from the parts of its scores; returns its loss and weight.
+  BatchLoss slopes(MemberScratch<T>& of, int64_t first, int64_t rows, const T* part) {
+    LossOfBlock& loss = of.loss;
+    double batch_loss = 0, batch_weight = 0;
+    for (int64_t sub = 0; sub < rows; sub += kBlock) {
+      const int64_t count = std::min(kBlock, rows - sub);
+      for (int64_t r = 0; r < count; ++r)
+        for (int64_t k = 0; k < K; ++k) {
+          double score = of.b[k];
+          for (int64_t s = 0; s < n_slices; ++s) score += part[(s * M + sub + r) * K + k];
+          loss.S[k * kBlock + r] = score;
         }
+      loss.run(job.y + first + sub, count);
+      for (int64_t r = 0; r < count; ++r) {
+        const double weight = job.weight != nullptr ? job.weight[first + sub + r] : 1.0;
+        batch_loss += weight * loss.loss[r];
+        batch_weight += weight;
         for (int64_t k = 0; k < K; ++k)
-          update_weights<T>(job, rate, first_correction, second_correction, static_cast<T>(job.l2),
-                            static_cast<T>(job.l1), share, width, G + k * widest, W.at(k, column), W_m.at(k, column),
-                            W_v.at(k, column), job.averaged >= 0 ? W_avg.at(k, column) : nullptr);
+          of.dS[(sub + r) * K + k] = static_cast<T>(weight * loss.dS[k * kBlock + r] / static_cast<double>(rows));
       }
-      for (int64_t k = 0; k < K; ++k) {
-        T total = 0;
-        for (int64_t r = 0; r < rows; ++r) total += dS[r * K + k];
-        db[k] = total;
+    }
+    return {batch_loss, batch_weight};
+  }
+
+  // The slices of W that the member owns, and its own b, by the slopes of batch t.
+  void update(const Share& share, MemberScratch<T>& of, int64_t t, int64_t first, int64_t rows) {
+    const double count = static_cast<double>(job.step + t + 1);
+    const T rate = static_cast<T>(job.rates[t]);
+    const T first_correction = static_cast<T>(1 - std::pow(job.beta1, count));
+    const T second_correction = static_cast<T>(1 - std::pow(job.beta2, count));
+    const T part_of_average = static_cast<T>(1.0 / static_cast<double>(job.averaged + t + 1));
+    const int64_t widest = share.widest;
+    for (int64_t s = share.begin; s < share.end; ++s) {
+      const int64_t column = slice_start(s), width = slice_start(s + 1) - column, wide = padded(width);
+      T* x = rows_of_slice(share, of, s);
+      for (int64_t sub = 0; sub < rows; sub += kSubBatch) {
+        const int64_t some = std::min(kSubBatch, rows - sub);
+        if (rows > kSubBatch) copy_slice(first + sub, some, column, width, x, widest);
+        if (sub == 0) outer<T, false>(x, widest, some, wide, of.dS, K, of.G, widest);
+        else outer<T, true>(x, widest, some, wide, of.dS + sub * K, K, of.G, widest);
       }
-      update_weights<T>(job, static_cast<T>(job.rates[t] * job.bias_rate), first_correction, second_correction, T(0),
-                        T(0), share, K, db, b, b_m, b_v, job.averaged >= 0 ? b_avg.data : nullptr);
+      for (int64_t k = 0; k < K; ++k)
+        update_weights<T>(job, rate, first_correction, second_correction, static_cast<T>(job.l2),
+                          static_cast<T>(job.l1), part_of_average, width, of.G + k * widest, W.at(k, column), W_m.at(k, column),
+                          W_v.at(k, column), job.averaged >= 0 ? W_avg.at(k, column) : nullptr);
     }
-    if (member == 0) {
-      auto give = [&](const Buffer<T>& from, void* to) { if (to != nullptr) std::memcpy(to, from.data, K * sizeof(T)); };
-      give(b, job.b); give(b_m, job.b_m); give(b_v, job.b_v); give(b_avg, job.b_avg);
-      job.loss_sum = loss_sum;
-      job.weight_sum = weight_sum;
-      finished = !ended_early;
+    for (int64_t k = 0; k < K; ++k) {
+      T total = 0;
+      for (int64_t r = 0; r < rows; ++r) total += of.dS[r * K + k];
+      of.db[k] = total;
     }
-  });
-  if (short_of_memory) out_of_memory();
-  return finished;
-}
+    update_weights<T>(job, static_cast<T>(job.rates[t] * job.bias_rate), first_correction, second_correction, T(0),
+                      T(0), part_of_average, K, of.db, of.b, of.b_m, of.b_v, job.averaged >= 0 ? of.b_avg.data : nullptr);
+  }
+
+  Epoch& job;
+  const int64_t n, D, K, M, n_batches, n_slices, ld;
+  const bool mapped;
+  Buffer<T> scale, shift;
+  Padded<T> W, W_m, W_v, W_avg;
+  Buffer<T> parts;
+  std::atomic<bool> stop[2] = {false, false}, short_of_memory{false};
+  bool finished = true;
+};
