@@ -22,6 +22,7 @@ void gemm(char* a_form, char* b_form, int* m, int* n, int* k, T* alpha, T* A, in
 }
 
 int run() {
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // an emulator takes a minute: what failed is seen at once
   linprobe::blas() = {gemm<float>, gemm<double>};
   int64_t failed = 0;
   for (const auto& set : linprobe::instruction_sets()) {

@@ -278,7 +278,7 @@ void check_dual(const InstructionSet& set, Report& report, Random& random, bool 
   job.squares = problem.squares.data(), job.gram = gram, job.singles = singles, job.rows = singles ? static_cast<const void*>(few.data()) : rows.data();
   job.lambda = problem.lambda, job.size = 0, job.bias = problem.bias, job.delta = problem.delta, job.most = problem.most;
   job.curvature = problem.curvature, job.all = true, job.threshold = 0, job.A = A.data(), job.V = V.data(), job.W = gram ? nullptr : W.data(), job.b = b.data();
-  for (int round = 0; round < 3000; ++round) set.dual.sweep(job);
+  for (int round = 0; round < 1000; ++round) set.dual.sweep(job);
   report.near(problem.gap(A), 0, 2e-5, "the gap");
   for (int64_t i = 0; i < N; ++i)
     for (int64_t k = 0; k < K; ++k)
@@ -304,7 +304,7 @@ void check_pairs(const InstructionSet& set, Report& report, Random& random, bool
   job.squares = problem.squares.data(), job.rows = rows.data(), job.lambda = problem.lambda, job.size = 0, job.bias = problem.bias;
   job.delta = problem.delta, job.most = problem.most, job.curvature = problem.curvature, job.all = true, job.threshold = 0;
   job.ends = ends.data(), job.classes = classes.data(), job.A = A.data(), job.V = V.data(), job.W = nullptr, job.b = b.data();
-  for (int round = 0; round < 2000; ++round) set.dual.pairs(job);
+  for (int round = 0; round < 1000; ++round) set.dual.pairs(job);
   for (int64_t i = 0; i < N; ++i)
     for (int64_t p = ends[i]; p < ends[i + 1]; ++p) {
       whole[i * K + classes[p]] = A[p];
