@@ -19,7 +19,7 @@ BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m bench
 
 .PHONY: help demo test lint format typecheck pytest stub docs
 .PHONY: notebooks pictures bench web web-check clean test-slow pytest-slow sanitize clang
-.PHONY: wheel
+.PHONY: wheel cross
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,8 @@ test: lint web-check  ## everything that must hold: style, types, tests
 	@$(MAKE) --no-print-directory -j2 typecheck pytest
 
 # Each part ends in one line; what cannot run here says so and counts as passed. `-k`: a part that fails stops no other.
-test-slow: .venv/tools  ## what takes longer: slow tests, sanitizers, Clang, wheels, notebooks
-	@$(MAKE) --no-print-directory -k pytest-slow sanitize clang wheel notebooks
+test-slow: .venv/tools  ## what takes longer: slow tests, sanitizers, Clang, aarch64, wheels, notebooks
+	@$(MAKE) --no-print-directory -k pytest-slow sanitize clang cross wheel notebooks
 
 lint: .venv/tools  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -56,6 +56,9 @@ sanitize: .venv/tools  ## the engine tests under GCC's address and undefined-beh
 
 clang: .venv/tools  ## the core built by Clang, every warning an error, and the engine tests with it
 	$(BIN)/python tools/variant.py clang tests/engines tests/algebra tests/neighbors
+
+cross: .venv/tools  ## the kernels against plain loops, here and for aarch64 in an emulator
+	tools/cross.sh $(CURDIR)/$(BIN)/python
 
 wheel: .venv/bin/python  ## wheels for Linux into dist/, each tested where there is no compiler
 	$(BIN)/python tools/wheel.py

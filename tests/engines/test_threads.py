@@ -338,7 +338,14 @@ def test_an_interrupt_is_answered_while_the_core_works():
     assert child.communicate(timeout=30)[0] == "interrupted\n"
 
 
-@pytest.mark.parametrize("instruction_set", ["plain", "avx2", "avx512"])
+def with_instruction_set(name: str, program: str) -> subprocess.CompletedProcess[str]:
+    """Of a process that is told to use `name`."""
+    environment = os.environ | {"LINPROBE_INSTRUCTION_SET": name}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("instruction_set", ["plain", "avx2", "avx512", "neon"])
 def test_every_instruction_set_that_runs_here_agrees(instruction_set):
     program = textwrap.dedent("""
         import sys
@@ -351,11 +358,16 @@ def test_every_instruction_set_that_runs_here_agrees(instruction_set):
                 t.assert_engines_agree(t.made_examples(130, 61, 11, dtype), loss)
                 t.test_an_sgd_epoch_is_the_plain_loop(dtype, loss, 7)
     """)
-    environment = os.environ | {"LINPROBE_INSTRUCTION_SET": instruction_set}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    done = with_instruction_set(instruction_set, program)
+    if "which this processor lacks" in done.stderr or "this build of linprobe has: " in done.stderr:
+        pytest.skip(f"this processor has no {instruction_set}")
     assert done.returncode == 0, done.stderr
-    if done.stdout.strip() != instruction_set:
-        pytest.skip(f"this processor has no {instruction_set}; {done.stdout.strip()} ran instead")
+    assert done.stdout.strip() == instruction_set
+
+
+def test_an_instruction_set_that_is_not_here_is_an_error():
+    done = with_instruction_set("avx9", "from linprobe import _core; _core.instruction_set()")
+    assert "ValueError: LINPROBE_INSTRUCTION_SET is 'avx9'; this build of linprobe has: plain" in done.stderr
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -251,7 +251,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(dtype, metric, n):
         assert_array_equal(found[0][1], other[1])
 
 
-SETS = ["plain", "avx2", "avx512"]
+SETS = ["plain", "neon"] if _core.instruction_set() == "neon" else ["plain", "avx2", "avx512"]
 
 
 @pytest.mark.parametrize("instruction_set", SETS[: 1 + SETS.index(_core.instruction_set())])
