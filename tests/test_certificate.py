@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from linprobe.certificate import certify
+from linprobe.certificate import Certificate, certify
 from linprobe.errors import ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
@@ -157,3 +158,10 @@ def test_weights_that_diverged_prove_nothing_and_warn_of_nothing():
         objective = made(6, 10, 3, 2, loss, L2(), 0.1)
         certificate = certify(objective, np.full((2, 3), 1e200) * [[1.0], [-1.0]], np.zeros(2))
         assert certificate.lower_bound == 0.0
+
+
+@pytest.mark.parametrize(
+    ("objective", "bound"), [(math.nan, 1.0), (1.0, math.nan), (math.inf, 0.0), (math.inf, math.inf)]
+)
+def test_numbers_that_are_not_finite_prove_nothing(objective, bound):
+    assert Certificate(objective, bound, 0.0).relative_gap == math.inf

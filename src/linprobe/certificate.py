@@ -65,12 +65,15 @@ class Certificate:
 
     @property
     def gap(self) -> float:
-        """objective - lower_bound, >= 0: the minimum is at most this far below."""
-        return max(0.0, self.objective - self.lower_bound)
+        """objective - lower_bound, >= 0: the minimum is at most this far below; inf where one of them is not a number."""
+        gap = self.objective - self.lower_bound
+        return math.inf if math.isnan(gap) else max(0.0, gap)
 
     @property
     def relative_gap(self) -> float:
-        """gap / objective; 0 where both are 0."""
+        """gap / objective; 0 where both are 0, inf where the objective is not finite: nothing is proved then."""
+        if not math.isfinite(self.objective):
+            return math.inf
         return self.gap / self.objective if self.gap > 0.0 else 0.0
 
     def describe(self) -> str:
