@@ -163,5 +163,5 @@ def test_weights_that_diverged_prove_nothing_and_warn_of_nothing():
 @pytest.mark.parametrize(
     ("objective", "bound"), [(math.nan, 1.0), (1.0, math.nan), (math.inf, 0.0), (math.inf, math.inf)]
 )
-def test_numbers_that_are_not_finite_prove_nothing(objective, bound):
-    assert Certificate(objective, bound, 0.0).relative_gap == math.inf
+def test_numbers_that_are_not_finite_prove_nothing(numbers):
+    assert Certificate(*numbers, 0.0).relative_gap == math.inf

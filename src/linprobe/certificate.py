@@ -65,7 +65,7 @@ class Certificate:
 
     @property
     def gap(self) -> float:
-        """objective - lower_bound, >= 0: the minimum is at most this far below; inf where one of them is not a number."""
+        """objective - lower_bound, >= 0: the minimum is at most this far below; inf where one is not a number."""
         gap = self.objective - self.lower_bound
         return math.inf if math.isnan(gap) else max(0.0, gap)
 
