@@ -160,8 +160,6 @@ def test_weights_that_diverged_prove_nothing_and_warn_of_nothing():
         assert certificate.lower_bound == 0.0
 
 
-@pytest.mark.parametrize(
-    ("objective", "bound"), [(math.nan, 1.0), (1.0, math.nan), (math.inf, 0.0), (math.inf, math.inf)]
-)
+@pytest.mark.parametrize("numbers", [(math.nan, 1.0), (1.0, math.nan), (math.inf, 0.0), (math.inf, math.inf)])
 def test_numbers_that_are_not_finite_prove_nothing(numbers):
     assert Certificate(*numbers, 0.0).relative_gap == math.inf
