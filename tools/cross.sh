@@ -37,7 +37,9 @@ echo "== aarch64"
 arm=(-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++)
 module=(-DLINPROBE_MODULE=OFF)
 if [ -n "$python" ]; then
-  module=(-DLINPROBE_MODULE=ON "-DPython_EXECUTABLE=$python" "-Dnanobind_DIR=$("$python" -m nanobind --cmake_dir)")
+  headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')  # the same for every 64-bit Linux
+  module=(-DLINPROBE_MODULE=ON "-DPython_EXECUTABLE=$python" "-DPython_INCLUDE_DIR=$headers"
+    "-Dnanobind_DIR=$("$python" -m nanobind --cmake_dir)")
 fi
 checks build/check-aarch64 "${arm[@]}" "${module[@]}"
 emulated="qemu-aarch64 -L /usr/aarch64-linux-gnu"
