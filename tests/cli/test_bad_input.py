@@ -282,7 +282,7 @@ CASES: list[tuple[Callable[[Path], str], list[str]]] = [
     (parquet_with_a_null, ["0.parquet: found null at row 1 of column 'y'"]),
     (parquet_without_labels, ["'price' (double); expected a column of labels"]),
     (parquet_cut_short, ["1.parquet: found what cannot be read", "Write or fetch the file again"]),
-    (array_without_labels, ["expected faces_labels.npy. Save"]),
+    (array_without_labels, ["expected faces_labels.npy in the same folder. Save"]),
     (sizes_that_differ, ["large.png", "6x5", "4x4", "--image-size"]),
 ]
 

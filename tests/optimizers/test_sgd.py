@@ -87,7 +87,7 @@ def test_the_words_say_when_features_are_tiny_beside_the_bias(digits):
             SGD(epochs=0, update=update).minimize(digits("softmax", "l2", factor)[0]).chosen["learning_rate"]
             for factor in (1e-6, 1.0 / 255.0)
         )
-        assert "tiny beside the bias" in tiny
+        assert "tiny compared with 1" in tiny
         assert "tiny" not in usual
 
 
