@@ -34,7 +34,7 @@ struct Lanes {
 
   // Rows begin..end-1 of y less what R rows of U, u, make of the unknowns x.
   static void take_from(const float* u, const Row (&x)[R], float* y, int64_t begin, int64_t end) {
-    Row other;
+    alignas(64) Row other;
     for (int64_t j = begin; j < end; ++j) {
       fetch(u, j);
       read(other, y + j * width);
@@ -46,7 +46,7 @@ struct Lanes {
 
   // The reverse: x, of R rows of U, less what rows begin..end-1 of y make in them.
   static void take(const float* u, Row (&x)[R], const float* y, int64_t begin, int64_t end) {
-    Row other;
+    alignas(64) Row other;
     for (int64_t j = begin; j < end; ++j) {
       fetch(u, j);
       read(other, y + j * width);
@@ -57,7 +57,7 @@ struct Lanes {
 
   // y -= Uᵀ x, both of a whole block of rows.
   static void eliminate(const float* U, const float* x, float* y) {
-    Row known[R];
+    alignas(64) Row known[R];
     for (int64_t i = 0; i < ld; i += R) {
 #pragma GCC unroll 8
       for (int64_t r = 0; r < R; ++r) read(known[r], x + (i + r) * width);
@@ -67,7 +67,7 @@ struct Lanes {
 
   // y -= U x.
   static void eliminate_back(const float* U, const float* x, float* y) {
-    Row found[R];
+    alignas(64) Row found[R];
     for (int64_t i = 0; i < ld; i += R) {
 #pragma GCC unroll 8
       for (int64_t r = 0; r < R; ++r) read(found[r], y + (i + r) * width);
@@ -79,7 +79,7 @@ struct Lanes {
 
   // y (n, width) becomes U⁻ᵀ y, U a block on the diagonal.
   static void forward(const float* U, int64_t n, float* y) {
-    Row x[R];
+    alignas(64) Row x[R];
     for (int64_t i = 0; i < n; i += R) {
       const int64_t rows = std::min(R, n - i);
       const float* u = U + i * ld + i;
@@ -95,7 +95,7 @@ struct Lanes {
 
   // y becomes U⁻¹ y.
   static void backward(const float* U, int64_t n, float* y) {
-    Row x[R];
+    alignas(64) Row x[R];
     for (int64_t i = (n - 1) / R * R; i >= 0; i -= R) {
       const int64_t rows = std::min(R, n - i);
       const float* u = U + i * ld + i;
