@@ -8,28 +8,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from tests.oracles.pixels import MAPPED, WEIGHT, B, K, W, Y, make
 from tests.oracles.smooth import minimum
 
-from linprobe.features import Pixels
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
-from linprobe.objective import Objective
 from linprobe.penalties import L1, ElasticNet
-
-N, D, K = 40, 6, 3
-RANDOM = np.random.default_rng(0)
-X = RANDOM.integers(0, 256, (N, D), dtype=np.uint8)
-Y = RANDOM.integers(0, K, N)
-W = RANDOM.normal(size=(K, D))
-B = RANDOM.normal(size=K)
-WEIGHT = RANDOM.integers(1, 4, N).astype(float)
-AFFINE = Pixels().fit(X).affine
-MAPPED = AFFINE.apply(X)
-
-
-def make(loss="softmax", penalty="l2", reg=0.1, **options):
-    """The objective over the pixels above, by the reference engine."""
-    options = {"affine": AFFINE, "engine": "reference", "n_classes": K, **options}
-    return Objective(X, options.pop("y", Y), loss=loss, penalty=penalty, reg=reg, **options)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

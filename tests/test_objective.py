@@ -5,30 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from tests.oracles.pixels import MAPPED, WEIGHT, B, D, K, N, W, Y, make
 from tests.oracles.smooth import minimum
 
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError
-from linprobe.features import Pixels
 from linprobe.gradcheck import check_gradient
 from linprobe.losses import LOSSES, Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
 from linprobe.objective import Evaluation, Objective
 from linprobe.penalties import L2, PENALTIES
-
-N, D, K = 40, 6, 3
-RANDOM = np.random.default_rng(0)
-X = RANDOM.integers(0, 256, (N, D), dtype=np.uint8)
-Y = RANDOM.integers(0, K, N)
-W = RANDOM.normal(size=(K, D))
-B = RANDOM.normal(size=K)
-WEIGHT = RANDOM.integers(1, 4, N).astype(float)
-AFFINE = Pixels().fit(X).affine
-MAPPED = AFFINE.apply(X)
-
-
-def make(loss="softmax", penalty="l2", reg=0.1, **options):
-    """The objective over the pixels above, by the reference engine."""
-    options = {"affine": AFFINE, "engine": "reference", "n_classes": K, **options}
-    return Objective(X, options.pop("y", Y), loss=loss, penalty=penalty, reg=reg, **options)
 
 
 def naive_objective(loss, penalty, reg, rows, labels, weights):

@@ -5,25 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from tests.oracles.pixels import MAPPED, WEIGHT, K, N, Y, make
 
-from linprobe.features import Pixels
 from linprobe.losses import SoftmaxCrossEntropy
 from linprobe.objective import Objective
 from linprobe.penalties import L2
-
-N, D, K = 40, 6, 3
-RANDOM = np.random.default_rng(0)
-X = RANDOM.integers(0, 256, (N, D), dtype=np.uint8)
-Y = RANDOM.integers(0, K, N)
-WEIGHT = RANDOM.integers(1, 4, N).astype(float)
-AFFINE = Pixels().fit(X).affine
-MAPPED = AFFINE.apply(X)
-
-
-def make(loss="softmax", penalty="l2", reg=0.1, **options):
-    """The objective over the pixels above, by the reference engine."""
-    options = {"affine": AFFINE, "engine": "reference", "n_classes": K, **options}
-    return Objective(X, options.pop("y", Y), loss=loss, penalty=penalty, reg=reg, **options)
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT])

@@ -124,8 +124,8 @@ class Exact(Optimizer):
 
         1. Small problems with kinks, of the loss or of |W|: `InteriorPoint`.
         2. |W| that leaves few weights, with kinks of the loss, or few scores, or many features: `WorkingSet`.
-        3. Losses of margins with a squared penalty, on few images: `DualAscent`; for some epochs only, where |W| has
-           kinks and 4. can follow.
+        3. Losses of margins with a squared penalty, on few images, or few for each weight: `DualAscent`; for some
+           epochs only, where |W| has kinks and 4. can follow.
         4. A hinge whose features fit memory as float64; |W| that leaves most weights, as in 2.: `WorkingSet`.
         5. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
         6. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
