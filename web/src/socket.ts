@@ -72,6 +72,25 @@ export async function call<R>(method: string, params: object = {}): Promise<R> {
   });
 }
 
+/**
+ * Ask the library for what an effect shows. Gives the function that drops the answer, and the failure: return it from
+ * the effect, so that an answer that is overtaken by a later one does not replace it.
+ */
+export function request<R>(method: string, params: object, answer: (result: R) => void, failed: (error: Error) => void): () => void {
+  let outdated = false;
+  call<R>(method, params).then(
+    (result) => {
+      if (!outdated) answer(result);
+    },
+    (error: Error) => {
+      if (!outdated) failed(error);
+    },
+  );
+  return () => {
+    outdated = true;
+  };
+}
+
 /** Hear an event of the server; gives the function that stops it. */
 export function hear<D>(event: string, listener: (data: D) => void): () => void {
   const heard = listeners.get(event) ?? new Set();

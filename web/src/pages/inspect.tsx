@@ -4,7 +4,7 @@ import { useId } from "preact/hooks";
 import { classColor } from "../classes";
 import { choiceField, textField, wholeField } from "../fields";
 import { linked } from "../route";
-import { call, connections, stream } from "../socket";
+import { call, connections, request, stream } from "../socket";
 import { Button, Choice, Failure, fixed, Formula, Panel, Select, shown, typed } from "../ui/controls";
 import { Drop } from "../ui/drop";
 import { bytesOf, Pixels } from "../ui/pixels";
@@ -470,22 +470,22 @@ export default function Inspect() {
   useSignalEffect(() => {
     void connections.value;
     const run = state.run.value;
-    if (!run || opened.peek()?.run === run) return;
+    if (!run || opened.peek()?.run === run) return undefined;
     batch(() => {
       opened.value = grid.value = found.value = nearest.value = null;
       failure.value = lookFailure.value = gridFailure.value = nearestFailure.value = "";
       opening.value = true;
     });
-    call<Opened>("inspect.open", { run }).then(
+    return request<Opened>(
+      "inspect.open",
+      { run },
       (sent) => {
-        if (state.run.peek() !== run) return;
         batch(() => {
           opened.value = sent;
           opening.value = false;
         });
       },
-      (error: Error) => {
-        if (state.run.peek() !== run) return;
+      (error) => {
         batch(() => {
           failure.value = error.message;
           opening.value = false;

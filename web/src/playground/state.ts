@@ -3,7 +3,7 @@ import { batch, computed, effect, signal } from "@preact/signals";
 import { choiceField, type Field, flagField, nameField, numberField, numbersField, wholeField } from "../fields";
 import { linked } from "../route";
 import { type PlanarSet, SETS } from "./names";
-import { call, connections, type Packed, stream } from "../socket";
+import { call, connections, type Packed, request, stream } from "../socket";
 
 export interface Point {
   x: number;
@@ -141,18 +141,26 @@ export function takeSet(set: PlanarSet): void {
   });
 }
 
+interface Drawn {
+  points: [number, number][];
+  labels: number[];
+  class_names: string[];
+}
+
 // The points of the set, whenever it is another one.
 effect(() => {
   void connections.value;
   const params = { set: state.set.value, n: state.n.value, seed: state.seed.value };
-  call<{ points: [number, number][]; labels: number[]; class_names: string[] }>("playground.draw", params).then(
+  return request<Drawn>(
+    "playground.draw",
+    params,
     (result) => {
       batch(() => {
         drawn.value = result.points.map(([x, y], i) => ({ x, y, label: result.labels[i]! }));
         classNames.value = result.class_names;
       });
     },
-    (error: Error) => {
+    (error) => {
       failure.value = error.message;
     },
   );

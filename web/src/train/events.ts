@@ -1,6 +1,6 @@
 // The events of the server: the state of the training, its rows, its templates.
 import { batch } from "@preact/signals";
-import { call, hear } from "../socket";
+import { call, hear, stream } from "../socket";
 import { failure, folder, glimpses, job, latest, mostBytes, progress, reports, rows, runs, runsFailure, say, sources, templates } from "./live";
 import type { Job, Row, Run, State, Templates } from "./protocol";
 import { merged } from "./rows";
@@ -33,18 +33,19 @@ export async function load(): Promise<void> {
 
 async function showTemplates(run: string): Promise<void> {
   try {
-    templates.value = await call<Templates>("train.templates", { run });
+    const found = await call<Templates>("train.templates", { run });
+    if (job.peek()?.run === run) templates.value = found; // a training that began meanwhile has its own
   } catch {
     if (templates.peek()?.run !== run) templates.value = null; // features and vectors have none
   }
 }
 
+const askRuns = stream<Run[]>("train.runs", (found) => {
+  runs.value = found;
+}, say(runsFailure));
+
 /** Read the list of runs anew. */
-export const refreshRuns = (): void => {
-  call<Run[]>("train.runs").then((found) => {
-    runs.value = found;
-  }, say(runsFailure));
-};
+export const refreshRuns = (): void => askRuns({});
 
 hear<Job>("train.state", (sent) => {
   const before = job.peek();

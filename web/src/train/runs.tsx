@@ -1,6 +1,6 @@
 // The panel "Runs": the table of the runs in the folder, and their curves compared.
 import { batch, useSignalEffect } from "@preact/signals";
-import { call, connections } from "../socket";
+import { connections, request } from "../socket";
 import { Button, Failure, Panel, Select, shown } from "../ui/controls";
 import { RunLinks, resume } from "./actions";
 import { Curves } from "./curves";
@@ -17,9 +17,9 @@ export function RunsPanel() {
     const wanted = chosenRuns.value.filter((name) => known.has(name)).join("/");
     if (!wanted) {
       traces.value = {};
-      return;
+      return undefined;
     }
-    call<Record<string, Row[]>>("train.traces", { runs: wanted }).then((found) => {
+    return request<Record<string, Row[]>>("train.traces", { runs: wanted }, (found) => {
       batch(() => {
         traces.value = found;
         runsFailure.value = "";

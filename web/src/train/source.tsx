@@ -1,6 +1,6 @@
 // The panel "Source": which images, in which size, and what they are.
 import { batch, useSignalEffect } from "@preact/signals";
-import { call, connections } from "../socket";
+import { call, connections, request } from "../socket";
 import { Button, Check, Failure, Panel, Select } from "../ui/controls";
 import { Drop } from "../ui/drop";
 import { about, reading, say, sourceFailure, sources, upload, uploadFailure } from "./live";
@@ -13,25 +13,28 @@ export function SourcePanel() {
     void connections.value;
     const asked = { source: state.source.value, image_size: imageSize.value, seed: state.seed.value, skip_bad: state.skip.value };
     if (!sources.value.some((one) => one.key === asked.source)) {
-      about.value = null;
-      return;
+      batch(() => {
+        about.value = null;
+        reading.value = false;
+      });
+      return undefined;
     }
     batch(() => {
       reading.value = true;
       if (about.peek()?.source !== asked.source) about.value = null; // never the description of another source
       sourceFailure.value = "";
     });
-    call<Description>("train.describe", asked).then(
+    return request<Description>(
+      "train.describe",
+      asked,
       (found) => {
-        if (state.source.peek() !== asked.source) return;
         batch(() => {
           about.value = found;
           reading.value = false;
           sourceFailure.value = "";
         });
       },
-      (error: Error) => {
-        if (state.source.peek() !== asked.source) return;
+      (error) => {
         batch(() => {
           about.value = null;
           reading.value = false;

@@ -1,0 +1,60 @@
+import { expect, test } from "vitest";
+import { Server } from "./testing";
+
+const server = new Server();
+const { call, link, request, stream } = await import("./socket");
+const ignore = () => undefined;
+
+test("a call waits for the first connection", async () => {
+  const answer = call<number>("early");
+  expect(await server.received("early")).toHaveLength(0);
+  server.open();
+  const [sent] = await server.received("early");
+  await server.answer(sent!, 7);
+  expect(await answer).toBe(7);
+});
+
+test("a refusal rejects with the sentence of the server", async () => {
+  const answer = call("refused").catch((error: Error) => error.message);
+  await server.refuse((await server.received("refused"))[0]!, "W has shape (2, 3)");
+  expect(await answer).toBe("W has shape (2, 3)");
+});
+
+test("a request that was replaced neither answers nor fails", async () => {
+  const seen: unknown[] = [];
+  const ask = (n: number) => request<number>("replaced", { n }, (result) => seen.push(result), (error) => seen.push(error.message));
+  const drops = [ask(0), ask(1), ask(2)];
+  const sent = await server.received("replaced");
+  drops[0]!();
+  drops[1]!();
+  await server.answer(sent[2]!, "third");
+  await server.answer(sent[0]!, "first");
+  await server.refuse(sent[1]!, "second");
+  expect(seen).toEqual(["third"]);
+});
+
+test("a stream has one request in flight, and of those that wait it sends the last", async () => {
+  const seen: unknown[] = [];
+  const ask = stream<number, string>("streamed", (result, note) => seen.push([result, note]), (error) => seen.push(error.message));
+  ask({ n: 0 }, "a");
+  ask({ n: 1 }, "b");
+  ask({ n: 2 }, "c");
+  expect(await server.received("streamed")).toHaveLength(1);
+  await server.answer((await server.received("streamed"))[0]!, 10);
+  const sent = await server.received("streamed");
+  expect(sent.map((one) => one.params)).toEqual([{ n: 0 }, { n: 2 }]);
+  await server.refuse(sent[1]!, "no such n");
+  expect(seen).toEqual([[10, "a"], "no such n"]);
+});
+
+test("a lost connection rejects what waits, and refuses what comes; a stream stays silent", async () => {
+  const seen: string[] = [];
+  stream("lost", ignore, (error) => seen.push(error.message))({});
+  const waits = call("waits").catch((error: Error) => error.message);
+  await server.received("waits");
+  server.close();
+  expect(await waits).toContain("nothing was done");
+  await expect(call("later")).rejects.toThrow("nothing was done");
+  expect(link.value).toBe("closed");
+  expect(seen).toEqual([]);
+});
