@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from linprobe.extras import install_command
+
 PROGRAM = [sys.executable, "-c", "from linprobe.cli import main; main()", "lab"]
 
 
@@ -70,4 +72,4 @@ def test_without_its_libraries_it_says_how_to_get_them(linprobe, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "uvicorn" else object())
     answer = linprobe("lab")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == "error: the lab needs uvicorn; install with: pip install 'linprobe[lab]'\n"
+    assert answer.err == "error: the lab needs uvicorn; install with: " + install_command("lab") + "\n"

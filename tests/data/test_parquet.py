@@ -215,7 +215,9 @@ def test_a_file_that_is_added_or_changed_is_another_entry(tmp_path):
 def test_without_pyarrow_the_message_says_how_to_get_it(tmp_path, monkeypatch):
     pair(tmp_path / "set.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(SourceError, match=r"set\.parquet: reading Parquet needs pyarrow.*pip install 'linprobe\[parq"):
+    with pytest.raises(
+        SourceError, match=r"set\.parquet: reading Parquet needs pyarrow.*install it with: pip install .pyarrow>="
+    ):
         open_dataset(tmp_path / "set.parquet")
 
 

@@ -47,9 +47,11 @@ def lab(sources: tuple[str, ...], port: int, host: str, runs: Path) -> None:
     """
     from importlib.util import find_spec
 
+    from linprobe.extras import install_command
+
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise IncompatibleError(f"the lab needs {', '.join(missing)}; install with: pip install 'linprobe[lab]'")
+        raise IncompatibleError(f"the lab needs {', '.join(missing)}; install with: {install_command('lab')}")
     from linprobe.lab.guard import is_loopback, new_token
     from linprobe.lab.protocol import Lab
     from linprobe.lab.server import make_app, open_port, serve

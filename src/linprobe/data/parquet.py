@@ -17,6 +17,7 @@ from linprobe.data.base import SPLITS, Dataset, EmbeddingSet, Reader, ReadOption
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.data.stored import check_image_size, files_in, has_folders
 from linprobe.errors import FormatError, LabelError, SourceError, SplitError
+from linprobe.extras import install_command
 
 __all__ = ["ParquetReader"]
 
@@ -133,7 +134,8 @@ def _import_pyarrow(source: str | Path = "a source") -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError as error:
         raise SourceError(
-            f"{source}: reading Parquet needs pyarrow, which is not installed; pip install 'linprobe[parquet]'."
+            f"{source}: reading Parquet needs pyarrow, which is not installed; install it with: "
+            f"{install_command('parquet')}."
         ) from error
     return pyarrow, pyarrow.parquet
 

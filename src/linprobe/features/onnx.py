@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.errors import FormatError, IncompatibleError, ParameterError, ShapeError, SourceError
+from linprobe.extras import install_command
 from linprobe.features.base import FeatureMap
 from linprobe.parameters import Parameter
 from linprobe.shapes import Pixels
@@ -206,7 +207,7 @@ class _Network:
         except ImportError as error:
             raise IncompatibleError(
                 f"{self.file}: ONNX models need onnx and onnxruntime, which are not installed; "
-                "pip install 'linprobe[onnx]'."
+                f"install them with: {install_command('onnx')}."
             ) from error
         try:
             parsed = onnx.load_model_from_string(model)
