@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import linprobe
+from linprobe.losses import LOSSES
+from linprobe.penalties import PENALTIES
 
 PACKAGE = Path(linprobe.__file__).parent
 MODULES = {
@@ -18,7 +20,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-GROUND = ("cores", "errors", "files", "parameters", "plain", "shapes")
+GROUND = ("cores", "errors", "extras", "files", "parameters", "plain", "shapes")
 THE_FIT = {
     "data",
     "losses",
@@ -35,6 +37,7 @@ THE_FIT = {
 MAY_IMPORT: dict[str, set[str]] = {
     "cores": set(),
     "errors": set(),
+    "extras": set(),
     "files": set(),
     "plain": set(),
     "shapes": {"errors"},
@@ -49,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "algebra": {"_core"},
     "engines": {"_core", "blas", "algebra", "losses.base", "features.base"},
     "neighbors": {"_core", "blas", "engines.base"},
-    "equivalents": {"losses", "penalties"},
+    "equivalents": {"losses.base", "penalties.base"},
     "statistics": {"engines.base"},
     "objective": {"losses", "penalties", "features.base", "engines.base", "equivalents", "statistics"},
     "gradcheck": {"objective", "losses.base", "penalties.base"},
@@ -270,3 +273,26 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         _ = linprobe.no_such_name  # type: ignore[attr-defined]
+
+
+def recognised_by_name(path: Path) -> list[str]:
+    """Lines that ask for a concrete loss or penalty: by `isinstance`, or by comparing a name with that of one."""
+    classes = {kind.__name__ for kind in (*LOSSES.values(), *PENALTIES.values()) if isinstance(kind, type)}
+    names = {*LOSSES, *PENALTIES} - {"none"}  # no penalty is None, in a record "none"
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+            named = {each.id for each in ast.walk(node.args[1]) if isinstance(each, ast.Name)}
+            found += [f"{path.name}:{node.lineno}"] if named & classes else []
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            of_a_choice = any(getattr(side, "attr", "") in ("name", "loss", "penalty") for side in sides)
+            fixed = {each.value for side in sides for each in ast.walk(side) if isinstance(each, ast.Constant)}
+            found += [f"{path.name}:{node.lineno}"] if of_a_choice and fixed & names else []
+    return found
+
+
+def test_a_loss_or_penalty_is_recognised_by_what_it_declares():
+    for module, path in MODULES.items():
+        if module.split(".")[0] not in ("losses", "penalties"):
+            assert recognised_by_name(path) == [], module

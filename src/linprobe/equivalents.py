@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from linprobe.losses import Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
-from linprobe.penalties import L1, L2, ElasticNet, Penalty
+from linprobe.losses.base import Loss
+from linprobe.penalties.base import Penalty
 
 __all__ = ["equivalents"]
 
@@ -19,6 +19,7 @@ def equivalents(
         total_weight: sum of the sample weights; N without any.
         weighted: whether there are sample weights.
     Example:
+        >>> from linprobe import L2, SoftmaxCrossEntropy
         >>> lines = equivalents(SoftmaxCrossEntropy(), L2(), 1e-3, n_classes=10, total_weight=50_000, weighted=False)
         >>> lines[1]
         '  scikit-learn, LIBLINEAR: C = 1/(2 reg N) = 0.01, l1_ratio = 0'
@@ -27,14 +28,13 @@ def equivalents(
 
 
 def _loss_equivalents(loss: Loss, K: int) -> list[str]:
-    if isinstance(loss, SoftmaxCrossEntropy):
+    if loss.is_cross_entropy:
         return ["  PyTorch: CrossEntropyLoss() is this data loss, and so is scikit-learn's log_loss"]
-    if isinstance(loss, MulticlassHinge | SquaredHinge):
-        p = 1 if isinstance(loss, MulticlassHinge) else 2
+    if (p := loss.margin_power) is not None:
         name = "hinge" if p == 1 else "squared_hinge"
-        margin = f"MultiMarginLoss(p={p}, margin={loss.delta:g})"
+        margin = f"MultiMarginLoss(p={p}, margin={loss.unit:g})"
         lines = [f"  PyTorch: {margin} is this data loss times 1/K = 1/{K}"]
-        if K == 2 and loss.delta == 1.0:
+        if K == 2 and loss.unit == 1.0:
             lines.append(f"  scikit-learn: SGDClassifier(loss={name!r}) has this data loss")
             lines.append(f"  scikit-learn, LIBLINEAR: LinearSVC(loss={name!r}) too, but it penalises the bias")
         if K > 2:
@@ -78,10 +78,11 @@ def _penalty_equivalents(
 
 
 def _in_symbols(penalty: Penalty | None, n_classes: int) -> str:
-    """1 / (C N), written with reg and beta."""
+    """1 / (C N), written with reg and the parameters of the penalty."""
+    squares, sizes = ("0", "0") if penalty is None else penalty.coefficient_symbols
     halves = "" if n_classes == 2 else "2 "
-    if isinstance(penalty, L2):
-        return f"{halves}reg"
-    if isinstance(penalty, ElasticNet):
-        return f"reg (1 + {halves}beta)"
-    return "reg" if isinstance(penalty, L1) else "c reg"
+    if sizes == "0":
+        return f"{halves}reg" if squares == "1" else f"{halves}{squares} reg"
+    if squares == "0":
+        return "reg" if sizes == "1" else f"{sizes} reg"
+    return f"reg ({sizes} + {halves}{squares})"

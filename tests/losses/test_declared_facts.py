@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
+from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.linear_cv import LinearClassifierCV
+from linprobe.equivalents import equivalents
+from linprobe.errors import IncompatibleError
+from linprobe.explain.algebra import algebra
+from linprobe.losses import LOSSES, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
 from linprobe.losses.base import Loss
 from linprobe.objective import Objective
 from linprobe.optimizers import LBFGS, Status
+from linprobe.penalties import L2
 
 
 class Wrapped(Loss):
@@ -34,6 +40,58 @@ class Namesake(Wrapped):
     """The squared hinge under the name of softmax."""
 
     name, inner = "softmax", SquaredHinge()
+
+
+@pytest.fixture
+def namesake(monkeypatch):
+    """A loss that is registered as "softmax", and is the squared hinge."""
+    monkeypatch.setitem(LOSSES, "softmax", Namesake)
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(60, 4)), random.integers(0, 3, 60)
+    return LinearClassifier(loss="softmax", optimizer="sgd", epochs=1, random_state=0).fit(X, y), X, y
+
+
+def test_a_namesake_of_softmax_gives_no_probabilities(namesake):
+    model, X, _ = namesake
+    assert not hasattr(model, "predict_proba")
+    assert not hasattr(LinearClassifierCV(loss=Namesake()), "predict_proba")
+    with pytest.raises(IncompatibleError, match="the scores of Namesake are not probabilities"):
+        model.loss_.probabilities(X)
+
+
+def test_a_namesake_of_softmax_has_no_terms_and_no_equivalents_of_softmax(namesake):
+    model, X, _ = namesake
+    found = algebra(model, X[0], 1)
+    assert found.terms is None
+    assert not found.probabilities
+    assert found.value == SquaredHinge().value(found.scores[None], np.array([1]))[0]
+    lines = equivalents(Namesake(), L2(), 0.1, n_classes=3, total_weight=60, weighted=False)
+    assert not any("CrossEntropyLoss" in line for line in lines)
+
+
+def test_a_namesake_of_softmax_is_minimised_as_itself(namesake):
+    _, X, y = namesake
+    mine, own = (
+        LinearClassifier(loss=loss, penalty="none", tol=1e-6).fit(X[:12], y[:12])
+        for loss in (Namesake(), SquaredHinge())
+    )
+    assert mine.status_ == own.status_ != Status.SEPARABLE
+    np.testing.assert_allclose(mine.certificate_.objective, own.certificate_.objective, rtol=1e-5, atol=1e-9)
+
+
+def test_what_softmax_declares_holds():
+    S, y = np.random.default_rng(1).normal(size=(50, 4)) * 5.0, np.arange(50) % 4
+    for kind in LOSSES.values():
+        loss = kind()
+        if loss.gives_probabilities:
+            np.testing.assert_allclose(loss.probabilities(S).sum(axis=1), 1.0, rtol=1e-12)
+            np.testing.assert_allclose(np.log(loss.probabilities(S)), loss.log_probabilities(S), rtol=1e-9)
+        if loss.is_cross_entropy:
+            np.testing.assert_allclose(-loss.log_probabilities(S)[np.arange(50), y], loss.value(S, y), rtol=1e-9)
+        if loss.margin_power is not None:
+            margins = np.maximum(0.0, S - S[np.arange(50), y, None] + loss.unit)
+            margins[np.arange(50), y] = 0.0
+            np.testing.assert_allclose((margins**loss.margin_power).sum(axis=1), loss.value(S, y), rtol=1e-12)
 
 
 class LeastAtInfinity(Wrapped):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from linprobe.classifiers.model import BAD_ENDS, LinearModel, few
 from linprobe.classifiers.rows import Rows
 from linprobe.errors import LabelError, ParameterError
-from linprobe.losses import SoftmaxCrossEntropy
+from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Solution, State, Status
 from linprobe.shapes import Floats, Labels, check_rows
 
-__all__ = ["LinearClassifier"]
+__all__ = ["LinearClassifier", "gives_probabilities"]
 
 DTYPES = (np.float64, np.float32, np.float16, np.uint8)
 """Dtypes that an engine reads without conversion; X of another dtype becomes the first, float64."""
@@ -29,8 +29,18 @@ DTYPES = (np.float64, np.float32, np.float16, np.uint8)
 Fitted = TypeVar("Fitted", bound="LinearClassifier")
 
 
-def _is_softmax(classifier: LinearClassifier) -> bool:
-    if classifier.loss == "softmax" or isinstance(classifier.loss, SoftmaxCrossEntropy):
+class _HasLoss(Protocol):
+    loss: str | Loss
+
+
+def gives_probabilities(classifier: _HasLoss) -> bool:
+    """True where the loss declares `gives_probabilities`.
+
+    Raises:
+        AttributeError: it does not, as `available_if` expects.
+    """
+    kind = LOSSES.get(classifier.loss) if isinstance(classifier.loss, str) else classifier.loss
+    if getattr(kind, "gives_probabilities", False):
         return True
     raise AttributeError(
         f"predict_proba requires loss='softmax'; the scores of loss={classifier.loss!r} are not probabilities. "
@@ -194,19 +204,17 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         labels: npt.NDArray[Any] = self.classes_[S.argmax(axis=1)]
         return labels
 
-    @available_if(_is_softmax)  # type: ignore[untyped-decorator]
+    @available_if(gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """(N, K) probabilities, the softmax of the scores: only with loss="softmax"."""
+        """(N, K) probabilities: with loss="softmax" the softmax of the scores; else where the loss gives them."""
         S = self.scores(X)
-        probabilities: npt.NDArray[np.float64] = SoftmaxCrossEntropy().probabilities(S).astype(np.float64)
-        return probabilities
+        return self.loss_.probabilities(S).astype(np.float64)
 
-    @available_if(_is_softmax)  # type: ignore[untyped-decorator]
+    @available_if(gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """(N, K) log probabilities, computed from the scores: finite where a probability rounds to 0."""
         S = self.scores(X)
-        logarithms: npt.NDArray[np.float64] = SoftmaxCrossEntropy().log_probabilities(S).astype(np.float64)
-        return logarithms
+        return self.loss_.log_probabilities(S).astype(np.float64)
 
     def scores(self, X: Any) -> npt.NDArray[np.float64]:
         """Scores S = W x' + b, (N, K) float64, with two columns for two classes; X is not copied."""

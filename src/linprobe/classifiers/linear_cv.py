@@ -14,23 +14,19 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from linprobe.classifiers.linear import LinearClassifier
+from linprobe.classifiers.linear import LinearClassifier, gives_probabilities
 from linprobe.classifiers.model import BAD_ENDS
 from linprobe.classifiers.rows import Rows
 from linprobe.classifiers.selection import Choice, Selector
 from linprobe.data.splits import stratified_folds
 from linprobe.errors import ParameterError
-from linprobe.losses import Loss, SoftmaxCrossEntropy
+from linprobe.losses import Loss
 from linprobe.optimizers.path import check_regs, reg_grid
 from linprobe.penalties import Penalty
 
 __all__ = ["LinearClassifierCV"]
 
 Fitted = TypeVar("Fitted", bound="LinearClassifierCV")
-
-
-def _is_softmax(classifier: LinearClassifierCV) -> bool:
-    return classifier.loss == "softmax" or isinstance(classifier.loss, SoftmaxCrossEntropy)
 
 
 class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -137,16 +133,16 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         check_is_fitted(self, "classifier_")
         return self.classifier_.predict(X)
 
-    @available_if(_is_softmax)  # type: ignore[untyped-decorator]
+    @available_if(gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """(N, K) probabilities: only with loss="softmax"."""
+        """(N, K) probabilities: only where the loss gives them, as "softmax"."""
         check_is_fitted(self, "classifier_")
         probabilities: npt.NDArray[np.float64] = self.classifier_.predict_proba(X)
         return probabilities
 
-    @available_if(_is_softmax)  # type: ignore[untyped-decorator]
+    @available_if(gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """(N, K) logarithms of the probabilities: only with loss="softmax"."""
+        """(N, K) logarithms of the probabilities, of the same losses."""
         check_is_fitted(self, "classifier_")
         logarithms: npt.NDArray[np.float64] = self.classifier_.predict_log_proba(X)
         return logarithms

@@ -21,7 +21,6 @@ from linprobe.explain.picture import (
     symmetric_limit,
 )
 from linprobe.explain.seen import checked_weights, class_position, raw_row, seen
-from linprobe.losses import SoftmaxCrossEntropy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,10 +52,10 @@ class Algebra:
         class_names: K names.
         loss: name of the loss.
         label: position of the class of the image, or None if it is unknown.
-        terms: (K,) the term of each class in the loss: max(0, s_j - s_y + delta) for the hinge, its square for the
-            squared hinge, 0 for the class itself. For softmax, the probability p_j of each class. None without a
-            label, and for any other loss.
-        value: the loss: the sum of the terms, or -log p_y for softmax; None without a label.
+        terms: (K,) the term of each class in the loss: max(0, s_j - s_y + delta)^p for a loss that declares
+            `margin_power` p, 0 for the class itself. For one that declares `is_cross_entropy`, the probability p_j of
+            each class. None without a label, and for any other loss.
+        value: the loss: the sum of the terms, or -log p_y of probabilities; None without a label.
         probabilities: whether the terms are probabilities.
     """
 
@@ -92,9 +91,8 @@ def algebra(model: LinearModel, image: npt.NDArray[Any], label: int | str | None
     scores = products + b
     position = None if label is None else class_position(model, label)
     terms, value = (None, None) if position is None else _terms(model, scores, position)
-    softmax = isinstance(model.loss_, SoftmaxCrossEntropy)
     name, names = model.loss_.name, model.class_names_
-    return Algebra(raw, x, W, b, products, scores, names, name, position, terms, value, softmax)
+    return Algebra(raw, x, W, b, products, scores, names, name, position, terms, value, model.loss_.is_cross_entropy)
 
 
 def algebra_picture(model: LinearModel, image: npt.NDArray[Any], label: int | str | None = None) -> Picture:
@@ -229,7 +227,7 @@ def _terms(model: LinearModel, scores: npt.NDArray[np.float64], label: int) -> t
     """(terms (K,) or None, value) of the loss of one image."""
     loss = model.loss_
     value = float(loss.value(scores[None], np.array([label]))[0])
-    if isinstance(loss, SoftmaxCrossEntropy):
+    if loss.is_cross_entropy:
         return loss.probabilities(scores[None])[0], value
     if loss.margin_power is None:
         return None, value

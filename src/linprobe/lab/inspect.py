@@ -21,7 +21,6 @@ from linprobe.lab.pixels import color_bytes, signed_bytes, smaller
 from linprobe.lab.protocol import Client, Lab, Page, Params
 from linprobe.lab.run_list import list_runs
 from linprobe.lab.uploads import PICTURE_BYTES
-from linprobe.losses.softmax import SoftmaxCrossEntropy
 from linprobe.runs.models import scores_of_pictures
 
 __all__ = ["PAGE"]
@@ -115,7 +114,6 @@ def look(client: Client, params: Params) -> dict[str, Any]:
     seen, stand_in = _challenged(params, subject, original)
     model = subject.model
     scores = scores_of_pictures(model, seen.pixels[None])[0]
-    softmax = model.loss_.name == "softmax"
     found = int(scores.argmax())
     label = original.label
     return {
@@ -128,7 +126,7 @@ def look(client: Client, params: Params) -> dict[str, Any]:
         "picture": color_bytes(seen.pixels, SIDE),
         "scores": scores,
         "bias": model.bias_,
-        "probabilities": SoftmaxCrossEntropy().probabilities(scores[None])[0] if softmax else None,
+        "probabilities": model.loss_.probabilities(scores[None])[0] if model.loss_.gives_probabilities else None,
         "loss": None if label is None else model.loss_.value(scores[None], np.array([label]))[0],
         "contributions": _contributions(params, subject, seen, scores),
         "seconds": time.perf_counter() - begun,

@@ -66,6 +66,12 @@ class Loss(ABC):
     -infinity.
     """
 
+    is_cross_entropy: ClassVar[bool] = False
+    """Whether L_i = -log p_y, with p the softmax of the scores."""
+
+    gives_probabilities: ClassVar[bool] = False
+    """Whether `log_probabilities` is defined: what `predict_proba`, the report and the lab show follows from it."""
+
     @property
     def unit(self) -> float:
         """The scale of the scores, > 0, on which the loss changes: delta of a margin loss, 1 of any other."""
@@ -96,6 +102,21 @@ class Loss(ABC):
         Raises:
             ShapeError, LabelError: `y` is not one label in 0..K-1 per row of `scores`.
         """
+
+    def log_probabilities(self, scores: Floats) -> Floats:
+        """log P(Y = k | x_i), the logarithms of the probabilities that the scores stand for, (N, K).
+
+        Raises:
+            IncompatibleError: the scores of this loss stand for no probabilities.
+        """
+        raise IncompatibleError(
+            f"the scores of {type(self).__name__} are not probabilities; use the scores, or loss='softmax'."
+        )
+
+    def probabilities(self, scores: Floats) -> Floats:
+        """P(Y = k | x_i), (N, K); else as `log_probabilities`."""
+        found: Floats = np.exp(self.log_probabilities(scores))
+        return found
 
     def kinks(self, scores: Floats, y: Labels) -> Floats:
         """Signed quantities (N, M) at whose zeros L_i, or its slope, is not smooth; M may be 0.

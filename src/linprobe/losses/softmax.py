@@ -40,6 +40,8 @@ class SoftmaxCrossEntropy(Loss):
     smooth: ClassVar[bool] = True
     curvature_form: ClassVar[str | None] = "spread"
     infimum_at_infinity: ClassVar[bool] = True
+    is_cross_entropy: ClassVar[bool] = True
+    gives_probabilities: ClassVar[bool] = True
 
     def curvature(self, n_classes: int) -> float:
         """1/2, whatever K: the Hessian is diag(p) - p pᵀ, at its largest where p = (1/2, 1/2, 0, ...)."""

@@ -69,6 +69,9 @@ class Penalty(ABC):
         """(a, c) if R(W) = a sum W² + c sum |W|, which the fused loops of the engines support; else None."""
         return None
 
+    coefficient_symbols: ClassVar[tuple[str, str]] = ("a", "c")
+    """How the lines on other tools write `coefficients`: "0", "1" or the name of a parameter, as ("beta", "1")."""
+
     @property
     def strong_convexity(self) -> float:
         """The largest m for which R(W) - (m/2) sum W² is convex."""

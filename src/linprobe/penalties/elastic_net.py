@@ -41,6 +41,7 @@ class ElasticNet(Penalty):
     title: ClassVar[str] = "elastic net"
     formula: ClassVar[str] = "R(W) = Σ (β W^2 + |W|)"
     parameter_info: ClassVar[tuple[Parameter, ...]] = (BETA,)
+    coefficient_symbols: ClassVar[tuple[str, str]] = (BETA.name, "1")
     smooth: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

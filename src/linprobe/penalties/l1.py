@@ -32,6 +32,7 @@ class L1(Penalty):
     name: ClassVar[str] = "l1"
     title: ClassVar[str] = "L1"
     formula: ClassVar[str] = "R(W) = Σ |W|"
+    coefficient_symbols: ClassVar[tuple[str, str]] = ("0", "1")
     smooth: ClassVar[bool] = False
 
     @property

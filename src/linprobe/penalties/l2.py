@@ -32,6 +32,7 @@ class L2(Penalty):
     name: ClassVar[str] = "l2"
     title: ClassVar[str] = "L2"
     formula: ClassVar[str] = "R(W) = Σ W^2"
+    coefficient_symbols: ClassVar[tuple[str, str]] = ("1", "0")
     smooth: ClassVar[bool] = True
 
     @property

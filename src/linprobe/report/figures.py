@@ -403,9 +403,10 @@ def _named(tested: Tested, row: int) -> str:
 
 
 def _reliability(record: Record) -> Drawn:
-    if record.tested is None or record.metrics.loss != "softmax":
+    loss = record.model.loss_
+    if record.tested is None or not loss.gives_probabilities:
         return
-    found = reliability(record.tested.probabilities(), record.tested.y)
+    found = reliability(loss.probabilities(record.tested.scores), record.tested.y)
     yield _figure(
         [reliability_picture(found)],
         "Of the test images to which it gives a probability of about 70%, about 70% should be right: then a bar ends "

@@ -17,7 +17,6 @@ from linprobe.classifiers.model_file import read_model
 from linprobe.data.base import ImageSet, LabelledSet
 from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
-from linprobe.losses.softmax import SoftmaxCrossEntropy
 from linprobe.runs.evaluation import Performance, labels_by_name, measure
 from linprobe.runs.features import kept_features, map_images
 from linprobe.runs.folder import GridWeights, RunFolder
@@ -76,10 +75,6 @@ class Tested:
     y: Labels
     scores: Floats
     n_all: int
-
-    def probabilities(self) -> Floats:
-        """(n, K) softmax of the scores."""
-        return SoftmaxCrossEntropy().probabilities(self.scores)
 
     @property
     def whole(self) -> bool:

@@ -11,7 +11,6 @@ import numpy as np
 from linprobe.classifiers.model_file import read_model
 from linprobe.data.decode import BrokenImage, decode, read_file
 from linprobe.errors import ImageError, IncompatibleError
-from linprobe.losses.softmax import SoftmaxCrossEntropy
 from linprobe.runs.models import model_file_of, picture_shape, reading_of, scores_of_pictures
 from linprobe.shapes import Floats, Pixels
 
@@ -79,7 +78,8 @@ def predict_pictures(
     if image_size is None:
         image_size = reading_of(classifier, model).image_size
     scores = scores_of_pictures(classifier, read_pictures(images, shape, image_size))
-    probabilities = SoftmaxCrossEntropy().probabilities(scores) if classifier.loss_.name == "softmax" else None
+    loss = classifier.loss_
+    probabilities = loss.probabilities(scores) if loss.gives_probabilities else None
     return [
         Prediction(image, classifier.class_names_, scores[i], None if probabilities is None else probabilities[i])
         for i, image in enumerate(images)
