@@ -20,7 +20,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-GROUND = ("cores", "errors", "extras", "files", "parameters", "plain", "shapes")
+GROUND = ("cores", "errors", "extras", "files", "parameters", "plain", "shapes", "typed_json")
 THE_FIT = {
     "data",
     "losses",
@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plain": set(),
     "shapes": {"errors"},
     "parameters": {"shapes"},
+    "typed_json": {"errors"},
     "_core": set(),
     "data": set(),
     "losses": set(),

@@ -35,6 +35,7 @@ from linprobe.optimizers.registry import OPTIMIZERS
 from linprobe.parameters import Parameter
 from linprobe.penalties import PENALTIES, make_penalty
 from linprobe.penalties.base import Penalty
+from linprobe.plain import plain
 from linprobe.report.command import command_of
 from linprobe.runs.folder import RunFolder
 from linprobe.shapes import Floats, Labels, check_labels
@@ -160,7 +161,7 @@ def test_the_title_of_an_unregistered_name_is_the_name() -> None:
 
 
 def test_the_table_is_json() -> None:
-    assert json.loads(json.dumps(table(), allow_nan=False)).keys() == KINDS.keys()
+    assert json.loads(json.dumps(plain(table()), allow_nan=False)).keys() == KINDS.keys()
 
 
 def test_an_added_loss_and_penalty_are_shown_by_the_command_line(added: None) -> None:
@@ -171,13 +172,13 @@ def test_an_added_loss_and_penalty_are_shown_by_the_command_line(added: None) ->
 
 
 def test_an_added_loss_and_penalty_are_in_what_the_page_gets(added: None) -> None:
-    page = page_table()
+    page = plain(page_table())
     assert page["loss"][-1] == {
         "name": "squared-error",
         "title": "squared error of the scores",
         "formula": "L_i = Σ_j (s_j − t [j = y])^2 / 2",
         "meaning": "",
-        "parameters": [Parameter("target", 1.0, "score asked of the label", low=0.0).as_dict()],
+        "parameters": [plain(Parameter("target", 1.0, "score asked of the label", low=0.0))],
     }
     assert page["penalty"][-1]["title"] == "Charbonnier"
 

@@ -9,6 +9,7 @@ import pytest
 
 from linprobe.errors import ParameterError
 from linprobe.parameters import Parameter
+from linprobe.plain import plain
 
 SHARE = Parameter("share", 0.5, "a share", low=0.0, high=1.0, open_low=True)
 
@@ -27,7 +28,7 @@ def test_a_value_inside_passes_and_the_range_is_told_in_words() -> None:
 
 
 def test_json_holds_an_open_end_as_null() -> None:
-    record = json.loads(json.dumps(Parameter("tol", 1e-4, "gap", low=0.0).as_dict(), allow_nan=False))
+    record = json.loads(json.dumps(plain(Parameter("tol", 1e-4, "gap", low=0.0)), allow_nan=False))
     assert record == {
         "name": "tol",
         "default": 1e-4,

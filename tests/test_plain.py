@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from linprobe.parameters import Parameter
 from linprobe.plain import plain
 
 
@@ -18,3 +19,11 @@ def test_numpy_is_unpacked_and_what_json_does_not_have_becomes_null():
 def test_a_plain_value_stays_as_it_is():
     value = {"text": "x", "flag": False, "none": None, "number": 1.5, "list": [{"deep": []}]}
     assert plain(value) == value
+
+
+def test_a_record_becomes_an_object_of_its_fields():
+    parameter = Parameter("tol", 1e-4, "gap", low=0.0)
+    assert plain([parameter])[0] == {
+        "name": "tol", "default": 1e-4, "meaning": "gap", "kind": "number", "low": 0.0, "high": None, "open_low": False,
+    }  # fmt: skip
+    assert plain(Parameter) is Parameter

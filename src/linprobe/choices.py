@@ -65,16 +65,6 @@ class Choice:
         right = self.formula.split(" = ", 1)[-1].translate(PLAIN).replace("^2", "²")
         return " ".join(right.split()) or self.meaning or self.title
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "formula": self.formula,
-            "meaning": self.meaning,
-            "parameters": [parameter.as_dict() for parameter in self.parameters],
-        }
-
 
 def choices(kind: str) -> dict[str, Choice]:
     """The choices of a kind by name, in the order in which they are shown.
@@ -110,9 +100,9 @@ def only_of(kind: str, name: str) -> tuple[str, ...]:
     return tuple(parameter for parameter in parameters_of(kind, name) if parameter not in others)
 
 
-def table() -> dict[str, list[dict[str, Any]]]:
-    """Everything, for JSON: kind -> its choices in order."""
-    return {kind: [choice.as_dict() for choice in choices(kind).values()] for kind in KINDS}
+def table() -> dict[str, tuple[Choice, ...]]:
+    """Everything: kind -> its choices in order."""
+    return {kind: tuple(choices(kind).values()) for kind in KINDS}
 
 
 def _described(registry: Mapping[str, Any]) -> list[Choice]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from linprobe.shapes import check_range
 
-__all__ = ["Parameter"]
+__all__ = ["Parameter", "Setting"]
+
+Setting: TypeAlias = str | bool | int | float | None
+"""The value of a parameter, as an option and a JSON file hold it; None for "not set"."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,9 @@ class Parameter:
     """
 
     name: str
-    default: Any
+    default: Setting
     meaning: str
-    kind: str = "number"
+    kind: Literal["number", "whole", "flag", "text"] = "number"
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = False
@@ -45,8 +48,3 @@ class Parameter:
         low = "" if self.low == -math.inf else f"{'>' if self.open_low else '>='} {self.low:g}"
         high = "" if self.high == math.inf else f"<= {self.high:g}"
         return " and ".join(filter(None, (low, high)))
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: an infinite end of the range is None."""
-        low, high = (end if math.isfinite(end) else None for end in (self.low, self.high))
-        return {**asdict(self), "low": low, "high": high}

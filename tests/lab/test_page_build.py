@@ -16,6 +16,7 @@ from linprobe.choices import KINDS
 from linprobe.explain.picture import CLASS_COLORS
 from linprobe.lab.choices import page_table
 from linprobe.lab.server import PAGE_FOLDER
+from linprobe.plain import plain
 
 WEB = Path(__file__).resolve().parents[2] / "web"
 AGAIN = "src/linprobe/lab/page is not the build of web/: run `make web` and commit both"
@@ -71,7 +72,7 @@ def test_the_types_of_the_choices_are_those_of_the_protocol():
         assert body
         return set(re.findall(r"^  (\w+):", body[1], flags=re.MULTILINE))
 
-    loss = page_table()["loss"][0]
+    loss = plain(page_table()["loss"][0])
     assert members("Named") == loss.keys()
     assert members("Parameter") == loss["parameters"][0].keys()
     kinds = re.search(r"export type Kind =(.*?);", script, flags=re.DOTALL)

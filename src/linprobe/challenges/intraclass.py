@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.challenges.wilson import Rate
+from linprobe.challenges.wilson import Rate, RateJson
 from linprobe.shapes import Floats, Labels, Pixels
 
-__all__ = ["CLUSTERS", "Cluster", "Intraclass", "clusters_of", "intraclass_variation", "thumbnails"]
+__all__ = [
+    "CLUSTERS",
+    "Cluster",
+    "ClusterJson",
+    "Intraclass",
+    "IntraclassJson",
+    "clusters_of",
+    "intraclass_variation",
+    "thumbnails",
+]
 
 CLUSTERS = 5
 """Clusters in each class; fewer where a class has fewer pictures."""
@@ -30,6 +39,25 @@ BLOCK_NUMBERS = 2**20
 """Intensities of a block, at most: 4 MB in float32."""
 
 
+_NamedClass = TypedDict("_NamedClass", {"class": str})  # a keyword: no class body can hold it
+
+
+class ClusterJson(_NamedClass, RateJson):
+    """A cluster in JSON: its class, the position of its example, its share of hits."""
+
+    example: int
+
+
+class IntraclassJson(TypedDict):
+    """The accuracy inside the classes in JSON; null where nothing could be compared."""
+
+    worst: ClusterJson | None
+    best: ClusterJson | None
+    gap: float | None
+    gap_by_chance: float | None
+    clusters: list[ClusterJson]
+
+
 @dataclass(frozen=True)
 class Cluster:
     """Pictures of one class that look alike.
@@ -44,7 +72,7 @@ class Cluster:
     rate: Rate
     example: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> ClusterJson:
         """For JSON."""
         return {"class": self.class_name, "example": self.example, **self.rate.as_dict()}
 
@@ -80,7 +108,7 @@ class Intraclass:
         """The cluster of the highest accuracy."""
         return max(self.compared, key=lambda cluster: cluster.rate.accuracy, default=None)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> IntraclassJson:
         """For JSON."""
         worst, best = self.worst, self.best
         return {

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,10 @@ from linprobe.challenges.base import SEVERITIES, Challenge
 from linprobe.challenges.clutter import Clutter
 from linprobe.challenges.deformation import Deformation
 from linprobe.challenges.illumination import Illumination
-from linprobe.challenges.intraclass import Intraclass, intraclass_variation
+from linprobe.challenges.intraclass import Intraclass, IntraclassJson, intraclass_variation
 from linprobe.challenges.occlusion import Occlusion
 from linprobe.challenges.viewpoint import Viewpoint
-from linprobe.challenges.wilson import Change, Rate
+from linprobe.challenges.wilson import Change, ChangeJson, Rate, RateJson
 from linprobe.cores import usable_cores
 from linprobe.data.base import ImageSet, ProgressCallback
 from linprobe.errors import ParameterError, ShapeError
@@ -39,6 +39,40 @@ BLOCK_NUMBERS = 2**20
 """Intensities of a block, at most: 341 pictures of 32x32x3. From 2^18 on, larger blocks are faster to classify only."""
 
 
+class AmountJson(TypedDict, total=False):
+    """What a severity means in JSON; both keys, or none for a set that linprobe did not make."""
+
+    amount: float
+    unit: str
+
+
+class CellJson(RateJson, ChangeJson, AmountJson):
+    """A cell in JSON: its names, its share of hits, the change where it is known, what its severity means."""
+
+    challenge: str
+    kind: str
+    severity: int | None
+
+
+class MeanJson(TypedDict):
+    """The mean accuracy over the kinds of a challenge in JSON."""
+
+    challenge: str
+    severity: int | None
+    accuracy: float
+
+
+class TableJson(TypedDict):
+    """A `ChallengeTable` in JSON."""
+
+    seed: int
+    confidence: float
+    clean: RateJson
+    cells: list[CellJson]
+    means: list[MeanJson]
+    intraclass: IntraclassJson | None
+
+
 @dataclass(frozen=True)
 class Cell:
     """Accuracy on the pictures that one kind of one severity gives.
@@ -57,14 +91,15 @@ class Cell:
     rate: Rate
     change: Change | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> CellJson:
         """For JSON."""
         return {
             "challenge": self.challenge,
             "kind": self.kind,
             "severity": self.severity,
             **self.rate.as_dict(),
-            **({} if self.change is None else self.change.as_dict()),
+            **(ChangeJson() if self.change is None else self.change.as_dict()),
+            **_amount(self),
         }
 
 
@@ -91,13 +126,13 @@ class ChallengeTable:
             found.setdefault((cell.challenge, cell.kind), {})[cell.severity] = cell.rate
         return [(*names, rates) for names, rates in found.items()]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> TableJson:
         """For JSON: every share with its 95% interval, and the mean accuracy of each challenge and severity."""
         return {
             "seed": self.seed,
             "confidence": 0.95,
             "clean": self.clean.as_dict(),
-            "cells": [{**cell.as_dict(), **_amount(cell)} for cell in self.cells],
+            "cells": [cell.as_dict() for cell in self.cells],
             "means": [
                 {"challenge": challenge, "severity": severity, "accuracy": accuracy}
                 for (challenge, severity), accuracy in self.means().items()
@@ -116,7 +151,7 @@ class ChallengeTable:
         return {key: float(np.mean(values)) for key, values in found.items()}
 
 
-def _amount(cell: Cell) -> dict[str, Any]:
+def _amount(cell: Cell) -> AmountJson:
     """What the severity of a cell of linprobe's own kinds means."""
     for challenge in CHALLENGES:
         for kind in challenge.kinds:

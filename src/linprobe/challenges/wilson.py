@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from linprobe.errors import ParameterError
 
-__all__ = ["Change", "Rate", "wilson_interval"]
+__all__ = ["Change", "ChangeJson", "Rate", "RateJson", "wilson_interval"]
 
 Z95 = 1.959963984540054
 """The normal quantile of 97.5%."""
+
+
+class RateJson(TypedDict):
+    """A share of hits in JSON, with its 95% interval."""
+
+    n_images: int
+    accuracy: float
+    low: float
+    high: float
+
+
+class ChangeJson(TypedDict, total=False):
+    """A change of accuracy in JSON, with its 95% interval and its counts; all of the keys, or none."""
+
+    change: float
+    change_low: float
+    change_high: float
+    lost: int
+    gained: int
 
 
 @dataclass(frozen=True)
@@ -31,7 +50,7 @@ class Rate:
         """The 95% interval of the accuracy, (low, high)."""
         return wilson_interval(self.hits, self.n)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> RateJson:
         """For JSON: n_images, accuracy, low, high."""
         low, high = self.interval
         return {"n_images": self.n, "accuracy": self.accuracy, "low": low, "high": high}
@@ -74,7 +93,7 @@ class Change:
         half = Z95 * math.sqrt(lost + gained - (gained - lost) ** 2 / n) / n
         return max(-1.0, middle - half), min(1.0, middle + half)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> ChangeJson:
         """For JSON: change, change_low, change_high, lost, gained."""
         low, high = self.interval
         return {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from linprobe.choices import Choice, choices, table
 
 __all__ = ["features", "page_table"]
@@ -21,6 +19,6 @@ def features() -> dict[str, Choice]:
     return found
 
 
-def page_table() -> dict[str, list[dict[str, Any]]]:
+def page_table() -> dict[str, tuple[Choice, ...]]:
     """Kind -> its choices, as `linprobe.choices.table`; each page gets it when it connects."""
-    return {**table(), "features": [one.as_dict() for one in features().values()]}
+    return {**table(), "features": tuple(features().values())}

@@ -28,7 +28,7 @@ from linprobe.classifiers.selection import PartScores
 from linprobe.errors import LinprobeError, ParameterError, RunError
 from linprobe.optimizers.base import SOLVED, Status
 from linprobe.optimizers.path import check_regs
-from linprobe.runs.typed_json import MismatchError, Within, dataclass_from, hints_of, inside, shortened, value_of
+from linprobe.typed_json import MismatchError, Within, dataclass_from, hints_of, inside, shortened, value_of
 
 __all__ = [
     "RUN_VERSION",

@@ -1,14 +1,15 @@
 """JSON values as dataclasses: a value is compared with the type of its field, and what differs is named.
 
-Known types are str, bool, int, float (finite; whole numbers too), None, unions, Literal, enumerations by name,
-lists as `tuple[X, ...]` or `tuple[X, Y]`, objects as `Mapping[str, X]` or as a dataclass, and
-`Annotated[X, Within(low, high)]`.
+Known types are str, bool, int, float (finite; whole numbers too), None, unions, Literal, and enumerations by name.
+Lists are `tuple[X, ...]` or `tuple[X, Y]`; objects are `Mapping[str, X]` or a dataclass. In `Annotated[X, rule]` a
+`Rule` such as `Within(low, high)` says what else must hold.
 """
 
 from __future__ import annotations
 
 import math
 import reprlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
@@ -18,7 +19,17 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from linprobe.errors import LinprobeError
 
-__all__ = ["MismatchError", "Within", "dataclass_from", "hints_of", "inside", "shortened", "value_of"]
+__all__ = [
+    "Closed",
+    "MismatchError",
+    "Rule",
+    "Within",
+    "dataclass_from",
+    "hints_of",
+    "inside",
+    "shortened",
+    "value_of",
+]
 
 Record = TypeVar("Record")
 
@@ -26,12 +37,50 @@ ENORMOUS = 1e15
 """An upper end from which on it is not worth a word in a message."""
 
 
+class Closed:
+    """Base of records whose JSON object may hold no key that is not a field."""
+
+
+class Rule(ABC):
+    """What must hold of a value besides its type; it stands in `Annotated[X, rule]`."""
+
+    @abstractmethod
+    def read(self, hint: Any, found: object, key: str) -> Any:
+        """`found` as a value of the type `hint` that the rule allows.
+
+        Raises:
+            MismatchError: it is none.
+        """
+
+    @abstractmethod
+    def expected(self, hint: Any) -> str:
+        """What `read` accepts, in words."""
+
+
 @dataclass(frozen=True)
-class Within:
-    """The range of a number in a file, both ends included."""
+class Within(Rule):
+    """The range of a number, both ends included; with `open_low` all but the lower one."""
 
     low: float = -math.inf
     high: float = math.inf
+    open_low: bool = False
+
+    def read(self, hint: Any, found: object, key: str) -> Any:
+        """The number, of the type `hint`, in the range."""
+        try:
+            value = value_of(hint, found, key)
+        except MismatchError:
+            raise MismatchError.of(key, found, self.expected(hint)) from None
+        if self.low <= value <= self.high and not (self.open_low and value == self.low):
+            return value
+        raise MismatchError.of(key, found, self.expected(hint))
+
+    def expected(self, hint: Any) -> str:
+        """As in "a whole number 1..10"."""
+        if self.high < ENORMOUS and not self.open_low:
+            return f"{_expected(hint)} {self.low:g}..{self.high:g}"
+        most = f" and <= {self.high:g}" if self.high < ENORMOUS else ""
+        return f"{_expected(hint)} {'>' if self.open_low else '>='} {self.low:g}{most}"
 
 
 class MismatchError(Exception):
@@ -70,10 +119,17 @@ def dataclass_from(kind: type[Record], found: object, key: str = "") -> Record:
         found: a JSON value.
         key: where it stands in the file; "" for the whole of it.
     Raises:
-        MismatchError: it is no object, a value is not of the type of its field, or is missing and has no default.
+        MismatchError: it is no object, a value is not of the type of its field, or is missing and has no default; or
+            the record is `Closed` and there is a key that it does not have.
     """
     if not isinstance(found, dict):
         raise MismatchError.of(key, found, "an object")
+    if issubclass(kind, Closed):
+        names = [each.name for each in fields(kind)]  # type: ignore[arg-type]  # as below
+        for name in found:
+            if name not in names:
+                expected = f"expected one of {', '.join(names)}" if names else "expected an empty object"
+                raise MismatchError(f"{inside(key, name)} is no known field; {expected}", inside(key, name))
     values: dict[str, Any] = {}
     for each in fields(kind):  # type: ignore[arg-type]  # a dataclass, which TypeVar cannot say
         if each.name not in found and (each.default is not MISSING or each.default_factory is not MISSING):
@@ -95,14 +151,7 @@ def value_of(hint: Any, found: object, key: str) -> Any:
     """
     kind, arguments = get_origin(hint), get_args(hint)
     if kind is Annotated:
-        within = arguments[1]
-        try:
-            value = value_of(arguments[0], found, key)
-        except MismatchError:
-            raise MismatchError.of(key, found, _expected(hint)) from None
-        if within.low <= value <= within.high:
-            return value
-        raise MismatchError.of(key, found, _expected(hint))
+        return arguments[1].read(arguments[0], found, key)
     if kind in (Union, UnionType):
         return _one_of(arguments, found, key)
     if kind is tuple and isinstance(found, list):
@@ -154,9 +203,7 @@ def _expected(hint: Any) -> str:
     """A type in words."""
     kind, arguments = get_origin(hint), get_args(hint)
     if kind is Annotated:
-        low, high = arguments[1].low, arguments[1].high
-        ends = f"{low:g}..{high:g}" if high < ENORMOUS else f">= {low:g}"
-        return f"{_expected(arguments[0])} {ends}"
+        return str(arguments[1].expected(arguments[0]))
     if kind in (Union, UnionType):
         words = [_expected(argument) for argument in arguments]
         return " or ".join(dict.fromkeys(word for word in words if word))
