@@ -93,7 +93,7 @@ bench: .venv/benchmarks  ## time and memory beside other tools, into docs/benchm
 web: web/node_modules/installed  ## build the page of the lab from web/ into src/linprobe/lab/page (needs Node 20.19)
 	cd web && npm run build
 
-web-check:  ## types, linter and unit tests of the page of the lab; skipped without Node 20.19
+web-check:  ## types, format, linter and unit tests of the page of the lab; skipped without Node 20.19
 	@if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)' \
 		2>/dev/null; then echo "web-check skipped: it needs Node 20.19 or newer"; \
 	elif ! $(MAKE) --no-print-directory web/node_modules/installed; then \

@@ -13,7 +13,9 @@ function hashes(folder: string, inside = ""): Record<string, string> {
     if (entry.isDirectory()) {
       if (!LEFT_OUT.has(entry.name)) Object.assign(found, hashes(folder, path));
     } else {
-      found[path] = createHash("sha256").update(readFileSync(join(folder, path))).digest("hex");
+      found[path] = createHash("sha256")
+        .update(readFileSync(join(folder, path)))
+        .digest("hex");
     }
   }
   return Object.fromEntries(Object.entries(found).sort(([a], [b]) => (a < b ? -1 : 1)));

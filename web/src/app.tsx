@@ -23,7 +23,9 @@ export function App() {
     if (!entry) return;
     document.title = `${entry.title} - linprobe lab`;
     // on a narrow screen the menu is longer than the window
-    requestAnimationFrame(() => document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }));
+    requestAnimationFrame(() =>
+      document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }),
+    );
     failure.value = "";
     void connections.value; // what could not be loaded is tried again
     if (loaded.peek()[entry.name]) return;
@@ -57,7 +59,13 @@ export function App() {
         <span class={`link ${link.value}`} role="status">
           {link.value === "open" ? "connected" : link.value === "closed" ? "no connection" : "connecting"}
         </span>
-        <button type="button" class="quiet text-size" onClick={toggleText} aria-label="Larger text" aria-pressed={large.value}>
+        <button
+          type="button"
+          class="quiet text-size"
+          onClick={toggleText}
+          aria-label="Larger text"
+          aria-pressed={large.value}
+        >
           A<b>A</b>
         </button>
         <button type="button" class="quiet" onClick={toggleTheme} aria-label={`Switch to ${other()} colours`}>
@@ -66,7 +74,8 @@ export function App() {
       </header>
       {link.value === "closed" && (
         <p class="error lost" role="alert">
-          No connection to the lab; the page shows the last state. Is <code>linprobe lab</code> still running? The page reconnects by itself.
+          No connection to the lab; the page shows the last state. Is <code>linprobe lab</code> still running? The page
+          reconnects by itself.
         </p>
       )}
       <main id="main" tabindex={-1}>

@@ -34,5 +34,10 @@ export function Explained({ kind, name }: { kind: Kind; name: string }) {
   const one = found(kind, name);
   if (!one) return null;
   if (!one.formula) return one.meaning ? <small>{one.meaning}</small> : null;
-  return <small><Formula>{one.formula}</Formula>{NOTES[kind]}</small>;
+  return (
+    <small>
+      <Formula>{one.formula}</Formula>
+      {NOTES[kind]}
+    </small>
+  );
 }

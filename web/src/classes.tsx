@@ -1,6 +1,15 @@
 // Classes as colours and shapes: those of linprobe.explain.picture, so that the classes differ without colours, too.
 export const CLASS_COLORS = [
-  "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8f6bb8", "#8c7a00", "#4d4d4d", "#7aa6a1",
+  "#0072b2",
+  "#e69f00",
+  "#009e73",
+  "#cc79a7",
+  "#56b4e9",
+  "#d55e00",
+  "#8f6bb8",
+  "#8c7a00",
+  "#4d4d4d",
+  "#7aa6a1",
 ] as const;
 
 /** The CSS variable of a class's colour, which is lighter on a dark page. */

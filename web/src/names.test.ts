@@ -1,11 +1,22 @@
 import { expect, test } from "vitest";
 import { entries, lineOf, type Named, shortName } from "./names";
 
-const named = (name: string, title: string, formula = "", meaning = ""): Named => ({ name, title, formula, meaning, parameters: [] });
+const named = (name: string, title: string, formula = "", meaning = ""): Named => ({
+  name,
+  title,
+  formula,
+  meaning,
+  parameters: [],
+});
 
 test("a short name is an abbreviation in capitals, else words", () => {
   expect(["sgd", "gd", "l2", "hog"].map(shortName)).toEqual(["SGD", "GD", "L2", "HOG"]);
-  expect(["squared-hinge", "none", "softmax", "hog+color"].map(shortName)).toEqual(["squared hinge", "none", "softmax", "hog+color"]);
+  expect(["squared-hinge", "none", "softmax", "hog+color"].map(shortName)).toEqual([
+    "squared hinge",
+    "none",
+    "softmax",
+    "hog+color",
+  ]);
 });
 
 test("a line has the title and the right side of the formula, else the meaning", () => {
@@ -22,5 +33,8 @@ test("before the table arrives a control shows its present value alone", () => {
 test("a name that is not in the table is listed first, and marked", () => {
   const known = [named("hinge", "multiclass hinge")];
   expect(entries(known, "hinge", (one) => one.title)).toEqual([["hinge", "multiclass hinge"]]);
-  expect(entries(known, "focal", (one) => one.title)).toEqual([["focal", "focal (not here)"], ["hinge", "multiclass hinge"]]);
+  expect(entries(known, "focal", (one) => one.title)).toEqual([
+    ["focal", "focal (not here)"],
+    ["hinge", "multiclass hinge"],
+  ]);
 });

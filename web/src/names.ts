@@ -22,12 +22,22 @@ export interface Named {
 
 /** The kinds of linprobe.choices.KINDS. */
 export type Kind =
-  | "loss" | "penalty" | "optimizer" | "update" | "schedule" | "preprocess" | "engine" | "features" | "pooling" | "challenge";
+  | "loss"
+  | "penalty"
+  | "optimizer"
+  | "update"
+  | "schedule"
+  | "preprocess"
+  | "engine"
+  | "features"
+  | "pooling"
+  | "challenge";
 
 export type Table = Partial<Record<Kind, readonly Named[]>>;
 
 /** A name for a narrow control: an abbreviation in capitals, else words: "SGD", "squared hinge". */
-export const shortName = (name: string): string => (/^[a-z]+\d?$/.test(name) && name.length <= 3 ? name.toUpperCase() : name.replaceAll("-", " "));
+export const shortName = (name: string): string =>
+  /^[a-z]+\d?$/.test(name) && name.length <= 3 ? name.toUpperCase() : name.replaceAll("-", " ");
 
 /** A choice on one line of a list, with the right side of its formula or its meaning: "L2: Σ W²". */
 export function lineOf({ title, formula, meaning }: Named): string {
@@ -37,7 +47,11 @@ export function lineOf({ title, formula, meaning }: Named): string {
 }
 
 /** The entries of a control; a name that the table does not have is listed too: the address requests it. */
-export function entries(known: readonly Named[] | undefined, now: string, text: (one: Named) => string): (readonly [string, string])[] {
+export function entries(
+  known: readonly Named[] | undefined,
+  now: string,
+  text: (one: Named) => string,
+): (readonly [string, string])[] {
   const found = (known ?? []).map((one) => [one.name, text(one)] as const);
   if (found.some(([name]) => name === now)) return found;
   return [[now, known ? `${now} (not here)` : shortName(now)], ...found];

@@ -22,7 +22,13 @@ test("a refusal rejects with the sentence of the server", async () => {
 
 test("a request that was replaced neither answers nor fails", async () => {
   const seen: unknown[] = [];
-  const ask = (n: number) => request<number>("replaced", { n }, (result) => seen.push(result), (error) => seen.push(error.message));
+  const ask = (n: number) =>
+    request<number>(
+      "replaced",
+      { n },
+      (result) => seen.push(result),
+      (error) => seen.push(error.message),
+    );
   const drops = [ask(0), ask(1), ask(2)];
   const sent = await server.received("replaced");
   drops[0]!();
@@ -35,7 +41,11 @@ test("a request that was replaced neither answers nor fails", async () => {
 
 test("a stream has one request in flight, and of those that wait it sends the last", async () => {
   const seen: unknown[] = [];
-  const ask = stream<number, string>("streamed", (result, note) => seen.push([result, note]), (error) => seen.push(error.message));
+  const ask = stream<number, string>(
+    "streamed",
+    (result, note) => seen.push([result, note]),
+    (error) => seen.push(error.message),
+  );
   ask({ n: 0 }, "a");
   ask({ n: 1 }, "b");
   ask({ n: 2 }, "c");

@@ -76,7 +76,12 @@ export async function call<R>(method: string, params: object = {}): Promise<R> {
  * Ask the library for what an effect shows. Gives the function that drops the answer, and the failure: return it from
  * the effect, so that an answer that is overtaken by a later one does not replace it.
  */
-export function request<R>(method: string, params: object, answer: (result: R) => void, failed: (error: Error) => void): () => void {
+export function request<R>(
+  method: string,
+  params: object,
+  answer: (result: R) => void,
+  failed: (error: Error) => void,
+): () => void {
   let outdated = false;
   call<R>(method, params).then(
     (result) => {
@@ -102,7 +107,11 @@ export function hear<D>(event: string, listener: (data: D) => void): () => void 
  * A stream of requests of one method, at most one in flight. Of the requests that come before its answer only
  * the last is sent, so that a drag never queues up. `note` comes back with the answer.
  */
-export function stream<R, N = undefined>(method: string, answer: (result: R, note: N) => void, failed: (error: Error) => void) {
+export function stream<R, N = undefined>(
+  method: string,
+  answer: (result: R, note: N) => void,
+  failed: (error: Error) => void,
+) {
   let busy = false;
   let next: { params: object; note: N } | undefined;
   const pump = async (): Promise<void> => {

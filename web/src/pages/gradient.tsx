@@ -55,8 +55,15 @@ const state = linked("gradient", {
 });
 
 const problem = computed(() => ({
-  set: state.set.value, n: state.n.value, seed: state.seed.value, weights_seed: state.w.value, loss: state.loss.value,
-  delta: state.delta.value, penalty: state.penalty.value, beta: state.beta.value, reg: state.reg.value,
+  set: state.set.value,
+  n: state.n.value,
+  seed: state.seed.value,
+  weights_seed: state.w.value,
+  loss: state.loss.value,
+  delta: state.delta.value,
+  penalty: state.penalty.value,
+  beta: state.beta.value,
+  reg: state.reg.value,
 }));
 
 const checked = signal<Checked | undefined>(undefined);
@@ -65,13 +72,21 @@ const failure = signal("");
 const failed = (error: Error) => {
   failure.value = error.message;
 };
-const check = stream<Checked>("gradient.check", (result) => {
-  checked.value = result;
-  failure.value = "";
-}, failed);
-const sweep = stream<Swept>("gradient.sweep", (result) => {
-  swept.value = result;
-}, failed);
+const check = stream<Checked>(
+  "gradient.check",
+  (result) => {
+    checked.value = result;
+    failure.value = "";
+  },
+  failed,
+);
+const sweep = stream<Swept>(
+  "gradient.sweep",
+  (result) => {
+    swept.value = result;
+  },
+  failed,
+);
 
 export default function Gradient() {
   useSignalEffect(() => {
@@ -87,8 +102,8 @@ export default function Gradient() {
       <div class="page-head">
         <h1>Gradient check</h1>
         <p class="lead">
-          The analytic gradient is fast and exact, but easy to get wrong; differences are slow and approximate, but hard to get wrong. So
-          compare the two.
+          The analytic gradient is fast and exact, but easy to get wrong; differences are slow and approximate, but hard
+          to get wrong. So compare the two.
         </p>
       </div>
       <Failure message={failure} />
@@ -112,24 +127,37 @@ const blurred = (error: number | null, found: Checked): boolean => error !== nul
 function verdict(found: Checked): string {
   if (found.n_checked === 0) return "Nothing could be compared";
   if (!found.ok) return "Beyond the tolerance";
-  return blurred(found.largest_error, found) ? "h is too small for a verdict: rounding explains every error" : "The gradient is right";
+  return blurred(found.largest_error, found)
+    ? "h is too small for a verdict: rounding explains every error"
+    : "The gradient is right";
 }
 
 function Step() {
   const found = checked.value;
   return (
-    <Panel title="Step h" help={<><Formula>{"forward: (L(w + h) − L(w)) / h"}</Formula><br /><Formula>{"centred: (L(w + h) − L(w − h)) / 2h"}</Formula></>}>
+    <Panel
+      title="Step h"
+      help={
+        <>
+          <Formula>{"forward: (L(w + h) − L(w)) / h"}</Formula>
+          <br />
+          <Formula>{"centred: (L(w + h) − L(w − h)) / 2h"}</Formula>
+        </>
+      }
+    >
       <Slider label="h" value={state.h} low={1e-12} high={0.1} log step={0.25} />
       {found && (
         <p class={`verdict ${!found.ok ? "bad" : blurred(found.largest_error, found) ? "unsure" : ""}`} role="status">
-          {verdict(found)}. {found.n_checked} compared, {found.n_wrong} off, {found.n_kinks} at kinks. Largest relative error{" "}
-          {shown(found.largest_error, 2)}; tolerance {shown(found.tolerance, 1)}.
+          {verdict(found)}. {found.n_checked} compared, {found.n_wrong} off, {found.n_kinks} at kinks. Largest relative
+          error {shown(found.largest_error, 2)}; tolerance {shown(found.tolerance, 1)}.
         </p>
       )}
-      {found?.problems.map((problem) => <p class="error">{problem}</p>)}
+      {found?.problems.map((problem) => (
+        <p class="error">{problem}</p>
+      ))}
       <small>
-        Large h: the line through two points of a curve is not its tangent (truncation). Small h: L(w + h) and L(w − h) agree in almost
-        all of their 16 digits, and little is left of the difference (rounding).
+        Large h: the line through two points of a curve is not its tangent (truncation). Small h: L(w + h) and L(w − h)
+        agree in almost all of their 16 digits, and little is left of the difference (rounding).
       </small>
     </Panel>
   );
@@ -139,9 +167,13 @@ function Settings() {
   return (
     <Panel title="Objective" help={<Formula>{"L(W, b) = (1/N) Σ L_i + λ R(W)"}</Formula>}>
       <Choice label="loss" value={state.loss} choices={shortEntries("loss", state.loss.value)} />
-      {takes("loss", state.loss.value, "delta") && <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />}
+      {takes("loss", state.loss.value, "delta") && (
+        <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />
+      )}
       <Choice label="penalty" value={state.penalty} choices={shortEntries("penalty", state.penalty.value)} />
-      {takes("penalty", state.penalty.value, "beta") && <Slider label="beta, β" name="beta" value={state.beta} low={0} high={5} step={0.05} />}
+      {takes("penalty", state.penalty.value, "beta") && (
+        <Slider label="beta, β" name="beta" value={state.beta} low={0} high={5} step={0.05} />
+      )}
       <Slider label="reg, λ" name="reg" value={state.reg} low={1e-6} high={10} log />
       <Select label="points" value={state.set} choices={SETS.map((set) => [set, SET_TITLES[set]] as const)} />
       <Slider label="points, N" value={state.n} low={2} high={100} step={1} />
@@ -162,30 +194,62 @@ function Errors() {
   const c = coordinate.value;
   const of = (rows: number[][]) => rows.map((row) => row[c] ?? null);
   return (
-    <Panel title="Error against h" help="Absolute error of both differences, on logarithmic axes. Press or drag in the chart to choose h.">
+    <Panel
+      title="Error against h"
+      help="Absolute error of both differences, on logarithmic axes. Press or drag in the chart to choose h."
+    >
       <Select
-        label="coordinate" value={coordinateKey} choices={(found?.names ?? ["W[0, 0]"]).map((name, i) => [String(i), name] as const)}
-        onChange={(key) => { state.c.value = Number(key); }}
+        label="coordinate"
+        value={coordinateKey}
+        choices={(found?.names ?? ["W[0, 0]"]).map((name, i) => [String(i), name] as const)}
+        onChange={(key) => {
+          state.c.value = Number(key);
+        }}
       />
       {found && (
         <Chart
           lines={[
-            { name: "forward", color: "var(--class-5)", dash: "7 4", x: found.h, y: of(found.forward), rings: found.kinks.map((row) => row[c] ?? false) },
-            { name: "centred", color: "var(--class-0)", x: found.h, y: of(found.centred), rings: found.kinks.map((row) => row[c] ?? false) },
+            {
+              name: "forward",
+              color: "var(--class-5)",
+              dash: "7 4",
+              x: found.h,
+              y: of(found.forward),
+              rings: found.kinks.map((row) => row[c] ?? false),
+            },
+            {
+              name: "centred",
+              color: "var(--class-0)",
+              x: found.h,
+              y: of(found.centred),
+              rings: found.kinks.map((row) => row[c] ?? false),
+            },
           ]}
-          x={{ label: "h", log: true, low: 1e-12, high: 0.1 }} y={{ label: "error", log: true, low: 1e-15, high: 10 }}
-          marker={state.h.value} height={330} onPick={(h) => { state.h.value = Number(h.toPrecision(2)); }}
+          x={{ label: "h", log: true, low: 1e-12, high: 0.1 }}
+          y={{ label: "error", log: true, low: 1e-15, high: 10 }}
+          marker={state.h.value}
+          height={330}
+          onPick={(h) => {
+            state.h.value = Number(h.toPrecision(2));
+          }}
           alt={`Error of forward and centred differences of ${found.names[c]} for h from 0.1 to 1e-12`}
         />
       )}
-      <small>○ the interval from w − h to w + h crosses a kink, where differences do not approximate the gradient. An error of exactly 0 is not drawn.</small>
+      <small>
+        ○ the interval from w − h to w + h crosses a kink, where differences do not approximate the gradient. An error
+        of exactly 0 is not drawn.
+      </small>
       <More title="Why these slopes?">
         <p>
-          Forward: truncation <Formula>{"h f″/2"}</Formula>, so it falls with h; rounding <Formula>ε f / h</Formula> rises as h falls. They are equal at{" "}
-          <Formula>{"h ≈ ε^{1/2} ≈ 10^{−8}"}</Formula>. Centred: truncation <Formula>{"h^2 f‴/6"}</Formula>, equal at <Formula>{"h ≈ ε^{1/3} ≈ 10^{−5}"}</Formula>, where it has about
+          Forward: truncation <Formula>{"h f″/2"}</Formula>, so it falls with h; rounding <Formula>ε f / h</Formula>{" "}
+          rises as h falls. They are equal at <Formula>{"h ≈ ε^{1/2} ≈ 10^{−8}"}</Formula>. Centred: truncation{" "}
+          <Formula>{"h^2 f‴/6"}</Formula>, equal at <Formula>{"h ≈ ε^{1/3} ≈ 10^{−5}"}</Formula>, where it has about
           eleven digits: this is why linprobe checks at 1e−5.
         </p>
-        <p>The hinge is made of straight pieces: away from its kinks there is no truncation at all, only that of the penalty.</p>
+        <p>
+          The hinge is made of straight pieces: away from its kinks there is no truncation at all, only that of the
+          penalty.
+        </p>
       </More>
     </Panel>
   );
@@ -198,26 +262,57 @@ function Coordinates() {
       <div class="scroll">
         <table aria-label="coordinates">
           <thead>
-            <tr><th>coordinate</th><th>value</th><th>analytic</th><th>forward</th><th>centred</th><th title="|analytic − centred| / max(|analytic|, |centred|)">relative error</th><th /></tr>
+            <tr>
+              <th>coordinate</th>
+              <th>value</th>
+              <th>analytic</th>
+              <th>forward</th>
+              <th>centred</th>
+              <th title="|analytic − centred| / max(|analytic|, |centred|)">relative error</th>
+              <th />
+            </tr>
           </thead>
           <tbody>
             {found?.coordinates.map((row, i) => (
-              <tr class={i === coordinate.value ? "chosen" : ""} onClick={() => { state.c.value = i; }}>
+              <tr
+                class={i === coordinate.value ? "chosen" : ""}
+                onClick={() => {
+                  state.c.value = i;
+                }}
+              >
                 <th scope="row">{row.name}</th>
                 <td>{fixed([...found.W.flat(), ...found.b][i])}</td>
                 <td>{fixed(row.analytic, 9)}</td>
-                <td><Digits value={row.forward} like={row.analytic} /></td>
-                <td><Digits value={row.centred} like={row.analytic} /></td>
+                <td>
+                  <Digits value={row.forward} like={row.analytic} />
+                </td>
+                <td>
+                  <Digits value={row.centred} like={row.analytic} />
+                </td>
                 <td>{row.kink ? "" : shown(row.error, 2)}</td>
-                <td>{row.kink ? <span class="kink" title={row.kink}>○ kink: {row.kink}</span> : row.ok ? (blurred(row.error, found) ? "≈ rounding" : "✓") : "✗ off"}</td>
+                <td>
+                  {row.kink ? (
+                    <span class="kink" title={row.kink}>
+                      ○ kink: {row.kink}
+                    </span>
+                  ) : row.ok ? (
+                    blurred(row.error, found) ? (
+                      "≈ rounding"
+                    ) : (
+                      "✓"
+                    )
+                  ) : (
+                    "✗ off"
+                  )}
+                </td>
               </tr>
             ))}
           </tbody>
         </table>
       </div>
       <small>
-        Relative error: <Formula>|analytic − centred| / max(|analytic|, |centred|)</Formula>. Digits that differ from the analytic gradient are
-        underlined. L(W, b) = {shown(found?.objective, 6)}.
+        Relative error: <Formula>|analytic − centred| / max(|analytic|, |centred|)</Formula>. Digits that differ from
+        the analytic gradient are underlined. L(W, b) = {shown(found?.objective, 6)}.
       </small>
     </Panel>
   );
@@ -229,5 +324,10 @@ function Digits({ value, like }: { value: number; like: number }) {
   const other = fixed(like, 9);
   let same = 0;
   while (same < text.length && text[same] === other[same]) same += 1;
-  return <>{text.slice(0, same)}<u>{text.slice(same)}</u></>;
+  return (
+    <>
+      {text.slice(0, same)}
+      <u>{text.slice(same)}</u>
+    </>
+  );
 }

@@ -18,7 +18,11 @@ interface Explained {
   means: PerLoss<number | null>;
   terms: { margins: (number | null)[]; hinge: (number | null)[]; "squared-hinge": (number | null)[] };
   softmax: {
-    exponentials: (number | null)[]; sum: number | null; probabilities: number[]; log_probabilities: (number | null)[]; loss: number;
+    exponentials: (number | null)[];
+    sum: number | null;
+    probabilities: number[];
+    log_probabilities: (number | null)[];
+    loss: number;
   };
   gradients: PerLoss<number[]>;
   doubled: PerLoss<number>;
@@ -44,7 +48,16 @@ interface Example {
 
 const CIFAR = "airplane.automobile.bird.cat.deer.dog.frog.horse.ship.truck";
 const EXAMPLES: readonly Example[] = [
-  { title: "cat, car, frog", rows: [[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]], labels: [0, 1, 2], names: "cat.car.frog" },
+  {
+    title: "cat, car, frog",
+    rows: [
+      [3.2, 5.1, -1.7],
+      [1.3, 4.9, 2.0],
+      [2.2, 2.5, -3.1],
+    ],
+    labels: [0, 1, 2],
+    names: "cat.car.frog",
+  },
   { title: "SVM vs. softmax", rows: [[-2.85, 0.86, 0.28]], labels: [2], names: "0.1.2" },
   { title: "jiggle: 10, −2, 3", rows: [[10, -2, 3]], labels: [0], names: "0.1.2" },
   { title: "jiggle: 10, 9, 9", rows: [[10, 9, 9]], labels: [0], names: "0.1.2" },
@@ -89,7 +102,9 @@ const state = linked("scores", {
 // An address may hold a row, a label or a class that is not there: what is shown and requested is always in range.
 const K = computed(() => state.s.value[0]!.length);
 const row = computed(() => Math.min(state.i.value, state.s.value.length - 1));
-const labels = computed(() => state.s.value.map((_, n) => Math.min(Math.max(0, Math.round(state.y.value[n] ?? 0)), K.value - 1)));
+const labels = computed(() =>
+  state.s.value.map((_, n) => Math.min(Math.max(0, Math.round(state.y.value[n] ?? 0)), K.value - 1)),
+);
 const label = computed(() => labels.value[row.value]!);
 const scores = computed(() => state.s.value[row.value]!);
 const moved = computed(() => Math.min(state.m.value, K.value - 1));
@@ -99,7 +114,10 @@ const name = (k: number): string => state.c.value.split(".")[k]?.slice(0, 16) ||
 const span = computed(() => {
   const size = Math.max(...state.s.value.flat().map(Math.abs), 4);
   // with room for the number beyond the end of the longest bar
-  return [5, 8, 10, 12, 16, 20, 40, 80, 120, 200, 400, 800, 1600, 4000, 8000, 12000].find((high) => high >= 1.1 * size) ?? 12000;
+  return (
+    [5, 8, 10, 12, 16, 20, 40, 80, 120, 200, 400, 800, 1600, 4000, 8000, 12000].find((high) => high >= 1.1 * size) ??
+    12000
+  );
 });
 /** While a bar is dragged the scale stays. */
 const held = signal<number | undefined>(undefined);
@@ -151,8 +169,14 @@ export default function Scores() {
   useSignalEffect(() => {
     void connections.value;
     ask({
-      scores: state.s.value, y: labels.value, row: row.value, moved: moved.value,
-      low: -scale.value, high: scale.value, delta: state.d.value, jiggle: state.e.value,
+      scores: state.s.value,
+      y: labels.value,
+      row: row.value,
+      moved: moved.value,
+      low: -scale.value,
+      high: scale.value,
+      delta: state.d.value,
+      jiggle: state.e.value,
     });
   });
   useSignalEffect(() => {
@@ -160,14 +184,17 @@ export default function Scores() {
   });
   const result = seen.value;
   // an answer to the classes that were there a moment ago
-  const fits = result !== undefined && result.gradients.hinge.length === K.value && result.losses.hinge.length === state.s.value.length;
+  const fits =
+    result !== undefined &&
+    result.gradients.hinge.length === K.value &&
+    result.losses.hinge.length === state.s.value.length;
   return (
     <>
       <div class="page-head">
         <h1>Scores to loss</h1>
         <p class="lead">
-          A classifier gives each class a score, <Formula>s = f(x, W)</Formula>; a loss measures how badly the class y fares with
-          them. Drag the bars, or type.
+          A classifier gives each class a score, <Formula>s = f(x, W)</Formula>; a loss measures how badly the class y
+          fares with them. Drag the bars, or type.
         </p>
       </div>
       <div class="examples" role="group" aria-label="Examples of the lecture">
@@ -195,7 +222,12 @@ function ScorePanel() {
       {state.s.value.length > 1 && (
         <div class="row" role="group" aria-label="Image">
           {state.s.value.map((_, n) => (
-            <Button pressed={n === row.value} onClick={() => { state.i.value = n; }}>
+            <Button
+              pressed={n === row.value}
+              onClick={() => {
+                state.i.value = n;
+              }}
+            >
               image of a {name(labels.value[n]!)}
             </Button>
           ))}
@@ -205,15 +237,25 @@ function ScorePanel() {
       <div class="scroll">
         <table class="score-fields">
           <thead>
-            <tr><th>class</th><th>score</th><th>right class, y</th></tr>
+            <tr>
+              <th>class</th>
+              <th>score</th>
+              <th>right class, y</th>
+            </tr>
           </thead>
           <tbody>
             {scores.value.map((s, k) => (
               <tr class={k === label.value ? "label-row" : ""}>
-                <th scope="row"><ClassMark k={k} /> {name(k)}</th>
+                <th scope="row">
+                  <ClassMark k={k} /> {name(k)}
+                </th>
                 <td>
                   <input
-                    class="number" type="text" inputMode="decimal" aria-label={`score of ${name(k)}`} value={String(s)}
+                    class="number"
+                    type="text"
+                    inputMode="decimal"
+                    aria-label={`score of ${name(k)}`}
+                    value={String(s)}
                     onChange={(event) => {
                       const value = typed(event.currentTarget.value);
                       if (value !== undefined) setScore(k, value);
@@ -222,7 +264,13 @@ function ScorePanel() {
                   />
                 </td>
                 <td>
-                  <input type="radio" name="label" checked={k === label.value} aria-label={`${name(k)} is the right class`} onChange={() => setLabel(k)} />
+                  <input
+                    type="radio"
+                    name="label"
+                    checked={k === label.value}
+                    aria-label={`${name(k)} is the right class`}
+                    onChange={() => setLabel(k)}
+                  />
                 </td>
               </tr>
             ))}
@@ -230,8 +278,12 @@ function ScorePanel() {
         </table>
       </div>
       <div class="row">
-        <Button onClick={addClass} disabled={K.value >= 10}>Add a class</Button>
-        <Button onClick={removeClass} disabled={K.value <= 2}>Remove the last</Button>
+        <Button onClick={addClass} disabled={K.value >= 10}>
+          Add a class
+        </Button>
+        <Button onClick={removeClass} disabled={K.value <= 2}>
+          Remove the last
+        </Button>
       </div>
     </Panel>
   );
@@ -266,7 +318,9 @@ function Bars() {
         {ticksOf(-scale.value, scale.value, 5).map((tick) => (
           <g class="tick">
             <line x1={left} x2={width} y1={up(tick)} y2={up(tick)} />
-            <text x={left - 6} y={up(tick) + 4} text-anchor="end">{shown(tick, 3)}</text>
+            <text x={left - 6} y={up(tick) + 4} text-anchor="end">
+              {shown(tick, 3)}
+            </text>
           </g>
         ))}
         <line class="base" x1={left} x2={width} y1={up(0)} y2={up(0)} />
@@ -275,8 +329,14 @@ function Bars() {
           const w = step * 0.6;
           return (
             <g
-              class="bar" role="slider" tabindex={0} aria-orientation="vertical" aria-label={`score of ${name(k)}, bar`}
-              aria-valuenow={s} aria-valuemin={-scale.value} aria-valuemax={scale.value}
+              class="bar"
+              role="slider"
+              tabindex={0}
+              aria-orientation="vertical"
+              aria-label={`score of ${name(k)}, bar`}
+              aria-valuenow={s}
+              aria-valuemin={-scale.value}
+              aria-valuemax={scale.value}
               onKeyDown={(event) => {
                 const by = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }[event.key];
                 if (by === undefined) return;
@@ -298,10 +358,35 @@ function Bars() {
               onPointerCancel={end}
             >
               <rect x={left + k * step} y={top} width={step} height={height - top - bottom} fill="transparent" />
-              <rect x={x} width={w} y={Math.min(up(s), up(0))} height={Math.max(1, Math.abs(up(s) - up(0)))} fill={classColor(k)} opacity={k === label.value ? 1 : 0.55} />
-              <line class="grip" x1={x - 3} x2={x + w + 3} y1={up(s)} y2={up(s)} stroke={classColor(k)} stroke-width="4" stroke-linecap="round" />
-              <text class={step < 44 ? "value tight" : "value"} x={x + w / 2} y={s >= 0 ? up(s) - 7 : up(s) + 2 + 14 * text} text-anchor="middle">{shown(s, step < 44 ? 2 : 4)}</text>
-              <text class="name" x={x + w / 2} y={height - 7} text-anchor="middle">{step > 62 || name(k).length < 5 ? name(k) : name(k).slice(0, 4)}</text>
+              <rect
+                x={x}
+                width={w}
+                y={Math.min(up(s), up(0))}
+                height={Math.max(1, Math.abs(up(s) - up(0)))}
+                fill={classColor(k)}
+                opacity={k === label.value ? 1 : 0.55}
+              />
+              <line
+                class="grip"
+                x1={x - 3}
+                x2={x + w + 3}
+                y1={up(s)}
+                y2={up(s)}
+                stroke={classColor(k)}
+                stroke-width="4"
+                stroke-linecap="round"
+              />
+              <text
+                class={step < 44 ? "value tight" : "value"}
+                x={x + w / 2}
+                y={s >= 0 ? up(s) - 7 : up(s) + 2 + 14 * text}
+                text-anchor="middle"
+              >
+                {shown(s, step < 44 ? 2 : 4)}
+              </text>
+              <text class="name" x={x + w / 2} y={height - 7} text-anchor="middle">
+                {step > 62 || name(k).length < 5 ? name(k) : name(k).slice(0, 4)}
+              </text>
             </g>
           );
         })}
@@ -311,22 +396,54 @@ function Bars() {
 }
 
 function Curves({ result }: { result: Explained }) {
-  const top = Math.max(4, ...LOSSES.slice(0, 1).map(([loss]) => Math.max(...result.curve[loss])), Math.max(...result.curve.softmax));
+  const top = Math.max(
+    4,
+    ...LOSSES.slice(0, 1).map(([loss]) => Math.max(...result.curve[loss])),
+    Math.max(...result.curve.softmax),
+  );
   return (
-    <Panel title="As one score moves" help="The losses while the other scores stay. Press or drag in the chart to move the score.">
+    <Panel
+      title="As one score moves"
+      help="The losses while the other scores stay. Press or drag in the chart to move the score."
+    >
       <Select
-        label="score of" value={movedKey} choices={scores.value.map((_, k) => [String(k), name(k)] as const)}
-        onChange={(key) => { state.m.value = Number(key); }}
+        label="score of"
+        value={movedKey}
+        choices={scores.value.map((_, k) => [String(k), name(k)] as const)}
+        onChange={(key) => {
+          state.m.value = Number(key);
+        }}
       />
       <Chart
-        lines={LOSSES.map(([loss, title, color, dash]) => ({ name: title, color, ...(dash && { dash }), x: result.curve.scores, y: result.curve[loss].map((v) => (v > top * 1.02 ? null : v)) }))}
-        x={{ label: `score of ${name(moved.value)}` }} y={{ label: "loss", low: 0, high: top }} marker={scores.value[moved.value]}
-        height={290} onPick={(x) => setScore(moved.value, Math.round(x * 10) / 10)}
+        lines={LOSSES.map(([loss, title, color, dash]) => ({
+          name: title,
+          color,
+          ...(dash && { dash }),
+          x: result.curve.scores,
+          y: result.curve[loss].map((v) => (v > top * 1.02 ? null : v)),
+        }))}
+        x={{ label: `score of ${name(moved.value)}` }}
+        y={{ label: "loss", low: 0, high: top }}
+        marker={scores.value[moved.value]}
+        height={290}
+        onPick={(x) => setScore(moved.value, Math.round(x * 10) / 10)}
         alt={`Hinge, squared hinge and softmax loss as the score of ${name(moved.value)} goes from ${-scale.value} to ${scale.value}`}
       />
-      <Slider label={<>margin <Formula>Δ</Formula></>} name="delta" value={state.d} low={0.01} high={100} log />
+      <Slider
+        label={
+          <>
+            margin <Formula>Δ</Formula>
+          </>
+        }
+        name="delta"
+        value={state.d}
+        low={0.01}
+        high={100}
+        log
+      />
       <small>
-        Δ is the margin that the hinges ask for, in the unit of the scores: scaling W and Δ alike changes nothing but the unit.
+        Δ is the margin that the hinges ask for, in the unit of the scores: scaling W and Δ alike changes nothing but
+        the unit.
       </small>
     </Panel>
   );
@@ -335,19 +452,39 @@ function Curves({ result }: { result: Explained }) {
 function Hinge({ result }: { result: Explained }) {
   const { margins, hinge } = result.terms;
   return (
-    <Panel title="Hinge (multiclass SVM), term by term" help={<Formula>{"L_i = Σ_{j ≠ y} max(0, s_j − s_y + Δ)"}</Formula>}>
+    <Panel
+      title="Hinge (multiclass SVM), term by term"
+      help={<Formula>{"L_i = Σ_{j ≠ y} max(0, s_j − s_y + Δ)"}</Formula>}
+    >
       <div class="scroll">
         <table aria-label="hinge terms">
           <thead>
-            <tr><th>class j</th><th><Formula>s_j</Formula></th><th><Formula>s_j − s_y + Δ</Formula></th><th>max(0, ·)</th><th>squared</th><th><Formula>{"∂L_i/∂s_j"}</Formula></th></tr>
+            <tr>
+              <th>class j</th>
+              <th>
+                <Formula>s_j</Formula>
+              </th>
+              <th>
+                <Formula>s_j − s_y + Δ</Formula>
+              </th>
+              <th>max(0, ·)</th>
+              <th>squared</th>
+              <th>
+                <Formula>{"∂L_i/∂s_j"}</Formula>
+              </th>
+            </tr>
           </thead>
           <tbody>
             {scores.value.map((s, j) => (
               <tr class={j === label.value ? "label-row" : ""}>
-                <th scope="row"><ClassMark k={j} /> {name(j)}</th>
+                <th scope="row">
+                  <ClassMark k={j} /> {name(j)}
+                </th>
                 <td>{fixed(s)}</td>
                 {j === label.value ? (
-                  <td colSpan={3} class="muted">j = y is left out</td>
+                  <td colSpan={3} class="muted">
+                    j = y is left out
+                  </td>
                 ) : (
                   <>
                     <td>{fixed(margins[j])}</td>
@@ -361,7 +498,9 @@ function Hinge({ result }: { result: Explained }) {
           </tbody>
           <tfoot>
             <tr>
-              <th scope="row">sum</th><td /><td />
+              <th scope="row">sum</th>
+              <td />
+              <td />
               <td data-value="hinge">{fixed(result.losses.hinge[row.value], 4)}</td>
               <td data-value="squared-hinge">{fixed(result.losses["squared-hinge"][row.value], 4)}</td>
               <td />
@@ -371,10 +510,15 @@ function Hinge({ result }: { result: Explained }) {
       </div>
       <p class="result">
         {hinge.every((term) => !term) ? (
-          <>Every other score is at least Δ below: <Formula>L_i = 0</Formula>.</>
+          <>
+            Every other score is at least Δ below: <Formula>L_i = 0</Formula>.
+          </>
         ) : (
           <>
-            <Formula>{`L_i = ${hinge.filter((term) => term !== null).map((term) => fixed(term)).join(" + ")} = `}</Formula>
+            <Formula>{`L_i = ${hinge
+              .filter((term) => term !== null)
+              .map((term) => fixed(term))
+              .join(" + ")} = `}</Formula>
             <b>{fixed(result.losses.hinge[row.value])}</b>
           </>
         )}
@@ -386,28 +530,56 @@ function Hinge({ result }: { result: Explained }) {
 function Softmax({ result }: { result: Explained }) {
   const { exponentials, sum, probabilities, log_probabilities, loss } = result.softmax;
   return (
-    <Panel title="Softmax (cross-entropy), term by term" help={<Formula>{"L_i = −log P(y),  P(j) = e^{s_j} / Σ_k e^{s_k}"}</Formula>}>
+    <Panel
+      title="Softmax (cross-entropy), term by term"
+      help={<Formula>{"L_i = −log P(y),  P(j) = e^{s_j} / Σ_k e^{s_k}"}</Formula>}
+    >
       <div class="scroll">
         <table aria-label="softmax terms">
           <thead>
-            <tr><th>class j</th><th><Formula>s_j</Formula></th><th>exp: <Formula>{"e^{s_j}"}</Formula></th><th>normalise: P(j)</th><th>−log P(j)</th><th><Formula>{"∂L_i/∂s_j"}</Formula></th></tr>
+            <tr>
+              <th>class j</th>
+              <th>
+                <Formula>s_j</Formula>
+              </th>
+              <th>
+                exp: <Formula>{"e^{s_j}"}</Formula>
+              </th>
+              <th>normalise: P(j)</th>
+              <th>−log P(j)</th>
+              <th>
+                <Formula>{"∂L_i/∂s_j"}</Formula>
+              </th>
+            </tr>
           </thead>
           <tbody>
             {scores.value.map((s, j) => (
               <tr class={j === label.value ? "label-row" : ""}>
-                <th scope="row"><ClassMark k={j} /> {name(j)}</th>
+                <th scope="row">
+                  <ClassMark k={j} /> {name(j)}
+                </th>
                 <td>{fixed(s)}</td>
                 <td>{shown(exponentials[j], 4)}</td>
                 <td>{fixed(probabilities[j], 4)}</td>
-                <td>{j === label.value ? <b>{fixed(loss, 4)}</b> : <span class="muted">{fixed(negative(log_probabilities[j]), 2)}</span>}</td>
+                <td>
+                  {j === label.value ? (
+                    <b>{fixed(loss, 4)}</b>
+                  ) : (
+                    <span class="muted">{fixed(negative(log_probabilities[j]), 2)}</span>
+                  )}
+                </td>
                 <td>{fixed(result.gradients.softmax[j], 4)}</td>
               </tr>
             ))}
           </tbody>
           <tfoot>
             <tr>
-              <th scope="row">sum</th><td /><td>{shown(sum, 4)}</td><td>1</td>
-              <td data-value="softmax">{fixed(loss, 4)}</td><td />
+              <th scope="row">sum</th>
+              <td />
+              <td>{shown(sum, 4)}</td>
+              <td>1</td>
+              <td data-value="softmax">{fixed(loss, 4)}</td>
+              <td />
             </tr>
           </tfoot>
         </table>
@@ -416,7 +588,10 @@ function Softmax({ result }: { result: Explained }) {
         <Formula>{`L_i = −log ${fixed(probabilities[label.value], 4)} = `}</Formula>
         <b>{fixed(loss, 4)}</b>
       </p>
-      <small>Natural logarithm. linprobe takes the largest score off all of them first: P stays the same, and no <Formula>{"e^s"}</Formula> overflows.</small>
+      <small>
+        Natural logarithm. linprobe takes the largest score off all of them first: P stays the same, and no{" "}
+        <Formula>{"e^s"}</Formula> overflows.
+      </small>
     </Panel>
   );
 }
@@ -429,20 +604,31 @@ function Dataset({ result }: { result: Explained }) {
       <div class="scroll">
         <table aria-label="losses of the images">
           <thead>
-            <tr><th>image</th>{LOSSES.map(([, title]) => <th>{title}</th>)}</tr>
+            <tr>
+              <th>image</th>
+              {LOSSES.map(([, title]) => (
+                <th>{title}</th>
+              ))}
+            </tr>
           </thead>
           <tbody>
             {state.s.value.map((_, n) => (
               <tr class={n === row.value ? "chosen" : ""}>
-                <th scope="row"><ClassMark k={labels.value[n]!} /> {name(labels.value[n]!)}</th>
-                {LOSSES.map(([loss]) => <td>{fixed(result.losses[loss][n], 3)}</td>)}
+                <th scope="row">
+                  <ClassMark k={labels.value[n]!} /> {name(labels.value[n]!)}
+                </th>
+                {LOSSES.map(([loss]) => (
+                  <td>{fixed(result.losses[loss][n], 3)}</td>
+                ))}
               </tr>
             ))}
           </tbody>
           <tfoot>
             <tr>
               <th scope="row">mean, L</th>
-              {LOSSES.map(([loss]) => <td data-value={`mean-${loss}`}>{fixed(result.means[loss], 3)}</td>)}
+              {LOSSES.map(([loss]) => (
+                <td data-value={`mean-${loss}`}>{fixed(result.means[loss], 3)}</td>
+              ))}
             </tr>
           </tfoot>
         </table>
@@ -461,26 +647,47 @@ function Jiggle({ result }: { result: Explained }) {
   };
   return (
     <Panel title="Jiggle" help="What does a small change of one score do to the loss?">
-      <Slider label={<>change <Formula>ε</Formula></>} name="jiggle" value={state.e} low={0} high={2} step={0.05} />
+      <Slider
+        label={
+          <>
+            change <Formula>ε</Formula>
+          </>
+        }
+        name="jiggle"
+        value={state.e}
+        low={0}
+        high={2}
+        step={0.05}
+      />
       <div class="scroll">
         <table aria-label="changes of the losses">
           <thead>
-            <tr><th>score of</th><th>hinge, −ε</th><th>hinge, +ε</th><th>softmax, −ε</th><th>softmax, +ε</th></tr>
+            <tr>
+              <th>score of</th>
+              <th>hinge, −ε</th>
+              <th>hinge, +ε</th>
+              <th>softmax, −ε</th>
+              <th>softmax, +ε</th>
+            </tr>
           </thead>
           <tbody>
             {scores.value.map((_, k) => (
               <tr class={k === label.value ? "label-row" : ""}>
-                <th scope="row"><ClassMark k={k} /> {name(k)}</th>
-                <td>{change("hinge", k, 0)}</td><td>{change("hinge", k, 1)}</td>
-                <td>{change("softmax", k, 0)}</td><td>{change("softmax", k, 1)}</td>
+                <th scope="row">
+                  <ClassMark k={k} /> {name(k)}
+                </th>
+                <td>{change("hinge", k, 0)}</td>
+                <td>{change("hinge", k, 1)}</td>
+                <td>{change("softmax", k, 0)}</td>
+                <td>{change("softmax", k, 1)}</td>
               </tr>
             ))}
           </tbody>
         </table>
       </div>
       <small>
-        The hinge does not care once every margin is met: its loss stays 0. Softmax always cares a little: it would have the right
-        score higher still, and the others lower, for ever.
+        The hinge does not care once every margin is met: its loss stays 0. Softmax always cares a little: it would have
+        the right score higher still, and the others lower, for ever.
       </small>
     </Panel>
   );
@@ -496,40 +703,53 @@ function Questions({ result }: { result: Explained }) {
         <div>
           <dt>What are the least and the greatest possible losses?</dt>
           <dd>
-            Of the hinges and of softmax alike: at least 0, no greatest. The hinges reach 0, softmax only in the limit; here they are{" "}
-            {LOSSES.map(([loss, title], n) => <>{n > 0 && ", "}{title} {shown(result.losses[loss][here])}</>)}.
+            Of the hinges and of softmax alike: at least 0, no greatest. The hinges reach 0, softmax only in the limit;
+            here they are{" "}
+            {LOSSES.map(([loss, title], n) => (
+              <>
+                {n > 0 && ", "}
+                {title} {shown(result.losses[loss][here])}
+              </>
+            ))}
+            .
           </dd>
         </div>
         <div>
           <dt>At the start W is small, and all scores are near 0: what is the loss?</dt>
           <dd>
             Hinge (K − 1) Δ = <span data-value="zero-hinge">{shown(result.zero.hinge)}</span>, softmax log K ={" "}
-            <span data-value="zero-softmax">{shown(result.zero.softmax)}</span>, with K = {k}: a number to check a new program by.
+            <span data-value="zero-softmax">{shown(result.zero.softmax)}</span>, with K = {k}: a number to check a new
+            program by.
           </dd>
         </div>
         <div>
           <dt>What if the sum went over all classes, j = y included?</dt>
           <dd>
-            The term of j = y is <Formula>max(0, s_y − s_y + Δ)</Formula> = {shown(result.own_term)}: the hinge would be {shown(hinge + result.own_term)}{" "}
-            instead of {shown(hinge)}, for every image alike, and the best W would stay the same.
+            The term of j = y is <Formula>max(0, s_y − s_y + Δ)</Formula> = {shown(result.own_term)}: the hinge would be{" "}
+            {shown(hinge + result.own_term)} instead of {shown(hinge)}, for every image alike, and the best W would stay
+            the same.
           </dd>
         </div>
         <div>
           <dt>A mean over the classes instead of a sum?</dt>
-          <dd>Every loss is divided by the same number, here {k - 1}: {shown(hinge / (k - 1))}. The best W stays, if reg is divided as well.</dd>
+          <dd>
+            Every loss is divided by the same number, here {k - 1}: {shown(hinge / (k - 1))}. The best W stays, if reg
+            is divided as well.
+          </dd>
         </div>
         <div>
           <dt>And max(0, ·)²?</dt>
           <dd>
-            Another loss: {shown(result.losses["squared-hinge"][here])} instead of {shown(hinge)}. It weighs large violations more, and is
-            smooth where a margin is just met.
+            Another loss: {shown(result.losses["squared-hinge"][here])} instead of {shown(hinge)}. It weighs large
+            violations more, and is smooth where a margin is just met.
           </dd>
         </div>
         <div>
           <dt>W against 2W: every score doubles. Which is better?</dt>
           <dd>
             Hinge {shown(hinge)} → <span data-value="doubled-hinge">{shown(result.doubled.hinge)}</span>, softmax{" "}
-            {shown(result.losses.softmax[here])} → <span data-value="doubled-softmax">{shown(result.doubled.softmax)}</span>.{" "}
+            {shown(result.losses.softmax[here])} →{" "}
+            <span data-value="doubled-softmax">{shown(result.doubled.softmax)}</span>.{" "}
             {hinge === 0 && result.doubled.hinge === 0
               ? "Both have hinge loss 0, so the data cannot choose between them: "
               : "Where all margins are met the hinge is 0 for both, and the data cannot choose: "}

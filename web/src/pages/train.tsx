@@ -34,7 +34,10 @@ export default function Train() {
     <>
       <div class="page-head">
         <h1>Train</h1>
-        <p class="lead">Train a linear classifier on your pictures and watch it learn. Each training is a run of <code>linprobe train</code>: the same folder, certificate and bits.</p>
+        <p class="lead">
+          Train a linear classifier on your pictures and watch it learn. Each training is a run of{" "}
+          <code>linprobe train</code>: the same folder, certificate and bits.
+        </p>
       </div>
       <div class="columns train">
         <div class="stack">

@@ -9,7 +9,21 @@ import { ticksOf } from "../ui/chart";
 import { shown } from "../ui/controls";
 import { useWidth } from "../ui/size";
 import {
-  addPoint, b, deletePoint, dragging, half, movePoint, type Point, points, relabel, seen, selected, setClass, state, W, walked,
+  addPoint,
+  b,
+  deletePoint,
+  dragging,
+  half,
+  movePoint,
+  type Point,
+  points,
+  relabel,
+  seen,
+  selected,
+  setClass,
+  state,
+  W,
+  walked,
 } from "./state";
 import { adding, newLabel } from "./tools";
 
@@ -70,7 +84,10 @@ export function Plot() {
   };
   const place = (event: PointerEvent | MouseEvent): [number, number] => {
     const rect = where.current!;
-    return [((event.clientX - rect.left) / rect.width) * 2 * limit - limit, limit - ((event.clientY - rect.top) / rect.height) * 2 * limit];
+    return [
+      ((event.clientX - rect.left) / rect.width) * 2 * limit - limit,
+      limit - ((event.clientY - rect.top) / rect.height) * 2 * limit,
+    ];
   };
 
   const wrong = useComputed(() => {
@@ -88,8 +105,13 @@ export function Plot() {
       <div class="plane" style={{ width: `${size}px`, height: `${size}px` }}>
         <canvas ref={canvas} width={1} height={1} aria-hidden="true" />
         <svg
-          width={size} height={size} viewBox={`0 0 ${size} ${size}`} role="group" aria-label="the plane, with points and lines"
-          class={adding.value ? "adding" : ""} onPointerDownCapture={press}
+          width={size}
+          height={size}
+          viewBox={`0 0 ${size} ${size}`}
+          role="group"
+          aria-label="the plane, with points and lines"
+          class={adding.value ? "adding" : ""}
+          onPointerDownCapture={press}
           onDblClick={(event) => {
             const [x, y] = place(event);
             addPoint(x, y, newLabel.value);
@@ -104,20 +126,44 @@ export function Plot() {
             <g class="tick">
               <line class={t === 0 ? "zero" : ""} x1={px(t)} x2={px(t)} y1={0} y2={size} />
               <line class={t === 0 ? "zero" : ""} y1={py(t)} y2={py(t)} x1={0} x2={size} />
-              {t !== 0 && Math.abs(t) < 0.93 * limit && <text x={px(t)} y={size - 5} text-anchor="middle">{shown(t, 2)}</text>}
-              {t !== 0 && Math.abs(t) < 0.93 * limit && <text x={5} y={py(t) + 4}>{shown(t, 2)}</text>}
+              {t !== 0 && Math.abs(t) < 0.93 * limit && (
+                <text x={px(t)} y={size - 5} text-anchor="middle">
+                  {shown(t, 2)}
+                </text>
+              )}
+              {t !== 0 && Math.abs(t) < 0.93 * limit && (
+                <text x={5} y={py(t) + 4}>
+                  {shown(t, 2)}
+                </text>
+              )}
             </g>
           ))}
-          <text class="axis" x={size - 6} y={size - 5} text-anchor="end">x₁</text>
-          <text class="axis" x={5} y={14}>x₂</text>
-          {lines.map((line, k) => <ClassLine part="line" k={k} line={line} px={px} py={py} place={place} limit={limit} />)}
+          <text class="axis" x={size - 6} y={size - 5} text-anchor="end">
+            x₁
+          </text>
+          <text class="axis" x={5} y={14}>
+            x₂
+          </text>
+          {lines.map((line, k) => (
+            <ClassLine part="line" k={k} line={line} px={px} py={py} place={place} limit={limit} />
+          ))}
           {points.value.map((p, i) => (
             <Mark
-              key={i} i={i} n={points.value.length} point={p} left={px(p.x)} top={py(p.y)} wrong={wrong.value.has(i)}
-              chosen={i === selected.value} batch={batch.has(i)} place={place}
+              key={i}
+              i={i}
+              n={points.value.length}
+              point={p}
+              left={px(p.x)}
+              top={py(p.y)}
+              wrong={wrong.value.has(i)}
+              chosen={i === selected.value}
+              batch={batch.has(i)}
+              place={place}
             />
           ))}
-          {lines.map((line, k) => <ClassLine part="handles" k={k} line={line} px={px} py={py} place={place} limit={limit} />)}
+          {lines.map((line, k) => (
+            <ClassLine part="handles" k={k} line={line} px={px} py={py} place={place} limit={limit} />
+          ))}
         </svg>
       </div>
     </div>
@@ -141,8 +187,14 @@ class Mark extends Component<MarkProps> {
   override shouldComponentUpdate(next: MarkProps): boolean {
     const before = this.props;
     return (
-      next.point !== before.point || next.left !== before.left || next.top !== before.top || next.wrong !== before.wrong ||
-      next.chosen !== before.chosen || next.batch !== before.batch || next.i !== before.i || next.n !== before.n
+      next.point !== before.point ||
+      next.left !== before.left ||
+      next.top !== before.top ||
+      next.wrong !== before.wrong ||
+      next.chosen !== before.chosen ||
+      next.batch !== before.batch ||
+      next.i !== before.i ||
+      next.n !== before.n
     );
   }
 
@@ -156,10 +208,15 @@ class Mark extends Component<MarkProps> {
   render({ i, n, point, left, top, wrong, chosen, batch }: MarkProps) {
     return (
       <g
-        class={`point ${wrong ? "wrong" : ""} ${chosen ? "chosen" : ""}`} transform={`translate(${left.toFixed(1)} ${top.toFixed(1)})`}
-        tabindex={chosen ? 0 : -1} role="button" data-point={i}
+        class={`point ${wrong ? "wrong" : ""} ${chosen ? "chosen" : ""}`}
+        transform={`translate(${left.toFixed(1)} ${top.toFixed(1)})`}
+        tabindex={chosen ? 0 : -1}
+        role="button"
+        data-point={i}
         aria-label={`point ${i + 1} of ${n}, class ${point.label}, x ${shown(point.x, 3)}, y ${shown(point.y, 3)}${wrong ? ", classified wrong" : ""}`}
-        onFocus={() => { selected.value = i; }}
+        onFocus={() => {
+          selected.value = i;
+        }}
         onKeyDown={(event) => pointKey(event, i)}
         onPointerDown={(event) => {
           event.preventDefault();
@@ -170,7 +227,9 @@ class Mark extends Component<MarkProps> {
           dragging.value = true;
         }}
         onPointerMove={this.move}
-        onPointerUp={() => { dragging.value = false; }}
+        onPointerUp={() => {
+          dragging.value = false;
+        }}
         onClick={(event) => event.stopPropagation()}
         onDblClick={(event) => event.stopPropagation()}
       >
@@ -191,7 +250,12 @@ function pointKey(event: KeyboardEvent, i: number): void {
   const n = points.value.length;
   const p = points.value[i]!;
   const by = half.value * (event.shiftKey ? 0.1 : event.altKey ? 0.002 : 0.02);
-  const arrows: Record<string, [number, number]> = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, by], ArrowDown: [0, -by] };
+  const arrows: Record<string, [number, number]> = {
+    ArrowLeft: [-by, 0],
+    ArrowRight: [by, 0],
+    ArrowUp: [0, by],
+    ArrowDown: [0, -by],
+  };
   const arrow = arrows[event.key];
   const next = { PageDown: (i + 1) % n, n: (i + 1) % n, PageUp: (i + n - 1) % n, p: (i + n - 1) % n }[event.key];
   if (event.ctrlKey || event.metaKey) return;
@@ -251,7 +315,12 @@ function ClassLine({ part, k, line, px, py, place, limit }: ClassLineProps) {
   };
   const slideKey = (event: KeyboardEvent) => {
     const by = limit * (event.shiftKey ? 0.1 : 0.02);
-    const arrows: Record<string, [number, number]> = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, by], ArrowDown: [0, -by] };
+    const arrows: Record<string, [number, number]> = {
+      ArrowLeft: [-by, 0],
+      ArrowRight: [by, 0],
+      ArrowUp: [0, by],
+      ArrowDown: [0, -by],
+    };
     const arrow = arrows[event.key];
     if (!arrow) return;
     event.preventDefault();
@@ -278,17 +347,37 @@ function ClassLine({ part, k, line, px, py, place, limit }: ClassLineProps) {
     shift.current = slides ? b.value[k]! + own[0] * x + own[1] * y : 0;
     dragging.value = true;
   };
-  const end = () => { dragging.value = false; };
-  const held = (event: PointerEvent & { currentTarget: SVGGElement }) => event.currentTarget.hasPointerCapture(event.pointerId);
+  const end = () => {
+    dragging.value = false;
+  };
+  const held = (event: PointerEvent & { currentTarget: SVGGElement }) =>
+    event.currentTarget.hasPointerCapture(event.pointerId);
   const stop = (event: Event) => event.stopPropagation();
   const at = (x: number, y: number) => `translate(${px(x).toFixed(1)} ${py(y).toFixed(1)})`;
   if (part === "line") {
     return (
       <g class="class-line" style={{ color }} onClick={stop} onDblClick={stop}>
         {line.ends && (
-          <g class="handle" onPointerDown={(event) => hold(event, true)} onPointerMove={(event) => held(event) && slide(event)} onPointerUp={end}>
-            <line class="zero-line" x1={px(line.ends[0])} y1={py(line.ends[1])} x2={px(line.ends[2])} y2={py(line.ends[3])} />
-            <line class="reach" x1={px(line.ends[0])} y1={py(line.ends[1])} x2={px(line.ends[2])} y2={py(line.ends[3])} />
+          <g
+            class="handle"
+            onPointerDown={(event) => hold(event, true)}
+            onPointerMove={(event) => held(event) && slide(event)}
+            onPointerUp={end}
+          >
+            <line
+              class="zero-line"
+              x1={px(line.ends[0])}
+              y1={py(line.ends[1])}
+              x2={px(line.ends[2])}
+              y2={py(line.ends[3])}
+            />
+            <line
+              class="reach"
+              x1={px(line.ends[0])}
+              y1={py(line.ends[1])}
+              x2={px(line.ends[2])}
+              y2={py(line.ends[3])}
+            />
           </g>
         )}
         <line class="normal" x1={px(line.foot[0])} y1={py(line.foot[1])} x2={px(line.tip[0])} y2={py(line.tip[1])} />
@@ -298,20 +387,35 @@ function ClassLine({ part, k, line, px, py, place, limit }: ClassLineProps) {
   return (
     <g class="class-line" style={{ color }} onClick={stop} onDblClick={stop}>
       <g
-        class="handle grip" transform={at(...line.grip)} tabindex={0} role="button" aria-label={`line of class ${k}: b is ${shown(bias, 3)}; arrow keys move it`}
-        onKeyDown={slideKey} onPointerDown={(event) => hold(event, true)} onPointerMove={(event) => held(event) && slide(event)} onPointerUp={end}
+        class="handle grip"
+        transform={at(...line.grip)}
+        tabindex={0}
+        role="button"
+        aria-label={`line of class ${k}: b is ${shown(bias, 3)}; arrow keys move it`}
+        onKeyDown={slideKey}
+        onPointerDown={(event) => hold(event, true)}
+        onPointerMove={(event) => held(event) && slide(event)}
+        onPointerUp={end}
       >
         <circle class="halo" r="11" />
         <rect x="-6" y="-6" width="12" height="12" rx="3" />
       </g>
       <g
-        class="handle tip" transform={at(...line.tip)} tabindex={0} role="button"
+        class="handle tip"
+        transform={at(...line.tip)}
+        tabindex={0}
+        role="button"
         aria-label={`weights of class ${k}: ${shown(w[0], 3)}, ${shown(w[1], 3)}; left and right turn, up and down lengthen`}
-        onKeyDown={turnKey} onPointerDown={(event) => hold(event, false)} onPointerMove={(event) => held(event) && turn(event)} onPointerUp={end}
+        onKeyDown={turnKey}
+        onPointerDown={(event) => hold(event, false)}
+        onPointerMove={(event) => held(event) && turn(event)}
+        onPointerUp={end}
       >
         <circle class="halo" r="11" />
         <circle r="8" />
-        <text text-anchor="middle" y="4">{k}</text>
+        <text text-anchor="middle" y="4">
+          {k}
+        </text>
       </g>
     </g>
   );

@@ -19,10 +19,12 @@ const HALF: Record<PlanarSet, number> = { shell: 2.8, "three-modes": 2.8, quadra
 /** Points moved by hand: x_y_label in thousandths; empty while they are those of the set. */
 const pointsField: Field<Point[] | undefined> = {
   start: undefined,
-  write: (points) => points?.map((p) => `${Math.round(p.x * 1000)}_${Math.round(p.y * 1000)}_${p.label}`).join("~") ?? "",
+  write: (points) =>
+    points?.map((p) => `${Math.round(p.x * 1000)}_${Math.round(p.y * 1000)}_${p.label}`).join("~") ?? "",
   read: (text) => {
     const found = text.split("~").map((part) => part.split("_").map(Number));
-    if (found.length < 1 || found.length > 400 || !found.every((p) => p.length === 3 && p.every(Number.isInteger))) return undefined;
+    if (found.length < 1 || found.length > 400 || !found.every((p) => p.length === 3 && p.every(Number.isInteger)))
+      return undefined;
     return found.map(([x, y, label]) => ({ x: x! / 1000, y: y! / 1000, label: Math.min(5, Math.max(0, label!)) }));
   },
 };
@@ -69,7 +71,9 @@ export const dragging = signal(false);
 
 /** W (K, 2) and b (K,) of as many classes as there are; what an address leaves out is 0. */
 export const K = computed(() => Math.max(state.k.value, ...points.value.map((p) => p.label + 1)));
-export const W = computed(() => Array.from({ length: K.value }, (_, k) => [state.W.value[2 * k] ?? 0, state.W.value[2 * k + 1] ?? 0] as const));
+export const W = computed(() =>
+  Array.from({ length: K.value }, (_, k) => [state.W.value[2 * k] ?? 0, state.W.value[2 * k + 1] ?? 0] as const),
+);
 export const b = computed(() => Array.from({ length: K.value }, (_, k) => state.b.value[k] ?? 0));
 
 const LARGEST = 999;
@@ -85,7 +89,11 @@ export function setWeights(newW: readonly (readonly number[])[], newB: readonly 
 /** Change what belongs to one class by hand: a walk that was going on has ended. */
 export function setClass(k: number, w: readonly number[], bias: number): void {
   endWalk();
-  setWeights(W.value.map((row, j) => (j === k ? w : row)), b.value.map((value, j) => (j === k ? bias : value)), 3);
+  setWeights(
+    W.value.map((row, j) => (j === k ? w : row)),
+    b.value.map((value, j) => (j === k ? bias : value)),
+    3,
+  );
 }
 
 export function setPoints(next: Point[]): void {
@@ -120,9 +128,13 @@ export function setClasses(n: number): void {
   const oldW = W.value;
   const oldB = b.value;
   batch(() => {
-    if (points.value.some((p) => p.label >= n)) setPoints(points.value.map((p) => ({ ...p, label: Math.min(p.label, n - 1) })));
+    if (points.value.some((p) => p.label >= n))
+      setPoints(points.value.map((p) => ({ ...p, label: Math.min(p.label, n - 1) })));
     state.k.value = n;
-    setWeights(Array.from({ length: n }, (_, k) => oldW[k] ?? [0, 0]), Array.from({ length: n }, (_, k) => oldB[k] ?? 0));
+    setWeights(
+      Array.from({ length: n }, (_, k) => oldW[k] ?? [0, 0]),
+      Array.from({ length: n }, (_, k) => oldB[k] ?? 0),
+    );
   });
 }
 
@@ -135,7 +147,19 @@ export function takeSet(set: PlanarSet): void {
     state.p.value = undefined;
     if (state.k.value !== n) {
       state.k.value = n;
-      setWeights(n === 3 ? [[0.87, -0.5], [0, 1], [-0.87, -0.5]] : [[1, 0.3], [-1, -0.3]], Array(n).fill(0));
+      setWeights(
+        n === 3
+          ? [
+              [0.87, -0.5],
+              [0, 1],
+              [-0.87, -0.5],
+            ]
+          : [
+              [1, 0.3],
+              [-1, -0.3],
+            ],
+        Array(n).fill(0),
+      );
     }
     selected.value = 0;
   });
@@ -286,8 +310,17 @@ export async function stepOn(steps: number): Promise<boolean> {
   const before = walked.value?.method === state.opt.value ? walked.value : undefined;
   // the bare weights, not those rounded for the address, are in the state of the walk
   const start = before ?? {
-    W: [W.value], b: [b.value], objective: [seen.value?.objective ?? null], state: null, status: "", rate: null, chosen: "",
-    batch: [], epoch: 0, certificate: null, method: state.opt.value,
+    W: [W.value],
+    b: [b.value],
+    objective: [seen.value?.objective ?? null],
+    state: null,
+    status: "",
+    rate: null,
+    chosen: "",
+    batch: [],
+    epoch: 0,
+    certificate: null,
+    method: state.opt.value,
   };
   if (before && before.status !== "") return false;
   const result = await call<Step>("playground.step", {

@@ -14,7 +14,8 @@ export function Tools() {
       <div class="row" role="group" aria-label="Class of the chosen point and of new ones">
         {Array.from({ length: K.value }, (_, k) => (
           <Button
-            pressed={k === chosen?.label} label={`class ${k}`}
+            pressed={k === chosen?.label}
+            label={`class ${k}`}
             onClick={() => {
               newLabel.value = k;
               if (chosen) relabel(selected.value, k);
@@ -23,20 +24,45 @@ export function Tools() {
             <ClassMark k={k} /> {classNames.value[k] && !state.p.value ? classNames.value[k] : k}
           </Button>
         ))}
-        <Button onClick={() => setClasses(K.value + 1)} disabled={K.value >= 6} label="one class more">+</Button>
-        <Button onClick={() => setClasses(K.value - 1)} disabled={K.value <= 2} label="one class fewer">−</Button>
+        <Button onClick={() => setClasses(K.value + 1)} disabled={K.value >= 6} label="one class more">
+          +
+        </Button>
+        <Button onClick={() => setClasses(K.value - 1)} disabled={K.value <= 2} label="one class fewer">
+          −
+        </Button>
       </div>
       <div class="row">
-        <Button pressed={adding.value} onClick={() => { adding.value = !adding.value; }}>Add by pressing</Button>
+        <Button
+          pressed={adding.value}
+          onClick={() => {
+            adding.value = !adding.value;
+          }}
+        >
+          Add by pressing
+        </Button>
         <Button onClick={() => addPoint(0, 0, newLabel.value)}>Add in the middle</Button>
-        <Button onClick={() => deletePoint(selected.value)} disabled={points.value.length <= 2}>Delete point</Button>
+        <Button onClick={() => deletePoint(selected.value)} disabled={points.value.length <= 2}>
+          Delete point
+        </Button>
       </div>
       <Choice
-        label="Regions" value={state.regions}
-        choices={[["linear", "linear"], ["knn", "nearest neighbours"], ["both", "where they differ"], ["none", "none"]]}
+        label="Regions"
+        value={state.regions}
+        choices={[
+          ["linear", "linear"],
+          ["knn", "nearest neighbours"],
+          ["both", "where they differ"],
+          ["none", "none"],
+        ]}
       />
       {(state.regions.value === "knn" || state.regions.value === "both") && (
-        <Slider label="neighbours, k" value={state.neighbors} low={1} high={Math.min(50, points.value.length)} step={1} />
+        <Slider
+          label="neighbours, k"
+          value={state.neighbors}
+          low={1}
+          high={Math.min(50, points.value.length)}
+          step={1}
+        />
       )}
     </div>
   );

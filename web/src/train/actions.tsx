@@ -16,16 +16,33 @@ export function RunLinks({ run }: { run: string }) {
   return (
     <>
       {found?.has_report ? (
-        <a href={`train/report/${encodeURIComponent(run)}`} target="_blank" rel="noopener" aria-label={`Report of ${run}`}>Report</a>
+        <a
+          href={`train/report/${encodeURIComponent(run)}`}
+          target="_blank"
+          rel="noopener"
+          aria-label={`Report of ${run}`}
+        >
+          Report
+        </a>
       ) : (
-        reports.value && found?.finished && (
-          <Button label={`Make the report of ${run}`} onClick={() => {
-            runsFailure.value = "";
-            call("train.report", { run }).then(refreshRuns, say(runsFailure));
-          }}>Make report</Button>
+        reports.value &&
+        found?.finished && (
+          <Button
+            label={`Make the report of ${run}`}
+            onClick={() => {
+              runsFailure.value = "";
+              call("train.report", { run }).then(refreshRuns, say(runsFailure));
+            }}
+          >
+            Make report
+          </Button>
         )
       )}
-      {found?.has_model && <a href={`#/inspect?run=${encodeURIComponent(run)}`} aria-label={`Inspect ${run}`}>Inspect</a>}
+      {found?.has_model && (
+        <a href={`#/inspect?run=${encodeURIComponent(run)}`} aria-label={`Inspect ${run}`}>
+          Inspect
+        </a>
+      )}
     </>
   );
 }

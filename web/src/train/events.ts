@@ -1,7 +1,22 @@
 // The events of the server: the state of the training, its rows, its templates.
 import { batch } from "@preact/signals";
 import { call, hear, stream } from "../socket";
-import { failure, folder, glimpses, job, latest, mostBytes, progress, reports, rows, runs, runsFailure, say, sources, templates } from "./live";
+import {
+  failure,
+  folder,
+  glimpses,
+  job,
+  latest,
+  mostBytes,
+  progress,
+  reports,
+  rows,
+  runs,
+  runsFailure,
+  say,
+  sources,
+  templates,
+} from "./live";
 import type { Job, Row, Run, State, Templates } from "./protocol";
 import { merged } from "./rows";
 import { state } from "./state";
@@ -22,7 +37,8 @@ export async function load(): Promise<void> {
       const last = known.at(-1)?.epoch ?? -1;
       rows.value = [...known, ...rows.peek().filter((row) => row.epoch > last)];
     }
-    if (!glimpses.peek().length) glimpses.value = ((found.job?.glimpses ?? []) as [number, number][]).filter((one) => one[1] !== null);
+    if (!glimpses.peek().length)
+      glimpses.value = ((found.job?.glimpses ?? []) as [number, number][]).filter((one) => one[1] !== null);
     runs.value = found.runs;
     folder.value = found.folder;
     reports.value = found.reports;
@@ -40,9 +56,13 @@ async function showTemplates(run: string): Promise<void> {
   }
 }
 
-const askRuns = stream<Run[]>("train.runs", (found) => {
-  runs.value = found;
-}, say(runsFailure));
+const askRuns = stream<Run[]>(
+  "train.runs",
+  (found) => {
+    runs.value = found;
+  },
+  say(runsFailure),
+);
 
 /** Read the list of runs anew. */
 export const refreshRuns = (): void => askRuns({});
@@ -62,7 +82,8 @@ hear<Job>("train.state", (sent) => {
     job.value = sent;
     if (!sent.running) progress.value = null;
   });
-  if (sent.phase === "starting") load().catch(say(failure)); // a resumed run has rows already
+  if (sent.phase === "starting")
+    load().catch(say(failure)); // a resumed run has rows already
   else if (sent.running !== before?.running || sent.run !== before?.run) refreshRuns();
   if (sent.phase === "finished") void showTemplates(sent.run);
 });

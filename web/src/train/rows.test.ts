@@ -16,7 +16,11 @@ test("a column has NaN where a row has no value", () => {
 
 test("a thinned curve keeps the last point, and leaves out what cannot be drawn", () => {
   const x = Array.from({ length: 1001 }, (_, i) => i);
-  const drawn = thinned(x, x.map((v) => v + 1), 400);
+  const drawn = thinned(
+    x,
+    x.map((v) => v + 1),
+    400,
+  );
   expect(drawn.length).toBeLessThanOrEqual(401);
   expect(drawn.at(0)).toBe(0);
   expect(drawn.at(-1)).toBe(1000);

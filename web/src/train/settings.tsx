@@ -18,13 +18,29 @@ function start(): void {
   }, say(failure));
 }
 
-function NumberField({ label, value, low, high }: { label: string; value: { value: number }; low: number; high: number }) {
+function NumberField({
+  label,
+  value,
+  low,
+  high,
+}: {
+  label: string;
+  value: { value: number };
+  low: number;
+  high: number;
+}) {
   const id = useId();
   return (
     <div class="control field">
       <label for={id}>{label}</label>
       <input
-        id={id} class="number" type="number" min={low} max={high} step={1} value={value.value}
+        id={id}
+        class="number"
+        type="number"
+        min={low}
+        max={high}
+        step={1}
+        value={value.value}
         onChange={(event) => {
           const found = typed(event.currentTarget.value);
           if (found !== undefined) value.value = Math.min(high, Math.max(low, Math.round(found)));
@@ -39,19 +55,33 @@ export function SettingsPanel() {
   const { optimizer, loss, penalty, features } = state;
   const sgd = optimizer.value === "sgd";
   return (
-    <Panel title="Settings" help={<>Minimises <Formula>L(W, b) = (1/N) Σ L_i + λ R(W)</Formula>, as <code>linprobe train</code> does: same settings, same bits.</>}>
+    <Panel
+      title="Settings"
+      help={
+        <>
+          Minimises <Formula>L(W, b) = (1/N) Σ L_i + λ R(W)</Formula>, as <code>linprobe train</code> does: same
+          settings, same bits.
+        </>
+      }
+    >
       <Choice label="Loss" value={loss} choices={shortEntries("loss", loss.value)} />
       <Explained kind="loss" name={loss.value} />
-      {takes("loss", loss.value, "delta") && <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />}
+      {takes("loss", loss.value, "delta") && (
+        <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />
+      )}
       <Select label="Penalty R(W)" value={penalty} choices={lineEntries("penalty", penalty.value)} />
       {penalty.value !== "none" && <Slider label="reg, λ" name="reg" value={state.reg} low={1e-7} high={10} log />}
-      {takes("penalty", penalty.value, "beta") && <Slider label="beta, β" name="beta" value={state.beta} low={0.01} high={10} log />}
+      {takes("penalty", penalty.value, "beta") && (
+        <Slider label="beta, β" name="beta" value={state.beta} low={0.01} high={10} log />
+      )}
       <Choice label="Optimizer" value={optimizer} choices={shortEntries("optimizer", optimizer.value)} />
       <Explained kind="optimizer" name={optimizer.value} />
       {sgd ? (
         <>
           <Check label="learning rate η chosen by linprobe" value={state.auto} />
-          {!state.auto.value && <Slider label="learning rate, η" name="learning rate" value={state.rate} low={1e-6} high={10} log />}
+          {!state.auto.value && (
+            <Slider label="learning rate, η" name="learning rate" value={state.rate} low={1e-6} high={10} log />
+          )}
           <NumberField label="batch size" value={state.batch} low={1} high={100_000} />
           <NumberField label="epochs" value={state.epochs} low={1} high={1_000_000} />
           <Select label="update" value={state.update} choices={titleEntries("update", state.update.value)} />
@@ -60,8 +90,16 @@ export function SettingsPanel() {
       ) : (
         <>
           <Slider
-            label="tol" value={state.tol} low={1e-8} high={0.1} log
-            help={optimizer.value === "exact" ? "The relative gap to reach: (L − lower bound) / L." : "The norm of the gradient to reach."}
+            label="tol"
+            value={state.tol}
+            low={1e-8}
+            high={0.1}
+            log
+            help={
+              optimizer.value === "exact"
+                ? "The relative gap to reach: (L − lower bound) / L."
+                : "The norm of the gradient to reach."
+            }
           />
           <NumberField label="iterations at most" value={state.max_iter} low={0} high={1_000_000} />
         </>
@@ -69,25 +107,40 @@ export function SettingsPanel() {
       <Select label="Features" value={features} choices={titleEntries("features", features.value)} />
       <Explained kind="features" name={features.value} />
       {features.value === "patches" && <NumberField label="patches" value={state.patches} low={2} high={100_000} />}
-      <Slider label="validation" value={state.validation} low={0} high={0.5} step={0.05} help="Share of the training images that is held out." />
+      <Slider
+        label="validation"
+        value={state.validation}
+        low={0}
+        high={0.5}
+        step={0.05}
+        help="Share of the training images that is held out."
+      />
       <More title="More settings">
         {sgd && (
           <>
             <Select label="schedule" value={state.schedule} choices={titleEntries("schedule", state.schedule.value)} />
             <Explained kind="schedule" name={state.schedule.value} />
-            {(state.update.value === "momentum" || state.update.value === "nesterov") && <Slider label="momentum, μ" name="momentum" value={state.momentum} low={0} high={0.99} />}
+            {(state.update.value === "momentum" || state.update.value === "nesterov") && (
+              <Slider label="momentum, μ" name="momentum" value={state.momentum} low={0} high={0.99} />
+            )}
             <Check label="average the second half" value={state.average} />
             <NumberField label="patience (0: none)" value={state.patience} low={0} high={10_000} />
           </>
         )}
-        <Select label="preprocess" value={state.preprocess} choices={titleEntries("preprocess", state.preprocess.value)} />
+        <Select
+          label="preprocess"
+          value={state.preprocess}
+          choices={titleEntries("preprocess", state.preprocess.value)}
+        />
         <Explained kind="preprocess" name={state.preprocess.value} />
         <Check label="train on mirror images as well (flips)" value={state.flips} />
         <NumberField label="seed" value={state.seed} low={0} high={2 ** 31 - 1} />
       </More>
       <Failure message={failure} />
       <div class="row">
-        <Button kind="main" onClick={start} disabled={busy.value || !about.value}>Start training</Button>
+        <Button kind="main" onClick={start} disabled={busy.value || !about.value}>
+          Start training
+        </Button>
         {busy.value && <small>{job.value?.run} is running; the lab runs one training at a time</small>}
       </div>
     </Panel>

@@ -3,11 +3,31 @@ import { computed } from "@preact/signals";
 import { choiceField, flagField, nameField, numberField, textField, wholeField } from "../fields";
 import { linked } from "../route";
 
-export const SIZES = [["as", "as they are"], ["8", "8 x 8"], ["16", "16 x 16"], ["24", "24 x 24"], ["32", "32 x 32"], ["48", "48 x 48"], ["64", "64 x 64"], ["96", "96 x 96"], ["128", "128 x 128"]] as const;
-export const AXES = [["epoch", "epochs"], ["passes", "passes"], ["seconds", "seconds"]] as const;
-export const COMPARED = [["objective", "objective"], ["train_accuracy", "training accuracy"], ["validation_accuracy", "validation accuracy"], ["gradient_norm", "gradient norm"]] as const;
+export const SIZES = [
+  ["as", "as they are"],
+  ["8", "8 x 8"],
+  ["16", "16 x 16"],
+  ["24", "24 x 24"],
+  ["32", "32 x 32"],
+  ["48", "48 x 48"],
+  ["64", "64 x 64"],
+  ["96", "96 x 96"],
+  ["128", "128 x 128"],
+] as const;
+export const AXES = [
+  ["epoch", "epochs"],
+  ["passes", "passes"],
+  ["seconds", "seconds"],
+] as const;
+export const COMPARED = [
+  ["objective", "objective"],
+  ["train_accuracy", "training accuracy"],
+  ["validation_accuracy", "validation accuracy"],
+  ["gradient_norm", "gradient norm"],
+] as const;
 
-const keys = <T extends string>(choices: readonly (readonly [T, string])[]): readonly T[] => choices.map(([key]) => key);
+const keys = <T extends string>(choices: readonly (readonly [T, string])[]): readonly T[] =>
+  choices.map(([key]) => key);
 
 export const state = linked("train", {
   /** "" until it is known what there is: then the first, which is one that the command line named if it named any. */
@@ -43,17 +63,36 @@ export const state = linked("train", {
   metric: choiceField("objective", keys(COMPARED)),
 });
 
-export const imageSize = computed(() => (state.size.value === "as" ? undefined : [Number(state.size.value), Number(state.size.value)]));
+export const imageSize = computed(() =>
+  state.size.value === "as" ? undefined : [Number(state.size.value), Number(state.size.value)],
+);
 /** The runs whose curves are compared. */
 export const chosenRuns = computed(() => state.runs.value.split("/").filter(Boolean));
 
 /** As train.start takes them. */
 export const settings = () => ({
-  loss: state.loss.peek(), penalty: state.penalty.peek(), reg: state.reg.peek(), beta: state.beta.peek(), delta: state.delta.peek(),
-  optimizer: state.optimizer.peek(), preprocess: state.preprocess.peek(), tol: state.tol.peek(), max_iter: state.max_iter.peek(),
-  batch_size: state.batch.peek(), epochs: state.epochs.peek(), learning_rate: state.auto.peek() ? undefined : state.rate.peek(),
-  schedule: state.schedule.peek(), update: state.update.peek(), momentum: state.momentum.peek(), average: state.average.peek(),
+  loss: state.loss.peek(),
+  penalty: state.penalty.peek(),
+  reg: state.reg.peek(),
+  beta: state.beta.peek(),
+  delta: state.delta.peek(),
+  optimizer: state.optimizer.peek(),
+  preprocess: state.preprocess.peek(),
+  tol: state.tol.peek(),
+  max_iter: state.max_iter.peek(),
+  batch_size: state.batch.peek(),
+  epochs: state.epochs.peek(),
+  learning_rate: state.auto.peek() ? undefined : state.rate.peek(),
+  schedule: state.schedule.peek(),
+  update: state.update.peek(),
+  momentum: state.momentum.peek(),
+  average: state.average.peek(),
   patience: state.patience.peek() > 0 ? state.patience.peek() : undefined,
-  features: state.features.peek(), flips: state.flips.peek(), patches: state.features.peek() === "patches" ? state.patches.peek() : undefined,
-  validation: state.validation.peek(), seed: state.seed.peek(), image_size: imageSize.peek(), skip_bad: state.skip.peek(),
+  features: state.features.peek(),
+  flips: state.flips.peek(),
+  patches: state.features.peek() === "patches" ? state.patches.peek() : undefined,
+  validation: state.validation.peek(),
+  seed: state.seed.peek(),
+  image_size: imageSize.peek(),
+  skip_bad: state.skip.peek(),
 });

@@ -14,17 +14,35 @@ export function TemplatesPanel() {
   return (
     <Panel
       title={`Templates${live && found.epoch !== null ? `, epoch ${shown(found.epoch, 4)}` : ""}`}
-      help={<>
-        <Formula>s_k = W_k x + b_k</Formula>: each row <Formula>W_k</Formula> as a picture{state.view.value === "color"
-          ? "; grey is 0, a colour raises the score of the class."
-          : `, channels summed; blue: light here raises the score, red: it lowers it. The colours end at ±${shown(found.limit, 2)}.`}
-      </>}
+      help={
+        <>
+          <Formula>s_k = W_k x + b_k</Formula>: each row <Formula>W_k</Formula> as a picture
+          {state.view.value === "color"
+            ? "; grey is 0, a colour raises the score of the class."
+            : `, channels summed; blue: light here raises the score, red: it lowers it. The colours end at ±${shown(found.limit, 2)}.`}
+        </>
+      }
     >
-      <Choice label="Drawn as" value={state.view} choices={[["color", "colours"], ["signed", "signs"]] as const} />
+      <Choice
+        label="Drawn as"
+        value={state.view}
+        choices={
+          [
+            ["color", "colours"],
+            ["signed", "signs"],
+          ] as const
+        }
+      />
       <ul class="templates">
         {found.class_names.slice(0, bytes.length / size).map((name, k) => (
           <li>
-            <Pixels height={found.height} width={found.width} bytes={bytes.subarray(k * size, (k + 1) * size)} kind={state.view.value} label={`template of ${name}`} />
+            <Pixels
+              height={found.height}
+              width={found.width}
+              bytes={bytes.subarray(k * size, (k + 1) * size)}
+              kind={state.view.value}
+              label={`template of ${name}`}
+            />
             <span>{name}</span>
           </li>
         ))}

@@ -10,7 +10,13 @@ import { column } from "./rows";
 import { AXES, state } from "./state";
 
 const PHASES: Record<string, string> = {
-  starting: "Starting", reading: "Reading", training: "Training", stopping: "Stopping", finished: "Finished", stopped: "Stopped", failed: "Failed",
+  starting: "Starting",
+  reading: "Reading",
+  training: "Training",
+  stopping: "Stopping",
+  finished: "Finished",
+  stopped: "Stopped",
+  failed: "Failed",
 };
 
 const axisName = computed(() => AXES.find(([key]) => key === state.x.value)?.[1] ?? "");
@@ -27,18 +33,29 @@ export function LivePanel() {
     <Panel title="Training" name="live">
       <div class="status-line">
         <span role="status">
-          <strong>{now ? (PHASES[now.phase] ?? now.phase) : "No training yet"}</strong> {now?.run} <span class="muted">{now?.message}</span>
+          <strong>{now ? (PHASES[now.phase] ?? now.phase) : "No training yet"}</strong> {now?.run}{" "}
+          <span class="muted">{now?.message}</span>
         </span>
         <Figures />
       </div>
-      {!now && <p class="muted">Choose a source and settings, then start. Loss, gap, accuracy and templates are drawn during the training.</p>}
+      {!now && (
+        <p class="muted">
+          Choose a source and settings, then start. Loss, gap, accuracy and templates are drawn during the training.
+        </p>
+      )}
       <Progress />
       <div class="row">
-        <Button onClick={() => ask("train.stop")} disabled={!now?.running || now.phase === "stopping"}>Stop (can be resumed)</Button>
-        <Button onClick={() => ask("train.finish")} disabled={!now?.running || now.phase === "stopping"}>Keep as it is now</Button>
+        <Button onClick={() => ask("train.stop")} disabled={!now?.running || now.phase === "stopping"}>
+          Stop (can be resumed)
+        </Button>
+        <Button onClick={() => ask("train.finish")} disabled={!now?.running || now.phase === "stopping"}>
+          Keep as it is now
+        </Button>
         {now && !now.running && now.phase !== "finished" && (
           <>
-            <Button kind="main" onClick={() => resume(now.run, false)}>Resume</Button>
+            <Button kind="main" onClick={() => resume(now.run, false)}>
+              Resume
+            </Button>
             <Button onClick={() => resume(now.run, true)}>Keep what was reached</Button>
           </>
         )}
@@ -66,7 +83,9 @@ function Figures() {
   const loss = job.value.running && latest.value[0] > last.epoch ? latest.value[1] : last.data_loss;
   return (
     <span class="figures" data-test="figures">
-      epoch {shown(done.value, 4)}{planned.value ? ` of ${planned.value}` : ""} · loss {fixed(loss, 4)} · {shown(last.passes, 4)} passes · {shown(last.seconds, 3)} s
+      epoch {shown(done.value, 4)}
+      {planned.value ? ` of ${planned.value}` : ""} · loss {fixed(loss, 4)} · {shown(last.passes, 4)} passes ·{" "}
+      {shown(last.seconds, 3)} s
     </span>
   );
 }
@@ -77,7 +96,9 @@ function Progress() {
   if (now) {
     return (
       <div>
-        <small>{now.what} {now.done.toLocaleString("en")} of {now.total.toLocaleString("en")}</small>
+        <small>
+          {now.what} {now.done.toLocaleString("en")} of {now.total.toLocaleString("en")}
+        </small>
         <progress value={now.done} max={Math.max(now.total, 1)} aria-label={now.what} />
       </div>
     );
@@ -88,11 +109,15 @@ function Progress() {
 function LossCurves() {
   const table = rows.value;
   const xs = column(table, state.x.value);
-  const series: Series[] = [{ name: "objective", k: 0, x: xs, y: column(table, "objective") }, { name: "its data loss", k: 1, x: xs, y: column(table, "data_loss") }];
+  const series: Series[] = [
+    { name: "objective", k: 0, x: xs, y: column(table, "objective") },
+    { name: "its data loss", k: 1, x: xs, y: column(table, "data_loss") },
+  ];
   if (state.x.value === "epoch" && glimpses.value.length) {
     series.push({ name: "batches now", k: 5, x: glimpses.value.map((g) => g[0]), y: glimpses.value.map((g) => g[1]) });
   }
-  if (table.some((row) => row.validation_loss !== null)) series.push({ name: "validation loss", k: 2, x: xs, y: column(table, "validation_loss") });
+  if (table.some((row) => row.validation_loss !== null))
+    series.push({ name: "validation loss", k: 2, x: xs, y: column(table, "validation_loss") });
   return <Curves title="Loss" over={axisName.value} series={series} />;
 }
 
@@ -100,7 +125,8 @@ function AccuracyCurves() {
   const table = rows.value;
   const xs = column(table, state.x.value);
   const series: Series[] = [{ name: "training", k: 0, x: xs, y: column(table, "train_accuracy") }];
-  if (table.some((row) => row.validation_accuracy !== null)) series.push({ name: "validation", k: 2, x: xs, y: column(table, "validation_accuracy") });
+  if (table.some((row) => row.validation_accuracy !== null))
+    series.push({ name: "validation", k: 2, x: xs, y: column(table, "validation_accuracy") });
   return <Curves title="Accuracy" over={axisName.value} series={series} percent />;
 }
 
@@ -112,12 +138,30 @@ function GapCurves() {
   const certificate = now?.metrics?.certificate ?? null;
   const proves = certificate !== null && now?.metrics?.penalty !== "none";
   if (!proves && !table.some((row) => row.left !== null && row.left !== undefined)) {
-    return <Curves title="Gradient norm (no gap is known)" over={axisName.value} series={[{ name: "gradient norm", k: 6, x: xs, y: column(table, "gradient_norm") }]} log />;
+    return (
+      <Curves
+        title="Gradient norm (no gap is known)"
+        over={axisName.value}
+        series={[{ name: "gradient norm", k: 6, x: xs, y: column(table, "gradient_norm") }]}
+        log
+      />
+    );
   }
-  const series: Series[] = [{ name: "estimated", k: 6, x: xs, y: table.map((row) => (row.left ?? NaN) / (row.objective ?? NaN)) }];
-  if (proves && xs.length) series.push({ name: "proved", k: 3, x: [xs.at(-1)!], y: [Math.max(certificate.relative_gap, 1e-16)], dot: true });
+  const series: Series[] = [
+    { name: "estimated", k: 6, x: xs, y: table.map((row) => (row.left ?? NaN) / (row.objective ?? NaN)) },
+  ];
+  if (proves && xs.length)
+    series.push({ name: "proved", k: 3, x: [xs.at(-1)!], y: [Math.max(certificate.relative_gap, 1e-16)], dot: true });
   const tol = Number(now?.settings.classifier.tol ?? 0);
-  return <Curves title="Relative gap to the optimum" over={axisName.value} series={series} log aim={tol > 0 ? { value: tol, name: "tol" } : undefined} />;
+  return (
+    <Curves
+      title="Relative gap to the optimum"
+      over={axisName.value}
+      series={series}
+      log
+      aim={tol > 0 ? { value: tol, name: "tol" } : undefined}
+    />
+  );
 }
 
 function Result({ metrics }: { metrics: Metrics }) {
@@ -125,11 +169,21 @@ function Result({ metrics }: { metrics: Metrics }) {
   return (
     <dl class="facts" data-test="result">
       <dt>test accuracy</dt>
-      <dd><b data-test="test-accuracy">{percent(metrics.test_accuracy)}</b> of {metrics.n_test.toLocaleString("en")} images</dd>
+      <dd>
+        <b data-test="test-accuracy">{percent(metrics.test_accuracy)}</b> of {metrics.n_test.toLocaleString("en")}{" "}
+        images
+      </dd>
       <dt>training, validation</dt>
-      <dd>{percent(metrics.train_accuracy)}, {percent(metrics.validation_accuracy)}</dd>
+      <dd>
+        {percent(metrics.train_accuracy)}, {percent(metrics.validation_accuracy)}
+      </dd>
       <dt>objective</dt>
-      <dd>{shown(metrics.objective, 6)}{metrics.certificate && metrics.penalty !== "none" ? `; lower bound ${shown(metrics.certificate.lower_bound, 6)}` : ""}</dd>
+      <dd>
+        {shown(metrics.objective, 6)}
+        {metrics.certificate && metrics.penalty !== "none"
+          ? `; lower bound ${shown(metrics.certificate.lower_bound, 6)}`
+          : ""}
+      </dd>
     </dl>
   );
 }

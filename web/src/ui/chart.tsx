@@ -34,7 +34,8 @@ interface ChartProps {
   onPick?: (x: number) => void;
 }
 
-const finite = (value: number | null | undefined): value is number => value !== null && value !== undefined && Number.isFinite(value);
+const finite = (value: number | null | undefined): value is number =>
+  value !== null && value !== undefined && Number.isFinite(value);
 
 /** Round numbers, about `count` of them, that lie in [low, high]. */
 export function ticksOf(low: number, high: number, count: number): number[] {
@@ -42,7 +43,8 @@ export function ticksOf(low: number, high: number, count: number): number[] {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5, 10].find((m) => m * power >= rough) ?? 10);
   const found: number[] = [];
-  for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + 1e-9 * step; t += step) found.push(Math.abs(t) < 1e-9 * step ? 0 : t);
+  for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + 1e-9 * step; t += step)
+    found.push(Math.abs(t) < 1e-9 * step ? 0 : t);
   return found;
 }
 
@@ -87,7 +89,8 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
     }
     if (!Number.isFinite(low) || !Number.isFinite(high)) [low, high] = axis.log ? [0.1, 1] : [0, 1];
     // values that differ by rounding alone would have no ticks between them
-    if (high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high))) [low, high] = axis.log ? [low / 2, low * 2] : [low - 0.5, low + 0.5];
+    if (high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high)))
+      [low, high] = axis.log ? [low / 2, low * 2] : [low - 0.5, low + 0.5];
     return [low, high];
   };
   const [x0, x1] = all(x, "x");
@@ -133,15 +136,25 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
         ))}
       </figcaption>
       <svg
-        width={width} height={height} role="img" aria-label={alt} class={onPick ? "pickable" : ""}
-        onPointerDown={onPick && ((event) => {
-          dragging.current = true;
-          event.currentTarget.setPointerCapture(event.pointerId);
-          pick(event);
-        })}
-        onPointerMove={onPick && ((event) => {
-          if (dragging.current) pick(event);
-        })}
+        width={width}
+        height={height}
+        role="img"
+        aria-label={alt}
+        class={onPick ? "pickable" : ""}
+        onPointerDown={
+          onPick &&
+          ((event) => {
+            dragging.current = true;
+            event.currentTarget.setPointerCapture(event.pointerId);
+            pick(event);
+          })
+        }
+        onPointerMove={
+          onPick &&
+          ((event) => {
+            if (dragging.current) pick(event);
+          })
+        }
         onPointerUp={() => {
           dragging.current = false;
         }}
@@ -149,27 +162,56 @@ export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartP
         {yTicks.map((tick) => (
           <g class="tick">
             <line x1={left} x2={width - right} y1={up(tick)} y2={up(tick)} />
-            <text x={left - 7} y={up(tick) + 4 * text} text-anchor="end">{y.log ? power(tick) : shown(tick, 3)}</text>
+            <text x={left - 7} y={up(tick) + 4 * text} text-anchor="end">
+              {y.log ? power(tick) : shown(tick, 3)}
+            </text>
           </g>
         ))}
         {xTicks.map((tick) => (
           <g class="tick">
             <line x1={across(tick)} x2={across(tick)} y1={top} y2={height - bottom} />
-            <text x={across(tick)} y={height - bottom + 16 * text} text-anchor="middle">{x.log ? power(tick) : shown(tick, 3)}</text>
+            <text x={across(tick)} y={height - bottom + 16 * text} text-anchor="middle">
+              {x.log ? power(tick) : shown(tick, 3)}
+            </text>
           </g>
         ))}
-        <text class="axis" x={(left + width - right) / 2} y={height - 4} text-anchor="middle">{x.label}</text>
-        <text class="axis" transform={`translate(${12 * text} ${(height - bottom + top) / 2}) rotate(-90)`} text-anchor="middle">{y.label}</text>
+        <text class="axis" x={(left + width - right) / 2} y={height - 4} text-anchor="middle">
+          {x.label}
+        </text>
+        <text
+          class="axis"
+          transform={`translate(${12 * text} ${(height - bottom + top) / 2}) rotate(-90)`}
+          text-anchor="middle"
+        >
+          {y.label}
+        </text>
         {finite(marker) && marker >= x0 && marker <= x1 && (
           <line class="marker" x1={across(marker)} x2={across(marker)} y1={top} y2={height - bottom} />
         )}
         {lines.map((line) => (
           <>
-            <path d={path(line)} fill="none" stroke={line.color} stroke-width="2.2" stroke-dasharray={line.dash} stroke-linejoin="round" />
+            <path
+              d={path(line)}
+              fill="none"
+              stroke={line.color}
+              stroke-width="2.2"
+              stroke-dasharray={line.dash}
+              stroke-linejoin="round"
+            />
             {line.rings?.map((ring, i) => {
               const value = line.y[i] ?? null;
-              return ring && inside(value, y) && (
-                <circle cx={across(line.x[i]!)} cy={up(Math.min(y1, Math.max(y0, value)))} r="4" fill="var(--raised)" stroke={line.color} stroke-width="1.8" />
+              return (
+                ring &&
+                inside(value, y) && (
+                  <circle
+                    cx={across(line.x[i]!)}
+                    cy={up(Math.min(y1, Math.max(y0, value)))}
+                    r="4"
+                    fill="var(--raised)"
+                    stroke={line.color}
+                    stroke-width="1.8"
+                  />
+                )
               );
             })}
           </>

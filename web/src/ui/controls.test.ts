@@ -2,7 +2,13 @@ import { expect, test } from "vitest";
 import { fixed, shown, typed } from "./controls";
 
 test("numbers have four digits, a true minus sign, and no noise", () => {
-  expect([0.1 + 0.2, -2, 1234567, 0.00001, 0].map((value) => shown(value))).toEqual(["0.3", "−2", "1.235e6", "1e−5", "0"]);
+  expect([0.1 + 0.2, -2, 1234567, 0.00001, 0].map((value) => shown(value))).toEqual([
+    "0.3",
+    "−2",
+    "1.235e6",
+    "1e−5",
+    "0",
+  ]);
   expect(shown(null)).toBe("∞");
 });
 

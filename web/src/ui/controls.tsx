@@ -9,7 +9,9 @@ export const shown = (value: number | null | undefined, digits = 4): string => {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e6 || size < 1e-4) {
-    return String(Number(value.toPrecision(digits)).toExponential()).replace("e+", "e").replaceAll("-", "−");
+    return String(Number(value.toPrecision(digits)).toExponential())
+      .replace("e+", "e")
+      .replaceAll("-", "−");
   }
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 };
@@ -29,8 +31,18 @@ export const typed = (text: string): number | undefined => {
   return plain !== "" && Number.isFinite(value) ? value : undefined;
 };
 
-export function Panel({ title, help, children, wide, name }: {
-  title: string; help?: ComponentChildren; children: ComponentChildren; wide?: boolean; name?: string;
+export function Panel({
+  title,
+  help,
+  children,
+  wide,
+  name,
+}: {
+  title: string;
+  help?: ComponentChildren;
+  children: ComponentChildren;
+  wide?: boolean;
+  name?: string;
 }) {
   const id = useId();
   return (
@@ -71,16 +83,25 @@ export function Slider({ label, value, low, high, step, log, help, onChange, dis
     <div class="control slider">
       <label for={id}>{label}</label>
       <input
-        id={id} type="range" disabled={disabled} aria-label={name}
-        min={log ? Math.log10(low) : low} max={log ? Math.log10(high) : high} step={log ? (step ?? 0.05) : (step ?? 0.01)}
-        value={place} aria-valuetext={shown(value.value)}
+        id={id}
+        type="range"
+        disabled={disabled}
+        aria-label={name}
+        min={log ? Math.log10(low) : low}
+        max={log ? Math.log10(high) : high}
+        step={log ? (step ?? 0.05) : (step ?? 0.01)}
+        value={place}
+        aria-valuetext={shown(value.value)}
         onInput={(event) => {
           const at = Number(event.currentTarget.value);
           set(log ? Number((10 ** at).toPrecision(3)) : at);
         }}
       />
       <input
-        type="text" inputMode="decimal" class="number" disabled={disabled}
+        type="text"
+        inputMode="decimal"
+        class="number"
+        disabled={disabled}
         aria-label={`${name ?? (typeof label === "string" ? label : "value")}, as a number`}
         value={shown(value.value).replaceAll("−", "-")}
         onChange={(event) => {
@@ -111,7 +132,9 @@ export function Choice<T extends string>({ label, value, choices, onChange, disa
         {choices.map(([key, text]) => (
           <label>
             <input
-              type="radio" name={id} checked={value.value === key}
+              type="radio"
+              name={id}
+              checked={value.value === key}
               onChange={() => {
                 value.value = key;
                 onChange?.(key);
@@ -132,7 +155,9 @@ export function Select<T extends string>({ label, value, choices, onChange, disa
     <div class="control select">
       <label for={id}>{label}</label>
       <select
-        id={id} disabled={disabled} value={value.value}
+        id={id}
+        disabled={disabled}
+        value={value.value}
         onChange={(event) => {
           const key = choices[event.currentTarget.selectedIndex]?.[0];
           if (key === undefined) return;
@@ -141,18 +166,29 @@ export function Select<T extends string>({ label, value, choices, onChange, disa
         }}
       >
         {choices.map(([key, text]) => (
-          <option value={key} selected={key === value.value}>{text}</option>
+          <option value={key} selected={key === value.value}>
+            {text}
+          </option>
         ))}
       </select>
     </div>
   );
 }
 
-export function Check({ label, value, onChange }: { label: string; value: Signal<boolean>; onChange?: (value: boolean) => void }) {
+export function Check({
+  label,
+  value,
+  onChange,
+}: {
+  label: string;
+  value: Signal<boolean>;
+  onChange?: (value: boolean) => void;
+}) {
   return (
     <label class="control check">
       <input
-        type="checkbox" checked={value.value}
+        type="checkbox"
+        checked={value.value}
         onChange={(event) => {
           value.value = event.currentTarget.checked;
           onChange?.(value.value);
@@ -163,11 +199,30 @@ export function Check({ label, value, onChange }: { label: string; value: Signal
   );
 }
 
-export function Button({ children, onClick, kind, disabled, label, pressed }: {
-  children: ComponentChildren; onClick: () => void; kind?: "main" | "quiet"; disabled?: boolean; label?: string; pressed?: boolean;
+export function Button({
+  children,
+  onClick,
+  kind,
+  disabled,
+  label,
+  pressed,
+}: {
+  children: ComponentChildren;
+  onClick: () => void;
+  kind?: "main" | "quiet";
+  disabled?: boolean;
+  label?: string;
+  pressed?: boolean;
 }) {
   return (
-    <button type="button" class={kind ?? ""} onClick={onClick} disabled={disabled} aria-label={label} aria-pressed={pressed}>
+    <button
+      type="button"
+      class={kind ?? ""}
+      onClick={onClick}
+      disabled={disabled}
+      aria-label={label}
+      aria-pressed={pressed}
+    >
       {children}
     </button>
   );
@@ -198,7 +253,8 @@ function set(text: string): ComponentChildren[] {
     }
     let end = at + 2;
     if (text[at + 1] === "{") {
-      for (let depth = 1; end < text.length && depth > 0; end += 1) depth += text[end] === "{" ? 1 : text[end] === "}" ? -1 : 0;
+      for (let depth = 1; end < text.length && depth > 0; end += 1)
+        depth += text[end] === "{" ? 1 : text[end] === "}" ? -1 : 0;
     }
     const inner = text[at + 1] === "{" ? text.slice(at + 2, end - 1) : text.slice(at + 1, end);
     parts.push(plain, sign === "_" ? <sub>{set(inner)}</sub> : <sup>{set(inner)}</sup>);

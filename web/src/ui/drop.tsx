@@ -5,8 +5,16 @@ import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 import "./drop.css";
 
-export function Drop({ label, accept, onFile, children }: {
-  label: string; accept: string; onFile: (file: File | undefined) => void; children?: ComponentChildren;
+export function Drop({
+  label,
+  accept,
+  onFile,
+  children,
+}: {
+  label: string;
+  accept: string;
+  onFile: (file: File | undefined) => void;
+  children?: ComponentChildren;
 }) {
   const id = useId();
   const over = useSignal(false);
@@ -28,7 +36,9 @@ export function Drop({ label, accept, onFile, children }: {
     >
       <label for={id}>{label}</label>
       <input
-        id={id} type="file" accept={accept}
+        id={id}
+        type="file"
+        accept={accept}
         onChange={(event) => {
           onFile(event.currentTarget.files?.[0]);
           event.currentTarget.value = "";

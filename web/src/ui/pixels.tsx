@@ -5,8 +5,17 @@ export const bytesOf = (text: string): Uint8Array => Uint8Array.from(atob(text),
 
 /** Red is negative, blue positive, white 0: the ends of matplotlib's RdBu, as in linprobe.explain. */
 const STOPS = [
-  [103, 0, 31], [178, 24, 43], [214, 96, 77], [244, 165, 130], [253, 219, 199], [247, 247, 247],
-  [209, 229, 240], [146, 197, 222], [67, 147, 195], [33, 102, 172], [5, 48, 97],
+  [103, 0, 31],
+  [178, 24, 43],
+  [214, 96, 77],
+  [244, 165, 130],
+  [253, 219, 199],
+  [247, 247, 247],
+  [209, 229, 240],
+  [146, 197, 222],
+  [67, 147, 195],
+  [33, 102, 172],
+  [5, 48, 97],
 ] as const;
 
 export const DIVERGING: readonly (readonly [number, number, number])[] = Array.from({ length: 256 }, (_, v) => {
@@ -34,7 +43,8 @@ export function Pixels({ height, width, bytes, kind, label }: PixelsProps) {
     if (!context) return;
     const image = context.createImageData(width, height);
     for (let i = 0; i < height * width; i += 1) {
-      const [r, g, b] = kind === "color" ? [bytes[3 * i]!, bytes[3 * i + 1]!, bytes[3 * i + 2]!] : DIVERGING[bytes[i]!]!;
+      const [r, g, b] =
+        kind === "color" ? [bytes[3 * i]!, bytes[3 * i + 1]!, bytes[3 * i + 2]!] : DIVERGING[bytes[i]!]!;
       image.data.set([r, g, b, 255], 4 * i);
     }
     context.putImageData(image, 0, 0);
