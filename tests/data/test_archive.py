@@ -317,3 +317,51 @@ def test_damage_inside_a_compressed_archive_is_told(tmp_path: Path) -> None:
     path.write_bytes(raw)
     with pytest.raises(ImageError, match=r"train/a/0\.png \("):
         read(path, cache=False)
+
+
+def unmarked(path: Path, names: list[bytes]) -> Path:
+    """A zip whose names are bytes without the flag of UTF-8, as many programs write them."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for i, name in enumerate(names):
+            archive.writestr(f"{i:x}" * len(name), picture(10 * i))
+    raw = out.getvalue()
+    for i, name in enumerate(names):
+        raw = raw.replace(f"{i:x}".encode() * len(name), name)
+    path.write_bytes(raw)
+    return path
+
+
+def test_names_in_utf8_without_its_flag_are_utf8(tmp_path: Path) -> None:
+    names = [f"{kind}/\u00e9{i}.png".encode() for kind in ("\u732b", "\u72ac\u72ac") for i in range(2)]
+    found = read(unmarked(tmp_path / "p.zip", names))
+    assert found.class_names == ("\u72ac\u72ac", "\u732b")
+    assert found.train.names == (
+        "\u72ac\u72ac/\u00e90.png",
+        "\u72ac\u72ac/\u00e91.png",
+        "\u732b/\u00e90.png",
+        "\u732b/\u00e91.png",
+    )
+    assert found.notes == ()
+
+
+def test_names_that_are_no_utf8_are_read_in_the_code_page_which_is_said(tmp_path: Path) -> None:
+    found = read(unmarked(tmp_path / "p.zip", [b"gl\x81ck/0.png", b"pech/0.png"]))
+    assert found.class_names == ("gl\u00fcck", "pech")
+    (note,) = found.notes
+    assert "1 names in the archive are neither ASCII nor UTF-8, and were read in code page 437" in note
+
+
+def test_an_entry_of_a_rare_method_is_read_whatever_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "p.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        for kind in ("\u732b", "\u72ac"):
+            archive.writestr(f"{kind}/0.png", picture(10))
+    raw = path.read_bytes()
+    for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # without the flag
+        parts = raw.split(signature)
+        raw = signature.join(
+            [parts[0], *(p[: place - 4] + bytes([p[place - 4], p[place - 3] & ~8]) + p[place - 2 :] for p in parts[1:])]
+        )
+    path.write_bytes(raw)
+    assert read(path).class_names == ("\u72ac", "\u732b")

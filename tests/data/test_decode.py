@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from linprobe.data import decode as module
-from linprobe.data.decode import BrokenImage, decode
+from linprobe.data.decode import BrokenImage, decode, decode_with_depth
 
 
 def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -136,3 +136,75 @@ def test_what_is_no_picture_says_so(data: bytes, reason: str) -> None:
 def test_floating_point_pixels_are_refused_since_their_range_is_unknown() -> None:
     with pytest.raises(BrokenImage, match="floating-point"):
         decode(encode(Image.fromarray(np.ones((2, 2), dtype=np.float32)), "TIFF"))
+
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="3"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def behind_segments(jpeg: bytes) -> bytes:
+    """The same JPEG with 130 kB of other segments in front of its own."""
+    return jpeg[:2] + (b"\xff\xed" + struct.pack(">H", 65002) + bytes(65000)) * 2 + jpeg[2:]
+
+
+@pytest.mark.parametrize("far", [False, True])
+@pytest.mark.parametrize("kind", ["xmp", "exif"])
+def test_the_orientation_of_a_jpeg_is_applied_wherever_it_stands(kind: str, far: bool) -> None:
+    half = np.zeros((16, 16, 3), np.uint8)
+    half[:8] = 250
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    written = {"xmp": XMP} if kind == "xmp" else {"exif": exif.tobytes()}
+    data = encode(Image.fromarray(half), "JPEG", **written)
+    found = decode(behind_segments(data) if far else data)
+    assert found[:6].max() < 20
+    assert found[10:].min() > 230
+
+
+def test_a_jpeg_with_xmp_but_no_orientation_stays_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(Image.fromarray(noise(8, 8)), "JPEG", xmp=b"<x:xmpmeta/>")
+    monkeypatch.setattr(module, "_any_picture", None)
+    assert decode(data).shape == (8, 8, 3)
+
+
+def tiff(pixels: np.ndarray, sample_format: int) -> bytes:
+    """A TIFF of one channel by hand: Pillow writes none of signed numbers."""
+    raw, (h, w), bits = pixels.tobytes(), pixels.shape, 8 * pixels.itemsize
+    tags = (
+        *((256, 3, 1, w), (257, 3, 1, h), (258, 3, 1, bits), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)),
+        *((277, 3, 1, 1), (278, 3, 1, h), (279, 4, 1, len(raw)), (339, 3, 1, sample_format)),
+    )
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(raw)) + raw + directory
+
+
+@pytest.mark.parametrize("dtype", ["<i1", "<i2"])
+def test_signed_pixels_are_refused(dtype: str) -> None:
+    with pytest.raises(BrokenImage, match="signed pixels of unknown range; save it with 8 or 16 unsigned bits"):
+        decode(tiff(np.array([[-100, 100]]).astype(dtype), 2))
+
+
+@pytest.mark.parametrize("ends", [(0, 70000), (-1, 9)])
+def test_pixels_of_32_bits_beyond_16_are_refused(ends: tuple[int, int]) -> None:
+    with pytest.raises(BrokenImage, match=f"pixels from {ends[0]} to {ends[1]}, of unknown range"):
+        decode(encode(Image.fromarray(np.array([ends], np.int32)), "TIFF"))
+
+
+def test_the_depth_of_colour_pictures_of_16_bits_is_known_too() -> None:
+    def png(value: int) -> bytes:
+        rows = b"".join(b"\0" + struct.pack(">6H", *[value] * 6) for _ in range(2))
+        chunks = (
+            (b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)),
+            (b"IDAT", zlib.compress(rows)),
+            (b"IEND", b""),
+        )
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+            for name, body in chunks
+        )
+
+    assert decode_with_depth(png(4095))[1].note is not None
+    assert decode_with_depth(png(60000))[1].note is None
+    assert decode_with_depth(encode(Image.fromarray(noise(2, 2))))[1].note is None

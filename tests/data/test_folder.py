@@ -77,16 +77,16 @@ def test_a_class_may_be_called_test() -> None:
         (["a/0.png", "b/0.png", "c.png"], [], SourceError, "the picture c.png lies in no class folder"),
         (["a/0.png", "b/0.png"], ["c"], SplitError, "the class folder c holds no picture"),
         (
-            ["train/a/0.png", "train/b/0.png", "test/a/0.png"],
+            ["train/a/0.png", "train/c/0.png", "test/b/0.png"],
             [],
             SplitError,
-            "the class b is in train but not in test",
+            "the class b is in test but not in train",
         ),
         (
-            ["train/a/0.png", "train/b/0.png", "test/a/0.png"],
-            ["test/b"],
+            ["train/a/0.png", "test/a/0.png", "test/b/0.png"],
+            ["train/b"],
             SplitError,
-            "the class folder b of test holds no picture",
+            "the class folder b of train holds no picture",
         ),
         (["test/a/0.png", "test/b/0.png"], [], SplitError, "found test but no train"),
         (["train/a/0.png", "val/a/0.png", "valid/a/0.png"], [], SplitError, "val and valid both mean"),
@@ -99,6 +99,84 @@ def test_each_wrong_layout_has_its_line(
     with pytest.raises(error, match=re.escape(message)) as caught:
         arrange(names, folders, "here")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("folders", [[], ["test/b"]])
+def test_a_class_may_lack_pictures_in_the_test_split(folders: list[str]) -> None:
+    layout = arrange(["train/a/0.png", "train/b/0.png", "test/a/0.png"], folders, "here")
+    assert layout.splits == (("train", 2), ("test", 1))
+    assert layout.class_names == ("a", "b")
+
+
+def test_a_source_to_test_a_model_on_needs_no_training_images() -> None:
+    layout = arrange(["test/a/0.png", "test/b/0.png"], [], "here", to_train=False)
+    assert layout.splits == (("test", 2),)
+    assert arrange(["a/0.png"], [], "here", to_train=False).class_names == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set", "test_set"),
+        ("Training Set", "Test Set"),
+        ("trainset", "testset"),
+        ("train-images", "test-images"),
+        ("images_train", "images_test"),
+        ("seg_train", "seg_test"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("training_set/training_set", "test_set/test_set"),
+        ("archive/train_data", "archive/test_data"),
+    ],
+)
+def test_splits_are_read_as_splits_where_their_names_say_so(train: str, test: str) -> None:
+    names = [f"{part}/{kind}/{i}.png" for part in (train, test) for kind in ("cats", "dogs") for i in range(2)]
+    layout = arrange(names, [], "here")
+    assert layout.class_names == ("cats", "dogs")
+    assert layout.splits == (("train", 4), ("test", 4))
+    assert layout.notes == ()
+
+
+def test_classes_with_split_words_in_their_names_stay_classes() -> None:
+    names = [f"{kind}/day/{i}.png" for kind in ("test_tube", "train_station") for i in range(2)]
+    assert arrange(names, [], "here").class_names == ("test_tube", "train_station")
+
+
+def test_classes_that_all_hold_the_same_subfolders_are_warned_of() -> None:
+    names = [f"{part}/{kind}/0.png" for part in ("first", "second") for kind in ("cats", "dogs")]
+    (note,) = arrange(names, [], "here").notes
+    assert "the classes are first, second, and each of them has the subfolders cats, dogs" in note
+    assert arrange(["a/x/0.png", "a/y/0.png", "b/z/0.png"], [], "here").notes == ()
+
+
+def test_the_thumbnails_of_network_drives_are_no_training_pictures(tmp_path: Path) -> None:
+    for name in "ab":
+        for inside in ("0.png", "@eaDir/0.png/SYNOPHOTO_THUMB_M.jpg"):
+            (tmp_path / name / inside).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4, 3)).save(tmp_path / name / inside)
+    (tmp_path / "@eaDir").mkdir()
+    assert FolderReader().read(str(tmp_path), tmp_path, ReadOptions()).train.names == ("a/0.png", "b/0.png")
+
+
+def test_a_source_read_to_test_a_model_is_still_refused_for_training(tmp_path: Path) -> None:
+    (tmp_path / "test" / "a").mkdir(parents=True)
+    Image.new("L", (4, 3)).save(tmp_path / "test" / "a" / "0.png")
+    tested = FolderReader().read(str(tmp_path), tmp_path, ReadOptions(to_train=False))
+    assert (tested.train.n_images, tested.test.n_images) == (0, 1)
+    with pytest.raises(SplitError, match="found test but no train"):
+        FolderReader().read(str(tmp_path), tmp_path, ReadOptions())
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_pictures_that_use_little_of_their_16_bits_are_warned_of(tmp_path: Path, cache: bool) -> None:
+    for name, top in (("a", 2000), ("b", 4095)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((4, 3), top, np.uint16)).save(tmp_path / name / "0.png")
+    for _ in range(2):  # decoded, and from the cache
+        (note,) = FolderReader().read(str(tmp_path), tmp_path, ReadOptions(cache=cache)).notes
+        assert "2 pictures have 16 bits but no value above 6.6% of their range" in note
+        assert "at most 17 grey levels" in note
+    Image.fromarray(np.full((4, 3), 40000, np.uint16)).save(tmp_path / "a" / "1.png")
+    assert FolderReader().read(str(tmp_path), tmp_path, ReadOptions(cache=cache)).notes == ()
 
 
 def test_broken_pictures_are_listed_or_skipped_and_counted(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def info(what: str, as_json: bool, **options: Any) -> None:
 
     A model is a model.safetensors or a run folder; anything else is read as a source of images.
     """
-    from linprobe.cli.output import print_facts, print_json
+    from linprobe.cli.output import print_facts, print_json, warn
 
     path = Path(what)
     if (path / "settings.json").is_file():
@@ -29,7 +29,8 @@ def info(what: str, as_json: bool, **options: Any) -> None:
     elif path.suffix == ".safetensors":
         record = _model(path)
     else:
-        record = _source(what, as_json, options)
+        record, notes = _source(what, as_json, options)
+        warn(notes)
     if as_json:
         print_json(record)
         return
@@ -80,8 +81,8 @@ def _model(path: Path) -> dict[str, object]:
     }
 
 
-def _source(source: str, quiet: bool, options: Options) -> dict[str, object]:
-    """What a source of images or vectors holds."""
+def _source(source: str, quiet: bool, options: Options) -> tuple[dict[str, object], tuple[str, ...]]:
+    """What a source of images or vectors holds, and what its reader has to say."""
     import numpy as np
 
     from linprobe.cli.output import progress
@@ -99,7 +100,7 @@ def _source(source: str, quiet: bool, options: Options) -> dict[str, object]:
     there = {name: part for name, part in splits.items() if part is not None}
     K = len(dataset.class_names)
     counts = {name: np.bincount(part.y, minlength=K).tolist() for name, part in there.items()}
-    return {
+    record = {
         "kind": "source",
         "source": dataset.source,
         "format": dataset.format,
@@ -113,7 +114,9 @@ def _source(source: str, quiet: bool, options: Options) -> dict[str, object]:
         },
         "skipped_images": len(dataset.skipped),
         "fingerprint": dataset.fingerprint,
+        **({"notes": list(dataset.notes)} if dataset.notes else {}),
     }
+    return record, dataset.notes
 
 
 def _words(name: str) -> str:

@@ -84,7 +84,7 @@ def knn(ctx: click.Context, /, **options: Any) -> None:
     the end. Of images at equal distances the first in the training set is the nearer; of classes with equally many
     votes, the one with the smaller sum of distances wins.
     """
-    from linprobe.cli.output import print_json, progress
+    from linprobe.cli.output import print_json, progress, warn
     from linprobe.runs.neighbors import KnnSettings, choose_and_test
 
     if options["folds"] is not None and given(ctx, "validation"):
@@ -103,6 +103,7 @@ def knn(ctx: click.Context, /, **options: Any) -> None:
             cache=options["cache"],
             progress=report,
         )
+    warn(result.notes)
     if options["as_json"]:
         print_json(result.as_dict())
     else:

@@ -34,6 +34,7 @@ __all__ = [
     "say",
     "share",
     "trained_on",
+    "warn",
     "write_page",
 ]
 
@@ -48,6 +49,12 @@ def print_json(record: Mapping[str, object]) -> None:
 def say(text: str) -> None:
     """A line for the person at the terminal, on stderr."""
     click.echo(text, err=True)
+
+
+def warn(notes: Sequence[str]) -> None:
+    """A line on stderr for each thing that a reader of the figures must know."""
+    for note in notes:
+        say(f"warning: {note}")
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -65,12 +65,11 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
     All values are solved together in shared passes over the images, each to a proven gap. The value with the highest
     accuracy on held-out images is fitted to all training images. The test split is used once, at the end.
     """
-    from linprobe.cli.output import print_json, say, write_page
+    from linprobe.cli.output import print_json, warn, write_page
     from linprobe.runs.records import as_json
 
     result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
-    for line in _warnings(result.metrics):
-        say(f"warning: {line}")
+    warn([*_warnings(result.metrics), *result.metrics.notes])
     if options["as_json"]:
         print_json(as_json(result.metrics))
     else:

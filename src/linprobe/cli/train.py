@@ -117,11 +117,12 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     of one. It may also be CIFAR, IDX (MNIST), embeddings in .npz, .npy or .parquet files, or a built-in set: digits,
     planar:shell, ...
     """
-    from linprobe.cli.output import print_json, write_page
+    from linprobe.cli.output import print_json, warn, write_page
     from linprobe.runs.records import as_json
 
     result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
     _warn(result.metrics)
+    warn(result.metrics.notes)
     if options["as_json"]:
         print_json(as_json(result.metrics))
     else:

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, ClassVar, NamedTuple
 
@@ -48,6 +49,9 @@ _BEYOND_32_BITS = 0xFFFFFFFF
 
 _EXTRA_64_BITS, _EXTRA_NAME = 0x0001, 0x7075
 """Tags of the extra fields that override an entry: 64-bit numbers, and a name in UTF-8."""
+
+_UTF8_FLAG = 0x800
+"""Flag of an entry whose name is in UTF-8."""
 
 _PLAIN_VERSION = 20
 """Zip version times ten that reads stored and deflated entries; 64 bits, encryption and others need a later one."""
@@ -102,7 +106,8 @@ class ArchiveReader(Reader):
             with _explained(source):
                 opened = _ZipFiles(path, source) if zipfile.is_zipfile(path) else _TarFiles(path, source)
             files.append(opened)
-            layout = arrange(opened.names, opened.folders, source)
+            layout = arrange(opened.names, opened.folders, source, options.to_train)
+            layout = replace(layout, notes=layout.notes + opened.notes)
             opened.pick(layout.files)
             return layout, opened
 
@@ -129,6 +134,8 @@ class _Entry(NamedTuple):
 class _ZipFiles(PictureFiles):
     """Entries of a zip, read from a memory map of the archive."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, path: Path, source: str) -> None:
         self._zip: zipfile.ZipFile | None = None
         with path.open("rb") as file:
@@ -137,7 +144,8 @@ class _ZipFiles(PictureFiles):
             listed = _plain_directory(self._map)
             if listed is None:
                 self._zip = zipfile.ZipFile(path)
-                listed = _directory(self._zip)
+                self._infos = {info.header_offset: info for info in self._zip.infolist()}
+                listed, self.notes = _directory(self._zip)
             names = _Names(source)
             self._entries: list[_Entry] = []
             for entry in listed:
@@ -178,7 +186,7 @@ class _ZipFiles(PictureFiles):
             raise BrokenImage(f"larger than {FILE_LIMIT:,} bytes")
         try:
             if self._zip is not None and entry.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                return self._zip.read(entry.name)  # locks the archive, but these are rare
+                return self._zip.read(self._infos[entry.header_start])  # locks the archive, but these are rare
             if entry.header_start < 0:
                 raise BrokenImage("the archive is damaged here")
             signature, name_length, extra_length = _LOCAL_HEADER.unpack_from(self._map, entry.header_start)
@@ -251,11 +259,30 @@ def _is_plain(extra: bytes) -> bool:
     return True
 
 
-def _directory(archive: zipfile.ZipFile) -> list[_Entry]:
-    """The entries as zipfile lists them."""
-    return [
+def _directory(archive: zipfile.ZipFile) -> tuple[list[_Entry], tuple[str, ...]]:
+    """The entries as zipfile lists them, and a note where their names were decoded by guess.
+
+    A zip marks a name in UTF-8 by a flag, but many programs write UTF-8 without the flag. Where all names without the
+    flag are valid UTF-8 they are read as that, else as code page 437, as the format says.
+    """
+    infos = archive.infolist()
+    unmarked = {
+        info.orig_filename: info.orig_filename.encode("cp437")
+        for info in infos
+        if not info.flag_bits & _UTF8_FLAG and not info.orig_filename.isascii() and info.filename == info.orig_filename
+    }
+    notes: tuple[str, ...] = ()
+    try:
+        names = {name: written.decode() for name, written in unmarked.items()}
+    except UnicodeDecodeError:
+        names = {}
+        notes = (
+            f"{len(unmarked)} names in the archive are neither ASCII nor UTF-8, and were read in code page 437: "
+            f"{next(iter(unmarked))!r}. If that is wrong, create the archive again with names in UTF-8.",
+        )
+    entries = [
         _Entry(
-            info.filename,
+            names.get(info.filename, info.filename),
             info.external_attr >> 16,
             info.flag_bits,
             info.compress_type,
@@ -264,14 +291,16 @@ def _directory(archive: zipfile.ZipFile) -> list[_Entry]:
             info.file_size,
             info.header_offset,
         )
-        for info in archive.infolist()
+        for info in infos
     ]
+    return entries, notes
 
 
 class _TarFiles(PictureFiles):
     """Entries of a tar, read one after the other as they lie in it."""
 
     in_turn = True
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, source: str) -> None:
         self._members: list[tuple[int, int]] = []

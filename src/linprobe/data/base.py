@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, replace
@@ -26,6 +27,8 @@ __all__ = [
     "Reader",
     "SkippedImage",
     "open_dataset",
+    "split_named",
+    "words_of",
 ]
 
 
@@ -39,6 +42,31 @@ SPLITS = {
     "testing": "test",
 }
 """Names of folders and files, case-insensitive, and the split of each."""
+
+FILLERS = frozenset(
+    ["set", "sets", "data", "dataset", "image", "images", "img", "imgs", "photos", "pictures", "folder", "split"]
+)
+"""Words that say nothing beside the name of a split, as in `training_set` and `images-test`."""
+
+
+def split_named(name: str, ignored: frozenset[str] = frozenset()) -> str | None:
+    """The split that a folder is named after, or None.
+
+    Args:
+        name: of the folder.
+        ignored: words that do not count, besides `FILLERS`; in lower case.
+    Example:
+        >>> [split_named(name) for name in ("Training_Set", "testset", "val images", "test_tube")]
+        ['train', 'test', 'validation', None]
+    """
+    told = words_of(name) - FILLERS - ignored
+    return SPLITS.get(next(iter(told))) if len(told) == 1 else None
+
+
+def words_of(name: str) -> frozenset[str]:
+    """The words of a name, in lower case: of "Seg-Train" {"seg", "train"}, of "testset" {"test", "set"}."""
+    apart = re.sub(r"(set|data|images)$", r" \1", name.lower())
+    return frozenset(re.split(r"[\W_]+", apart)) - {""}
 
 
 class _Labelled:
@@ -143,6 +171,7 @@ class Dataset:
         train: the training images.
         validation, test: None where the source has no such split.
         skipped: files left out (only with on_bad_image="skip").
+        notes: sentences on what the reader did or found that a user must know of; most sources have none.
         fingerprint: hex digest of the source's content, or of its paths, sizes and times.
     """
 
@@ -154,6 +183,7 @@ class Dataset:
     test: LabelledSet | None = None
     skipped: tuple[SkippedImage, ...] = ()
     fingerprint: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, ...] | None:
@@ -176,6 +206,8 @@ class ReadOptions:
         n_threads: decoding threads; None for one per core.
         seed: of the sources that are drawn at random (planar).
         progress: called during long reads.
+        to_train: whether the source must have training images and two classes. False, for a source that a trained
+            model is tested on, gives a training set without images where a folder has none.
     Raises:
         ParameterError: a size or a number of threads below 1, or another `on_bad_image`.
     """
@@ -186,6 +218,7 @@ class ReadOptions:
     n_threads: int | None = None
     seed: int = 0
     progress: ProgressCallback | None = field(default=None, compare=False)
+    to_train: bool = True
 
     def __post_init__(self) -> None:
         """Check the ranges."""

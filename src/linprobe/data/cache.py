@@ -47,7 +47,7 @@ __all__ = [
     "load",
 ]
 
-_VERSION = 1
+_VERSION = 2
 """Version of the decoder and of an entry's files; entries of another version are ignored."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -71,6 +71,7 @@ class Decoded:
         class_names: K names.
         splits: name of each split and the number of its pictures, in the order of the rows.
         skipped: files left out.
+        notes: as in `Dataset`.
     """
 
     pixels: npt.NDArray[Any]
@@ -79,6 +80,7 @@ class Decoded:
     class_names: tuple[str, ...]
     splits: tuple[tuple[str, int], ...]
     skipped: tuple[SkippedImage, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ def load(key: str) -> Decoded | None:
             tuple(record["class_names"]),
             tuple((name, n) for name, n in record["splits"]),
             tuple(SkippedImage(**skipped) for skipped in record["skipped"]),
+            tuple(record["notes"]),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
@@ -221,6 +224,7 @@ class Filling:
             "class_names": decoded.class_names,
             "splits": decoded.splits,
             "skipped": [asdict(skipped) for skipped in decoded.skipped],
+            "notes": decoded.notes,
             "shape": stored.shape,
             "dtype": stored.dtype.name,
             "crc32": [zlib.crc32((self.aside / "labels.npy").read_bytes()), zlib.crc32(names)],

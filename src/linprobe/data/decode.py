@@ -15,14 +15,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from linprobe.cores import usable_cores
 from linprobe.data.base import ReadOptions
 from linprobe.errors import ImageError
 from linprobe.shapes import Pixels
 
-__all__ = ["FILE_LIMIT", "PIXEL_LIMIT", "BrokenImage", "PictureFiles", "decode", "decode_all", "read_file"]
+__all__ = [
+    "FILE_LIMIT",
+    "PIXEL_LIMIT",
+    "BrokenImage",
+    "Depth",
+    "PictureFiles",
+    "decode",
+    "decode_all",
+    "decode_with_depth",
+    "read_file",
+]
 
 PIXEL_LIMIT = 89_000_000
 """Pixels of one picture at most, by its header; just below the number at which Pillow warns."""
@@ -70,26 +80,66 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         raise BrokenImage(error.strerror or str(error)) from error
 
 
+@dataclass(frozen=True)
+class Depth:
+    """What 16-bit pictures used of their range.
+
+    Attributes:
+        n: 16-bit pictures.
+        top: the largest of their pixels once they are reduced to 8 bits, 0..255; 255 without such pictures.
+    """
+
+    n: int = 0
+    top: int = 255
+
+    def with_also(self, other: Depth) -> Depth:
+        """That of the pictures of both."""
+        if not (self.n and other.n):
+            return self if self.n else other
+        return Depth(self.n + other.n, max(self.top, other.top))
+
+    @property
+    def note(self) -> str | None:
+        """A warning where the pictures used less than a quarter of their range; else None."""
+        if self.n == 0 or self.top >= SMALL_RANGE:
+            return None
+        what = "1 picture has" if self.n == 1 else f"{self.n:,} pictures have"
+        return (
+            f"{what} 16 bits but no value above {100 * (self.top + 1) / 256:.2g}% of their range: as 8-bit pixels "
+            f"they have at most {self.top + 1} grey levels. Scale their values up to 0..65535, then read them again."
+        )
+
+
+SMALL_RANGE = 64
+"""The largest 8-bit value, of pictures of 16 bits, below which they get a warning: a quarter of the range. Pictures of
+12 bits reach 15, and dark photographs of 16 bits far more."""
+
+
 def decode(data: bytes, image_size: tuple[int, int] | None = None) -> Pixels:
     """(height, width, 1) pixels of a grey picture, (height, width, 3) of any other.
 
-    Transparent pixels are blended with white, 16 bits are rounded to 8, palettes and CMYK become RGB, and the EXIF
-    orientation is applied. Of an animation, the first frame is used.
+    Transparent pixels are blended with white, 16 bits are rounded to 8, palettes and CMYK become RGB, and the
+    orientation in EXIF or XMP is applied. Of an animation, the first frame is used.
 
     Args:
         data: the whole file.
         image_size: (height, width) to resize to, bilinear with antialiasing.
     Raises:
-        BrokenImage: not a picture, truncated, or of more than `PIXEL_LIMIT` pixels.
+        BrokenImage: not a picture, truncated, of signed or floating-point pixels, or of more than `PIXEL_LIMIT` pixels.
     """
-    pixels = _fast_jpeg(data)
+    return decode_with_depth(data, image_size)[0]
+
+
+def decode_with_depth(data: bytes, image_size: tuple[int, int] | None = None) -> tuple[Pixels, Depth]:
+    """As `decode`, and what the picture used of its range if it has 16 bits."""
+    pixels, depth = _fast_jpeg(data), Depth()
     if pixels is None:
-        pixels = _any_picture(data)
+        pixels, depth = _any_picture(data)
     if image_size is not None and pixels.shape[:2] != image_size:
         flat = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
         resized = Image.fromarray(flat).resize(image_size[::-1], Image.Resampling.BILINEAR)
         pixels = np.asarray(resized, dtype=np.uint8).reshape(*image_size, pixels.shape[2])
-    return pixels
+    return pixels, depth
 
 
 def decode_all(
@@ -97,8 +147,8 @@ def decode_all(
     source: str,
     options: ReadOptions,
     allocate: Callable[[tuple[int, int, int, int]], Pixels],
-) -> tuple[Pixels, dict[int, str]]:
-    """The (M, height, width, channels) pixels of all `files`, and why some are broken, by number.
+) -> tuple[Pixels, dict[int, str], Depth]:
+    """The (M, height, width, channels) pixels of all `files`, why some are broken, by number, and their depth.
 
     The one channel of grey pictures is kept only if all pictures are grey.
 
@@ -119,13 +169,13 @@ def decode_all(
             first, shape = _first_picture(files, source, options)
             task = _Task(files, options.image_size, allocate((len(files.names), *shape)))
             try:
-                broken = _run(pool, n_threads, task, source, first, options)
+                broken, depth = _run(pool, n_threads, task, source, first, options)
             except _HasColour:
                 task = _Task(files, options.image_size, allocate((len(files.names), *shape[:2], 3)))
-                broken = _run(pool, n_threads, task, source, first, options)
+                broken, depth = _run(pool, n_threads, task, source, first, options)
     if broken and options.on_bad_image == "fail":
         raise ImageError(_broken_message(files, source, broken))
-    return task.out, broken
+    return task.out, broken, depth
 
 
 class _HasColour(Exception):
@@ -148,7 +198,8 @@ class _Task:
                 data = self.files.read(i) if contents is None else contents[place]
                 if isinstance(data, BrokenImage):
                     raise data
-                pixels = decode(data, self.image_size)
+                pixels, depth = decode_with_depth(data, self.image_size)
+                outcome.depth = outcome.depth.with_also(depth)
             except BrokenImage as error:
                 outcome.broken[i] = str(error)
                 continue
@@ -168,6 +219,7 @@ class _Outcome:
     broken: dict[int, str]
     other_size: tuple[int, tuple[int, ...]] | None = None
     has_colour: bool = False
+    depth: Depth = Depth()
 
 
 def _first_picture(files: PictureFiles, source: str, options: ReadOptions) -> tuple[int, tuple[int, int, int]]:
@@ -185,17 +237,18 @@ def _first_picture(files: PictureFiles, source: str, options: ReadOptions) -> tu
 
 def _run(
     pool: ThreadPoolExecutor, n_threads: int, task: _Task, source: str, first: int, options: ReadOptions
-) -> dict[int, str]:
+) -> tuple[dict[int, str], Depth]:
     """Decode all files, a few chunks ahead. Outcomes are taken in order, so that messages do not depend on timing."""
     files, order = task.files, task.files.order()
     waiting: deque[Future[_Outcome]] = deque()
     broken: dict[int, str] = {}
-    done = 0
+    done, depth = 0, Depth()
 
     def meet() -> None:
-        nonlocal done
+        nonlocal done, depth
         outcome = waiting.popleft().result()
         broken.update(outcome.broken)
+        depth = depth.with_also(outcome.depth)
         if outcome.other_size is not None:
             i, size = outcome.other_size
             height, width = task.out.shape[1:3]
@@ -226,7 +279,7 @@ def _run(
         for future in waiting:
             if not future.cancelled():
                 future.exception()
-    return dict(sorted(broken.items()))
+    return dict(sorted(broken.items())), depth
 
 
 def _content(files: PictureFiles, i: int) -> bytes | BrokenImage:
@@ -256,7 +309,7 @@ def _fast_jpeg(data: bytes) -> Pixels | None:
 
     If libjpeg reports an error, Pillow decides whether the picture is broken.
     """
-    if data[:3] != b"\xff\xd8\xff" or b"Exif\0" in data[:65536]:
+    if data[:3] != b"\xff\xd8\xff" or _may_be_turned(data):
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -269,13 +322,34 @@ def _fast_jpeg(data: bytes) -> Pixels | None:
     return pixels
 
 
-def _any_picture(data: bytes) -> Pixels:
-    """The pixels of a picture in any format of Pillow."""
+def _may_be_turned(data: bytes) -> bool:
+    """Whether a segment of a JPEG before its pixels may hold an orientation, or the segments cannot be followed."""
+    at = 2
+    while data[at : at + 1] == b"\xff":
+        marker = data[at + 1 : at + 2]
+        if marker in (b"\xda", b"\xd9"):  # the pixels begin, or the file ends
+            return False
+        if marker == b"\xff":  # a filling byte
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == b"\xe1":
+            start = data[at + 4 : at + 8]
+            if start == b"Exif" or (start == b"http" and b"Orientation" in data[at + 4 : end]):  # XMP begins with a URL
+                return True
+        at = end
+    return True
+
+
+def _any_picture(data: bytes) -> tuple[Pixels, Depth]:
+    """The pixels of a picture in any format of Pillow, and its depth."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
             _check_pixels(opened.height, opened.width)
+            has_16_bits = _check_kind(opened, data)
             opened.load()
-            return _to_pixels(ImageOps.exif_transpose(opened))
+            pixels = _to_pixels(ImageOps.exif_transpose(opened))
+            return pixels, Depth(1, int(pixels.max(initial=0))) if has_16_bits else Depth()
     except (BrokenImage, MemoryError):
         raise
     except Image.DecompressionBombError as error:  # Pillow does not open pictures beyond twice its limit
@@ -289,15 +363,39 @@ def _any_picture(data: bytes) -> Pixels:
         raise BrokenImage(" ".join(str(error).split()) or type(error).__name__) from error
 
 
+def _check_kind(picture: Image.Image, data: bytes) -> bool:
+    """Whether a picture that is not decoded yet has 16 bits for each number.
+
+    Raises:
+        BrokenImage: its numbers are signed.
+    """
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        bits = picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+        # 32 bits are signed in every file that Pillow writes, and are judged by their values
+        if 2 in picture.tag_v2.get(TiffImagePlugin.SAMPLEFORMAT, ()) and max(bits) <= 16:
+            raise BrokenImage(f"signed pixels {UNKNOWN_RANGE}")
+        return 16 in bits
+    if picture.format == "PNG":
+        return data[24:25] == b"\x10"  # of its first chunk, IHDR
+    return picture.mode.startswith("I;16")
+
+
+UNKNOWN_RANGE = "of unknown range; save it with 8 or 16 unsigned bits"
+"""End of the message on pixels whose white is not known."""
+
+
 def _to_pixels(picture: Image.Image) -> Pixels:
     """(height, width, 1 or 3) pixels of a decoded picture of any mode."""
     mode = picture.mode
     if mode.startswith("I"):
         # 16 bits, or 32 of which PNG and TIFF writers fill 16: 65535 becomes 255, and 257 v becomes v.
-        wide = np.clip(np.asarray(picture, dtype=np.int64), 0, 65535)
+        wide = np.asarray(picture, dtype=np.int64)
+        low, high = int(wide.min(initial=0)), int(wide.max(initial=0))
+        if low < 0 or high > 65535:
+            raise BrokenImage(f"pixels from {low} to {high}, {UNKNOWN_RANGE}")
         return ((wide + 128) // 257).astype(np.uint8)[:, :, np.newaxis]
     if mode == "F":
-        raise BrokenImage("floating-point pixels of unknown range; save it with 8 or 16 bits")
+        raise BrokenImage(f"floating-point pixels {UNKNOWN_RANGE}")
     may_be_grey = mode in ("1", "L", "LA", "La", "P", "PA")
     if picture.has_transparency_data:
         over = picture.convert("RGBA")

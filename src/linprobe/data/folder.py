@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from linprobe.data.base import SPLITS, Dataset, ImageSet, Reader, ReadOptions, SkippedImage
+from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions, SkippedImage, split_named, words_of
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.data.decode import PictureFiles, decode_all, read_file
 from linprobe.errors import ImageError, LabelError, SourceError, SplitError
@@ -22,8 +22,15 @@ __all__ = ["FolderReader", "Layout", "arrange", "is_hidden", "read_class_folders
 _PICTURE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 """Ends of file names, in lower case, that make a file outside the class folders an error; other files are ignored."""
 
-_HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}
-"""Names, in lower case, of files and folders that operating systems add."""
+_HIDDEN = {
+    "__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "lost+found",
+    "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle",
+}  # fmt: skip
+"""Names, in lower case, of files and folders that operating systems and network drives add: @eaDir holds the thumbnails
+of a Synology drive."""
+
+_ALIKE = 0.5
+"""Least share of the subfolders of two "classes" that both have, for a warning that the classes may be splits."""
 
 _EXPECTED = "expected a folder per class with its pictures inside, or train/, val/ and test/ with class folders"
 """The layouts, for messages."""
@@ -38,12 +45,14 @@ class Layout:
         splits: name of each split and the number of its pictures.
         files: all pictures, split after split, class after class, sorted, as positions in the given names.
         labels: the class of each of `files`.
+        notes: as in `Dataset`.
     """
 
     class_names: tuple[str, ...]
     splits: tuple[tuple[str, int], ...]
     files: tuple[int, ...]
     labels: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
 
 class FolderReader(Reader):
@@ -68,7 +77,7 @@ class FolderReader(Reader):
 
         def arranged() -> tuple[Layout, PictureFiles]:
             names = [name for name, _, _ in found]
-            layout = arrange(names, folders, source)
+            layout = arrange(names, folders, source, options.to_train)
             return layout, _FolderFiles(path, [names[i] for i in layout.files])
 
         return read_class_folders(source, self.name, key, options, arranged)
@@ -89,17 +98,18 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _HIDDEN
 
 
-def arrange(names: Sequence[str], folders: Iterable[str], source: str) -> Layout:
+def arrange(names: Sequence[str], folders: Iterable[str], source: str, to_train: bool = True) -> Layout:
     """The split and class of each picture, by its path alone.
 
     Args:
         names: relative paths of all files that are not hidden, with slashes.
         folders: relative paths of all folders, empty ones included.
         source: for messages.
+        to_train: as in `ReadOptions`.
     Raises:
         SourceError: the source is empty, pictures lie outside the class folders, or the folders fit no layout.
-        LabelError: fewer than two classes.
-        SplitError: an empty class folder, or a class that is missing from a split.
+        LabelError: fewer than two classes; one class is enough unless `to_train`.
+        SplitError: no training images, or a class that has none, unless not `to_train`; or no images at all.
     """
     # Many names share a folder: each folder is examined once, not once for every name.
     inside: dict[str, list[int]] = defaultdict(list)
@@ -111,8 +121,8 @@ def arrange(names: Sequence[str], folders: Iterable[str], source: str) -> Layout
     if not tree and not names:
         raise SourceError(f"{source}: empty; {_EXPECTED}.")
     depth = _split_depth(tree, loose)
-    split_of = _split_folders(tree, depth, source)
-    class_depth = depth + (1 if split_of else 0)
+    split_of = _split_folders(tree, depth, source, to_train)
+    class_depth = depth if not split_of else depth + 2 if _doubled(tree, depth, split_of) else depth + 1
     members: dict[tuple[str, str], list[int]] = {
         (split_of.get(folder[depth], "train"), folder[class_depth]): []
         for folder in tree
@@ -125,7 +135,8 @@ def arrange(names: Sequence[str], folders: Iterable[str], source: str) -> Layout
         else:
             loose += numbers
     _check_no_picture(loose, names, source)
-    return _in_order(members, names, source)
+    warned = None if split_of else _same_inside(tree, class_depth, source)
+    return _in_order(members, names, source, to_train, () if warned is None else (warned,))
 
 
 def _split_depth(tree: set[tuple[str, ...]], loose: list[int]) -> int:
@@ -138,11 +149,11 @@ def _split_depth(tree: set[tuple[str, ...]], loose: list[int]) -> int:
     tops = {folder[0] for folder in tree}
     if loose or len(tops) != 1:
         return 0
-    is_split = next(iter(tops)).lower() in SPLITS
+    is_split = split_named(next(iter(tops))) is not None
     return 1 if not is_split and any(len(folder) == 2 for folder in tree) else 0
 
 
-def _split_folders(tree: set[tuple[str, ...]], depth: int, source: str) -> dict[str, str]:
+def _split_folders(tree: set[tuple[str, ...]], depth: int, source: str, to_train: bool) -> dict[str, str]:
     """The split of each folder at `depth`; empty if these are the class folders.
 
     Raises:
@@ -150,7 +161,8 @@ def _split_folders(tree: set[tuple[str, ...]], depth: int, source: str) -> dict[
         SplitError: two folders mean the same split, or there is no train.
     """
     tops = {folder[depth] for folder in tree if len(folder) > depth}
-    split_of = {top: SPLITS[top.lower()] for top in tops if top.lower() in SPLITS}
+    shared = frozenset.intersection(*map(words_of, tops)) if len(tops) > 1 else frozenset()
+    split_of = {top: split for top in tops if (split := split_named(top, shared)) is not None}
     parents = {folder[depth] for folder in tree if len(folder) == depth + 2}
     if not (split_of.keys() & parents):
         return {}  # a class may be called "test"
@@ -159,8 +171,46 @@ def _split_folders(tree: set[tuple[str, ...]], depth: int, source: str) -> dict[
         raise SourceError(
             f"{source}: found {others} and {', '.join(sorted(split_of))}; {_EXPECTED}. Move {others} elsewhere."
         )
-    _check_splits(split_of, source)
+    _check_splits(split_of, source, to_train)
     return split_of
+
+
+def _doubled(tree: set[tuple[str, ...]], depth: int, split_of: dict[str, str]) -> bool:
+    """Whether each folder of a split holds one folder alone, named after the same split: train/train/CLASS."""
+    inside: dict[str, list[str]] = {top: [] for top in split_of}
+    for folder in tree:
+        if len(folder) == depth + 2:
+            inside[folder[depth]].append(folder[depth + 1])
+    return all(
+        len(found) == 1 and (found[0].lower() == top.lower() or split_named(found[0]) == split_of[top])
+        for top, found in inside.items()
+    )
+
+
+def _same_inside(tree: set[tuple[str, ...]], class_depth: int, source: str) -> str | None:
+    """A warning where all class folders hold the same subfolders, as splits of unknown names would; else None."""
+    inside: dict[str, set[str]] = defaultdict(set)
+    for folder in tree:
+        if len(folder) == class_depth + 1:
+            inside[folder[class_depth]] |= set()
+        elif len(folder) == class_depth + 2:
+            inside[folder[class_depth]].add(folder[class_depth + 1])
+    if len(inside) < 2:
+        return None
+    common, every = set.intersection(*inside.values()), set.union(*inside.values())
+    if len(common) < 2 or len(common) < _ALIKE * len(every):
+        return None
+    outer, inner = (_listed(sorted(found)) for found in (inside, common))
+    return (
+        f"the classes are {outer}, and each of them has the subfolders {inner}. If these are the classes, and the "
+        "folders above them are splits, rename the folders above to train, val and test."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """At most four of the names, and the number of the others."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more
 
 
 def _check_no_picture(loose: list[int], names: Sequence[str], source: str) -> None:
@@ -190,6 +240,8 @@ def read_class_folders(
         DataError: as `decode_all`, `arrange` and `Filling`.
     """
     decoded = load(key) if options.cache else None
+    if decoded is not None and options.to_train and not _can_train(decoded):
+        arranged()  # says what is missing: a model was tested on this source
     if decoded is None:
         layout, files = arranged()
         if options.cache:
@@ -198,7 +250,8 @@ def read_class_folders(
                 decoded = filling.finish(decoded, stored)
         else:
             decoded, _ = _decode(layout, files, source, options, lambda shape: _in_memory(source, shape))
-    sets: dict[str, ImageSet] = {}
+    nothing = slice(0, 0)
+    sets = {"train": ImageSet(decoded.pixels[nothing], decoded.y[nothing], decoded.class_names, source, names=())}
     start = 0
     for split, n_images in decoded.splits:
         part = slice(start, start + n_images)
@@ -215,7 +268,15 @@ def read_class_folders(
         sets.get("test"),
         decoded.skipped,
         key,
+        decoded.notes,
     )
+
+
+def _can_train(decoded: Decoded) -> bool:
+    """Whether there are two classes, all with training images."""
+    n_train = dict(decoded.splits).get("train", 0)
+    n_classes = len(decoded.class_names)
+    return n_classes > 1 and len(np.unique(decoded.y[:n_train])) == n_classes
 
 
 def _walk(
@@ -241,23 +302,29 @@ def _walk(
         raise SourceError(f"{root / inside}: cannot be listed ({error.strerror}); check its permissions.") from error
 
 
-def _check_splits(split_of: dict[str, str], source: str) -> None:
-    """Raise SplitError unless there is one folder per split, and one of them is train."""
+def _check_splits(split_of: dict[str, str], source: str, to_train: bool) -> None:
+    """Raise SplitError unless there is one folder per split, and one of them is train if it is `to_train`."""
     for split in set(split_of.values()):
         same = sorted(folder for folder, its in split_of.items() if its == split)
         if len(same) > 1:
             raise SplitError(f"{source}: {' and '.join(same)} both mean {split}; keep one of them.")
-    if split_of and "train" not in split_of.values():
+    if to_train and split_of and "train" not in split_of.values():
         raise SplitError(
             f"{source}: found {', '.join(sorted(split_of))} but no train; add a folder train with a folder per class."
         )
 
 
-def _in_order(members: dict[tuple[str, str], list[int]], names: Sequence[str], source: str) -> Layout:
+def _in_order(
+    members: dict[tuple[str, str], list[int]],
+    names: Sequence[str],
+    source: str,
+    to_train: bool,
+    notes: tuple[str, ...],
+) -> Layout:
     """The layout of `members`, the files of each (split, class)."""
     class_names = tuple(sorted({class_name for _, class_name in members}))
     splits = [split for split in ("train", "validation", "test") if any(its == split for its, _ in members)]
-    if len(class_names) < 2:
+    if len(class_names) < (2 if to_train else 1):
         found = f"only the class folder {class_names[0]}" if class_names else "no class folder"
         raise LabelError(f"{source}: found {found}; {_EXPECTED}. A classifier needs at least two classes.")
     files: list[int] = []
@@ -266,20 +333,29 @@ def _in_order(members: dict[tuple[str, str], list[int]], names: Sequence[str], s
     for split in splits:
         before = len(files)
         for k, class_name in enumerate(class_names):
-            if (split, class_name) not in members:
-                having = ", ".join(s for s in splits if (s, class_name) in members)
-                raise SplitError(
-                    f"{source}: the class {class_name} is in {having} but not in {split}; "
-                    f"add its folder with pictures to {split}, or remove the class from all splits."
-                )
-            numbers = sorted(members[split, class_name], key=names.__getitem__)
-            if not numbers:
-                where = f"{class_name} of {split}" if len(splits) > 1 else class_name
-                raise SplitError(f"{source}: the class folder {where} holds no picture; add pictures or remove it.")
+            numbers = sorted(members.get((split, class_name), []), key=names.__getitem__)
+            if not numbers and split == "train" and to_train:
+                raise _no_training_images(members, splits, class_name, source)
             files += numbers
             labels += [k] * len(numbers)
         sizes.append((split, len(files) - before))
-    return Layout(class_names, tuple(sizes), tuple(files), tuple(labels))
+    if not files:
+        raise SplitError(f"{source}: its class folders hold no picture; add pictures.")
+    return Layout(class_names, tuple(sizes), tuple(files), tuple(labels), notes)
+
+
+def _no_training_images(
+    members: dict[tuple[str, str], list[int]], splits: Sequence[str], class_name: str, source: str
+) -> SplitError:
+    """The error for a class without training images: its folder is empty, or it is in other splits only."""
+    if ("train", class_name) in members:
+        where = f"{class_name} of train" if len(splits) > 1 else class_name
+        return SplitError(f"{source}: the class folder {where} holds no picture; add pictures or remove it.")
+    having = ", ".join(split for split in splits if (split, class_name) in members)
+    return SplitError(
+        f"{source}: the class {class_name} is in {having} but not in train; "
+        "add its folder with pictures to train, or remove the class from all splits."
+    )
 
 
 def _in_memory(source: str, shape: tuple[int, int, int, int]) -> Pixels:
@@ -300,7 +376,7 @@ def _decode(
     allocate: Callable[[tuple[int, int, int, int]], Pixels],
 ) -> tuple[Decoded, Pixels]:
     """The pictures of `layout` without the broken ones, and the whole array of `allocate`."""
-    stored, broken = decode_all(files, source, options, allocate)
+    stored, broken, depth = decode_all(files, source, options, allocate)
     y = np.array(layout.labels, dtype=np.int64)
     names = tuple(files.names)
     good = np.ones(len(y), dtype=np.bool_)
@@ -313,6 +389,8 @@ def _decode(
             stored[start : start + 1024][: len(keep) - start] = stored[keep[start : start + 1024]]
         names = tuple(names[i] for i in keep)
         for s, (split_name, _) in enumerate(layout.splits):
+            if split_name != "train" or not options.to_train:
+                continue
             lost = np.flatnonzero(np.bincount(y[split == s], minlength=len(layout.class_names)) == 0)
             if len(lost):
                 raise ImageError(
@@ -321,4 +399,5 @@ def _decode(
                 )
     sizes = tuple((name, int(np.count_nonzero(split == s))) for s, (name, _) in enumerate(layout.splits))
     skipped = tuple(SkippedImage(files.names[i], reason) for i, reason in broken.items())
-    return Decoded(stored[: len(y)], y, names, layout.class_names, sizes, skipped), stored
+    notes = layout.notes if depth.note is None else (*layout.notes, depth.note)
+    return Decoded(stored[: len(y)], y, names, layout.class_names, sizes, skipped, notes), stored

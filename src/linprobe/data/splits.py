@@ -11,7 +11,15 @@ from linprobe.data.base import Dataset, LabelledSet
 from linprobe.errors import ParameterError, SplitError
 from linprobe.shapes import Labels
 
-__all__ = ["TEST_SHARE", "Split", "split_dataset", "stratified_folds", "train_validation_test"]
+__all__ = [
+    "TEST_SHARE",
+    "Split",
+    "lacking_note",
+    "notes_on",
+    "split_dataset",
+    "stratified_folds",
+    "train_validation_test",
+]
 
 TEST_SHARE = 0.2
 """Share of the images of a source without a test split that become one."""
@@ -55,8 +63,8 @@ def split_dataset(dataset: Dataset, *, validation: float = 0.0, test: float = TE
         seed: of the draw, >= 0.
     Raises:
         ParameterError: a share or the seed is outside its range.
-        SplitError: there is only one class, a class has too few images to be in every part, or a class has no
-            image in a split of the source.
+        SplitError: there is only one class, or a class has too few images to be in every part that is held out. A
+            class may lack images in a validation or test split of the source (see `lacking_note`).
     """
     for name, share in (("validation", validation), ("test", test)):
         if not 0.0 <= share < 1.0:
@@ -132,25 +140,40 @@ def _generator(seed: int, purpose: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, purpose]))
 
 
+def notes_on(dataset: Dataset, split: Split) -> tuple[str, ...]:
+    """What a user must know of the figures of a split: the notes of its source, and the classes that a part lacks."""
+    parts = (("validation", split.validation), ("test", split.test))
+    lacking = [lacking_note(images, part) for part, images in parts if images is not None]
+    return (*dataset.notes, *(note for note in lacking if note is not None))
+
+
+def lacking_note(images: LabelledSet, part: str) -> str | None:
+    """A sentence on the classes that have no image in a part of the data; None where all have one."""
+    names = images.class_names
+    empty = np.flatnonzero(np.bincount(images.y, minlength=len(names)) == 0)
+    if not len(empty):
+        return None
+    return (
+        f"{_classes(names, empty)} no image in the {part} split: "
+        f"its figures are over the other {len(names) - len(empty)} of {len(names)} classes."
+    )
+
+
 def _check_classes(dataset: Dataset) -> None:
-    """Raise unless there are at least two classes, each with an image in every split."""
+    """Raise unless there are at least two classes, each with an image to train on."""
     names = dataset.class_names
     if len(names) < 2:
         raise SplitError(
             f"{dataset.source}: found one class only, {', '.join(map(repr, names))}; expected at least 2. "
             "Add images of another class."
         )
-    for part in ("train", "validation", "test"):
-        images: LabelledSet | None = getattr(dataset, part)
-        if images is None:
-            continue
-        empty = np.flatnonzero(np.bincount(images.y, minlength=len(names)) == 0)
-        if len(empty):
-            raise SplitError(
-                f"{dataset.source}: {_classes(dataset, empty)} no image in the {part} split; expected at "
-                f"least 1 image of each of the {len(names)} classes. Add images, or remove the class from "
-                "every split."
-            )
+    empty = np.flatnonzero(np.bincount(dataset.train.y, minlength=len(names)) == 0)
+    if len(empty):
+        raise SplitError(
+            f"{dataset.source}: {_classes(names, empty)} no image in the train split; expected at "
+            f"least 1 image of each of the {len(names)} classes. Add images, or remove the class from "
+            "every split."
+        )
 
 
 def _check_enough(dataset: Dataset, held_out: list[str]) -> None:
@@ -161,13 +184,13 @@ def _check_enough(dataset: Dataset, held_out: list[str]) -> None:
     if len(few):
         parts = " and ".join(["train", *held_out] if len(held_out) < 2 else ["train, test", "validation"])
         raise SplitError(
-            f"{dataset.source}: {_classes(dataset, few)} fewer than {needed} images to train on; expected "
+            f"{dataset.source}: {_classes(dataset.class_names, few)} fewer than {needed} images to train on; expected "
             f"at least {needed}, one each for {parts}. Add images, or provide the splits in the source itself."
         )
 
 
-def _classes(dataset: Dataset, labels: npt.NDArray[np.intp]) -> str:
+def _classes(names: tuple[str, ...], labels: npt.NDArray[np.intp]) -> str:
     """ "class 'cat' has" or "classes 'cat', 'dog' and 3 more have"."""
-    shown = ", ".join(repr(dataset.class_names[label]) for label in labels[:5])
+    shown = ", ".join(repr(names[label]) for label in labels[:5])
     more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
     return f"class {shown} has" if len(labels) == 1 else f"classes {shown}{more} have"

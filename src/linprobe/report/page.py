@@ -270,6 +270,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     facts += [(f"{name.replace('_', ' ')}, chosen automatically", words) for name, words in metrics.chosen.items()]
     if metrics.skipped_images:
         facts.append(("pictures left out", f"{metrics.skipped_images} that could not be read"))
+    facts += [("note", note) for note in metrics.notes]
     ended, tol = metrics.status_text, record.model.parameters()["tol"]
     facts.append(("how it ended", f"{ended}, {tol:g}" if ended.endswith("at most tol") else ended))
     return facts

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from linprobe.classifiers.neighbors import NeighborModel, accuracy
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
-from linprobe.data.splits import split_dataset, stratified_folds
+from linprobe.data.splits import Split, notes_on, split_dataset, stratified_folds
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.neighbors.search import METRICS, check_metric
 from linprobe.runs.material import read_source
@@ -110,6 +110,7 @@ class KnnResult:
         image_shape: (height, width, channels); None for vectors.
         skipped_images: pictures that could not be read.
         neighbours: of the pictures that were requested.
+        notes: sentences on the source and its splits that a reader of the figures must know.
     """
 
     source: str
@@ -127,6 +128,7 @@ class KnnResult:
     image_shape: tuple[int, ...] | None
     skipped_images: int
     neighbours: tuple[Neighbourhood, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """For JSON, as `linprobe knn --json` prints it."""
@@ -219,6 +221,7 @@ def choose_and_test(
         image_shape=dataset.image_shape,
         skipped_images=len(dataset.skipped),
         neighbours=_neighbours(model, train, neighbours_of, pictures),
+        notes=notes_on(dataset, Split(train, parts.validation, parts.test)),
     )
 
 

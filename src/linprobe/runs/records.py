@@ -293,6 +293,7 @@ class RunMetrics:
         n_classes: K.
         image_shape: (height, width, channels), or None for vectors.
         n_train, n_validation, n_test: images.
+        notes: sentences on the source and its splits that a reader of the figures must know.
     """
 
     loss: str
@@ -325,6 +326,7 @@ class RunMetrics:
     skipped_images: Count = 0
     image_shape: tuple[Count, Count, Count] | None = None
     n_validation: Count = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def swept(self) -> bool:

@@ -10,6 +10,7 @@ from typing import TypedDict
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.rows import Rows
 from linprobe.data.base import LabelledSet
+from linprobe.data.splits import notes_on
 from linprobe.runs.evaluation import Performance
 from linprobe.runs.folder import GridWeights
 from linprobe.runs.material import Material
@@ -57,6 +58,7 @@ class Circumstances(TypedDict):
     skipped_images: int
     n_classes: int
     image_shape: tuple[int, int, int] | None
+    notes: tuple[str, ...]
 
 
 def circumstances(classifier: LinearModel, material: Material, train: LabelledSet) -> Circumstances:
@@ -71,5 +73,6 @@ def circumstances(classifier: LinearModel, material: Material, train: LabelledSe
         "equivalents": tuple(line.strip() for line in objective.describe().splitlines()),
         "skipped_images": len(dataset.skipped),
         "n_classes": len(dataset.class_names),
+        "notes": notes_on(material.as_read, material.split),
         "image_shape": None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
     }
