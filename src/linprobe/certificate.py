@@ -4,10 +4,10 @@ For every dual-feasible G (N, K), with a_i = w_i / sum w, and every (W, b),
 
     L(W, b) >= -sum_i a_i L*_i(G_i) - (reg R)*(-A) + min over b of c·b,   A = sum_i a_i G_i x'_iᵀ,   c = sum_i a_i G_i
 
-The bias is not penalised: the minimum over b is -inf unless c is 0. So a little of another dual point is mixed into
-G, whose columns sum to what is missing (`Loss.balanced`). L1 requires |A| <= reg: G is scaled down until that holds. (0
-is a feasible point of every loss here, with L*_i(0) = 0, and the conjugate is convex: the value falls in proportion at
-most; for a smooth loss it is computed.) What rounding may have added to the bound is subtracted from it.
+The bias is not penalised: the minimum over b is -inf unless c is 0. So G is mixed with a small share of another dual
+point, chosen so that the columns of the mixture sum to 0 (`Loss.balanced`). L1 requires |A| <= reg: G is scaled down
+until that holds. Scaling is safe: 0 is feasible for every loss here, L*_i(0) = 0 and the conjugate is convex, so the
+dual value shrinks by that factor at most. Finally the largest possible effect of rounding is subtracted.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ BLOCK_SCORES = 2**18
 """Scores that are held at once: 2 MB of float64."""
 
 ABSOLUTE_SHARE = 1e-6
-"""Gap that counts as none, in units of tol times the loss of equal scores. Chosen by argument: it is of the size of
-float64's rounding of large scores."""
+"""Duality gap that is treated as 0, in units of tol times the loss of equal scores. Chosen by argument: float64 rounds
+large scores by about as much."""
 
 MAX_SLOPES = 2**25
-"""Slopes, N times K, that a careful certificate holds: 256 MB of float64."""
+"""Largest N times K for which a careful certificate stores the slopes: 256 MB of float64."""
 
 MAX_BALANCE_STEPS, BALANCED = 1000, 1e-15
-"""Steps, at most, towards columns that sum to 0; and the imbalance of a class, relative to its flows, that is rounding.
+"""Iterations of `_balanced`, at most; and the imbalance of a class, relative to its flows, that counts as rounding.
 Chosen by argument."""
 
 ROUNDINGS = 64.0
-"""Roundings, in units of `EPS`, allowed for a float64 sum of few terms. Chosen by argument: a dozen operations are
-behind each term, and a bound that is too low is still a bound."""
+"""Bound on the rounding of a float64 sum of few terms, in units of `EPS`. Chosen by argument: a dozen operations lead
+to each term. A larger number only makes the lower bound looser."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is proved of one (W, b).
+    """What is proved about one (W, b).
 
     Attributes:
         objective: L(W, b), in float64.
         lower_bound: no weights have a lower objective; -inf where nothing was proved.
         gradient_norm: of the least subgradient of L, over W and b together, in float64.
-        passes: passes over the images until here, those of the certificate included.
-        seconds: until here.
+        passes: passes over the images so far, those of the certificate included.
+        seconds: so far.
     """
 
     objective: float
@@ -65,13 +65,13 @@ class Certificate:
 
     @property
     def gap(self) -> float:
-        """objective - lower_bound, >= 0: the minimum is at most this far below; inf where one is not a number."""
+        """objective - lower_bound, >= 0: the minimum is at most this far below the objective. NaN becomes inf."""
         gap = self.objective - self.lower_bound
         return math.inf if math.isnan(gap) else max(0.0, gap)
 
     @property
     def relative_gap(self) -> float:
-        """gap / objective; 0 where both are 0, inf where the objective is not finite: nothing is proved then."""
+        """gap / objective; 0 if both are 0. inf if the objective is not finite, as nothing is proved then."""
         if not math.isfinite(self.objective):
             return math.inf
         return self.gap / self.objective if self.gap > 0.0 else 0.0
@@ -104,12 +104,12 @@ def certify(
     Args:
         objective: what (W, b) is meant to minimise.
         W, b: (K, D) and (K,).
-        G: (N, K) float64, a dual point to use besides the gradient of the losses at (W, b), which is the
-            natural one for a smooth loss and a loose one for the hinge. Any G gives a valid bound.
+        G: (N, K) float64, a further dual point. Without it the bound is that of the gradient of the losses at (W, b),
+            which is tight for a smooth loss and loose for the hinge. Any G gives a valid bound.
         gradient: the result of `objective.data_gradient(W, b)`, if it is known already.
         careful: for a smooth loss, compute the slopes (N, K) at (W, b), and bound the effect of rounding by their
-            sizes. It takes two passes more, and proves more where the objective, or the weight of a class, is tiny.
-        passes, seconds: what it took to get here, for the record.
+            sizes. It takes two more passes. The bound is tighter if the objective, or the weight of a class, is tiny.
+        passes, seconds: spent so far; copied into the certificate.
     Raises:
         ShapeError: an array has another shape.
     """
@@ -127,24 +127,24 @@ def certify(
         G, passes = _loss_slopes(objective, W, b), passes + 1.0
     if G is not None and math.isfinite(value):
         bounds.append(_bound_from_slopes(objective, G, value))
-        passes += 1.0  # the products of half a pass, and a reading of the rows for their spans
+        passes += 1.0  # half a pass of products, and one reading of the rows for `_feature_spans`
     return Certificate(value, min(value, max(bounds)), norm, passes, seconds)
 
 
 def absolute_tol(objective: Objective, tol: float) -> float:
-    """The duality gap that counts as none where the objective tends to 0: 1e-6 tol times the loss of equal scores.
+    """The duality gap that is treated as 0 where the objective tends to 0: 1e-6 tol times the loss of equal scores.
 
-    On separable data with a tiny reg the objective itself is rounding, and no relative gap can be proved.
+    On separable data with a tiny reg the objective is as small as its rounding, so no relative gap can be proved.
     """
     equal = objective.loss.value(np.zeros((1, objective.n_classes)), np.zeros(1, np.int64))
     return ABSOLUTE_SHARE * tol * float(equal[0])
 
 
 def lower_bound_from(objective: Objective, point: DualPoint, upper: float) -> float:
-    """The bound that a dual point proves, made feasible in bias and penalty; -inf where it proves nothing.
+    """The lower bound of a dual point, after it is made feasible for bias and penalty; -inf if it proves nothing.
 
     Args:
-        point: any.
+        point: any dual point.
         upper: L at some (W, b), an upper bound on the minimum.
     """
     value, A, c = point.value, point.A, point.c
@@ -168,17 +168,17 @@ def lower_bound_from(objective: Objective, point: DualPoint, upper: float) -> fl
         conjugate = penalty.conjugate(-scale * A, reg)
     if not (math.isfinite(value) and math.isfinite(conjugate)):
         return -math.inf
-    rounding = _rounding_of_bound(objective, value, terms + conjugate, upper) + _integer_loss(objective, point, upper)
+    rounding = _rounding_of_bound(objective, value, terms + conjugate, upper) + _digits_error(objective, point, upper)
     return scale * value - conjugate - rounding
 
 
 def _rounding_of_bound(objective: Objective, value: float, terms: float, upper: float) -> float:
-    """What rounding may have added to a bound.
+    """The most that rounding may have added to a bound.
 
-    Each of its terms has an error of some roundings of itself. A and c have errors of some roundings of
-    sum_i a_i |G_i| |x'_i| and sum_i a_i |G_i|, and rows of G miss being feasible by a few of 1 + |G_i|
-    (`rounding_slack`): the bound, which holds for the true ones, moves by these errors times the W and b of the
-    minimum. The rounding of a map counts by the numbers it adds up, which may be far larger than x'.
+    The bound holds in exact arithmetic. Each of its terms is rounded in proportion to its own size. The errors of A and
+    c are proportional to sum_i a_i |G_i| |x'_i| and sum_i a_i |G_i|. Rows of G are feasible up to a few roundings of 1
+    + |G_i| (`rounding_slack`). These errors change the bound by their product with the W and b of the minimum. For a
+    feature map the numbers that it adds up count, which may be far larger than x'.
     """
     mass = objective.loss.dual_size(value, objective.n_classes)
     terms += abs(upper) + 2.0 * objective.loss.unit * mass
@@ -186,12 +186,12 @@ def _rounding_of_bound(objective: Objective, value: float, terms: float, upper: 
     return _sum_roundings(objective) * EPS * (terms + (1.0 + mass) * reach)
 
 
-def _integer_loss(objective: Objective, point: DualPoint, upper: float) -> float:
-    """What integer arithmetic of few digits may have added to a bound, and taken from L.
+def _digits_error(objective: Objective, point: DualPoint, upper: float) -> float:
+    """The most that products in few integer digits may have changed a bound and L together.
 
-    G is the gradient of the losses at scores that are a little off: L, and G_i·s_i in the value, are off by that times
-    sum |G|. What A is off counts by the scores of the W of the minimum, and in the value by those of the W where G was
-    taken, which reaches `upper` as well.
+    G is the gradient of the losses at inexact scores. L, and G_i·s_i in the value, have that error times sum |G|. The
+    error of A is multiplied by the scores at the minimum, and in the value by those at the W where G was computed. The
+    objective is at most `upper` at both.
     """
     if point.score_error == 0.0 and point.slope_error == 0.0:
         return 0.0
@@ -201,7 +201,7 @@ def _integer_loss(objective: Objective, point: DualPoint, upper: float) -> float
 
 
 def _sum_roundings(objective: Objective) -> float:
-    """Roundings that a float64 sum over the images is given; errors of both signs add up like the root of N."""
+    """Bound on the rounding of a float64 sum over the images, in units of `EPS`: random errors add up like sqrt(N)."""
     return ROUNDINGS + 4.0 * objective.n_classes + math.sqrt(objective.n_images)
 
 
@@ -211,7 +211,7 @@ def _coefficients(objective: Objective) -> tuple[float, float]:
 
 
 def _norm_bounds(objective: Objective, upper: float) -> tuple[float, float]:
-    """Bounds on sqrt(sum W²) and sum |W| of every W that reaches `upper`, reg R(W) <= L <= upper; inf for none."""
+    """Bounds on sqrt(sum W²) and sum |W| for every W with reg R(W) <= L <= upper; inf if there is none."""
     squares, sizes = _coefficients(objective)
     total = max(upper, 0.0) / sizes if sizes > 0.0 else math.inf
     norm = math.sqrt(max(upper, 0.0) / squares) if squares > 0.0 else math.inf
@@ -219,7 +219,7 @@ def _norm_bounds(objective: Objective, upper: float) -> tuple[float, float]:
 
 
 def _score_bound(objective: Objective, upper: float) -> float:
-    """A bound on |w_k|·(|scale x| + |shift|) for every image and every W that reaches `upper`."""
+    """A bound on |w_k|·(|scale x| + |shift|) for every image and every W with L <= upper."""
     norm, total = _norm_bounds(objective, upper)
     sizes = objective.statistics.feature_sizes
     largest = float(sizes.max(initial=0.0))
@@ -229,10 +229,10 @@ def _score_bound(objective: Objective, upper: float) -> float:
 
 
 def _bias_spread(objective: Objective, upper: float) -> float:
-    """A bound on b_j - b_k for every (W, b) that reaches `upper`, which the rounding of c is multiplied by.
+    """A bound on b_j - b_k for every (W, b) with L <= upper; the rounding of c is multiplied by it.
 
-    The images of class k alone lose, on average, at least their score for j less that for k, all losses here
-    being at least s_j - s_k: shares_k (b_j - b_k) <= L - (w_j - w_k)·sums_k.
+    Every loss here is at least s_j - s_k for an image of class k. Summed over the images of that class: shares_k (b_j -
+    b_k) <= L - (w_j - w_k)·sums_k.
     """
     shares, sums = objective.statistics.class_means
     present = shares > 0
@@ -243,10 +243,10 @@ def _bias_spread(objective: Objective, upper: float) -> float:
 
 
 def _gradient_point(objective: Objective, gradient: DataGradient, W: Floats, b: Floats) -> DualPoint:
-    """The gradient of the losses at (W, b): it meets Fenchel and Young with equality, L*_i(G_i) = G_i·s_i - L_i.
+    """The gradient of the losses at (W, b). Fenchel-Young holds with equality there: L*_i(G_i) = G_i·s_i - L_i.
 
-    G_i·s_i is a sum of products that may cancel: with opposite weights for features that are alike, far from the
-    minimum, they are much larger than the loss.
+    G_i·s_i is a sum of products that may cancel. Far from the minimum, with opposite weights for correlated features,
+    the products are much larger than the loss.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, which prove nothing
         value = gradient.loss - float((gradient.dW * W).sum()) - float(gradient.db @ b)
@@ -257,7 +257,7 @@ def _gradient_point(objective: Objective, gradient: DataGradient, W: Floats, b: 
 
 
 def _penalty_scale(objective: Objective, A: Floats) -> float:
-    """By what a dual point is scaled for the penalty's conjugate to be finite."""
+    """The factor by which a dual point is scaled so that the conjugate of the penalty is finite."""
     if objective.penalty is None or objective.reg == 0.0 or not np.isfinite(A).all():
         return 1.0
     return objective.penalty.dual_scale(A, objective.reg)
@@ -266,10 +266,11 @@ def _penalty_scale(objective: Objective, A: Floats) -> float:
 def _scaled_gradient_point(
     objective: Objective, gradient: DataGradient, W: Floats, b: Floats, scale: float, upper: float
 ) -> DualPoint:
-    """`scale` times the gradient of the losses at (W, b), whose value is above its share of the value of the whole.
+    """`scale` times the gradient of the losses at (W, b), with its own dual value, from one pass over the scores.
 
-    Close to the minimum it loses (1 - scale) reg sum |W|, and that share of the value (1 - scale) L. The value is that
-    of slopes at scores in float64; those behind dW and db are off by what the curvature of the loss makes of the lost.
+    Scaling the dual value of the gradient in proportion would lose (1 - scale) L near the minimum. The true value loses
+    only (1 - scale) reg sum |W|. It is that of slopes at float64 scores. The slopes from which dW and db were summed
+    differ from these by at most the curvature of the loss times the error of their scores.
     """
     engine, loss, y, shares = objective.engine, objective.loss, objective.examples.y, objective.shares()
     counted = np.flatnonzero(shares > 0)  # an image of weight 0 bounds nothing
@@ -298,14 +299,14 @@ def _loss_slopes(objective: Objective, W: Floats, b: Floats) -> Floats:
 
 
 def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
-    """The bound that the dual point G (N, K) proves, by its own sizes; -inf where it proves nothing.
+    """The lower bound of the dual point G (N, K), its rounding bounded by the sizes of G; -inf if it proves nothing.
 
     The columns are balanced by scaling slopes down (`_balanced`): a class of tiny weight then loses no more than its
     own share. The remaining column sums, and the effect of rounding on them and on A, cost at most
 
         sum_k (|c_k| + r M_k) |b_k - b_ref| + r |M| |x - m| |W|,   M_k = sum_i a_i |G_ik|,   r = some roundings
 
-    with b and W of any (W, b) that reaches `upper`.
+    with b and W of any (W, b) whose L is at most `upper`.
     """
     expected = (objective.n_images, objective.n_classes)
     if G.shape != expected:
@@ -321,7 +322,7 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
         return -math.inf
     slopes = np.zeros(expected)
     slopes[counted] = a[:, None] * off
-    # about the mean image, where columns that sum to nearly 0 move A least: W·x + b = W·(x - m) + (b + W·m)
+    # about the mean image, where a column sum near 0 changes A least: W·x + b = W·(x - m) + (b + W·m)
     means = objective.statistics.class_means.sums.sum(axis=0)
     A, c = objective.engine.about(means).gradient_of_scores(slopes, precise=True)
     M = np.abs(slopes).sum(axis=0)
@@ -349,10 +350,10 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
 
 
 def _feature_spans(objective: Objective, mean: Floats) -> Floats:
-    """(D,) bounds on the numbers that rounding acts on where the features are taken about `mean`.
+    """(D,) bounds on the sizes of the numbers that are rounded if the features are taken about `mean`.
 
-    The largest |x - mean|, as a difference of two numbers is rounded once. Pixels are multiplied before the mean is
-    taken off, and a map has roundings of its own: there the numbers themselves count too.
+    That is the largest |x - mean|, as a difference of two numbers is rounded once. Pixels are multiplied before the
+    mean is subtracted, and a feature map rounds as well: there |x| and |mean| are added.
     """
     examples = objective.examples
     spans = np.zeros(objective.n_features)
@@ -364,17 +365,18 @@ def _feature_spans(objective: Objective, mean: Floats) -> Floats:
 
 
 def _norm(sizes: Floats) -> float:
-    """The Euclidean norm, of numbers whose squares may leave float64."""
+    """The Euclidean norm of numbers whose squares may overflow or underflow float64."""
     largest = float(sizes.max(initial=0.0))
     return largest * float(np.sqrt(np.square(sizes / largest).sum())) if largest > 0.0 else 0.0
 
 
 def _balanced(G: Floats, a: Floats, y: Labels) -> Floats | None:
-    """Slopes (n, K) near G whose weighted columns sum to nearly 0; off the label no slope is larger than in G.
+    """Slopes (n, K) near G whose weighted columns sum to nearly 0; no slope of a wrong class is larger than in G.
 
-    What the images of class c put on class j is a flow from c to j, and a column sum is inflow less outflow. Where more
-    flows into a class than out of it the slopes on that class are scaled down, and where less, those of its images. All
-    losses here allow smaller slopes off the label. None where a slope off the label is negative.
+    Read the weighted slopes of the images of class c in column j as a flow from c to j: a column sum is inflow minus
+    outflow. If the inflow of a class is larger, its column is scaled down; if the outflow is larger, the rows of
+    its images are. All losses here allow smaller slopes of wrong classes. Returns None if a slope of a wrong class
+    is negative.
     """
     rows, K = np.arange(len(y)), G.shape[1]
     off = G.copy()
@@ -391,7 +393,7 @@ def _balanced(G: Floats, a: Floats, y: Labels) -> Floats | None:
         if (np.abs(inflow - outflow) <= BALANCED * (inflow + outflow)).all():
             break
         with np.errstate(divide="ignore", invalid="ignore"):
-            # the roots, as a flow may be scaled at both its ends: more would take it too far, and back, step by step
+            # square roots, as both ends of a flow may scale it: without them the iteration would oscillate
             into *= np.where(inflow > outflow, np.sqrt(outflow / inflow), 1.0)
             out_of *= np.where(outflow > inflow, np.sqrt(inflow / outflow), 1.0)
     off *= out_of[y][:, None] * into
@@ -400,12 +402,12 @@ def _balanced(G: Floats, a: Floats, y: Labels) -> Floats | None:
 
 
 def _bias_reach(objective: Objective, upper: float, centre: Floats) -> Floats:
-    """Bounds on |b_k - b_ref| for every (W, b) that reaches `upper`, (K,); ref is the class of the greatest weight.
+    """Bounds (K,) on |b_k - b_ref| for every (W, b) with L <= upper; ref is the class with the largest weight.
 
-    b is that of features about `centre`.
+    b is the bias for features about `centre`.
 
-    The images of class k alone lose on average at least what their score for j exceeds that for k by, as all losses
-    here do: b_j - b_k <= L / shares_k - (w_j - w_k)·mean_k. Squared margins lose at least the square of it.
+    Every loss here is at least s_j - s_k for an image of class k. Averaged over that class: b_j - b_k <= L / shares_k -
+    (w_j - w_k)·mean_k. For squared margins the square root of L / shares_k takes its place.
     """
     shares, sums = objective.statistics.class_means
     norm, total = _norm_bounds(objective, upper)

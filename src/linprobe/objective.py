@@ -54,7 +54,7 @@ class DataGradient:
     """The data loss at one (W, b), its gradient dW (K, D) and db (K,), without a penalty; the accuracy, 0..1.
 
     score_error bounds the error of each score, and slope_error the mean absolute error of an image's slopes, as in
-    `Sums`; both are 0 where only rounding acts.
+    `Sums`. Both are 0 if floating-point rounding is the only error.
     """
 
     loss: float
@@ -67,15 +67,15 @@ class DataGradient:
 
 @dataclass(frozen=True)
 class DualPoint:
-    """A point of the dual problem, G (N, K) with feasible rows: all that a lower bound needs of it.
+    """What a lower bound needs to know of a point of the dual problem, G (N, K) with feasible rows.
 
     Attributes:
         value: -sum_i a_i L*_i(G_i), with a_i = w_i / sum w.
         A: (K, D), sum_i a_i G_i x'_iᵀ.
         c: (K,), sum_i a_i G_i; with an unpenalised bias it must be 0.
-        terms: size of what `value` was summed from, where that is more than `value` itself.
-        score_error: bound on the error of the scores behind `value`, besides rounding.
-        slope_error: bound on sum_i a_i |error of G_i| of the G behind A, besides rounding.
+        terms: sum of the sizes of the terms of `value`, where it exceeds |value|: rounding is proportional to it.
+        score_error: bound on the error of the scores from which `value` was computed, rounding excluded.
+        slope_error: bound on sum_i a_i |error of G_i| for the G from which A was computed, rounding excluded.
     """
 
     value: float
@@ -88,13 +88,13 @@ class DualPoint:
 
 @dataclass(frozen=True)
 class Split:
-    """What a step of the alternating direction method gives, as means over the images.
+    """What one step of ADMM computes, as means over the images.
 
     Attributes:
         data_loss, accuracy: at the scores s of (W, b).
         miss: (K, D), mean of (z_i - g_i / rho - s_i) x'_iᵀ: the residual of the next least squares fit of s.
         miss_columns: (K,), the same without x'.
-        dual: that of the new g; None if it was not requested.
+        dual: the dual point of the new g; None if it was not requested.
     """
 
     data_loss: float
@@ -105,7 +105,7 @@ class Split:
 
 
 class Objective:
-    """The number to be minimised, over the images of one `Examples`.
+    """The function of (W, b) to be minimised, over the images of one `Examples`.
 
         L(W, b) = (1 / sum_i w_i) sum_i w_i L_i(W x'_i + b, y_i) + reg R(W)
 
@@ -114,7 +114,7 @@ class Objective:
     weights of the mapped features, and leaves out the bias.
 
     Args:
-        X: (M, D) uint8, float16, float32 or float64, finite; it stays as it lies in memory.
+        X: (M, D) uint8, float16, float32 or float64, finite. It is not copied.
         y: (N,) integers in 0..n_classes-1, one per used row.
         loss: a Loss, or the name of one.
         penalty: a Penalty, the name of one, or None for no penalty.
@@ -204,7 +204,7 @@ class Objective:
 
     @property
     def penalised(self) -> bool:
-        """Whether a penalty of weight above 0 is there."""
+        """Whether the objective has a penalty with reg > 0."""
         return self.penalty is not None and self.reg > 0.0
 
     def with_engine(self, engine: str, n_threads: int | None = None) -> Objective:
@@ -252,14 +252,14 @@ class Objective:
         return self._data_gradient(self.engine.loss_and_gradient(W, b, self.loss, precision=precision))
 
     def data_gradients(self, W: Floats, b: Floats, *, precision: Precision) -> list[DataGradient]:
-        """That of each of L classifiers, W (L, K, D) and b (L, K), in one pass over the images if the engine can."""
+        """The data gradient of each of L classifiers, W (L, K, D) and b (L, K); in one pass if the engine can."""
         return [
             self._data_gradient(sums)
             for sums in self.engine.stacked_loss_and_gradient(W, b, self.loss, precision=precision)
         ]
 
     def gradient_at_zero(self, b: Floats) -> DataGradient:
-        """The data gradient at W = 0 and b (K,), in float64: images of a class are alike there, and none is read."""
+        """The data gradient at W = 0 and b (K,), in float64. All images have the same scores there: none is read."""
         shares, sums = self.statistics.class_means
         values, dS = self.loss.value_and_gradient(np.tile(b, (len(b), 1)), np.arange(len(b)))
         return DataGradient(float(shares @ values), dS.T @ sums, shares @ dS, float(shares[b.argmax()]))
@@ -303,9 +303,9 @@ class Objective:
             return self.reg * self.penalty.value(W)
 
     def least_norm(self, W: Floats, dW: Floats, db: Floats) -> float:
-        """Norm, over W and b together, of the least of dW + reg (subgradients of R at W), and of db.
+        """Norm, over W and b together, of the least subgradient of the objective: that of dW + reg ∂R(W), and db.
 
-        dW (K, D) and db (K,) are a subgradient of the data loss; the norm is 0 where they show a minimum.
+        dW (K, D) and db (K,) are a subgradient of the data loss. A norm of 0 proves a minimum.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # diverged weights give inf or NaN, unwarned
             least = dW
@@ -314,7 +314,7 @@ class Objective:
             return float(np.sqrt(np.square(least).sum() + np.square(db).sum()))
 
     def prox(self, W: Floats, step: Floats | float) -> Floats:
-        """argmin over V of (1/2) sum (V - W)² + step reg kinked(V), (K, D); W where nothing is kinked."""
+        """argmin over V of (1/2) sum (V - W)² + step reg kinked(V), (K, D); W if the penalty has no kink."""
         return W if self.penalty is None else self.penalty.prox(W, self.reg * step)
 
     def dual_value(self, G: Floats) -> float:
@@ -323,9 +323,8 @@ class Objective:
             dual = -(1/N) sum_i L*_i(G_i) - (reg R)*(-Gᵀ X' / N),   where each column of G sums to 0
 
         It holds since L_i(s) >= g·s - L*_i(g) for every s. The bias is outside the penalty, so that a column
-        of G that does not sum to 0 would let b push the bound to -inf. With sample weights both means, and
-        the sums of the columns, are weighted by w_i / sum w. A column may miss 0 by 64 eps sum |g|, the
-        rounding of its sum.
+        of G that does not sum to 0 would let b push the bound to -inf. With sample weights both means, and the sums of
+        the columns, are weighted by w_i / sum w. A column sum counts as 0 up to 64 eps sum |g|, its rounding.
 
         Raises:
             ShapeError: G is not (n_images, n_classes).
@@ -389,8 +388,8 @@ class Objective:
 
 
 def _unusual_exponent(weight: Floats) -> int:
-    """The power of two that weights are divided by, so that neither their sum nor a float32 sum of squares overflows or
-    vanishes; 0 where the largest lies between 1 / `USUAL_WEIGHT` and `USUAL_WEIGHT`.
+    """Exponent of the power of two by which weights are divided; 0 if the largest weight is in the range of
+    `USUAL_WEIGHT`. Without it their sum, or a float32 sum of squares, could overflow or vanish.
 
     Weights that are not finite or not positive are left for `Examples` to refuse.
     """

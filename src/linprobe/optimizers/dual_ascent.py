@@ -26,57 +26,57 @@ from linprobe.shapes import Floats, check_range
 __all__ = ["DualAscent", "dual_bytes", "suits_dual_ascent"]
 
 MAX_NONZERO_SWEEPS, SWEEPS_REVIEW_EVERY, SLOW_GAP = 80, 8, 0.6
-"""With acceleration, the sweeps over the coordinates that are not 0 are doubled, up to MAX_NONZERO_SWEEPS, where
-SWEEPS_REVIEW_EVERY rounds leave more than the share SLOW_GAP of the gap: what a round leaves undone then moves the
-centre of the next more than the gap does. On benchmarks/many_classes.py at reg 1e-5, 10 sweeps in every round end at a
-gap of 8e-3, and 30 at 3e-3."""
+"""With acceleration, the number of sweeps over the nonzero coordinates in a round is reviewed every SWEEPS_REVIEW_EVERY
+rounds. If more than the share SLOW_GAP of the gap remains, it is doubled, up to MAX_NONZERO_SWEEPS: rounds that are
+solved too loosely move the centre of the next round by more than they gain. On benchmarks/many_classes.py at reg 1e-5,
+10 sweeps in every round end at a gap of 8e-3, and 30 at 3e-3."""
 
 MAX_BYTES = 2**32
-"""Bytes that the method may keep, beyond the images: 4 GB."""
+"""Bytes that the method may use besides the images: 4 GB."""
 
 BIAS_CURVATURE, MIN_BIAS_CURVATURE = 0.1, 4.0
-"""Curvature of the bias in the dual: a share of the mean |x|² / ridge, and at least this many units of delta. With 0.1
-the bias makes a visit cost a tenth of an image more. On benchmarks/few_shot.py 0.03 and 0.1 took 40% fewer rounds than
-1, and 0.01 more again. Where features are tiny, or reg is large, the bias alone decides: chosen by argument."""
+"""Curvature of the bias in the dual: BIAS_CURVATURE times the mean |x|² / ridge, and at least MIN_BIAS_CURVATURE times
+delta. On benchmarks/few_shot.py 0.03 and 0.1 took 40% fewer rounds than 1, and 0.01 more again. The least value matters
+if features are tiny or reg is large, and was chosen by argument."""
 
 BIAS_CURVATURE_GROWTH, COLUMN_COST, FIRST_ROUNDS = 3.0, 3.0, 3
-"""Factor by which that curvature grows after a round whose column sums cost more than the gap divided by COLUMN_COST;
-not in the FIRST_ROUNDS rounds. Chosen by argument."""
+"""BIAS_CURVATURE_GROWTH is the factor by which that curvature grows after a round whose column sums cost more than the
+gap divided by COLUMN_COST. The first FIRST_ROUNDS rounds are excepted. Chosen by argument."""
 
 ATTEMPT_BELOW = 0.9
 """Estimated gap, as a share of tol, below which the first certificate is computed; it takes two passes. Chosen by
 argument."""
 
 ACCELERATE_ABOVE, ACCELERATED_CONDITION = 4.0, 0.6
-"""Mean |x|² / (N ridge), the epochs that a slope takes to cross its range, above which a search over images is
-accelerated. The ridge then grows until this number becomes its root divided by ACCELERATED_CONDITION. Of 2, 4 and 8 in
-place of 36 (the digits of 60,000 x 784, reg 1e-5), 4 was the best; in place of 336 (benchmarks/many_classes.py, reg
-1e-4), 8."""
+"""The condition number c is the mean |x|² / (N ridge): about the epochs that plain dual ascent needs. Above
+ACCELERATE_ABOVE a search is accelerated: the ridge is raised until c becomes sqrt(c) / ACCELERATED_CONDITION. Measured:
+of c lowered to 2, 4 and 8, 4 was the best from c = 36 (the digits of 60,000 x 784, reg 1e-5), and 8 from 336
+(benchmarks/many_classes.py, reg 1e-4)."""
 
 SEPARABLE_LOSS, SEPARABLE_AFTER, SEPARABLE_RIDGE = 0.1, 4, 3.0
-"""Mean loss, in units of that of equal scores for one class, below which the classes count as separable; and the
-rounds after which that is decided. Such a search continues with an added ridge of SEPARABLE_RIDGE times its own at
-most, or for the hinge with none: its optimal weights are large, and a larger ridge keeps them small. On 22,000 of
-benchmarks/many_classes.py (squared hinge, reg 1e-5) 28 rounds leave a gap of 1.4e-2 with 3.4, of 3.8e-2 with 14 and of
-0.18 with 43; without any, 32 leave 0.95. The hinge on 12,000 of them is certified after 69 rounds without any; with
-3.0, 76 leave 1.4e-2."""
+"""Mean loss, in units of the loss of one margin at equal scores, below which the classes count as separable; and the
+rounds after which that is decided. The optimal weights are then large, and an added ridge keeps them small. So the
+search continues with an added ridge of at most SEPARABLE_RIDGE times its own, and for the hinge with none. On 22,000
+images of benchmarks/many_classes.py (squared hinge, reg 1e-5) the gap after 28 rounds is 1.4e-2 with 3.4, 3.8e-2 with
+14 and 0.18 with 43; without an added ridge it is 0.95 after 32. The hinge on 12,000 images is certified after 69 rounds
+without an added ridge; with 3.0 its gap is 1.4e-2 after 76."""
 
 COMPARE_MEAN_EVERY = 4
 """Rounds between two comparisons of the running mean with the last weights. Chosen by argument."""
 
 SCALE_BELOW_GAP = 0.5
-"""Estimated relative gap of a large problem below which optimising the factor of (W, b) is worth its time. Chosen by
+"""Estimated relative gap of a large problem below which it pays to optimise a common factor of (W, b). Chosen by
 argument."""
 
 FIRST_FORECAST, FIRST_FORECAST_OF_LARGE, LARGE_PASS = 100, 16, 5e7
-"""Round of the first forecast of the rounds that are still needed, which is repeated after twice and four times as
-many: for small problems, and for those whose pass takes LARGE_PASS multiplications or more. Rounds of small problems
-cost nothing, and they may take a hundred before they converge. Chosen by argument."""
+"""Round of the first forecast of how many more rounds are needed; the forecast is repeated whenever the number of
+rounds has doubled. FIRST_FORECAST_OF_LARGE holds if a pass takes LARGE_PASS multiplications or more. Small problems may
+take a hundred cheap rounds before they converge. Chosen by argument."""
 
 EXPECTED_SPEEDUP = 3.0
-"""Factor by which the rate of convergence may still rise. From round 16 to 32 the hinge on 10,000 images of
-benchmarks/many_classes.py at reg 1e-4, which is certified, gains a digit; on 50,000, where it takes thousands of
-rounds, a hundredth of one."""
+"""Factor by which the rate of convergence may still improve after a forecast. Measured on the hinge of
+benchmarks/many_classes.py at reg 1e-4, from round 16 to 32: with 10,000 images the gap falls by a factor of ten, and is
+certified later. With 50,000, which need thousands of rounds, it falls by 2%."""
 
 
 @final
@@ -85,7 +85,7 @@ class DualAscentState(SavedState):
     """What dual ascent saves: n images, k classes that occur, d columns of the rows (n in the Gram form).
 
     Attributes:
-        A, V, dual_b: (n, k), (k, d) and (k,), of the `DualModel`; None in a state of another method.
+        A, V, dual_b: (n, k), (k, d) and (k,), of the `DualModel`; None in the state of another method.
         mean_W, mean_b: (k, d) and (k,), running mean of the weights.
         mean_A, mean_V: (n, k) and (k, d), running mean of the dual points.
         centre, previous_W: (k, d), of the acceleration: the centre of the added penalty, and W of the round before.
@@ -94,11 +94,11 @@ class DualAscentState(SavedState):
         mean_is_better: whether the running mean was the better candidate at the last comparison.
         proves_mean: whether the mean of the dual points has the higher value.
         averages: rounds in the means.
-        gain: predicted for the last sweep.
+        gain: increase of the dual predicted for the last sweep.
         threshold: of `ProofPolicy`; NaN for its first value.
         least: the lowest objective of a candidate.
         gap, earlier_gap: estimated now, and at the last review of the sweeps.
-        nonzero_sweeps: of a round.
+        nonzero_sweeps: sweeps over the nonzero coordinates in a round.
         forecast_round, forecast_gap: round of the last forecast, and the relative gap then.
         out_of_reach: whether tol is predicted to take more than `max_iter` rounds.
     """
@@ -141,31 +141,31 @@ class DualAscentState(SavedState):
 @final
 @dataclass(frozen=True)
 class DualAscent(Optimizer):
-    """Maximises the dual over the coordinates of one image at a time, each image to its own optimum.
+    """Maximises the dual by block coordinate ascent, a block being the coordinates of one image.
 
         G_i <- argmax of the dual in the row of image i,   W = soft(-sum_i a_i G_i x'_iᵀ, l1) / (2 l2)
 
-    For a loss that is a sum over margins (`Loss.margin_power`) the optimum of a row is a root of one equation. A round
-    is a sweep over all images and classes, then ten over the coordinates that are not 0: more, up to 80, in an
-    accelerated search whose gap hardly falls. For up to 8,192 images their products with each other are kept (the Gram
-    form), and all scores; for more, the images in float32. The bias has no penalty, so the columns of G must sum to 0.
-    Each round adds a small penalty on its change.
+    For a loss that is a sum over margins (`Loss.margin_power`) the optimum of a row is the root of one equation. A
+    round is a sweep over all images and classes, then ten over the nonzero coordinates; up to 80 in an accelerated
+    search whose gap hardly falls. For up to 8,192 images the search stores their Gram matrix and all scores (the Gram
+    form); for more, a float32 copy of the images. The bias has no penalty, so the columns of G must sum to 0. Each
+    round penalises a change of the bias a little.
 
-    In float32 a round first finds all violated margins by one matrix product, on all threads, and lists them with the
-    coordinates that are not 0; its sweeps visit the pairs of image and class that are listed, and no others. After it
-    the weights are computed again from G, in float64.
+    With the float32 copy, a round first finds all violated margins by one matrix product on all threads. It lists them
+    with the nonzero coordinates, and its sweeps visit only the listed pairs of image and class. After the round the
+    weights are computed again from G, in float64.
 
-    Many images with a small reg make these sweeps slow. Then each round has a larger squared penalty about a centre,
-    which Nesterov's method moves from round to round. The candidate is the last weights or their running mean, and the
-    dual point likewise.
+    With many images and a small reg these sweeps converge slowly. The search is then accelerated: each round has an
+    added squared penalty about a centre, which Nesterov's method moves between rounds. The weights to return are the
+    last ones or their running mean, whichever is better, and the dual point likewise.
 
-    Kept for each image, beyond the images: K numbers in float64, with acceleration 2 K, and D in float32; in the Gram
-    form 2 K and N in float64. A sweep runs on one thread.
+    Memory for each image: K float64 numbers, with acceleration 2 K, and D float32 numbers; in the Gram form 2 K + N
+    float64 numbers. A sweep runs on one thread.
 
     Args:
         tol: relative duality gap to reach, >= 0.
         max_iter: rounds at most, >= 0; a round is an epoch of the trace.
-        seed: of the order in which the images are visited.
+        seed: of the random order in which the images are visited.
     Raises:
         ParameterError: an argument outside its range.
     Source:
@@ -201,7 +201,7 @@ class DualAscent(Optimizer):
         """The weights found, with their certificate; one row of the trace per round.
 
         Raises:
-            IncompatibleError: the loss is no sum over margins, or the penalty has no sum W².
+            IncompatibleError: the loss is not a sum over margins, or the penalty has no sum W².
             StateError: `start` is not of this problem.
         """
         if objective.loss.margin_power is None or objective.l2_weight == 0.0:
@@ -221,13 +221,13 @@ def suits_dual_ascent(objective: Objective) -> bool:
 
 @dataclass(frozen=True)
 class _Measure:
-    """What a round reached.
+    """What was measured after a round.
 
     Attributes:
         reached: the better of its candidates.
         dual, mean_dual: estimated values of the dual point, and of the mean of the dual points, with balanced columns.
         columns: (k,) column sums of the dual point.
-        column_cost: what they cost the dual, with its sign.
+        column_cost: the change of the dual value that balancing them causes, with its sign.
     """
 
     reached: Reached
@@ -238,7 +238,7 @@ class _Measure:
 
 
 class _Search:
-    """One minimisation: the dual point, and what is known of it."""
+    """One minimisation."""
 
     def __init__(
         self,
@@ -278,7 +278,7 @@ class _Search:
             self.passes += 0.5 * len(images.y) ** 2 / (2.0 * objective.n_images * objective.n_classes)
 
     def _first_acceleration(self, saved: DualAscentState) -> Acceleration:
-        """That of the state, or of a new search: images with a small reg are accelerated."""
+        """The acceleration of the state; for a new search it depends on the condition number."""
         images = self.images
         condition = self._mean_square() / (len(images.y) * self.ridge)
         added = saved.added_ridge
@@ -292,7 +292,7 @@ class _Search:
         return Acceleration(added, centre, previous_W)
 
     def _first_model(self, saved: DualAscentState) -> DualModel:
-        """The dual point of the state, or 0."""
+        """The model with the dual point of the state, or with 0."""
         images, margins = self.images, self.margins
         n, K, D = len(images.y), len(images.present), images.rows.shape[1]
         ridge = self.ridge + self.acceleration.ridge
@@ -323,7 +323,7 @@ class _Search:
         return float(images.share @ images.squares / images.share.sum())
 
     def run(self) -> Solution:
-        """Rounds until the gap is small enough, or the budget is spent."""
+        """Rounds until the gap is at most tol, or `max_iter` is reached."""
         certificate: Certificate | None = None
         status: Status | None = None
         try:
@@ -356,7 +356,7 @@ class _Search:
         return Solution(W, b, status, history, state, passes, self.clock(), words, certificate)
 
     def _begin(self) -> Status | None:
-        """The row of W = 0, which reads no image."""
+        """The row of the trace at W = 0; no image is read."""
         W, b = self.candidates.best()
         evaluation = self.objective.with_penalty(self.objective.gradient_at_zero(b), W)[0]
         self.candidates.least = evaluation.objective
@@ -370,7 +370,7 @@ class _Search:
         return self.policy.attempts(self.gap, least) or least <= absolute_tol(self.objective, self.settings.tol)
 
     def _round(self) -> _Measure:
-        """One round, what it reached, and what the next one begins with."""
+        """Run one round, measure it, and prepare the next one."""
         model, acceleration = self.model, self.acceleration
         if self.images.listed:
             shift = acceleration.ridge * acceleration.centre
@@ -419,11 +419,10 @@ class _Search:
     def _mean_dual(self, V: Floats) -> float:
         """The value of the running mean of the dual points.
 
-        With acceleration the weights of a dual point are off those of the round by the pull of the added penalty; in
-        the mean that pull cancels.
+        With acceleration the added penalty shifts the weights of a dual point. In the mean these shifts cancel.
 
         Args:
-            V: of the last dual point, without that of the added penalty.
+            V: of the last dual point, without the part of the added penalty.
         """
         model = self.model
         A, mean_V = self.mean.add_dual(model.A, V)
@@ -433,14 +432,15 @@ class _Search:
         return value + float(self.images.column_sums(A) @ self.mean.weights[1]) - 0.5 * self.ridge * squares
 
     def _scales(self) -> bool:
-        """Whether the factor of a candidate is worth optimising."""
+        """Whether to optimise a common factor of the weights of a candidate."""
         near = self.gap < SCALE_BELOW_GAP * self.candidates.least or self.pass_products < LARGE_PASS
         return near and self.acceleration.ridge == 0.0
 
     def _update_bias(self, measure: _Measure) -> None:
-        """A step of the proximal point method for the bias; with a smaller penalty if the columns cost much.
+        """A step of the proximal point method for the bias, with a smaller penalty if the column sums cost much.
 
-        The next round penalises the change from the bias of this one, and begins at the bias that the columns predict.
+        The next round penalises the change from the bias of this one. It begins at the bias that the column sums
+        predict.
         """
         model = self.model
         if (
@@ -454,9 +454,9 @@ class _Search:
         return measure.reached.data_loss < SEPARABLE_LOSS * float(self.margins.losses(np.array(self.margins.delta)))
 
     def _slow_down(self, measure: _Measure) -> None:
-        """Continue with less acceleration or none, from the dual point at hand or, if it is below 0, from 0.
+        """Continue with less acceleration or none, from the current dual point, or from 0 if its value is negative.
 
-        The centre is the weights at hand, and so are those of the next extrapolation.
+        The centre, and the weights before it, become the current weights.
         """
         model, acceleration = self.model, self.acceleration
         assert model.W is not None
@@ -471,7 +471,7 @@ class _Search:
         self.mean.forget()
 
     def _certify(self) -> Certificate:
-        """The certificate of the best candidate, with the better dual point."""
+        """The certificate of the best candidate, with the better of the two dual points."""
         images, objective = self.images, self.objective
         A = self.mean.dual[0] if self.mean.proves and self.mean.dual is not None else self.model.A
         A = images.balanced(A, self.margins)
@@ -481,14 +481,14 @@ class _Search:
         return certify(objective, W, b, G, passes=self.passes, seconds=self.clock())
 
     def _update_sweeps(self) -> None:
-        """With acceleration, sweep more often where the gap hardly falls."""
+        """With acceleration, do more sweeps in a round if the gap hardly falls."""
         if self.acceleration.ridge > 0.0 and self.rounds % SWEEPS_REVIEW_EVERY == 0:
             if self.gap > SLOW_GAP * self.earlier_gap:
                 self.nonzero_sweeps = min(2 * self.nonzero_sweeps, MAX_NONZERO_SWEEPS)
             self.earlier_gap = self.gap
 
     def _forecast(self) -> None:
-        """Predict, from the rate of the last half of the rounds, whether tol is out of reach."""
+        """Predict, from the rate of convergence over the last half of the rounds, whether tol is out of reach."""
         first = FIRST_FORECAST if self.pass_products < LARGE_PASS else FIRST_FORECAST_OF_LARGE
         if self.rounds < max(first, 2 * self.forecast_round):
             return
@@ -552,5 +552,5 @@ class _Search:
 
 
 def _copies(first: Floats | None, second: Floats | None) -> tuple[Floats, Floats] | None:
-    """Copies of two arrays, None where they are not there."""
+    """Copies of two arrays; None if one is None."""
     return None if first is None or second is None else (first.copy(), second.copy())

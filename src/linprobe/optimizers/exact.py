@@ -1,4 +1,4 @@
-"""The exact optimum of any objective here, with a certificate: the optimizer that fits the objective is taken."""
+"""The exact optimum of any objective, with a certificate, by the method that suits the objective."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from linprobe.shapes import check_range
 __all__ = ["Exact"]
 
 UNPROVED = (Status.MAX_ITER, Status.STALLED)
-"""How a method ends that has proved too little."""
+"""Statuses of a method that ended without a proof of tol."""
 
 EARLIER = "earlier_"
-"""Prefix, in a state of the plan, of the best solution of the methods before."""
+"""Prefix, in the state of a plan, of the arrays and numbers of the best solution of the earlier methods."""
 
 
 @final
 @dataclass(frozen=True)
 class Exact(Optimizer):
-    """The optimum by the method that fits the objective, and by a second one where the first ends without a proof.
+    """The optimum by the method that suits the objective, and by further ones if the first ends without a proof.
 
     See `plan` for which method runs when, and docs/training.md for why.
 
     Args:
-        tol: relative duality gap to reach, >= 0; for objectives that tend to 0 see `proved_status`, and without a
-            penalty `LBFGS` and `InteriorPoint`.
-        max_iter: iterations at most, >= 0, of all methods together; each takes a pass over the images, or a few.
+        tol: relative duality gap to reach, >= 0. For objectives that tend to 0 see `proved_status`; without a penalty
+            see `LBFGS` and `InteriorPoint`.
+        max_iter: iterations of all methods together, at most, >= 0. An iteration takes one or a few passes over the
+            images.
     Raises:
         ParameterError: an argument outside its range.
     Example:
@@ -68,7 +69,7 @@ class Exact(Optimizer):
         """The weights found, with their certificate.
 
         Args:
-            moments: of the features, if others share them.
+            moments: of the features, if they are shared with other objectives.
         Raises:
             IncompatibleError: the loss has no conjugate or no prox, or the penalty no coefficients.
         """
@@ -96,13 +97,14 @@ class Exact(Optimizer):
                 if best.status not in UNPROVED:
                     return best
                 inner = None
-                if solution.history:  # a resumed method has not all of its rows
+                if solution.history:  # a resumed method lacks its earlier rows
                     position = replace(position, rows_before=int(solution.history[-1]["epoch"]) + 1)
             assert best is not None
-            return _carefully(objective, best, self.tol)
+            return _with_careful_certificate(objective, best, self.tol)
 
     def finished(self, objective: Objective, solution: Solution, moments: Moments) -> Solution:
-        """A solution of `LBFGS`, or where it has no proof the better one of that and what the others of the plan find.
+        """A solution of `LBFGS` if it is proved; else the best of it and the solutions of the other methods of the
+        plan.
 
         Args:
             moments: of the features.
@@ -117,26 +119,27 @@ class Exact(Optimizer):
             best = _better(objective, best, found, self.tol)
             if best.status not in UNPROVED:
                 return best
-        return _carefully(objective, best, self.tol)
+        return _with_careful_certificate(objective, best, self.tol)
 
     def plan(self, objective: Objective, moments: Moments) -> list[PlannedMethod]:
         """The methods that are tried, in this order, until one ends with a proof.
 
-        1. Small problems with kinks, of the loss or of |W|: `InteriorPoint`.
-        2. |W| that leaves few weights, with kinks of the loss, or few scores, or many features: `WorkingSet`.
-        3. Losses of margins with a squared penalty, on few images, or few for each weight: `DualAscent`; for some
-           epochs only, where |W| has kinks and 4. can follow.
-        4. A hinge whose features fit memory as float64; |W| that leaves most weights, as in 2.: `WorkingSet`.
-        5. Smooth losses with L2 on fewer images than features: `SpanOfImages`.
-        6. Smooth objectives: `LBFGS`, or with L2 and many classes `Newton`; with |W| `LBFGS` takes the steps of
-           coordinate descent, where that is faster.
-        7. All else: `ADMM`.
+        1. `InteriorPoint`, if the loss or the penalty has kinks and the problem is small.
+        2. `WorkingSet`, if the penalty leaves few weights nonzero, and the loss has kinks too, or there are few scores
+           or many features.
+        3. `DualAscent`, for losses of margins with a squared penalty, if there are few images in all or per weight.
+           With |W| it gets some epochs only, if 4. can follow.
+        4. `WorkingSet`, for a hinge whose features fit memory as float64, and as in 2. if most weights are nonzero.
+        5. `SpanOfImages`, for smooth losses with L2 and fewer images than features.
+        6. `LBFGS`, for smooth losses; with L2 and many classes `Newton`. With |W| it takes steps by coordinate descent,
+           where these are faster than 7.
+        7. `ADMM`, for all else.
 
-        What fits of the others follows, `WorkingSet` or `DualAscent` after `LBFGS` and `InteriorPoint` last: it needs
-        few unknowns, and images that fit memory as float64.
+        After the method chosen by these rules come the others that apply: `WorkingSet` or `DualAscent` after `LBFGS`,
+        and `InteriorPoint` last. It needs few unknowns, and images that fit memory as float64.
 
         Args:
-            moments: of its features, which are computed where a smooth loss has a penalty with |W|.
+            moments: of the features. They are computed here if a smooth loss has a penalty with |W|.
         Raises:
             IncompatibleError: the exact optimum of such a penalty cannot be had.
         """
@@ -145,12 +148,12 @@ class Exact(Optimizer):
 
 @dataclass(frozen=True)
 class PlanPosition:
-    """Where a plan is: what a state of the plan holds besides that of the method.
+    """How far a plan has come: what the state of a plan holds besides the state of the running method.
 
     Attributes:
-        step: number of the method in the plan.
-        rows_before: rows of the trace of the methods before.
-        best: the best solution of the methods before; None for the first method.
+        step: index of the running method in the plan.
+        rows_before: rows of the trace by earlier methods.
+        best: the best solution of earlier methods; None for the first method.
     """
 
     step: int = 0
@@ -199,7 +202,7 @@ class PlanPosition:
         return State(state.epoch - self.rows_before, arrays, numbers)
 
     def outer_state(self, state: State) -> State:
-        """A state of the method, with what it takes to resume the plan at it."""
+        """The state of the running method, with what is needed to resume the plan there."""
         if self.step == 0:
             return state
         numbers = state.numbers | {"step": float(self.step), "rows_before": float(self.rows_before)}
@@ -210,7 +213,7 @@ class PlanPosition:
         return State(state.epoch + self.rows_before, arrays, numbers)
 
     def callback(self, callback: Callback) -> Callback:
-        """A callback that numbers the rows and states of the method among those of all."""
+        """The callback for the running method: it counts rows from the first method on."""
 
         def number(epoch: Epoch) -> bool | None:
             return callback(replace(epoch, epoch=epoch.epoch + self.rows_before, state=self.outer_state(epoch.state)))
@@ -244,8 +247,8 @@ def _better(objective: Objective, first: Solution, second: Solution, tol: float)
     )
 
 
-def _carefully(objective: Objective, solution: Solution, tol: float) -> Solution:
-    """The solution, with the tighter bound of a careful certificate where that is one."""
+def _with_careful_certificate(objective: Objective, solution: Solution, tol: float) -> Solution:
+    """The solution, with a careful certificate if its bound is tighter."""
     old = solution.certificate
     if old is None or not objective.penalised:
         return solution

@@ -1,4 +1,4 @@
-"""The hinge with |W| as a linear or quadratic program of few images: an interior point method in its dual."""
+"""The hinge with |W| on few images, as a linear or quadratic program, by an interior point method on its dual."""
 
 from __future__ import annotations
 
@@ -12,43 +12,45 @@ from linprobe.shapes import Floats, Labels
 __all__ = ["MAX_PAIRS", "HingeProgram", "ProgramPoint"]
 
 MAX_PAIRS = 4096
-"""Pairs of an image and a wrong class, at most: the matrix of a step takes 8 bytes times their square, 134 MB."""
+"""Pairs of an image and a wrong class, at most: the matrix of a step has their number squared in float64 entries, 134
+MB."""
 
 MAX_STEPS = 60
-"""Steps, at most; 15 to 25 are usual (benchmarks/wide.py)."""
+"""Steps, at most; most problems take 15 to 25 (benchmarks/wide.py)."""
 
 TO_BOUNDARY = 0.98
-"""Share of the largest step that keeps every variable inside its bounds. A usual choice."""
+"""Step length, as a share of the largest step that keeps all variables in their bounds. The usual value."""
 
 MIN_CENTERING = 1e-4
-"""Smallest factor by which a step aims to reduce the complementarity: at 0 the system would be singular. Chosen by
-argument."""
+"""Smallest centering parameter, the factor by which a step aims to lower the complementarity products. At 0 the next
+system would be singular. Chosen by argument."""
 
 MIN_STEP = 1e-8
-"""Share of a step below which it makes no progress. Chosen by argument."""
+"""Step length below which the search ends, as a share of the full step. Chosen by argument."""
 
 MAX_COLUMN_SUM = 1e-3
-"""Largest column sum of the dual point, as a share of the gap, that is accepted: a certificate balances the columns,
-and so small a sum costs it next to nothing. Chosen by argument."""
+"""Largest column sum of an accepted dual point, as a share of the gap. The certificate balances the columns, and loses
+next to nothing for so small a sum. Chosen by argument."""
 
 ZERO_RATIOS = (1.0, 1e-1, 1e-2, 1e-3, 0.0)
-"""Ratio of a weight to the slack of its slope, each in its own unit, below which the weight is set to 0. The first is
-used throughout; the others where rounding ends a search before the gap is small enough. Chosen by argument."""
+"""A weight is set to 0 if its ratio to the slack of its slope, each in its own unit, is below this. The first value is
+used in every step; the others are tried if rounding ends a search before the gap is small enough. Chosen by
+argument."""
 
 START_MARGIN = 0.05
-"""Least distance of a slope from its bounds, 0 and 1, where a search begins. Chosen by argument."""
+"""Distance of the first slopes from their bounds 0 and 1, at least. Chosen by argument."""
 
 
 @dataclass(frozen=True)
 class ProgramPoint:
-    """Weights and slopes of one program.
+    """A solution of one program.
 
     Attributes:
         W: (n, K) float64, with exact zeros.
         b: (K,) float64.
         G: (N, K) float64, the slopes: a dual point with feasible rows.
-        gap: relative duality gap, as if the columns of G summed to 0.
-        steps: that were made.
+        gap: relative duality gap if the columns of G summed to 0; they nearly do.
+        steps: Newton steps that were taken.
     """
 
     W: Floats
@@ -60,13 +62,13 @@ class ProgramPoint:
 
 @dataclass
 class _Variables:
-    """Where a search is; all but b are above 0.
+    """The primal and dual variables; all but b are above 0.
 
     Attributes:
         T: (P,) a_i times the slope of each pair, below a_i.
         above, below: (P,) multipliers of T <= a and T >= 0; margin = above - below at the optimum.
         up, low: (n, K), W = up - low.
-        over, under: (n, K), the room of the slopes of the weights: size + A + 2 squares W and size - A - 2 squares W.
+        over, under: (n, K), slacks of the bounds on A: size + A + 2 squares W and size - A - 2 squares W.
         b: (K,).
     """
 
@@ -80,18 +82,18 @@ class _Variables:
     b: Floats
 
     def shifted(self, p: float, q: float, d: _Variables) -> _Variables:
-        """After a step of p along d in the dual variables and of q in the primal ones."""
+        """The variables after a step of length p along d in the dual ones, and of length q in the primal ones."""
         dual = {name: getattr(self, name) + p * getattr(d, name) for name in ("T", "over", "under")}
         primal = {name: getattr(self, name) + q * getattr(d, name) for name in ("above", "below", "up", "low", "b")}
         return _Variables(**dual, **primal)
 
     def products(self, a: Floats) -> float:
-        """The sum of what is to become 0."""
+        """The sum of the complementarity products, which is 0 at the optimum."""
         pairs = float(self.above @ (a - self.T) + self.below @ self.T)
         return pairs + float((self.up * self.over).sum() + (self.low * self.under).sum())
 
     def lengths(self, a: Floats, d: _Variables) -> tuple[float, float]:
-        """The longest steps along d, dual and primal, that keep all above 0."""
+        """The longest step lengths along d, dual and primal, that keep all variables above 0."""
         dual = min(_longest(self.T, d.T), _longest(a - self.T, -d.T))
         dual = min(dual, _longest(self.over, d.over), _longest(self.under, d.under))
         pairs = min(_longest(self.above, d.above), _longest(self.below, d.below))
@@ -113,7 +115,7 @@ class HingeProgram:
         n_classes: K.
         delta: required margin.
         squares, size: factors of sum W² and sum |W|; size > 0.
-        n_threads: for the products of each class, None for one per core; the bits are the same for any.
+        n_threads: for the products of each class, None for one per core. The result does not depend on it.
     Source:
         Mehrotra, "On the implementation of a primal-dual interior point method", 1992.
     """
@@ -147,11 +149,11 @@ class HingeProgram:
         self._unit = 1.0  # of a weight
 
     def minimize(self, W: Floats, b: Floats, G: Floats, tol: float) -> ProgramPoint | None:
-        """Weights whose objective is within a share `tol` of the minimum, or the best that rounding lets be found.
+        """Weights with a relative gap of at most `tol`; if rounding prevents that, the best that were found.
 
         Args:
-            W, b: (n, K) and (K,): weights to begin near.
-            G: (N, K) slopes to begin near.
+            W, b: (n, K) and (K,), the starting weights.
+            G: (N, K), the starting slopes.
             tol: relative gap.
         """
         sparse: ProgramPoint | None = None
@@ -174,7 +176,7 @@ class HingeProgram:
         )
 
     def _begin(self, W: Floats, b: Floats, G: Floats) -> _Variables:
-        """Near the weights and slopes that are given, and well inside all bounds."""
+        """The starting point: near the given weights and slopes, and well inside all bounds."""
         X, size, delta = self._X, self._size, self._delta
         T = np.clip(G[self._image, self._other], START_MARGIN, 1.0 - START_MARGIN) * self._shares
         m, A = self._margins(X.T @ W + b) + delta, X @ self._slopes(T)
@@ -193,8 +195,7 @@ class HingeProgram:
         )
 
     def _point(self, at: _Variables, steps: int, share: float) -> ProgramPoint | None:
-        """The weights, with exact zeros, and the slopes; None where the columns of the slopes do not nearly sum to
-        0."""
+        """The weights with exact zeros, and the slopes; None if the columns of the slopes do not nearly sum to 0."""
         slopes = self._slopes(at.T)
         rest = (np.maximum(at.up, at.low) / self._unit) / (np.minimum(at.over, at.under) / self._size)
         W = np.where(rest < share, 0.0, at.up - at.low)
@@ -205,7 +206,7 @@ class HingeProgram:
         return self._with_all(W, at.b, at.T, gap, steps)
 
     def _follow(self, at: _Variables) -> _Variables | None:
-        """After one step; None where it is too short to matter, or not a number, or rounding spoils the system."""
+        """The variables after one step; None if it is too short or not finite, or the system cannot be factored."""
         a, count = self._shares, 2.0 * (len(at.T) + at.up.size)
         mu = at.products(a) / count
         try:
@@ -223,7 +224,7 @@ class HingeProgram:
 
     def _lengths(self, at: _Variables, d: _Variables) -> tuple[float, float]:
         p, q = at.lengths(self._shares, d)
-        return (p, q) if self._squares == 0.0 else (min(p, q), min(p, q))  # the slacks of the dual hold W
+        return (p, q) if self._squares == 0.0 else (min(p, q), min(p, q))  # the dual slacks contain W
 
     def _value(self, W: Floats, b: Floats) -> float:
         margins = self._margins(self._X.T @ W + b) + self._delta
@@ -233,14 +234,14 @@ class HingeProgram:
         return self._size * float(np.abs(W).sum()) + self._squares * float(np.square(W).sum())
 
     def _bound(self, T: Floats, A: Floats) -> float:
-        """The dual value of T, scaled until |A| is within bounds where there are no squares."""
+        """The dual value of T. Without squares T is scaled down until |A| <= size."""
         value, largest = self._delta * float(T.sum()), float(np.abs(A).max(initial=0.0))
         if self._squares == 0.0:
             return value * min(1.0, self._size / largest) if largest > 0.0 else value
         return value - float(np.square(np.maximum(np.abs(A) - self._size, 0.0)).sum()) / (4.0 * self._squares)
 
     def _slopes(self, T: Floats) -> Floats:
-        """(N, K) for one number a pair: each at its other class, and with a minus at its own."""
+        """G (N, K) from one number per pair: it is added at the wrong class, and subtracted at the label."""
         G = np.zeros((self._N, self._K))
         G[self._image, self._other] = T
         G[np.arange(self._N), self._y] = -G.sum(axis=1)
@@ -253,7 +254,8 @@ class HingeProgram:
     def _matrix(self, theta: Floats) -> Floats:
         """(pairs, pairs), of which the lower triangle is filled: X diag(theta_k) Xᵀ of each class between the pairs.
 
-        Of pairs (i, j) and (l, m) it is [j = m] B_j - [j = y_l] B_j - [m = y_i] B_m + [y_i = y_l] B_{y_i}, at (i, l).
+        The entry of pairs (i, j) and (l, m), of images i and l and classes j and m, is [j = m] B_j - [j = y_l] B_j - [m
+        = y_i] B_m + [y_i = y_l] B_{y_i}, at (i, l).
         """
         K, N, y = self._K, self._N, self._y
 
@@ -281,7 +283,7 @@ class HingeProgram:
         return out
 
     def _with_all(self, W: Floats, b: Floats, T: Floats, gap: float, steps: int) -> ProgramPoint:
-        """With all classes and images again."""
+        """The solution for all classes and images, absent classes and images of weight 0 included."""
         N, K = self._all
         full, bias, G = np.zeros((len(W), K)), np.empty(K), np.zeros((N, K))
         full[:, self._labels] = W
@@ -306,7 +308,7 @@ class _System:
         self._columns = slopes.sum(axis=0)
         self._m = program._margins(X.T @ self._W + at.b) + program._delta
         self._below_a = program._shares - at.T
-        # what is missing of the definitions of the slacks
+        # residuals of the definitions of the slacks
         self._over = at.over - (size + A + 2.0 * squares * self._W)
         self._under = at.under - (size - A - 2.0 * squares * self._W)
         theta = at.up / at.over + at.low / at.under
@@ -324,7 +326,8 @@ class _System:
         self._between = np.linalg.pinv(self._ones.T @ self._solved, hermitian=True, rcond=1e-12)
 
     def direction(self, aim: float, predicted: _Variables | None) -> _Variables:
-        """The step to products of `aim`; with the predicted step's second order taken into account, if there is one."""
+        """The step that aims at complementarity products of `aim`; with the second-order terms of `predicted`, if
+        given."""
         program, at, u = self._program, self._at, self._below_a
         X, squares, d = program._X, program._squares, predicted
         of_above = aim if d is None else aim + d.above * d.T
@@ -352,6 +355,6 @@ class _System:
 
 
 def _longest(at: Floats, step: Floats) -> float:
-    """The largest share of a step that keeps all above 0."""
+    """The largest step length that keeps all numbers above 0."""
     falling = step < 0.0
     return float((-at[falling] / step[falling]).min(initial=np.inf))

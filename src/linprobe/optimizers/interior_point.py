@@ -1,4 +1,4 @@
-"""The interior point method: the exact optimum of small problems, whatever the loss, the penalty and the scale."""
+"""The interior point method: the exact optimum of small problems, for any loss, penalty and scale."""
 
 from __future__ import annotations
 
@@ -31,41 +31,43 @@ from linprobe.shapes import Floats, check_range
 __all__ = ["InteriorPoint", "PointWithin", "Within", "interior_point_cost", "minimize_within"]
 
 ATTEMPT_BELOW, RETRY_BELOW = 0.3, 0.1
-"""Estimated gap, as a share of tol, below which a certificate is computed; and below which the next one is, as a share
-of the gap estimated at the last, which fell short. Chosen by argument: a step lowers the gap by a factor of 3 to 10."""
+"""A certificate is computed once the estimated gap is below ATTEMPT_BELOW times tol; after one that failed, once it is
+also below RETRY_BELOW times the gap estimated then. Chosen by argument: a step lowers the gap by a factor of 3 to
+10."""
 
 MAX_STEPS = 300
 """Iterations, at most, whatever `max_iter`: most problems need 8 to 30 (benchmarks/gauntlet.py)."""
 
 SHORT_STEP, MAX_SHORT_STEPS = 1e-6, 4
-"""Share of a step below which it is no progress; after so many of them in a row the search ends. Chosen by argument."""
+"""The search ends after MAX_SHORT_STEPS successive steps shorter than SHORT_STEP times the full one. Chosen by
+argument."""
 
 PROGRESS, MAX_STALLED = 0.9, 8
-"""Factor of the lowest gap so far below which a gap is progress; after so many iterations in a row without progress the
-search ends. Chosen by argument."""
+"""An iteration makes progress if the gap falls below PROGRESS times the lowest gap so far. The search ends after
+MAX_STALLED successive iterations without progress. Chosen by argument."""
 
 RESIDUAL_CUT = 0.01
-"""Factor of the residual at which systems are solved from then on, once the gap stops falling. Chosen by argument."""
+"""Factor by which the residual of the linear systems is lowered when the gap stops falling. Chosen by argument."""
 
 EXPECTED_PRODUCTS = 200.0
-"""Products with the system of a step, for the estimate of its cost, where conjugate gradients replace the factor.
+"""Expected products with the linear system of a step, if conjugate gradients solve it; for the estimate of its cost.
 Chosen by argument."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class InteriorPointState(SavedState):
-    """What a search by the interior point method saves. Its sizes: n images and k classes that count, d features.
+    """What the interior point method saves: for n images and k classes of weight above 0, and d features.
 
     Attributes:
-        theta: (k, d + 1), the weights in the coordinates of the method; None in a state of another method.
+        theta: (k, d + 1), the weights in the coordinates of the method; None in the state of another method.
         margin_g, margin_u, margin_v: (n, k), slopes and slacks of the margins; None without margins.
         size_g, size_u, size_v: (k, d), slopes and slacks of |W|; None without |W|.
-        short_steps: in a row.
+        short_steps: successive short steps.
         exact, residual, by_class: of `SystemOptions`; None and NaN for those of a new search.
         lowest: the lowest gap that counted as progress.
         stalled: iterations since then.
-        attempted: the gap estimated at the last certificate.
+        attempted: the gap that was estimated at the last certificate.
         predicted_gap: the gap estimated now.
     """
 
@@ -87,7 +89,7 @@ class InteriorPointState(SavedState):
 
     @classmethod
     def of(cls, start: State, variables: Variables) -> InteriorPointState:
-        """The record of `start`; a new search where it is one of another method, or weights alone.
+        """The record of `start`; that of a new search if `start` is of another method, or weights alone.
 
         Raises:
             StateError: it does not fit the problem.
@@ -106,15 +108,15 @@ class InteriorPointState(SavedState):
 @final
 @dataclass(frozen=True)
 class InteriorPoint(Optimizer):
-    """Newton steps on the optimality conditions, primal and dual together, along the central path.
+    """Primal-dual Newton steps on the optimality conditions, along the central path.
 
-    Each kink, max(0, m) of a margin m or |w| of a weight w, is written with a slope g inside its bounds and two slacks:
+    Each kink, max(0, m) of a margin m or |w| of a weight w, has a slope g inside its bounds and two slacks u and v:
 
         m = u - v,   (1 - g) u = mu,   g v = mu,   u, v > 0,   0 < g < 1        (|w|: slopes in (-1, 1))
 
-    and mu goes to 0. Softmax needs no slacks: its Hessian is used as it is. One step solves a dense symmetric system of
-    K (D + 1) unknowns, or K (min(N, D) + 1) with L2 alone, so that the method is for small problems. Ten to thirty
-    steps are enough at any scale of the features and any reg, and the slopes g are a tight dual point.
+    and mu goes to 0. Softmax needs no slacks: the step uses its Hessian. One step solves a dense symmetric system of K
+    (D + 1) unknowns, or K (min(N, D) + 1) with L2 alone, so the method is for small problems. Ten to thirty steps are
+    enough for any scale of the features and any reg. The slopes g are a tight dual point.
 
     Args:
         tol: relative duality gap to reach, >= 0.
@@ -155,17 +157,17 @@ class InteriorPoint(Optimizer):
             coefficients.
         """
         _check(objective)
-        # slopes that rounding puts on their bounds divide by 0: such a step is not finite, and ends the search
+        # a slope rounded to its bound causes a division by 0; the step is then not finite, and ends the search
         with threadpool_limits(1), np.errstate(all="ignore"):  # the bits must not depend on the threads of the BLAS
             return _Search(self, objective, start, Trace(objective, validation, callback)).run()
 
 
 def minimize_within(objective: Objective, within: Within, tol: float) -> PointWithin | None:
-    """The optimum of margins and |W| over few weights; None where a step was not finite.
+    """The optimum over few of the weights, for a loss of margins with |W|; None if a step was not finite.
 
     Args:
         objective: a loss of margins, and a penalty with |W|.
-        within: the weights.
+        within: which weights.
         tol: the relative gap over these weights at which the search ends.
     """
     with threadpool_limits(1), np.errstate(all="ignore"):
@@ -179,7 +181,7 @@ def minimize_within(objective: Objective, within: Within, tol: float) -> PointWi
 
 
 def interior_point_cost(objective: Objective) -> tuple[float, float]:
-    """(floating point operations of one iteration, bytes of its arrays) of `InteriorPoint` on this objective."""
+    """(floating point operations, bytes) of one iteration of `InteriorPoint` on this objective."""
     N, K = objective.n_images, objective.n_classes
     D = objective.n_features if needs_all_features(objective) else min(N, objective.n_features)
     n = K * (D + 1)
@@ -207,7 +209,7 @@ def _check(objective: Objective) -> None:
 
 @dataclass(frozen=True)
 class PointWithin:
-    """What a search over few weights found.
+    """The solution over few of the weights.
 
     Attributes:
         W: (K, n) float64, with exact zeros.
@@ -226,9 +228,9 @@ class _Search:
     Args:
         settings: tol and max_iter.
         objective: what is minimised.
-        start: a state to resume from bit by bit; weights alone do not help this method. None for a new search.
-        trace: where the rows go.
-        within: the weights of a search over few of them; None for all.
+        start: a state to resume bit-identically; None for a new search. Weights alone are ignored.
+        trace: receives a row per iteration.
+        within: which weights, for a search over few of them; None for all.
     """
 
     def __init__(
@@ -256,7 +258,7 @@ class _Search:
         self.lowest, self.attempted, self.predicted = saved.lowest, saved.attempted, math.inf
 
     def run(self) -> Solution:
-        """Steps until the certificate is good enough, or nothing moves."""
+        """Steps until the certificate reaches tol, or there is no more progress."""
         certificate: Certificate | None = None
         candidate: list[Floats] = []
         status: Status | None = None
@@ -278,10 +280,10 @@ class _Search:
                     status = self._status(certificate, promising, ended)
                 if status is None:
                     self._step()
-                    self.passes += 3.0  # scores and curvature are formed once, slopes are summed twice
+                    self.passes += 3.0  # one for scores and curvature, two for sums of slopes
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        # before the certificate of an interrupted search: one that was not interrupted has no pass for it
+        # before the certificate of an interrupted search, whose passes an uninterrupted one does not make
         state = self._state(*self._weights())
         if certificate is None:
             certificate, *candidate = self._certify(*self._weights())
@@ -292,7 +294,7 @@ class _Search:
         return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), {}, certificate)
 
     def to_tolerance(self) -> None:
-        """Steps until the gap over these weights is at most tol, with exact zeros too, or nothing moves."""
+        """Steps until the gap over these weights is at most tol, also with exact zeros, or progress ends."""
         variables = self.variables
         while True:
             evaluation = self._evaluate(*self._weights())
@@ -317,7 +319,7 @@ class _Search:
         return self.variables.features.weights(self.variables.theta)
 
     def _absolute_tol(self, evaluation: Evaluation) -> float:
-        """The gap to reach: tol of the objective, or `absolute_tol` where the objective tends to 0."""
+        """The gap to reach: tol times the objective, or `absolute_tol` if the objective tends to 0."""
         negligible = absolute_tol(self.objective, self.settings.tol)
         return self.settings.tol * evaluation.objective if evaluation.objective > negligible else negligible
 
@@ -325,7 +327,7 @@ class _Search:
         return self.short_steps >= MAX_SHORT_STEPS or self.stalled >= MAX_STALLED
 
     def _status(self, certificate: Certificate, promising: bool, ended: bool) -> Status | None:
-        """How the search ends after a certificate; None where it does not."""
+        """The status if the search ends after this certificate, else None."""
         status = proved_status(self.objective, certificate, self.settings.tol)
         if status is None and promising and not self.objective.penalised:
             return Status.CONVERGED
@@ -334,7 +336,7 @@ class _Search:
         return status
 
     def _watch_progress(self) -> None:
-        """Solve the systems more precisely from now on where the gap no longer falls."""
+        """Count iterations without progress; after one, solve the linear systems more precisely."""
         options = self.options
         if self.predicted < PROGRESS * self.lowest:
             self.lowest, self.stalled = self.predicted, 0
@@ -348,7 +350,7 @@ class _Search:
             self.stalled = self.short_steps = 0
 
     def _evaluate(self, W: Floats, b: Floats) -> Evaluation:
-        """The objective at the weights; `predicted` becomes the gap that the slopes of the kinks would prove."""
+        """The objective at the weights. Sets `predicted`, the gap that the slopes g would prove."""
         objective, variables = self.objective, self.variables
         S = variables.Z @ variables.theta.T
         losses = objective.loss.value(S, variables.y)
@@ -361,7 +363,7 @@ class _Search:
         return Evaluation(value, data_loss, penalty, accuracy, norm)
 
     def _certify(self, W: Floats, b: Floats) -> tuple[Certificate, Floats, Floats]:
-        """(certificate, its W, its b): of the weights with exact zeros if those prove more, else of (W, b)."""
+        """(certificate, W, b): with exact zeros in W if their gap is smaller, else those given."""
         objective, variables = self.objective, self.variables
         G = variables.dual_point()
         best: tuple[Certificate, Floats, Floats] | None = None
@@ -379,7 +381,7 @@ class _Search:
         return best
 
     def _report(self, evaluation: Evaluation, W: Floats, b: Floats) -> bool:
-        """Add a row to the trace; whether the callback requests a stop."""
+        """Add a row to the trace; True if the callback requests a stop."""
         validation = self.trace.validation
         held_out = None if validation is None else validation.evaluate(W, b)
         seconds = self.clock()

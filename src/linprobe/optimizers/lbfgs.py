@@ -1,4 +1,4 @@
-"""L-BFGS in the metric of the features: the exact optimum where the loss is smooth, with a certificate."""
+"""L-BFGS, preconditioned by the second moment of the features: the exact optimum of a smooth loss."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from linprobe.shapes import Floats, check_range
 __all__ = ["LBFGS", "carried"]
 
 ABSENT_BIAS = -1000.0
-"""Bias, in units of the scores, of a class without weight under a loss that is least at infinity: e^-1000 is 0 in
-float64, and remains 0 against other scores of a few hundreds. Chosen by argument."""
+"""Bias, in units of the scores, of a class whose images all have weight 0, for a loss whose infimum is at infinity.
+e^-1000 is 0 in float64, also relative to other scores of a few hundred. Chosen by argument."""
 
 ROUNDING_RATIO = 2.0
-"""Ratio of the gap predicted at a point in float64 to that in float32 above which the latter is rounding, and float64
-is needed. Chosen by argument: without rounding it would be 1. Passes in benchmarks/constants.py: a third: 0%; three
-times: -2%."""
+"""If the gap predicted in float64 is larger than that in float32 by more than this factor, float32 is too coarse, and
+float64 is used. Chosen by argument: without rounding the factor is 1. Change of passes in benchmarks/constants.py with
+a third of the value: 0%; with three times: -2%."""
 
 
 @final
@@ -52,8 +52,8 @@ class LBFGSState(SavedState):
     """What a search by L-BFGS saves.
 
     Attributes:
-        solved, coupling, pairs: what `Steps.arrays` gives; `pairs` has s0, y0, z0, ..., each (K, D + 1).
-        curvature: of the loss along scores, which the metric is made for; NaN for the typical one.
+        solved, coupling, pairs: the arrays of `Steps.arrays`; `pairs` has s0, y0, z0, ..., each (K, D + 1).
+        curvature: of the loss in the scores, for which the preconditioner was made; NaN for the typical one.
         first_norm: norm of the gradient at the start; NaN before the first pass.
         proof_threshold: of `ProofPolicy`; NaN for its first value.
         precision, point_precision: of the next pass, and of the pass at (W, b), as `Precision` numbers them; -1 for
@@ -90,7 +90,7 @@ class LBFGSState(SavedState):
 
     @property
     def step_arrays(self) -> dict[str, Floats]:
-        """What `Steps` are made from."""
+        """The arrays from which `Steps` are made."""
         own = {"solved": self.solved, "coupling": self.coupling}
         return dict(self.pairs) | {name: array for name, array in own.items() if array is not None}
 
@@ -106,14 +106,14 @@ class LBFGS(Optimizer):
 
         (W, b) <- (W, b) - step * H ∇L,   H from the pairs, H_0 = gamma (c X'ᵀX'/N + 2 reg I)⁻¹
 
-    The pixels of photographs are so alike that plain L-BFGS crawls; in this metric a dozen passes are enough, nearly
-    whatever reg is. With |W| in the penalty each step goes to the minimum of a quadratic model of the data loss plus
-    the whole penalty, found by coordinate descent (`DescentSteps`). Ends when the relative duality gap, proved in
-    float64, is at most `tol`.
+    The pixels of photographs are so correlated that plain L-BFGS converges slowly. With this preconditioner a dozen
+    passes are enough, for nearly any reg. With |W| in the penalty a step goes to the minimum of a quadratic model of
+    the data loss plus the whole penalty, found by coordinate descent (`DescentSteps`). The search ends when the
+    relative duality gap, proved in float64, is at most `tol`.
 
     Args:
-        tol: relative duality gap to reach, >= 0. Without a penalty there is no finite dual bound, and the
-            norm of the gradient, relative to its norm at W = 0, is to be at most tol.
+        tol: relative duality gap to reach, >= 0. Without a penalty there is no useful dual bound: then the norm of the
+            gradient, relative to its norm at W = 0, must be at most tol.
         max_iter: iterations at most, >= 0.
     Raises:
         ParameterError: an argument outside its range.
@@ -148,8 +148,8 @@ class LBFGS(Optimizer):
         """The weights found, with their certificate; one row of the trace per iteration.
 
         Args:
-            moment: of the features, if it is known already.
-            spent: seconds that it took.
+            moment: second moment of the features, if it is computed already.
+            spent: seconds that computing it took.
         Raises:
             IncompatibleError: the loss has kinks, or the penalty has and there are too many features.
             StateError: `start` is not of this problem.
@@ -169,14 +169,13 @@ class LBFGS(Optimizer):
         spent: float = 0.0,
         certify_first: bool = False,
     ) -> Search[Solution]:
-        """`minimize` as a search that requests its gradients, so that many of them share their passes.
+        """`minimize` as a generator that requests its gradients, so that several searches can share passes.
 
         Args:
-            metrics: of the features.
-            start: a state to resume bit-identically, or weights alone, with pairs of another reg or none
-                (`carried`), to begin from.
-            spent: seconds that the moment took.
-            certify_first: whether to make the first pass a proof, as the start may already satisfy `tol`.
+            metrics: preconditioners of the features.
+            start: a state to resume bit-identically; or a start from `carried`, with weights and perhaps pairs.
+            spent: seconds that computing the moment took.
+            certify_first: whether the first pass computes a certificate, as the start may already satisfy `tol`.
         Raises:
             IncompatibleError: the loss has kinks, or the penalty has and there are too many features.
             StateError: `start` is not of this problem.
@@ -184,7 +183,7 @@ class LBFGS(Optimizer):
         _check(objective)
         saved = LBFGSState.of(_start(objective) if start is None else start, objective)
         clock = Clock(saved.seconds + spent)
-        # here and not in the search: of many that run in parallel, each metric is factored by all cores
+        # here and not in `run`: if several searches run in parallel, all cores factor each preconditioner
         steps: Steps
         if objective.penalised and objective.l1_weight > 0.0:
             steps = DescentSteps(objective, metrics.moment, saved.step_arrays)
@@ -202,16 +201,16 @@ class LBFGS(Optimizer):
 
 @dataclass
 class SearchState:
-    """What changes from one iteration to the next; `LBFGSState` saves it.
+    """What changes between iterations; `LBFGSState` saves it.
 
     Attributes:
         point: None before the first pass.
-        point_precision: of the pass there.
+        point_precision: of the pass at the point.
         predicted_gap: the duality gap, or the norm of the gradient, predicted from that pass.
         ladder: the precision of the next passes.
         policy: when a certificate is attempted.
-        proof: the last certificate, None once a step was taken.
-        proof_is_here: whether it is of the point itself.
+        proof: the last certificate; None after a step.
+        proof_is_here: whether the proof is of the point itself.
         iteration, passes, step: iterations done, passes over the images, the last step.
         first_norm: norm of the gradient at the start; NaN before the first pass.
     """
@@ -255,7 +254,7 @@ class SearchState:
 
 
 class _Search:
-    """One search: what it was given, and what changes."""
+    """One search: its settings, and its state `now`."""
 
     def __init__(
         self,
@@ -269,12 +268,12 @@ class _Search:
     ) -> None:
         self.settings, self.objective, self.steps = settings, objective, steps
         self.trace, self.clock, self.certify_first = trace, clock, certify_first
-        self.kept = saved.to_state()  # what to resume from: the state of the last row
+        self.kept = saved.to_state()  # the state of the last row of the trace, to resume from
         self.now = SearchState.of(saved, settings.tol, certify_first)
         self.now.ladder.rounding = rounding_gap(objective)
 
     def run(self) -> Search[Solution]:
-        """Report, prove, step, until one of them says how the search ends; then the certificate."""
+        """Report, try to prove, step; until one of them returns the status. Then the certificate."""
         status: Status | None = None
         try:
             yield from self._begin()
@@ -289,7 +288,7 @@ class _Search:
         return (yield from self._end(status))
 
     def _begin(self) -> Search[None]:
-        """The pass at the start; a resumed search repeats it, and does not count it."""
+        """The pass at the start. A resumed search repeats this pass without counting it."""
         now, objective = self.now, self.objective
         W, b = self.kept.arrays["W"], self.kept.arrays["b"]
         if W.any():
@@ -305,7 +304,7 @@ class _Search:
             now.proof = prove_with(objective, W, b, gradient, now.passes, self.clock)
 
     def _report(self) -> Status | None:
-        """A row of the trace, with the state to resume from; a status where the search ends without a proof."""
+        """Add a row to the trace, with the state to resume from; the status if the search ends here, else None."""
         now, point, trace = self.now, self.now.here, self.trace
         seconds = self.clock()
         arrays = self.steps.arrays()
@@ -344,7 +343,8 @@ class _Search:
         return Status.MAX_ITER if now.iteration >= self.settings.max_iter else None
 
     def _attempt_proof(self) -> Search[Status | None]:
-        """A certificate where one is predicted to suffice: here, or where the pairs predict a smaller gradient."""
+        """Compute a certificate if it is predicted to reach tol: here, or where the pairs predict a smaller
+        gradient."""
         now, objective = self.now, self.objective
         if (status := self._proved()) is not None:
             return status
@@ -362,7 +362,7 @@ class _Search:
         return self._proved()
 
     def _advance(self) -> Search[Status | None]:
-        """A step; where there is none, or float32 has no more to give, more precision or new pairs; else the end."""
+        """Take a step. If there is none, or float32 is exhausted: raise the precision, or drop the pairs, or end."""
         now, ladder = self.now, self.now.ladder
         precision, direction = ladder.precision, self.steps.direction(now.here)
         following, now.step, trials = yield from wolfe_search(
@@ -387,13 +387,13 @@ class _Search:
             if ladder.rounding > 0.0 and precision is Precision.COARSE and ladder.precision is not precision:
                 yield from self._measure_again()
         elif self.steps.count:
-            self.steps.clear()  # rounding may have spoilt them; the metric alone is always a descent
+            self.steps.clear()  # rounding may have spoilt the pairs; without them the direction is a descent direction
         else:
             return Status.STALLED
         return None
 
     def _move_to(self, following: Point, precision: Precision) -> None:
-        """The next iteration begins at `following`."""
+        """Begin the next iteration at `following`."""
         now, objective = self.now, self.objective
         self.steps.add(now.here, following)
         now.point, now.point_precision, now.proof = following, precision, None
@@ -403,7 +403,7 @@ class _Search:
         self.steps.review(now.iteration, following)
 
     def _measure_again(self) -> Search[None]:
-        """See the point in the precision of the next pass: a coarse one rounds the rows, and has another objective."""
+        """Compute the point again in the precision of the next pass: a coarse pass rounds rows, so its L differs."""
         now = self.now
         now.point = yield from visit(self.objective, now.here.W, now.here.b, now.ladder.precision)
         now.point_precision, now.passes = now.ladder.precision, now.passes + 1.0
@@ -411,14 +411,14 @@ class _Search:
         now.ladder.climb(now.ladder.precision)
 
     def _restart_at(self, point: Point, precision: Precision) -> None:
-        """The iteration begins again, at the same weights seen more precisely, and without pairs."""
+        """Restart the iteration at a point computed more precisely, without pairs."""
         now = self.now
         now.point, now.point_precision = point, precision
         now.predicted_gap = predicted_gap(self.objective, point)
         self.steps.clear()
 
     def _is_rounding(self) -> bool:
-        """Whether a proof of this very point shows that what was predicted from its pass is rounding."""
+        """Whether a proof at this point shows that the gap predicted from its pass was an effect of rounding."""
         now, objective = self.now, self.objective
         if now.proof is None or not now.proof_is_here:
             return False
@@ -427,14 +427,14 @@ class _Search:
         )
 
     def _prove(self, W: Floats, b: Floats, db: Floats | None) -> Search[Proof]:
-        """A proof near (W, b), its passes counted."""
+        """A proof near (W, b); its passes are counted."""
         now = self.now
         proof = yield from prove_near(self.objective, W, b, db, self.settings.tol, now.passes, self.clock)
         now.passes = proof.certificate.passes
         return proof
 
     def _end(self, status: Status) -> Search[Solution]:
-        """The solution: the weights of the last proof, or those of the last point, proved now."""
+        """The solution: the weights of the last proof; without one, those of the last point, proved now."""
         now = self.now
         if now.proof is None:
             if now.point is None:
@@ -451,7 +451,7 @@ class _Search:
         return Solution(point.W, point.b, status, history, self.kept, now.passes, seconds, words, certificate)
 
     def _proved(self) -> Status | None:
-        """How the search ends by its proof; None where it has none, or one that is not enough."""
+        """The status if the proof is sufficient; None if there is none, or it is not."""
         proof = self.now.proof
         if proof is None:
             return None
@@ -461,7 +461,7 @@ class _Search:
         return Status.CONVERGED if converged else None
 
     def _stopping_measure(self, proof: Proof) -> float:
-        """What must be at most tol: the relative gap; without a penalty, see `_unpenalised_measure`."""
+        """The number that must be at most tol: the relative gap, or without a penalty `_unpenalised_measure`."""
         if self.objective.penalised:
             return proof.certificate.relative_gap
         return _unpenalised_measure(proof.point, self.now.first_norm)
@@ -470,7 +470,7 @@ class _Search:
 def _unpenalised_measure(point: Point, first_norm: float) -> float:
     """The larger of |∇L| relative to the first one, and of |∇L·(W, b)| relative to L.
 
-    The second is the gap to the dual value at the gradient, were the gradient 0. On separable data the first becomes
+    The second is the duality gap of the slopes at (W, b), if the gradient were 0. On separable data the first becomes
     small long before the objective does.
     """
     norm = point.evaluation.gradient_norm / first_norm if first_norm > 0.0 else 0.0
@@ -479,11 +479,11 @@ def _unpenalised_measure(point: Point, first_norm: float) -> float:
 
 
 def carried(state: State, l2_change: float, W: Floats, b: Floats) -> State:
-    """(W, b) as a start, with what `state`, of an objective with another reg, knows of the curvature.
+    """(W, b) as a start, with the curvature pairs of `state`, of an objective with another reg.
 
     Args:
         state: of a search of `LBFGS`.
-        l2_change: `Objective.l2_weight` now, less that of the other objective: y becomes y + 2 l2_change s.
+        l2_change: `Objective.l2_weight` now, minus that of the other objective: y becomes y + 2 l2_change s.
         W, b: where to start.
     """
     arrays = {"W": W, "b": b}
@@ -496,7 +496,7 @@ def carried(state: State, l2_change: float, W: Floats, b: Floats) -> State:
 
 
 def _start(objective: Objective) -> State:
-    """Zero weights. Where the loss is least at infinity, a class without weight begins there: see `ABSENT_BIAS`."""
+    """Zero weights; the bias of a class without weight begins at `ABSENT_BIAS` if the loss is least at infinity."""
     arrays: dict[str, Floats] = zeros_state(objective, np.float64).arrays
     if objective.loss.infimum_at_infinity:
         arrays["b"][objective.statistics.class_means.shares == 0.0] = ABSENT_BIAS
@@ -504,7 +504,7 @@ def _start(objective: Objective) -> State:
 
 
 def _with_own_weights(state: State) -> State:
-    """The state, with W and b that its holder may change; its other arrays are shared, and can only be read."""
+    """The state with its own copies of W and b, which its receiver may change. Other arrays are shared, read-only."""
     own = {name: state.arrays[name].copy() for name in ("W", "b")}
     return State(state.epoch, state.arrays | own, dict(state.numbers))
 
@@ -523,6 +523,6 @@ def _check(objective: Objective) -> None:
 
 
 def _has_no_minimum(objective: Objective, point: Point) -> bool:
-    """Whether the weights show that no minimum exists: every image is classified correctly, and larger weights lower
-    the loss for ever, as no penalty holds them."""
+    """Whether the weights show that no minimum exists: without a penalty, and with every image classified correctly,
+    larger weights always lower the loss."""
     return not objective.penalised and objective.loss.infimum_at_infinity and point.evaluation.accuracy == 1.0

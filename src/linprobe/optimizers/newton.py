@@ -31,70 +31,72 @@ from linprobe.shapes import Floats, check_range
 __all__ = ["Newton", "suits_newton"]
 
 FORCING_TERM = 0.1
-"""Norm of the gradient that a Newton step may leave in its own model, as a share of the norm before. Chosen by
-argument."""
+"""Norm of the residual at which conjugate gradients end, as a share of the norm of the gradient. Chosen by argument."""
 
 MIN_RIDGE_CHANGE, MAX_RIDGE_CHANGE = 0.5, 10.0
-"""Smallest and largest factor of the ridge of a class from one step to the next. Chosen by argument."""
+"""Smallest and largest factor by which the ridge of a class changes from one step to the next. Chosen by argument."""
 
 SHORT_STEP, MAX_SHORT_STEPS = 0.25, 12
-"""Share of a step that counts as short, and the number of short steps above which L-BFGS takes over again: where hardly
-any margin of a squared hinge is violated, each step changes which they are. Chosen by argument."""
+"""Step length, as a share of the full step, up to which a step counts as short; and the number of short steps above
+which L-BFGS takes over again. Steps are short if few margins of a squared hinge are violated, and each step changes
+which. Chosen by argument."""
 
 TINY = 1e-300
-"""A slope above 0 to divide by."""
+"""Smallest slope to divide by, so that nothing is divided by 0."""
 
 MODEL_PROOF_GAIN, PROOF_DAMPING, PROOF_RESIDUAL = 8.0, 100.0, 0.1
-"""For the dual point of a step's model. It is tried once a step gains less than the threshold of a certificate divided
-by MODEL_PROOF_GAIN. Its step is damped by PROOF_DAMPING times the penalty, so that few margins are met on its way, and
-its gradient may cost PROOF_RESIDUAL of tol. On benchmarks/many_classes.py at reg 1e-5 the gap that the gradient proves
-is 300 to 5,000 times the true one."""
+"""For the dual point of the quadratic model of a step (`model_point`). It is tried once a step lowers the objective by
+less than the threshold of a certificate divided by MODEL_PROOF_GAIN. The step is damped by PROOF_DAMPING times the
+penalty, so that it crosses few kinks of margins. The residual of its linear system may add PROOF_RESIDUAL of tol to the
+gap. On benchmarks/many_classes.py at reg 1e-5 the gap proved by the gradient alone is 300 to 5,000 times the true
+one."""
 
 SEPARABLE_LOSS, MAX_SEPARABLE_STEPS = 1e-3, 40
-"""Data loss, as a share of that of equal scores, below which the classes are nearly separable, and the steps after
-which L-BFGS takes over there. 15,000 of the vectors of benchmarks/many_classes.py at reg 1e-4, whose share is 1e-4,
-were not certified after 6,600 passes; 50,000 at 1e-5, whose share is 0.02, take 751."""
+"""Data loss, as a share of that of equal scores, below which the classes are nearly separable; and the steps after
+which L-BFGS then takes over. On benchmarks/many_classes.py, 15,000 vectors at reg 1e-4 (share 1e-4) were not certified
+after 6,600 passes; 50,000 at 1e-5 (share 0.02) take 751."""
 
 MIN_THRESHOLD = 1e-13
-"""Relative gap below which float64 gains nothing. Chosen by argument."""
-
-STAGES_ABOVE_GAP, STAGE_GAP, STAGE_RATIO = 3.0, 0.3, 10.0
-"""Predicted relative gap above which problems with a larger reg are solved first: full steps overshoot there, as
-classes without curvature gain some. The relative gap to which each of those is solved, and the ratio of reg of the
-first ones. Chosen by argument."""
-
-NEXT_STAGE_GAP, NEXT_RATIOS = 1.0, (10.0, 5.6, 3.2, 1.8, 1.33)
-"""Predicted relative gap with which the next stage may begin, and the ratios of reg that it is chosen from. Chosen by
+"""Threshold of a certificate below which float64 cannot lower the gap further, and the search ends. Chosen by
 argument."""
 
+STAGES_ABOVE_GAP, STAGE_GAP, STAGE_RATIO = 3.0, 0.3, 10.0
+"""Predicted relative gap above which problems with larger reg values, called stages, are solved first: far from the
+optimum full steps overshoot, as classes without curvature gain some on the way. Then the relative gap to which a stage
+is solved, and the ratio of reg between the first stages. Chosen by argument."""
+
+NEXT_STAGE_GAP, NEXT_RATIOS = 1.0, (10.0, 5.6, 3.2, 1.8, 1.33)
+"""Predicted relative gap up to which the next stage may begin, and the ratios of reg that are tried for it, the largest
+first. Chosen by argument."""
+
 ARMIJO, MAX_TRIALS = 1e-4, 30
-"""For the search along a step: decrease of the objective, as a share of its slope, and trials. The usual value, and
-chosen by argument."""
+"""For the line search: required decrease of the objective, as a share of the decrease that the slope predicts (the
+usual value); and trials, at most (chosen by argument)."""
 
 MAX_OVERSHOOT, MAX_REFINEMENTS = 0.3, 3
-"""Slope at the end of a step, as a share of the slope at its start, above which a point nearer to the minimum along it
-is tried; and the number of points tried. Chosen by argument."""
+"""Slope at the end of a step, as a share of the slope at its start, above which the step is refined to a point nearer
+to the minimum along it; and refinements, at most. Chosen by argument."""
 
 RELATIVE_ROUNDING = {Precision.SINGLE: 1e-6, Precision.DOUBLE: 1e-13}
-"""Relative rounding of an objective: smaller differences are not trusted, and the gradient decides. As in
+"""Relative rounding of an objective. For smaller differences the gradient decides whether a step is accepted, as in
 line_search.py."""
 
 SINGLE_GAP = 1e-6
 """Predicted relative gap below which gradients are computed in float64. Chosen by argument."""
 
 METRIC_BYTES = 2**31
-"""Bytes of the factors of the preconditioner: 2 GB."""
+"""Bytes that the factors of the preconditioner may take: 2 GB."""
 
 FAST_PROOF_TOL = 1e-5
 """Smallest tol for which the first certificate uses `Precision.PROOF`. Chosen by argument."""
 
 MAX_BALANCES, BLAMED_ON_W = 4, 0.5
-"""Newton steps in the bias before a certificate, each of a pass; and the share of a gap above which W is its cause, so
-that balancing the bias further gains nothing. Chosen by argument."""
+"""Newton steps in the bias before a certificate, at most, a pass each; and the share of the gap due to W above which
+further steps in the bias gain nothing. Chosen by argument."""
 
 
 def suits_newton(objective: Objective) -> bool:
-    """Whether `Newton` takes this objective: L2, a loss that gives its curvature, and factors that fit into memory."""
+    """Whether `Newton` can minimise this objective: L2, a loss with a curvature, and factors that fit into memory."""
     D, K = objective.n_features, objective.n_classes
     return (
         objective.loss.smooth
@@ -113,14 +115,14 @@ class Newton(Optimizer):
 
         (W, b) <- (W, b) - step H⁻¹ ∇L,   H = ∇²L
 
-    The curvature of a trained classifier is in a few classes of each image. A product with H takes only these, and
-    costs a few hundredths of a pass with 100 classes. Where the engine `multiplies_hessians` it takes all classes, in
-    bfloat16. Conjugate gradients are preconditioned by the diagonal blocks of H, one for each class; those of an
-    earlier point are used as long as they save more than new ones cost. A step ends near the minimum along it. Where
-    the first gap is large, problems with larger reg values are solved first. Begins with L-BFGS, and stays with it as
-    long as it is predicted to finish sooner. Ends when the relative duality gap, proved in float64, is at most `tol`.
+    Near the optimum only a few classes of each image have curvature. A product with H uses only these, and costs a few
+    hundredths of a pass with 100 classes. If the engine `multiplies_hessians`, a product uses all classes, in bfloat16.
+    The preconditioner is the diagonal blocks of H, one for each class. Blocks of an earlier point are kept as long as
+    that is cheaper. A line search ends near the minimum along the step. If the first gap is large, problems with larger
+    reg values are solved first. The search begins with L-BFGS, and stays with it as long as it is predicted to finish
+    sooner. It ends when the relative duality gap, proved in float64, is at most `tol`.
 
-    `Solution.passes` counts the operations of all of this, in passes of 4 N K D.
+    `Solution.passes` counts all operations, in units of a pass of 4 N K D.
 
     Args:
         tol: relative duality gap to reach, >= 0.
@@ -158,8 +160,8 @@ class Newton(Optimizer):
         """The weights found, with their certificate; one row of the trace per iteration.
 
         Args:
-            moment: of the features, if it is there already.
-            spent: seconds that it took.
+            moment: second moment of the features, if it is computed already.
+            spent: seconds that computing it took.
         Raises:
             IncompatibleError: the loss has kinks or gives no curvature, the penalty is not L2, or there are too many
                 features and classes for the factors.
@@ -206,14 +208,14 @@ class Newton(Optimizer):
         moment: SecondMoment,
         spent: float,
     ) -> Solution:
-        """What L-BFGS finds; its state has what the forecast needs to decide alike in a resumed search."""
+        """The solution of L-BFGS; its state includes what the forecast needs to decide the same in a resumed search."""
         found = LBFGS(self.tol, self.max_iter).minimize(objective, start, forecast, validation, watch, moment, spent)
         return replace(found, state=forecast.marked(found.state))
 
 
 @dataclass(frozen=True)
 class _Point:
-    """(W, b), with the data gradient there, and the gradient of the objective of the stage."""
+    """(W, b), the data gradient there, and the gradient of the objective of the stage."""
 
     W: Floats
     b: Floats
@@ -228,7 +230,7 @@ class _Point:
 
 
 class _Run:
-    """Newton's method from a state: its point, its preconditioner, and what it has spent."""
+    """One run of Newton's method from a state."""
 
     def __init__(
         self, method: Newton, objective: Objective, moment: SecondMoment, trace: Trace, start: State, clock: Clock
@@ -270,7 +272,7 @@ class _Run:
         self.bias_weight = 10.0 * objective.l2_weight * objective.n_classes + 2.5 * float(means.mean())
 
     def finish(self, history: list[dict[str, float]]) -> Solution:
-        """The solution; `history` are the rows before this run."""
+        """The solution of this run; `history` are the rows of the trace before it."""
         try:
             status = self._search()
         except KeyboardInterrupt:
@@ -288,7 +290,7 @@ class _Run:
         return Solution(point.W, point.b, status, rows, self.state, self.passes, seconds, words, certificate)
 
     def _search(self) -> Status:
-        """Report, prove, step, until one of them says how the search ends."""
+        """Report, try to prove, step; until one of them returns the status."""
         opens = not self.repeats_pass and self.objective.loss.margin_power is None
         point, step = self._visit(self.W, self.b, self.precision), math.nan
         while opens and self._predicted(point) > STAGES_ABOVE_GAP * abs(point.evaluation.objective):
@@ -319,7 +321,7 @@ class _Run:
                 return Status.STALLED
 
     def _attempt_proof(self, point: _Point) -> Status | None:
-        """A certificate where one is predicted to suffice; how the search ends by it, or None."""
+        """Compute a certificate if it is predicted to reach tol; the status if the search ends by it, else None."""
         if not self.policy.attempts(self._predicted(point), abs(point.evaluation.objective)):
             return None
         self._prove(point.W, point.b, point.db)
@@ -338,25 +340,25 @@ class _Run:
         return small and self.precision < Precision.DOUBLE
 
     def _in_double(self, point: _Point) -> _Point:
-        """The point, computed in float64, as are all points from now on."""
+        """The point, computed again in float64; so are all later points."""
         self.precision = Precision.DOUBLE
         return self._visit(point.W, point.b, self.precision)
 
     def _move_to(self, following: _Point, step: float, overshoot: Floats) -> None:
-        """The next iteration begins at `following`."""
+        """Begin the next iteration at `following`."""
         self.short_steps += int(step <= SHORT_STEP)
         self.damping = _next_damping(self.damping, overshoot)
         self.iteration, self.steps = self.iteration + 1, self.steps + 1
         self.W, self.b = following.W, following.b
 
     def _is_separable(self, point: _Point) -> bool:
-        """Whether a loss of margins is nearly 0."""
+        """Whether the classes are nearly separable: the data loss, of margins, is nearly 0."""
         loss, K = self.objective.loss, self.objective.n_classes
         equal = float(loss.value(np.zeros((1, K)), np.zeros(1, np.int64))[0])
         return loss.margin_power is not None and point.evaluation.data_loss < SEPARABLE_LOSS * equal
 
     def _stage_of(self, point: _Point) -> tuple[_Point, bool]:
-        """(the point, of the next stage where this one is solved; whether that is the objective itself)."""
+        """(the point, moved to the next stage if this one is solved; whether the stage is the objective itself)."""
         if self.stage.reg == self.objective.reg:
             return point, True
         if self._predicted(point) > STAGE_GAP * abs(point.evaluation.objective):
@@ -372,7 +374,7 @@ class _Run:
         return found, self.stage is self.objective
 
     def _row(self, point: _Point, step: float) -> Status | None:
-        """Add a row to the trace; how the search ends here, or None."""
+        """Add a row to the trace; the status if the search ends here, else None."""
         metric = self.metric
         self.state = NewtonState(
             epoch=self.iteration,
@@ -410,7 +412,7 @@ class _Run:
         return Status.MAX_ITER if self.iteration >= self.max_iter else None
 
     def _visit(self, W: Floats, b: Floats, precision: Precision) -> _Point:
-        """The point (W, b), by one pass; the first of a resumed search is not counted again."""
+        """The point (W, b), by one pass. The first pass of a resumed search is not counted again."""
         gradient = self.objective.data_gradient(W, b, precision=precision)
         if self.repeats_pass:
             self.repeats_pass = False
@@ -427,15 +429,16 @@ class _Run:
         return np.concatenate([step[:, :-1], (step[:, -1] - step[:, :-1] @ self.mean)[:, None]], axis=1)
 
     def _squared_norm(self, gradient: Floats) -> float:
-        """Of a gradient; the bias is weighted by what balancing it moves the part of W by."""
+        """Squared norm of a gradient. `bias_weight` counts for how much balancing the bias changes the gradient of
+        W."""
         return float(np.square(gradient[:, :-1]).sum() + self.bias_weight * np.square(gradient[:, -1]).sum())
 
     def _predicted(self, point: _Point) -> float:
-        """The duality gap predicted from the gradient."""
+        """The duality gap that the gradient predicts."""
         return self._squared_norm(self._centred(point)) / (4.0 * self.stage.l2_weight)
 
     def _step(self, point: _Point) -> tuple[Floats, Hessian]:
-        """(-H⁻¹ ∇L nearly, (K, D + 1), in the coordinates of the objective; H)."""
+        """(about -H⁻¹ ∇L, (K, D + 1), in the coordinates of the objective; H)."""
         curvature = curvature_at(self.stage, self.engine, self.moment, point.W, point.b, self.damping)
         self._spend(0.5)
         gradient = self._centred(point)
@@ -451,7 +454,7 @@ class _Run:
     def _proves_by_model(self, point: _Point, following: _Point, curvature: Hessian) -> bool:
         """Whether `tol` is proved at `following` by the dual point of a damped step from `point`; see `model_point`.
 
-        Tried for squared margins once what the step gained is small.
+        Only for squared margins, and only after a step that lowered the objective by little.
         """
         objective, value = self.objective, following.evaluation.objective
         gained, threshold = point.evaluation.objective - value, self.model_policy.threshold
@@ -478,8 +481,8 @@ class _Run:
         return False
 
     def _line_search(self, point: _Point, step: Floats) -> tuple[_Point | None, float, Floats]:
-        """(a point along the step whose objective is lower by enough, or None; its share of the step; the overshoot of
-        each class (K,): its slope after the whole step, relative to that at the start)."""
+        """(a point along the step with a sufficient decrease, or None; its step length; the overshoot of each class
+        (K,): its slope after the full step, relative to that at the start)."""
         dW, db = step[:, :-1], step[:, -1]
         slopes = (point.dW * dW).sum(axis=1) + point.db * db
         slope, overshoot = float(slopes.sum()), np.zeros(len(db))
@@ -487,7 +490,7 @@ class _Run:
             return None, 0.0, overshoot
         value, share = point.evaluation.objective, 1.0
         rounding = RELATIVE_ROUNDING[self.precision] * abs(value)
-        low, high = (0.0, slope), (math.inf, math.nan)  # shares, and slopes there: the minimum lies between them
+        low, high = (0.0, slope), (math.inf, math.nan)  # (step length, slope) on both sides of the minimum
         best: tuple[_Point, float] | None = None
         for trial in range(MAX_TRIALS):
             following = self._visit(point.W + share * dW, point.b + share * db, self.precision)
@@ -537,13 +540,14 @@ class _Run:
                 return
 
     def _predicted_of_weights(self, gradient: DataGradient, W: Floats) -> float:
-        """The part of a predicted gap that is due to W, whatever the bias."""
+        """The part of the predicted gap that is due to W, for any bias."""
         dW = gradient.dW + 2.0 * self.objective.l2_weight * W
         return float(np.square(dW).sum()) / (4.0 * self.objective.l2_weight)
 
 
 def _between(low: tuple[float, float], high: tuple[float, float]) -> float:
-    """The next share of a step to try, from (share, slope) on both sides of the minimum: by the secant, or halfway."""
+    """The next step length to try, from (step length, slope) on both sides of the minimum: by the secant, or
+    halfway."""
     part = 0.5
     if high[1] > 0.0 and math.isfinite(high[1]):
         part = min(max(low[1] / (low[1] - high[1]), 0.1), 0.9)
@@ -551,7 +555,7 @@ def _between(low: tuple[float, float], high: tuple[float, float]) -> float:
 
 
 def _next_damping(damping: Floats, overshoot: Floats) -> Floats:
-    """The damping of each class for the next step: the ridge that would have ended this one at the minimum."""
+    """The damping of each class for the next step: that with which this step would have ended at the minimum."""
     change = np.clip(1.0 + overshoot, MIN_RIDGE_CHANGE, MAX_RIDGE_CHANGE)
     following: Floats = np.maximum(1.0, (1.0 + damping) * change) - 1.0
     return following

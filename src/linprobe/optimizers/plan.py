@@ -26,53 +26,57 @@ from linprobe.optimizers.working_set import WorkingSet, suits_working_set, uses_
 __all__ = ["PlannedMethod", "is_smooth", "plan_methods"]
 
 INTERIOR_FIRST, INTERIOR_FIRST_L1, INTERIOR_FIRST_SQUARED = 5e8, 2e9, 3e10
-"""Operations of a step of the interior point method up to which it is tried first on kinks. In any case, some 15 ms;
-where |W| leaves most weights; and there for squared margins of few images, where working sets save little
+"""Floating point operations of one step up to which the interior point method is tried first, for an objective with
+kinks. The first limit, some 15 ms, is the general one. The second is for margins with |W| that leaves most weights
+nonzero. The third replaces the second for the squared hinge on few images, where working sets save little
 (benchmarks/gauntlet.py)."""
 
 FEW_IMAGES_PER_FEATURE = 1.25
-"""Images for each feature up to which they are few: the data are separable then. Chosen by argument."""
+"""Images per feature up to which a data set has few images: it is usually separable then. Chosen by argument."""
 
 INTERIOR_LAST, INTERIOR_BYTES = 1e11, 2e9
-"""Operations and bytes of such a step up to which it is tried at all: some seconds, 2 GB."""
+"""Operations and bytes of one step up to which the interior point method is tried at all: some seconds, 2 GB."""
 
 FIRST_DUAL_EPOCHS = 100
-"""Epochs of dual ascent before working sets: well conditioned problems need fewer. Chosen by argument."""
+"""Epochs of dual ascent before working sets take over: well conditioned problems need fewer. Chosen by argument."""
 
 LATER_ITERATIONS = 300
-"""Iterations, of `max_iter`, that are reserved for each method after the first; with a smaller `max_iter` the first
-runs alone. Chosen by argument."""
+"""Iterations of `max_iter` that are reserved for each method after the first. If `max_iter` is not larger, only the
+first method runs. Chosen by argument."""
 
 DUAL_IMAGES, DUAL_IMAGES_OF_HINGE, DUAL_PER_WEIGHT = 20_000, 100_000, 0.3
-"""Images up to which dual ascent is tried first, for a smooth loss and for the hinge: a smooth loss has a faster method
-for many images. For a smooth loss also up to DUAL_PER_WEIGHT images for each weight: so many weights nearly separate
-the classes, which that method does not suit. On 50,000 x 768 with 1,000 classes (0.07 a weight, squared hinge, reg
-1e-4) `Newton` is at 20 times the optimum after 420 passes, and `DualAscent` at a gap of 4e-3 after 29."""
+"""Images up to which dual ascent is tried first: DUAL_IMAGES for a smooth loss, which has a faster method for more
+images, and DUAL_IMAGES_OF_HINGE for the hinge. For a smooth loss also up to DUAL_PER_WEIGHT images per weight: then the
+classes are nearly separable, and the faster method converges slowly. On 50,000 x 768 with 1,000 classes (0.07 images
+per weight, squared hinge, reg 1e-4) `Newton` is at 20 times the optimum after 420 passes, and `DualAscent` at a gap of
+4e-3 after 29."""
 
 DUAL_BYTES_OF_PIXELS, DUAL_BYTES_OF_VECTORS = 2**28, 2**30
-"""Bytes that dual ascent may keep where rows are pixels of 8 bits, and where they are vectors. Pixels are smaller as
-they are than in float32, and `ADMM` needs some hundred passes for them; of 50,000 vectors of 100 classes it leaves a
-gap of 1 after 1,000."""
+"""Bytes that dual ascent may use, for uint8 pixels and for vectors. The limit for pixels is lower: their float32 copy
+is four times their size, and `ADMM`, which needs no copy, solves them in some hundred passes. On 50,000 vectors of 100
+classes `ADMM` still has a gap of 1 after 1,000 passes."""
 
 WORKING_SET_BYTES, WORKING_SET_BYTES_OF_PIXELS = 2e9, 2.5e8
-"""Bytes that working sets may keep if all features were used; and where images are bytes, which ADMM reads as they are.
-Chosen by argument."""
+"""Bytes that working sets may need if all features joined the set; the second limit is for uint8 pixels, which ADMM
+reads without a copy. Chosen by argument."""
 
 FEW_SCORES, SOME_SCORES = 2**16, 2**18
-"""Scores, N times K, up to which working sets are tried for a smooth loss whatever the number of features; and for the
-squared hinge where few weights are used. With L1 on 1,600 vectors of 100 classes they take a quarter of the time of
-LBFGS."""
+"""Scores, N times K, up to which working sets are tried for a smooth loss with any number of features. SOME_SCORES is
+for the squared hinge with few nonzero weights, FEW_SCORES for all else. With L1 on 1,600 vectors of 100 classes working
+sets take a quarter of the time of LBFGS."""
 
 NEWTON_CLASSES = 32
-"""Classes from which on `Newton` takes the place of `LBFGS`; it begins as that, and stays with it where it converges
-quickly. With fewer classes a product with the Hessian saves little (benchmarks/many_classes.py)."""
+"""Number of classes from which `Newton` replaces `LBFGS`. It begins with L-BFGS steps, and keeps to them if they
+converge quickly. With fewer classes a product with the Hessian costs nearly as much as a pass
+(benchmarks/many_classes.py)."""
 
 NEWTON_CLASSES_BFLOAT16 = 8
-"""The same where the engine multiplies all classes in bfloat16. On 60,000 x 784 with ten classes and reg 1e-5 `Newton`
-takes 0.6 of the time of `LBFGS` with softmax, and 0.4 with the squared hinge."""
+"""The same if the engine multiplies Hessians of all classes in bfloat16. On 60,000 x 784 with ten classes and reg 1e-5
+`Newton` takes 0.6 of the time of `LBFGS` with softmax, and 0.4 with the squared hinge."""
 
 MAX_VARIANCE = 1e20
-"""Mean variance of the features, and its inverse, up to which float32 has room for their moment and its inverse."""
+"""Largest mean variance of the features, and inverse of the smallest, for which float32 can hold their second moment
+and its inverse."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +85,14 @@ class PlannedMethod:
 
     Attributes:
         method: with its own tol and max_iter.
-        moment: which of the `Moments` of the features it is given; "" for none.
+        moment: name of the attribute of `Moments` that the method is given; "" for none.
     """
 
     method: Optimizer
     moment: str = ""
 
     def arguments(self, moments: Moments) -> dict[str, Any]:
-        """Further arguments of the method's `minimize`: the moment of the features, computed now if it is not there."""
+        """Further arguments of the method's `minimize`: the moment of the features, computed now if it is not yet."""
         return {"moment": getattr(moments, self.moment)} if self.moment else {}
 
 
@@ -96,7 +100,7 @@ def plan_methods(objective: Objective, moments: Moments, tol: float, max_iter: i
     """The methods of `Exact.plan`, with their tol and max_iter.
 
     Args:
-        moments: of the features, which are computed where a smooth loss has a penalty with |W|.
+        moments: of the features. They are computed here if a smooth loss has a penalty with |W|.
     Raises:
         IncompatibleError: the exact optimum of such a penalty cannot be had.
     """
@@ -116,7 +120,7 @@ def plan_methods(objective: Objective, moments: Moments, tol: float, max_iter: i
 
 
 Choice: TypeAlias = tuple[Callable[[float, int], Optimizer], str]
-"""(an optimizer, made of tol and max_iter; the moment of the features that it is given, "" for none)."""
+"""(makes an optimizer from tol and max_iter; name of the moment of the features that it is given, "" for none)."""
 
 
 def _choices(objective: Objective, moments: Moments) -> list[Choice]:
@@ -155,7 +159,7 @@ def _choices(objective: Objective, moments: Moments) -> list[Choice]:
 
 
 def _by_gradients(objective: Objective, moments: Moments) -> Choice:
-    """The method that reads the images through sums over all of them."""
+    """The method that needs the images only for sums over all of them."""
     smooth = is_smooth(objective)
     least = NEWTON_CLASSES_BFLOAT16 if objective.engine.multiplies_hessians else NEWTON_CLASSES
     if suits_newton(objective) and objective.n_classes >= least:
@@ -181,8 +185,8 @@ def _fits_dual(objective: Objective) -> bool:
 def _suits_working_set(objective: Objective, few: bool) -> bool:
     """Whether working sets are the fastest method for a hinge or for |W|; `few` weights are used, or most.
 
-    They hold the features in use as float64. With a smooth loss LBFGS is faster, except for few scores and where its
-    (D, D) matrix would be too large. Many pixels of 8 bits are left as they are, for ADMM.
+    They copy the features in use to float64. With a smooth loss LBFGS is faster, unless there are few scores or its (D,
+    D) matrix would be too large. Many uint8 pixels are left to ADMM, which does not copy them.
     """
     N, D, power = objective.n_images, objective.n_features, objective.loss.margin_power
     if power != 1:
@@ -220,7 +224,7 @@ def is_smooth(objective: Objective) -> bool:
 def _descends(objective: Objective, moments: Moments) -> bool:
     """Whether the steps of `LBFGS` with |W|, by coordinate descent, are faster than ADMM.
 
-    With L1 alone they are even where few weights are 0: ADMM then takes many hundred passes.
+    With L1 alone they are faster even if few weights are 0: ADMM then takes many hundred passes.
     """
     if objective.n_features > DENSE_FEATURES:
         return False

@@ -1,4 +1,4 @@
-"""The second moment of the features as a preconditioner: with it, features that are nearly alike are easy to fit."""
+"""The second moment of the features as a preconditioner, for features that are strongly correlated."""
 
 from __future__ import annotations
 
@@ -18,61 +18,63 @@ from linprobe.shapes import Floats
 __all__ = ["Preconditioner", "Preconditioners", "Sample", "SecondMoment", "second_moment", "typical_curvature"]
 
 ROWS_PER_FEATURE, ROWS_FOR_MANY = 2, 6
-"""Sampled rows per feature, for one reg value and for many. Measured on pixels: with 2 a search takes one pass in ten
-more than with all rows (benchmarks/optimum.py); with 2 to 4 a path takes 4 to 8 passes more than with 6
-(benchmarks/path.py), which cost what a few passes do."""
+"""Sampled rows per feature, for one reg value and for many. Measured on pixels: with 2 a search takes a tenth more
+passes than with all rows (benchmarks/optimum.py). With 2 to 4 a path takes 4 to 8 more passes than with 6
+(benchmarks/path.py), and the further rows cost as much as a few passes."""
 
 MIN_ROWS = 2048
-"""Sampled rows, at least, if there are so many. Chosen by argument: for few features the sample costs nothing."""
+"""Sampled rows, at least, or all rows if there are fewer. Chosen by argument: with few features a sample is cheap."""
 
 DENSE_FEATURES = 6144
-"""Features up to which the moment is a (D, D) float32 matrix, 151 MB at most; beyond, it is a sketch of sampled rows.
-A bound on memory, and on the factor's D³ / 6 products, 0.4 s a core there."""
+"""Features up to which the moment is a (D, D) float32 matrix; with more it is a sketch of sampled rows. At this number
+the matrix takes 151 MB, and the D³ / 6 products of its factor 0.4 s on a core."""
 
 MAX_SKETCH_ROWS = 4096
-"""Rows of the sketch beyond `DENSE_FEATURES`: its products with each other are a matrix of 67 MB."""
+"""Rows of a sketch, at most, with more features than `DENSE_FEATURES`: their Gram matrix takes 67 MB."""
 
 ROWS_PER_DIRECTION, MIN_SKETCH_ROWS, SKETCH_SHARE = 1.75, 1024, 0.7
-"""Rows of a sketch for each direction along which the images curve the objective more than the penalty does; its rows
-at least; and the share of D above which a dense matrix is cheaper. The number of directions is estimated by a bound.
-Measured with benchmarks/optimum.py, softmax with L2 at reg 0.01: 1.5 rows take a pass more with half of the seeds."""
+"""A sketch has ROWS_PER_DIRECTION rows for each direction in which the data loss has more curvature than the penalty,
+and at least MIN_SKETCH_ROWS. Above SKETCH_SHARE times D rows a dense matrix is cheaper. The number of directions is
+bounded by the trace of the moment. Measured with benchmarks/optimum.py, softmax with L2 at reg 0.01: with 1.5 rows half
+of the seeds take one more pass."""
 
 PROBE_ROWS = 256
-"""Rows from which the total variance of the features is estimated, for that bound. Chosen by argument: their mean is
-right to a few hundredths, and the bound is loose by more."""
+"""Rows from which the total variance of the features is estimated, for that bound. Chosen by argument: the estimate is
+right to a few percent, and the bound is less tight than that."""
 
 SPREAD_ROWS = 256
 """Rows of the matrix from which the root mean square of its eigenvalues is estimated. Chosen by argument, as
 `PROBE_ROWS`."""
 
 RIDGE = 1e-6
-"""Smallest ridge, as a share of the mean eigenvalue; for Woodbury's identity, of the trace. Chosen by argument: float32
-products round to 6e-8 of the largest eigenvalue, and a smaller ridge would be lost in that. Passes in
-benchmarks/constants.py: no change."""
+"""Smallest ridge, as a share of the mean eigenvalue; for Woodbury's identity, of the trace. Chosen by argument: the
+rounding of float32 products is 6e-8 of the largest eigenvalue, and would hide a smaller ridge. Passes in
+benchmarks/constants.py: no change with a third or three times of it."""
 
 SHARED_FACTOR = 8.0
-"""Ratio of neighbouring ridges that a path factors; a ridge between two uses the nearest. Measured with
-benchmarks/path.py: 12 to 50 take 6 to 11 more passes, and a smaller ratio more factors."""
+"""Ratio between the ridges for which a path computes factors; any other ridge uses the nearest of them. Measured with
+benchmarks/path.py: ratios of 12 to 50 take 6 to 11 more passes, and smaller ones need more factors."""
 
 MAX_RATIO = 1e30
-"""Largest ratio of ridge to curvature, so that float32 holds it: the curvature is 0 where all margins are met. Chosen
-by argument."""
+"""Largest ratio of ridge to curvature, so that float32 does not overflow: the curvature is 0 if no margin is violated.
+Chosen by argument."""
 
 SOFT_CURVATURE, MAX_CURVATURE = 0.2, 2.0
-"""Typical curvature of a loss at the start. Where its bound is at most 1/2, this share of the bound: for softmax 0.1,
-as p (1 - p) with ten classes. For other losses at most that of one squared margin. Measured with benchmarks/path.py:
-0.06 to 0.15 in place of 0.1 gain nothing. Passes in benchmarks/constants.py: SOFT_CURVATURE at a third: +3%; three
-times: +3%. MAX_CURVATURE at a third: +4%; three times: -3%."""
+"""Typical curvature of a loss at the start. If the bound on the curvature is at most 1/2, it is SOFT_CURVATURE times
+the bound: 0.1 for softmax, about p (1 - p) with ten classes. For other losses it is at most MAX_CURVATURE, that of one
+squared margin. Measured with benchmarks/path.py: 0.06 to 0.15 in place of 0.1 gain nothing. Change of passes in
+benchmarks/constants.py: SOFT_CURVATURE at a third +3%, at three times +3%; MAX_CURVATURE at a third +4%, at three times
+-3%."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some of the images: rows R, sqrt(a_i) (x'_i - mean), a_i their shares; read anew at each use.
+    """Some of the images as rows R, sqrt(a_i) (x'_i - mean). They are not stored: each use reads the images.
 
     Attributes:
         engine: over all images, about the mean.
-        positions: (n,) which of them.
-        shares: (n,) of the weight of these.
+        positions: (n,) of the sampled images.
+        shares: (n,) a_i, their weights divided by the sum of these.
         mean: (D,).
     """
 
@@ -83,17 +85,17 @@ class Sample:
 
     @classmethod
     def of(cls, objective: Objective, n_rows: int, seed: int) -> Sample:
-        """A seeded one of `n_rows` of the images of an objective, or of all if there are fewer."""
+        """A random sample of `n_rows` images of an objective, or all if there are fewer."""
         positions = objective.statistics.sample(n_rows, seed)
         shares = objective.shares()[positions]
         shares /= shares.sum()
         mean = objective.engine.gradient_of_scores(shares[:, None], positions, precise=True)[0][0]
-        # About 0, float32 products would lose a variance that is small compared with the squared mean.
+        # Not centred, float32 products would lose a variance that is small compared with the squared mean.
         return cls(objective.engine.about(mean), positions, shares, mean)
 
     @cached_property
     def products(self) -> Floats:
-        """R Rᵀ, (n, n), float32: the preconditioner of every ratio has them."""
+        """R Rᵀ, (n, n), float32; the preconditioners of all ratios use it."""
         return self.engine.gram(self.positions, self._roots[:, 0])
 
     @cached_property
@@ -122,9 +124,9 @@ class SecondMoment:
     """sum_i a_i (x'_i - mean)(x'_i - mean)ᵀ over images with shares a_i.
 
     Attributes:
-        mean: (D,), sum_i a_i x'_i: it is taken out of the moment, as the bias has it.
-        matrix: (D, D) float32; None where a sketch of fewer rows serves as well.
-        rows: those of the sketch, when `matrix` is None.
+        mean: (D,), sum_i a_i x'_i. The moment is about the mean, since the bias accounts for it.
+        matrix: (D, D) float32; None if a sketch of fewer rows is used instead.
+        rows: of the sketch; None if there is a matrix.
     """
 
     mean: Floats
@@ -133,7 +135,7 @@ class SecondMoment:
 
     @property
     def factored(self) -> Floats:
-        """What a preconditioner factors, float32: the matrix, or the products of the rows of the sketch."""
+        """The matrix that a preconditioner factors, float32: the moment, or the Gram matrix of the sketch."""
         if self.matrix is not None:
             return self.matrix
         assert self.rows is not None
@@ -146,7 +148,7 @@ class SecondMoment:
 
     @cached_property
     def spread(self) -> float:
-        """Root mean square of the eigenvalues, by some rows of the matrix."""
+        """Root mean square of the eigenvalues, estimated from some rows of the matrix."""
         n = len(self.factored)
         some = np.random.Generator(np.random.PCG64(0)).permutation(n)[:SPREAD_ROWS]  # features may come in a pattern
         of_all = n / max(1, len(some)) * float(np.square(self.factored[some]).sum(dtype=np.float64))
@@ -154,12 +156,12 @@ class SecondMoment:
 
     @cached_property
     def finite(self) -> bool:
-        """Whether no number of what is factored is too large for float32: none is larger than those of its diagonal."""
+        """Whether `factored` is finite in float32. Its largest numbers are on the diagonal, so only that is checked."""
         return bool(np.isfinite(np.diagonal(self.factored)).all())
 
     @property
     def dense(self) -> Floats:
-        """(D, D) the moment as a matrix, float32, whatever is kept of it."""
+        """The moment as a (D, D) float32 matrix; computed here if only a sketch is stored."""
         if self.matrix is not None:
             return self.matrix
         assert self.rows is not None
@@ -175,14 +177,14 @@ class SecondMoment:
 
 
 def second_moment(objective: Objective, seed: int = 0, *, many: bool = False) -> SecondMoment:
-    """The moment of a seeded sample of the images: of as many as this objective needs.
+    """The moment of a random sample of the images, as many as this objective needs.
 
-    Of 2 D rows, as a matrix. Where the penalty curves the objective more than the images do along all but a few
-    directions, as a sketch of fewer rows, which holds those directions.
+    Usually a matrix, from 2 D rows. If the data loss has more curvature than the penalty in few directions only, a
+    sketch of fewer rows, which is enough for those directions.
 
     Args:
         seed: of the sample.
-        many: whether many reg values will use it, none below the objective's: of 6 D rows, then.
+        many: whether many reg values will use the moment, none below the objective's; it is then from 6 D rows.
     """
     D = objective.n_features
     n_rows = _sketch_rows(objective, seed)
@@ -196,13 +198,13 @@ def second_moment(objective: Objective, seed: int = 0, *, many: bool = False) ->
 
 
 def _sketch_rows(objective: Objective, seed: int) -> float:
-    """Rows of a sketch that holds all directions that matter; inf where a matrix is needed.
+    """Rows of a sketch that is enough for all directions that matter; inf if a matrix is needed.
 
-    At most trace / ratio eigenvalues of the moment exceed the ratio; the others matter little compared with the ridge.
+    At most trace / ratio eigenvalues of the moment exceed the ratio. The ridge dominates the others.
     """
     D = objective.n_features
     most = MAX_SKETCH_ROWS if D > DENSE_FEATURES else math.inf
-    # coordinate descent is on the matrix; and of few features no sketch is small enough: nothing has to be read
+    # coordinate descent needs the matrix; with few features a sketch saves nothing: no image is read
     if objective.l1_weight > 0.0 or objective.l2_weight == 0.0 or MIN_SKETCH_ROWS > SKETCH_SHARE * D:
         return most
     trace = float(np.trace(Sample.of(objective, PROBE_ROWS, seed).products, dtype=np.float64))
@@ -219,16 +221,16 @@ def typical_curvature(objective: Objective) -> float:
 
 
 class Preconditioner:
-    """Solves with M = moment + ratio * I for W, and with 1 for the bias about the mean.
+    """Solves with M: moment + ratio * I for W, and 1 for the bias of the centred features.
 
     In float32, by a Cholesky factor of M, or, from n < D sampled rows R, by Woodbury's identity with one of the
     (n, n) matrix R Rᵀ.
 
     Args:
         moment: of the features.
-        engine: that solves with the factor.
-        ratio: of the ridge, 2 * reg * (coefficient of W² in the penalty), to the curvature of the loss along
-            scores, typical rather than worst; >= 0.
+        engine: solves with the factor.
+        ratio: of the ridge, 2 * reg * (coefficient of W² in the penalty), to the typical curvature of the loss in the
+            scores; >= 0.
     """
 
     def __init__(self, moment: SecondMoment, engine: Engine, ratio: float) -> None:
@@ -250,8 +252,8 @@ class Preconditioner:
                 self._ratio *= 10.0
 
     def solve(self, dW: Floats, db: Floats) -> tuple[Floats, Floats]:
-        """M⁻¹ applied to a gradient (K, D) and (K,), float64: a step in the metric of the features."""
-        # In the variables (W, b + W·mean) the moment about the mean and the bias do not see each other.
+        """M⁻¹ applied to a gradient (K, D) and (K,), float64: a preconditioned step."""
+        # In the variables (W, b + W·mean) M is block diagonal: the moment for W, and 1 for the bias.
         mean, rows = self._moment.mean, self._moment.rows
         centred = dW - db[:, None] * mean
         if rows is None:
@@ -261,7 +263,7 @@ class Preconditioner:
         return step_W, db - step_W @ mean
 
     def _solved(self, G: Floats) -> Floats:
-        """What the factor makes of the rows of G, float64."""
+        """The system of the factor solved for each row of G, float64."""
         solved = self._engine.algebra.solve_factored(self._factor, np.ascontiguousarray(G, np.float32))
         return np.ascontiguousarray(solved, np.float64)
 
@@ -279,9 +281,9 @@ class Preconditioners:
 
     Args:
         moment: of the features.
-        engine: that solves with the factors.
-        shared: whether ratios within a factor of 8 share a preconditioner: one that is off by so much costs a pass or
-            two, and another factor more than that.
+        engine: solves with the factors.
+        shared: whether ratios within a factor of 8 share a preconditioner. The difference costs a pass or two, and a
+            factor of its own costs more.
     """
 
     def __init__(self, moment: SecondMoment, engine: Engine, *, shared: bool = False) -> None:
@@ -290,7 +292,7 @@ class Preconditioners:
         self._known: dict[float, tuple[Lock, list[Preconditioner]]] = {}
 
     def of(self, ratio: float) -> Preconditioner:
-        """The one of this ratio, or of a near one."""
+        """The preconditioner of this ratio; with `shared`, of the nearest ratio that is factored."""
         if self._shared and ratio > 0.0:
             ratio = SHARED_FACTOR ** round(math.log(ratio, SHARED_FACTOR))
         lock, made = self._known.setdefault(ratio, (Lock(), []))

@@ -21,37 +21,39 @@ BLOCK_NUMBERS = 2**20
 """Float64 numbers of a block of rows or features: 8 MB."""
 
 BLOCK_SCORES = 2**16
-"""Scores whose losses and slopes a thread computes at once: 512 kB of float64, which caches hold."""
+"""Scores whose losses and slopes a thread computes at once: 512 kB of float64, which fit a cache."""
 
 FLOAT64_NUMBERS = 2**26
-"""Numbers of all the features that may be held, up to which they are held in float64 (512 MB); more are in float32."""
+"""N times the largest number of features in a set, up to which they are stored in float64 (512 MB); above, in
+float32."""
 
 MIN_CURVATURE = 1e-9
 """Curvature of a score, relative to the largest, above which the model includes the score. Chosen by argument."""
 
 FIRST_DAMPING, MIN_DAMPING, MAX_DAMPING, DAMPING_CHANGE = 1e-3, 1e-8, 1e3, 4.0
-"""Damping of a step, in units of the variance of each feature times the largest curvature of a loss: at first, at least
-and at most. Its factor after a step that was too long, and its divisor after any other. Chosen by argument."""
+"""Damping of a step, in units of the variance of each feature times the largest curvature of the loss: the first, the
+smallest and the largest. It is multiplied by DAMPING_CHANGE after a step that had to be shortened, and divided by it
+after a full one. Chosen by argument."""
 
 MAX_SWEEPS, SUPPORT_SWEEPS, MAX_CG_ITERATIONS, CG_RESIDUAL = 400, 20, 200, 0.1
-"""Sweeps of one Newton step, at most; sweeps over the weights that are not 0 before conjugate gradients; iterations of
-these, at most, and the relative residual at which they end. With 20 sweeps in place of 3 the hinge of 483 images and 68
+"""Sweeps in one Newton step, at most; sweeps over the nonzero weights before conjugate gradients; iterations of these,
+at most, and the relative residual at which they end. With 20 sweeps in place of 3 the hinge of 483 images and 68
 classes of benchmarks/gauntlet.py (tame, large, seed 1019) takes half the time."""
 
 MODEL_TOL, MODEL_TOL_AT_END = 0.1, 0.3
-"""Largest slope that minimising a model leaves: a share of the largest before the step, or, if that is more, of the
-slope at which the search ends. Chosen by argument."""
+"""A model is minimised until its largest slope is MODEL_TOL times that before the step, or MODEL_TOL_AT_END times the
+slope at which the search ends, if that is larger. Chosen by argument."""
 
 ARMIJO, MAX_HALVINGS = 1e-4, 40
-"""Decrease of the objective, as a share of what the model predicts, that a step must have; and halvings of a step. The
-usual value, and chosen by argument."""
+"""Required decrease of the objective, as a share of the decrease that the model predicts (the usual value); and
+halvings of a step, at most (chosen by argument)."""
 
 RELATIVE_ROUNDING = 1e-14
 """Relative rounding of an objective in float64. Chosen by argument."""
 
 
 def check_curved(objective: Objective) -> None:
-    """Nothing, if the loss declares what the steps need.
+    """Raise unless the loss declares what the steps need.
 
     Raises:
         IncompatibleError: it declares neither margins nor a Hessian.
@@ -65,17 +67,17 @@ def check_curved(objective: Objective) -> None:
 
 
 class Columns:
-    """Some features of an objective, (n, N), feature by feature, about their means.
+    """Some features of an objective, (n, N), one row per feature, centred at their means.
 
     Attributes:
         positions: (n,) which features they are, in the order in which they joined.
-        X: (n, N), float64, or float32 where all that may join are more than `FLOAT64_NUMBERS` numbers.
+        X: (n, N), float64 or float32: see `FLOAT64_NUMBERS`.
         mean: (n,) float64, weighted.
         variance: (n,) float64, weighted.
     """
 
     def __init__(self, objective: Objective, positions: npt.NDArray[np.int64], most: int) -> None:
-        """The features at `positions`; `most` is how many there may be at once."""
+        """The features at `positions`; `most` bounds how many there will ever be."""
         self._objective = objective
         N = objective.n_images
         self.dtype = np.float64 if N * most <= FLOAT64_NUMBERS else np.float32
@@ -101,7 +103,7 @@ class Columns:
         self.mean, self.variance = np.concatenate([self.mean, mean]), np.concatenate([self.variance, variance])
 
     def keep(self, which: npt.NDArray[np.bool_]) -> None:
-        """Leave out the others."""
+        """Drop the features where `which` is False."""
         self.positions, self.X = self.positions[which], self.X[which]
         self.mean, self.variance = self.mean[which], self.variance[which]
 
@@ -140,7 +142,7 @@ class Columns:
         return out
 
     def to_all(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
-        """(W (K, D), b (K,)) of the features as they are."""
+        """(W (K, D), b (K,)) for all features, not centred."""
         full = np.zeros((W.shape[1], self._objective.n_features))
         full[:, self.positions] = W.T
         return full, b - self.mean @ W
@@ -148,11 +150,11 @@ class Columns:
 
 @dataclass(frozen=True)
 class Smoothed:
-    """A loss as a smooth function of the scores: itself, or a hinge smoothed about the multipliers G of its margins.
+    """The loss as a smooth function of the scores; a hinge is smoothed about the multipliers G of its margins.
 
         max over 0 <= t <= 1 of  t m - (t - g)² / (2 rho)   in place of  max(0, m)
 
-    This is the augmented Lagrangian of the hinge; t is dual feasible, and the multiplier to take next.
+    This is the augmented Lagrangian of the hinge. The maximising t is dual feasible, and is the next multiplier.
 
     Args:
         objective: its loss is one of margins, or smooth with a Hessian.
@@ -222,7 +224,7 @@ class Smoothed:
 
     @property
     def steepest(self) -> float:
-        """The greatest second derivative in a score of an image, nearly."""
+        """Approximately the largest second derivative of a loss in a score."""
         loss = self.objective.loss
         power = loss.margin_power
         return self.rho if power == 1 else 2.0 if power == 2 else loss.curvature(self.G.shape[1])
@@ -235,7 +237,7 @@ def _margins(S: Floats, y: Labels, unit: float) -> Floats:
 
 @dataclass
 class Step:
-    """Where a search is.
+    """A point of a search.
 
     Attributes:
         W: (n, K) float64, weights of the centred features in use.
@@ -251,22 +253,22 @@ class Step:
 
 
 Enough: TypeAlias = Callable[[float, Step, Floats, Floats], bool]
-"""Whether a step suffices, by the objective, the step, the slopes of the weights (n, K) and of the biases (K,)."""
+"""Called with (objective, step, slopes of the weights (n, K), slopes of the biases (K,)); whether the step suffices."""
 
 
 class ProximalNewton:
     """Minimises a smooth data loss plus the penalty over the weights of some features.
 
-    Each step goes towards the minimum of the second-order model of the data loss, with the whole penalty. Sweeps of
-    coordinate descent find which weights are not 0, and conjugate gradients solve for these. A model includes only
-    scores that have curvature: margins near their kinks, and classes in doubt.
+    Each step goes towards the minimum of a second-order model of the data loss plus the whole penalty. Sweeps of
+    coordinate descent find the nonzero weights, and conjugate gradients solve for these. The model includes only scores
+    that have curvature: margins near their kinks, and classes whose probability is not close to 0 or 1.
 
     Args:
         objective: of all features.
         columns: the features in use.
-        damping: of the steps, as an earlier search left it.
+        damping: of the first step.
     Attributes:
-        damping: as this search leaves it.
+        damping: of the next step.
         taken: steps of the last search.
     Source:
         Lee, Sun and Saunders, "Proximal Newton-type methods for minimizing composite functions", 2014.
@@ -286,16 +288,16 @@ class ProximalNewton:
         most: int,
         enough: Enough | None = None,
     ) -> Step:
-        """The weights found, from (W, b).
+        """The point found by a search that starts at (W, b).
 
         Args:
             smoothed: the data loss.
-            W, b: (n, K) and (K,), where to begin.
-            tol: largest slope that may remain, as a share of the l1 weight. Without |W|, the largest share of the
-                objective that the remaining slopes may cost.
-            bias_tol: largest slope of a bias that may remain.
+            W, b: (n, K) and (K,), the start.
+            tol: largest slope of a weight at the end, as a share of the l1 weight. Without |W|: bound on the gap due to
+                the remaining slopes, as a share of the objective.
+            bias_tol: largest slope of a bias at the end.
             most: steps, at most.
-            enough: ends the search earlier.
+            enough: a test that may end the search earlier.
         """
         shares = self._shares
         S = self._columns.scores(W, b)
@@ -326,7 +328,7 @@ class ProximalNewton:
         return Step(W, b, S, G)
 
     def _allowed_slope(self, tol: float, value: float, n_weights: int) -> float:
-        """The largest slope at which a search ends; slopes r cost the objective sum r² / (4 l2_weight) at most."""
+        """The largest slope at which a search ends. Slopes r raise the objective by at most sum r² / (4 l2_weight)."""
         if self._objective.l1_weight > 0.0 and tol > 0.0:
             return tol * self._objective.l1_weight
         return float(np.sqrt(4.0 * self._objective.l2_weight * tol * abs(value) / n_weights))

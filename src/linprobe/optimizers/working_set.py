@@ -1,4 +1,4 @@
-"""Working sets: the exact optimum with |W| where few features are used, and of the hinge where the images are many."""
+"""Working sets: the exact optimum with |W| if few features have weights, and of the hinge if there are many images."""
 
 from __future__ import annotations
 
@@ -26,70 +26,73 @@ from linprobe.shapes import Floats, check_range
 __all__ = ["WorkingSet", "suits_working_set", "uses_few_weights", "working_set_cost"]
 
 JOINING_FEATURES, JOINING_RATIO = 100, 2
-"""Features that join at once, at most: so many, or this many times those in use where that is more. Chosen by
-argument."""
+"""Features that join the set in one round, at most: JOINING_FEATURES, or JOINING_RATIO times those with weights if that
+is more. Chosen by argument."""
 
 KEEP_ABOVE = 0.7
-"""Slope of a feature without weights, as a share of the l1 weight, above which it stays in the set. Chosen by
+"""Slope of a feature whose weights are 0, as a share of the l1 weight, above which it stays in the set. Chosen by
 argument."""
 
 JOIN_ROUNDING = 1e-9
-"""Relative excess of a slope over the l1 weight above which its feature joins: rounding. Chosen by argument."""
+"""Relative excess of a slope over the l1 weight above which its feature joins; a smaller one is rounding. Chosen by
+argument."""
 
 FIRST_RHO, FIRST_RHO_OF_MANY, RHO_GROWTH, SLOW_GAP = 1.0, 0.01, 3.0, 0.3
-"""For a hinge: the curvature of its smoothed kinks at first, in units of 1 / delta, where few weights are used and
-where many are. Its growth after a round that leaves more than the share SLOW_GAP of the gap over the set. With many
-weights the scores vary more, and with 1 the steps do not converge: the bound stays 0 (benchmarks/gauntlet.py, tame,
-large, seed 1019)."""
+"""For a hinge: the first curvature rho of its smoothed kinks, in units of 1 / delta, if few weights are nonzero
+(FIRST_RHO) or many (FIRST_RHO_OF_MANY). It grows by RHO_GROWTH after a round in which more than the share SLOW_GAP of
+the gap over the set remains. With many weights the scores vary more; with 1 the steps do not converge there, and the
+bound stays 0 (benchmarks/gauntlet.py, tame, large, seed 1019)."""
 
 FEW_WEIGHTS_L1 = 1e-3
-"""The l1 weight, as a share of the largest slope at W = 0, from which on few weights are used. Chosen by argument."""
+"""The l1 weight, as a share of the largest slope at W = 0, from which few weights are expected to be nonzero. Chosen by
+argument."""
 
 FIRST_SLOPE_TOL, MIN_SLOPE_TOL, GAP_SHARE = 0.1, 0.1, 0.1
-"""Largest slope that a round may leave over its set, as a share of the l1 weight, at first. At least, as a share of the
-threshold of a certificate. In between, as a share of the gap over the set. Chosen by argument."""
+"""A round ends when no slope over its set exceeds the slope tolerance, a share of the l1 weight. It begins at
+FIRST_SLOPE_TOL, follows GAP_SHARE times the relative gap over the set, and stays above MIN_SLOPE_TOL times the
+threshold of a certificate. Chosen by argument."""
 
 BIAS_SLOPE_COST = 0.1
-"""Largest slope of a bias: the share of the slope tolerance that it may cost of the objective, for a bias of one unit
-of the scores. Chosen by argument."""
+"""Largest slope of a bias that a round may leave: for a bias of one unit of the scores, it costs this share of the
+slope tolerance times the objective. Chosen by argument."""
 
 MAX_NEWTON_STEPS = 30
-"""Newton steps over one set. Chosen by argument."""
+"""Newton steps over one set, at most. Chosen by argument."""
 
 SMOOTHED_ROUNDS, MANY_STEPS, MAX_SMOOTHED_ROUNDS, NEARLY_SOLVED = 3, 10, 8, 1e-2
-"""For margins with |W|. The interior point method takes over after SMOOTHED_ROUNDS rounds of Newton steps, once a round
-takes MANY_STEPS steps, or after MAX_SMOOTHED_ROUNDS rounds; not where the relative gap is below NEARLY_SOLVED. The
-first rounds are cheap and find the weights that matter; later ones take as long as the interior point method
-(benchmarks/gauntlet.py, large)."""
+"""When the interior point method takes over from rounds of Newton steps, for margins with |W|: after SMOOTHED_ROUNDS
+rounds, once a round takes MANY_STEPS steps, or after MAX_SMOOTHED_ROUNDS rounds. It does not if the relative gap is
+below NEARLY_SOLVED. The first rounds are cheap, and find the weights that are not 0. Later rounds take as long as the
+interior point method (benchmarks/gauntlet.py, large)."""
 
 PART_OF_TOL = 0.25
-"""Gap, over the weights that may not be 0, at which the interior point method ends: a share of the threshold of a
-certificate. Chosen by argument."""
+"""Relative gap at which the interior point method ends, over the weights that it solves for, as a share of the
+threshold of a certificate. Chosen by argument."""
 
 PAIRS_PER_WEIGHT = 2
-"""Pairs of an image and a wrong class, for each weight that may not be 0, up to which the program of the set is solved
-instead: it has an unknown for each pair, and holds all weights of the set. Chosen by argument."""
+"""Pairs of an image and a wrong class, per weight that may be nonzero, up to which `HingeProgram` solves over the set
+instead. It has one unknown for each pair, and solves for all weights of the set. Chosen by argument."""
 
 PROGRAM_GAP, PROGRAM_TO_END = 0.1, 30.0
-"""Gap at which the program of a set ends: a share of the gap over all features. Where that is below PROGRAM_TO_END
-times the threshold of a certificate, PART_OF_TOL of the threshold at once: a few more steps cost less than a new start.
-Chosen by argument."""
+"""Relative gap at which `HingeProgram` ends: PROGRAM_GAP times the gap over all features. If that is below
+PROGRAM_TO_END times the threshold of a certificate, it ends at PART_OF_TOL times the threshold: a few more steps cost
+less than another start. Chosen by argument."""
 
 JOIN_PROGRAM_ABOVE = 0.8
-"""Slope of a feature, as a share of the l1 weight, above which it joins a set whose program is solved: the time of the
-program hardly depends on the number of features. Chosen by argument."""
+"""Slope of a feature, as a share of the l1 weight, above which it joins a set that `HingeProgram` solves: the time of
+the program hardly depends on the number of features. Chosen by argument."""
 
 NONZERO_ABOVE, MAX_NONZERO = 0.95, 2000
-"""Slope of a weight, as a share of the l1 weight, above which it may not be 0 at the optimum; and the number of such
-weights up to which the interior point method solves for them: 0.1 s a factor (an AVX-512 core at 30 GFLOP/s). With 0.9
-there are a third more of them, and as many rounds (benchmarks/gauntlet.py)."""
+"""Slope of a weight, as a share of the l1 weight, above which it may be nonzero at the optimum; and the number of such
+weights up to which the interior point method solves for them. At that number a factor takes 0.1 s (an AVX-512 core at
+30 GFLOP/s). With 0.9 there are a third more of these weights, and as many rounds (benchmarks/gauntlet.py)."""
 
 ALL_NONZERO_SHARE = 0.5
-"""Share of the weights of a set that may not be 0, above which all of them are solved for. Chosen by argument."""
+"""If more than this share of the weights of a set may be nonzero, all of them are solved for. Chosen by argument."""
 
 PROGRESS, MAX_STALLED = 0.9, 12
-"""Factor of the lowest gap so far below which a gap is progress; and rounds without progress after which the search
-ends. Chosen by argument."""
+"""A round makes progress if the gap falls below PROGRESS times the lowest gap so far. The search ends after MAX_STALLED
+rounds without progress. Chosen by argument."""
 
 ATTEMPT_BELOW = 0.9
 """Estimated gap, as a share of tol, below which the first certificate is computed. Chosen by argument."""
@@ -98,17 +101,17 @@ ATTEMPT_BELOW = 0.9
 @final
 @dataclass(frozen=True)
 class WorkingSet(Optimizer):
-    """Solves the problem over few features, computes the slopes of all, lets those join that matter, and repeats.
+    """Solves the problem over a set of few features, computes the slopes of all, adds those that matter, and repeats.
 
-    At the optimum the slope of the data loss in a weight that is 0 is at most the l1 weight, so that most features can
+    At the optimum a weight is 0 if the slope of the data loss in it is smaller than the l1 weight, so most features can
     be left out. Without |W| the set is all features. A round minimises over the set by `ProximalNewton` steps; a hinge
-    is smoothed about its multipliers. For margins with |W|, once these rounds show which weights may not be 0,
-    `minimize_within` solves for these. One pass over all features then gives every slope at a dual point, and a lower
-    bound on the objective.
+    is smoothed about its multipliers. For margins with |W|, these rounds show which weights may be nonzero. Then
+    `minimize_within` solves for these alone. After each round one pass over all features computes every slope at a dual
+    point, and with it a lower bound on the objective.
 
     Args:
         tol: relative duality gap to reach, >= 0.
-        max_iter: rounds at most, >= 0; each takes a pass over the images, and the work over its set.
+        max_iter: rounds at most, >= 0; each takes a pass over the images, besides the work on its set.
     Raises:
         ParameterError: an argument outside its range.
     Source:
@@ -149,7 +152,7 @@ class WorkingSet(Optimizer):
 
 
 def suits_working_set(objective: Objective) -> bool:
-    """Whether `WorkingSet` takes this objective."""
+    """Whether `WorkingSet` can minimise this objective."""
     try:
         _check(objective)
     except IncompatibleError:
@@ -158,7 +161,7 @@ def suits_working_set(objective: Objective) -> bool:
 
 
 def uses_few_weights(objective: Objective) -> bool:
-    """Whether |W| weighs enough against the slopes at W = 0, all margins violated, for most weights to be 0."""
+    """Whether few weights are expected to be nonzero: |W| outweighs most slopes at W = 0, all margins violated."""
     shares, sums = objective.statistics.class_means
     centred = sums - shares[:, None] * sums.sum(axis=0)
     largest = float(np.abs(centred.sum(axis=0) - len(shares) * centred).max(initial=0.0))
@@ -166,7 +169,7 @@ def uses_few_weights(objective: Objective) -> bool:
 
 
 def working_set_cost(objective: Objective, n_features: int) -> float:
-    """Bytes, about, that a search keeps with this many features in its set."""
+    """Estimated bytes of a search with this many features in its set."""
     N, K = objective.n_images, objective.n_classes
     unknowns = min(n_features * K, MAX_NONZERO) if _may_restrict(objective) else 0
     numbers = N * n_features + 10 * N * K + 3 * K * objective.n_features + 2 * unknowns**2
@@ -187,29 +190,29 @@ def _check(objective: Objective) -> None:
 
 
 def _may_restrict(objective: Objective) -> bool:
-    """Whether `minimize_within` takes the objective."""
+    """Whether `minimize_within` can minimise the objective."""
     return objective.loss.margin_power is not None and objective.l1_weight > 0.0
 
 
 def _has_program(objective: Objective) -> bool:
-    """Whether the program of a set is small enough to be solved directly."""
+    """Whether the problem over a set is small enough for `HingeProgram`."""
     return objective.loss.margin_power == 1 and objective.l1_weight > 0.0 and _pairs(objective) <= MAX_PAIRS
 
 
 def _pairs(objective: Objective) -> int:
-    """Pairs of an image that counts and another class than its own."""
+    """Number of pairs of an image of weight above 0 and a wrong class."""
     return int((objective.shares() > 0.0).sum()) * (objective.n_classes - 1)
 
 
 @dataclass
 class _Round:
-    """What one round found.
+    """The result of one round.
 
     Attributes:
         value, data_loss, accuracy: at its weights.
         A, columns: (K, D) and (K,), sums of a_i G_i x_iᵀ and a_i G_i.
-        gap: of the value to the best bound so far; absolute.
-        gap_of_set: of the value to a bound of the problem of the set alone; absolute.
+        gap: value minus the best bound so far; absolute.
+        gap_of_set: value minus a bound for the problem over the set alone; absolute.
     """
 
     value: float
@@ -222,7 +225,7 @@ class _Round:
 
 
 class _Search:
-    """One minimisation: the set, its weights, and what is known of them."""
+    """One minimisation."""
 
     def __init__(
         self,
@@ -244,7 +247,7 @@ class _Search:
         W = np.zeros((K, D)) if start is None else saved.W
         if saved.positions is not None:
             positions = saved.positions.astype(np.int64)
-        else:  # none, or weights alone to begin near; without |W| every feature is used
+        else:  # no start, or weights alone; without |W| the set is all features
             positions = np.flatnonzero(W.any(axis=0)) if objective.l1_weight > 0.0 else np.arange(D)
         self.columns = Columns(objective, positions, D)
         self.W: Floats = np.ascontiguousarray(W[:, positions].T)
@@ -272,7 +275,7 @@ class _Search:
         self.state = start
 
     def run(self) -> Solution:
-        """Rounds until the gap is small enough, or the budget is spent."""
+        """Rounds until the gap is at most tol, or `max_iter` is reached."""
         certificate: Certificate | None = None
         status: Status | None = None
         try:
@@ -310,13 +313,13 @@ class _Search:
         return Solution(W, b, status, self.trace.history, state, certificate.passes, self.clock(), words, certificate)
 
     def _attempts_proof(self) -> bool:
-        """Whether a certificate is worth its passes."""
+        """Whether to compute a certificate now."""
         tol, threshold = self.settings.tol, self.policy.threshold
         negligible = absolute_tol(self.objective, tol) * threshold / tol if tol else 0.0
         return self.policy.attempts(self.relative_gap, 1.0) or self.gap <= negligible
 
     def _first_rho(self) -> float:
-        """The curvature of the smoothed kinks of a hinge at first; a smooth loss has none."""
+        """The first curvature of the smoothed kinks of a hinge; a smooth loss does not use it."""
         objective = self.objective
         few = objective.loss.smooth or objective.l1_weight == 0.0 or uses_few_weights(objective)
         return (FIRST_RHO if few else FIRST_RHO_OF_MANY) / objective.loss.unit
@@ -327,13 +330,13 @@ class _Search:
         return self.restricted or (self.rounds >= SMOOTHED_ROUNDS and many and self.relative_gap > NEARLY_SOLVED)
 
     def _takes_program(self) -> bool:
-        """Whether the program of the set is solved: it is the smaller problem, and enough is known of the set."""
+        """Whether `HingeProgram` solves over the set: it is the smaller problem, and the set is nearly complete."""
         few = _pairs(self.objective) <= PAIRS_PER_WEIGHT * int(self.nonzero.sum())
         begun = self.rounds > SMOOTHED_ROUNDS or (self.rounds == SMOOTHED_ROUNDS and self.newton_steps >= MANY_STEPS)
         return self.may_program and few and begun and len(self.W) > 0
 
     def _program(self) -> HingeProgram:
-        """The program of the set."""
+        """The problem over the set as a `HingeProgram`."""
         objective = self.objective
         return HingeProgram(
             self.columns.X,
@@ -347,7 +350,7 @@ class _Search:
         )
 
     def _tol_of_program(self) -> float:
-        """The relative gap at which it ends."""
+        """The relative gap at which `HingeProgram` ends."""
         tol = PROGRAM_GAP * self.relative_gap
         return PART_OF_TOL * self.policy.threshold if tol < PROGRAM_TO_END * self.policy.threshold else tol
 
@@ -356,7 +359,7 @@ class _Search:
         objective, n_nonzero = self.objective, int(self.nonzero.sum())
         if self._takes_program():
             point = self._program().minimize(self.W, self.b, self.G, tol := self._tol_of_program())
-            # where rounding stops it short of its gap, rounds of Newton steps continue
+            # if rounding keeps it from that gap, rounds of Newton steps follow
             self.may_program = point is not None and point.gap <= tol
             if point is not None:
                 return Step(point.W, point.b, self.columns.scores(point.W, point.b), point.G)
@@ -383,12 +386,12 @@ class _Search:
         return gap <= max(GAP_SHARE * min(self.gap, value), PART_OF_TOL * self.policy.threshold * value)
 
     def _column_cost(self, b: Floats, columns: Floats) -> float:
-        """About what column sums of a dual point that are not 0 cost a bound, given the bias."""
+        """Estimate of how much nonzero column sums of a dual point lower its bound, given the bias."""
         apart = np.abs(b - b[int(self.objective.statistics.class_means.shares.argmax())])
         return float(np.abs(columns) @ (apart + self.objective.loss.unit))
 
     def _evaluate(self, step: Step) -> _Round:
-        """Take the weights and multipliers of a step, and compute the slopes of all features: one pass."""
+        """Adopt the weights and multipliers of a step, and compute the slopes of all features, in one pass."""
         objective, shares = self.objective, self.shares
         A, columns = objective.engine.gradient_of_scores(shares[:, None] * step.G, precise=True)
         self.passes += 1.0
@@ -405,7 +408,7 @@ class _Search:
         return _Round(value, data_loss, hits, A, columns, value - self.bound, value - of_set)
 
     def _bound(self, G: Floats, A: Floats) -> float:
-        """The dual value of slopes, as if their columns summed to 0."""
+        """The dual value of G if its columns summed to 0, with A (K, D) or (K, n) its sums over the images."""
         objective, penalty = self.objective, self.objective.penalty
         assert penalty is not None
         counted = self.shares > 0.0
@@ -473,7 +476,7 @@ class _Search:
         self.slope_tol = min(self.slope_tol, max(MIN_SLOPE_TOL * self.policy.threshold, slope_tol))
 
     def _update_nonzero(self, at: _Round, before: npt.NDArray[np.bool_]) -> None:
-        """Find the weights that may not be 0 at the optimum; once these are solved for, none leaves.
+        """Find the weights that may be nonzero at the optimum; once they are solved for alone, none leaves.
 
         Args:
             before: (n, K), those of the features now in the set.
@@ -489,7 +492,7 @@ class _Search:
             self.nonzero[:] = True
 
     def _weights(self) -> tuple[Floats, Floats]:
-        """(W, b) of the last row: Ctrl-C may come while the set changes."""
+        """(W, b) of the last row of the trace, which are complete even if Ctrl-C interrupts a change of the set."""
         if self.state is None:
             return np.zeros((self.objective.n_classes, self.objective.n_features)), np.zeros(self.objective.n_classes)
         arrays = self.state.arrays
