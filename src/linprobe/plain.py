@@ -1,13 +1,18 @@
-"""Plain values: what JSON can hold."""
+"""Plain values: what JSON can hold, and text that any terminal can show."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-__all__ = ["plain"]
+__all__ = ["UNPRINTABLE", "plain", "printable"]
+
+UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""What a name may hold and a terminal must not get: control characters, ends of lines, marks that turn the direction
+of text, and half surrogates, which are how Python reads bytes of a file name that are not UTF-8."""
 
 
 def plain(value: Any) -> Any:
@@ -27,3 +32,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""`text` with each unprintable character written as its escape: \n, \x1b, \u202e; \xe9 for a byte of a name.
+
+    Args:
+        text: a name or a message.
+        keep: characters that are left as they are, such as "\n" where lines are meant.
+    """
+    return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    """The escape of one character; a byte that is not UTF-8 was read as U+DC00 plus its value."""
+    code = ord(character)
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else character.encode("unicode_escape").decode("ascii")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -58,15 +59,20 @@ def linprobe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 
 
 def write_classes(
-    folder: Path, n: int, seed: int, size: tuple[int, int] = (4, 4), names: tuple[str, ...] = ("dark", "light")
+    folder: Path,
+    n: int,
+    seed: int,
+    size: tuple[int, int] = (4, 4),
+    names: tuple[str, ...] = ("dark", "light"),
+    low: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """A folder with `n` pictures of each class, which a line can tell apart by how light they are."""
     random = np.random.default_rng(seed)
     for name in names:
-        low = {"dark": 0, "amber": 80, "light": 150}[name]
+        darkest = {"dark": 0, "amber": 80, "light": 150, **low}[name]
         (folder / name).mkdir(parents=True)
         for i in range(n):
-            pixels = random.integers(low, low + 100, (*size, 3)).astype(np.uint8)
+            pixels = random.integers(darkest, darkest + 100, (*size, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{i}.png")
 
 
@@ -78,7 +84,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_pictures() -> Callable[..., None]:
     """`write_pictures(folder, n, seed, size, names)`: a folder of class folders."""
     return write_classes

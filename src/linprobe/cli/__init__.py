@@ -9,7 +9,6 @@ import atexit
 import errno
 import gc
 import importlib
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from linprobe.cli.options import debug
+from linprobe.cli.terminal import drop_output, prepare, write, write_error
 from linprobe.errors import LinprobeError
 
 __all__ = ["main"]
@@ -72,13 +72,13 @@ class Linprobe(click.Group):
             _end(ctx, str(stop) or "stopped by Ctrl-C", 130, kind="")
         except BrokenPipeError:
             # The reader of our output has left (`| head`): an error message would reach nobody.
-            _drop_output()
+            drop_output()
             ctx.exit(1)
         except OSError as error:
             # Errors of files are LinprobeErrors by now: this one is of our own output.
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO) or error.filename is not None:
                 _end(ctx, _bug(error), 1)
-            _drop_output()
+            drop_output()
             _end(ctx, _unwritable(error), 2)
         except MemoryError as error:
             _end(ctx, f"out of memory ({error}); use a smaller --image-size or fewer --threads", 2)
@@ -91,25 +91,26 @@ class Linprobe(click.Group):
         """Run and leave with an exit code; an unusable command line gives one line."""
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
+        prepare()
         # Without this the last garbage collections traverse all of scikit-learn, and take longer than a short command.
         atexit.register(gc.freeze)
         try:
             code = super().main(args, prog_name, standalone_mode=False, **extra)
         except click.Abort:
-            click.echo("stopped by Ctrl-C", err=True)
+            write_error("stopped by Ctrl-C")
             code = 130
         except OSError as error:  # a --help that nobody reads, or that the disk has no room for
-            _drop_output()
+            drop_output()
             code = 1 if isinstance(error, BrokenPipeError) else 2
             if code == 2:
-                click.echo(f"error: {_unwritable(error)}", err=True)
+                write_error(f"error: {_unwritable(error)}")
         except click.exceptions.NoArgsIsHelpError as error:  # a group alone: its help, as it is set
-            click.echo(error.format_message(), err=True)
+            write_error(error.format_message())
             code = 2
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
             hint = f"; see {context.command_path} --help" if context else ""
-            click.echo(f"error: {_one_line(error.format_message()).rstrip('.')}{hint}", err=True)
+            write_error(f"error: {_one_line(error.format_message()).rstrip('.')}{hint}")
             code = 2
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -122,11 +123,6 @@ def _unwritable(error: OSError) -> str:
     return f"the output cannot be written ({error.strerror}); free some space, or send it elsewhere"
 
 
-def _drop_output() -> None:
-    """Discard what stdout still buffers and would write at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -134,8 +130,8 @@ def _one_line(text: str) -> str:
 def _end(ctx: click.Context, message: str, code: int, kind: str = "error: ") -> NoReturn:
     """Leave with `code` after one line on stderr; with --debug the traceback comes first."""
     if ctx.meta.get("linprobe.debug"):
-        click.echo(traceback.format_exc(), err=True, nl=False)
-    click.echo(f"{kind}{message}".replace("\n", " "), err=True)
+        write_error(traceback.format_exc().rstrip("\n"))
+    write_error(f"{kind}{message}".replace("\n", " "))
     ctx.exit(code)
 
 
@@ -143,7 +139,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         from importlib.metadata import version
 
-        click.echo(f"linprobe {version('linprobe')}")
+        write(f"linprobe {version('linprobe')}")
         ctx.exit()
 
 

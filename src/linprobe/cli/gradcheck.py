@@ -17,6 +17,7 @@ from linprobe.cli.options import (
     seed_option,
     threads,
 )
+from linprobe.cli.terminal import write
 
 
 @click.command(short_help="Compare the analytic gradient with differences.")
@@ -107,7 +108,7 @@ def gradcheck(ctx: click.Context, /, source: str, **options: Any) -> None:
     if options["as_json"]:
         print_json({"source": source, **found.as_dict()})
     else:
-        click.echo(str(found))
+        write(str(found))
     ctx.exit(0 if found.ok else 1)
 
 

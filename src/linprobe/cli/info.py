@@ -9,6 +9,9 @@ import click
 
 from linprobe.cli.options import Options, debug, json_output, reading, reading_given, threads
 
+SHOWN = 20
+"""Items of a list, at most, that are shown; --json has all."""
+
 
 @click.command(short_help="What a source or a model holds.")
 @click.argument("what", metavar="SOURCE_OR_MODEL")
@@ -35,9 +38,9 @@ def info(what: str, as_json: bool, **options: Any) -> None:
         print_json(record)
         return
     tables = {name: value for name, value in record.items() if isinstance(value, dict)}
-    print_facts({_words(name): _text(value) for name, value in record.items() if name not in tables})
+    print_facts({_words(name): _shown(value) for name, value in record.items() if name not in tables})
     for name, table in tables.items():
-        print_facts({str(key): _text(value) for key, value in table.items()}, title=_words(name))
+        print_facts({str(key): _shown(value) for key, value in table.items()}, title=_words(name))
 
 
 def _run(path: Path) -> dict[str, object]:
@@ -126,22 +129,25 @@ def _words(name: str) -> str:
     )
 
 
+def _shown(value: object) -> str | list[str]:
+    """`value` for a table: sentences, or names with blanks, one below the other; all else as `_text`."""
+    if isinstance(value, list | tuple) and any(isinstance(item, str) and " " in item for item in value):
+        more = [f"and {len(value) - SHOWN} more"] if len(value) > SHOWN else []
+        return [str(item) for item in value[:SHOWN]] + more
+    return _text(value)
+
+
 def _text(value: object) -> str:
-    """`value` for a table: shapes as 32x32x3, counts by split as train 10, test 2, lines one below the other."""
+    """`value` in one line: shapes as 32x32x3, counts by split as train 10, test 2, the first of many names."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
-        numbers = all(isinstance(item, int) for item in value)
-        return "x".join(map(str, value)) if numbers else _lines([str(item) for item in value])
+        if all(isinstance(item, int) for item in value):
+            return "x".join(map(str, value))
+        more = f" and {len(value) - SHOWN} more" if len(value) > SHOWN else ""
+        return ", ".join(str(item) for item in value[:SHOWN]) + more
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
     return "-" if value is None or value == "" else str(value)
-
-
-def _lines(items: list[str]) -> str:
-    """Short items in one line, the first twenty of them; sentences one below the other."""
-    if any(" " in item for item in items):
-        return "\n".join(items)
-    return ", ".join(items[:20]) + (f" and {len(items) - 20} more" if len(items) > 20 else "")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from linprobe.cli.options import debug
+from linprobe.cli.terminal import write
 from linprobe.errors import IncompatibleError
 
 NEEDED = ("starlette", "uvicorn", "websockets")
@@ -62,7 +63,7 @@ def lab(sources: tuple[str, ...], port: int, host: str, runs: Path) -> None:
     listening = open_port(host, port)
     at = f"[{host}]" if ":" in host else host
     address = f"http://{at}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
-    click.echo(f"the lab is at {address} - Ctrl-C ends it")
+    write(f"the lab is at {address} - Ctrl-C ends it")
     serve(app, listening, shared)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import click
 from click.core import ParameterSource
 
+from linprobe.cli.terminal import degraded
+
 if TYPE_CHECKING:
     from linprobe.runs.records import RunSettings
 
@@ -154,16 +156,16 @@ class NamedOption(click.Option):
 
     @property
     def help(self) -> str:
-        """The text, from the table of choices."""
+        """The text, from the table of choices, in ASCII: click prints it, whatever the encoding."""
         from linprobe.choices import choices
 
         if self.parameter_of is None:
             listed = "; ".join(f"{one.name} = {one.text}" for one in choices(self.lists or "").values())
-            return f"{self.about}{listed}{self.after}"
+            return degraded(f"{self.about}{listed}{self.after}")
         having = [(one.name, p) for one in choices(self.parameter_of).values() for p in one.parameters]
         of = [name for name, parameter in having if parameter.name == self.name]
         meanings = dict.fromkeys(parameter.meaning for _, parameter in having if parameter.name == self.name)
-        return f"{self.about}Of {', '.join(of)}: {'; '.join(meanings)}{self.after}"
+        return degraded(f"{self.about}Of {', '.join(of)}: {'; '.join(meanings)}{self.after}")
 
     @help.setter
     def help(self, text: str | None) -> None:

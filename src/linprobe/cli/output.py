@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import math
-import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-import click
-
-from linprobe.plain import plain
+from linprobe.cli.terminal import is_terminal, write, write_error
+from linprobe.plain import UNPRINTABLE, plain, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,13 +42,27 @@ Row: TypeAlias = Sequence[str]
 
 
 def print_json(record: Mapping[str, object]) -> None:
-    """One JSON object on stdout; NaN and infinity, which JSON does not have, become null."""
-    click.echo(json.dumps(plain(record), indent=2, allow_nan=False, ensure_ascii=False))
+    """One JSON object on stdout, in ASCII or UTF-8; NaN and infinity, which JSON does not have, become null."""
+    text = UNPRINTABLE.sub(_escaped, json.dumps(plain(record), indent=2, allow_nan=False, ensure_ascii=False))
+    if sys.stdout is None or codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8":
+        text = re.sub("[^\0-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
+    write(text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """An unprintable character inside JSON: its JSON escape, but of a byte that is not UTF-8 the text of `printable`,
+    since strict readers refuse half surrogates."""
+    character = found[0]
+    if character == "\n":
+        return character  # between two lines: inside strings they are escaped already
+    if "\ud800" <= character <= "\udfff":
+        return json.dumps(printable(character))[1:-1]
+    return f"\\u{ord(character):04x}"
 
 
 def say(text: str) -> None:
     """A line for the person at the terminal, on stderr."""
-    click.echo(text, err=True)
+    write_error(text)
 
 
 def warn(notes: Sequence[str]) -> None:
@@ -67,16 +81,22 @@ def share(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
-def print_facts(facts: Mapping[str, str], title: str = "") -> None:
-    """A result on stdout, a line per fact: name, value; a `title` stands above them, and sets them in."""
+def print_facts(facts: Mapping[str, str | Sequence[str]], title: str = "") -> None:
+    """A result on stdout, a line per fact: name, value; a `title` stands above them, and sets them in.
+
+    A value of several texts takes a line for each.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 3))
     for name, value in facts.items():
-        table.add_row(Text("  " * bool(title) + name, style="cyan"), Text(value))
+        lines = [value] if isinstance(value, str) else value
+        table.add_row(
+            Text("  " * bool(title) + printable(name), style="cyan"), Text("\n".join(printable(line) for line in lines))
+        )
     if title:
-        click.echo(f"\n{title}")
+        write(f"\n{printable(title)}")
     _print(table)
 
 
@@ -88,24 +108,24 @@ def print_table(columns: Sequence[str], rows: Sequence[Row], *, numeric: Sequenc
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="cyan")
     for column in columns:
-        table.add_column(Text(column), justify="right" if column in numeric else "left")
+        table.add_column(Text(printable(column)), justify="right" if column in numeric else "left")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     _print(table)
-    click.echo()
+    write("")
 
 
 def _print(table: Table) -> None:
     """Put a table on stdout, fitted to the terminal; into a file or a pipe no line is broken and no colour used."""
     from rich.console import Console
 
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         Console(highlight=False).print(table)
         return
     console = Console(highlight=False, no_color=True, width=1000, file=io.StringIO())
     with console.capture() as captured:
         console.print(table)
-    click.echo("\n".join(line.rstrip() for line in captured.get().split("\n")).strip("\n"))
+    write("\n".join(line.rstrip() for line in captured.get().split("\n")).strip("\n"))
 
 
 @contextmanager
@@ -114,7 +134,7 @@ def progress(quiet: bool = False) -> Iterator[ProgressCallback]:
 
     The bar goes away when it is done: what stays on the screen is the result.
     """
-    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if quiet or not is_terminal(sys.stderr):
         yield lambda what, done, total: None
         return
     from rich.console import Console

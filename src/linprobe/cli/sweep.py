@@ -177,7 +177,7 @@ def _show(metrics: RunMetrics) -> None:
             "train accuracy": share(metrics.train_accuracy),
             "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",
             "time": f"{metrics.seconds:.2f} s, {metrics.passes:g} passes over the images",
-            "the same elsewhere": "\n".join(metrics.equivalents[1:]),
+            "the same elsewhere": metrics.equivalents[1:],
             "status": f"{metrics.status.name.lower()}: {metrics.status_text}",
             "run": metrics.run,
         }

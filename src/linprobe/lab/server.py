@@ -199,6 +199,8 @@ def open_port(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.create_server(address[:2], family=family)
+    except UnicodeError:
+        raise ParameterError(f"host {host!r} is not a name of a host; try --host 127.0.0.1.") from None
     except OSError as error:
         match error.errno:
             case errno.EADDRINUSE:
