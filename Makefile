@@ -11,6 +11,11 @@ export OMP_NUM_THREADS := 1
 # The tests start hundreds of processes: each would compile the modules of linprobe anew.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Several targets compile the same kernels, and each installation by pip compiles all of them: with ccache, once.
+ifneq ($(shell command -v ccache),)
+export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
+endif
+
 # What an installed copy is made from. The installation is an editable one: Python files are used where they are.
 BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 
@@ -30,9 +35,11 @@ demo: .venv/installed  ## install, train on handwritten digits, show the result 
 test: lint web-check  ## everything that must hold: style, types, tests
 	@$(MAKE) --no-print-directory -j2 typecheck pytest
 
-# Each part ends in one line; what cannot run here says so and counts as passed. `-k`: a part that fails stops no other.
+# What cannot run here says so and counts as passed. A part that fails stops no other. `make test-slow SLOW="clang cross"`
+# runs some of the parts.
+SLOW := pytest-slow sanitize clang cross wheel notebooks
 test-slow: .venv/tools  ## what takes longer: slow tests, sanitizers, Clang, aarch64, wheels, notebooks
-	@$(MAKE) --no-print-directory -k pytest-slow sanitize clang cross wheel notebooks
+	@tools/parts.sh "$(MAKE) --no-print-directory" $(SLOW)
 
 lint: .venv/tools  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -83,17 +83,13 @@ def assert_the_core_is_numpy():
 @pytest.mark.parametrize("kind", ["off", "plain", "avx512", "amx"])
 def test_every_kind_of_products_gives_what_numpy_gives(kind):
     program = textwrap.dedent("""
-        from linprobe import _core
-        try:
-            kind = _core.bfloat16()
-        except ValueError:
-            kind = None
-        print(kind)
         from tests.engines.test_hessian import assert_the_core_is_numpy
         assert_the_core_is_numpy()
     """)
     environment = {**os.environ, "LINPROBE_BFLOAT16": kind}
     ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    if kind in ("avx512", "amx") and f"LINPROBE_BFLOAT16 is '{kind}', which this processor lacks" in ran.stderr:
+        pytest.skip(f"this processor has no bfloat16 by {kind}")
     assert ran.returncode == 0, ran.stderr
 
 

@@ -142,7 +142,8 @@ double dot(const A* a, const B* b, int64_t n) {
 
 inline bool never() { return false; }
 
-// One for each file of checks.
+// One for each file of checks; the choice of an instruction set does not belong to one.
+void check_choice(Report& report);
 void check_passes(const InstructionSet& set, Report& report);
 void check_moments(const InstructionSet& set, Report& report);
 void check_search(const InstructionSet& set, Report& report);

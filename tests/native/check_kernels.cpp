@@ -1,5 +1,6 @@
 // Every kernel of every instruction set that this processor has, against plain float64 loops. No Python: `make cross` runs
-// this program for aarch64 under an emulator. Ends with 0 if all holds.
+// this program for aarch64 under an emulator. Ends with 0 if all holds. With the argument `choice` it stops after it has said
+// which instruction set is taken here.
 //
 // A tolerance is a multiple of the spacing of the numbers that a kernel sums in, times the sum of the sizes of what is added.
 #include <exception>
@@ -21,10 +22,16 @@ void gemm(char* a_form, char* b_form, int* m, int* n, int* k, T* alpha, T* A, in
     }
 }
 
-int run() {
+int run(bool choice_alone) {
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // an emulator takes a minute: what failed is seen at once
   linprobe::blas() = {gemm<float>, gemm<double>};
-  int64_t failed = 0;
+  checks::Report choice{"the choice of an instruction set", ""};
+  checks::check_choice(choice);
+  std::printf("the choice of an instruction set: %lld cases, %lld failed\n", static_cast<long long>(choice.compared),
+              static_cast<long long>(choice.failed));
+  std::printf("chosen here: %s\n", linprobe::instruction_set().name);
+  int64_t failed = choice.failed;
+  if (choice_alone) return failed == 0 ? 0 : 1;
   for (const auto& set : linprobe::instruction_sets()) {
     if (!set.here) {
       std::printf("%s: this processor lacks it; not checked\n", set.name);
@@ -46,9 +53,9 @@ int run() {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
   try {
-    return run();
+    return run(count > 1 && std::string(arguments[1]) == "choice");
   } catch (const std::exception& error) {
     std::printf("error: %s\n", error.what());
     return 2;

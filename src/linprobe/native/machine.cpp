@@ -74,42 +74,24 @@ std::string environment(const char* variable) {
   return value != nullptr ? value : "";
 }
 
-const InstructionSet& chosen() {
-  const std::string wish = environment("LINPROBE_INSTRUCTION_SET");
-  const auto& sets = instruction_sets();
-  const InstructionSet* best = nullptr;
-  const InstructionSet* named = nullptr;
-  std::string compiled, here;
-  for (const auto& set : sets) {
-    compiled += std::string(compiled.empty() ? "" : ", ") + set.name;
-    if (set.here) here += std::string(here.empty() ? "" : ", ") + set.name;
-    if (set.here) best = &set;
-    if (wish == set.name) named = &set;
-  }
-  if (wish.empty()) return *best;
-  if (named == nullptr)
-    throw std::invalid_argument("LINPROBE_INSTRUCTION_SET is '" + wish + "'; this build of linprobe has: " + compiled);
-  if (!named->here)
-    throw std::invalid_argument("LINPROBE_INSTRUCTION_SET is '" + wish + "', which this processor lacks; it has: " + here +
-                                ". Name one of these, or unset the variable to take the best");
-  return *named;
-}
-
 // Products in bfloat16: those of AMX where the processor has them, or none; LINPROBE_BFLOAT16 names others. Those of AVX-512
 // are made only where they are asked for: a processor that has both takes twice as long for an instruction of them as for one
-// in float32, and gains nothing.
+// in float32, and gains nothing. Throws std::invalid_argument where what is named cannot be had.
 const BfloatKernels* chosen_bfloat() {
   const std::string wish = environment("LINPROBE_BFLOAT16");
   if (!wish.empty() && wish != "off" && wish != "plain" && wish != "avx512" && wish != "amx")
-    throw std::invalid_argument("LINPROBE_BFLOAT16 must be off, plain, avx512 or amx");
+    throw std::invalid_argument("LINPROBE_BFLOAT16 must be off, plain, avx512 or amx, not '" + wish + "'");
   static BfloatKernels kernels;
   if (wish == "off") return nullptr;
   if (wish == "plain") return &(kernels = bfloat_plain());
 #if defined(__x86_64__)
   const bool avx512 = std::string(instruction_set().name) == "avx512" && has_avx512_bf16();
   if (avx512 && wish == "avx512") return &(kernels = bfloat_avx512());
-  if (avx512 && amx_permitted()) return &(kernels = bfloat_amx());
+  if (avx512 && wish != "avx512" && amx_permitted()) return &(kernels = bfloat_amx());
 #endif
+  if (!wish.empty())
+    throw std::invalid_argument("LINPROBE_BFLOAT16 is '" + wish + "', which this processor lacks, or the instruction set " +
+                                instruction_set().name + " goes without. Name off or plain, or unset the variable");
   return nullptr;
 }
 
@@ -129,8 +111,28 @@ const std::vector<InstructionSet>& instruction_sets() {
   return all;
 }
 
+const InstructionSet& choose(const std::vector<InstructionSet>& sets, const std::string& wish) {
+  const InstructionSet* best = nullptr;
+  const InstructionSet* named = nullptr;
+  std::string compiled, here;
+  for (const auto& set : sets) {
+    compiled += std::string(compiled.empty() ? "" : ", ") + set.name;
+    if (set.here) here += std::string(here.empty() ? "" : ", ") + set.name;
+    if (set.here) best = &set;
+    if (wish == set.name) named = &set;
+  }
+  if (wish.empty()) return *best;
+  if (named == nullptr)
+    throw std::invalid_argument("LINPROBE_INSTRUCTION_SET is '" + wish + "'; this build of linprobe has: " + compiled +
+                                ". Name one of these, or unset the variable to take the best");
+  if (!named->here)
+    throw std::invalid_argument("LINPROBE_INSTRUCTION_SET is '" + wish + "', which this processor lacks; it has: " + here +
+                                ". Name one of these, or unset the variable to take the best");
+  return *named;
+}
+
 const InstructionSet& instruction_set() {
-  static const InstructionSet& set = chosen();
+  static const InstructionSet& set = choose(instruction_sets(), environment("LINPROBE_INSTRUCTION_SET"));
   return set;
 }
 

@@ -15,6 +15,7 @@
 //     neon     aarch64              16 bytes  fours of uint8 (UDOT)    the dot products of ARMv8.2
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "bfloat_hessian.hpp"
@@ -39,5 +40,8 @@ const std::vector<InstructionSet>& instruction_sets();
 // The best that is here, or the one that the environment variable LINPROBE_INSTRUCTION_SET names, for tests and comparisons.
 // Throws std::invalid_argument, on every call, where that was not compiled or the processor lacks it.
 const InstructionSet& instruction_set();
+
+// The one of `sets`, the least first, that `wish` names; with an empty `wish`, the last that is here. Throws as above.
+const InstructionSet& choose(const std::vector<InstructionSet>& sets, const std::string& wish);
 
 }  // namespace linprobe
