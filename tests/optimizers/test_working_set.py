@@ -16,7 +16,7 @@ from linprobe.objective import Objective
 from linprobe.optimizers import Exact, Status, proximal_newton
 from linprobe.optimizers import working_set as module
 from linprobe.optimizers.hinge_program import HingeProgram
-from linprobe.optimizers.interior_point import Within, minimize_within
+from linprobe.optimizers.interior_point import PointWithin, Within, minimize_within
 from linprobe.optimizers.working_set import WorkingSet
 
 LOSSES, KINKED = ("softmax", "squared-hinge", "hinge"), ("l1", "elastic-net")
@@ -200,7 +200,8 @@ def test_what_it_does_not_take_is_said_before_the_first_pass():
 
 @pytest.mark.parametrize("loss", ["hinge", "squared-hinge"])
 @pytest.mark.parametrize("penalty", ["l1", "elastic-net"])
-def test_the_optimum_over_few_weights_has_the_gap_that_is_asked(loss, penalty):
+@pytest.mark.parametrize("start", ["zero", "near", "far"])
+def test_the_optimum_over_few_weights_has_the_gap_that_is_asked(loss, penalty, start):
     random = np.random.default_rng(0)
     N, D, K = 24, 60, 4
     y, weight = random.integers(0, 3, N), random.random(N) * (random.random(N) > 0.2)
@@ -208,7 +209,16 @@ def test_the_optimum_over_few_weights_has_the_gap_that_is_asked(loss, penalty):
     objective = Objective(X, y, loss=loss, penalty=penalty, reg=0.02, n_classes=K, sample_weight=weight)
     positions = np.sort(random.permutation(D)[:40])
     within = Within(positions, random.random((40, K)) < 0.5)
-    point = minimize_within(objective, within, 1e-7)
+    if start == "zero":
+        point = minimize_within(objective, within, 1e-7)
+    elif start == "near":
+        first = minimize_within(objective, within, 0.05, exact_zeros=False)
+        assert first is not None
+        gap = 0.5 * objective.value(np.zeros((K, D)), np.zeros(K))
+        point = minimize_within(objective, within, 1e-7, first, gap)
+    else:
+        W, G = random.standard_normal((K, len(positions))), np.zeros((N, K))
+        point = minimize_within(objective, within, 1e-7, PointWithin(W, np.ones(K), G), 1.0)
     assert point is not None
     assert (point.W[~within.weights.T] == 0.0).all()
     assert (point.W[within.weights.T] == 0.0).any()

@@ -72,6 +72,12 @@ class ScaledFeatures:
             X /= self.scale
         self.Z = np.concatenate([X, np.ones((n, 1))], axis=1)
 
+    def coordinates(self, W: Floats, b: Floats) -> Floats:
+        """theta (K', d + 1) of the weights (W, b) of the mapped features; not for a basis of the span."""
+        assert self._basis is None
+        W = W[self.classes]
+        return np.concatenate([W * self.scale, (b[self.classes] + W @ self._mean)[:, None]], axis=1)
+
     def weights(self, theta: Floats) -> tuple[Floats, Floats]:
         """(W, b) of the mapped features for theta (K', d + 1)."""
         objective, loss = self._objective, self._objective.loss

@@ -162,17 +162,29 @@ class InteriorPoint(Optimizer):
             return _Search(self, objective, start, Trace(objective, validation, callback)).run()
 
 
-def minimize_within(objective: Objective, within: Within, tol: float) -> PointWithin | None:
+def minimize_within(
+    objective: Objective,
+    within: Within,
+    tol: float,
+    near: PointWithin | None = None,
+    gap: float = math.inf,
+    exact_zeros: bool = True,
+) -> PointWithin | None:
     """The optimum over few of the weights, for a loss of margins with |W|; None if a step was not finite.
 
     Args:
         objective: a loss of margins, and a penalty with |W|.
         within: which weights.
         tol: the relative gap over these weights at which the search ends.
+        near: where it begins; None for weights of 0.
+        gap: of the point of the central path by `near` at which it begins; absolute, above 0.
+        exact_zeros: whether weights that are 0 at the optimum are to be exactly 0, within `tol`.
     """
     with threadpool_limits(1), np.errstate(all="ignore"):
         search = _Search(InteriorPoint(tol), objective, None, Trace(objective, None, None), within)
-        search.to_tolerance()
+        if near is not None:
+            search.variables.start_near(near.W, near.b, near.G, gap)
+        search.to_tolerance(exact_zeros)
         W, b = search.variables.features.weights(search.variables.theta)
         G = search.variables.dual_point()
     assert G is not None
@@ -293,14 +305,16 @@ class _Search:
             self.trace.history[-1] |= {"objective": certificate.objective, "data_loss": data_loss}
         return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), {}, certificate)
 
-    def to_tolerance(self) -> None:
-        """Steps until the gap over these weights is at most tol, also with exact zeros, or progress ends."""
+    def to_tolerance(self, exact_zeros: bool) -> None:
+        """Steps until the gap over these weights is at most tol, with exact zeros too if asked, or progress ends."""
         variables = self.variables
         while True:
             evaluation = self._evaluate(*self._weights())
             allowed = max(abs(evaluation.objective), 1e-300) * self.settings.tol
             self._watch_progress()
             ended = self._has_stalled() or self.iteration >= MAX_STEPS
+            if self.predicted <= allowed and not exact_zeros:
+                return
             if ended or self.predicted <= allowed:
                 sparse = variables.with_exact_zeros()
                 better = variables.value(sparse) <= evaluation.objective + allowed

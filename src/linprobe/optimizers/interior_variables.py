@@ -20,6 +20,10 @@ MAX_UNIT = 1e6
 """Largest unit of a slack, relative to that of an image of average weight. Chosen by argument: images of tiny weight
 would otherwise have slacks beyond the range in which the system is well scaled."""
 
+START_ROOM = 1.0
+"""Slack, in units of the loss, that a kink at its corner has where a search starts near other weights. Chosen by
+argument."""
+
 Reductions: TypeAlias = list[tuple[Floats, Floats]]
 """By how much a step is to reduce the two products of each kind of kinks."""
 
@@ -77,6 +81,21 @@ class Kinks:
         """The products after a step along a move."""
         dg, du, dv = move
         return self.products(self.g + step * dg, self.u + step * du, self.v + step * dv)
+
+    def start_near(self, g: Floats, z: Floats, mu: float, typical: float) -> None:
+        """Take these slopes, and slacks whose products are mu; slopes nearer their bounds than at z are moved away.
+
+        Args:
+            g, z: slopes and arguments of the kinks.
+            typical: size of an argument.
+        """
+        product = mu * self.unit
+        room = np.minimum(product / (np.abs(z) + START_ROOM * typical), 0.5)
+        g = np.where(self.counted > 0, g, 0.5 * (self.lower + (1.0 if self.upper is None else self.upper)))
+        self.g = np.clip(g, self.lower + room, np.inf if self.upper is None else self.upper - room)
+        self.u = 0.5 * self.g if self.upper is None else product / (self.upper - self.g)
+        self.v = product / (self.g - self.lower)
+        self._curvature = None
 
     def target(self, z: Floats, first: Floats, second: Floats) -> Floats:
         """rho of dg = curvature (dz - rho), where the two products are to fall by `first` and `second`."""
@@ -165,6 +184,26 @@ class Variables:
         u, v = 0.5 * self.objective.loss.unit * unit, 0.5 * self.objective.loss.unit * unit
         counted = np.ones((self.K, self.d)) if self.within is None else self.within[:, :-1].astype(np.float64)
         return Kinks(np.zeros((self.K, self.d)), u, v, -1.0, 1.0, counted, unit)
+
+    def start_near(self, W: Floats, b: Floats, G: Floats, gap: float) -> None:
+        """Move to the weights and slopes given, with slacks of the central path where the gap is `gap`.
+
+        Args:
+            W, b: (K, d) and (K,): weights of the mapped features.
+            G: (N, K) slopes of the losses.
+            gap: above 0; absolute.
+        """
+        features = self.features
+        theta = features.coordinates(W, b)
+        self.theta = theta if self.within is None else np.where(self.within, theta, 0.0)
+        weight = sum(float((share * kinks.unit).sum()) for kinks, share in self.kinds)
+        mu = gap / (2.0 * max(weight, 1e-300))
+        slopes = G[np.ix_(features.rows, features.classes)]
+        for (kinks, _), z in zip(self.kinds, self.kink_arguments(), strict=True):
+            if kinks is self.sizes:
+                slopes = -((self.a[:, None] * self.slopes()).T @ self.Z)[:, :-1]
+                slopes = (slopes - 2.0 * self.l2 * self.theta[:, :-1]) / self.l1
+            kinks.start_near(slopes, z, mu, self.objective.loss.unit)
 
     @property
     def _mean_share(self) -> float:
