@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { choiceField, flagField, nameField, numberField, numbersField, wholeField } from "./fields";
+import { asText, choiceField, flagField, nameField, numberField, numbersField, wholeField } from "./fields";
 
 test("a number outside its range, or no number, is not read", () => {
   const field = numberField(1, 0, 10);
@@ -34,4 +34,12 @@ test("a list of numbers keeps its length limit, and may be empty", () => {
   expect(field.read("")).toEqual([]);
   expect(field.read("1_2_3_4")).toBeUndefined();
   expect(field.read("1_x")).toBeUndefined();
+});
+
+test("a list writes a number, and shows the one that is in range", () => {
+  const cell = { value: 9 };
+  const text = asText(cell, () => Math.min(cell.value, 2));
+  expect(text.value).toBe("2");
+  text.value = "1";
+  expect([cell.value, text.value]).toEqual([1, "1"]);
 });

@@ -55,3 +55,13 @@ export const numbersField = (start: number[], longest = 64): Field<number[]> => 
 });
 
 export const textField = (start: string): Field<string> => ({ start, write: (v) => v, read: (v) => v });
+
+/** What a control of texts, such as a list, writes a whole number through; `now` is the number that it shows. */
+export const asText = (cell: { value: number }, now: () => number = () => cell.value): { value: string } => ({
+  get value() {
+    return String(now());
+  },
+  set value(text: string) {
+    cell.value = Number(text);
+  },
+});

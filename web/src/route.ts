@@ -1,5 +1,5 @@
 // Which page is shown, and its state, both in the address: #/<page>?<state>.
-import { computed, effect, signal, type Signal } from "@preact/signals";
+import { computed, effect, type Signal, signal } from "@preact/signals";
 import type { Field } from "./fields";
 import { PAGES } from "./pages";
 

@@ -1,5 +1,5 @@
 // The one WebSocket to the library: calls, streams in which the latest state wins, and events.
-import { signal } from "@preact/signals";
+import { type Signal, signal } from "@preact/signals";
 
 export type Link = "connecting" | "open" | "closed";
 export const link = signal<Link>("connecting");
@@ -95,6 +95,11 @@ export function request<R>(
     outdated = true;
   };
 }
+
+/** What puts the message of an error where a page shows it. */
+export const say = (to: Signal<string>) => (error: Error) => {
+  to.value = error.message;
+};
 
 /** Hear an event of the server; gives the function that stops it. */
 export function hear<D>(event: string, listener: (data: D) => void): () => void {

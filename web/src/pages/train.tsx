@@ -1,9 +1,9 @@
 // Train: a source, settings, one training at a time watched live, and the runs that there are.
 import { useSignalEffect } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { call, connections } from "../socket";
+import { call, connections, say } from "../socket";
 import { load } from "../train/events";
-import { failure, liveFailure, runsFailure, say } from "../train/live";
+import { failure, liveFailure, runsFailure } from "../train/live";
 import { RunsPanel } from "../train/runs";
 import { SettingsPanel } from "../train/settings";
 import { SourcePanel } from "../train/source";

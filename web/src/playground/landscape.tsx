@@ -3,9 +3,12 @@ import { useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { unpacked } from "../socket";
 import { theme } from "../theme";
-import { More, Panel, shown } from "../ui/controls";
+import { More, Panel } from "../ui/controls";
+import { shown } from "../ui/numbers";
 import { useWidth } from "../ui/size";
-import { type Surface, surface, walked, watchSurface } from "./state";
+import type { Surface } from "./protocol";
+import { surface, watchSurface } from "./surface";
+import { walked } from "./walk";
 
 const BANDS = 16;
 /** Pixels of the canvas for each step of the grid, between which the heights are interpolated. */

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { Server } from "../testing";
 
 const server = new Server();
-const { points, state, takeSet } = await import("./state");
+const { points, state } = await import("./state");
+const { takeSet } = await import("./edits");
 server.open();
 
 test("the points are those of the set chosen last, whichever answer comes last", async () => {

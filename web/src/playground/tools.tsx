@@ -2,10 +2,40 @@
 import { signal } from "@preact/signals";
 import { ClassMark } from "../classes";
 import { Button, Choice, Slider } from "../ui/controls";
-import { addPoint, classNames, deletePoint, K, points, relabel, selected, setClasses, state } from "./state";
+import { addPoint, deletePoint, relabel, setClasses } from "./edits";
+import { MOST_CLASSES } from "./points";
+import { classNames, K, points, selected, state } from "./state";
 
 export const newLabel = signal(0);
 export const adding = signal(false);
+
+export function Legend() {
+  return (
+    <p class="legend">
+      <span>
+        <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
+          <circle class="rim" r="5" />
+        </svg>
+        dark rim: classified wrong
+      </span>
+      <span>
+        <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
+          <circle class="dots" r="6" />
+        </svg>
+        chosen
+      </span>
+      {state.opt.value === "sgd" && (
+        <span>
+          <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
+            <circle r="6" />
+          </svg>
+          in the last mini-batch
+        </span>
+      )}
+      {state.regions.value === "both" && <span>stripes: where the neighbours choose another class</span>}
+    </p>
+  );
+}
 
 export function Tools() {
   const chosen = points.value[selected.value];
@@ -24,7 +54,7 @@ export function Tools() {
             <ClassMark k={k} /> {classNames.value[k] && !state.p.value ? classNames.value[k] : k}
           </Button>
         ))}
-        <Button onClick={() => setClasses(K.value + 1)} disabled={K.value >= 6} label="one class more">
+        <Button onClick={() => setClasses(K.value + 1)} disabled={K.value >= MOST_CLASSES} label="one class more">
           +
         </Button>
         <Button onClick={() => setClasses(K.value - 1)} disabled={K.value <= 2} label="one class fewer">

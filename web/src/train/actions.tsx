@@ -1,8 +1,8 @@
 // What can be done with a run: resume it, open or make its report, inspect it.
-import { call } from "../socket";
+import { call, say } from "../socket";
 import { Button } from "../ui/controls";
 import { refreshRuns } from "./events";
-import { liveFailure, reports, runs, runsFailure, say } from "./live";
+import { liveFailure, reports, runs, runsFailure } from "./live";
 import type { Job } from "./protocol";
 
 /** Resume a run, or with `finish` keep what it reached; an error is shown where the button is. */

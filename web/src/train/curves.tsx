@@ -1,7 +1,7 @@
 // A chart of lines that grow with a training.
 import { classColor } from "../classes";
 import { Chart, type Line } from "../ui/chart";
-import { shown } from "../ui/controls";
+import { shown } from "../ui/numbers";
 import { thinned } from "./rows";
 
 export interface Series {

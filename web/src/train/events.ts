@@ -1,6 +1,6 @@
 // The events of the server: the state of the training, its rows, its templates.
 import { batch } from "@preact/signals";
-import { call, hear, stream } from "../socket";
+import { call, hear, say, stream } from "../socket";
 import {
   failure,
   folder,
@@ -13,7 +13,6 @@ import {
   rows,
   runs,
   runsFailure,
-  say,
   sources,
   templates,
 } from "./live";

@@ -27,11 +27,6 @@ export const liveFailure = signal("");
 export const upload = signal<number | null>(null);
 
 export const busy = computed(() => job.value?.running ?? false);
-/** What puts the message of an error where the page shows it. */
-export const say = (to: typeof failure) => (error: Error) => {
-  to.value = error.message;
-};
-
 /** Epochs that the training will have; 0 where that is not known. */
 export const planned = computed(() => {
   const asked = job.value?.settings.classifier;

@@ -1,13 +1,14 @@
 // The panel "Runs": the table of the runs in the folder, and their curves compared.
 import { batch, useSignalEffect } from "@preact/signals";
-import { connections, request } from "../socket";
-import { Button, Failure, Panel, Select, shown } from "../ui/controls";
+import { connections, request, say } from "../socket";
+import { Button, Failure, Panel, Select } from "../ui/controls";
+import { shown } from "../ui/numbers";
 import { RunLinks, resume } from "./actions";
 import { Curves } from "./curves";
-import { busy, folder, job, runs, runsFailure, say, traces } from "./live";
+import { busy, folder, job, runs, runsFailure, traces } from "./live";
 import type { Row, Run } from "./protocol";
 import { column } from "./rows";
-import { AXES, chosenRuns, COMPARED, state } from "./state";
+import { AXES, COMPARED, chosenRuns, state } from "./state";
 
 export function RunsPanel() {
   useSignalEffect(() => {

@@ -1,10 +1,11 @@
 // The panel "Settings": what is minimised, by what, and the button that starts it.
 import { useId } from "preact/hooks";
 import { Explained, lineEntries, shortEntries, takes, titleEntries } from "../choices";
-import { call } from "../socket";
-import { Button, Check, Choice, Failure, Formula, More, Panel, Select, Slider, typed } from "../ui/controls";
+import { call, say } from "../socket";
+import { Button, Check, Choice, Failure, Formula, More, Panel, Select, Slider } from "../ui/controls";
+import { typed } from "../ui/numbers";
 import { refreshRuns } from "./events";
-import { about, busy, failure, job, say } from "./live";
+import { about, busy, failure, job } from "./live";
 import type { Job } from "./protocol";
 import { settings, state } from "./state";
 

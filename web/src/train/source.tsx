@@ -1,9 +1,9 @@
 // The panel "Source": which images, in which size, and what they are.
 import { batch, useSignalEffect } from "@preact/signals";
-import { call, connections, request } from "../socket";
+import { call, connections, request, say } from "../socket";
 import { Button, Check, Failure, Panel, Select } from "../ui/controls";
 import { Drop } from "../ui/drop";
-import { about, reading, say, sourceFailure, sources, upload, uploadFailure } from "./live";
+import { about, reading, sourceFailure, sources, upload, uploadFailure } from "./live";
 import type { Description, Source } from "./protocol";
 import { imageSize, SIZES, state } from "./state";
 import { take } from "./upload";

@@ -1,5 +1,6 @@
 // The panel "Templates": the rows of W as pictures.
-import { Choice, Formula, Panel, shown } from "../ui/controls";
+import { Choice, Formula, Panel } from "../ui/controls";
+import { shown } from "../ui/numbers";
 import { bytesOf, Pixels } from "../ui/pixels";
 import { job, templates } from "./live";
 import { state } from "./state";

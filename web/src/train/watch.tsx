@@ -1,10 +1,11 @@
 // The panel "Training": how far it is, its curves, and its result.
 import { computed } from "@preact/signals";
-import { call } from "../socket";
-import { Button, Choice, Failure, fixed, Panel, shown } from "../ui/controls";
+import { call, say } from "../socket";
+import { Button, Choice, Failure, Panel } from "../ui/controls";
+import { fixed, shown } from "../ui/numbers";
 import { RunLinks, resume } from "./actions";
 import { Curves, type Series } from "./curves";
-import { done, glimpses, job, latest, liveFailure, planned, progress, rows, say } from "./live";
+import { done, glimpses, job, latest, liveFailure, planned, progress, rows } from "./live";
 import type { Metrics } from "./protocol";
 import { column } from "./rows";
 import { AXES, state } from "./state";

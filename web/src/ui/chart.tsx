@@ -1,8 +1,9 @@
 // Lines over an axis, in SVG: linear or logarithmic, each line with a colour and a dash of its own.
 import { useRef } from "preact/hooks";
-import { shown } from "./controls";
 import { textScale } from "../theme";
+import { shown } from "./numbers";
 import { useWidth } from "./size";
+import { power, powersOf, ticksOf } from "./ticks";
 
 export interface Line {
   name: string;
@@ -36,37 +37,6 @@ interface ChartProps {
 
 const finite = (value: number | null | undefined): value is number =>
   value !== null && value !== undefined && Number.isFinite(value);
-
-/** Round numbers, about `count` of them, that lie in [low, high]. */
-export function ticksOf(low: number, high: number, count: number): number[] {
-  const rough = (high - low) / Math.max(1, count);
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((m) => m * power >= rough) ?? 10);
-  const found: number[] = [];
-  for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + 1e-9 * step; t += step)
-    found.push(Math.abs(t) < 1e-9 * step ? 0 : t);
-  return found;
-}
-
-function powersOf(low: number, high: number, count: number): number[] {
-  const first = Math.ceil(Math.log10(low) - 1e-9);
-  const last = Math.floor(Math.log10(high) + 1e-9);
-  const step = Math.max(1, Math.ceil((last - first + 1) / Math.max(1, count)));
-  const found: number[] = [];
-  for (let power = first; power <= last; power += step) found.push(10 ** power);
-  if (found.length > 1) return found;
-  // within a decade or two there would be one at most
-  const fine = [-1, 0, 1].flatMap((more) => [1, 2, 5].map((m) => m * 10 ** (first + more)));
-  return fine.filter((tick) => tick >= low && tick <= high);
-}
-
-const SUPERS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
-const power = (value: number): string => {
-  const exponent = Math.round(Math.log10(value));
-  if (Math.abs(value / 10 ** exponent - 1) > 1e-6) return shown(value, 2);
-  if (exponent === 0) return "1";
-  return `10${exponent < 0 ? "⁻" : ""}${[...String(Math.abs(exponent))].map((digit) => SUPERS[Number(digit)]).join("")}`;
-};
 
 export function Chart({ lines, x, y, height = 220, alt, marker, onPick }: ChartProps) {
   const [ref, width] = useWidth<HTMLDivElement>();

@@ -2,34 +2,7 @@
 import type { ReadonlySignal, Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
-
-/** Four significant digits, or `digits`; "∞" for null, which JSON holds in place of NaN and infinity. */
-export const shown = (value: number | null | undefined, digits = 4): string => {
-  if (value === null || value === undefined || Number.isNaN(value)) return "∞";
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  if (size >= 1e6 || size < 1e-4) {
-    return String(Number(value.toPrecision(digits)).toExponential())
-      .replace("e+", "e")
-      .replaceAll("-", "−");
-  }
-  return String(Number(value.toPrecision(digits))).replace("-", "−");
-};
-
-/** A fixed number of decimals, with a true minus sign: for columns that must not dance. What would look like 0 is not. */
-export const fixed = (value: number | null | undefined, decimals = 2): string => {
-  if (value === null || value === undefined) return "∞";
-  if (value !== 0 && Math.abs(value) < 0.5 * 10 ** -decimals) return shown(value, 2);
-  if (Math.abs(value) >= 1e12) return shown(value, 6);
-  return value.toFixed(Math.abs(value) >= 1e5 ? 0 : decimals).replace("-", "−");
-};
-
-/** The number that was typed, with the minus and the comma of any hand; undefined for an empty field and for no number. */
-export const typed = (text: string): number | undefined => {
-  const plain = text.trim().replaceAll("−", "-").replace(",", ".");
-  const value = Number(plain);
-  return plain !== "" && Number.isFinite(value) ? value : undefined;
-};
+import { shown, typed } from "./numbers";
 
 export function Panel({
   title,
@@ -116,7 +89,7 @@ export function Slider({ label, value, low, high, step, log, help, onChange, dis
 
 interface ChoiceProps<T extends string> {
   label: string;
-  value: Signal<T>;
+  value: { value: T };
   choices: readonly (readonly [T, string])[];
   onChange?: (value: T) => void;
   disabled?: boolean;

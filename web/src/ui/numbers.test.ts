@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fixed, shown, typed } from "./controls";
+import { fixed, shown, typed } from "./numbers";
 
 test("numbers have four digits, a true minus sign, and no noise", () => {
   expect([0.1 + 0.2, -2, 1234567, 0.00001, 0].map((value) => shown(value))).toEqual([

@@ -1,0 +1,69 @@
+// The settings of this page, all in its address; and the library's answers.
+import { computed, signal } from "@preact/signals";
+import { choiceField, nameField, numberField, wholeField } from "../fields";
+import { SETS } from "../playground/names";
+import { linked } from "../route";
+import { connections, say, stream } from "../socket";
+import type { Checked, Swept } from "./protocol";
+
+export const state = linked("gradient", {
+  set: choiceField("three-modes", SETS),
+  n: wholeField(20, 2, 100),
+  seed: wholeField(0, 0, 99999),
+  w: wholeField(0, 0, 99999),
+  loss: nameField("softmax"),
+  delta: numberField(1, 0.01, 100),
+  penalty: nameField("l2"),
+  beta: numberField(0.5, 0, 100),
+  reg: numberField(0.01, 0, 100),
+  h: numberField(1e-5, 1e-12, 0.1),
+  c: wholeField(0, 0, 99),
+});
+
+const problem = computed(() => ({
+  set: state.set.value,
+  n: state.n.value,
+  seed: state.seed.value,
+  weights_seed: state.w.value,
+  loss: state.loss.value,
+  delta: state.delta.value,
+  penalty: state.penalty.value,
+  beta: state.beta.value,
+  reg: state.reg.value,
+}));
+
+export const checked = signal<Checked | undefined>(undefined);
+export const swept = signal<Swept | undefined>(undefined);
+export const failure = signal("");
+
+/** The coordinate whose errors are drawn. */
+export const coordinate = computed(() => Math.min(state.c.value, (swept.value?.names.length ?? 1) - 1));
+
+const check = stream<Checked>(
+  "gradient.check",
+  (result) => {
+    checked.value = result;
+    failure.value = "";
+  },
+  say(failure),
+);
+
+const sweep = stream<Swept>(
+  "gradient.sweep",
+  (result) => {
+    swept.value = result;
+  },
+  say(failure),
+);
+
+/** Compare the gradient at the h that is chosen: an effect of the page. */
+export function watchCheck(): void {
+  void connections.value;
+  check({ ...problem.value, h: state.h.value });
+}
+
+/** The errors of every h: an effect of the page. */
+export function watchSweep(): void {
+  void connections.value;
+  sweep(problem.value);
+}

@@ -1,0 +1,125 @@
+// What this page requests, each function an effect of the page: the runs, one of them, and answers about its pictures.
+import { batch } from "@preact/signals";
+import { call, connections, request, say, stream } from "../socket";
+import {
+  challenges,
+  failure,
+  found,
+  grid,
+  gridFailure,
+  lookFailure,
+  nearest,
+  nearestFailure,
+  opened,
+  opening,
+  runs,
+} from "./live";
+import type { Challenge, Grid, Look, Neighbours, Opened, Run } from "./protocol";
+import { asked, state } from "./state";
+
+/** Thumbnails of a page: six rows of four. */
+const PER_PAGE = 24;
+
+const askLook = stream<Look>(
+  "inspect.look",
+  (result) => {
+    batch(() => {
+      found.value = result;
+      lookFailure.value = "";
+    });
+  },
+  say(lookFailure),
+);
+
+const askNearest = stream<Neighbours>(
+  "inspect.neighbours",
+  (result) => {
+    batch(() => {
+      nearest.value = result;
+      nearestFailure.value = "";
+    });
+  },
+  say(nearestFailure),
+);
+
+const askGrid = stream<Grid>(
+  "inspect.grid",
+  (result) => {
+    batch(() => {
+      grid.value = result;
+      gridFailure.value = "";
+    });
+  },
+  say(gridFailure),
+);
+
+/** The runs that have a model, and the challenges. */
+export function watchRuns(): void {
+  void connections.value;
+  call<{ runs: Run[]; challenges: Challenge[] }>("inspect.state").then((sent) => {
+    batch(() => {
+      runs.value = sent.runs;
+      challenges.value = sent.challenges;
+      if (!state.run.peek() && sent.runs[0]) state.run.value = sent.runs[0].run;
+    });
+  }, say(failure));
+}
+
+/** Open the run that is chosen: its classes, and the shape of its pictures. */
+export function watchOpened(): (() => void) | undefined {
+  void connections.value;
+  const run = state.run.value;
+  if (!run || opened.peek()?.run === run) return undefined;
+  batch(() => {
+    opened.value = grid.value = found.value = nearest.value = null;
+    failure.value = lookFailure.value = gridFailure.value = nearestFailure.value = "";
+    opening.value = true;
+  });
+  return request<Opened>(
+    "inspect.open",
+    { run },
+    (sent) => {
+      batch(() => {
+        opened.value = sent;
+        opening.value = false;
+      });
+    },
+    (error) => {
+      batch(() => {
+        failure.value = error.message;
+        opening.value = false;
+      });
+    },
+  );
+}
+
+/** A page of the test images. */
+export function watchGrid(): void {
+  const subject = opened.value;
+  if (!subject?.n_test || !connections.value) return;
+  askGrid({
+    run: subject.run,
+    show: state.show.value,
+    label: state.label.value < 0 ? undefined : state.label.value,
+    found: state.found.value < 0 ? undefined : state.found.value,
+    page: state.page.value,
+    size: PER_PAGE,
+  });
+}
+
+/** What the model makes of the picture. */
+export function watchLook(): void {
+  const which = asked.value;
+  const pair = {
+    first: state.first.value < 0 ? undefined : state.first.value,
+    second: state.second.value < 0 ? undefined : state.second.value,
+  };
+  if (which && connections.value) askLook({ ...which, ...pair });
+}
+
+/** The training images that are nearest to the picture. */
+export function watchNeighbours(): void {
+  const which = asked.value;
+  if (which && opened.value?.n_train && connections.value)
+    askNearest({ ...which, k: state.k.value, metric: state.metric.value });
+}

@@ -1,0 +1,49 @@
+// What the library answers about the points and weights that are shown.
+import { batch, signal } from "@preact/signals";
+import { connections, say, stream } from "../socket";
+import type { Point } from "./points";
+import type { Look } from "./protocol";
+import { b, dragging, failure, half, points, problem, running, state, W } from "./state";
+
+/** What was seen last, while a drag runs a moment ago, */
+export const seen = signal<Look | undefined>(undefined);
+
+/** and the points that it was seen of. */
+export const seenPoints = signal<Point[]>([]);
+
+const ask = stream<Look, Point[]>(
+  "playground.look",
+  (result, of) => {
+    batch(() => {
+      seen.value = result;
+      seenPoints.value = of;
+      failure.value = "";
+    });
+  },
+  say(failure),
+);
+
+/** Points of the grid of regions along a side: of one that is looked at, and of one that changes under the hand. */
+const GRID = 240;
+
+const GRID_MOVING = 120;
+
+/** Ask for what the page shows: an effect of the page. */
+export function watch(): void {
+  void connections.value;
+  if (points.value.length < 1) return;
+  const limit = half.value;
+  const params = {
+    ...problem.value,
+    W: W.value,
+    b: b.value,
+    ...(state.regions.value !== "none" && {
+      view: [-limit, -limit, limit, limit],
+      size: dragging.value || running.value ? GRID_MOVING : GRID,
+      ...((state.regions.value === "knn" || state.regions.value === "both") && {
+        neighbors: { k: Math.min(state.neighbors.value, points.value.length), metric: "l2" },
+      }),
+    }),
+  };
+  ask(params, points.value);
+}

@@ -1,0 +1,50 @@
+// The panel "Loss": the objective of the weights that are shown, its parts and settings.
+import { Explained, shortEntries, takes } from "../choices";
+import { Choice, Formula, Panel, Slider } from "../ui/controls";
+import { fixed, shown } from "../ui/numbers";
+import { seen, seenPoints } from "./look";
+import { state } from "./state";
+
+export function Total() {
+  const look = seen.value;
+  return (
+    <Panel title="Loss" help={<Formula>{"L(W, b) = (1/N) Σ L_i + λ R(W)"}</Formula>}>
+      <p class="total" aria-live="off">
+        <span class="sum">
+          <b data-value="objective">{fixed(look?.objective, 4)}</b>
+          <small>L, total</small>
+        </span>
+        <i>=</i>
+        <span>
+          <b data-value="data-loss">{fixed(look?.data_loss, 4)}</b>
+          <small>data loss</small>
+        </span>
+        <i>+</i>
+        <span>
+          <b data-value="reg">{shown(state.reg.value, 3)}</b>
+          <small>λ, reg</small>
+        </span>
+        <i>×</i>
+        <span>
+          <b data-value="R">{fixed(look?.R, 3)}</b>
+          <small>R(W)</small>
+        </span>
+      </p>
+      <p class="muted small">
+        {shown((look?.accuracy ?? 0) * 100, 3)}% of {seenPoints.value.length} points classified correctly; norm of the
+        gradient {shown(look?.gradient_norm, 3)}.
+      </p>
+      <Choice label="loss" value={state.loss} choices={shortEntries("loss", state.loss.value)} />
+      <Explained kind="loss" name={state.loss.value} />
+      {takes("loss", state.loss.value, "delta") && (
+        <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />
+      )}
+      <Choice label="penalty" value={state.penalty} choices={shortEntries("penalty", state.penalty.value)} />
+      <Explained kind="penalty" name={state.penalty.value} />
+      {takes("penalty", state.penalty.value, "beta") && (
+        <Slider label="beta, β" name="beta" value={state.beta} low={0} high={5} step={0.05} />
+      )}
+      <Slider label="reg, λ" name="reg" value={state.reg} low={1e-6} high={10} log />
+    </Panel>
+  );
+}
