@@ -22,6 +22,9 @@ ValueError, which is what scikit-learn raises.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "ArchiveError",
     "DataError",
@@ -38,6 +41,7 @@ __all__ = [
     "SourceError",
     "SplitError",
     "StateError",
+    "walled",
 ]
 
 
@@ -99,3 +103,24 @@ class OutputError(LinprobeError):
 
 class RunError(LinprobeError):
     """A run folder that cannot be written, read or resumed."""
+
+
+@contextmanager
+def walled(kind: type[LinprobeError], where: object, advice: str) -> Iterator[None]:
+    """The outer wall of a reader: what the code inside raises leaves as an error of linprobe.
+
+    Errors of linprobe, MemoryError, KeyboardInterrupt and SystemExit pass. Readers name the faults they know; for
+    damaged bytes, the libraries below them raise almost any class, and no list of classes is complete.
+
+    Args:
+        kind: the class of the error.
+        where: the file or source, for the message.
+        advice: what was expected, and the next step.
+    """
+    try:
+        yield
+    except (LinprobeError, MemoryError):
+        raise
+    except Exception as error:
+        found = " ".join(str(error).split())[:200] or "no reason given"
+        raise kind(f"{where}: found what cannot be read ({type(error).__name__}: {found}), {advice}") from error

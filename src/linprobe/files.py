@@ -1,12 +1,57 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read only where they are regular files."""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["remove_left_behind", "write_whole"]
+__all__ = ["open_regular", "read_regular", "remove_left_behind", "write_whole"]
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """The regular file `path`, open for reading.
+
+    Raises:
+        OSError: it is missing, not readable, or a folder, a pipe, a socket or a device. None of these blocks.
+    """
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - it is returned
+    try:
+        _check_mode(path, os.fstat(file.fileno()).st_mode)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_regular(path: str | os.PathLike[str], most: int | None = None) -> bytes:
+    """The bytes of the regular file `path`.
+
+    Args:
+        path: the file.
+        most: bytes that are read at most; None for no limit.
+    Raises:
+        OSError: as `open_regular`; or the file is larger than `most`.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, at most {most:,} are read", os.fspath(path))
+        return file.read()
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """A descriptor; opening a pipe that nobody writes to would wait for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_mode(path: str | os.PathLike[str], mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", os.fspath(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file but a pipe, a socket or a device", os.fspath(path))
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -164,7 +164,7 @@ def test_a_broken_images_file_is_an_error_that_says_what_was_found(tmp_path, con
         (gzip.compress(idx(PIXELS), mtime=0)[:-5] + b"\0\0\0\0\0", "found what cannot be read"),
         (
             gzip.compress(b"\0\0\x08\x03" + b"\xff" * 12, mtime=0),
-            "the header claims 79228162458924105385300197375 bytes",
+            "the header claims 79,228,162,458,924,105,385,300,197,375 bytes",
         ),
     ],
 )

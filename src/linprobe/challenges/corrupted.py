@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from linprobe.data.base import ImageSet, ReadOptions, open_dataset
+from linprobe.data.npy import load_npy
 from linprobe.errors import FormatError, IncompatibleError, SourceError
 from linprobe.shapes import Labels
 
@@ -101,7 +100,7 @@ def _arrays(paths: list[Path], labels_path: Path, class_names: tuple[str, ...]) 
     """The sets in the arrays of CIFAR-10-C."""
     if labels_path not in paths:
         raise FormatError(f"{labels_path}: is missing; the arrays beside it need their labels, as CIFAR-10-C has them.")
-    labels = _loaded(labels_path)
+    labels = load_npy(labels_path)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0:
         raise FormatError(
             f"{labels_path}: shape {labels.shape} and dtype {labels.dtype}; expected (5 n,) or (n,) integers."
@@ -116,7 +115,7 @@ def _arrays(paths: list[Path], labels_path: Path, class_names: tuple[str, ...]) 
     for path in paths:
         if path == labels_path:
             continue
-        images = _loaded(path)
+        images = load_npy(path)
         if images.ndim != 4 or images.dtype != np.uint8 or len(images) % LEVELS or 0 in images.shape:
             raise FormatError(
                 f"{path}: shape {images.shape} and dtype {images.dtype}; "
@@ -135,14 +134,3 @@ def _arrays(paths: list[Path], labels_path: Path, class_names: tuple[str, ...]) 
     if not found:
         raise FormatError(f"{labels_path}: there is no array of pictures beside it, such as gaussian_noise.npy.")
     return found
-
-
-def _loaded(path: Path) -> npt.NDArray[Any]:
-    """The array in `path`, memory-mapped."""
-    try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise FormatError(
-            f"{path}: cannot be read as a plain .npy array ({reason}); fetch it again, or save it with numpy.save."
-        ) from error

@@ -6,27 +6,26 @@ import mmap
 import os
 import stat
 import struct
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
+
+import numpy as np
 
 from linprobe.data.base import Dataset, Reader, ReadOptions
+from linprobe.data.budget import FILE_LIMIT, Budget
 from linprobe.data.cache import cache_key
-from linprobe.data.decode import FILE_LIMIT, BrokenImage, PictureFiles
+from linprobe.data.decode import BrokenImage, PictureFiles
 from linprobe.data.folder import Layout, arrange, is_hidden, read_class_folders
-from linprobe.errors import ArchiveError
+from linprobe.data.tar import is_tar, open_tar, tar_entries
+from linprobe.errors import ArchiveError, LinprobeError
+from linprobe.files import open_regular
 
 __all__ = ["ArchiveReader"]
-
-try:
-    from lzma import LZMAError
-except ImportError:  # a Python built without lzma never raises its error
-    LZMAError = OSError  # type: ignore[misc, assignment]
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 """Ends of the names of archives, in lower case."""
@@ -56,19 +55,6 @@ _UTF8_FLAG = 0x800
 _PLAIN_VERSION = 20
 """Zip version times ten that reads stored and deflated entries; 64 bits, encryption and others need a later one."""
 
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    LZMAError,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    OverflowError,
-    ValueError,
-)
-"""What zipfile, tarfile and the decompressors raise for damaged archives."""
-
 
 class ArchiveReader(Reader):
     """Reads class folders inside an archive, at its top or within a single folder."""
@@ -82,11 +68,11 @@ class ArchiveReader(Reader):
         if source.lower().endswith(_SUFFIXES):
             return True
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 start = file.read(4)
-            return start in (b"PK\3\4", b"PK\5\6") or tarfile.is_tarfile(path)
-        except (OSError, EOFError, zlib.error):
+        except OSError:
             return False
+        return start in (b"PK\3\4", b"PK\5\6") or is_tar(path)
 
     def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
         """The pictures by split. Raises ArchiveError, or as FolderReader."""
@@ -137,16 +123,15 @@ class _ZipFiles(PictureFiles):
     notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, source: str) -> None:
-        self._zip: zipfile.ZipFile | None = None
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
             listed = _plain_directory(self._map)
             if listed is None:
-                self._zip = zipfile.ZipFile(path)
-                self._infos = {info.header_offset: info for info in self._zip.infolist()}
-                listed, self.notes = _directory(self._zip)
-            names = _Names(source)
+                with zipfile.ZipFile(path) as archive:
+                    listed, self.notes = _directory(archive)
+            budget = Budget(source, len(self._map))
+            names = _Names(source, budget)
             self._entries: list[_Entry] = []
             for entry in listed:
                 if stat.S_IFMT(entry.mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -158,17 +143,34 @@ class _ZipFiles(PictureFiles):
                 # Some Windows programs end the names of folders in a backslash.
                 if names.add(entry.name, entry.name.endswith(("/", "\\"))):
                     self._entries.append(entry)
+            # larger entries are refused by their size alone
+            budget.unpack(sum(entry.size for entry in self._entries if entry.size <= FILE_LIMIT))
+            self._check_apart(source)
         except BaseException:
             self.close()
             raise
         self.names: Sequence[str] = names.files
         self.folders = names.folders
 
+    def _check_apart(self, source: str) -> None:
+        """Raise ArchiveError where two entries share bytes: a few bytes would be unpacked again and again."""
+        length = len(self._map)
+        starts = np.array([min(entry.header_start, length) for entry in self._entries], np.int64)
+        packed = np.array([min(entry.packed_size, length + 1) for entry in self._entries], np.int64)
+        packed[starts + packed > length] = 0  # beyond the end: refused when it is read
+        order = np.argsort(starts, kind="stable")
+        ends = starts[order] + _LOCAL_HEADER.size + packed[order]
+        shared = np.flatnonzero(ends[:-1] > starts[order][1:])
+        if len(shared):
+            first, second = (self._entries[order[shared[0] + i]].name for i in (0, 1))
+            raise ArchiveError(
+                f"{source}: the entries {first!r} and {second!r} share bytes; expected bytes of its own for each. "
+                "The archive is damaged, or made to fill a memory: create it again."
+            )
+
     def close(self) -> None:
         """Let go of the archive."""
         self._map.close()
-        if self._zip is not None:
-            self._zip.close()
 
     def pick(self, numbers: Sequence[int]) -> None:
         """Keep the entries `numbers` only, in that order."""
@@ -185,8 +187,6 @@ class _ZipFiles(PictureFiles):
         if entry.size > FILE_LIMIT:
             raise BrokenImage(f"larger than {FILE_LIMIT:,} bytes")
         try:
-            if self._zip is not None and entry.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                return self._zip.read(self._infos[entry.header_start])  # locks the archive, but these are rare
             if entry.header_start < 0:
                 raise BrokenImage("the archive is damaged here")
             signature, name_length, extra_length = _LOCAL_HEADER.unpack_from(self._map, entry.header_start)
@@ -194,14 +194,37 @@ class _ZipFiles(PictureFiles):
             data = self._map[start : start + entry.packed_size]
             if signature != b"PK\3\4" or len(data) != entry.packed_size:
                 raise BrokenImage("the archive is damaged here")
-            if entry.method == zipfile.ZIP_DEFLATED:
-                # One byte more than the declared size detects a decompression bomb.
-                data = zlib.decompressobj(-15).decompress(data, entry.size + 1)
-        except (*_UNREADABLE, struct.error) as error:
+            # One byte more than the declared size detects a decompression bomb.
+            data = _unpacked(data, entry.method, entry.size + 1)
+        except (BrokenImage, MemoryError):
+            raise
+        except Exception as error:  # zlib.error, LZMAError, struct.error, OSError, ...
             raise BrokenImage(f"the archive is damaged here: {error}") from error
         if len(data) != entry.size or zlib.crc32(data) != entry.crc:
             raise BrokenImage("CRC mismatch: the entry is corrupt")
         return data
+
+
+def _unpacked(data: bytes, method: int, most: int) -> bytes:
+    """The first `most` bytes of a zip entry, at most."""
+    if method == zipfile.ZIP_STORED:
+        return data
+    if method == zipfile.ZIP_DEFLATED:
+        return zlib.decompressobj(-15).decompress(data, most)
+    if method == zipfile.ZIP_BZIP2:
+        import bz2
+
+        return bz2.BZ2Decompressor().decompress(data, most)
+    if method == zipfile.ZIP_LZMA:
+        import lzma
+
+        # APPNOTE 5.8.8: two bytes of version, the length of the properties, then these: lc, lp and pb in one byte, and
+        # the size of the dictionary. A dictionary larger than the entry is of no use.
+        length, packed_powers, dictionary = struct.unpack_from("<xxHBI", data)
+        powers = {"lc": packed_powers % 9, "lp": packed_powers // 9 % 5, "pb": packed_powers // 45}
+        chain = [{"id": lzma.FILTER_LZMA1, "dict_size": max(min(dictionary, most), 4096), **powers}]
+        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=chain).decompress(data[4 + length :], most)
+    raise BrokenImage(f"packed by method {method}, which is not read; expected stored or deflated")
 
 
 def _plain_directory(archive: mmap.mmap) -> list[_Entry] | None:
@@ -304,30 +327,21 @@ class _TarFiles(PictureFiles):
 
     def __init__(self, path: Path, source: str) -> None:
         self._members: list[tuple[int, int]] = []
-        names = _Names(source)
-        with tarfile.open(path, "r:*") as tar:
-            for member in tar:
-                if not (member.isreg() or member.isdir()):
-                    raise _unsafe(source, member.name, "a link or a device")
-                if member.issparse():
-                    raise _unsafe(source, member.name, "a sparse file")
-                if names.add(member.name, member.isdir()):
-                    self._members.append((member.offset_data, member.size))
-            # tarfile accepts a tar that was cut between two entries; a complete one ends in zeros.
-            assert tar.fileobj is not None  # opened for reading
-            tar.fileobj.seek(tar.offset)
-            if not tar.fileobj.read(1):
-                raise tarfile.ReadError("its end mark is missing")
+        names = _Names(source, Budget(source, path.stat().st_size))
+        for member, _ in tar_entries(path, source, names.budget):
+            if not (member.isreg() or member.isdir()):
+                raise _unsafe(source, member.name, "a link or a device")
+            if member.issparse():
+                raise _unsafe(source, member.name, "a sparse file")
+            if names.add(member.name, member.isdir()):
+                self._members.append((member.offset_data, member.size))
         self.names: Sequence[str] = names.files
         self.folders = names.folders
-        self._tar = tarfile.open(path, "r:*")  # noqa: SIM115 - closed by `close`
-        file = self._tar.fileobj
-        assert file is not None  # opened for reading
-        self._file: BinaryIO = file  # type: ignore[assignment]
+        self._file = open_tar(path)
 
     def close(self) -> None:
         """Let go of the archive."""
-        self._tar.close()
+        self._file.close()
 
     def pick(self, numbers: Sequence[int]) -> None:
         """Keep the entries `numbers` only, in that order."""
@@ -346,7 +360,9 @@ class _TarFiles(PictureFiles):
         try:
             self._file.seek(offset)
             data = self._file.read(size)
-        except _UNREADABLE as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # zlib.error, LZMAError, EOFError, OSError, ...
             raise BrokenImage(f"the archive is damaged here: {error}") from error
         if len(data) != size:
             raise BrokenImage("the archive is truncated here")
@@ -356,8 +372,8 @@ class _TarFiles(PictureFiles):
 class _Names:
     """Collects the names of entries, and refuses those that could not be unpacked safely."""
 
-    def __init__(self, source: str) -> None:
-        self.source = source
+    def __init__(self, source: str, budget: Budget) -> None:
+        self.source, self.budget = source, budget
         self.files: list[str] = []
         self.folders: set[str] = set()
         self._seen: set[str] = set()
@@ -366,6 +382,7 @@ class _Names:
 
     def add(self, given: str, is_folder: bool) -> bool:
         """Whether the entry `given` is a file to read. Raises ArchiveError if it is unsafe."""
+        self.budget.enter(given)
         folder, _, last = given.replace("\\", "/").rstrip("/").rpartition("/")
         if "\0" in given:
             raise _unsafe(self.source, given, "a NUL in its name")
@@ -402,9 +419,9 @@ def _explained(source: str) -> Iterator[None]:
     """Turn the errors of zipfile and tarfile into a message of one line."""
     try:
         yield
-    except ArchiveError:
+    except (LinprobeError, MemoryError):
         raise
-    except _UNREADABLE as error:
+    except Exception as error:  # zipfile, tarfile and the decompressors raise almost any class
         # tarfile lists the error of every kind of compression; the first line is enough.
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(": ")
         raise ArchiveError(

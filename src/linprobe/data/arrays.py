@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.data.base import SPLITS, Dataset, EmbeddingSet, ImageSet, LabelledSet, Reader, ReadOptions
+from linprobe.data.budget import LABEL_CHARACTERS
+from linprobe.data.npy import load_npy, load_npz
 from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, has_folders, number_classes
 from linprobe.errors import FormatError, LabelError
 
@@ -54,21 +53,6 @@ LARGEST = 1e100
 BLOCK_NUMBERS = 2**22
 """Numbers in a block that is searched for NaN, whose flags take 4 MB."""
 
-UNREADABLE = (
-    ValueError,
-    SyntaxError,
-    OSError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-    pickle.UnpicklingError,
-)
-"""Errors that NumPy and zipfile raise for damaged files."""
-
 
 @dataclass(frozen=True)
 class _Stored:
@@ -104,7 +88,7 @@ class ArraysReader(Reader):
         assert path is not None
         if path.is_dir():
             files = [file for file in _files(path, ".npy") if _is_known(file.stem)]
-            stored = {file.stem: _Stored(str(file), _load_npy(file)) for file in files}
+            stored = {file.stem: _Stored(str(file), load_npy(file)) for file in files}
             if not files:
                 files, stored = _load_folder_of_npz(path)
         elif path.suffix.lower() == ".npz":
@@ -113,8 +97,8 @@ class ArraysReader(Reader):
             labels_path = _labels_path(path)
             files = [path, labels_path]
             stored = {
-                "X": _Stored(str(path), _load_npy(path)),
-                "y": _Stored(str(labels_path), _load_npy(labels_path)),
+                "X": _Stored(str(path), load_npy(path)),
+                "y": _Stored(str(labels_path), load_npy(labels_path)),
             }
         class_names, parts = _labelled_sets(str(path), stored)
         check_image_size(source, parts["train"].image_shape, options)
@@ -183,49 +167,17 @@ def _labels_path(path: Path) -> Path:
     )
 
 
-def _load_npy(path: Path) -> Array:
-    """The array in `path`, memory-mapped."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except UNREADABLE as error:
-        raise _unreadable(str(path), error) from error
-    return np.asarray(array)
-
-
 def _load_npz(path: Path) -> dict[str, _Stored]:
     """The arrays in `path` with known names."""
-    stored: dict[str, _Stored] = {}
-    where = str(path)
-    try:
-        with open(path, "rb") as file:  # numpy.load does not close a file that it cannot read
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise FormatError(f"{path}: found a single array, expected an .npz. Rename the file to .npy.")
-            names = [name for name in archive.files if _is_known(name)]
-            if not names:
-                found = ", ".join(archive.files[:8]) or "nothing"
-                raise FormatError(f"{path}: found {found}; expected the arrays {EXPECTED}. {RENAME}")
-            for name in names:
-                where = f"{path}, array {name!r}"
-                stored[name] = _Stored(where, archive[name])
-    except FormatError:
-        raise
-    except UNREADABLE as error:
-        raise _unreadable(where, error) from error
-    return stored
 
+    def known(names: list[str]) -> list[str]:
+        found = [name for name in names if _is_known(name)]
+        if not found:
+            shown = ", ".join(names[:8]) or "nothing"
+            raise FormatError(f"{path}: found {shown}; expected the arrays {EXPECTED}. {RENAME}")
+        return found
 
-def _unreadable(where: str, error: BaseException) -> FormatError:
-    """The error for a file that NumPy does not load."""
-    if "allow_pickle" in str(error) or "Python objects" in str(error) or "pickle" in str(error):
-        return FormatError(
-            f"{where}: found Python objects (a pickle) or no array at all, expected an array of numbers or "
-            "strings; a pickle can run any code and is not read. Save it again with a plain dtype."
-        )
-    return FormatError(
-        f"{where}: found what cannot be read ({type(error).__name__}: {error}), expected an array that "
-        "numpy.save or numpy.savez wrote. Save or fetch the file again."
-    )
+    return {name: _Stored(f"{path}, array {name!r}", array) for name, array in load_npz(path, known)}
 
 
 def _labelled_sets(source: str, stored: Mapping[str, _Stored]) -> tuple[tuple[str, ...], dict[str, LabelledSet]]:
@@ -329,6 +281,7 @@ def _checked_labels(labels: _Stored, n_rows: int, rows_where: str) -> _Stored:
         raise LabelError(
             f"{labels.where}: found dtype {y.dtype}, expected integers or strings. Save y.astype(int), or the names."
         )
+    _check_widths(labels)
     if len(y) != n_rows:
         raise LabelError(
             f"{labels.where}: found {len(y)} labels, expected {n_rows}, one for each row of {rows_where}. "
@@ -347,6 +300,17 @@ def _checked_labels(labels: _Stored, n_rows: int, rows_where: str) -> _Stored:
                 f"{labels.where}: found bytes that are not UTF-8, expected names. Save them as str."
             ) from error
     return _Stored(labels.where, y.astype(np.int64) if y.dtype.kind in "iu" else np.asarray(y))
+
+
+def _check_widths(names: _Stored) -> None:
+    """Raise LabelError for texts that are too long: an array pads each of its texts to the longest."""
+    kind, size = names.array.dtype.kind, names.array.dtype.itemsize
+    width = size // 4 if kind == "U" else size
+    if kind in "US" and width > LABEL_CHARACTERS:
+        raise LabelError(
+            f"{names.where}: found texts of up to {width:,} characters, expected at most {LABEL_CHARACTERS:,}. "
+            "Save shorter names."
+        )
 
 
 def _check_alike(X: Mapping[str, _Stored], y: Mapping[str, _Stored]) -> None:
@@ -371,6 +335,7 @@ def _checked_class_names(names: _Stored) -> tuple[str, ...]:
             f"{names.where}: found {names.array.dtype} of shape {names.array.shape}, expected K strings. "
             "Save numpy.array([...names...]), or leave it out."
         )
+    _check_widths(names)
     class_names = tuple(str(name) for name in names.array)
     if len(set(class_names)) < len(class_names):
         twice = next(name for name in class_names if class_names.count(name) > 1)

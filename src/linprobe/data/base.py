@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.errors import IncompatibleError, ParameterError, SourceError
+from linprobe.errors import FormatError, IncompatibleError, ParameterError, SourceError, walled
 from linprobe.shapes import Labels, Pixels
 
 __all__ = [
@@ -291,10 +291,55 @@ def open_dataset(
         path = found if found.exists() else None
     except (OSError, ValueError, RuntimeError) as error:  # too long, not searchable, a NUL, ~nobody
         raise SourceError(f"{name!r} cannot be accessed ({error}); check the path and its permissions.") from error
+    if path is not None and not (path.is_dir() or path.is_file()):  # a pipe would be waited for
+        raise SourceError(
+            f"{name}: found a pipe, a socket or a device, expected a regular file or a folder. Copy it into a file."
+        )
+    chosen = options or separate
+    try:
+        with walled(FormatError, name, _WHOLE):
+            return _read(name, path, chosen)
+    except FormatError as error:
+        if isinstance(error.__cause__, _ProgressError):
+            raise error.__cause__.raised from None
+        raise
+
+
+_WHOLE = (
+    "expected a source of one of the known formats. It may be damaged: make or fetch it again. If other programs read "
+    "it, this is a bug in linprobe: --debug shows where."
+)
+"""What was expected, and the next step, where a reader does not know what is wrong."""
+
+
+class _ProgressError(Exception):
+    """What the caller's own callback raised, which passes the outer wall as it is."""
+
+    def __init__(self, raised: Exception) -> None:
+        super().__init__(str(raised))
+        self.raised = raised
+
+
+def _guarded(progress: ProgressCallback) -> ProgressCallback:
+    """The callback, with its errors marked as its own."""
+
+    def call(activity: str, done: int, total: int) -> None:
+        try:
+            progress(activity, done, total)
+        except Exception as error:
+            raise _ProgressError(error) from error
+
+    return call
+
+
+def _read(name: str, path: Path | None, options: ReadOptions) -> Dataset:
+    """The data of the first reader that accepts the source."""
+    if options.progress is not None:
+        options = replace(options, progress=_guarded(options.progress))
     for module, reader_name in _READERS:
         reader: Reader = getattr(importlib.import_module(f"linprobe.data.{module}"), reader_name)()
         if reader.accepts(name, path):
-            return reader.read(name, path, options or separate)
+            return reader.read(name, path, options)
     if path is None:
         raise SourceError(
             f"{name}: no such file or folder, and no built-in source of that name; expected a folder of "

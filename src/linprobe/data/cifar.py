@@ -6,11 +6,7 @@ is a pickle, and a pickle can run any code. The unpickler here accepts NumPy arr
 
 from __future__ import annotations
 
-import io
-import pickle
 import re
-import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,8 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions
+from linprobe.data.budget import Budget
+from linprobe.data.plain_pickle import unpickle
 from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files
-from linprobe.errors import ArchiveError, FormatError, LabelError
+from linprobe.data.tar import tar_entries
+from linprobe.errors import ArchiveError, FormatError, LabelError, walled
+from linprobe.files import read_regular
 
 __all__ = ["CifarReader"]
 
@@ -31,8 +31,8 @@ N_BYTES = 3 * 32 * 32
 MOST_ENTRIES = 32
 """Entries of an archive that are listed to decide whether it is CIFAR; the published ones hold at most 9."""
 
-MOST_BYTES = 2**30
-"""Largest entry of an archive that is read, in bytes; the largest published one has 185 million."""
+MOST_BYTES = 2**28
+"""Largest file that is read, in bytes; the largest published one has 185 million."""
 
 
 @dataclass(frozen=True)
@@ -171,13 +171,12 @@ def _names_in_tar(path: Path) -> set[str]:
     """The names of the files in a tar file, until they name a version: the rest would have to be decompressed."""
     names: set[str] = set()
     try:
-        with tarfile.open(path) as archive:
-            for entry in archive:
-                names |= {PurePosixPath(entry.name).name} if entry.isfile() else set()
-                if len(names) >= MOST_ENTRIES or _told(names):
-                    break
-    except (tarfile.TarError, OSError, EOFError, zlib.error):
-        pass  # a damaged archive is recognised by the names before the damage, if at all
+        for entry, _ in tar_entries(path, str(path), Budget(str(path), path.stat().st_size)):
+            names |= {PurePosixPath(entry.name).name} if entry.isfile() else set()
+            if len(names) >= MOST_ENTRIES or _told(names):
+                break
+    except Exception:  # a damaged archive is recognised by the names before the damage, if at all
+        return names
     return names
 
 
@@ -197,34 +196,31 @@ def _contents(path: Path, version: _Version) -> Iterator[tuple[str, str, bytes]]
             if not (path / name).is_file():
                 continue
             try:
-                content = (path / name).read_bytes()
+                content = read_regular(path / name, MOST_BYTES)
             except OSError as error:
                 raise FormatError(
-                    f"{path / name}: cannot be read ({error}); expected a file of {version.title}. "
-                    "Check its permissions."
+                    f"{path / name}: cannot be read ({error.strerror}); expected a file of {version.title}. "
+                    "Check its permissions, or fetch it again."
                 ) from error
             yield name, str(path / name), content
         return
     seen: set[str] = set()
-    try:
-        with tarfile.open(path) as archive:
-            for entry in archive:
-                name = PurePosixPath(entry.name).name
-                if not entry.isfile() or name not in version.files or name in seen:
-                    continue
-                if entry.size > MOST_BYTES:
-                    raise ArchiveError(
-                        f"{path}, entry {entry.name}: found {entry.size} bytes, expected at most "
-                        f"{MOST_BYTES}. This is not the CIFAR that its authors publish: fetch it again."
-                    )
-                seen.add(name)
-                file = archive.extractfile(entry)
-                assert file is not None  # it is a regular file
-                yield name, f"{path}, entry {entry.name}", file.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise ArchiveError(
-            f"{path}: found a damaged archive ({error}), expected {version.title}. Fetch it again."
-        ) from error
+    with walled(ArchiveError, path, f"expected the archive of {version.title}. Fetch it again."):
+        for entry, file in tar_entries(path, str(path), Budget(str(path), path.stat().st_size)):
+            name = PurePosixPath(entry.name).name
+            if not entry.isfile() or name not in version.files or name in seen:
+                continue
+            if entry.size > MOST_BYTES:
+                raise ArchiveError(
+                    f"{path}, entry {entry.name}: found {entry.size} bytes, expected at most "
+                    f"{MOST_BYTES}. This is not the CIFAR that its authors publish: fetch it again."
+                )
+            seen.add(name)
+            file.seek(entry.offset_data)
+            content = file.read(entry.size)
+            if len(content) != entry.size:
+                raise ArchiveError(f"{path}, entry {entry.name}: the archive is truncated here. Fetch it again.")
+            yield name, f"{path}, entry {entry.name}", content
 
 
 def _images(batches: list[_Batch], class_names: tuple[str, ...], source: str) -> ImageSet:
@@ -266,7 +262,7 @@ def _binary_batch(where: str, content: bytes, version: _Version) -> _Batch:
 
 def _pickled_batch(where: str, content: bytes, version: _Version) -> _Batch:
     """The batch of a pickle: `data` (n, 3072) uint8, n labels, and optionally n file names."""
-    batch = _unpickle(where, content)
+    batch = _unpickled(where, content)
     pixels = _value(where, batch, "data")
     if not (
         isinstance(pixels, np.ndarray)
@@ -298,7 +294,7 @@ def _class_names(where: str, content: bytes, version: _Version) -> tuple[str, ..
         names = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
         names = [name for name in names if name]
     else:
-        found = _value(where, _unpickle(where, content), version.names_key)
+        found = _value(where, _unpickled(where, content), version.names_key)
         names = [_text(name) for name in found] if isinstance(found, list) else []
     if not names or len(set(names)) < len(names):
         raise FormatError(f"{where}: found {len(names)} class names, expected different names, one a class. {_AGAIN}")
@@ -316,111 +312,14 @@ def _value(where: str, batch: dict[str, Any], key: str) -> Any:
     return batch[key]
 
 
+def _unpickled(where: str, content: bytes) -> dict[str, Any]:
+    """The dictionary in a pickle. Raises FormatError as `unpickle` does."""
+    return unpickle(where, content, _AGAIN)
+
+
 def _kind(value: object) -> str:
     return f"an object of type {type(value).__name__}"
 
 
 def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _unpickle(where: str, content: bytes) -> dict[str, Any]:
-    """The dictionary in `content`, its keys as str and its arrays as NumPy's.
-
-    Raises:
-        FormatError: it is not a pickle, holds anything but arrays and plain containers, or is not a dictionary.
-    """
-    try:
-        found = _PlainUnpickler(where, io.BytesIO(content), encoding="bytes").load()
-    except FormatError:
-        raise
-    except Exception as error:  # for damaged bytes, pickle raises almost any class
-        raise FormatError(
-            f"{where}: found what cannot be read ({type(error).__name__}: {error}), expected a pickled batch. {_AGAIN}"
-        ) from error
-    if not isinstance(found, dict):
-        raise FormatError(f"{where}: found {_kind(found)}, expected a dictionary. {_AGAIN}")
-    return {_text(key): _plain(where, value) for key, value in found.items()}
-
-
-def _plain(where: str, value: Any) -> Any:
-    """The array of a stand-in; any other `value` unchanged."""
-    if isinstance(value, _Array):
-        if value.array is None:
-            raise FormatError(f"{where}: found an array without numbers, expected a pickled batch. {_AGAIN}")
-        return value.array
-    return value
-
-
-class _Dtype:
-    """Replaces `numpy.dtype` while unpickling; only dtypes of numbers are accepted."""
-
-    def __init__(self, code: str | bytes, *_: object) -> None:
-        text = _text(code)
-        if not re.fullmatch("[biuf][1248]", text):
-            raise ValueError(f"an array of dtype {text!r}, expected numbers")
-        self.dtype = np.dtype(text)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        # (version, byte order, ...): the rest describes dtypes that are not accepted
-        if _text(state[1]) == ">":
-            self.dtype = self.dtype.newbyteorder(">")
-
-
-class _Array:
-    """Replaces `numpy.ndarray` while unpickling: NumPy's own __setstate__ does not check the state."""
-
-    def __init__(self, *_: object) -> None:
-        self.array: npt.NDArray[Any] | None = None
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, in_columns, content = state
-        self.array = _from_buffer(content, dtype, shape, "F" if in_columns else "C").array
-
-    @classmethod
-    def made_of(cls, array: npt.NDArray[Any]) -> _Array:
-        made = cls()
-        made.array = array
-        return made
-
-
-def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-    """The array of these bytes; np.frombuffer and reshape check the sizes."""
-    if not isinstance(dtype, _Dtype):
-        raise ValueError("an array without a dtype")
-    array = np.frombuffer(content, dtype.dtype).reshape(shape, order="F" if _text(order) == "F" else "C")
-    return _Array.made_of(array)
-
-
-def _to_bytes(text: str, encoding: str | bytes) -> bytes:
-    """Replaces `_codecs.encode`, by which Python 3 writes bytes in old protocols."""
-    if _text(encoding) not in ("latin1", "latin-1"):
-        raise ValueError(f"text in the encoding {encoding!r}")
-    return text.encode("latin-1")
-
-
-_ADMITTED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Dtype,
-    ("_codecs", "encode"): _to_bytes,
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
-}
-"""Every global that a pickle may name, and its replacement. All that these can do is to make an array."""
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """An unpickler that raises an error for every global but those in `_ADMITTED`."""
-
-    def __init__(self, where: str, file: io.BytesIO, **options: Any) -> None:
-        super().__init__(file, **options)
-        self.where = where
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ADMITTED:
-            raise FormatError(
-                f"{self.where}: found {module}.{name} in the pickle, expected NumPy arrays and plain "
-                "containers only. Loading it could run any code, so it was not loaded: fetch the file "
-                "from its authors."
-            )
-        return _ADMITTED[module, name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import re
@@ -9,9 +10,11 @@ import stat
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import simplejpeg
@@ -19,26 +22,18 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from linprobe.cores import usable_cores
 from linprobe.data.base import ReadOptions
+from linprobe.data.budget import CHUNK_BYTES, FILE_LIMIT, PIXEL_LIMIT, SMALL_PIXELS, PixelRoom
 from linprobe.errors import ImageError
 from linprobe.shapes import Pixels
 
-__all__ = [
-    "FILE_LIMIT",
-    "PIXEL_LIMIT",
-    "BrokenImage",
-    "Depth",
-    "PictureFiles",
-    "decode",
-    "decode_all",
-    "decode_with_depth",
-    "read_file",
-]
+__all__ = ["BrokenImage", "Depth", "PictureFiles", "decode", "decode_all", "decode_with_depth", "read_file"]
 
-PIXEL_LIMIT = 89_000_000
-"""Pixels of one picture at most, by its header; just below the number at which Pillow warns."""
-
-FILE_LIMIT = 1 << 29
-"""Bytes of one picture file or entry at most: 512 MB."""
+FORMATS = {
+    "JPEG": "Jpeg", "PNG": "Png", "GIF": "Gif", "BMP": "Bmp", "PPM": "Ppm", "TIFF": "Tiff", "WEBP": "WebP",
+    "JPEG2000": "Jpeg2K", "AVIF": "Avif",
+}  # fmt: skip
+"""The formats that are opened, and Pillow's module of each. Others may start a program (EPS), fetch fonts, or have no
+magic number. `docs/data.md` lists them."""
 
 _CHUNK = 256
 """Pictures per task of a thread. A tiny picture takes 20 microseconds to decode, about as long as to submit a task."""
@@ -130,16 +125,52 @@ def decode(data: bytes, image_size: tuple[int, int] | None = None) -> Pixels:
     return decode_with_depth(data, image_size)[0]
 
 
-def decode_with_depth(data: bytes, image_size: tuple[int, int] | None = None) -> tuple[Pixels, Depth]:
-    """As `decode`, and what the picture used of its range if it has 16 bits."""
-    pixels, depth = _fast_jpeg(data), Depth()
-    if pixels is None:
-        pixels, depth = _any_picture(data)
+def decode_with_depth(
+    data: bytes, image_size: tuple[int, int] | None = None, room: PixelRoom | None = None
+) -> tuple[Pixels, Depth]:
+    """As `decode`, and what the picture used of its range if it has 16 bits; threads share the `room`."""
+    place = _Place(room)
+    try:
+        pixels, depth = _fast_jpeg(data, place), Depth()
+        if pixels is None:
+            pixels, depth = _any_picture(data, place)
+        return _resized(pixels, image_size), depth
+    finally:
+        place.leave()
+
+
+class _Place:
+    """The place of one picture in the room of all; a small one needs none."""
+
+    __slots__ = ("_room", "_taken")
+
+    def __init__(self, room: PixelRoom | None) -> None:
+        self._room, self._taken = room, 0
+
+    def enter(self, height: int, width: int) -> None:
+        """Wait for a place. Raises BrokenImage for a picture of too many pixels."""
+        n_pixels = height * width
+        if n_pixels > PIXEL_LIMIT:
+            raise BrokenImage(f"{height}x{width} = {n_pixels:,} pixels; at most {PIXEL_LIMIT:,} are read")
+        if n_pixels > SMALL_PIXELS and self._room is not None:
+            self.leave()
+            self._room.take(n_pixels)
+            self._taken = n_pixels
+
+    def leave(self) -> None:
+        """Give the place back."""
+        if self._taken and self._room is not None:
+            self._room.give(self._taken)
+            self._taken = 0
+
+
+def _resized(pixels: Pixels, image_size: tuple[int, int] | None) -> Pixels:
+    """The picture in this (height, width); the array itself where it has it, or where None is given."""
     if image_size is not None and pixels.shape[:2] != image_size:
         flat = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
         resized = Image.fromarray(flat).resize(image_size[::-1], Image.Resampling.BILINEAR)
         pixels = np.asarray(resized, dtype=np.uint8).reshape(*image_size, pixels.shape[2])
-    return pixels, depth
+    return pixels
 
 
 def decode_all(
@@ -167,11 +198,12 @@ def decode_all(
         warnings.simplefilter("ignore")
         with ThreadPoolExecutor(n_threads, thread_name_prefix="linprobe-decode") as pool:
             first, shape = _first_picture(files, source, options)
-            task = _Task(files, options.image_size, allocate((len(files.names), *shape)))
+            room = PixelRoom(n_threads)
+            task = _Task(files, options.image_size, allocate((len(files.names), *shape)), room)
             try:
                 broken, depth = _run(pool, n_threads, task, source, first, options)
             except _HasColour:
-                task = _Task(files, options.image_size, allocate((len(files.names), *shape[:2], 3)))
+                task = _Task(files, options.image_size, allocate((len(files.names), *shape[:2], 3)), room)
                 broken, depth = _run(pool, n_threads, task, source, first, options)
     if broken and options.on_bad_image == "fail":
         raise ImageError(_broken_message(files, source, broken))
@@ -189,6 +221,7 @@ class _Task:
     files: PictureFiles
     image_size: tuple[int, int] | None
     out: Pixels
+    room: PixelRoom
 
     def run(self, numbers: Sequence[int], contents: Sequence[bytes | BrokenImage] | None) -> _Outcome:
         """The outcome for the files `numbers`; `contents` are their bytes, or None if they are still to be read."""
@@ -198,7 +231,7 @@ class _Task:
                 data = self.files.read(i) if contents is None else contents[place]
                 if isinstance(data, BrokenImage):
                     raise data
-                pixels, depth = decode_with_depth(data, self.image_size)
+                pixels, depth = decode_with_depth(data, self.image_size, self.room)
                 outcome.depth = outcome.depth.with_also(depth)
             except BrokenImage as error:
                 outcome.broken[i] = str(error)
@@ -241,12 +274,14 @@ def _run(
     """Decode all files, a few chunks ahead. Outcomes are taken in order, so that messages do not depend on timing."""
     files, order = task.files, task.files.order()
     waiting: deque[Future[_Outcome]] = deque()
+    ahead: deque[int] = deque()  # bytes that were read for each of these
     broken: dict[int, str] = {}
     done, depth = 0, Depth()
 
     def meet() -> None:
         nonlocal done, depth
         outcome = waiting.popleft().result()
+        ahead.popleft()
         broken.update(outcome.broken)
         depth = depth.with_also(outcome.depth)
         if outcome.other_size is not None:
@@ -264,11 +299,10 @@ def _run(
             options.progress("decoding pictures", done, len(order))
 
     try:
-        for start in range(0, len(order), _CHUNK):
-            numbers = order[start : start + _CHUNK]
-            contents = [_content(files, i) for i in numbers] if files.in_turn else None
+        for numbers, contents in _chunks(files, order):
             waiting.append(pool.submit(task.run, numbers, contents))
-            if len(waiting) > 2 * n_threads:
+            ahead.append(0 if contents is None else sum(len(each) for each in contents if isinstance(each, bytes)))
+            while len(waiting) > 2 * n_threads or (waiting and sum(ahead) > 2 * n_threads * CHUNK_BYTES):
                 meet()
         while waiting:
             meet()
@@ -280,6 +314,28 @@ def _run(
             if not future.cancelled():
                 future.exception()
     return dict(sorted(broken.items())), depth
+
+
+def _chunks(
+    files: PictureFiles, order: Sequence[int]
+) -> Iterator[tuple[Sequence[int], list[bytes | BrokenImage] | None]]:
+    """The numbers of the files of each task, and their bytes where one thread reads them all."""
+    if not files.in_turn:
+        yield from ((order[start : start + _CHUNK], None) for start in range(0, len(order), _CHUNK))
+        return
+    numbers: list[int] = []
+    contents: list[bytes | BrokenImage] = []
+    n_bytes = 0
+    for i in order:
+        content = _content(files, i)
+        numbers.append(i)
+        contents.append(content)
+        n_bytes += len(content) if isinstance(content, bytes) else 0
+        if len(numbers) == _CHUNK or n_bytes >= CHUNK_BYTES:
+            yield numbers, contents
+            numbers, contents, n_bytes = [], [], 0
+    if numbers:
+        yield numbers, contents
 
 
 def _content(files: PictureFiles, i: int) -> bytes | BrokenImage:
@@ -299,15 +355,10 @@ def _broken_message(files: PictureFiles, source: str, broken: dict[int, str]) ->
     return f"{source}: {what} of {len(files.names)} cannot be read: {', '.join(listed)}; {advice}"
 
 
-def _check_pixels(height: int, width: int) -> None:
-    if height * width > PIXEL_LIMIT:
-        raise BrokenImage(f"{height}x{width} = {height * width:,} pixels; at most {PIXEL_LIMIT:,} are read")
-
-
-def _fast_jpeg(data: bytes) -> Pixels | None:
+def _fast_jpeg(data: bytes, place: _Place) -> Pixels | None:
     """The pixels of a plain JPEG, equal to Pillow's but faster to decode; None for any other file.
 
-    If libjpeg reports an error, Pillow decides whether the picture is broken.
+    If libjpeg reports an error, Pillow decides whether the picture is broken. `place` is entered before it is decoded.
     """
     if data[:3] != b"\xff\xd8\xff" or _may_be_turned(data):
         return None
@@ -315,7 +366,7 @@ def _fast_jpeg(data: bytes) -> Pixels | None:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         if colours not in ("YCbCr", "Gray"):
             return None
-        _check_pixels(height, width)
+        place.enter(height, width)
         pixels: Pixels = simplejpeg.decode_jpeg(data, "GRAY" if colours == "Gray" else "RGB")
     except ValueError:
         return None
@@ -325,7 +376,9 @@ def _fast_jpeg(data: bytes) -> Pixels | None:
 def _may_be_turned(data: bytes) -> bool:
     """Whether a segment of a JPEG before its pixels may hold an orientation, or the segments cannot be followed."""
     at = 2
-    while data[at : at + 1] == b"\xff":
+    for _ in range(MOST_SEGMENTS):
+        if data[at : at + 1] != b"\xff":
+            break
         marker = data[at + 1 : at + 2]
         if marker in (b"\xda", b"\xd9"):  # the pixels begin, or the file ends
             return False
@@ -341,14 +394,28 @@ def _may_be_turned(data: bytes) -> bool:
     return True
 
 
-def _any_picture(data: bytes) -> tuple[Pixels, Depth]:
-    """The pixels of a picture in any format of Pillow, and its depth."""
+MOST_SEGMENTS = 10_000
+"""Segments and filling bytes of a JPEG that are followed: a file of filling bytes would take a minute."""
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of FORMATS that this Pillow has."""
+    for module in FORMATS.values():
+        with suppress(ImportError):  # AVIF came with Pillow 11.3
+            importlib.import_module(f"PIL.{module}ImagePlugin")
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _any_picture(data: bytes, place: _Place) -> tuple[Pixels, Depth]:
+    """The pixels of a picture in any of the FORMATS, and its depth; `place` as for `_fast_jpeg`."""
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            _check_pixels(opened.height, opened.width)
+        with Image.open(io.BytesIO(data), formats=_formats()) as opened:
+            place.enter(opened.height, opened.width)
             has_16_bits = _check_kind(opened, data)
             opened.load()
-            pixels = _to_pixels(ImageOps.exif_transpose(opened))
+            ImageOps.exif_transpose(opened, in_place=True)
+            pixels = _to_pixels(opened)
             return pixels, Depth(1, int(pixels.max(initial=0))) if has_16_bits else Depth()
     except (BrokenImage, MemoryError):
         raise
@@ -357,7 +424,7 @@ def _any_picture(data: bytes) -> tuple[Pixels, Depth]:
         many = f"{int(found[0]):,}" if found else "far too many"
         raise BrokenImage(f"{many} pixels; at most {PIXEL_LIMIT:,} are read") from error
     except UnidentifiedImageError:
-        raise BrokenImage("an empty file" if not data else "not a picture of a known format") from None
+        raise BrokenImage("an empty file" if not data else "not a picture of a format that is read") from None
     except Exception as error:
         # for damaged input, Pillow's decoders raise almost any class: OSError, SyntaxError, struct.error, ...
         raise BrokenImage(" ".join(str(error).split()) or type(error).__name__) from error
@@ -402,7 +469,21 @@ def _to_pixels(picture: Image.Image) -> Pixels:
         picture = Image.alpha_composite(Image.new("RGBA", over.size, (255, 255, 255, 255)), over)
     elif mode in ("1", "L"):
         return np.asarray(picture.convert("L"), dtype=np.uint8)[:, :, np.newaxis]
-    pixels = np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    pixels = _array_of(picture if picture.mode == "RGB" else picture.convert("RGB"))
     if may_be_grey and (pixels == pixels[:, :, :1]).all():
         return pixels[:, :, :1]
+    return pixels
+
+
+def _array_of(picture: Image.Image) -> Pixels:
+    """(height, width, 3) pixels of an RGB picture, taken strip by strip: at once, Pillow makes two more copies."""
+    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+    rows = max(1, SMALL_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        strip = (
+            picture
+            if rows >= picture.height
+            else picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        )
+        pixels[top : top + rows] = np.asarray(strip)
     return pixels

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions, SkippedImage, split_named, words_of
+from linprobe.data.budget import Budget
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.data.decode import PictureFiles, decode_all, read_file
 from linprobe.errors import ImageError, LabelError, SourceError, SplitError
@@ -69,7 +70,7 @@ class FolderReader(Reader):
         assert path is not None  # as `accepts` demands
         folders: set[str] = set()
         found: list[tuple[str, int, int]] = []
-        _walk(path, "", folders, found, (os.path.realpath(path),))
+        _walk(path, "", folders, found, (os.path.realpath(path),), Budget(source, 0, SourceError))
         found.sort()
         # The key covers folders too: an empty folder added later is a class without pictures, which is an error.
         parts = (os.path.realpath(path), found, sorted(folders), options.image_size, options.on_bad_image)
@@ -280,7 +281,12 @@ def _can_train(decoded: Decoded) -> bool:
 
 
 def _walk(
-    root: Path, inside: str, folders: set[str], found: list[tuple[str, int, int]], above: tuple[str, ...]
+    root: Path,
+    inside: str,
+    folders: set[str],
+    found: list[tuple[str, int, int]],
+    above: tuple[str, ...],
+    budget: Budget,
 ) -> None:
     """Collect folders, and (relative path, size, time) of files; links are followed, and a cycle is an error."""
     try:
@@ -288,12 +294,13 @@ def _walk(
             entries = [entry for entry in listed if not is_hidden(entry.name)]
         for entry in entries:
             name = f"{inside}/{entry.name}" if inside else entry.name
+            budget.enter(name)
             if entry.is_dir():
                 folders.add(name)
                 real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
                 if real in above:
                     raise SourceError(f"{entry.path}: a link to a folder above it; remove the link.")
-                _walk(root, name, folders, found, (*above, real))
+                _walk(root, name, folders, found, (*above, real), budget)
             else:
                 # A dangling link is a broken picture, with the size and time of the link.
                 about = entry.stat(follow_symlinks=os.path.exists(entry.path))

@@ -10,16 +10,19 @@ from __future__ import annotations
 import gzip
 import math
 import re
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, final
+from typing import BinaryIO, ClassVar, cast, final
 
 import numpy as np
 import numpy.typing as npt
 
 from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions
+from linprobe.data.budget import RATIO, most_unpacked
 from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, number_classes
-from linprobe.errors import FormatError, LabelError
+from linprobe.errors import FormatError, LabelError, walled
+from linprobe.files import open_regular
 from linprobe.shapes import Pixels
 
 __all__ = ["IdxReader"]
@@ -29,9 +32,6 @@ MNIST_NAME = re.compile(r"(?P<set>.*-)?(?P<part>train|t10k|test)-images[-.]idx[3
 
 IDX_NAME = re.compile(r".*(idx\d-ubyte|\.idx\d?)(\.gz)?", re.IGNORECASE)
 """Any IDX file: train-images-idx3-ubyte.gz, images.idx3, ..."""
-
-MOST_INFLATED = 1032
-"""Bytes that deflate makes of one byte at most (zlib's documentation); a header that claims more is wrong."""
 
 
 @final
@@ -126,20 +126,25 @@ def _labels_file(images: Path) -> Path:
 
 def _begins_like_idx(path: Path) -> bool:
     """Whether the first bytes are an IDX magic of unsigned bytes with 1 to 4 axes."""
-    if not path.is_file():
-        return False  # opening a pipe would block
     try:
-        with gzip.open(path) if _is_gzip(path) else open(path, "rb") as file:
+        with _opened(path) as (file, _):
             magic = file.read(4)
-    except (OSError, EOFError, zlib.error):
+    except Exception:  # damaged gzip raises several classes
         return False
     return len(magic) == 4 and magic[:3] == b"\0\0\x08" and 1 <= magic[3] <= 4
 
 
-def _is_gzip(path: Path) -> bool:
-    """Whether the first bytes of `path` are those of a gzip file."""
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
+    """The content of `path`, decompressed where it is gzip, and whether it is."""
+    with open_regular(path) as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not packed:
+            yield file, False
+            return
+        with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
+            yield cast(BinaryIO, unpacked), True
 
 
 def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
@@ -148,30 +153,26 @@ def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     Raises:
         FormatError: the magic or the length is wrong, or the gzip data are damaged.
     """
-    try:
-        packed = _is_gzip(path)
-        stored = path.stat().st_size
-        with gzip.open(path) if packed else open(path, "rb") as file:
-            magic = file.read(4)
-            _check_magic(path, magic, axes)
-            lengths = file.read(4 * magic[3])
-            start = 4 + 4 * magic[3]
-            if len(lengths) < start - 4:
-                raise FormatError(f"{path}: found {4 + len(lengths)} bytes, expected a header of {start}. {_AGAIN}")
-            shape = tuple(int(n) for n in np.frombuffer(lengths, ">u4"))
-            expected = math.prod(shape)
-            if not packed:
-                found = stored - start
-            elif expected > MOST_INFLATED * stored:  # checked before the memory is allocated
-                raise FormatError(
-                    f"{path}: the header claims {expected} bytes of data ({_times(shape)}), more than "
-                    f"{stored} bytes of gzip can hold. {_AGAIN}"
-                )
-            else:
-                data = file.read(expected + 1)  # one more than expected, to detect a file that is too long
-                found = len(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise FormatError(f"{path}: found what cannot be read ({error}), expected an IDX file. {_AGAIN}") from error
+    stored = path.stat().st_size
+    with walled(FormatError, path, f"expected an IDX file. {_AGAIN}"), _opened(path) as (file, packed):
+        magic = file.read(4)
+        _check_magic(path, magic, axes)
+        lengths = file.read(4 * magic[3])
+        start = 4 + 4 * magic[3]
+        if len(lengths) < start - 4:
+            raise FormatError(f"{path}: found {4 + len(lengths)} bytes, expected a header of {start}. {_AGAIN}")
+        shape = tuple(int(n) for n in np.frombuffer(lengths, ">u4"))
+        expected = math.prod(shape)
+        if not packed:
+            found = stored - start
+        elif expected > most_unpacked(stored):  # checked before the memory is allocated
+            raise FormatError(
+                f"{path}: the header claims {expected:,} bytes of data ({_times(shape)}), expected at most "
+                f"{most_unpacked(stored):,}: 256 MiB and {RATIO} times the file. {_AGAIN}"
+            )
+        else:
+            data = file.read(expected + 1)  # one more than expected, to detect a file that is too long
+            found = len(data)
     if found != expected:
         at_least = "at least " if packed and found > expected else ""
         raise FormatError(

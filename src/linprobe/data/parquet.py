@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.data.base import SPLITS, Dataset, EmbeddingSet, Reader, ReadOptions
+from linprobe.data.budget import LABEL_CHARACTERS, Budget
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.data.stored import check_image_size, files_in, has_folders
 from linprobe.errors import FormatError, LabelError, SourceError, SplitError
@@ -38,6 +39,9 @@ VECTOR_ROWS = 2**10
 
 LABEL_ROWS = 2**16
 """Labels decoded at once: 512 KB of int64."""
+
+LABEL_BYTES = 8
+"""Bytes of a label in memory: int64."""
 
 READ_BUFFER = 2**20
 """Bytes of a column read at once. Without a buffer, or with pre_buffer, Arrow reads the column of a whole row group."""
@@ -201,6 +205,9 @@ def _in_memory(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.
 def _decode(path: Path, files: Sequence[_File], options: ReadOptions, allocate: Allocate) -> Decoded:
     """All rows of `files`, split after split: first the labels of all files, then the vectors of all files."""
     columns = _checked_columns(files)
+    budget = Budget(str(path), sum(file.path.stat().st_size for file in files), FormatError)
+    for file in files:
+        budget.unpack(_decoded_bytes(file.path, columns))
     class_names, y, parts = _read_labels(files, columns)
     counts = np.bincount(parts, minlength=len(PARTS))
     for part, count in zip(PARTS, counts, strict=True):
@@ -257,6 +264,20 @@ def _checked_columns(files: Sequence[_File]) -> _Columns:
             _check_same(file.path, types, first)
     assert first is not None  # a folder without files is not accepted
     return first
+
+
+def _decoded_bytes(path: Path, columns: _Columns) -> int:
+    """Bytes that the file declares for its vectors and labels in memory."""
+    _, pq = _import_pyarrow(path)
+    with _readable(path), pq.ParquetFile(path) as opened:
+        about = opened.metadata
+        n_numbers = 0
+        for group in range(about.num_row_groups):
+            for i in range(about.row_group(group).num_columns):
+                chunk = about.row_group(group).column(i)
+                if chunk.path_in_schema.split(".")[0] == columns.vectors:
+                    n_numbers += chunk.num_values
+        return int(n_numbers * columns.dtype.itemsize + about.num_rows * LABEL_BYTES)
 
 
 def _choose_columns(file: _File, types: list[tuple[str, Any]]) -> _Columns:
@@ -367,6 +388,11 @@ class _Coder:
                 raise LabelError(
                     f"{path}: found bytes that are not UTF-8 in column {name!r}, expected names. Write them as UTF-8."
                 ) from error
+            if isinstance(value, str) and len(value) > LABEL_CHARACTERS:
+                raise LabelError(
+                    f"{path}: found a text of {len(value):,} characters in column {name!r}, expected at most "
+                    f"{LABEL_CHARACTERS:,}. Write shorter names, or give the column of the labels another name."
+                )
             if value is not None:
                 table[i] = self.numbers.setdefault(value, len(self.numbers))
         codes: npt.NDArray[np.int64] = table[indices]
