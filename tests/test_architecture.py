@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "plain": set(),
     "shapes": {"errors"},
-    "parameters": {"shapes"},
+    "parameters": {"errors", "shapes"},
     "typed_json": {"errors"},
     "_core": set(),
     "data": set(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -11,12 +12,13 @@ from typing import Any, ClassVar, final
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from sklearn.base import clone
 
-from linprobe import LinearClassifier
+from linprobe import LinearClassifier, LinearClassifierCV
 from linprobe.challenges import CHALLENGES
 from linprobe.choices import KINDS, choices, only_of, table, title_of
 from linprobe.classifiers.model import LinearModel
-from linprobe.classifiers.model_file import save
+from linprobe.classifiers.model_file import load_model, save
 from linprobe.cli import main
 from linprobe.cli.train import train
 from linprobe.engines.base import ENGINES
@@ -71,24 +73,30 @@ class SquaredError(Loss):
 @final
 @dataclass(frozen=True)
 class Charbonnier(Penalty):
-    """sum 2 (sqrt(1 + W²) - 1): a penalty that linprobe does not have."""
+    """sum 2 width² (sqrt(1 + (W / width)²) - 1): a penalty that linprobe does not have."""
 
+    width: float = 1.0
+    momentum: int = 2
     name: ClassVar[str] = "charbonnier"
     title: ClassVar[str] = "Charbonnier"
     formula: ClassVar[str] = "R(W) = Σ 2 (√(1 + W^2) − 1)"
+    parameter_info: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("width", 1.0, "weight at which it turns linear", low=0.0, open_low=True),
+        Parameter("momentum", 2, "a name that an option of SGD has", kind="whole", low=0, high=9),
+    )
     smooth: ClassVar[bool] = True
 
     def value(self, W: Floats) -> float:
-        return float(2.0 * (np.hypot(1.0, W) - 1.0).sum(dtype=np.float64))
+        return float(2.0 * self.width**2 * (np.hypot(1.0, W / self.width) - 1.0).sum(dtype=np.float64))
 
     def gradient(self, W: Floats) -> Floats:
-        return 2.0 * W / np.hypot(W.dtype.type(1.0), W)
+        return 2.0 * W / np.hypot(W.dtype.type(1.0), W / W.dtype.type(self.width))
 
     def prox(self, V: Floats, step: Floats | float) -> Floats:
         return V
 
     def conjugate(self, V: Floats, reg: float) -> float:
-        return float("inf") if (np.abs(V) > 2.0 * reg).any() else 0.0
+        return float("inf") if (np.abs(V) > 2.0 * reg * self.width).any() else 0.0
 
 
 @pytest.fixture
@@ -186,7 +194,8 @@ def test_an_added_loss_and_penalty_are_in_what_the_page_gets(added: None) -> Non
 def test_an_added_loss_and_penalty_are_accepted_from_the_page(added: None, tmp_path: Path) -> None:
     asked = {
         "loss": "squared-error",
-        "target": 2.0,
+        "loss_options": {"target": 2.0},
+        "penalty_options": {"width": 0.5, "momentum": 3},
         "penalty": "charbonnier",
         "reg": 0.01,
         "beta": 1.0,
@@ -200,10 +209,15 @@ def test_an_added_loss_and_penalty_are_accepted_from_the_page(added: None, tmp_p
         "seed": 0,
     }
     assert read_loss(Params(asked)) == SquaredError(target=2.0)
-    assert read_penalty(Params(asked)) == Charbonnier()
+    assert read_penalty(Params(asked)) == Charbonnier(width=0.5, momentum=3)
     settings = settings_of(Source("digits", "digits", "built-in", "digits"), Params(asked))
     assert settings.classifier["loss"] == "squared-error"
     assert settings.classifier["penalty"] == "charbonnier"
+    assert settings.classifier["loss_options"] == {"target": 2.0}
+    assert settings.classifier["penalty_options"] == {"width": 0.5, "momentum": 3}
+    for options in ({"target": -1.0}, {"target": "2"}, {"width": 1.0}, {"target": True}):
+        with pytest.raises(ParameterError):
+            settings_of(Source("digits", "digits", "built-in", "digits"), Params({**asked, "loss_options": options}))
 
 
 def test_an_added_loss_and_penalty_are_trained_with_and_reported(added: None, tmp_path: Path) -> None:
@@ -223,13 +237,93 @@ def test_an_added_loss_and_penalty_are_trained_with_and_reported(added: None, tm
     assert again[again.index("--penalty") + 1] == "charbonnier"
 
 
-def test_a_parameter_that_the_model_file_cannot_hold_is_refused_by_name(added: None, tmp_path: Path) -> None:
+def test_the_parameters_of_an_added_loss_and_penalty_are_options_of_the_command_line(added: None) -> None:
+    for command in ("train", "sweep", "gradcheck"):
+        text = " ".join(CliRunner().invoke(main, [command, "--help"]).output.split())
+        assert "--target, --loss-target F Of squared-error: score asked of the label. [default: 1.0]" in text
+        assert "--width, --penalty-width F Of charbonnier: weight at which it turns linear. [default: 1.0]" in text
+    # `train` has a --momentum of SGD, and keeps it
+    text = CliRunner().invoke(main, ["train", "--help"]).output
+    assert "--penalty-momentum" in text
+    assert "--momentum, --penalty-momentum" not in text
+
+
+def test_the_parameters_of_an_added_loss_and_penalty_reach_run_report_and_command(added: None, tmp_path: Path) -> None:
+    run, again = tmp_path / "run", tmp_path / "again"
+    words = ["train", "digits", "--loss", "squared-error", "--penalty", "charbonnier", "--optimizer", "sgd"]
+    words += ["--epochs", "1", "--target", "2.5", "--width", "0.5", "--penalty-momentum", "3", "--quiet"]
+    ended = CliRunner().invoke(main, [*words, "--out", str(run)])
+    assert ended.exit_code == 0, ended.output
+    settings = RunFolder.open(run).settings()
+    assert settings.request.classifier["loss_options"] == {"target": 2.5}
+    assert settings.request.classifier["penalty_options"] == {"width": 0.5, "momentum": 3}
+    model = load_model(run)
+    assert (model.loss_, model.penalty_) == (SquaredError(target=2.5), Charbonnier(width=0.5, momentum=3))
+    page = " ".join((run / "report.html").read_text().split())
+    for name, value in (("target", "2.5"), ("width", "0.5"), ("penalty momentum", "3"), ("momentum", "0.9")):
+        assert re.search(rf"<t[hd][^>]*>{name}</t[hd]> ?<t[hd][^>]*>{value}</t", page), name
+    command = command_of(settings)
+    assert command is not None
+    assert CliRunner().invoke(main, [*command[1:], "--out", str(again), "--quiet", "--no-report"]).exit_code == 0
+    assert (again / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    for changed, ok in ((["--target", "2.5"], True), (["--target", "2"], False)):
+        ended = CliRunner().invoke(main, ["train", "--resume", str(run), *changed])
+        assert ("cannot be given to a run that is resumed" in ended.output) != ok, ended.output
+
+
+def test_a_parameter_of_another_loss_or_out_of_range_is_refused_before_anything_is_read(added: None) -> None:
+    for words, said in (
+        (["--target", "2"], "the loss 'softmax' has no parameter 'target'; it has none."),
+        (["--loss", "squared-error", "--target", "-1"], "Invalid value for '--target'"),
+        (["--penalty", "charbonnier", "--penalty-momentum", "2.5"], "'2.5' is not a valid integer range"),
+    ):
+        for command in ("train", "sweep"):
+            ended = CliRunner().invoke(main, [command, "digits", *words])
+            assert ended.exit_code != 0
+            assert said in f"{ended.output}{ended.exception}", (command, words)
+
+
+@pytest.mark.parametrize("kind", [LinearClassifier, LinearClassifierCV])
+def test_the_classifiers_take_the_parameters_of_a_loss_and_penalty_by_name(added: None, kind: Any) -> None:
+    options = {"loss": "squared-error", "loss_options": {"target": 2.0}}
     X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 2
-    model = LinearClassifier(loss=SquaredError(), optimizer="sgd", epochs=1).fit(X, y)
-    save(model, tmp_path / "default.safetensors")
+    refused: dict[str, dict[str, Any]] = {
+        "penalty_options holds beta; give it as beta=2.0": {"penalty_options": {"beta": 2.0}},
+        "the penalty 'l2' has no parameter 'width'": {"penalty_options": {"width": 1.0}},
+        "loss_options = 3; expected a dict": {"loss_options": 3},
+        "target = 'big'; expected a number": {"loss_options": {"target": "big"}},
+        "target = -1": {"loss_options": {"target": -1}},
+        "set them in the loss itself": {"loss": SquaredError()},
+    }
+    for message, changed in refused.items():
+        with pytest.raises(ParameterError, match=message):
+            kind(**{**options, **changed}).fit(X, y)
+    assert clone(kind(**options)).get_params()["loss_options"] == {"target": 2.0}
+
+
+def test_a_model_file_holds_the_parameters_of_an_added_loss(added: None, tmp_path: Path) -> None:
+    X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 2
+    given: dict[str, Any]
+    for given in ({"loss": SquaredError(target=2.0)}, {"loss": "squared-error", "loss_options": {"target": 2.0}}):
+        model = LinearClassifier(**given, optimizer="sgd", epochs=1, random_state=0).fit(X, y)
+        save(model, tmp_path / "model.safetensors")
+        read = load_model(tmp_path / "model.safetensors")
+        assert read.loss_ == SquaredError(target=2.0)
+        np.testing.assert_array_equal(read.coef_, model.coef_)
+    plain = LinearClassifier(loss="hinge", optimizer="sgd", epochs=1, random_state=0).fit(X, y)
+    save(plain, tmp_path / "plain.safetensors")
+    assert b"penalty_options" not in (tmp_path / "plain.safetensors").read_bytes()
+
+
+def test_a_parameter_that_is_not_declared_is_not_lost_in_a_model_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(SquaredError, "parameter_info", ())
+    monkeypatch.setitem(LOSSES, SquaredError.name, SquaredError)
+    X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 2
     model = LinearClassifier(loss=SquaredError(target=2.0), optimizer="sgd", epochs=1).fit(X, y)
-    with pytest.raises(IncompatibleError, match="the model file holds no target"):
-        save(model, tmp_path / "own.safetensors")
+    with pytest.raises(IncompatibleError, match="parameter_info does not declare"):
+        save(model, tmp_path / "model.safetensors")
 
 
 def test_an_added_loss_of_a_refused_range_is_refused_by_its_own_words(added: None) -> None:

@@ -13,7 +13,17 @@ from typing import Any
 from linprobe.errors import ParameterError
 from linprobe.parameters import Parameter
 
-__all__ = ["KINDS", "Choice", "choices", "only_of", "parameters_of", "table", "title_of"]
+__all__ = [
+    "KINDS",
+    "Choice",
+    "choices",
+    "only_of",
+    "own_option",
+    "own_parameters",
+    "parameters_of",
+    "table",
+    "title_of",
+]
 
 PLAIN = str.maketrans(
     {
@@ -98,6 +108,25 @@ def only_of(kind: str, name: str) -> tuple[str, ...]:
     """Names of the parameters that this choice has and no other choice of its kind."""
     others = {parameter for other in choices(kind) if other != name for parameter in parameters_of(kind, other)}
     return tuple(parameter for parameter in parameters_of(kind, name) if parameter not in others)
+
+
+def own_option(kind: str, parameter: str) -> str:
+    """The option, without dashes, of a parameter of a loss or penalty: it is always there, a shorter one may be.
+
+    Example:
+        >>> own_option("loss", "gamma")
+        'loss-gamma'
+    """
+    return f"{kind}-{parameter}".replace("_", "-")
+
+
+def own_parameters(kind: str) -> dict[str, list[tuple[str, Parameter]]]:
+    """Parameter name -> (choice, parameter) of those of a kind that have it, in the order of the table."""
+    found: dict[str, list[tuple[str, Parameter]]] = {}
+    for choice in choices(kind).values():
+        for parameter in choice.parameters:
+            found.setdefault(parameter.name, []).append((choice.name, parameter))
+    return found
 
 
 def table() -> dict[str, tuple[Choice, ...]]:

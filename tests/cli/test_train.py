@@ -220,7 +220,13 @@ def test_the_defaults_are_those_of_the_classifier() -> None:
     left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}
     options = {n: v for n, v in train.make_context("train", ["digits"]).params.items() if n not in left_out}
     assert options == {name: taken[name] for name in options}
-    assert taken.keys() - options.keys() == {"validation_fraction", "random_state", "n_threads"}
+    assert taken.keys() - options.keys() == {
+        "validation_fraction",
+        "random_state",
+        "n_threads",
+        "loss_options",
+        "penalty_options",
+    }
 
 
 @pytest.mark.parametrize(

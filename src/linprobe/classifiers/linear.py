@@ -88,6 +88,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         random_state: seed of the order of the rows and of the held-out rows; results for one int are bit-identical.
             "exact" uses it only for held-out rows.
         n_threads: number of threads; None for one per core. The result does not depend on it.
+        loss_options, penalty_options: dict from parameter to value, for parameters other than delta and beta of a loss
+            or penalty given by name; None for their defaults.
     Attributes:
         classes_: (K,) the labels, sorted (class names in their own order after `fit_sets`).
         coef_, intercept_: (K, D) and (K,), for raw input: decision_function(X) = X @ coef_.T + intercept_.

@@ -39,8 +39,8 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     Args:
         reg_grid: "LOW:HIGH:COUNT", evenly spaced in the logarithm, or reg values >= 0.
         folds: number of stratified folds, >= 2.
-        loss, penalty, beta, delta, preprocess, class_weight, engine, max_iter, tol, n_threads: as in
-            LinearClassifier; the optimizer is "exact".
+        loss, penalty, beta, delta, loss_options, penalty_options, preprocess, class_weight, engine, max_iter, tol,
+            n_threads: as in LinearClassifier; the optimizer is "exact".
         random_state: seed of the folds; results for one int are bit-identical.
     Attributes:
         reg_: the chosen reg.
@@ -74,6 +74,8 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         tol: float = 1e-4,
         random_state: int | np.random.RandomState | None = None,
         n_threads: int | None = None,
+        loss_options: Mapping[str, bool | int | float] | None = None,
+        penalty_options: Mapping[str, bool | int | float] | None = None,
     ) -> None:
         self.reg_grid = reg_grid
         self.folds = folds
@@ -88,6 +90,8 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.tol = tol
         self.random_state = random_state
         self.n_threads = n_threads
+        self.loss_options = loss_options
+        self.penalty_options = penalty_options
 
     def fit(self: Fitted, X: Any, y: Any, sample_weight: npt.ArrayLike | None = None) -> Fitted:
         """The classifier itself, with reg chosen and fitted to all rows.

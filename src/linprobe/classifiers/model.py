@@ -24,6 +24,7 @@ from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.registry import OPTIMIZERS
 from linprobe.optimizers.sgd import SGD
+from linprobe.parameters import NAMED
 from linprobe.penalties import PENALTIES, Penalty, make_penalty
 from linprobe.scores import fold
 from linprobe.shapes import Floats, Labels, check_range, check_sample_weight, half_sizes
@@ -77,6 +78,8 @@ class LinearModel:
         tol: float = 1e-4,
         random_state: int | np.random.RandomState | None = None,
         n_threads: int | None = None,
+        loss_options: Mapping[str, bool | int | float] | None = None,
+        penalty_options: Mapping[str, bool | int | float] | None = None,
     ) -> None:
         self.loss = loss
         self.penalty = penalty
@@ -100,6 +103,8 @@ class LinearModel:
         self.tol = tol
         self.random_state = random_state
         self.n_threads = n_threads
+        self.loss_options = loss_options
+        self.penalty_options = penalty_options
 
     def parameters(self) -> dict[str, Any]:
         """The arguments of the constructor, by name."""
@@ -261,13 +266,27 @@ class LinearModel:
 
     def _make_loss(self) -> Loss:
         if isinstance(self.loss, Loss):
+            _refuse_options("loss", self.loss_options)
             return self.loss
-        return make_loss(self.loss, **_taken(LOSSES.get(self.loss), delta=self.delta))
+        return make_loss(self.loss, **self._given("loss", LOSSES.get(self.loss)))
 
     def _make_penalty(self) -> Penalty | None:
         if isinstance(self.penalty, Penalty):
+            _refuse_options("penalty", self.penalty_options)
             return self.penalty
-        return make_penalty(self.penalty, **_taken(PENALTIES.get(self.penalty), beta=self.beta))
+        return make_penalty(self.penalty, **self._given("penalty", PENALTIES.get(self.penalty)))
+
+    def _given(self, which: Literal["loss", "penalty"], kind: object) -> dict[str, float]:
+        """The parameters of the loss or penalty of this class: `delta` or `beta` if it has that, and its options."""
+        own: str = NAMED[which]
+        options: object = getattr(self, f"{which}_options")
+        if options is not None and not isinstance(options, Mapping):
+            raise ParameterError(f"{which}_options = {options!r}; expected a dict from parameter to value, or None.")
+        given: dict[str, float] = dict(options or {})
+        if own in given:
+            raise ParameterError(f"{which}_options holds {own}; give it as {own}={given[own]!r}.")
+        takes = own in {one.name for one in getattr(kind, "parameter_info", ())}
+        return {**({own: getattr(self, own)} if takes else {}), **given}
 
     def _fit_affine(self, train: Rows) -> Affine | None:
         """The map of the input, learned from the training rows."""
@@ -375,10 +394,12 @@ class LinearModel:
             )
 
 
-def _taken(kind: object, **values: float) -> dict[str, float]:
-    """Those of the `values` that a loss or penalty of this class declares in its `parameter_info`."""
-    names = {one.name for one in getattr(kind, "parameter_info", ())}
-    return {name: value for name, value in values.items() if name in names}
+def _refuse_options(which: str, options: Mapping[str, float] | None) -> None:
+    """Raise ParameterError for options of a loss or penalty that is given as an object, which holds its own."""
+    if options:
+        raise ParameterError(
+            f"{which}_options = {options!r} is of a {which} given by name; set them in the {which} itself."
+        )
 
 
 def _check_choice(name: str, value: Any, choices: Collection[str]) -> None:

@@ -45,6 +45,7 @@ from linprobe.features.parse import map_class
 from linprobe.files import write_whole
 from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Status
+from linprobe.parameters import NAMED
 from linprobe.penalties import PENALTIES, Penalty
 
 if TYPE_CHECKING:
@@ -295,15 +296,17 @@ def _settings_record(classifier: LinearModel) -> dict[str, Any]:
                     f"{name} = {value!r} is not one of linprobe's, so a model file cannot store it; "
                     f"expected one of {', '.join(known)}. Save coef_ and intercept_ with numpy.savez."
                 )
-            for key, number in value.parameters.items():
-                if key in settings:
-                    settings[key] = number
-                elif number != known[value.name]().parameters[key]:  # a file has no place for it
-                    raise IncompatibleError(
-                        f"{name} = {value!r}: the model file holds no {key}, which the classifiers do not take; "
-                        f"use its default, or make {key} a parameter of LinearModel."
-                    )
-            settings[name] = value.name
+            own = dict(value.parameters)
+            if hasattr(value, "__dataclass_fields__") and known[value.name](**own) != value:
+                raise IncompatibleError(
+                    f"{name} = {value!r} has parameters that its parameter_info does not declare, so a model file "
+                    "cannot store them; declare them."
+                )
+            if NAMED[name] in own:
+                settings[NAMED[name]] = own.pop(NAMED[name])
+            settings[name], settings[f"{name}_options"] = value.name, own
+        if not settings[f"{name}_options"]:  # a file without them is one that earlier versions read
+            del settings[f"{name}_options"]
     if isinstance(settings["class_weight"], Mapping):  # JSON has only text as keys
         settings["class_weight"] = [[label, value] for label, value in settings["class_weight"].items()]
     return settings

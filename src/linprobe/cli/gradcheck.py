@@ -8,10 +8,12 @@ import click
 
 from linprobe.cli.options import (
     Number,
+    ObjectiveCommand,
     Options,
     debug,
     json_output,
     objective_options,
+    own_given,
     reading,
     reading_given,
     seed_option,
@@ -20,7 +22,7 @@ from linprobe.cli.options import (
 from linprobe.cli.terminal import write
 
 
-@click.command(short_help="Compare the analytic gradient with differences.")
+@click.command(cls=ObjectiveCommand, short_help="Compare the analytic gradient with differences.")
 @click.argument("source")
 @objective_options()
 @click.option(
@@ -113,8 +115,8 @@ def gradcheck(ctx: click.Context, /, source: str, **options: Any) -> None:
 
 
 def _taken(kind: str, options: Options) -> dict[str, float]:
-    """Those of the options that are parameters of the chosen loss or penalty."""
+    """The parameters of the chosen loss or penalty, as the options give them."""
     from linprobe.choices import choices
 
     names = [parameter.name for parameter in choices(kind)[options[kind]].parameters]
-    return {name: options[name] for name in names if name in options}
+    return {**{name: options[name] for name in names if name in options}, **own_given(kind, options)}

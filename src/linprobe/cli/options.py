@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from linprobe.cli.terminal import degraded
 
 if TYPE_CHECKING:
+    from linprobe.parameters import Parameter
     from linprobe.runs.records import RunSettings
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "Named",
     "NamedOption",
     "Number",
+    "ObjectiveCommand",
     "Options",
+    "classifier_given",
     "classifier_options",
     "debug",
     "feature_options",
@@ -35,6 +38,7 @@ __all__ = [
     "named_option",
     "no_cache",
     "objective_options",
+    "own_given",
     "quiet",
     "reading",
     "reading_given",
@@ -130,6 +134,90 @@ class Named(click.Choice):  # type: ignore[type-arg]  # generic only since click
         from linprobe.choices import choices
 
         return (*choices(self.kind), *self.also)
+
+
+class ObjectiveCommand(click.Command):
+    """A command with `objective_options`: each loss and penalty adds an option for each parameter of its own.
+
+    They are made from the table of choices when the command runs, and stand behind --loss and --penalty.
+    """
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """All parameters, those of the losses and penalties included."""
+        known = super().get_params(ctx)
+        taken = {name for parameter in known for name in parameter.opts}
+        own = {kind: _own_options(kind, taken) for kind in OWN}
+        return [
+            each for parameter in known for each in (parameter, *own.get(getattr(parameter, "lists", None) or "", ()))
+        ]
+
+
+OWN = ("loss", "penalty")
+"""Kinds whose choices may have parameters of their own."""
+
+
+def _own_options(kind: str, taken: set[str]) -> list[click.Option]:
+    """The options of the parameters of a kind that the classifiers do not take by name; `taken` are names in use."""
+    from linprobe.choices import own_option, own_parameters
+    from linprobe.parameters import NAMED
+
+    other = own_parameters(next(each for each in OWN if each != kind))
+    options = []
+    for name, having in own_parameters(kind).items():
+        if name == NAMED[kind]:
+            continue
+        short = "--" + name.replace("_", "-")
+        names = [] if short in taken or name in other else [short]
+        about = having[0][1]
+        meanings = "; ".join(dict.fromkeys(parameter.meaning for _, parameter in having))
+        defaults = ", ".join(dict.fromkeys(str(parameter.default) for _, parameter in having))
+        options.append(
+            click.Option(
+                [*names, f"--{own_option(kind, name)}", _own_key(kind, name)],
+                type=_own_type([parameter for _, parameter in having]),
+                help=f"Of {', '.join(one for one, _ in having)}: {meanings}.  [default: {defaults}]",
+                metavar=None if about.kind == "flag" else {"text": "TEXT", "whole": "N"}.get(about.kind, "F"),
+            )
+        )
+    return options
+
+
+def _own_key(kind: str, name: str) -> str:
+    """The name of the option of a parameter among those that click hands to a command."""
+    return f"{kind}_options__{name}"
+
+
+def _own_type(having: list[Parameter]) -> click.ParamType[Any]:
+    """The type of an option: the range holds those of all choices, and the chosen one checks its own."""
+    low, high = min(each.low for each in having), max(each.high for each in having)
+    match having[0].kind:
+        case "flag":
+            return click.BOOL
+        case "text":
+            return click.STRING
+        case "whole":
+            return click.IntRange(None if low == -math.inf else int(low), None if high == math.inf else int(high))
+    open_low = all(each.open_low for each in having if each.low == low)
+    return Number(min=low if math.isfinite(low) else None, max=high if math.isfinite(high) else None, min_open=open_low)
+
+
+def own_given(kind: str, options: Options) -> Options:
+    """The parameters of its own that the command line gives to the loss or penalty, by name."""
+    start = _own_key(kind, "")
+    return {
+        name.removeprefix(start): value
+        for name, value in options.items()
+        if name.startswith(start) and value is not None
+    }
+
+
+def classifier_given(options: Options, left_out: Collection[str]) -> Options:
+    """The parameters of LinearClassifier out of the options of a command, which are named alike."""
+    given = {name: value for name, value in options.items() if name not in left_out and "__" not in name}
+    for kind in OWN:
+        if own := own_given(kind, options):
+            given[f"{kind}_options"] = own
+    return given
 
 
 class NamedOption(click.Option):
@@ -434,8 +522,11 @@ def refuse_changes(ctx: click.Context, options: Options, settings: RunSettings) 
 
     request = settings.request
     known: Options = {**asdict(request), **request.classifier, **request.feature_options}
+    for kind in OWN:
+        own = request.classifier.get(f"{kind}_options")
+        known |= {_own_key(kind, name): value for name, value in own.items()} if isinstance(own, Mapping) else {}
     known |= {"flips": request.feature_options.get("mirror", False), "reg_grid": known.get("regs")}
-    for parameter in ctx.command.params:
+    for parameter in ctx.command.get_params(ctx):
         name = parameter.name or ""
         if name in WITH_RESUME or not given(ctx, name):
             continue

@@ -10,7 +10,9 @@ from linprobe.cli.options import (
     FEATURE_OPTIONS,
     WITH_RESUME,
     Grid,
+    ObjectiveCommand,
     Options,
+    classifier_given,
     classifier_options,
     debug,
     feature_options,
@@ -38,7 +40,7 @@ NOT_CLASSIFIER = ("source", "reg_grid", "folds", "validation", "seed", "image_si
 """Parameters of the command that LinearClassifier does not have; all others have the same name there."""
 
 
-@click.command(short_help="Choose reg from a grid, every member solved and certified.")
+@click.command(cls=ObjectiveCommand, short_help="Choose reg from a grid, every member solved and certified.")
 @click.argument("source", required=False)
 @click.option(
     "--reg-grid",
@@ -91,7 +93,7 @@ def _start(ctx: click.Context, options: Options) -> RunResult:
     settings = SweepSettings(
         **settings_given(options),
         regs=options["reg_grid"],
-        classifier={name: value for name, value in options.items() if name not in left_out},
+        classifier=classifier_given(options, left_out),
         folds=options["folds"],
         **features_given(options),
     )

@@ -12,7 +12,9 @@ from linprobe.cli.options import (
     LEARNING_RATE,
     WITH_RESUME,
     Number,
+    ObjectiveCommand,
     Options,
+    classifier_given,
     classifier_options,
     debug,
     feature_options,
@@ -40,7 +42,7 @@ NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", 
 """Parameters of the command that LinearClassifier does not have; all others have the same name there."""
 
 
-@click.command(short_help="Train on the images of a source, leave a run folder.")
+@click.command(cls=ObjectiveCommand, short_help="Train on the images of a source, leave a run folder.")
 @click.argument("source", required=False)
 @objective_options()
 @named_option("--optimizer", "optimizer", "exact")
@@ -152,7 +154,7 @@ def _start(ctx: click.Context, options: Options) -> RunResult:
     left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}
     settings = TrainSettings(
         **settings_given(options),
-        classifier={name: value for name, value in options.items() if name not in left_out},
+        classifier=classifier_given(options, left_out),
         **features_given(options),
     )
     with progress(options["quiet"] or options["as_json"]) as report:

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from linprobe.choices import choices
 from linprobe.data.planar import PLANAR, draw_planar
+from linprobe.errors import ParameterError
 from linprobe.lab.protocol import Params
 from linprobe.losses import Loss, make_loss
 from linprobe.objective import Objective
+from linprobe.parameters import NAMED
 from linprobe.penalties import Penalty, make_penalty
 from linprobe.shapes import Floats
 
-__all__ = ["MOST_CLASSES", "MOST_POINTS", "Points", "read_objective", "read_points", "read_weights", "sample"]
+__all__ = [
+    "MOST_CLASSES",
+    "MOST_POINTS",
+    "Points",
+    "read_objective",
+    "read_options",
+    "read_points",
+    "read_weights",
+    "sample",
+]
 
 MOST_POINTS = 400
 """Points of the playground, at most."""
 
 MOST_CLASSES = 6
 """Classes of the playground, at most."""
+MOST_OPTIONS = 32
+"""Parameters of one loss or penalty in a request, at most."""
+
 LARGEST = 1e6
 """Largest size of a coordinate or a weight."""
 
@@ -73,11 +88,25 @@ def read_penalty(params: Params) -> Penalty | None:
     return make_penalty(name, **given)
 
 
-def _read_choice(params: Params, kind: str) -> tuple[str, dict[str, float]]:
+def _read_choice(params: Params, kind: Literal["loss", "penalty"]) -> tuple[str, dict[str, float]]:
     """The name of a choice, and its parameters that are given; those that are not keep their defaults."""
     known = choices(kind)
     name = params.choice(kind, known)
-    return name, {one.name: params.parameter(one) for one in known[name].parameters if one.name in params}
+    given = {one.name: params.parameter(one) for one in known[name].parameters if one.name == NAMED[kind] in params}
+    return name, {**given, **read_options(params, kind, name)}
+
+
+def read_options(params: Params, kind: Literal["loss", "penalty"], name: str) -> dict[str, float]:
+    """Parameters of the loss or penalty `name` that the classifiers do not take by name, from a group of their own."""
+    group = f"{kind}_options"
+    if group not in params:
+        return {}
+    known = {one.name: one for one in choices(kind)[name].parameters if one.name != NAMED[kind]}
+    given = params.group(group)
+    for one in given.names(MOST_OPTIONS):
+        if one not in known:
+            raise ParameterError(f"{group} holds {one!r}; the {kind} {name!r} has {', '.join(known) or 'none'}.")
+    return {one: given.parameter(known[one]) for one in known if one in given}
 
 
 def read_objective(params: Params, points: Points) -> Objective:

@@ -73,8 +73,13 @@ class Params:
         return float(value)
 
     def parameter(self, about: Parameter) -> float:
-        """The number called `about.name`, in its range."""
-        return self.number(about.name, low=max(about.low, -1e12), high=min(about.high, 1e12), open_low=about.open_low)
+        """The number or flag called `about.name`, in its range."""
+        if about.kind == "flag":
+            return self.flag(about.name)
+        low, high = max(about.low, -1e12), min(about.high, 1e12)
+        if about.kind == "whole":
+            return self.whole(about.name, low=math.ceil(low), high=math.floor(high))
+        return self.number(about.name, low=low, high=high, open_low=about.open_low)
 
     def whole(self, name: str, *, low: int, high: int) -> int:
         """A whole number in low..high."""

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from linprobe.errors import IncompatibleError, LinprobeError, ParameterError, Ru
 from linprobe.explain.templates import AT_MOST, as_colors, signed
 from linprobe.lab.choices import features
 from linprobe.lab.pixels import signed_bytes, smaller
+from linprobe.lab.problem import read_options
 from linprobe.lab.protocol import Client, Lab, Page, Params
 from linprobe.lab.run_list import list_runs, run_at, trace_of
 from linprobe.lab.sources import BUILT_IN, Source, Sources
@@ -200,6 +201,8 @@ def settings_of(source: Source, params: Params) -> TrainSettings:
         "reg": params.number("reg", low=0.0),
         "beta": params.number("beta", low=0.0),
         "delta": params.number("delta", low=0.0, open_low=True),
+        **_own(params, "loss"),
+        **_own(params, "penalty"),
         "optimizer": optimizer,
         "preprocess": params.choice("preprocess", choices("preprocess")),
     }
@@ -222,6 +225,12 @@ def settings_of(source: Source, params: Params) -> TrainSettings:
         features=chosen,
         feature_options=options,
     )
+
+
+def _own(params: Params, kind: Literal["loss", "penalty"]) -> dict[str, dict[str, float]]:
+    """`loss_options` or `penalty_options` of the classifier, where the request gives any."""
+    options = read_options(params, kind, params.choice(kind, choices(kind)))
+    return {f"{kind}_options": options} if options else {}
 
 
 def _setting(params: Params, about: Parameter) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 
 from linprobe.errors import ParameterError
 from linprobe.losses.base import Loss
 from linprobe.losses.hinge import MulticlassHinge
 from linprobe.losses.softmax import SoftmaxCrossEntropy
 from linprobe.losses.squared_hinge import SquaredHinge
+from linprobe.parameters import check_given
 
 __all__ = ["LOSSES", "Loss", "MulticlassHinge", "SoftmaxCrossEntropy", "SquaredHinge", "make_loss"]
 
@@ -28,17 +28,12 @@ def make_loss(name: str, **parameters: float) -> Loss:
     """The loss called `name`, with its `parameters` (e.g. delta).
 
     Raises:
-        ParameterError: there is no such loss, or it has no such parameter.
+        ParameterError: there is no such loss, it has no such parameter, or a value is out of range.
     Example:
         >>> make_loss("hinge", delta=2.0)
         MulticlassHinge(delta=2.0)
     """
     if name not in LOSSES:
         raise ParameterError(f"loss = {name!r}; expected one of {', '.join(LOSSES)}.")
-    known = list(signature(LOSSES[name]).parameters)
-    for parameter in parameters:
-        if parameter not in known:
-            raise ParameterError(
-                f"the loss {name!r} has no parameter {parameter!r}; it has {', '.join(known) or 'none'}."
-            )
+    check_given(f"the loss {name!r}", LOSSES[name], parameters)
     return LOSSES[name](**parameters)

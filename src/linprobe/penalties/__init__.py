@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 
 from linprobe.errors import ParameterError
+from linprobe.parameters import check_given
 from linprobe.penalties.base import Penalty
 from linprobe.penalties.elastic_net import ElasticNet
 from linprobe.penalties.l1 import L1
@@ -31,7 +31,7 @@ def make_penalty(name: str, **parameters: float) -> Penalty | None:
     """The penalty called `name`, with its `parameters` (e.g. beta); None for "none".
 
     Raises:
-        ParameterError: there is no such penalty, or it has no such parameter.
+        ParameterError: there is no such penalty, it has no such parameter, or a value is out of range.
     Example:
         >>> make_penalty("elastic-net", beta=0.5)
         ElasticNet(beta=0.5)
@@ -39,10 +39,5 @@ def make_penalty(name: str, **parameters: float) -> Penalty | None:
     if name not in PENALTIES:
         raise ParameterError(f"penalty = {name!r}; expected one of {', '.join(PENALTIES)}.")
     kind = PENALTIES[name]
-    known = [] if kind is None else list(signature(kind).parameters)
-    for parameter in parameters:
-        if parameter not in known:
-            raise ParameterError(
-                f"the penalty {name!r} has no parameter {parameter!r}; it has {', '.join(known) or 'none'}."
-            )
+    check_given(f"the penalty {name!r}", kind, parameters)
     return None if kind is None else kind(**parameters)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from linprobe.choices import only_of
+from linprobe.choices import only_of, own_option
 from linprobe.errors import ParameterError
 from linprobe.optimizers.path import reg_grid
 from linprobe.runs.records import RunSettings, SweepSettings, TrainSettings, default_parameters
@@ -19,6 +19,9 @@ OPTIONS = (
     "update", "momentum", "average", "patience", "class_weight", "preprocess", "max_iter", "tol", "engine",
 )  # fmt: skip
 """Parameters of LinearClassifier that are options of `linprobe train`."""
+
+KNOWN = (*OPTIONS, "loss_options", "penalty_options")
+"""Parameters of LinearClassifier that the command line can set."""
 
 NOT_OF_SWEEP = ("reg", "optimizer")
 """Options that `linprobe sweep` does not have, besides those of SGD."""
@@ -44,7 +47,11 @@ def command_of(settings: RunSettings) -> list[str] | None:
             if not isinstance(value, str | int | float):
                 return None  # weights of single classes
             words += _option(name, value)
-    if any(name not in OPTIONS and value != defaults[name] for name, value in request.classifier.items()):
+    for kind in ("loss", "penalty"):
+        own = settings.parameter(f"{kind}_options")
+        for name, value in own.items() if isinstance(own, Mapping) else ():
+            words += _option(own_option(kind, name), value)
+    if any(name not in KNOWN and value != defaults[name] for name, value in request.classifier.items()):
         return None
     made = _feature_options(request)
     if made is None:

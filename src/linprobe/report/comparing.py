@@ -130,7 +130,8 @@ def _groups(records: Sequence[Record], key: Callable[[Record], Hashable]) -> str
 def _differences(records: Sequence[Record]) -> list[str]:
     """The parts of the objective that differ between the runs."""
     parts = [record.objective_parts for record in records]
-    return [name for name in parts[0] if len({part[name] for part in parts}) > 1]
+    names = dict.fromkeys(name for part in parts for name in part)
+    return [name for name in names if len({part.get(name) for part in parts}) > 1]
 
 
 def duels(records: Sequence[Record]) -> list[Duel]:

@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from linprobe.challenges.wilson import wilson_interval
-from linprobe.choices import only_of, parameters_of
+from linprobe.choices import only_of
 from linprobe.classifiers.model import BAD_ENDS
 from linprobe.errors import OutputError, ParameterError
 from linprobe.files import write_whole
@@ -320,22 +320,27 @@ def _reproduction(record: Record) -> Reproduction:
     return Reproduction(record.name, command, facts, record.metrics.equivalents)
 
 
+NOT_SHOWN = (
+    *("n_threads", "random_state", "validation_fraction", "classifier", "feature_options"),
+    *("delta", "beta", "loss_options", "penalty_options"),
+)
+"""Settings without a line of their own: without influence, or shown as what they hold."""
+
+
 def _options(record: Record) -> list[tuple[str, str]]:
     """Every setting that decides the result of the run, defaults included."""
     request, metrics = record.settings.request, record.metrics
     values: dict[str, object] = {**record.model.parameters()}
     values |= {each.name: getattr(request, each.name) for each in fields(request)}
-    for name in ("n_threads", "random_state", "validation_fraction", "classifier", "feature_options"):
-        values.pop(name)
     values |= {**request.classifier, **request.feature_options}
+    for name in NOT_SHOWN:
+        values.pop(name)
+    values |= record.own_parameters
     if isinstance(request, SweepSettings):
         values.pop("reg")  # the members', not the one of the model
         values["regs"] = grid_text(request.regs)
     sgd = values["optimizer"] == "sgd"
-    taken = {*parameters_of("loss", metrics.loss), *parameters_of("penalty", metrics.penalty)}
     without_use = {
-        "delta": "delta" not in taken,
-        "beta": "beta" not in taken,
         "reg": metrics.penalty == "none",
         "validation": bool(record.folds),
         "folds": not record.folds,

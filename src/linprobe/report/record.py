@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from linprobe.challenges.wilson import wilson_interval
-from linprobe.choices import parameters_of
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
 from linprobe.data.base import ImageSet, LabelledSet
 from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
+from linprobe.parameters import NAMED
 from linprobe.runs.evaluation import Performance, labels_by_name, measure
 from linprobe.runs.features import kept_features, map_images
 from linprobe.runs.folder import GridWeights, RunFolder
@@ -176,18 +176,30 @@ class Record:
     @property
     def loss_key(self) -> tuple[object, ...]:
         """Equal for two runs that have the same loss."""
-        return tuple(self.objective_parts[name] for name in ("loss", "delta"))
+        return self.objective_parts["loss"], tuple(self.model.loss_.parameters.items())
+
+    @property
+    def own_parameters(self) -> dict[str, float]:
+        """The parameters of the loss and of the penalty by name; "loss NAME" where another setting has the name."""
+        loss = self.model.loss_.parameters
+        penalty = {} if self.model.penalty_ is None else self.model.penalty_.parameters
+        settings = self.model.parameters().keys() - set(NAMED.values())
+        shared = (loss.keys() & penalty.keys()) | settings | {each.name for each in fields(self.settings.request)}
+        return {
+            f"{kind} {name}" if name in shared else name: value
+            for kind, own in (("loss", loss), ("penalty", penalty))
+            for name, value in own.items()
+        }
 
     @property
     def objective_parts(self) -> dict[str, object]:
         """All that decides the function that is minimised, by names for readers."""
         parameters, metrics, request = self.model.parameters(), self.metrics, self.settings.request
-        taken = {*parameters_of("loss", metrics.loss), *parameters_of("penalty", metrics.penalty)}
         # the seed draws what is held out, if anything is, and what the features draw
         drawn = self.test_key, self.held_out_key if metrics.n_validation and not self.swept else None
         return {
             **{name: str(parameters[name]) for name in ("loss", "penalty", "class_weight", "preprocess")},
-            **{name: parameters[name] if name in taken else None for name in ("delta", "beta")},
+            **self.own_parameters,
             "reg": None if metrics.penalty == "none" else metrics.reg,
             "features": (metrics.features, str(request.feature_options), metrics.features != "pixels" and drawn),
             "image size": str(request.image_size),
@@ -197,7 +209,7 @@ class Record:
     @property
     def objective_key(self) -> tuple[object, ...]:
         """Equal for two runs that minimise the same function."""
-        return tuple(self.objective_parts.values())
+        return tuple(self.objective_parts.items())
 
     @property
     def _data_key(self) -> tuple[object, ...]:

@@ -68,7 +68,7 @@ Seed: TypeAlias = Annotated[int, Within(0)]
 Share: TypeAlias = Annotated[float, Within(0.0, 1.0 + 1e-9)]  # a ratio of sums of weights: rounding may exceed 1
 NotNegative: TypeAlias = Annotated[float, Within(0.0)]
 
-Parameter: TypeAlias = str | bool | int | float | tuple[float, ...] | Mapping[str, float] | None
+Parameter: TypeAlias = str | bool | int | float | tuple[float, ...] | Mapping[str, bool | int | float] | None
 """A value of a setting, as JSON can hold it."""
 
 Parameters: TypeAlias = Mapping[str, Parameter]
@@ -544,7 +544,7 @@ def model_of(parameters: Parameters, key: str = "") -> LinearModel:
         ParameterError: a parameter is unknown, of another type, or out of range.
     """
     hints = hints_of(LinearModel.__init__)
-    values: dict[str, Any] = {}  # the types of the 22 parameters differ: each is checked against its own
+    values: dict[str, Any] = {}  # the types of the parameters differ: each is checked against its own
     for name, value in parameters.items():
         if name not in default_parameters():
             raise ParameterError(
