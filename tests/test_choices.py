@@ -175,8 +175,8 @@ def test_the_table_is_json() -> None:
 def test_an_added_loss_and_penalty_are_shown_by_the_command_line(added: None) -> None:
     for command in ("train", "sweep", "gradcheck"):
         text = " ".join(CliRunner().invoke(main, [command, "--help"]).output.split())
-        assert "squared-error = sum_j (s_j - t [j = y])² / 2" in text, command
-        assert "charbonnier = sum 2 (sqrt (1 + W²) - 1)" in text, command
+        assert "squared-error = sum_j (s_j - t [j = y])^2 / 2" in text, command
+        assert "charbonnier = sum 2 (sqrt (1 + W^2) - 1)" in text, command
 
 
 def test_an_added_loss_and_penalty_are_in_what_the_page_gets(added: None) -> None:

@@ -175,7 +175,7 @@ def _own_options(kind: str, taken: set[str]) -> list[click.Option]:
             click.Option(
                 [*names, f"--{own_option(kind, name)}", _own_key(kind, name)],
                 type=_own_type([parameter for _, parameter in having]),
-                help=f"Of {', '.join(one for one, _ in having)}: {meanings}.  [default: {defaults}]",
+                help=degraded(f"Of {', '.join(one for one, _ in having)}: {meanings}.  [default: {defaults}]"),
                 metavar=None if about.kind == "flag" else {"text": "TEXT", "whole": "N"}.get(about.kind, "F"),
             )
         )
