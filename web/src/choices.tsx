@@ -1,8 +1,22 @@
 // The table of choices: losses, penalties, ..., which the server sends first on every connection.
-import { signal } from "@preact/signals";
-import { entries, type Kind, lineOf, type Named, shortName, type Table } from "./names";
+import { type Signal, signal } from "@preact/signals";
+import { useId } from "preact/hooks";
+import {
+  allowed,
+  entries,
+  type Kind,
+  lineOf,
+  type NAMED,
+  type Named,
+  ownParameters,
+  ownValues,
+  type Parameter,
+  shortName,
+  type Table,
+} from "./names";
 import { hear } from "./socket";
 import { Formula } from "./ui/controls";
+import { typed } from "./ui/numbers";
 
 const table = signal<Table>({});
 hear<Table>("choices", (sent) => {
@@ -39,5 +53,53 @@ export function Explained({ kind, name }: { kind: Kind; name: string }) {
       <Formula>{one.formula}</Formula>
       {NOTES[kind]}
     </small>
+  );
+}
+
+type Own = Readonly<Record<string, number>>;
+
+/** The own parameters of the chosen loss or penalty as a request holds them; undefined where all keep their defaults. */
+export const ownOptions = (kind: keyof typeof NAMED, name: string, values: Own) =>
+  ownValues(ownParameters(kind, found(kind, name)), values);
+
+/** A control for each parameter of the chosen loss or penalty that the page has no slider for. */
+export function OwnParameters({ kind, name, values }: { kind: keyof typeof NAMED; name: string; values: Signal<Own> }) {
+  return ownParameters(kind, found(kind, name)).map((about) => (
+    <OwnField key={about.name} about={about} values={values} />
+  ));
+}
+
+function OwnField({ about, values }: { about: Parameter; values: Signal<Own> }) {
+  const id = useId();
+  const set = (value: number) => {
+    values.value = { ...values.value, [about.name]: value };
+  };
+  const now = values.value[about.name] ?? Number(about.default);
+  if (about.kind === "flag") {
+    return (
+      <label class="control check">
+        <input type="checkbox" checked={now !== 0} onChange={(event) => set(event.currentTarget.checked ? 1 : 0)} />
+        {about.name}
+        <small>{about.meaning}</small>
+      </label>
+    );
+  }
+  return (
+    <div class="control field">
+      <label for={id}>{about.name}</label>
+      <input
+        id={id}
+        class="number"
+        type="text"
+        inputMode="decimal"
+        value={now}
+        onChange={(event) => {
+          const wanted = typed(event.currentTarget.value);
+          if (wanted !== undefined && allowed(about, wanted)) set(wanted);
+          event.currentTarget.value = String(values.value[about.name] ?? about.default);
+        }}
+      />
+      <small>{about.meaning}</small>
+    </div>
   );
 }

@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { asText, choiceField, flagField, nameField, numberField, numbersField, wholeField } from "./fields";
+import {
+  asText,
+  choiceField,
+  flagField,
+  nameField,
+  numberField,
+  numbersField,
+  recordField,
+  wholeField,
+} from "./fields";
 
 test("a number outside its range, or no number, is not read", () => {
   const field = numberField(1, 0, 10);
@@ -42,4 +51,13 @@ test("a list writes a number, and shows the one that is in range", () => {
   expect(text.value).toBe("2");
   text.value = "1";
   expect([cell.value, text.value]).toEqual([1, "1"]);
+});
+
+test("numbers by name are read back; a name without a number is not read", () => {
+  const field = recordField(2);
+  const values = { gamma: 0.5, _w2: -1e-7 };
+  expect(field.read(field.write(values))).toEqual(values);
+  for (const text of ["", "gamma", "gamma~", "gamma~x", "gamma~1.2.3", "<b>~1", "a~1~b~2~c~3"]) {
+    expect(field.read(text)).toBeUndefined();
+  }
 });

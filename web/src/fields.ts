@@ -65,3 +65,20 @@ export const asText = (cell: { value: number }, now: () => number = () => cell.v
     cell.value = Number(text);
   },
 });
+
+/** Numbers by name, as "gamma~0.5~width~2": the parameters of a loss or penalty that no field of a page holds. */
+export const recordField = (most = 32): Field<Readonly<Record<string, number>>> => ({
+  start: {},
+  write: (values) =>
+    Object.entries(values)
+      .map(([name, value]) => `${name}~${short(value)}`)
+      .join("~"),
+  read: (text) => {
+    if (!/^(\w{1,60}~[\d.eE+-]{1,30}(~|$))+$/.test(text)) return undefined;
+    const parts = text.split("~").filter(Boolean);
+    const pairs = parts.flatMap((name, i) => (i % 2 ? [] : [[name, Number(parts[i + 1])] as const]));
+    return pairs.length <= most && pairs.every(([, value]) => Number.isFinite(value))
+      ? Object.fromEntries(pairs)
+      : undefined;
+  },
+});

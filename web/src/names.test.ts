@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { entries, lineOf, type Named, shortName } from "./names";
+import { allowed, entries, lineOf, type Named, ownParameters, ownValues, type Parameter, shortName } from "./names";
 
 const named = (name: string, title: string, formula = "", meaning = ""): Named => ({
   name,
@@ -37,4 +37,32 @@ test("a name that is not in the table is listed first, and marked", () => {
     ["focal", "focal (not here)"],
     ["hinge", "multiclass hinge"],
   ]);
+});
+
+const parameter = (name: string, about: Partial<Parameter> = {}): Parameter => ({
+  name,
+  default: 1,
+  meaning: "",
+  kind: "number",
+  low: 0,
+  high: null,
+  open_low: true,
+  ...about,
+});
+
+test("a request holds the parameters of the choice alone, each by its kind", () => {
+  const loss = { ...named("own", "own"), parameters: ["delta", "gamma", "rho"].map((name) => parameter(name)) };
+  const own = ownParameters("loss", loss);
+  expect(own.map(({ name }) => name)).toEqual(["gamma", "rho"]);
+  expect(ownValues(own, { gamma: 2, width: 3 })).toEqual({ gamma: 2 });
+  expect(ownValues(own, { width: 3 })).toBeUndefined();
+  expect(ownValues([parameter("on", { kind: "flag" })], { on: 0 })).toEqual({ on: false });
+  expect(ownParameters("loss", undefined)).toEqual([]);
+});
+
+test("a value must lie in the range of its parameter", () => {
+  expect([0, 1, 2.5].map((value) => allowed(parameter("gamma"), value))).toEqual([false, true, true]);
+  expect(
+    [0, 2.5, 9].map((value) => allowed(parameter("n", { kind: "whole", open_low: false, high: 5 }), value)),
+  ).toEqual([true, false, false]);
 });

@@ -56,3 +56,27 @@ export function entries(
   if (found.some(([name]) => name === now)) return found;
   return [[now, known ? `${now} (not here)` : shortName(now)], ...found];
 }
+
+/** The parameter of a loss, and of a penalty, that pages have a control for; `ownParameters` are all others. */
+export const NAMED = { loss: "delta", penalty: "beta" } as const;
+
+/** The parameters of a loss or penalty that a control is made for from the table. */
+export const ownParameters = (kind: keyof typeof NAMED, one: Named | undefined): Parameter[] =>
+  one?.parameters.filter((parameter) => parameter.name !== NAMED[kind] && parameter.kind !== "text") ?? [];
+
+/** Those of the values that are parameters of the choice, as a request holds them; undefined for none. */
+export function ownValues(
+  parameters: readonly Parameter[],
+  values: Readonly<Record<string, number>>,
+): Record<string, number | boolean> | undefined {
+  const given = parameters
+    .filter(({ name }) => Object.hasOwn(values, name))
+    .map(({ name, kind }) => [name, kind === "flag" ? values[name] !== 0 : values[name]!] as const);
+  return given.length ? Object.fromEntries(given) : undefined;
+}
+
+/** Whether a parameter may have the value. */
+export const allowed = ({ kind, low, high, open_low }: Parameter, value: number): boolean =>
+  (low === null || (open_low ? value > low : value >= low)) &&
+  (high === null || value <= high) &&
+  (kind !== "whole" || Number.isInteger(value));

@@ -1,5 +1,5 @@
 // The panels of the step h and its verdict, and of the objective.
-import { shortEntries, takes } from "../choices";
+import { OwnParameters, shortEntries, takes } from "../choices";
 import { SET_TITLES, SETS } from "../playground/names";
 import { Choice, Formula, Panel, Select, Slider } from "../ui/controls";
 import { shown } from "../ui/numbers";
@@ -44,10 +44,12 @@ export function Settings() {
       {takes("loss", state.loss.value, "delta") && (
         <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />
       )}
+      <OwnParameters kind="loss" name={state.loss.value} values={state.loss_options} />
       <Choice label="penalty" value={state.penalty} choices={shortEntries("penalty", state.penalty.value)} />
       {takes("penalty", state.penalty.value, "beta") && (
         <Slider label="beta, β" name="beta" value={state.beta} low={0} high={5} step={0.05} />
       )}
+      <OwnParameters kind="penalty" name={state.penalty.value} values={state.penalty_options} />
       <Slider label="reg, λ" name="reg" value={state.reg} low={1e-6} high={10} log />
       <Select label="points" value={state.set} choices={SETS.map((set) => [set, SET_TITLES[set]] as const)} />
       <Slider label="points, N" value={state.n} low={2} high={100} step={1} />

@@ -1,6 +1,7 @@
 // The settings of this page, all in its address; and the library's answers.
 import { computed, signal } from "@preact/signals";
-import { choiceField, nameField, numberField, wholeField } from "../fields";
+import { ownOptions } from "../choices";
+import { choiceField, nameField, numberField, recordField, wholeField } from "../fields";
 import { SETS } from "../playground/names";
 import { linked } from "../route";
 import { connections, say, stream } from "../socket";
@@ -13,6 +14,8 @@ export const state = linked("gradient", {
   w: wholeField(0, 0, 99999),
   loss: nameField("softmax"),
   delta: numberField(1, 0.01, 100),
+  loss_options: recordField(),
+  penalty_options: recordField(),
   penalty: nameField("l2"),
   beta: numberField(0.5, 0, 100),
   reg: numberField(0.01, 0, 100),
@@ -27,6 +30,8 @@ const problem = computed(() => ({
   weights_seed: state.w.value,
   loss: state.loss.value,
   delta: state.delta.value,
+  loss_options: ownOptions("loss", state.loss.value, state.loss_options.value),
+  penalty_options: ownOptions("penalty", state.penalty.value, state.penalty_options.value),
   penalty: state.penalty.value,
   beta: state.beta.value,
   reg: state.reg.value,

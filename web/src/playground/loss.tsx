@@ -1,5 +1,5 @@
 // The panel "Loss": the objective of the weights that are shown, its parts and settings.
-import { Explained, shortEntries, takes } from "../choices";
+import { Explained, OwnParameters, shortEntries, takes } from "../choices";
 import { Choice, Formula, Panel, Slider } from "../ui/controls";
 import { fixed, shown } from "../ui/numbers";
 import { seen, seenPoints } from "./look";
@@ -39,11 +39,13 @@ export function Total() {
       {takes("loss", state.loss.value, "delta") && (
         <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />
       )}
+      <OwnParameters kind="loss" name={state.loss.value} values={state.loss_options} />
       <Choice label="penalty" value={state.penalty} choices={shortEntries("penalty", state.penalty.value)} />
       <Explained kind="penalty" name={state.penalty.value} />
       {takes("penalty", state.penalty.value, "beta") && (
         <Slider label="beta, β" name="beta" value={state.beta} low={0} high={5} step={0.05} />
       )}
+      <OwnParameters kind="penalty" name={state.penalty.value} values={state.penalty_options} />
       <Slider label="reg, λ" name="reg" value={state.reg} low={1e-6} high={10} log />
     </Panel>
   );

@@ -1,6 +1,7 @@
 // The playground's state: points, weights, settings, all in the address.
 import { batch, computed, effect, signal } from "@preact/signals";
-import { choiceField, flagField, nameField, numberField, numbersField, wholeField } from "../fields";
+import { ownOptions } from "../choices";
+import { choiceField, flagField, nameField, numberField, numbersField, recordField, wholeField } from "../fields";
 import { linked } from "../route";
 import { connections, request, say } from "../socket";
 import { type PlanarSet, SETS } from "./names";
@@ -33,6 +34,8 @@ export const state = linked("playground", {
   b: numbersField([0, 0, 0], MOST_CLASSES),
   loss: nameField("hinge"),
   delta: numberField(1, 0.01, 100),
+  loss_options: recordField(),
+  penalty_options: recordField(),
   penalty: nameField("l2"),
   beta: numberField(0.5, 0, 100),
   reg: numberField(0.001, 0, 100),
@@ -108,6 +111,8 @@ export const problem = computed(() => ({
   n_classes: K.value,
   loss: state.loss.value,
   delta: state.delta.value,
+  loss_options: ownOptions("loss", state.loss.value, state.loss_options.value),
+  penalty_options: ownOptions("penalty", state.penalty.value, state.penalty_options.value),
   penalty: state.penalty.value,
   beta: state.beta.value,
   reg: state.reg.value,

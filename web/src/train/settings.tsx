@@ -1,6 +1,6 @@
 // The panel "Settings": what is minimised, by what, and the button that starts it.
 import { useId } from "preact/hooks";
-import { Explained, lineEntries, shortEntries, takes, titleEntries } from "../choices";
+import { Explained, lineEntries, OwnParameters, shortEntries, takes, titleEntries } from "../choices";
 import { call, say } from "../socket";
 import { Button, Check, Choice, Failure, Formula, More, Panel, Select, Slider } from "../ui/controls";
 import { typed } from "../ui/numbers";
@@ -70,11 +70,13 @@ export function SettingsPanel() {
       {takes("loss", loss.value, "delta") && (
         <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />
       )}
+      <OwnParameters kind="loss" name={loss.value} values={state.loss_options} />
       <Select label="Penalty R(W)" value={penalty} choices={lineEntries("penalty", penalty.value)} />
       {penalty.value !== "none" && <Slider label="reg, λ" name="reg" value={state.reg} low={1e-7} high={10} log />}
       {takes("penalty", penalty.value, "beta") && (
         <Slider label="beta, β" name="beta" value={state.beta} low={0.01} high={10} log />
       )}
+      <OwnParameters kind="penalty" name={penalty.value} values={state.penalty_options} />
       <Choice label="Optimizer" value={optimizer} choices={shortEntries("optimizer", optimizer.value)} />
       <Explained kind="optimizer" name={optimizer.value} />
       {sgd ? (

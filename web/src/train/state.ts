@@ -1,6 +1,7 @@
 // The settings of this page, all in its address, and the settings of a run made from them.
 import { computed } from "@preact/signals";
-import { choiceField, flagField, nameField, numberField, textField, wholeField } from "../fields";
+import { ownOptions } from "../choices";
+import { choiceField, flagField, nameField, numberField, recordField, textField, wholeField } from "../fields";
 import { linked } from "../route";
 
 export const SIZES = [
@@ -38,6 +39,8 @@ export const state = linked("train", {
   reg: numberField(1e-3, 0, 100),
   beta: numberField(1, 0, 100),
   delta: numberField(1, 1e-6, 1000),
+  loss_options: recordField(),
+  penalty_options: recordField(),
   optimizer: nameField("exact"),
   tol: numberField(1e-4, 1e-9, 1),
   max_iter: wholeField(1000, 0, 1_000_000),
@@ -76,6 +79,8 @@ export const settings = () => ({
   reg: state.reg.peek(),
   beta: state.beta.peek(),
   delta: state.delta.peek(),
+  loss_options: ownOptions("loss", state.loss.peek(), state.loss_options.peek()),
+  penalty_options: ownOptions("penalty", state.penalty.peek(), state.penalty_options.peek()),
   optimizer: state.optimizer.peek(),
   preprocess: state.preprocess.peek(),
   tol: state.tol.peek(),
