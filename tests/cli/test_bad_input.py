@@ -74,12 +74,6 @@ def one_class(folder: Path) -> str:
     return "pictures"
 
 
-def class_missing_in_a_split(folder: Path) -> str:
-    for picture in (folder / "pictures" / "test" / "light").iterdir():
-        picture.unlink()
-    return "pictures"
-
-
 def broken_pictures(folder: Path) -> str:
     whole = (folder / "pictures" / "train" / "dark" / "0.png").read_bytes()
     (folder / "pictures" / "train" / "dark" / "cut.png").write_bytes(whole[:50])
@@ -254,7 +248,6 @@ CASES: list[tuple[Callable[[Path], str], list[str]]] = [
     (missing, ["nowhere", "no such file or folder"]),
     (empty_folder, ["empty"]),
     (one_class, ["dark", "at least two classes"]),
-    (class_missing_in_a_split, ["light", "test"]),
     (broken_pictures, ["train/dark/cut.png", "test/light/text.jpg", "--on-bad-image skip"]),
     (many_broken_pictures, [f"broken{i:02}.jpg (an empty file)" for i in range(30)]),
     (only_broken_pictures, ["24 pictures of 24", "no picture remains"]),

@@ -21,9 +21,11 @@ from linprobe.data.budget import FILE_LIMIT, Budget
 from linprobe.data.cache import cache_key
 from linprobe.data.decode import BrokenImage, PictureFiles
 from linprobe.data.folder import Layout, arrange, is_hidden, read_class_folders
+from linprobe.data.other_formats import PYTORCH, data_files_among, other_format
 from linprobe.data.tar import is_tar, open_tar, tar_entries
-from linprobe.errors import ArchiveError, LinprobeError
+from linprobe.errors import ArchiveError, DataError, LinprobeError
 from linprobe.files import open_regular
+from linprobe.plain import printable
 
 __all__ = ["ArchiveReader"]
 
@@ -42,6 +44,12 @@ _DIRECTORY_END = struct.Struct("<4sIHHIIH")
 
 _LOCATOR_64, _LOCATOR_64_SIZE = b"PK\6\7", 20
 """Signature and bytes of the zip64 locator, which precedes the end of the directory and refers to a 64-bit one."""
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+"""Methods of compression that are read."""
+
+_OTHER_METHODS = {6: "imploding", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 96: "JPEG", 98: "PPMd", 99: "AES"}
+"""Names of methods that are not."""
 
 _BEYOND_32_BITS = 0xFFFFFFFF
 """Value of a 32-bit field whose number is in the extra field, in 64 bits."""
@@ -89,10 +97,14 @@ class ArchiveReader(Reader):
         files: list[_ZipFiles | _TarFiles] = []
 
         def arranged() -> tuple[Layout, PictureFiles]:
-            with _explained(source):
+            with _explained(source, path):
                 opened = _ZipFiles(path, source) if zipfile.is_zipfile(path) else _TarFiles(path, source)
             files.append(opened)
-            layout = arrange(opened.names, opened.folders, source, options.to_train)
+            try:
+                layout = arrange(opened.names, opened.folders, source, options.to_train)
+            except DataError as error:
+                _refer_to_data_files(source, path, opened.names, error)
+                raise
             layout = replace(layout, notes=layout.notes + opened.notes)
             opened.pick(layout.files)
             return layout, opened
@@ -143,6 +155,7 @@ class _ZipFiles(PictureFiles):
                 # Some Windows programs end the names of folders in a backslash.
                 if names.add(entry.name, entry.name.endswith(("/", "\\"))):
                     self._entries.append(entry)
+            _check_readable(source, self._entries)
             # larger entries are refused by their size alone
             budget.unpack(sum(entry.size for entry in self._entries if entry.size <= FILE_LIMIT))
             self._check_apart(source)
@@ -187,8 +200,6 @@ class _ZipFiles(PictureFiles):
         if entry.size > FILE_LIMIT:
             raise BrokenImage(f"larger than {FILE_LIMIT:,} bytes")
         try:
-            if entry.header_start < 0:
-                raise BrokenImage("the archive is damaged here")
             signature, name_length, extra_length = _LOCAL_HEADER.unpack_from(self._map, entry.header_start)
             start = entry.header_start + _LOCAL_HEADER.size + name_length + extra_length
             data = self._map[start : start + entry.packed_size]
@@ -225,6 +236,23 @@ def _unpacked(data: bytes, method: int, most: int) -> bytes:
         chain = [{"id": lzma.FILTER_LZMA1, "dict_size": max(min(dictionary, most), 4096), **powers}]
         return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=chain).decompress(data[4 + length :], most)
     raise BrokenImage(f"packed by method {method}, which is not read; expected stored or deflated")
+
+
+def _check_readable(source: str, entries: Sequence[_Entry]) -> None:
+    """Raise ArchiveError, once, where entries are compressed by an unknown method, or lie in an earlier part."""
+    unknown = [entry.method for entry in entries if entry.method not in _METHODS]
+    if unknown:
+        raise ArchiveError(
+            f"{source}: {len(unknown)} of its {len(entries)} files are compressed by "
+            f"{_OTHER_METHODS.get(unknown[0], 'a method')} (method {unknown[0]} of zip), which Python does not read. "
+            "Unpack it with another program, such as 7-Zip, and give the folder."
+        )
+    before = sum(entry.header_start < 0 for entry in entries)
+    if before:
+        raise ArchiveError(
+            f"{source}: {before} of its {len(entries)} files lie before the beginning of the archive: it is the last "
+            "part of several, or its beginning is lost. Join the parts, or fetch the whole."
+        )
 
 
 def _plain_directory(archive: mmap.mmap) -> list[_Entry] | None:
@@ -415,15 +443,35 @@ def _unsafe(source: str, entry: str, what: str) -> ArchiveError:
 
 
 @contextmanager
-def _explained(source: str) -> Iterator[None]:
+def _explained(source: str, path: Path) -> Iterator[None]:
     """Turn the errors of zipfile and tarfile into a message of one line."""
     try:
         yield
     except (LinprobeError, MemoryError):
         raise
     except Exception as error:  # zipfile, tarfile and the decompressors raise almost any class
+        if known := other_format(path):
+            raise ArchiveError(f"{source} is {known}.") from error
         # tarfile lists the error of every kind of compression; the first line is enough.
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(": ")
+        with open_regular(path) as file:
+            begins_like_zip = file.read(4) == b"PK\3\4"
+        if begins_like_zip:
+            reason = "it begins like a zip, but has no directory at its end"
         raise ArchiveError(
-            f"{source}: not a readable archive ({reason}); it may be truncated. Fetch or create it again."
+            f"{source}: not a readable archive ({reason}). It may be cut short, or one part of several: compare its "
+            "size with that of the original, and fetch or create it again if they differ."
+        ) from error
+
+
+def _refer_to_data_files(source: str, path: Path, names: Sequence[str], error: DataError) -> None:
+    """Raise ArchiveError where an archive without class folders holds files of arrays, or the tensors of PyTorch."""
+    if any(name.rpartition("/")[2] == "data.pkl" for name in names):
+        raise ArchiveError(f"{source} is {PYTORCH}.") from error
+    found = data_files_among(names)
+    if found:
+        more = f" and {len(found) - 1} more files of data" if len(found) > 1 else ""
+        raise ArchiveError(
+            f"{source}: found {printable(found[0])}{more}, no class folders; only class "
+            "folders are read from inside an archive. Unpack it, and give the folder."
         ) from error

@@ -174,7 +174,10 @@ def _load_npz(path: Path) -> dict[str, _Stored]:
         found = [name for name in names if _is_known(name)]
         if not found:
             shown = ", ".join(names[:8]) or "nothing"
-            raise FormatError(f"{path}: found {shown}; expected the arrays {EXPECTED}. {RENAME}")
+            step = RENAME
+            if {"indptr", "indices", "data"} <= set(names):
+                step = "Save the dense rows of this sparse matrix as X, with X=matrix.toarray(), and y."
+            raise FormatError(f"{path}: found {shown}; expected the arrays {EXPECTED}. {step}")
         return found
 
     return {name: _Stored(f"{path}, array {name!r}", array) for name, array in load_npz(path, known)}
@@ -275,8 +278,7 @@ def _checked_labels(labels: _Stored, n_rows: int, rows_where: str) -> _Stored:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]  # a column, as Keras keeps them
     if y.ndim != 1:
-        step = " Turn one-hot rows into integers: y.argmax(axis=1)." if y.ndim == 2 else " Save one label per row."
-        raise LabelError(f"{labels.where}: found shape {y.shape}, expected ({n_rows},).{step}")
+        raise LabelError(f"{labels.where}: found shape {y.shape}, expected ({n_rows},). {_one_label_each(y)}")
     if y.dtype.kind not in "iubUS":
         raise LabelError(
             f"{labels.where}: found dtype {y.dtype}, expected integers or strings. Save y.astype(int), or the names."
@@ -327,6 +329,21 @@ def _check_alike(X: Mapping[str, _Stored], y: Mapping[str, _Stored]) -> None:
                 f"{y[part].where}: found labels of dtype {y[part].array.dtype}, expected "
                 f"{y['train'].array.dtype} as in {y['train'].where}. Save all splits alike."
             )
+
+
+def _one_label_each(y: npt.NDArray[Any]) -> str:
+    """The next step for labels that are not one column: only rows with a single 1 name one class each."""
+    if y.ndim != 2:
+        return "Save one label per row."
+    if y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all():
+        return "Save the column that names the class of each row: y[:, k]."
+    each = np.count_nonzero(y, axis=1)
+    if (each == 1).all():
+        return "Turn one-hot rows into integers: y.argmax(axis=1)."
+    return (
+        f"Its rows mark {each.min()} to {each.max()} of {y.shape[1]} classes, and a linear classifier gives one class: "
+        "train one for each column, with the labels y[:, k]."
+    )
 
 
 def _checked_class_names(names: _Stored) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, replace
@@ -13,7 +14,10 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.errors import FormatError, IncompatibleError, ParameterError, SourceError, walled
+from linprobe.data.other_formats import other_format
+from linprobe.data.wrapping import data_sets_in, files_of, wrapped_in
+from linprobe.errors import DataError, FormatError, IncompatibleError, ParameterError, SourceError, walled
+from linprobe.plain import printable
 from linprobe.shapes import Labels, Pixels
 
 __all__ = [
@@ -27,6 +31,7 @@ __all__ = [
     "Reader",
     "SkippedImage",
     "open_dataset",
+    "seen_name",
     "split_named",
     "words_of",
 ]
@@ -61,6 +66,18 @@ def split_named(name: str, ignored: frozenset[str] = frozenset()) -> str | None:
     """
     told = words_of(name) - FILLERS - ignored
     return SPLITS.get(next(iter(told))) if len(told) == 1 else None
+
+
+def seen_name(name: str) -> str:
+    """What a person sees of the name of a class: composed letters (NFC), no blanks around; escapes for other bytes.
+
+    macOS writes the letters of file names in two parts (NFD). Bytes that are not UTF-8 no other program would read.
+
+    Example:
+        >>> seen_name("cat "), seen_name("u\\u0308") == "\\xfc"
+        ('cat', True)
+    """
+    return printable(unicodedata.normalize("NFC", name).strip() or name)
 
 
 def words_of(name: str) -> frozenset[str]:
@@ -336,16 +353,55 @@ def _read(name: str, path: Path | None, options: ReadOptions) -> Dataset:
     """The data of the first reader that accepts the source."""
     if options.progress is not None:
         options = replace(options, progress=_guarded(options.progress))
-    for module, reader_name in _READERS:
-        reader: Reader = getattr(importlib.import_module(f"linprobe.data.{module}"), reader_name)()
-        if reader.accepts(name, path):
+    reader, path = _reader_of(name, path)
+    if reader is not None:
+        try:
             return reader.read(name, path, options)
+        except DataError as error:
+            _refer_to_folders_inside(name, reader, path, error)
+            raise
     if path is None:
         raise SourceError(
             f"{name}: no such file or folder, and no built-in source of that name; expected a folder of "
             "class folders, an archive of one, a CIFAR, IDX, array or Parquet file, or digits. Check the spelling."
         )
+    if known := other_format(path):
+        raise SourceError(f"{name} is {known}.")
     raise SourceError(
         f"{name}: unknown format; expected a folder of class folders, a .zip or .tar of one, "
         "or a CIFAR, IDX, .npy, .npz or .parquet file. Put the pictures into one folder per class."
     )
+
+
+def _readers() -> list[Reader]:
+    """One of each kind, in the order of `_READERS`."""
+    return [getattr(importlib.import_module(f"linprobe.data.{module}"), name)() for module, name in _READERS]
+
+
+def _reader_of(name: str, path: Path | None) -> tuple[Reader | None, Path | None]:
+    """The reader of a source, and what it reads: `path`, or a data set that is wrapped in folders."""
+    readers = _readers()
+    reader = next((one for one in readers if one.accepts(name, path)), None)
+    if reader is None or reader.name != "folder" or path is None:
+        return reader, path
+    for inner in wrapped_in(path):
+        other = next(one for one in readers if one.accepts(name, inner))
+        if other.name != "folder":
+            return other, inner
+    return reader, path
+
+
+def _refer_to_folders_inside(name: str, reader: Reader, path: Path | None, error: DataError) -> None:
+    """Raise SourceError where a folder is no data set but holds some, as torchvision keeps them, or other files."""
+    if reader.name != "folder" or path is None:
+        return
+    inside = data_sets_in(path, lambda inner: getattr(_reader_of(name, inner)[0], "name", "folder") != "folder")
+    if inside:
+        names = ", ".join(folder.name for folder in inside[:8]) + (", ..." if len(inside) > 8 else "")
+        raise SourceError(
+            f"{name}: found the data set{'s' * (len(inside) > 1)} {names}, each in a folder of its own; "
+            f"give one of these folders, as in {Path(name) / inside[0].name}."
+        ) from error
+    for file in files_of(path):
+        if known := other_format(file):
+            raise SourceError(f"{name}: found no class folder but the file {file.name}, which is {known}.") from error

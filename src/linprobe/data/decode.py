@@ -24,6 +24,7 @@ from linprobe.cores import usable_cores
 from linprobe.data.base import ReadOptions
 from linprobe.data.budget import CHUNK_BYTES, FILE_LIMIT, PIXEL_LIMIT, SMALL_PIXELS, PixelRoom
 from linprobe.errors import ImageError
+from linprobe.plain import printable
 from linprobe.shapes import Pixels
 
 __all__ = ["BrokenImage", "Depth", "PictureFiles", "decode", "decode_all", "decode_with_depth", "read_file"]
@@ -34,6 +35,9 @@ FORMATS = {
 }  # fmt: skip
 """The formats that are opened, and Pillow's module of each. Others may start a program (EPS), fetch fonts, or have no
 magic number. `docs/data.md` lists them."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+"""First bytes of a PNG file."""
 
 _CHUNK = 256
 """Pictures per task of a thread. A tiny picture takes 20 microseconds to decode, about as long as to submit a task."""
@@ -288,8 +292,8 @@ def _run(
             i, size = outcome.other_size
             height, width = task.out.shape[1:3]
             raise ImageError(
-                f"{source}: pictures of different sizes: {files.names[first]} is {height}x{width} and "
-                f"{files.names[i]} is {size[0]}x{size[1]} (height x width); resize all with "
+                f"{source}: pictures of different sizes: {printable(files.names[first])} is {height}x{width} and "
+                f"{printable(files.names[i])} is {size[0]}x{size[1]} (height x width); resize all with "
                 f"--image-size HxW, for example --image-size {height}x{width}."
             )
         if outcome.has_colour:
@@ -346,7 +350,7 @@ def _content(files: PictureFiles, i: int) -> bytes | BrokenImage:
 
 
 def _broken_message(files: PictureFiles, source: str, broken: dict[int, str]) -> str:
-    listed = [f"{files.names[i]} ({broken[i]})" for i in sorted(broken)]
+    listed = [f"{printable(files.names[i])} ({broken[i]})" for i in sorted(broken)]
     what = "1 picture" if len(broken) == 1 else f"{len(broken)} pictures"
     if len(broken) == len(files.names):
         advice = "no picture remains; replace them."
@@ -426,8 +430,24 @@ def _any_picture(data: bytes, place: _Place) -> tuple[Pixels, Depth]:
     except UnidentifiedImageError:
         raise BrokenImage("an empty file" if not data else "not a picture of a format that is read") from None
     except Exception as error:
+        without_text = _without_text(data) if isinstance(error, ValueError) else data
+        if len(without_text) < len(data):  # Pillow refuses PNG files for more than 1 MB of text, which no pixel needs
+            return _any_picture(without_text, place)
         # for damaged input, Pillow's decoders raise almost any class: OSError, SyntaxError, struct.error, ...
         raise BrokenImage(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _without_text(data: bytes) -> bytes:
+    """A PNG without its compressed texts and colour profile; any other file as it is."""
+    if data[:8] != _PNG:
+        return data
+    kept, at = [_PNG], 8
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")  # length, name, content, checksum
+        if data[at + 4 : at + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _check_kind(picture: Image.Image, data: bytes) -> bool:

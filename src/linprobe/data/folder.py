@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions, SkippedImage, split_named, words_of
+from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions, SkippedImage, seen_name, split_named, words_of
 from linprobe.data.budget import Budget
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.data.decode import PictureFiles, decode_all, read_file
 from linprobe.errors import ImageError, LabelError, SourceError, SplitError
+from linprobe.plain import printable
 from linprobe.shapes import Pixels
 
 __all__ = ["FolderReader", "Layout", "arrange", "is_hidden", "read_class_folders"]
@@ -121,37 +122,58 @@ def arrange(names: Sequence[str], folders: Iterable[str], source: str, to_train:
     tree = {parts[:n] for parts in paths.values() for n in range(1, len(parts) + 1)}
     if not tree and not names:
         raise SourceError(f"{source}: empty; {_EXPECTED}.")
-    depth = _split_depth(tree, loose)
+    depth = _split_depth(tree)
     split_of = _split_folders(tree, depth, source, to_train)
     class_depth = depth if not split_of else depth + 2 if _doubled(tree, depth, split_of) else depth + 1
+    classes = {folder for folder in tree if len(folder) == class_depth + 1}
+    class_of = _class_names(classes, source)
     members: dict[tuple[str, str], list[int]] = {
-        (split_of.get(folder[depth], "train"), folder[class_depth]): []
-        for folder in tree
-        if len(folder) == class_depth + 1
+        (split_of.get(folder[depth], "train"), class_of[folder[class_depth]]): [] for folder in classes
     }
     for folder_name, numbers in inside.items():
         parts = paths[folder_name]
         if len(parts) > class_depth:
-            members[split_of.get(parts[depth], "train"), parts[class_depth]] += numbers
+            members[split_of.get(parts[depth], "train"), class_of[parts[class_depth]]] += numbers
         else:
             loose += numbers
-    _check_no_picture(loose, names, source)
+    _check_no_picture(loose, names, source, split_of)
     warned = None if split_of else _same_inside(tree, class_depth, source)
     return _in_order(members, names, source, to_train, () if warned is None else (warned,))
 
 
-def _split_depth(tree: set[tuple[str, ...]], loose: list[int]) -> int:
-    """Depth of the folders train, val and test, or of the class folders: 1 inside a single outer folder, else 0.
+def _split_depth(tree: set[tuple[str, ...]]) -> int:
+    """Depth of the folders train, val and test, or of the class folders: below folders that hold one folder alone.
 
     Args:
         tree: all folders, as the parts of their paths.
-        loose: the files outside all folders.
     """
-    tops = {folder[0] for folder in tree}
-    if loose or len(tops) != 1:
-        return 0
-    is_split = split_named(next(iter(tops))) is not None
-    return 1 if not is_split and any(len(folder) == 2 for folder in tree) else 0
+    inside: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for folder in tree:
+        inside[folder[:-1]].add(folder[-1])
+    around: tuple[str, ...] = ()
+    while len(inside[around]) == 1:
+        (only,) = inside[around]
+        if split_named(only) is not None or (*around, only) not in inside:
+            break
+        around = (*around, only)
+    return len(around)
+
+
+def _class_names(folders: Iterable[tuple[str, ...]], source: str) -> dict[str, str]:
+    """The class of each of the names of class folders: one class for names that differ in nothing that is seen.
+
+    Raises:
+        LabelError: two folders in one place have such names.
+    """
+    given: dict[tuple[tuple[str, ...], str], str] = {}
+    for folder in sorted(folders):
+        before = given.setdefault((folder[:-1], seen_name(folder[-1])), folder[-1])
+        if before != folder[-1]:
+            raise LabelError(
+                f"{source}: the class folders {before!a} and {folder[-1]!a} have names that look the same; "
+                "move the pictures into one of them, or rename one."
+            )
+    return {folder[-1]: seen_name(folder[-1]) for folder in folders}
 
 
 def _split_folders(tree: set[tuple[str, ...]], depth: int, source: str, to_train: bool) -> dict[str, str]:
@@ -214,13 +236,16 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + more
 
 
-def _check_no_picture(loose: list[int], names: Sequence[str], source: str) -> None:
-    """Raise SourceError if one of the files `loose` is a picture."""
+def _check_no_picture(loose: list[int], names: Sequence[str], source: str, split_of: Mapping[str, str]) -> None:
+    """Raise SourceError if one of the files `loose` is a picture; `split_of` are the folders of the splits."""
     for i in loose:
         if os.path.splitext(names[i])[1].lower() in _PICTURE_SUFFIXES:
+            step = "Move it into the folder of its class."
+            around = names[i].split("/")[:-1]
+            if around and split_of.get(around[-1], "train") != "train":  # a test set whose labels nobody has
+                step = f"Give each class of {around[-1]} a folder, or take {around[-1]} out of the source."
             raise SourceError(
-                f"{source}: the picture {names[i]} lies in no class folder; {_EXPECTED}. "
-                "Move it into the folder of its class."
+                f"{source}: the picture {printable(names[i])} lies in no class folder; {_EXPECTED}. {step}"
             )
 
 

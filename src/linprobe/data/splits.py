@@ -181,6 +181,11 @@ def _check_enough(dataset: Dataset, held_out: list[str]) -> None:
     needed = 1 + len(held_out)
     counts = np.bincount(dataset.train.y, minlength=len(dataset.class_names))
     few = np.flatnonzero(counts < needed)
+    if len(few) == len(counts) > 2:
+        raise SplitError(
+            f"{dataset.source}: {len(counts)} classes with fewer than {needed} images each; these labels number the "
+            "images rather than name their classes. Use the labels that say what each image shows."
+        )
     if len(few):
         parts = " and ".join(["train", *held_out] if len(held_out) < 2 else ["train, test", "validation"])
         raise SplitError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
-from linprobe.data.base import Dataset, ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.base import Dataset, ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset, seen_name
 from linprobe.data.splits import split_dataset
 from linprobe.errors import IncompatibleError, SplitError
 from linprobe.features.base import FeatureMap
@@ -189,6 +190,11 @@ def labels_by_name(images: LabelledSet, class_names: tuple[str, ...]) -> Labels:
         return images.y
     present = {int(label) for label in np.unique(images.y)}
     position = {name: k for k, name in enumerate(class_names)}
+    seen = Counter(map(seen_name, class_names))
+    alike = {seen_name(name): k for k, name in enumerate(class_names) if seen[seen_name(name)] == 1}
+    for name in images.class_names:
+        if name not in position and seen_name(name) in alike:
+            position[name] = alike[seen_name(name)]
     unknown = [name for k, name in enumerate(images.class_names) if k in present and name not in position]
     if unknown:
         raise IncompatibleError(

@@ -1,0 +1,57 @@
+"""Folders that only hold another one: a data set is looked for inside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+__all__ = ["data_sets_in", "files_of", "wrapped_in"]
+
+MOST_LISTED = 100
+"""Folders and files that are looked at for a message, at most."""
+
+
+def wrapped_in(path: Path) -> Iterator[Path]:
+    """The folder inside `path` where that is its only visible folder, the one inside that, and so on."""
+    seen = {os.path.realpath(path)}
+    while len(folders := _folders(path)) == 1:
+        path = folders[0]
+        if os.path.realpath(path) in seen:  # a link to a folder around it
+            return
+        seen.add(os.path.realpath(path))
+        yield path
+
+
+def data_sets_in(path: Path, accepted: Callable[[Path], bool]) -> list[Path]:
+    """The folders inside `path` that are, or wrap, something that is `accepted`."""
+    return [
+        folder
+        for folder in _folders(path)[:MOST_LISTED]
+        if accepted(folder) or any(accepted(inner) for inner in wrapped_in(folder))
+    ]
+
+
+def files_of(path: Path) -> list[Path]:
+    """The visible files of a folder that holds no visible folder; else none."""
+    from linprobe.data.folder import is_hidden
+
+    if _folders(path):
+        return []
+    try:
+        with os.scandir(path) as listed:
+            files = [Path(entry.path) for entry in listed if entry.is_file() and not is_hidden(entry.name)]
+    except OSError:
+        return []
+    return sorted(files)[:MOST_LISTED]
+
+
+def _folders(path: Path) -> list[Path]:
+    """The visible folders inside a folder, sorted; none where it cannot be listed."""
+    from linprobe.data.folder import is_hidden
+
+    try:
+        with os.scandir(path) as listed:
+            return sorted(Path(entry.path) for entry in listed if entry.is_dir() and not is_hidden(entry.name))
+    except OSError:
+        return []
