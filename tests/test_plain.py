@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from linprobe.parameters import Parameter
-from linprobe.plain import plain
+from linprobe.plain import parse_json, plain
 
 
 def test_numpy_is_unpacked_and_what_json_does_not_have_becomes_null():
@@ -27,3 +28,28 @@ def test_a_record_becomes_an_object_of_its_fields():
         "name": "tol", "default": 1e-4, "meaning": "gap", "kind": "number", "low": 0.0, "high": None, "open_low": False,
     }  # fmt: skip
     assert plain(Parameter) is Parameter
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "[1",
+        "NaN",
+        "-Infinity",
+        "1" * 5000,
+        b"\xff",
+        "",
+        '"' + "[" * 100,
+        "[" * 65 + "]" * 65,
+    ],
+)
+def test_what_is_not_json_is_a_value_error_whatever_it_is(text):
+    with pytest.raises(ValueError):
+        parse_json(text)
+
+
+def test_brackets_in_texts_are_not_counted():
+    assert parse_json(json.dumps(["[" * 1000, '"{\\"' * 100, "\\"])) == ["[" * 1000, '"{\\"' * 100, "\\"]
+    assert parse_json(json.dumps([[1]] * 1000).encode()) == [[1]] * 1000

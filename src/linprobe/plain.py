@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-__all__ = ["UNPRINTABLE", "plain", "printable"]
+__all__ = ["UNPRINTABLE", "parse_json", "plain", "printable"]
 
 UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """What a name may hold and a terminal must not get: control characters, ends of lines, marks that turn the direction
@@ -48,3 +49,35 @@ def _escape(character: str) -> str:
     """The escape of one character; a byte that is not UTF-8 was read as U+DC00 plus its value."""
     code = ord(character)
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else character.encode("unicode_escape").decode("ascii")
+
+
+MOST_DEPTH = 64
+"""Lists and objects of a JSON text, one inside the other, at most; the files of linprobe have 6."""
+
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{\]}]', re.DOTALL)
+"""Texts, which may hold brackets, and brackets."""
+
+
+def parse_json(text: str | bytes, *, with_infinity: bool = False) -> Any:
+    """The value of a JSON text; the only error is a ValueError, whatever the text holds.
+
+    Args:
+        text: in UTF-8.
+        with_infinity: also read NaN and infinity, as Python writes them.
+    Raises:
+        ValueError: it is not JSON in UTF-8, holds NaN or infinity, a whole number of thousands of digits, or lists and
+            objects more than MOST_DEPTH deep.
+    """
+    if isinstance(text, bytes):
+        text = text.decode()
+    if text.count("[") + text.count("{") > MOST_DEPTH:
+        depth = 0
+        for match in _BRACKETS.finditer(text):
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+            if depth > MOST_DEPTH:
+                raise ValueError(f"lists and objects more than {MOST_DEPTH} deep")
+    return json.loads(text, parse_constant=None if with_infinity else _refuse)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

@@ -33,20 +33,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import AnyModel, LinearModel
-from linprobe.errors import IncompatibleError, LinprobeError, ModelFileError
+from linprobe.classifiers.tensor_file import parts_of
+from linprobe.errors import IncompatibleError, LinprobeError, ModelFileError, walled
 from linprobe.features.base import Affine, FeatureMap
 from linprobe.features.parse import map_class
-from linprobe.files import write_whole
+from linprobe.files import read_regular, write_whole
 from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Status
 from linprobe.parameters import NAMED
 from linprobe.penalties import PENALTIES, Penalty
+from linprobe.plain import parse_json
 
 if TYPE_CHECKING:
     from linprobe.classifiers.linear import LinearClassifier
@@ -151,18 +151,20 @@ def _read(kind: type[AnyModel], path: str | os.PathLike[str]) -> AnyModel:
     if target.is_dir():
         target = target / "model.safetensors"
     try:
-        if target.exists() and not target.is_file():  # opening a pipe would block
-            raise ModelFileError(f"{target}: not a plain file; expected a model.safetensors, or a run folder.")
-        content = target.read_bytes()
+        content = read_regular(target)
     except OSError as error:
-        raise ModelFileError(f"{target}: the model cannot be read ({error.strerror}); check the path.") from error
+        raise ModelFileError(
+            f"{target}: the model cannot be read ({error.strerror}); expected a model.safetensors, or a run folder: "
+            "check the path."
+        ) from error
     try:
-        return _model_from(kind, content)
+        with walled(ModelFileError, target, f"expected a model of linprobe; {AGAIN}."):
+            return _model_from(kind, content)
     except _DamageError as damage:
         raise ModelFileError(f"{target}: {damage}") from damage.__cause__
 
 
-class _DamageError(Exception):
+class _DamageError(LinprobeError):
     """The message about a damaged model file, without the name of the file."""
 
 
@@ -190,23 +192,21 @@ def _model_from(kind: type[AnyModel], content: bytes) -> AnyModel:
 def _parts(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """Tensors and record of a model file."""
     try:
-        tensors: dict[str, npt.NDArray[Any]] = load_tensors(content)
-        length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length])
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        tensors, metadata = parts_of(content)
+    except ValueError as error:
         raise _DamageError(
             f"not a safetensors file, or a damaged one ({_one_line(error)}); expected a model of linprobe. "
             "Give a run folder, or its model.safetensors."
         ) from error
-    text = header.get("__metadata__", {}).get("linprobe")
+    text = metadata.get("linprobe")
     if text is None:
         raise _DamageError(
             "a safetensors file, but not a model of linprobe: its metadata has no entry 'linprobe'. "
             "Give a run folder, or its model.safetensors."
         )
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        record = parse_json(text)
+    except ValueError as error:
         raise _DamageError(f"the metadata of the model file is damaged ({_one_line(error)}); {AGAIN}.") from error
     if not isinstance(record, dict):
         raise _DamageError(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from linprobe.errors import FormatError, IncompatibleError, ParameterError, ShapeError, SourceError
 from linprobe.extras import install_command
 from linprobe.features.base import FeatureMap
+from linprobe.files import read_regular
 from linprobe.parameters import Parameter
 from linprobe.shapes import Pixels
 
@@ -92,7 +93,7 @@ class OnnxMap(FeatureMap):
 
     def _fit(self, images: Pixels, seed: int) -> None:
         try:
-            found = Path(self.file).expanduser().read_bytes()
+            found = read_regular(Path(self.file).expanduser())
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise SourceError(f"onnx: {self.file!r} cannot be read ({reason}); check the path.") from error

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import errno
 import hashlib
-import json
 import socket
 import sys
 import threading
@@ -20,6 +19,7 @@ from linprobe.lab.choices import page_table
 from linprobe.lab.guard import Guard, check_host
 from linprobe.lab.pages import PAGES
 from linprobe.lab.protocol import Client, Lab, Method, Params
+from linprobe.plain import parse_json
 
 if TYPE_CHECKING:
     import uvicorn
@@ -163,8 +163,8 @@ def _request(message: Any, methods: dict[str, Method]) -> tuple[int | str, Metho
     if len(text) > MESSAGE_BYTES or len(text.encode()) > MESSAGE_BYTES:
         raise _BadRequest(None, f"a message of {len(text)} characters; at most {MESSAGE_BYTES} bytes are read.")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         raise _BadRequest(None, 'not JSON; expected {"id": ..., "method": ..., "params": {...}}.') from None
     number = value.get("id") if isinstance(value, dict) else None
     if isinstance(number, bool) or not isinstance(number, int | str):

@@ -16,6 +16,7 @@ from linprobe.classifiers.model_file import read_model
 from linprobe.data.base import ImageSet, LabelledSet
 from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
+from linprobe.files import read_regular
 from linprobe.parameters import NAMED
 from linprobe.runs.evaluation import Performance, labels_by_name, measure
 from linprobe.runs.features import kept_features, map_images
@@ -334,7 +335,7 @@ def _read_challenges(record: Record, run: RunFolder) -> None:
         for challenge, kind in dict.fromkeys((cell.challenge, cell.kind) for cell in found.cells)
     )
     try:
-        png = sheet.read_bytes() if sheet.exists() and sheet.stat().st_size <= SHEET_BYTES else None
+        png = read_regular(sheet) if sheet.exists() and sheet.stat().st_size <= SHEET_BYTES else None
     except OSError as error:
         raise RunError(f"{sheet}: cannot be read ({error.strerror}); run `linprobe challenges` again.") from error
     record.challenges = Challenges(found.n_images, found.clean.accuracy, severities, rows, png)

@@ -31,13 +31,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from linprobe.classifiers.tensor_file import parts_of
 from linprobe.errors import RunError
-from linprobe.files import remove_left_behind, write_whole
+from linprobe.files import read_regular, remove_left_behind, write_whole
 from linprobe.optimizers.base import Epoch, State
+from linprobe.plain import parse_json
 from linprobe.runs.records import (
     RUN_VERSION,
     PartRecord,
@@ -66,6 +66,9 @@ if TYPE_CHECKING:
 
 LOCK_NAME = ".lock"
 """The file in a run folder whose lock the process that trains holds: Windows can lock no folder."""
+
+EPOCH_DIGITS = 15
+"""Digits of an epoch at most: no run comes so far, and every such number is an exact float64."""
 
 TRACE_COLUMNS = tuple(column.name for column in fields(Epoch) if column.name != "state")
 
@@ -224,9 +227,9 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            tensors = load_tensors(path.read_bytes())
+            tensors, _ = parts_of(read_regular(path))
             W, b, regs = (_real(tensors, name) for name in ("W", "b", "regs"))
-        except (OSError, SafetensorError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise RunError(f"{path}: the weights of the grid cannot be read ({error}); sweep again.") from error
         if W.ndim != 3 or b.shape != W.shape[:2] or regs.shape != W.shape[:1]:
             raise RunError(
@@ -243,7 +246,7 @@ class RunFolder:
         """
         path = self.path / "trace.csv"
         try:
-            header, *lines = path.read_text().splitlines()
+            header, *lines = read_regular(path).decode().splitlines()
             if header != ",".join(TRACE_COLUMNS):
                 raise ValueError("its columns are not those of a trace")
             return trace_rows(lines)
@@ -278,17 +281,22 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            state = _state_in(path.read_bytes())
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+            state = _state_in(read_regular(path))
+        except (OSError, ValueError) as error:
             raise RunError(f"{path}: the checkpoint cannot be read ({error}); start the run anew.") from error
         trace_path = self.path / "trace.csv"
         try:
-            lines = trace_path.read_text().splitlines()
+            lines = read_regular(trace_path).decode().splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{trace_path}: the trace cannot be read ({error}); start the run anew.") from error
         trace = lines[1 : state.epoch + 2]  # the header, then a row for epoch 0, 1, ...
         epochs = [line.split(",", 1)[0] for line in trace]
-        if lines[:1] != [",".join(TRACE_COLUMNS)] or epochs != [str(e) for e in range(state.epoch + 1)]:
+        expected = map(str, range(len(trace)))
+        if (
+            lines[:1] != [",".join(TRACE_COLUMNS)]
+            or len(trace) != state.epoch + 1
+            or any(found != epoch for found, epoch in zip(epochs, expected, strict=True))
+        ):
             raise RunError(
                 f"{trace_path}: expected the header and a row for each epoch 0..{state.epoch} of the "
                 f"checkpoint, found {len(trace)} rows that do not fit it; start the run anew."
@@ -317,19 +325,17 @@ def _state_in(content: bytes) -> State:
     Its weights are finite; the other arrays may hold infinities, such as sums of squares.
 
     Raises:
-        SafetensorError, ValueError, KeyError, TypeError: the bytes hold something else.
+        ValueError: the bytes hold something else.
     """
-    tensors = load_tensors(content)
-    length = int.from_bytes(content[:8], "little")
-    notes = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    tensors, notes = parts_of(content)
     missing = [name for name in ("run_version", "epoch", "numbers") if name not in notes]
     if missing:
         raise ValueError(f"its metadata has no entry {missing[0]!r}")
     if notes["run_version"] != str(RUN_VERSION):
         raise ValueError(f"run_version is {notes['run_version'][:60]}, expected {RUN_VERSION}")
-    if not notes["epoch"].isascii() or not notes["epoch"].isdigit():
+    if not notes["epoch"].isascii() or not notes["epoch"].isdigit() or len(notes["epoch"]) > EPOCH_DIGITS:
         raise ValueError(f"epoch is {notes['epoch'][:60]!r}, expected a whole number >= 0")
-    epoch, numbers = int(notes["epoch"]), json.loads(notes["numbers"])
+    epoch, numbers = int(notes["epoch"]), parse_json(notes["numbers"], with_infinity=True)
     if not isinstance(numbers, dict):
         raise ValueError(f"numbers is a {type(numbers).__name__}, expected an object")
     odd = [name for name, number in numbers.items() if isinstance(number, bool) or not isinstance(number, int | float)]

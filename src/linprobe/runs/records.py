@@ -20,14 +20,16 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.selection import PartScores
 from linprobe.errors import LinprobeError, ParameterError, RunError
+from linprobe.files import read_regular
 from linprobe.optimizers.base import SOLVED, Status
 from linprobe.optimizers.path import check_regs
+from linprobe.plain import parse_json
 from linprobe.typed_json import MismatchError, Within, dataclass_from, hints_of, inside, shortened, value_of
 
 __all__ = [
@@ -588,18 +590,11 @@ class _Named:
 
 def _object_in(path: Path, remedy: str = "restore the file, or start a new run") -> dict[str, object]:
     """The JSON object in a file of this version."""
-
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise RunError(f"{path}: has {size} bytes; expected at most {MOST_BYTES}; {remedy}.")
-        found = json.loads(path.read_bytes().decode(), parse_constant=refuse)
+        found = parse_json(read_regular(path, MOST_BYTES))
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror}); {remedy}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RunError(f"{path}: is not JSON ({error}); {remedy}.") from error
     if not isinstance(found, dict):
         raise RunError(f"{path}: expected a JSON object, found {shortened(found)}; {remedy}.")
