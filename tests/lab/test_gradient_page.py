@@ -38,7 +38,7 @@ def test_the_slider_of_h_goes_from_truncation_to_rounding_by_keys(lab_address, o
     slider.press("Home")  # 1e-12
     page.get_by_text("h is too small for a verdict").wait_for()
     page.get_by_text("≈ rounding").first.wait_for()
-    field = page.get_by_role("textbox", name="h, as a number")
+    field = page.get_by_role("textbox", name="h", exact=True)
     assert field.input_value() == "1e-12"
     slider.press("End")
     page.get_by_text("Beyond the tolerance").wait_for()
@@ -58,7 +58,7 @@ def test_a_press_in_the_chart_chooses_h_and_a_row_the_coordinate(lab_address, op
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 14, box["y"] + 100, steps=5)
     page.mouse.up()
-    assert float(page.get_by_role("textbox", name="h, as a number").input_value()) > 0.05
+    assert float(page.get_by_role("textbox", name="h", exact=True).input_value()) > 0.05
     page.get_by_role("table", name="coordinates").get_by_role("row", name="b[1]").click()
     page.get_by_role("img", name="differences of b[1]").wait_for()
     page.wait_for_url("**h=*c=5*")

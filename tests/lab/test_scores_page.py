@@ -35,7 +35,7 @@ def test_the_first_example_shows_the_numbers_of_the_lecture(lab_address, open_pa
     wait_for(page, "hinge", 2.9)
     wait_for(page, "softmax", 2.0404)
     assert value(page, "mean-hinge") == 5.267
-    page.get_by_role("button", name="image of a frog").click()
+    page.get_by_role("button", name="image 3: frog").click()
     wait_for(page, "hinge", 12.9)
     assert page.title() == "Scores to loss - linprobe lab"
 
@@ -86,7 +86,7 @@ def test_bars_labels_and_delta_can_be_set_from_the_keyboard(lab_address, open_pa
     assert float(bar.get_attribute("aria-valuenow")) == 8.9
     page.get_by_role("radio", name="frog is the right class").press("Space")
     wait_for(page, "hinge", losses([8.9, 9, 9], 2)[0])
-    field = page.get_by_role("textbox", name="delta, as a number")
+    field = page.get_by_role("textbox", name="margin Δ")
     field.fill("2")
     field.press("Enter")
     wait_for(page, "hinge", losses([8.9, 9, 9], 2, delta=2.0)[0])

@@ -51,10 +51,10 @@ def test_the_digits_are_trained_to_the_end_and_the_result_is_that_of_the_run(lab
     assert "certified" in row.inner_text()
     page.get_by_role("img", name="template of 3").wait_for()
     page.get_by_label("Compare digits-softmax-1").check()
-    page.get_by_role("img", name=re.compile("^objective over epochs; at the end: digits-softmax-1")).wait_for()
+    page.get_by_role("img", name=re.compile("^objective over iterations; at the end: digits-softmax-1")).wait_for()
     page.wait_for_url(re.compile("#/train.*runs=digits-softmax-1"))
     linked = open_page(page.url + "/never-trained")  # what is there is compared all the same
-    linked.get_by_role("img", name=re.compile("^objective over epochs; at the end: digits-softmax-1")).wait_for()
+    linked.get_by_role("img", name=re.compile("^objective over iterations; at the end: digits-softmax-1")).wait_for()
     linked.get_by_text("not in this folder: never-trained").wait_for()
     assert linked.get_by_role("alert").count() == 0
     linked.get_by_role("button", name="Leave out", exact=True).click()

@@ -1,6 +1,7 @@
 // The panel "Coordinate by coordinate": a table.
 import { Formula, Panel } from "../ui/controls";
 import { fixed, shown } from "../ui/numbers";
+import { Scroll } from "../ui/scroll";
 import { checked, coordinate, state } from "./state";
 import { blurred, sameDigits } from "./words";
 
@@ -8,7 +9,7 @@ export function Coordinates() {
   const found = checked.value;
   return (
     <Panel title="Coordinate by coordinate">
-      <div class="scroll">
+      <Scroll label="Table of the coordinates">
         <table aria-label="coordinates">
           <thead>
             <tr>
@@ -58,7 +59,7 @@ export function Coordinates() {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       <small>
         Relative error: <Formula>|analytic − centred| / max(|analytic|, |centred|)</Formula>. Digits that differ from
         the analytic gradient are underlined. L(W, b) = {shown(found?.objective, 6)}.

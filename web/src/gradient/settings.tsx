@@ -42,15 +42,15 @@ export function Settings() {
     <Panel title="Objective" help={<Formula>{"L(W, b) = (1/N) Σ L_i + λ R(W)"}</Formula>}>
       <Choice label="loss" value={state.loss} choices={shortEntries("loss", state.loss.value)} />
       {takes("loss", state.loss.value, "delta") && (
-        <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />
+        <Slider label="margin, Δ" value={state.delta} low={0.01} high={100} log />
       )}
       <OwnParameters kind="loss" name={state.loss.value} values={state.loss_options} />
       <Choice label="penalty" value={state.penalty} choices={shortEntries("penalty", state.penalty.value)} />
       {takes("penalty", state.penalty.value, "beta") && (
-        <Slider label="beta, β" name="beta" value={state.beta} low={0} high={5} step={0.05} />
+        <Slider label="beta, β" value={state.beta} low={0} high={5} step={0.05} />
       )}
       <OwnParameters kind="penalty" name={state.penalty.value} values={state.penalty_options} />
-      <Slider label="reg, λ" name="reg" value={state.reg} low={1e-6} high={10} log />
+      <Slider label="reg, λ" value={state.reg} low={1e-6} high={10} log />
       <Select label="points" value={state.set} choices={SETS.map((set) => [set, SET_TITLES[set]] as const)} />
       <Slider label="points, N" value={state.n} low={2} high={100} step={1} />
       <Slider label="seed of the points" value={state.seed} low={0} high={50} step={1} />

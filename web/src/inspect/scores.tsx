@@ -2,6 +2,7 @@
 import { classColor } from "../classes";
 import { Formula, Panel } from "../ui/controls";
 import { fixed } from "../ui/numbers";
+import { Scroll } from "../ui/scroll";
 import { className, found, opened } from "./live";
 
 const MOST_ROWS = 20;
@@ -43,7 +44,7 @@ export function ScoresPanel() {
         </>
       }
     >
-      <div class="scroll">
+      <Scroll label="Table of the scores">
         <table class="scores" data-test="scores">
           <thead>
             <tr>
@@ -72,7 +73,7 @@ export function ScoresPanel() {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       {many && (
         <small>
           the {MOST_ROWS} highest of {now.scores.length}

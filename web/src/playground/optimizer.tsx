@@ -38,15 +38,7 @@ export function Optimizer() {
         <>
           <Check label="learning rate η chosen by linprobe" value={state.auto} onChange={endWalk} />
           {!state.auto.value && (
-            <Slider
-              label="learning rate, η"
-              name="learning rate"
-              value={state.rate}
-              low={1e-4}
-              high={100}
-              log
-              onChange={endWalk}
-            />
+            <Slider label="learning rate, η" value={state.rate} low={1e-4} high={100} log onChange={endWalk} />
           )}
         </>
       )}
@@ -106,15 +98,7 @@ function SgdSettings() {
       />
       <Explained kind="update" name={state.update.value} />
       {["momentum", "nesterov"].includes(state.update.value) && (
-        <Slider
-          label="momentum, μ"
-          name="momentum"
-          value={state.momentum}
-          low={0}
-          high={0.99}
-          step={0.01}
-          onChange={endWalk}
-        />
+        <Slider label="momentum, μ" value={state.momentum} low={0} high={0.99} step={0.01} onChange={endWalk} />
       )}
       <Slider label="seed of the order" value={state.order} low={0} high={50} step={1} onChange={endWalk} />
     </>

@@ -3,6 +3,7 @@ import { Component } from "preact";
 import { ClassMark } from "../classes";
 import { Formula, Panel } from "../ui/controls";
 import { fixed } from "../ui/numbers";
+import { Scroll } from "../ui/scroll";
 import { seen, seenPoints } from "./look";
 import type { Point } from "./points";
 import { selected } from "./state";
@@ -22,7 +23,7 @@ export function Table() {
         </>
       }
     >
-      <div class="scroll tall" tabindex={0} role="region" aria-label="table of the points">
+      <Scroll label="Table of the points" tall>
         <table aria-label="points">
           <thead>
             <tr>
@@ -70,7 +71,7 @@ export function Table() {
             </tr>
           </tfoot>
         </table>
-      </div>
+      </Scroll>
     </Panel>
   );
 }

@@ -1,6 +1,7 @@
 // What stands under the plane: the class of the chosen point and of new ones, adding and deleting.
 import { signal } from "@preact/signals";
 import { ClassMark } from "../classes";
+import { theme } from "../theme";
 import { Button, Choice, Slider } from "../ui/controls";
 import { addPoint, deletePoint, relabel, setClasses } from "./edits";
 import { MOST_CLASSES } from "./points";
@@ -16,7 +17,7 @@ export function Legend() {
         <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
           <circle class="rim" r="5" />
         </svg>
-        dark rim: classified wrong
+        {theme.value === "dark" ? "bright" : "dark"} rim: {wrongly()}
       </span>
       <span>
         <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
@@ -37,6 +38,15 @@ export function Legend() {
   );
 }
 
+/** The name of a class of the set; its number where points were moved by hand. */
+const named = (k: number): string => (state.p.value ? undefined : classNames.value[k]) || String(k);
+
+/** The rims are those of the linear classifier, whatever the regions show. */
+const wrongly = () =>
+  state.regions.value === "knn" || state.regions.value === "both"
+    ? "classified wrong by the linear classifier"
+    : "classified wrong";
+
 export function Tools() {
   const chosen = points.value[selected.value];
   return (
@@ -45,13 +55,13 @@ export function Tools() {
         {Array.from({ length: K.value }, (_, k) => (
           <Button
             pressed={k === chosen?.label}
-            label={`class ${k}`}
+            label={named(k) === String(k) ? `class ${k}` : `${named(k)}, class ${k}`}
             onClick={() => {
               newLabel.value = k;
               if (chosen) relabel(selected.value, k);
             }}
           >
-            <ClassMark k={k} /> {classNames.value[k] && !state.p.value ? classNames.value[k] : k}
+            <ClassMark k={k} /> {named(k)}
           </Button>
         ))}
         <Button onClick={() => setClasses(K.value + 1)} disabled={K.value >= MOST_CLASSES} label="one class more">

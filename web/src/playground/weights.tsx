@@ -70,15 +70,5 @@ export function Weights() {
 function WeightSlider({ label, value, set }: { label: string; value: number; set: (value: number) => void }) {
   const cell = signal(value);
   const high = Math.max(5, Math.ceil(Math.abs(value)));
-  return (
-    <Slider
-      label={<Formula>{label}</Formula>}
-      name={label.replace(/[_{}]/g, "")}
-      value={cell}
-      low={-high}
-      high={high}
-      step={0.01}
-      onChange={set}
-    />
-  );
+  return <Slider label={<Formula>{label}</Formula>} value={cell} low={-high} high={high} step={0.01} onChange={set} />;
 }

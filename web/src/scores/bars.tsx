@@ -5,7 +5,11 @@ import { textScale } from "../theme";
 import { shown } from "../ui/numbers";
 import { useWidth } from "../ui/size";
 import { ticksOf } from "../ui/ticks";
+import { shortened } from "./rows";
 import { held, K, label, name, scale, scores, setScore, span } from "./state";
+
+/** Width of a letter of a class's name, in CSS pixels of normal text: an average, rounded up. */
+const WIDE = 7.5;
 
 export function Bars() {
   const [ref, width] = useWidth<HTMLDivElement>();
@@ -103,7 +107,7 @@ export function Bars() {
                 {shown(s, step < 44 ? 2 : 4)}
               </text>
               <text class="name" x={x + w / 2} y={height - 7} text-anchor="middle">
-                {step > 62 || name(k).length < 5 ? name(k) : name(k).slice(0, 4)}
+                {shortened(name(k), Math.floor(step / (WIDE * text)))}
               </text>
             </g>
           );

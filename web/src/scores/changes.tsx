@@ -2,6 +2,7 @@
 import { ClassMark } from "../classes";
 import { Formula, Panel, Slider } from "../ui/controls";
 import { fixed } from "../ui/numbers";
+import { Scroll } from "../ui/scroll";
 import { LOSSES } from "./examples";
 import type { Explained, Loss } from "./protocol";
 import { label, labels, name, row, scores, state } from "./state";
@@ -9,7 +10,7 @@ import { label, labels, name, row, scores, state } from "./state";
 export function Dataset({ result }: { result: Explained }) {
   return (
     <Panel title="Loss over the dataset" help={<Formula>L = (1/N) Σ L_i</Formula>}>
-      <div class="scroll">
+      <Scroll label="Table of the images' losses">
         <table aria-label="losses of the images">
           <thead>
             <tr>
@@ -40,7 +41,7 @@ export function Dataset({ result }: { result: Explained }) {
             </tr>
           </tfoot>
         </table>
-      </div>
+      </Scroll>
     </Panel>
   );
 }
@@ -61,13 +62,12 @@ export function Jiggle({ result }: { result: Explained }) {
             change <Formula>ε</Formula>
           </>
         }
-        name="jiggle"
         value={state.e}
         low={0}
         high={2}
         step={0.05}
       />
-      <div class="scroll">
+      <Scroll label="Table of the changes">
         <table aria-label="changes of the losses">
           <thead>
             <tr>
@@ -92,7 +92,7 @@ export function Jiggle({ result }: { result: Explained }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       <small>
         The hinge does not care once every margin is met: its loss stays 0. Softmax always cares a little: it would have
         the right score higher still, and the others lower, for ever.

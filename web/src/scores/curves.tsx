@@ -6,12 +6,12 @@ import { LOSSES } from "./examples";
 import type { Explained } from "./protocol";
 import { moved, name, scale, scores, setScore, state } from "./state";
 
+/** Share of the chart's height up to which a line is drawn. */
+const HEADROOM = 1.02;
+
 export function Curves({ result }: { result: Explained }) {
-  const top = Math.max(
-    4,
-    ...LOSSES.slice(0, 1).map(([loss]) => Math.max(...result.curve[loss])),
-    Math.max(...result.curve.softmax),
-  );
+  const top = Math.max(4, Math.max(...result.curve.hinge), Math.max(...result.curve.softmax));
+  const above = LOSSES.filter(([loss]) => Math.min(...result.curve[loss]) > top * HEADROOM).map(([, title]) => title);
   return (
     <Panel
       title="As one score moves"
@@ -28,7 +28,7 @@ export function Curves({ result }: { result: Explained }) {
           color,
           ...(dash && { dash }),
           x: result.curve.scores,
-          y: result.curve[loss].map((v) => (v > top * 1.02 ? null : v)),
+          y: result.curve[loss].map((v) => (v > top * HEADROOM ? null : v)),
         }))}
         x={{ label: `score of ${name(moved.value)}` }}
         y={{ label: "loss", low: 0, high: top }}
@@ -37,13 +37,13 @@ export function Curves({ result }: { result: Explained }) {
         onPick={(x) => setScore(moved.value, Math.round(x * 10) / 10)}
         alt={`Hinge, squared hinge and softmax loss as the score of ${name(moved.value)} goes from ${-scale.value} to ${scale.value}`}
       />
+      {above.length > 0 && <small>Above the chart: {above.join(", ")}.</small>}
       <Slider
         label={
           <>
             margin <Formula>Δ</Formula>
           </>
         }
-        name="delta"
         value={state.d}
         low={0.01}
         high={100}

@@ -2,6 +2,7 @@
 import { ClassMark } from "../classes";
 import { Button, Panel } from "../ui/controls";
 import { typed } from "../ui/numbers";
+import { Scroll } from "../ui/scroll";
 import { Bars } from "./bars";
 import { addClass, K, label, labels, name, removeClass, row, scores, setLabel, setScore, state } from "./state";
 
@@ -17,13 +18,13 @@ export function ScorePanel() {
                 state.i.value = n;
               }}
             >
-              image of a {name(labels.value[n]!)}
+              image {n + 1}: {name(labels.value[n]!)}
             </Button>
           ))}
         </div>
       )}
       <Bars />
-      <div class="scroll">
+      <Scroll label="Table of the scores">
         <table class="score-fields">
           <thead>
             <tr>
@@ -65,7 +66,7 @@ export function ScorePanel() {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       <div class="row">
         <Button onClick={addClass} disabled={K.value >= 10}>
           Add a class

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { labelsOf, limited, rowsField, spanOf } from "./rows";
+import { labelsOf, limited, rowsField, shortened, spanOf } from "./rows";
 
 const field = rowsField([[0, 0]]);
 
@@ -34,4 +34,9 @@ test("a label is a class that is there, whatever the address says", () => {
   ];
   expect(labelsOf(rows, [9, -1])).toEqual([2, 0, 0]);
   expect(labelsOf(rows, [0.6, 1, 2, 2])).toEqual([1, 1, 2]);
+});
+
+test("a name that is cut is marked, and keeps three letters", () => {
+  expect(["automobile", "bird", "truck"].map((name) => shortened(name, 7))).toEqual(["automo…", "bird", "truck"]);
+  expect(["airplane", "deer"].map((name) => shortened(name, 2))).toEqual(["air…", "deer"]);
 });

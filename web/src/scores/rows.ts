@@ -30,3 +30,7 @@ export function spanOf(rows: readonly (readonly number[])[]): number {
 /** Labels of all rows, each a class that is there, whatever an address holds. */
 export const labelsOf = (rows: readonly (readonly number[])[], labels: readonly number[]): number[] =>
   rows.map((row, n) => Math.min(Math.max(0, Math.round(labels[n] ?? 0)), row.length - 1));
+
+/** A name of at most so many characters, but for four that always have room; what is cut is marked. */
+export const shortened = (text: string, most: number): string =>
+  text.length <= Math.max(4, most) ? text : `${text.slice(0, Math.max(3, most - 1))}…`;

@@ -2,6 +2,7 @@
 import { ClassMark } from "../classes";
 import { Formula, Panel } from "../ui/controls";
 import { fixed, shown } from "../ui/numbers";
+import { Scroll } from "../ui/scroll";
 import type { Explained } from "./protocol";
 import { label, name, row, scores } from "./state";
 
@@ -12,7 +13,7 @@ export function Hinge({ result }: { result: Explained }) {
       title="Hinge (multiclass SVM), term by term"
       help={<Formula>{"L_i = Σ_{j ≠ y} max(0, s_j − s_y + Δ)"}</Formula>}
     >
-      <div class="scroll">
+      <Scroll label="Table of the hinge">
         <table aria-label="hinge terms">
           <thead>
             <tr>
@@ -63,7 +64,7 @@ export function Hinge({ result }: { result: Explained }) {
             </tr>
           </tfoot>
         </table>
-      </div>
+      </Scroll>
       <p class="result">
         {hinge.every((term) => !term) ? (
           <>
@@ -90,7 +91,7 @@ export function Softmax({ result }: { result: Explained }) {
       title="Softmax (cross-entropy), term by term"
       help={<Formula>{"L_i = −log P(y),  P(j) = e^{s_j} / Σ_k e^{s_k}"}</Formula>}
     >
-      <div class="scroll">
+      <Scroll label="Table of softmax">
         <table aria-label="softmax terms">
           <thead>
             <tr>
@@ -139,7 +140,7 @@ export function Softmax({ result }: { result: Explained }) {
             </tr>
           </tfoot>
         </table>
-      </div>
+      </Scroll>
       <p class="result">
         <Formula>{`L_i = −log ${fixed(probabilities[label.value], 4)} = `}</Formula>
         <b>{fixed(loss, 4)}</b>

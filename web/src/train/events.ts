@@ -30,9 +30,13 @@ export async function load(): Promise<void> {
   batch(() => {
     sources.value = found.sources;
     if (!state.source.peek()) state.source.value = found.sources[0]?.key ?? "";
-    if (states === before) job.value = found.job;
-    if (found.job?.run === job.peek()?.run) {
-      const known = found.job?.rows ?? [];
+    if (states === before) {
+      // over a new connection: a lab that was started anew has no training, or another one
+      if (found.job === null || found.job.run !== job.peek()?.run) forget(found.job?.run);
+      job.value = found.job;
+    }
+    if (found.job && found.job.run === job.peek()?.run) {
+      const known = found.job.rows ?? [];
       const last = known.at(-1)?.epoch ?? -1;
       rows.value = [...known, ...rows.peek().filter((row) => row.epoch > last)];
     }
@@ -44,6 +48,15 @@ export async function load(): Promise<void> {
     mostBytes.value = found.most_bytes;
     if (found.job && !found.job.running) void showTemplates(found.job.run);
   });
+}
+
+/** Drop what belongs to the training so far, but for the templates of that run. */
+function forget(run: string | undefined): void {
+  rows.value = [];
+  glimpses.value = [];
+  latest.value = [0, 0];
+  progress.value = null;
+  if (templates.peek()?.run !== run) templates.value = null;
 }
 
 async function showTemplates(run: string): Promise<void> {
@@ -72,11 +85,7 @@ hear<Job>("train.state", (sent) => {
   draw(); // rows and glimpses that came before this state
   batch(() => {
     if (before?.run !== sent.run || (sent.phase === "starting" && !before.running)) {
-      rows.value = [];
-      glimpses.value = [];
-      latest.value = [0, 0];
-      progress.value = null;
-      templates.value = templates.peek()?.run === sent.run ? templates.peek() : null;
+      forget(sent.run);
     }
     job.value = sent;
     if (!sent.running) progress.value = null;

@@ -1,6 +1,7 @@
 // What this page shows: the training, the runs, the source. Set by events.ts and by the panels' own requests.
 import { computed, signal } from "@preact/signals";
 import type { Description, Job, Row, Run, Source, Templates } from "./protocol";
+import { unitOf } from "./rows";
 
 export const sources = signal<Source[]>([]);
 export const job = signal<Job | null>(null);
@@ -27,6 +28,8 @@ export const liveFailure = signal("");
 export const upload = signal<number | null>(null);
 
 export const busy = computed(() => job.value?.running ?? false);
+/** What the training counts: epochs, or iterations. */
+export const unit = computed(() => unitOf(job.value?.settings.classifier.optimizer));
 /** Epochs that the training will have; 0 where that is not known. */
 export const planned = computed(() => {
   const asked = job.value?.settings.classifier;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Row } from "./protocol";
-import { column, merged, thinned } from "./rows";
+import { column, merged, thinned, unitOf, unitsOf } from "./rows";
 
 const row = (epoch: number, objective: number | null = null): Row => ({ epoch, objective });
 
@@ -26,4 +26,10 @@ test("a thinned curve keeps the last point, and leaves out what cannot be drawn"
   expect(drawn.at(-1)).toBe(1000);
   expect(thinned([0, 1, 2, 3], [1, NaN, -1, 2], 10, true)).toEqual([0, 3]);
   expect(thinned([], [], 10)).toEqual([]);
+});
+
+test("only SGD counts epochs", () => {
+  expect(["sgd", "gd", "exact", undefined].map(unitOf)).toEqual(["epoch", "iteration", "iteration", "iteration"]);
+  expect(unitsOf(["sgd", "sgd"])).toBe("epochs");
+  expect(unitsOf(["exact", "sgd", "gd"])).toBe("epochs or iterations");
 });

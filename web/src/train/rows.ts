@@ -16,3 +16,10 @@ export function thinned(x: readonly number[], y: readonly number[], most: number
   const stride = Math.ceil(kept.length / most);
   return kept.filter((_, at) => at % stride === 0 || at === kept.length - 1);
 }
+
+/** What an optimizer counts: only SGD has epochs. */
+export const unitOf = (optimizer: unknown): "epoch" | "iteration" => (optimizer === "sgd" ? "epoch" : "iteration");
+
+/** What the optimizers of several runs count, in the plural. */
+export const unitsOf = (optimizers: readonly string[]): string =>
+  [...new Set(optimizers.map((one) => `${unitOf(one)}s`))].sort().join(" or ");

@@ -1,13 +1,15 @@
 // The panel "Runs": the table of the runs in the folder, and their curves compared.
 import { batch, useSignalEffect } from "@preact/signals";
+import { shortName } from "../names";
 import { connections, request, say } from "../socket";
 import { Button, Failure, Panel, Select } from "../ui/controls";
 import { shown } from "../ui/numbers";
+import { Scroll } from "../ui/scroll";
 import { RunLinks, resume } from "./actions";
 import { Curves } from "./curves";
 import { busy, folder, job, runs, runsFailure, traces } from "./live";
 import type { Row, Run } from "./protocol";
-import { column } from "./rows";
+import { column, unitsOf } from "./rows";
 import { AXES, COMPARED, chosenRuns, state } from "./state";
 
 export function RunsPanel() {
@@ -38,6 +40,8 @@ export function RunsPanel() {
     ? chosenRuns.value.filter((name) => !runs.value.some((one) => one.run === name))
     : [];
   const compared = chosenRuns.value.filter((name) => (traces.value[name]?.length ?? 0) > 0);
+  const counted = unitsOf(runs.value.filter((one) => compared.includes(one.run)).map((one) => one.optimizer));
+  const over = state.x.value === "epoch" ? counted : (AXES.find(([key]) => key === state.x.value)?.[1] ?? "");
   const toggle = (name: string) => {
     const left = chosenRuns.value.filter((one) => one !== name);
     state.runs.value = (left.length < chosenRuns.value.length ? left : [...left, name].slice(-8)).join("/");
@@ -60,7 +64,7 @@ export function RunsPanel() {
           No run yet. Runs of <code>linprobe train</code> appear here, too.
         </p>
       ) : (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Table of runs">
+        <Scroll label="Table of runs">
           <table>
             <thead>
               <tr>
@@ -103,9 +107,9 @@ export function RunsPanel() {
                       />
                     </td>
                     <td class="what">
-                      {source(one)}, {one.features}: {one.loss} + {one.penalty}
+                      {source(one)}, {one.features}: {shortName(one.loss)} + {shortName(one.penalty)}
                       {one.reg !== null && one.penalty !== "none" ? ` ${shown(one.reg)}` : ""},{" "}
-                      {one.kind === "train" ? one.optimizer : one.kind}
+                      {one.kind === "train" ? shortName(one.optimizer) : one.kind}
                     </td>
                     <td>{one.result ? shown(one.result.objective, 5) : ""}</td>
                     <td>
@@ -151,7 +155,7 @@ export function RunsPanel() {
               )}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       )}
       {missing.length > 0 && (
         <div class="row">
@@ -172,7 +176,7 @@ export function RunsPanel() {
           </div>
           <Curves
             title={COMPARED.find(([key]) => key === state.metric.value)?.[1] ?? ""}
-            over={AXES.find(([key]) => key === state.x.value)?.[1] ?? ""}
+            over={over}
             height={240}
             log={state.metric.value === "gradient_norm"}
             percent={state.metric.value.endsWith("accuracy")}

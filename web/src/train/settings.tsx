@@ -67,14 +67,12 @@ export function SettingsPanel() {
     >
       <Choice label="Loss" value={loss} choices={shortEntries("loss", loss.value)} />
       <Explained kind="loss" name={loss.value} />
-      {takes("loss", loss.value, "delta") && (
-        <Slider label="margin, Δ" name="delta" value={state.delta} low={0.01} high={100} log />
-      )}
+      {takes("loss", loss.value, "delta") && <Slider label="margin, Δ" value={state.delta} low={0.01} high={100} log />}
       <OwnParameters kind="loss" name={loss.value} values={state.loss_options} />
       <Select label="Penalty R(W)" value={penalty} choices={lineEntries("penalty", penalty.value)} />
-      {penalty.value !== "none" && <Slider label="reg, λ" name="reg" value={state.reg} low={1e-7} high={10} log />}
+      {penalty.value !== "none" && <Slider label="reg, λ" value={state.reg} low={1e-7} high={10} log />}
       {takes("penalty", penalty.value, "beta") && (
-        <Slider label="beta, β" name="beta" value={state.beta} low={0.01} high={10} log />
+        <Slider label="beta, β" value={state.beta} low={0.01} high={10} log />
       )}
       <OwnParameters kind="penalty" name={penalty.value} values={state.penalty_options} />
       <Choice label="Optimizer" value={optimizer} choices={shortEntries("optimizer", optimizer.value)} />
@@ -82,9 +80,7 @@ export function SettingsPanel() {
       {sgd ? (
         <>
           <Check label="learning rate η chosen by linprobe" value={state.auto} />
-          {!state.auto.value && (
-            <Slider label="learning rate, η" name="learning rate" value={state.rate} low={1e-6} high={10} log />
-          )}
+          {!state.auto.value && <Slider label="learning rate, η" value={state.rate} low={1e-6} high={10} log />}
           <NumberField label="batch size" value={state.batch} low={1} high={100_000} />
           <NumberField label="epochs" value={state.epochs} low={1} high={1_000_000} />
           <Select label="update" value={state.update} choices={titleEntries("update", state.update.value)} />
@@ -124,7 +120,7 @@ export function SettingsPanel() {
             <Select label="schedule" value={state.schedule} choices={titleEntries("schedule", state.schedule.value)} />
             <Explained kind="schedule" name={state.schedule.value} />
             {(state.update.value === "momentum" || state.update.value === "nesterov") && (
-              <Slider label="momentum, μ" name="momentum" value={state.momentum} low={0} high={0.99} />
+              <Slider label="momentum, μ" value={state.momentum} low={0} high={0.99} />
             )}
             <Check label="average the second half" value={state.average} />
             <NumberField label="patience (0: none)" value={state.patience} low={0} high={10_000} />

@@ -74,7 +74,8 @@ export function SourcePanel() {
         {upload.value !== null && <progress value={upload.value} max={1} aria-label="upload" />}
       </Drop>
       <Failure message={uploadFailure} />
-      <Failure message={sourceFailure} />
+      {/* that of the source before says nothing about an upload that runs */}
+      {upload.value === null && <Failure message={sourceFailure} />}
       {reading.value && (
         <p class="muted" role="status">
           reading ...

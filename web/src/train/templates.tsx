@@ -2,7 +2,7 @@
 import { Choice, Formula, Panel } from "../ui/controls";
 import { shown } from "../ui/numbers";
 import { bytesOf, Pixels } from "../ui/pixels";
-import { job, templates } from "./live";
+import { job, templates, unit } from "./live";
 import { state } from "./state";
 
 export function TemplatesPanel() {
@@ -14,7 +14,7 @@ export function TemplatesPanel() {
   const live = now?.running && found.run === now.run;
   return (
     <Panel
-      title={`Templates${live && found.epoch !== null ? `, epoch ${shown(found.epoch, 4)}` : ""}`}
+      title={`Templates${live && found.epoch !== null ? `, ${unit.value} ${shown(found.epoch, 4)}` : ""}`}
       help={
         <>
           <Formula>s_k = W_k x + b_k</Formula>: each row <Formula>W_k</Formula> as a picture

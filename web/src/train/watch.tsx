@@ -5,7 +5,7 @@ import { Button, Choice, Failure, Panel } from "../ui/controls";
 import { fixed, shown } from "../ui/numbers";
 import { RunLinks, resume } from "./actions";
 import { Curves, type Series } from "./curves";
-import { done, glimpses, job, latest, liveFailure, planned, progress, rows } from "./live";
+import { done, glimpses, job, latest, liveFailure, planned, progress, rows, unit } from "./live";
 import type { Metrics } from "./protocol";
 import { column } from "./rows";
 import { AXES, state } from "./state";
@@ -20,7 +20,8 @@ const PHASES: Record<string, string> = {
   failed: "Failed",
 };
 
-const axisName = computed(() => AXES.find(([key]) => key === state.x.value)?.[1] ?? "");
+const axes = computed(() => AXES.map(([key, text]) => [key, key === "epoch" ? `${unit.value}s` : text] as const));
+const axisName = computed(() => axes.value.find(([key]) => key === state.x.value)?.[1] ?? "");
 
 function ask(method: string): void {
   liveFailure.value = "";
@@ -66,7 +67,7 @@ export function LivePanel() {
       {now?.metrics && <Result metrics={now.metrics} />}
       {now && (
         <>
-          <Choice label="Drawn over" value={state.x} choices={AXES} />
+          <Choice label="Drawn over" value={state.x} choices={axes.value} />
           <div class="charts">
             <LossCurves />
             <AccuracyCurves />
@@ -84,7 +85,7 @@ function Figures() {
   const loss = job.value.running && latest.value[0] > last.epoch ? latest.value[1] : last.data_loss;
   return (
     <span class="figures" data-test="figures">
-      epoch {shown(done.value, 4)}
+      {unit.value} {shown(done.value, 4)}
       {planned.value ? ` of ${planned.value}` : ""} · loss {fixed(loss, 4)} · {shown(last.passes, 4)} passes ·{" "}
       {shown(last.seconds, 3)} s
     </span>

@@ -38,12 +38,10 @@ interface SliderProps {
   help?: string;
   onChange?: (value: number) => void;
   disabled?: boolean;
-  /** For tests and readers of the screen, where the label is not a plain text. */
-  name?: string;
 }
 
 /** A slider with a field: drag, press arrow keys, or type. */
-export function Slider({ label, value, low, high, step, log, help, onChange, disabled, name }: SliderProps) {
+export function Slider({ label, value, low, high, step, log, help, onChange, disabled }: SliderProps) {
   const id = useId();
   const whole = !log && step !== undefined && Number.isInteger(step);
   const set = (next: number | undefined) => {
@@ -54,12 +52,13 @@ export function Slider({ label, value, low, high, step, log, help, onChange, dis
   const place = log ? Math.log10(Math.max(value.value, low)) : value.value;
   return (
     <div class="control slider">
-      <label for={id}>{label}</label>
+      <label for={id} id={`${id}-label`}>
+        {label}
+      </label>
       <input
         id={id}
         type="range"
         disabled={disabled}
-        aria-label={name}
         min={log ? Math.log10(low) : low}
         max={log ? Math.log10(high) : high}
         step={log ? (step ?? 0.05) : (step ?? 0.01)}
@@ -75,7 +74,7 @@ export function Slider({ label, value, low, high, step, log, help, onChange, dis
         inputMode="decimal"
         class="number"
         disabled={disabled}
-        aria-label={`${name ?? (typeof label === "string" ? label : "value")}, as a number`}
+        aria-labelledby={`${id}-label`}
         value={shown(value.value).replaceAll("−", "-")}
         onChange={(event) => {
           set(typed(event.currentTarget.value));

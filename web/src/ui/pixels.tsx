@@ -32,7 +32,7 @@ interface PixelsProps {
   /** height x width x 3 (color) or height x width (signed, 128 for 0). */
   bytes: Uint8Array;
   kind: "color" | "signed";
-  /** What it shows, in words. */
+  /** What it shows, in words; "" for one within a button or a link that has a name. */
   label: string;
 }
 
@@ -49,5 +49,6 @@ export function Pixels({ height, width, bytes, kind, label }: PixelsProps) {
     }
     context.putImageData(image, 0, 0);
   }, [bytes, kind, height, width]);
-  return <canvas ref={canvas} class="pixels" height={height} width={width} role="img" aria-label={label} />;
+  const name = label ? { role: "img" as const, "aria-label": label } : { "aria-hidden": true };
+  return <canvas ref={canvas} class="pixels" height={height} width={width} {...name} />;
 }

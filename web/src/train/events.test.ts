@@ -1,0 +1,63 @@
+import { beforeEach, expect, test } from "vitest";
+import { Server } from "../testing";
+import type { Job, State, Templates } from "./protocol";
+
+const server = new Server();
+const { load } = await import("./events");
+const { glimpses, job, rows, templates } = await import("./live");
+server.open();
+
+const training = (run: string, epochs: number, running = true): Job => ({
+  run,
+  source: "digits",
+  phase: running ? "training" : "finished",
+  message: "",
+  running,
+  settings: { classifier: { optimizer: "sgd" } },
+  metrics: null,
+  rows: Array.from({ length: epochs }, (_, epoch) => ({ epoch })),
+  glimpses: [[0.5, 2]],
+});
+
+const drawn: Templates = {
+  run: "digits-softmax-1",
+  epoch: 1,
+  class_names: [],
+  height: 8,
+  width: 8,
+  limit: 1,
+  color: "",
+  signed: "",
+};
+
+async function loaded(found: Job | null): Promise<void> {
+  const done = load();
+  const sent = (await server.received("train.state")).at(-1)!;
+  const state: State = { sources: [], job: found, runs: [], folder: "runs", reports: false, most_bytes: 0 };
+  await server.answer(sent, state);
+  await done;
+}
+
+beforeEach(async () => {
+  await loaded(null);
+  await loaded(training("digits-softmax-1", 5));
+  templates.value = drawn;
+});
+
+test("over a new connection a training that goes on keeps its rows and templates", async () => {
+  rows.value = [...rows.value, { epoch: 5 }];
+  await loaded(training("digits-softmax-1", 4));
+  expect(rows.value.map((row) => row.epoch)).toEqual([0, 1, 2, 3, 4, 5]);
+  expect(templates.value).toBe(drawn);
+});
+
+test("a lab that was started anew has neither the rows nor the templates of the training before", async () => {
+  await loaded(null);
+  expect([job.value, rows.value, glimpses.value, templates.value]).toEqual([null, [], [], null]);
+});
+
+test("another training does not get the rows of the one before", async () => {
+  await loaded(training("digits-softmax-2", 2));
+  expect(rows.value.map((row) => row.epoch)).toEqual([0, 1]);
+  expect(templates.value).toBeNull();
+});
