@@ -17,7 +17,7 @@ class Rows:
     """Labelled rows of one array, which is never copied.
 
     Attributes:
-        X: (M, D), as it lies in memory.
+        X: (M, D), not copied.
         y: (N,) integers, one for each used row.
         rows: (N,) positions in X, or None for all.
         weight: (N,), or None for all ones.

@@ -191,7 +191,7 @@ class _ZipFiles(PictureFiles):
         self._entries = [self._entries[i] for i in numbers]
 
     def order(self) -> Sequence[int]:
-        """As they lie in the archive."""
+        """In the order of the archive."""
         return sorted(range(len(self._entries)), key=lambda i: self._entries[i].header_start)
 
     def read(self, i: int) -> bytes:
@@ -348,7 +348,7 @@ def _directory(archive: zipfile.ZipFile) -> tuple[list[_Entry], tuple[str, ...]]
 
 
 class _TarFiles(PictureFiles):
-    """Entries of a tar, read one after the other as they lie in it."""
+    """Entries of a tar, read in their order."""
 
     in_turn = True
     notes: tuple[str, ...] = ()
@@ -377,7 +377,7 @@ class _TarFiles(PictureFiles):
         self._members = [self._members[i] for i in numbers]
 
     def order(self) -> Sequence[int]:
-        """As they lie in the archive: a compressed one can only be read forwards."""
+        """In the order of the archive: a compressed one can only be read forwards."""
         return sorted(range(len(self._members)), key=self._members.__getitem__)
 
     def read(self, i: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What an engine reads: rows as they lie in memory, and their labels and weights."""
+"""What an engine reads: rows in their own dtype, without a copy, and their labels and weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Examples", "MappedRows"]
 
 @dataclass(frozen=True)
 class MappedRows:
-    """Rows as they lie in memory, and how they are read: all that scores need.
+    """Rows in memory, and how they are read: all that scores need. Rows are not copied.
 
     Args:
         X: (M, D) uint8, float16, float32 or float64; any strides, read-only and memory-mapped arrays included.
@@ -82,7 +82,7 @@ class MappedRows:
 
 @dataclass(frozen=True)
 class Examples:
-    """What an engine runs over: rows as they lie in memory, their labels and weights.
+    """What an engine runs over: rows in memory, which are not copied, their labels and weights.
 
     Args:
         X: (M, D) uint8, float16, float32 or float64; any strides, read-only and memory-mapped arrays included.

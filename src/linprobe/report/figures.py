@@ -305,7 +305,7 @@ def _geometry(record: Record) -> Drawn:
                 [regions_picture(voting, points, names)],
                 f"For comparison, the regions of the {k} nearest training points, which vote: "
                 f"{share(right)} of the test points are given their class, by the linear classifier "
-                f"{share(tested.performance.accuracy)}. Its borders bend as the points do.",
+                f"{share(tested.performance.accuracy)}. These borders follow the points.",
             )
     elif model.weights_.shape[1] > 2 and len(np.unique(names)) > 1:
         pixels = model.features_ is None and isinstance(tested.images, ImageSet)
@@ -375,9 +375,9 @@ def _neighbors(record: Record, train: ImageSet, tested: Tested) -> Figure:
     some = f" (of {among.n_images:,} of them)" if among.n_images < train.n_images else ""
     return _figure(
         [neighbors_picture(images, tested.y[chosen], among.images[among.positions[near]], found, names)],
-        f"For comparison, what a classifier by nearest neighbours looks at: test images, and the training images{some} "
-        f"whose pixels differ least. {same} of {found.size} have the class of the image: near in pixels is often "
-        "alike in ground and light, not in kind.",
+        f"For comparison, a nearest-neighbour classifier: test images, and the training images{some} whose pixels "
+        f"differ least. {same} of {found.size} have the class of the image. Images with similar pixels often share "
+        "background and light, not the object.",
     )
 
 
@@ -429,7 +429,7 @@ def _landscape(record: Record) -> Drawn:
     n = sample.n_images
     yield _figure(
         [landscape_picture(cut, {name: taken}) for name, taken in walks.items()],
-        f"The same objective on {n:,} training images, cut by the plane that holds the most of three ways to its "
-        f"bottom ({100.0 * cut.plane.share:.0f}% of their squared distances): each panel has its objective at the end "
-        "and the passes over the images that it took. The star is the lowest point reached; the square is W = 0.",
+        f"The same objective on {n:,} training images, on the plane closest to the paths of three optimizers (it holds "
+        f"{100.0 * cut.plane.share:.0f}% of their squared distances). The title of each panel has the final objective "
+        "and the passes over the images. The star is the lowest point reached; the square is W = 0.",
     )
