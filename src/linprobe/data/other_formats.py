@@ -17,6 +17,7 @@ _WEB_PAGE = (
     "a web page, not data: a server sends one in place of a file when a quota is used up, a login is needed or the "
     "address is wrong. Open it in a browser, and download the file there"
 )
+"""What is said of a file that is a web page."""
 
 _SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), advice)
