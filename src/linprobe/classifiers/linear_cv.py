@@ -39,8 +39,8 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     Args:
         reg_grid: "LOW:HIGH:COUNT", evenly spaced in the logarithm, or reg values >= 0.
         folds: number of stratified folds, >= 2.
-        loss, penalty, beta, delta, loss_options, penalty_options, preprocess, class_weight, engine, max_iter, tol,
-            n_threads: as in LinearClassifier; the optimizer is "exact".
+        loss, penalty, beta, delta, loss_options, penalty_options: as in LinearClassifier.
+        preprocess, class_weight, engine, max_iter, tol, n_threads: as in LinearClassifier with optimizer="exact".
         random_state: seed of the folds; results for one int are bit-identical.
     Attributes:
         reg_: the chosen reg.
