@@ -22,7 +22,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 # Set to suit another machine, these two would make NumPy slower than it is.
 BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
-.PHONY: help demo test lint format typecheck pytest stub docs
+.PHONY: help demo test lint format typecheck pytest stub types docs
 .PHONY: notebooks pictures bench web web-check clean test-slow pytest-slow sanitize clang
 .PHONY: wheel cross
 
@@ -72,6 +72,9 @@ wheel: .venv/bin/python  ## wheels for Linux into dist/, each tested where there
 
 stub: .venv/tools  ## write src/linprobe/_core.pyi from the signatures of the built core
 	$(BIN)/python tools/stub.py
+
+types: .venv/tools  ## write web/src/protocol.ts, what the page and the server of the lab send each other
+	$(BIN)/python tools/page_types.py
 
 docs: .venv/tools  ## the documentation as a site, into build/docs; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs

@@ -26,10 +26,10 @@ from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.features.parse import FEATURE_MAPS
 from linprobe.features.pixels import PREPROCESS
 from linprobe.lab.choices import page_table
-from linprobe.lab.problem import read_loss, read_penalty
-from linprobe.lab.protocol import Params
+from linprobe.lab.problem import ObjectiveRequest, loss_of, penalty_of
+from linprobe.lab.protocol import read_request
+from linprobe.lab.settings import SettingsRequest, settings_of
 from linprobe.lab.sources import Source
-from linprobe.lab.train import settings_of
 from linprobe.losses import LOSSES, make_loss
 from linprobe.losses.base import Loss, rounding_slack
 from linprobe.optimizers import SCHEDULES, SGD, UPDATES, Exact, GradientDescent
@@ -192,7 +192,7 @@ def test_an_added_loss_and_penalty_are_in_what_the_page_gets(added: None) -> Non
 
 
 def test_an_added_loss_and_penalty_are_accepted_from_the_page(added: None, tmp_path: Path) -> None:
-    asked = {
+    objective = {
         "loss": "squared-error",
         "loss_options": {"target": 2.0},
         "penalty_options": {"width": 0.5, "momentum": 3},
@@ -200,6 +200,9 @@ def test_an_added_loss_and_penalty_are_accepted_from_the_page(added: None, tmp_p
         "reg": 0.01,
         "beta": 1.0,
         "delta": 1.0,
+    }
+    asked = {
+        **objective,
         "optimizer": "gd",
         "tol": 1e-4,
         "max_iter": 10,
@@ -208,16 +211,17 @@ def test_an_added_loss_and_penalty_are_accepted_from_the_page(added: None, tmp_p
         "validation": 0.0,
         "seed": 0,
     }
-    assert read_loss(Params(asked)) == SquaredError(target=2.0)
-    assert read_penalty(Params(asked)) == Charbonnier(width=0.5, momentum=3)
-    settings = settings_of(Source("digits", "digits", "built-in", "digits"), Params(asked))
+    read = read_request(ObjectiveRequest, objective)
+    assert loss_of(read) == SquaredError(target=2.0)
+    assert penalty_of(read) == Charbonnier(width=0.5, momentum=3)
+    settings = settings_of(Source("digits", "digits", "built-in", "digits"), read_request(SettingsRequest, asked))
     assert settings.classifier["loss"] == "squared-error"
     assert settings.classifier["penalty"] == "charbonnier"
     assert settings.classifier["loss_options"] == {"target": 2.0}
     assert settings.classifier["penalty_options"] == {"width": 0.5, "momentum": 3}
     for options in ({"target": -1.0}, {"target": "2"}, {"width": 1.0}, {"target": True}):
         with pytest.raises(ParameterError):
-            settings_of(Source("digits", "digits", "built-in", "digits"), Params({**asked, "loss_options": options}))
+            read_request(SettingsRequest, {**asked, "loss_options": options})
 
 
 def test_an_added_loss_and_penalty_are_trained_with_and_reported(added: None, tmp_path: Path) -> None:

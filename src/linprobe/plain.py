@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from typing import Any, NoReturn
 
 __all__ = ["UNPRINTABLE", "parse_json", "plain", "printable"]
@@ -19,8 +20,8 @@ of text, and half surrogates, which are how Python reads bytes of a file name th
 def plain(value: Any) -> Any:
     """`value` as dicts, lists, strings and numbers; NaN and infinity, which JSON does not have, become None.
 
-    NumPy arrays and numbers are unpacked at any depth. A dataclass becomes a dict of its fields. A value of another
-    type is returned unchanged.
+    NumPy arrays and numbers are unpacked at any depth. A dataclass becomes a dict of its fields, a member of an
+    enumeration its name in lower case. A value of another type is returned unchanged.
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
@@ -28,6 +29,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Enum):
+        return value.name.lower()
     if hasattr(value, "tolist"):  # NumPy, without importing it here
         return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):

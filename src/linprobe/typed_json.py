@@ -77,10 +77,11 @@ class Within(Rule):
 
     def expected(self, hint: Any) -> str:
         """As in "a whole number 1..10"."""
+        low, high = (str(end) if isinstance(end, int) else f"{end:g}" for end in (self.low, self.high))
         if self.high < ENORMOUS and not self.open_low:
-            return f"{_expected(hint)} {self.low:g}..{self.high:g}"
-        most = f" and <= {self.high:g}" if self.high < ENORMOUS else ""
-        return f"{_expected(hint)} {'>' if self.open_low else '>='} {self.low:g}{most}"
+            return f"{_expected(hint)} {low}..{high}"
+        most = f" and <= {high}" if self.high < ENORMOUS else ""
+        return f"{_expected(hint)} {'>' if self.open_low else '>='} {low}{most}"
 
 
 class MismatchError(Exception):

@@ -63,7 +63,14 @@ def test_the_sweep_shows_truncation_at_large_steps_and_rounding_at_small_ones(ta
 
 @pytest.mark.parametrize(
     ("changes", "why"),
-    [({"h": 0}, "h = "), ({"h": 2}, "h = "), ({"loss": ""}, "expected one of"), ({"n": 1e9}, "n = ")],
+    [
+        ({"h": 0}, "h is 0; expected a finite number"),
+        ({"h": 2}, "h is 2; expected a finite number"),
+        ({"loss": ""}, "expected one of"),
+        ({"n": 10**9}, "n is 1000000000; expected a whole number 2..400"),
+        ({"loss_options": {"gamma": 1}}, "loss_options holds 'gamma'; the loss 'hinge' has none."),
+        ({"gamma": 1}, "gamma is no known field"),
+    ],
 )
 def test_bad_requests_are_refused_in_one_sentence(talk, changes, why):
     assert why in talk.error("gradient.check", **{**ASKED, "h": 1e-5, **changes})

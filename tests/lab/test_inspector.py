@@ -125,7 +125,9 @@ def test_challenges_change_the_picture_as_the_library_does_one_after_the_other(p
     found = talk_to("inspect.look", run="things", index=3, severities={"rim": 5, "rotation": 4, "patch": 3}, seed=5)
     assert (pixels_of(found["picture"]) == cluttered[0]).all()
     assert (pixels_of(found["original"]) == place.test.images[number[0]]).all()
-    assert "rim = 6" in talk_to.error("inspect.look", run="things", index=3, severities={"rim": 6}, seed=5)
+    assert "severities.rim is 6; expected a whole number 0..5" in talk_to.error(
+        "inspect.look", run="things", index=3, severities={"rim": 6}, seed=5
+    )
 
 
 def test_intraclass_variation_puts_others_of_the_class_in_its_place(place, talk_to):
@@ -143,7 +145,8 @@ def test_contributions_are_the_librarys_and_add_up_to_the_scores(place, talk_to)
     found = talk_to("inspect.look", run="things", index=1, first=2, second=0, seed=0)
     part = found["contributions"]
     maps = contributions(place.model, place.test.images[place.rows[1]])
-    assert (part["first"], part["second"], part["height"], part["width"]) == (2, 0, 8, 8)
+    assert (part["first"], part["second"], part["why"]) == (2, 0, "")
+    assert (part["height"], part["width"]) == (8, 8)
     np.testing.assert_allclose(part["sums"], [maps[2].sum(), maps[0].sum()])
     bias, scores = (np.array(found[name])[[2, 0]] for name in ("bias", "scores"))
     np.testing.assert_allclose(np.array(part["sums"]) + bias, scores, rtol=1e-6)  # scores of float32 products
@@ -181,6 +184,10 @@ def test_a_picture_of_ones_own_is_resized_and_scored_as_predict_does(place, addr
     assert found["name"] == "mine.png"
     challenged = talk_to("inspect.look", run="things", own=answer["own"], severities={"rim": 5, "rotation": 2}, seed=0)
     assert (pixels_of(challenged["picture"]) != pixels_of(found["picture"])).any()
+    assert "expected index or own" in talk_to.error("inspect.look", run="things", seed=0)
+    assert "severities.fog is no kind" in talk_to.error(
+        "inspect.look", run="things", index=0, severities={"fog": 1}, seed=0
+    )
     assert "class is unknown" in talk_to.error(
         "inspect.look", run="things", own=answer["own"], severities={"intraclass": 1}, seed=0
     )

@@ -8,15 +8,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from linprobe.choices import KINDS
 from linprobe.explain.picture import CLASS_COLORS
-from linprobe.lab.choices import page_table
 from linprobe.lab.server import PAGE_FOLDER
-from linprobe.plain import plain
 
 WEB = Path(__file__).resolve().parents[2] / "web"
 AGAIN = "src/linprobe/lab/page is not the build of web/: run `make web` and commit both"
@@ -64,26 +62,34 @@ def test_the_lock_file_names_no_registry():
     assert not [name for name, package in lock["packages"].items() if "resolved" in package]
 
 
-def test_the_types_of_the_choices_are_those_of_the_protocol():
-    script = (WEB / "src" / "names.ts").read_text()
+def test_the_types_of_the_page_are_written_from_the_records():
+    ended = subprocess.run(
+        [sys.executable, str(WEB.parent / "tools" / "page_types.py"), "--check"], capture_output=True, text=True
+    )
+    assert ended.returncode == 0, f"web/src/protocol.ts is stale; run `make types`:\n{ended.stdout}{ended.stderr}"
 
-    def members(name: str) -> set[str]:
-        body = re.search(rf"export interface {name} \{{(.*?)\}}", script, flags=re.DOTALL)
-        assert body
-        return set(re.findall(r"^  (\w+):", body[1], flags=re.MULTILINE))
 
-    loss = plain(page_table()["loss"][0])
-    assert members("Named") == loss.keys()
-    assert members("Parameter") == loss["parameters"][0].keys()
-    kinds = re.search(r"export type Kind =(.*?);", script, flags=re.DOTALL)
-    assert kinds
-    assert set(re.findall(r'"(\w+)"', kinds[1])) == KINDS.keys()
+def test_no_script_declares_a_record_of_its_own():
+    def shapes(path: Path) -> dict[frozenset[str], str]:
+        found = re.findall(r"^(?:export )?interface (\w+) \{(.*?)^\}", path.read_text(), re.M | re.S)
+        return {frozenset(re.findall(r"^  \"?([\w.]+)\"?\??:", body, re.M)): name for name, body in found}
+
+    records = shapes(WEB / "src" / "protocol.ts")
+    assert {"Look", "JobShown", "Parameter"} <= set(records.values())
+    twins = {
+        f"{path.name}: {name}"
+        for path in (WEB / "src").rglob("*.ts*")
+        if path.name != "protocol.ts"
+        for keys, name in shapes(path).items()
+        if keys in records
+    }
+    assert not twins
 
 
 def test_the_page_lists_no_losses_or_penalties_of_its_own():
     for path in (WEB / "src").rglob("*.ts*"):
-        if path.name.endswith(".test.ts") or path.parent.name == "scores":  # that page is about these three losses
-            continue
+        if path.name.endswith(".test.ts") or path.parent.name == "scores" or path.name == "protocol.ts":
+            continue  # that page is about these three losses
         assert "squared-hinge" not in path.read_text(), path.name
         assert "elastic-net" not in path.read_text(), path.name
 

@@ -19,6 +19,7 @@ from linprobe.penalties import make_penalty
 
 PROBLEM = {"loss": "hinge", "delta": 1.5, "penalty": "elastic-net", "beta": 0.25, "reg": 0.01}
 WEIGHTS = {"W": [[0.9, -0.5], [0.1, 1.0], [-0.9, -0.4]], "b": [0.1, -0.2, 0.0]}
+STALE = {"epoch": 1, "arrays": {"W": [[1.0, 2.0]], "b": [0.0]}, "numbers": {}}
 SGD_SETTINGS = {"batch_size": 7, "epochs": 4, "schedule": "cosine", "update": "adam", "momentum": 0.9, "seed": 3}
 
 
@@ -185,36 +186,38 @@ def test_a_slice_through_the_minimum_itself_or_without_a_slope_still_has_two_axe
         ("look", {"points": [[0.0, 1.0]] * 401}, "n in 1..400"),
         ("look", {"labels": [9] * 40}, "0..2"),
         ("look", {"labels": [0]}, "labels has shape"),
-        ("look", {"n_classes": 7}, "n_classes = "),
+        ("look", {"n_classes": 7}, "n_classes is 7; expected a whole number 2..6"),
         ("look", {"W": [[1.0, 2.0]]}, "W has shape"),
         ("look", {"loss": "softmax+"}, "hinge, squared-hinge, softmax"),
         ("look", {"penalty": "l3"}, "l2, l1, elastic-net, none"),
-        ("look", {"reg": -1}, "reg = "),
+        ("look", {"reg": -1}, "reg is -1; expected"),
         ("look", {"view": [0, 0, 0, 1], "size": 10}, "x0 < x1"),
-        ("look", {"view": [0, 0, 1, 1], "size": 10_000}, "size = "),
-        ("look", {"view": [0, 0, 1, 1], "size": 10, "neighbors": {"k": 0, "metric": "l2"}}, "k = "),
-        ("step", {"method": "adam"}, "gd, sgd, exact"),
-        ("step", {"steps": 100_000}, "steps = "),
-        ("step", {"learning_rate": 0}, "learning_rate = "),
-        ("step", {"state": 3}, "state = 3; expected an object"),
-        ("step", {"state": {"epoch": 0, "arrays": {}, "numbers": {}}}, "W = missing"),
+        ("look", {"view": [0, 0, 1, 1], "size": 10_000}, "size is 10000"),
+        (
+            "look",
+            {"view": [0, 0, 1, 1], "size": 10, "neighbors": {"k": 0, "metric": "l2"}},
+            "neighbors.k is 0; expected a whole number 1..400",
+        ),
+        ("step", {"method": "adam"}, "method is 'adam'; expected 'gd' or 'sgd' or 'exact'"),
+        ("step", {"steps": 100_000}, "steps is 100000; expected a whole number 1..500"),
+        ("step", {"learning_rate": 0}, "learning_rate is 0; expected a finite number > 0"),
+        ("step", {"state": 3}, "state is 3; expected an object"),
+        ("step", {"state": {"epoch": 0, "arrays": {}, "numbers": {}}}, "the state has no array 'W'"),
         ("step", {"method": "sgd", "batch_size": 41}, "batch_size = "),
         ("step", {"method": "sgd", "momentum": 1}, "momentum = "),
         ("landscape", {"path_W": [], "path_b": []}, "path_W has shape"),
+        ("look", {"more": 1}, "more is no known field; expected one of"),
+        ("step", {"method": "sgd", "state": STALE}, "the state's array 'W' has shape (1, 2)"),
         ("draw", {"set": "circle"}, "shell, three-modes"),
-        ("draw", {"n": 1}, "n = "),
+        ("draw", {"n": 1}, "n is 1; expected a whole number 2..400"),
     ],
 )
 def test_bad_requests_are_refused_in_one_sentence(talk, drawn, method, changes, why):
+    weights = {**drawn, **PROBLEM, **WEIGHTS}
     asked = {
-        **drawn,
-        **PROBLEM,
-        **WEIGHTS,
-        **SGD_SETTINGS,
-        "method": "gd",
-        "steps": 1,
-        "set": "spiral",
-        "n": 40,
-        "size": 10,
+        "draw": {"set": "spiral", "n": 40, "seed": 1},
+        "look": weights,
+        "step": {**weights, **SGD_SETTINGS, "method": "gd", "steps": 1},
+        "landscape": {**drawn, **PROBLEM, "size": 10},
     }
-    assert why in talk.error(f"playground.{method}", **{**asked, **changes})
+    assert why in talk.error(f"playground.{method}", **{**asked[method], **changes})

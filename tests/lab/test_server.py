@@ -165,7 +165,8 @@ def test_loopback_is_what_no_other_machine_can_reach():
         ('{"id": 1, "method": "scores.explain", "params": [1]}', "params must be an object"),
         ('{"id": 1, "method": "scores.explain", "params": {"scores": [[1e999, 1]]}}', "not finite"),
         ('{"id": 1, "method": "scores.explain", "params": {"scores": {"a": 1}}}', "expected"),
-        ('{"id": 1, "method": "scores.explain", "params": {"scores": [[1, 2]], "y": [2]}}', "0..1"),
+        (json.dumps({"id": 1, "method": "scores.explain", "params": {**ROW, "y": [3]}}), "expected classes 0..2"),
+        (json.dumps({"id": 1, "method": "scores.explain", "params": {**ROW, "z": 1}}), "z is no known field"),
         ('{"id": "\\ud800", "method": "os.system"}', "no method"),  # half a character, which UTF-8 cannot write
         ('{"id": 1, "method": "inspect.open", "params": {"run": "\\ud800"}}', "whole characters"),
         ("x" * (MESSAGE_BYTES + 1), "at most"),

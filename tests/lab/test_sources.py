@@ -19,7 +19,7 @@ from linprobe.errors import ArchiveError, ParameterError, RunError
 from linprobe.lab import train as train_module
 from linprobe.lab import uploads as uploads_module
 from linprobe.lab.protocol import Lab
-from linprobe.lab.run_list import list_runs, run_at
+from linprobe.lab.run_list import RunShown, list_runs, run_at
 from linprobe.lab.server import served
 from linprobe.lab.sources import Sources
 from linprobe.lab.uploads import Uploads, check_zip
@@ -243,9 +243,9 @@ def test_names_of_runs_do_not_lead_out_of_their_folder(talk_to, lab, tmp_path):
         assert "expected the name of a run" in talk_to.error("train.resume", run=name)
         assert "expected the name of a run" in talk_to.error("train.report", run=name)
         assert "expected the name of a run" in talk_to.error("inspect.open", run=name)
-    listed = {run["run"]: run.get("error") for run in list_runs(lab.runs)}
-    assert listed["inside"] is None
-    assert "expected the name of a run" in listed["link"]
+    listed = {run.run: run for run in list_runs(lab.runs)}
+    assert isinstance(listed["inside"], RunShown)
+    assert "expected the name of a run" in listed["link"].error
 
 
 def test_settings_are_checked_before_a_process_is_started(lab, talk_to):
@@ -254,9 +254,9 @@ def test_settings_are_checked_before_a_process_is_started(lab, talk_to):
         "preprocess": "auto", "tol": 1e-3, "max_iter": 10, "features": "pixels", "validation": 0.1, "seed": 0,
     }  # fmt: skip
     for name, value, words in (
-        ("loss", "cubic", "loss = 'cubic'; expected one of"),
-        ("reg", -1, "reg = -1"),
-        ("features", "onnx:/etc/passwd", "features = "),
+        ("loss", "cubic", "settings.loss is 'cubic'; expected one of"),
+        ("reg", -1, "settings.reg is -1; expected"),
+        ("features", "onnx:/etc/passwd", "settings.features is 'onnx:/etc/passwd'; expected one of pixels"),
         ("seed", 1.5, "expected a whole number"),
         ("image_size", [0, 8], "image_size"),
         ("max_iter", True, "max_iter"),

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from linprobe.errors import RunError
-from linprobe.lab import training as training_module
-from linprobe.lab.training import Job, Trainer
-from linprobe.runs.train import TrainSettings, train
+from linprobe.lab import job as job_module
+from linprobe.lab.job import EVENTS, Event, Job, JobShown, Rows, TraceRow, Weights
+from linprobe.lab.training import Trainer
+from linprobe.optimizers.base import Status
+from linprobe.runs.folder import TRACE_COLUMNS
+from linprobe.runs.records import TrainSettings, as_json
+from linprobe.runs.train import train
 
 from .pictures import write_source
 
@@ -33,14 +39,14 @@ class Heard:
     """What a trainer told, in order."""
 
     def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.events: list[JobShown | Event] = []
 
-    def __call__(self, kind: str, data: dict[str, Any]) -> None:
-        self.events.append((kind, data))
+    def __call__(self, event: JobShown | Event) -> None:
+        self.events.append(event)
 
     def kinds(self) -> list[str]:
         """The kinds of the events."""
-        return [kind for kind, _ in self.events]
+        return ["state" if isinstance(event, JobShown) else event.kind for event in self.events]
 
     def wait_for(self, kind: str) -> None:
         """Wait until an event of that kind was told."""
@@ -90,13 +96,13 @@ def test_a_training_of_the_lab_gives_the_bits_of_the_library(trainer, heard, sou
     assert ended(trainer).phase == "finished"
     run = tmp_path / "runs" / job.run
     assert (run / "model.safetensors").read_bytes() == (expected.path / "model.safetensors").read_bytes()
-    assert job.metrics == json.loads((run / "metrics.json").read_text())
-    assert job.metrics["test_accuracy"] == expected.metrics.test_accuracy
-    assert [row["epoch"] for row in job.rows] == [0, 1, 2, 3, 4, 5]
-    assert job.rows[-1]["objective"] == pytest.approx(expected.classifier.history_[-1]["objective"], rel=1e-12)
-    told = [row["epoch"] for kind, data in heard.events if kind == "rows" for row in data["rows"]]
+    assert as_json(job.metrics) == json.loads((run / "metrics.json").read_text())
+    assert job.metrics.test_accuracy == expected.metrics.test_accuracy
+    assert [row.epoch for row in job.rows] == [0, 1, 2, 3, 4, 5]
+    assert job.rows[-1].objective == pytest.approx(expected.classifier.history_[-1]["objective"], rel=1e-12)
+    told = [row.epoch for event in heard.events if isinstance(event, Rows) for row in event.rows]
     assert told == [0, 1, 2, 3, 4, 5]
-    assert heard.events[-1][0] == "state"
+    assert heard.kinds()[-1] == "state"
 
 
 def test_a_stopped_training_goes_on_where_it_was(trainer, heard, source, tmp_path):
@@ -109,26 +115,26 @@ def test_a_stopped_training_goes_on_where_it_was(trainer, heard, source, tmp_pat
     assert not (run / "metrics.json").exists()
     reached = len((run / "trace.csv").read_text().splitlines()) - 2
     heard.events.clear()
-    again = trainer.resume(run, "things", {})
+    again = trainer.resume(run, "things", endless(source))
     heard.wait_for("rows")
-    assert again.rows[0]["epoch"] == reached
+    assert again.rows[0].epoch == reached
     trainer.stop()
     ended(trainer)
 
 
 def test_the_end_is_told_after_the_stop_however_long_that_takes_to_tell(heard, source, tmp_path):
-    def slow(kind: str, data: dict[str, Any]) -> None:
-        if data.get("phase") == "stopping":
+    def slow(event: JobShown | Event) -> None:
+        if isinstance(event, JobShown) and event.phase == "stopping":
             made._process.wait(60)  # the training is over before the page hears that it stops
             time.sleep(0.2)
-        heard(kind, data)
+        heard(event)
 
     made = Trainer(tmp_path / "runs", slow)
     made.start(endless(source), "things")
     heard.wait_for("rows")
     made.stop()
     ended(made)
-    assert [data["phase"] for kind, data in heard.events if kind == "state"][-2:] == ["stopping", "stopped"]
+    assert [event.phase for event in heard.events if isinstance(event, JobShown)][-2:] == ["stopping", "stopped"]
 
 
 def test_a_running_training_can_be_kept_as_it_is(trainer, heard, source):
@@ -136,9 +142,9 @@ def test_a_running_training_can_be_kept_as_it_is(trainer, heard, source):
     heard.wait_for("rows")
     trainer.finish()
     assert ended(trainer).phase == "finished"
-    assert job.metrics["status"] == "stopped"
+    assert job.metrics.status is Status.STOPPED
     assert job.message == "kept as it was then"
-    assert 0 < job.metrics["test_accuracy"] <= 1
+    assert 0 < job.metrics.test_accuracy <= 1
 
 
 def test_one_training_runs_at_a_time(trainer, heard, source):
@@ -158,8 +164,8 @@ def test_weights_are_sent_to_those_who_look_and_to_nobody_else(trainer, heard, s
     assert "weights" not in heard.kinds()
     trainer.look(True)
     heard.wait_for("weights")
-    data = next(data for kind, data in heard.events if kind == "weights")
-    assert data["shape"] == [3, 8 * 8 * 3]
+    sent = next(event for event in heard.events if isinstance(event, Weights))
+    assert sent.shape == (3, 8 * 8 * 3)
     trainer.look(False)
 
 
@@ -170,10 +176,10 @@ def test_a_training_that_is_killed_is_told_and_what_it_reached_can_be_kept(train
     os.kill(job.process, signal.SIGKILL)
     assert ended(trainer).phase == "failed"
     assert "ended with signal 9" in job.message
-    kept = trainer.resume(tmp_path / "runs" / job.run, "things", {}, finish=True)
+    kept = trainer.resume(tmp_path / "runs" / job.run, "things", endless(source), finish=True)
     assert ended(trainer).phase == "finished"
-    assert kept.metrics["status"] == "stopped"
-    assert kept.metrics["epochs"] == kept.rows[-1]["epoch"]
+    assert kept.metrics.status is Status.STOPPED
+    assert kept.metrics.epochs == kept.rows[-1].epoch
     assert (tmp_path / "runs" / job.run / "model.safetensors").exists()
 
 
@@ -202,14 +208,24 @@ def test_a_lab_that_vanishes_takes_its_training_with_it(trainer, heard, source, 
 
 
 def test_a_long_trace_is_thinned_with_its_last_row_kept(monkeypatch):
-    monkeypatch.setattr(training_module, "MOST_ROWS", 10)
-    job = Job("run", "source", {})
+    monkeypatch.setattr(job_module, "MOST_ROWS", 10)
+    job = Job("run", "source", TrainSettings("source"))
     for epoch in range(101):
-        job.add([{"epoch": epoch}])
-        assert job.rows[-1]["epoch"] == epoch
+        job.add((TraceRow(epoch),))
+        assert job.rows[-1].epoch == epoch
         assert len(job.rows) <= 11
-    epochs = [row["epoch"] for row in job.rows]
+    epochs = [row.epoch for row in job.rows]
     assert epochs[0] == 0
     assert len({later - earlier for earlier, later in itertools.pairwise(epochs[:-1])}) == 1
-    job.add([{"epoch": 48}])  # a run that goes on from its checkpoint tells its rows again
-    assert [row["epoch"] for row in job.rows][-1] == 48
+    job.add((TraceRow(48),))  # a run that goes on from its checkpoint tells its rows again
+    assert [row.epoch for row in job.rows][-1] == 48
+
+
+def test_a_row_has_the_columns_of_a_trace_and_the_predicted_gap():
+    assert tuple(each.name for each in fields(TraceRow)) == (*TRACE_COLUMNS, "left")
+    assert TraceRow.of({"epoch": 1.0, "objective": math.nan}) == TraceRow(1.0)
+
+
+def test_every_event_is_found_by_its_kind():
+    assert {kind: event.kind for kind, event in EVENTS.items()} == {kind: kind for kind in EVENTS}
+    assert set(EVENTS.values()) == set(get_args(Event))

@@ -1,29 +1,18 @@
 // The table of choices: losses, penalties, ..., which the server sends first on every connection.
 import { type Signal, signal } from "@preact/signals";
 import { useId } from "preact/hooks";
-import {
-  allowed,
-  entries,
-  type Kind,
-  lineOf,
-  type NAMED,
-  type Named,
-  ownParameters,
-  ownValues,
-  type Parameter,
-  shortName,
-  type Table,
-} from "./names";
+import { allowed, entries, lineOf, type NAMED, ownParameters, ownValues, shortName } from "./names";
+import type { Choice, Events, Kind, Parameter } from "./protocol";
 import { hear } from "./socket";
 import { Formula } from "./ui/controls";
 import { typed } from "./ui/numbers";
 
-const table = signal<Table>({});
-hear<Table>("choices", (sent) => {
+const table = signal<Partial<Events["choices"]>>({});
+hear("choices", (sent) => {
   table.value = sent;
 });
 
-const found = (kind: Kind, name: string): Named | undefined => table.value[kind]?.find((one) => one.name === name);
+const found = (kind: Kind, name: string): Choice | undefined => table.value[kind]?.find((one) => one.name === name);
 
 /** For a control that shows all of them: short names. */
 export const shortEntries = (kind: Kind, now: string) => entries(table.value[kind], now, (one) => shortName(one.name));

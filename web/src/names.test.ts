@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import { allowed, entries, lineOf, type Named, ownParameters, ownValues, type Parameter, shortName } from "./names";
+import { allowed, entries, lineOf, ownParameters, ownValues, shortName } from "./names";
+import type { Choice, Parameter } from "./protocol";
 
-const named = (name: string, title: string, formula = "", meaning = ""): Named => ({
+const named = (name: string, title: string, formula = "", meaning = ""): Choice => ({
   name,
   title,
   formula,

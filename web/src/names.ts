@@ -1,46 +1,12 @@
 // How the choices that the server sends are named in the controls; pure functions, without the socket.
-
-/** What a parameter is: linprobe.parameters.Parameter, as JSON. */
-export interface Parameter {
-  name: string;
-  default: unknown;
-  meaning: string;
-  kind: "number" | "whole" | "flag" | "text";
-  low: number | null;
-  high: number | null;
-  open_low: boolean;
-}
-
-/** A choice: linprobe.choices.Choice, as JSON. */
-export interface Named {
-  name: string;
-  title: string;
-  formula: string;
-  meaning: string;
-  parameters: Parameter[];
-}
-
-/** The kinds of linprobe.choices.KINDS. */
-export type Kind =
-  | "loss"
-  | "penalty"
-  | "optimizer"
-  | "update"
-  | "schedule"
-  | "preprocess"
-  | "engine"
-  | "features"
-  | "pooling"
-  | "challenge";
-
-export type Table = Partial<Record<Kind, readonly Named[]>>;
+import type { Choice, Parameter } from "./protocol";
 
 /** A name for a narrow control: an abbreviation in capitals, else words: "SGD", "squared hinge". */
 export const shortName = (name: string): string =>
   /^[a-z]+\d?$/.test(name) && name.length <= 3 ? name.toUpperCase() : name.replaceAll("-", " ");
 
 /** A choice on one line of a list, with the right side of its formula or its meaning: "L2: Σ W²". */
-export function lineOf({ title, formula, meaning }: Named): string {
+export function lineOf({ title, formula, meaning }: Choice): string {
   const right = formula.split(" = ").slice(1).join(" = ").replaceAll("^2", "²");
   const about = right === "0" ? "" : right || meaning;
   return about ? `${title}: ${about}` : title;
@@ -48,9 +14,9 @@ export function lineOf({ title, formula, meaning }: Named): string {
 
 /** The entries of a control; a name that the table does not have is listed too: the address requests it. */
 export function entries(
-  known: readonly Named[] | undefined,
+  known: readonly Choice[] | undefined,
   now: string,
-  text: (one: Named) => string,
+  text: (one: Choice) => string,
 ): (readonly [string, string])[] {
   const found = (known ?? []).map((one) => [one.name, text(one)] as const);
   if (found.some(([name]) => name === now)) return found;
@@ -61,7 +27,7 @@ export function entries(
 export const NAMED = { loss: "delta", penalty: "beta" } as const;
 
 /** The parameters of a loss or penalty that a control is made for from the table. */
-export const ownParameters = (kind: keyof typeof NAMED, one: Named | undefined): Parameter[] =>
+export const ownParameters = (kind: keyof typeof NAMED, one: Choice | undefined): Parameter[] =>
   one?.parameters.filter((parameter) => parameter.name !== NAMED[kind] && parameter.kind !== "text") ?? [];
 
 /** Those of the values that are parameters of the choice, as a request holds them; undefined for none. */

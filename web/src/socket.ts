@@ -1,5 +1,12 @@
 // The one WebSocket to the library: calls, streams in which the latest state wins, and events.
 import { type Signal, signal } from "@preact/signals";
+import type { Events, Methods, Packed } from "./protocol";
+
+export type Method = keyof Methods;
+/** The parameters that a method takes. */
+export type Sent<M extends Method> = Methods[M][0];
+/** The answer of a method. */
+export type Received<M extends Method> = Methods[M][1];
 
 export type Link = "connecting" | "open" | "closed";
 export const link = signal<Link>("connecting");
@@ -7,7 +14,7 @@ export const link = signal<Link>("connecting");
 export const connections = signal(0);
 
 interface Waiting {
-  // biome-ignore lint/suspicious/noExplicitAny: the caller of `call` names the type of the answer
+  // biome-ignore lint/suspicious/noExplicitAny: `Methods` names the type of the answer
   resolve: (value: any) => void;
   reject: (error: Error) => void;
 }
@@ -16,7 +23,7 @@ let socket: WebSocket | undefined;
 let lastId = 0;
 let pause = 250;
 const waiting = new Map<number, Waiting>();
-// biome-ignore lint/suspicious/noExplicitAny: the caller of `hear` names the type of the event
+// biome-ignore lint/suspicious/noExplicitAny: `Events` names the type of the data
 const listeners = new Map<string, Set<(data: any) => void>>();
 const whenOpen: (() => void)[] = [];
 
@@ -61,12 +68,12 @@ const opened = (): Promise<void> =>
   socket?.readyState === WebSocket.OPEN ? Promise.resolve() : new Promise((resolve) => whenOpen.push(resolve));
 
 /** Ask the library; waits for the first connection, rejects with the library's sentence, or at once where it was lost. */
-export async function call<R>(method: string, params: object = {}): Promise<R> {
+export async function call<M extends Method>(method: M, params: Sent<M>): Promise<Received<M>> {
   if (link.peek() === "closed") throw new Lost();
   await opened();
   lastId += 1;
   const id = lastId;
-  return new Promise<R>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     waiting.set(id, { resolve, reject });
     socket?.send(JSON.stringify({ id, method, params }));
   });
@@ -76,14 +83,14 @@ export async function call<R>(method: string, params: object = {}): Promise<R> {
  * Ask the library for what an effect shows. Gives the function that drops the answer, and the failure: return it from
  * the effect, so that an answer that is overtaken by a later one does not replace it.
  */
-export function request<R>(
-  method: string,
-  params: object,
-  answer: (result: R) => void,
+export function request<M extends Method>(
+  method: M,
+  params: Sent<M>,
+  answer: (result: Received<M>) => void,
   failed: (error: Error) => void,
 ): () => void {
   let outdated = false;
-  call<R>(method, params).then(
+  call(method, params).then(
     (result) => {
       if (!outdated) answer(result);
     },
@@ -102,7 +109,7 @@ export const say = (to: Signal<string>) => (error: Error) => {
 };
 
 /** Hear an event of the server; gives the function that stops it. */
-export function hear<D>(event: string, listener: (data: D) => void): () => void {
+export function hear<E extends keyof Events>(event: E, listener: (data: Events[E]) => void): () => void {
   const heard = listeners.get(event) ?? new Set();
   listeners.set(event, heard.add(listener));
   return () => heard.delete(listener);
@@ -112,37 +119,31 @@ export function hear<D>(event: string, listener: (data: D) => void): () => void 
  * A stream of requests of one method, at most one in flight. Of the requests that come before its answer only
  * the last is sent, so that a drag never queues up. `note` comes back with the answer.
  */
-export function stream<R, N = undefined>(
-  method: string,
-  answer: (result: R, note: N) => void,
+export function stream<M extends Method, N = undefined>(
+  method: M,
+  answer: (result: Received<M>, note: N) => void,
   failed: (error: Error) => void,
 ) {
   let busy = false;
-  let next: { params: object; note: N } | undefined;
+  let next: { params: Sent<M>; note: N } | undefined;
   const pump = async (): Promise<void> => {
     busy = true;
     while (next !== undefined) {
       const { params, note } = next;
       next = undefined;
       try {
-        answer(await call<R>(method, params), note);
+        answer(await call(method, params), note);
       } catch (error) {
         if (!(error instanceof Lost)) failed(error as Error); // sent again once there is a connection
       }
     }
     busy = false;
   };
-  return (params: object, ...[note]: N extends undefined ? [] : [N]): void => {
+  return (params: Sent<M>, ...[note]: N extends undefined ? [] : [N]): void => {
     next = { params, note: note as N };
     if (!busy) void pump();
   };
 }
 
-/** The classes of a grid that the server packed, row after row, the lowest first. */
-export interface Packed {
-  height: number;
-  width: number;
-  bytes: string;
-}
-
+/** The bytes of a grid, row after row, the lowest first. */
 export const unpacked = (grid: Packed): Uint8Array => Uint8Array.from(atob(grid.bytes), (c) => c.charCodeAt(0));

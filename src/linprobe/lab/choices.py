@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from linprobe.choices import Choice, choices, table
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias
 
-__all__ = ["features", "page_table"]
+from linprobe.choices import KINDS, Choice, choices, table
+from linprobe.lab.wire import OneOf
+
+__all__ = ["Table", "features", "page_table"]
+
+Table: TypeAlias = Mapping[Annotated[str, OneOf("Kind", tuple(KINDS))], tuple[Choice, ...]]
+"""Kind -> its choices in order."""
 
 JOINED = ("hog", "color")
 """Feature maps that are offered as a join, too."""
@@ -19,6 +26,6 @@ def features() -> dict[str, Choice]:
     return found
 
 
-def page_table() -> dict[str, tuple[Choice, ...]]:
+def page_table() -> Table:
     """Kind -> its choices, as `linprobe.choices.table`; each page gets it when it connects."""
     return {**table(), "features": tuple(features().values())}

@@ -3,32 +3,90 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Literal, TypeAlias
 
 from linprobe.certificate import Certificate
-from linprobe.choices import choices
-from linprobe.lab.protocol import Params
+from linprobe.lab.problem import MOST_POINTS, WeightsRequest
+from linprobe.lab.wire import Most, NotNegative, Numbers, Positive, Registered, Seed
 from linprobe.objective import Objective
 from linprobe.optimizers import SGD, Exact, GradientDescent
 from linprobe.optimizers.base import Epoch, State, Status
-from linprobe.shapes import Floats
+from linprobe.shapes import Floats, check_range
+from linprobe.typed_json import Closed, Within
 
-__all__ = ["METHODS", "Walk", "walk"]
-
-METHODS = ("gd", "sgd", "exact")
-"""Optimizers of the playground."""
+__all__ = ["MOST_STEPS", "StateRecord", "StepsRequest", "Walk", "state_record", "walk"]
 
 MOST_STEPS = 500
 """Steps of one request, at most."""
 
 MOST_EPOCHS = 1000
 """Epochs of the schedule of SGD, at most."""
+
 MOST_NAMES = 16
 """Arrays, and numbers, that the state of a request may hold; those of SGD are at most 8."""
 
 GRADIENT_NORM = 1e-6
 """Norm of the gradient at which gradient descent ends."""
+
+
+OptimizerName: TypeAlias = Literal["gd", "sgd", "exact"]
+"""Optimizers of the playground: gradient descent, SGD, and the exact one."""
+
+Saved: TypeAlias = Annotated[float, Within(-1e100, 1e100)]
+SavedMatrix: TypeAlias = Annotated[Floats, Numbers((None, 2), MOST_NAMES, 1e100)]
+SavedVector: TypeAlias = Annotated[Floats, Numbers((None,), MOST_NAMES, 1e100)]
+
+
+@dataclass(frozen=True)
+class StateRecord(Closed):
+    """The state of an optimizer, on its way to the page and back; its meaning is checked by the optimizer.
+
+    Attributes:
+        epoch: done.
+        arrays: (K, 2) or (K,), by name.
+        numbers: by name.
+    """
+
+    epoch: Annotated[int, Within(0, 2**31)]
+    arrays: Annotated[Mapping[str, SavedMatrix | SavedVector], Most(MOST_NAMES)]
+    numbers: Annotated[Mapping[str, Saved], Most(MOST_NAMES)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepsRequest(WeightsRequest):
+    """`steps` steps of an optimizer, from (W, b) or from `state`.
+
+    Args:
+        learning_rate: None for one that the optimizer chooses.
+        line_search: of gradient descent.
+        batch_size, epochs, schedule, update, momentum, seed: of SGD.
+    """
+
+    method: OptimizerName
+    steps: Annotated[int, Within(1, MOST_STEPS)]
+    state: StateRecord | None = None
+    learning_rate: Positive | None = None
+    line_search: bool = False
+    batch_size: Annotated[int, Within(1, MOST_POINTS)] = 32
+    epochs: Annotated[int, Within(1, MOST_EPOCHS)] = 20
+    schedule: Annotated[str, Registered("schedule")] = "cosine"
+    update: Annotated[str, Registered("update")] = "momentum"
+    momentum: NotNegative = 0.9
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method == "sgd":
+            check_range("batch_size", self.batch_size, low=1, high=len(self.points))
+
+    @property
+    def start(self) -> State:
+        """Where the steps begin."""
+        if self.state is None:
+            return State(0, {"W": self.W, "b": self.b})
+        return State(self.state.epoch, dict(self.state.arrays), dict(self.state.numbers))
 
 
 @dataclass
@@ -65,57 +123,34 @@ class Walk:
         self.objective.append(value)
 
 
-def walk(params: Params, objective: Objective, W: Floats, b: Floats) -> Walk:
-    """`steps` steps of the optimizer `method` from (W, b), or from `state`.
+def walk(asked: StepsRequest, objective: Objective) -> Walk:
+    """The steps of a request.
 
     Raises:
-        ParameterError: something in `params` is missing or out of range.
+        ParameterError: a setting does not suit the optimizer.
+        StateError: the state is not one of the optimizer, or not of this objective.
     """
-    match params.choice("method", METHODS):
+    match asked.method:
         case "gd":
-            return _descend(params, objective, W, b)
+            return _descend(asked, objective)
         case "sgd":
-            return _descend_by_batches(params, objective, W, b)
-        case _:
-            return _solve(objective, W, b)
+            return _descend_by_batches(asked, objective)
+        case "exact":
+            return _solve(objective)
 
 
-def as_json(state: State) -> dict[str, Any]:
-    """A state as a request holds it."""
-    return {"epoch": state.epoch, "arrays": state.arrays, "numbers": state.numbers}
+def state_record(state: State) -> StateRecord:
+    """A state as the page keeps it."""
+    return StateRecord(state.epoch, state.arrays, state.numbers)
 
 
-def _read_state(params: Params, W: Floats, b: Floats) -> State:
-    """The `state` of a request, whose meaning its optimizer knows and checks; a new one where there is none.
-
-    Arrays whose names begin with W have the shape of W, all others that of b.
-    """
-    if "state" not in params:
-        return State(0, {"W": W, "b": b})
-    given = params.group("state")
-    arrays, numbers = given.group("arrays"), given.group("numbers")
-    found = State(given.whole("epoch", low=0, high=2**31), {})
-    for name in dict.fromkeys(["W", "b", *arrays.names(MOST_NAMES)]):
-        shape = W.shape if name.startswith("W") else b.shape
-        found.arrays[name] = arrays.floats(name, shape, most=len(W), size=1e100)
-    for name in numbers.names(MOST_NAMES):
-        found.numbers[name] = numbers.number(name, low=-1e100, high=1e100)
-    return found
-
-
-def _rate(params: Params) -> Any:
-    """`learning_rate`: a number, or "auto" where it is missing."""
-    return params.number("learning_rate", low=0, open_low=True) if "learning_rate" in params else "auto"
-
-
-def _descend(params: Params, objective: Objective, W: Floats, b: Floats) -> Walk:
-    start = _read_state(params, W, b)
-    steps, found = params.whole("steps", low=1, high=MOST_STEPS), Walk()
+def _descend(asked: StepsRequest, objective: Objective) -> Walk:
+    start, found = asked.start, Walk()
     optimizer = GradientDescent(
-        max_iter=start.epoch + steps,
+        max_iter=start.epoch + asked.steps,
         tol=GRADIENT_NORM,
-        learning_rate=_rate(params),
-        line_search="backtracking" if params.flag("line_search") else "fixed",
+        learning_rate=asked.learning_rate or "auto",
+        line_search="backtracking" if asked.line_search else "fixed",
     )
     seen: list[Epoch] = []
     solution = optimizer.minimize(objective, start, seen.append)
@@ -127,21 +162,21 @@ def _descend(params: Params, objective: Objective, W: Floats, b: Floats) -> Walk
     return found
 
 
-def _descend_by_batches(params: Params, objective: Objective, W: Floats, b: Floats) -> Walk:
+def _descend_by_batches(asked: StepsRequest, objective: Objective) -> Walk:
     """Single mini-batches of the epochs that `SGD` would run, in its order, at its rates."""
     sgd = SGD(
-        batch_size=params.whole("batch_size", low=1, high=objective.n_images),
-        epochs=params.whole("epochs", low=1, high=MOST_EPOCHS),
-        learning_rate=_rate(params),
-        schedule=params.choice("schedule", choices("schedule")),
-        update=params.choice("update", choices("update")),
-        momentum=params.number("momentum", low=0),
-        seed=params.whole("seed", low=0, high=2**31 - 1),
+        batch_size=asked.batch_size,
+        epochs=asked.epochs,
+        learning_rate=asked.learning_rate or "auto",
+        schedule=asked.schedule,
+        update=asked.update,
+        momentum=asked.momentum,
+        seed=asked.seed,
     )
-    start, found = _read_state(params, W, b), Walk()
-    for step in itertools.islice(sgd.steps(objective, start), params.whole("steps", low=1, high=MOST_STEPS)):
+    found = Walk()
+    for step in itertools.islice(sgd.steps(objective, asked.start), asked.steps):
         found.state = step.state
-        if "state" not in params and sgd.learning_rate == "auto":
+        if asked.state is None and sgd.learning_rate == "auto":
             found.chosen = step.chosen["learning_rate"]
         if step.status is not None:
             found.status = step.status.value
@@ -153,7 +188,7 @@ def _descend_by_batches(params: Params, objective: Objective, W: Floats, b: Floa
     return found
 
 
-def _solve(objective: Objective, W: Floats, b: Floats) -> Walk:
+def _solve(objective: Objective) -> Walk:
     """From W = 0, where the exact optimizers start; the path is that of their own iterates."""
     found = Walk()
 

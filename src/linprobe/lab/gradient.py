@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from linprobe.gradcheck import CheckedCoordinate, check_gradient
-from linprobe.lab.problem import read_objective, sample
-from linprobe.lab.protocol import Client, Page, Params
+from linprobe.lab.problem import ObjectiveRequest, SampleRequest, objective_over, sample
+from linprobe.lab.protocol import Client, Method, Page
+from linprobe.lab.wire import Axes, Seed
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
+from linprobe.typed_json import Within
 
 __all__ = ["PAGE"]
 
@@ -18,62 +21,121 @@ STEPS = tuple(float(f"{h:.3g}") for h in 10.0 ** np.linspace(-1.0, -12.0, 45))
 """The values of h of a sweep, four in a decade."""
 
 
-def check(client: Client, params: Params) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest(SampleRequest, ObjectiveRequest):
+    """The objective over points of a planar set, at the weights that `weights_seed` draws."""
+
+    weights_seed: Seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRequest(SweepRequest):
+    """A check with differences of step `h`."""
+
+    h: Annotated[float, Within(1e-13, 1.0)]
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """A coordinate of the gradient: by the formula and by differences, as in `CheckedCoordinate`.
+
+    Attributes:
+        error: |analytic - centred| / max(|analytic|, |centred|), whatever rounding has to do with it.
+    """
+
+    name: str
+    analytic: float
+    forward: float
+    centred: float
+    error: float
+    kink: str | None
+    ok: bool
+
+    @classmethod
+    def of(cls, row: CheckedCoordinate) -> Coordinate:
+        """What the page shows of it."""
+        size = max(abs(row.analytic), abs(row.centred))
+        error = abs(row.analytic - row.centred) / size if size > 0.0 else 0.0
+        return cls(row.name, row.analytic, row.forward, row.centred, error, row.kink, row.ok)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A gradient check, as in `GradientCheck`, where it was made, and L there.
+
+    Attributes:
+        largest_error: of those that cross no kink. It is what is seen and not what is judged: the check leaves out
+            what rounding explains. None where every coordinate crosses a kink.
+    """
+
+    ok: bool
+    n_checked: int
+    n_wrong: int
+    n_kinks: int
+    tolerance: float
+    problems: tuple[str, ...]
+    largest_error: float | None
+    coordinates: tuple[Coordinate, ...]
+    W: Annotated[Floats, Axes(2)]
+    b: Annotated[Floats, Axes(1)]
+    objective: float
+
+
+@dataclass(frozen=True)
+class Swept:
+    """The absolute errors of differences: for each h of each coordinate.
+
+    Attributes:
+        kinks: whether the interval crosses a kink.
+    """
+
+    h: tuple[float, ...]
+    names: tuple[str, ...]
+    forward: tuple[tuple[float, ...], ...]
+    centred: tuple[tuple[float, ...], ...]
+    kinks: tuple[tuple[bool, ...], ...]
+
+
+def check(client: Client, asked: CheckRequest) -> Checked:
     """Every coordinate at one h: analytic, forward, centred, error, kink."""
-    objective, W, b = _read(params)
-    found = check_gradient(
-        objective, W, b, n_coordinates=None, n_images=None, step=params.number("h", low=1e-13, high=1.0)
+    objective, W, b = _placed(asked)
+    found = check_gradient(objective, W, b, n_coordinates=None, n_images=None, step=asked.h)
+    rows = tuple(map(Coordinate.of, found.coordinates))
+    return Checked(
+        ok=found.ok,
+        n_checked=found.n_checked,
+        n_wrong=found.n_wrong,
+        n_kinks=found.n_kinks,
+        tolerance=found.tolerance,
+        problems=found.problems,
+        largest_error=max((row.error for row in rows if row.kink is None), default=None),
+        coordinates=rows,
+        W=W,
+        b=b,
+        objective=objective.value(W, b),
     )
-    names = ("ok", "n_checked", "n_wrong", "n_kinks", "tolerance", "problems")
-    return {
-        **{name: getattr(found, name) for name in names},
-        # what is seen, and not what is judged: of that the check takes off what rounding explains
-        "largest_error": max((_error(row) for row in found.coordinates if row.kink is None), default=None),
-        "coordinates": [_row(row) for row in found.coordinates],
-        "W": W,
-        "b": b,
-        "objective": objective.value(W, b),
-    }
 
 
-def sweep(client: Client, params: Params) -> dict[str, Any]:
+def sweep(client: Client, asked: SweepRequest) -> Swept:
     """The errors of both differences, coordinate by coordinate, for h from 1e-1 to 1e-12."""
-    objective, W, b = _read(params)
+    objective, W, b = _placed(asked)
     found = [check_gradient(objective, W, b, n_coordinates=None, n_images=None, step=h).coordinates for h in STEPS]
-    return {
-        "h": STEPS,
-        "names": [row.name for row in found[0]],
-        "forward": [[abs(row.forward - row.analytic) for row in rows] for rows in found],
-        "centred": [[abs(row.centred - row.analytic) for row in rows] for rows in found],
-        "kinks": [[row.kink is not None for row in rows] for rows in found],
-    }
+    return Swept(
+        h=STEPS,
+        names=tuple(row.name for row in found[0]),
+        forward=tuple(tuple(abs(row.forward - row.analytic) for row in rows) for rows in found),
+        centred=tuple(tuple(abs(row.centred - row.analytic) for row in rows) for rows in found),
+        kinks=tuple(tuple(row.kink is not None for row in rows) for rows in found),
+    )
 
 
-def _error(row: CheckedCoordinate) -> float:
-    """|analytic - centred| / max(|analytic|, |centred|), whatever rounding has to do with it."""
-    size = max(abs(row.analytic), abs(row.centred))
-    return abs(row.analytic - row.centred) / size if size > 0.0 else 0.0
-
-
-def _row(row: CheckedCoordinate) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "analytic": row.analytic,
-        "forward": row.forward,
-        "centred": row.centred,
-        "error": _error(row),
-        "kink": row.kink,
-        "ok": row.ok,
-    }
-
-
-def _read(params: Params) -> tuple[Objective, Floats, Floats]:
+def _placed(asked: SweepRequest) -> tuple[Objective, Floats, Floats]:
     """The objective over points of a planar set, and the weights of `weights_seed`."""
-    points, _ = sample(params)
-    random = np.random.Generator(np.random.PCG64(params.whole("weights_seed", low=0, high=2**31 - 1)))
+    points, _ = sample(asked)
+    random = np.random.Generator(np.random.PCG64(asked.weights_seed))
     W = np.round(random.standard_normal((points.n_classes, 2)), 2)
     b = np.round(random.standard_normal(points.n_classes), 2)
-    return read_objective(params, points), W, b
+    return objective_over(points, asked), W, b
 
 
-PAGE = Page("gradient", {"check": check, "sweep": sweep})
+PAGE = Page("gradient", {"check": Method(CheckRequest, check), "sweep": Method(SweepRequest, sweep)})

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
 import numpy as np
 
 from linprobe.explain.landscape import Plane, loss_slice
-from linprobe.lab.protocol import packed
+from linprobe.lab.descent import MOST_STEPS
+from linprobe.lab.wire import Numbers, Packed, packed
+from linprobe.losses import Loss
 from linprobe.objective import Objective
 from linprobe.optimizers import Exact
+from linprobe.penalties import Penalty
 from linprobe.shapes import Floats
 
-__all__ = ["FLOOR", "surface"]
+__all__ = ["FLOOR", "Surface", "surface"]
 
 FLOOR = 1e-2
 """Share of the height of a slice up to which it is shown evenly; above it the logarithm is."""
@@ -23,7 +27,24 @@ MINIMA = 16
 """Minima that are kept."""
 
 
-def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Surface:
+    """A slice of the loss.
+
+    Attributes:
+        half: half the side of the square that is shown, whose middle is the minimum.
+        heights: (size, size), of the logarithm of L above the lowest: 0..255.
+        minimum: L there.
+        path: (n, 2), the path on the slice.
+    """
+
+    half: float
+    heights: Packed
+    minimum: float
+    path: Annotated[Floats, Numbers((None, 2), MOST_STEPS)]
+
+
+def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> Surface:
     """L over a square of a plane of (W, b), and the path (n, K, 2), (n, K) projected onto the plane.
 
     With m the minimum (that of the exact optimizer) and p the start of the path, the first axis runs
@@ -40,15 +61,11 @@ def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> 
     unit = FLOOR * (highest - lowest) or 1.0
     heights = np.log1p((values - lowest) / unit)
     top = float(heights.max()) or 1.0
-    return {
-        "half": half,
-        "heights": packed(np.rint(255.0 * heights / top)),
-        "minimum": minimum,
-        "path": path,
-    }
+    return Surface(half, packed(np.rint(255.0 * heights / top)), minimum, path)
 
 
-_minima: OrderedDict[tuple[Any, ...], tuple[Floats, Floats]] = OrderedDict()
+_Key: TypeAlias = tuple[Loss, Penalty | None, float, int, bytes, bytes]
+_minima: OrderedDict[_Key, tuple[Floats, Floats]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -56,7 +73,7 @@ def _minimum(objective: Objective) -> tuple[Floats, Floats]:
     """(W, b) where "exact" ends. The most recent ones are kept: a walk requests it after each step."""
     X, y = objective.examples.X, objective.examples.y
     about = (objective.loss, objective.penalty, objective.reg, objective.n_classes)
-    key = (*about, np.asarray(X).tobytes(), np.asarray(y).tobytes())
+    key: _Key = (*about, np.asarray(X).tobytes(), np.asarray(y).tobytes())
     with _lock:
         if key in _minima:
             _minima.move_to_end(key)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.explain.picture import symmetric_limit
+from linprobe.lab.wire import Packed, packed
 
 __all__ = ["color_bytes", "signed_bytes", "smaller"]
 
@@ -32,13 +33,12 @@ def smaller(stack: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     return averaged
 
 
-def color_bytes(picture: npt.NDArray[Any], side: int) -> dict[str, Any]:
-    """A picture (height, width, channels), 0..255, as {height, width, bytes}: RGB, row after row."""
+def color_bytes(picture: npt.NDArray[Any], side: int) -> Packed:
+    """A picture (height, width, channels), 0..255, as RGB."""
     small = smaller(picture[None], side)[0]
     if small.shape[2] != 3:
         small = np.repeat(small.mean(axis=2, keepdims=True), 3, axis=2)
-    bytes_ = np.rint(np.clip(small, 0, 255)).astype(np.uint8).tobytes()
-    return {"height": small.shape[0], "width": small.shape[1], "bytes": base64.b64encode(bytes_).decode("ascii")}
+    return packed(np.rint(np.clip(small, 0, 255)))
 
 
 def signed_bytes(stack: npt.NDArray[np.float64]) -> tuple[str, float]:

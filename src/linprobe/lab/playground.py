@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.certificate import Certificate
 from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import EmbeddingSet
 from linprobe.errors import ParameterError
 from linprobe.explain.regions import decision_regions
-from linprobe.lab.descent import MOST_STEPS, as_json, walk
-from linprobe.lab.landscape import surface
-from linprobe.lab.problem import LARGEST, MOST_POINTS, Points, read_objective, read_points, read_weights, sample
-from linprobe.lab.protocol import Client, Page, Params, packed
+from linprobe.lab.descent import MOST_STEPS, StateRecord, StepsRequest, state_record, walk
+from linprobe.lab.landscape import Surface, surface
+from linprobe.lab.problem import (
+    LARGEST,
+    MOST_POINTS,
+    Points,
+    PointsRequest,
+    SampleRequest,
+    WeightsRequest,
+    objective_over,
+    sample,
+)
+from linprobe.lab.protocol import Client, Method, Page, Request
+from linprobe.lab.wire import Axes, Numbers, Packed, check_shape, packed
+from linprobe.runs.records import finite
 from linprobe.scores import scores
-from linprobe.shapes import Floats
+from linprobe.shapes import Floats, Labels
+from linprobe.typed_json import Within
 
 __all__ = ["PAGE"]
 
@@ -50,93 +65,200 @@ class _Neighbors:
         return self.model.labels_by_k(X, [self.k])[self.k]
 
 
-def draw(client: Client, params: Params) -> dict[str, Any]:
-    """Points of a planar set."""
-    points, names = sample(params)
-    return {"points": points.X, "labels": points.y, "n_classes": points.n_classes, "class_names": names}
+@dataclass(frozen=True)
+class Drawn:
+    """Points (n, 2) of a planar set, their classes, and the names of these."""
+
+    points: Annotated[Floats, Numbers((None, 2), MOST_POINTS)]
+    labels: Annotated[Labels, Axes(1)]
+    n_classes: int
+    class_names: tuple[str, ...]
 
 
-def look(client: Client, params: Params) -> dict[str, Any]:
-    """Everything that the page shows of one (W, b): scores, margins and losses of the points, the sums, the regions.
+@dataclass(frozen=True)
+class NeighborsRequest(Request):
+    """The vote of the `k` nearest points."""
 
-    The margin of a point is s_y less the highest other score: it is classified correctly where that is above 0.
+    k: Annotated[int, Within(1, MOST_POINTS)]
+    metric: Literal["l2", "cosine"]
+
+
+Coordinate: TypeAlias = Annotated[float, Within(-LARGEST, LARGEST)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookRequest(WeightsRequest):
+    """One (W, b).
+
+    Args:
+        view: x0, y0, x1, y1 of the regions; None for no regions.
+        size: points of their grid along a side.
+        neighbors: for the regions of nearest neighbours, too, on half the grid.
     """
-    points = read_points(params)
-    W, b = read_weights(params, points.n_classes)
-    objective = read_objective(params, points)
+
+    view: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
+    size: Annotated[int, Within(2, GRID)] = GRID
+    neighbors: NeighborsRequest | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.view is not None and not (self.view[0] < self.view[2] and self.view[1] < self.view[3]):
+            shown = ", ".join(f"{end:g}" for end in self.view)
+            raise ParameterError(f"view = {shown}; expected x0, y0, x1, y1 with x0 < x1 and y0 < y1.")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything that the page shows of one (W, b).
+
+    Attributes:
+        scores: (N, K).
+        margins: (N,) s_y less the highest other score: a point is classified correctly where it is above 0.
+        losses, predicted: (N,) L_i, and the class of the highest score.
+        data_loss, R, penalty, objective: mean of L_i, R(W), reg R(W), and their sum.
+        accuracy, gradient_norm: as in `Evaluation`.
+        dW, db: (K, 2) and (K,), the gradient.
+        regions, neighbors: the classes over the view, of the scores and of the nearest neighbours.
+    """
+
+    scores: Annotated[Floats, Axes(2)]
+    margins: Annotated[Floats, Axes(1)]
+    losses: Annotated[Floats, Axes(1)]
+    predicted: Annotated[Labels, Axes(1)]
+    data_loss: float
+    R: float
+    penalty: float
+    objective: float
+    accuracy: float
+    gradient_norm: float
+    dW: Annotated[Floats, Axes(2)]
+    db: Annotated[Floats, Axes(1)]
+    regions: Packed | None
+    neighbors: Packed | None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A certificate in numbers and in words; None for what is not bounded."""
+
+    objective: float
+    lower_bound: float | None
+    gap: float | None
+    relative_gap: float | None
+    words: str
+
+    @classmethod
+    def of(cls, certificate: Certificate) -> Proof:
+        """What the page shows of it."""
+        return cls(
+            certificate.objective,
+            finite(certificate.lower_bound),
+            finite(certificate.gap),
+            finite(certificate.relative_gap),
+            certificate.describe(),
+        )
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The path of an optimizer, as in `Walk`: W (n, K, 2), b (n, K), and L after each step."""
+
+    W: Annotated[Sequence[Floats], Numbers((None, None, 2), MOST_STEPS)]
+    b: Annotated[Sequence[Floats], Axes(2)]
+    objective: tuple[float | None, ...]
+    status: str
+    state: StateRecord | None
+    learning_rate: float | None
+    chosen: str
+    batch: tuple[int, ...]
+    epoch: float
+    certificate: Proof | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandscapeRequest(PointsRequest):
+    """A slice of the loss of `size` x `size` points, with the path (n, K, 2), (n, K)."""
+
+    path_W: Annotated[Floats, Numbers((None, None, 2), MOST_STEPS, LARGEST)]
+    path_b: Annotated[Floats, Numbers((None, None), MOST_STEPS, LARGEST)]
+    size: Annotated[int, Within(5, 64)]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        n = len(self.path_W)
+        check_shape("path_W", self.path_W, (n, self.n_classes, 2))
+        check_shape("path_b", self.path_b, (n, self.n_classes))
+
+
+def draw(client: Client, asked: SampleRequest) -> Drawn:
+    """Points of a planar set."""
+    points, names = sample(asked)
+    return Drawn(points.X, points.y, points.n_classes, names)
+
+
+def look(client: Client, asked: LookRequest) -> Look:
+    """Scores, margins and losses of the points, the sums, the regions."""
+    points, W, b = asked.drawn, asked.W, asked.b
+    objective = objective_over(points, asked)
     S = scores(points.X, W, b)
     own = S[np.arange(len(S)), points.y]
     others = np.where(np.arange(points.n_classes) == points.y[:, None], -np.inf, S)
     evaluation, dW, db = objective.with_penalty(objective.data_gradient(W, b), W)
-    result = {
-        "scores": S,
-        "margins": own - others.max(axis=1),
-        "losses": objective.loss.value(S, points.y),
-        "predicted": S.argmax(axis=1),
-        "data_loss": evaluation.data_loss,
-        "R": 0.0 if objective.penalty is None else objective.penalty.value(W),
-        "penalty": evaluation.penalty,
-        "objective": evaluation.objective,
-        "accuracy": evaluation.accuracy,
-        "gradient_norm": evaluation.gradient_norm,
-        "dW": dW,
-        "db": db,
-    }
-    if "view" in params:
-        low, high = _view(params)
-        size = params.whole("size", low=2, high=GRID)
-        result["regions"] = packed(decision_regions(_Linear(W, b), low, high, size))
-        if "neighbors" in params:
-            asked = params.group("neighbors")
-            k, metric = asked.whole("k", low=1, high=MOST_POINTS), asked.choice("metric", ("l2", "cosine"))
-            regions = decision_regions(_Neighbors(points, k, metric), low, high, max(2, size // 2))
-            result["neighbors"] = packed(regions)
-    return result
+    return Look(
+        scores=S,
+        margins=own - others.max(axis=1),
+        losses=objective.loss.value(S, points.y),
+        predicted=S.argmax(axis=1),
+        data_loss=evaluation.data_loss,
+        R=0.0 if objective.penalty is None else objective.penalty.value(W),
+        penalty=evaluation.penalty,
+        objective=evaluation.objective,
+        accuracy=evaluation.accuracy,
+        gradient_norm=evaluation.gradient_norm,
+        dW=dW,
+        db=db,
+        regions=_regions(asked, _Linear(W, b), asked.size),
+        neighbors=None
+        if asked.neighbors is None
+        else _regions(asked, _Neighbors(points, asked.neighbors.k, asked.neighbors.metric), max(2, asked.size // 2)),
+    )
 
 
-def step(client: Client, params: Params) -> dict[str, Any]:
+def _regions(asked: LookRequest, classifier: _Linear | _Neighbors, size: int) -> Packed | None:
+    """The classes over the view; None where there is no view."""
+    if asked.view is None:
+        return None
+    return packed(decision_regions(classifier, list(asked.view[:2]), list(asked.view[2:]), size))
+
+
+def step(client: Client, asked: StepsRequest) -> Steps:
     """Some steps of an optimizer, from the `state` of the request or from its (W, b)."""
-    points = read_points(params)
-    W, b = read_weights(params, points.n_classes)
-    found = walk(params, read_objective(params, points), W, b)
-    certificate = found.certificate
-    return {
-        "W": found.W,
-        "b": found.b,
-        "objective": found.objective,
-        "status": found.status,
-        "state": None if found.state is None else as_json(found.state),
-        "learning_rate": found.learning_rate,
-        "chosen": found.chosen,
-        "batch": found.batch,
-        "epoch": found.epoch,
-        "certificate": None
-        if certificate is None
-        else {
-            "objective": certificate.objective,
-            "lower_bound": certificate.lower_bound,
-            "gap": certificate.gap,
-            "relative_gap": certificate.relative_gap,
-            "words": certificate.describe(),
-        },
-    }
+    found = walk(asked, objective_over(asked.drawn, asked))
+    return Steps(
+        W=found.W,
+        b=found.b,
+        objective=tuple(map(finite, found.objective)),
+        status=found.status,
+        state=None if found.state is None else state_record(found.state),
+        learning_rate=None if found.learning_rate is None else finite(found.learning_rate),
+        chosen=found.chosen,
+        batch=tuple(found.batch),
+        epoch=found.epoch,
+        certificate=None if found.certificate is None else Proof.of(found.certificate),
+    )
 
 
-def landscape(client: Client, params: Params) -> dict[str, Any]:
+def landscape(client: Client, asked: LandscapeRequest) -> Surface:
     """A slice of L(W, b) through the start of a walk and the minimum, with the walk on it."""
-    points = read_points(params)
-    objective = read_objective(params, points)
-    K = points.n_classes
-    path_W = params.floats("path_W", (None, K, 2), most=MOST_STEPS, size=LARGEST)
-    path_b = params.floats("path_b", (len(path_W), K), most=MOST_STEPS, size=LARGEST)
-    return surface(objective, path_W, path_b, params.whole("size", low=5, high=64))
+    return surface(objective_over(asked.drawn, asked), asked.path_W, asked.path_b, asked.size)
 
 
-def _view(params: Params) -> tuple[list[float], list[float]]:
-    x0, y0, x1, y1 = params.floats("view", (4,), most=4, size=LARGEST)
-    if not (x0 < x1 and y0 < y1):
-        raise ParameterError(f"view = {x0:g}, {y0:g}, {x1:g}, {y1:g}; expected x0 < x1 and y0 < y1.")
-    return [x0, y0], [x1, y1]
-
-
-PAGE = Page("playground", {"draw": draw, "look": look, "step": step, "landscape": landscape})
+PAGE = Page(
+    "playground",
+    {
+        "draw": Method(SampleRequest, draw),
+        "look": Method(LookRequest, look),
+        "step": Method(StepsRequest, step),
+        "landscape": Method(LandscapeRequest, landscape),
+    },
+)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from linprobe.errors import RunError
+from linprobe.lab.job import Result, TraceRow
 from linprobe.runs.folder import RunFolder
-from linprobe.runs.records import as_json, finite
 
-__all__ = ["list_runs", "run_at", "trace_of"]
+__all__ = ["BrokenRun", "RunShown", "list_runs", "run_at", "trace_of"]
 
 MOST_RUNS = 500
 """The latest ones are listed."""
@@ -17,11 +19,41 @@ MOST_RUNS = 500
 MOST_ROWS = 600
 """Rows of a trace that the page draws."""
 
-FIGURES = (
-    "objective", "train_accuracy", "validation_accuracy", "test_accuracy", "seconds", "passes", "epochs", "status",
-    "status_text", "certificate", "n_train", "n_test", "n_classes", "image_shape", "features",
-)  # fmt: skip
-"""Keys of metrics.json that the list shows."""
+
+@dataclass(frozen=True)
+class RunShown:
+    """A run folder in the list.
+
+    Attributes:
+        run: its name.
+        kind: train or sweep.
+        began: seconds since 1970.
+        source, loss, penalty, optimizer, features: as requested; source is a path, and reg None of a sweep.
+        finished, has_model, has_report: which of its files are there.
+        result: what metrics.json holds; None before the end.
+    """
+
+    run: str
+    kind: Literal["train", "sweep"]
+    began: float
+    source: str
+    loss: str
+    penalty: str
+    reg: float | None
+    optimizer: str
+    features: str
+    finished: bool
+    has_model: bool
+    has_report: bool
+    result: Result | None
+
+
+@dataclass(frozen=True)
+class BrokenRun:
+    """A run folder that cannot be read, and why."""
+
+    run: str
+    error: str
 
 
 def run_at(runs: Path, name: str) -> RunFolder:
@@ -37,54 +69,52 @@ def run_at(runs: Path, name: str) -> RunFolder:
     return RunFolder.open(path)
 
 
-def list_runs(runs: Path) -> list[dict[str, object]]:
+def list_runs(runs: Path) -> tuple[RunShown | BrokenRun, ...]:
     """What the page shows of each run, the latest first; folders that are no runs are left out."""
     if not runs.is_dir():
-        return []
+        return ()
     found = []
     for path in runs.iterdir():
         try:
             found.append((path.joinpath("settings.json").stat().st_mtime_ns, path))
         except OSError:  # no run folder
             continue
-    records: list[dict[str, object]] = []
-    for _, path in sorted(found, reverse=True)[:MOST_RUNS]:
-        try:
-            records.append(_record(run_at(runs, path.name)))
-        except RunError as error:
-            records.append({"run": path.name, "error": str(error)})
-    return records
+    return tuple(_shown(runs, path.name) for _, path in sorted(found, reverse=True)[:MOST_RUNS])
 
 
-def _record(run: RunFolder) -> dict[str, object]:
-    settings = run.settings()
-    metrics = as_json(run.metrics()) if run.finished else None
-    request = settings.request
-    return {
-        "run": run.path.name,
-        "kind": request.kind,
-        "began": (run.path / "settings.json").stat().st_mtime,
-        "source": request.source,
-        "loss": settings.parameter("loss"),
-        "penalty": settings.parameter("penalty"),
-        "reg": None if settings.swept else settings.parameter("reg"),
-        "optimizer": settings.parameter("optimizer"),
-        "features": request.features,
-        "finished": run.finished,
-        "has_model": run.model_path.exists(),
-        "has_report": (run.path / "report.html").is_file(),
-        "result": None if metrics is None else {name: metrics.get(name) for name in FIGURES},
-    }
+def _shown(runs: Path, name: str) -> RunShown | BrokenRun:
+    try:
+        run = run_at(runs, name)
+        settings = run.settings()
+        metrics = run.metrics() if run.finished else None
+    except RunError as error:
+        return BrokenRun(name, str(error))
+    request, reg = settings.request, settings.parameter("reg")
+    return RunShown(
+        run=run.path.name,
+        kind=request.kind,
+        began=(run.path / "settings.json").stat().st_mtime,
+        source=request.source,
+        loss=str(settings.parameter("loss")),
+        penalty=str(settings.parameter("penalty")),
+        reg=float(reg) if isinstance(reg, int | float) and not settings.swept else None,
+        optimizer=str(settings.parameter("optimizer")),
+        features=request.features,
+        finished=run.finished,
+        has_model=run.model_path.exists(),
+        has_report=(run.path / "report.html").is_file(),
+        result=None if metrics is None else Result.of(metrics),
+    )
 
 
-def trace_of(run: RunFolder) -> list[dict[str, float | None]]:
+def trace_of(run: RunFolder) -> tuple[TraceRow, ...]:
     """The rows of trace.csv, evenly thinned, the last one always there; none where there is no trace.
 
     Raises:
         RunError: the trace is damaged.
     """
     if not (run.path / "trace.csv").exists():
-        return []
-    table = [{name: finite(value) for name, value in row.items()} for row in run.read_trace()]
+        return ()
+    table = tuple(map(TraceRow.of, run.read_trace()))
     step = max(1, math.ceil(len(table) / MOST_ROWS))
-    return table[::step] + (table[-1:] if (len(table) - 1) % step else [])
+    return table[::step] + (table[-1:] if (len(table) - 1) % step else ())

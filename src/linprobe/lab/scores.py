@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from linprobe.errors import ParameterError
-from linprobe.lab.protocol import Client, Page, Params
-from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
-from linprobe.shapes import Floats, Labels
+from linprobe.lab.protocol import Client, Method, Page, Request
+from linprobe.lab.wire import Axes, ClassNumbers, Numbers, OneOf, Positive, check_labels_of
+from linprobe.losses import Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
+from linprobe.runs.records import finite
+from linprobe.shapes import Floats, Labels, check_range
+from linprobe.typed_json import Within
 
 __all__ = ["PAGE"]
 
@@ -21,78 +26,147 @@ MOST_ROWS = 10
 
 LARGEST = 1e4
 """Absolute value of a score, at most."""
+
 CURVE = 161
 """Points of a curve: with a span of a multiple of 8, every twentieth is a round number."""
 
 
-def explain(client: Client, params: Params) -> dict[str, Any]:
-    """The losses of the rows of `scores` (N, K) with the labels `y` (N,), and all about row `row`.
+_Loss: TypeAlias = Literal["hinge", "squared-hinge", "softmax"]
+LossName: TypeAlias = Annotated[_Loss, OneOf("LossName", get_args(_Loss))]
+"""The losses of the page."""
 
-    `moved` is the class whose score the curves move, over `low`..`high`; `jiggle` the size of a small change.
+Gapped: TypeAlias = Annotated[Floats, Axes(1, gaps=True)]
+"""(n,) numbers, infinite ones included."""
+
+Terms: TypeAlias = tuple[float | None, ...]
+"""A number for each class; None for that of the label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresRequest(Request):
+    """The losses of `scores` (N, K) with the labels `y` (N,), and all about row `row`.
+
+    Args:
+        moved: the class whose score the curves move, over low..high.
+        delta: margin of the hinges.
+        jiggle: size of a small change of each score.
     """
-    scores = params.floats("scores", (None, None), most=MOST_ROWS, size=LARGEST)
-    if scores.shape[1] < 2:
-        raise ParameterError(f"scores has {scores.shape[1]} class; expected at least 2.")
-    K = scores.shape[1]
-    y = params.labels("y", len(scores), n_classes=K)
-    row, moved = params.whole("row", low=0, high=len(scores) - 1), params.whole("moved", low=0, high=K - 1)
-    low, high = (params.number(name, low=-2 * LARGEST, high=2 * LARGEST) for name in ("low", "high"))
-    jiggle = params.number("jiggle", low=0, high=LARGEST)
-    hinge = MulticlassHinge(params.number("delta", low=0, open_low=True))
-    losses = (hinge, SquaredHinge(hinge.delta), SoftmaxCrossEntropy())
-    s, label = scores[row], y[row : row + 1]
-    ticks = np.linspace(low, high, CURVE)
+
+    scores: Annotated[Floats, Numbers((None, None), MOST_ROWS, LARGEST)]
+    y: Annotated[Labels, ClassNumbers(MOST_ROWS)]
+    row: Annotated[int, Within(0, MOST_ROWS - 1)]
+    moved: Annotated[int, Within(0, MOST_CLASSES - 1)]
+    low: Annotated[float, Within(-2 * LARGEST, 2 * LARGEST)]
+    high: Annotated[float, Within(-2 * LARGEST, 2 * LARGEST)]
+    delta: Positive
+    jiggle: Annotated[float, Within(0.0, LARGEST)]
+
+    def __post_init__(self) -> None:
+        N, K = self.scores.shape
+        if not 2 <= K <= MOST_CLASSES:
+            raise ParameterError(f"scores has {K} columns; expected one for each class, at least 2.")
+        check_labels_of("y", self.y, N, K)
+        check_range("row", self.row, low=0, high=N - 1)
+        check_range("moved", self.moved, low=0, high=K - 1)
+
+
+@dataclass(frozen=True)
+class SoftmaxSteps:
+    """The steps of the softmax loss of a row: e^s, their sum, the probabilities and their logarithms."""
+
+    exponentials: Gapped
+    sum: float | None
+    probabilities: Annotated[Floats, Axes(1)]
+    log_probabilities: Gapped
+    loss: float
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What `explain` gives; of each loss by its name.
+
+    Attributes:
+        losses, means: of all rows.
+        terms: of the row: the margins, and the terms of both hinges.
+        softmax: the steps of softmax.
+        gradients: of the row, in its scores.
+        doubled, zero: losses of the row with its scores doubled, and with all scores 0.
+        own_term: what the term j = y would add to the hinge.
+        jiggled: (K, 2), losses with each score less and more the jiggle.
+        curve: the scores of the class that is moved, and the losses there.
+    """
+
+    losses: Mapping[LossName, Gapped]
+    means: Mapping[LossName, float | None]
+    terms: Mapping[Literal["margins", "hinge", "squared-hinge"], Terms]
+    softmax: SoftmaxSteps
+    gradients: Mapping[LossName, Annotated[Floats, Axes(1)]]
+    doubled: Mapping[LossName, float]
+    zero: Mapping[LossName, float]
+    own_term: float
+    jiggled: Mapping[LossName, Annotated[Floats, Numbers((None, 2), MOST_CLASSES)]]
+    curve: Mapping[Literal["scores", "hinge", "squared-hinge", "softmax"], Annotated[Floats, Axes(1)]]
+
+
+def explain(client: Client, asked: ScoresRequest) -> Explained:
+    """The losses of all rows, and how each makes its number of one of them."""
+    scores, y, K = asked.scores, asked.y, asked.scores.shape[1]
+    hinge, squared, softmax = MulticlassHinge(asked.delta), SquaredHinge(asked.delta), SoftmaxCrossEntropy()
+    losses: dict[LossName, Loss] = {"hinge": hinge, "squared-hinge": squared, "softmax": softmax}
+    s, label = scores[asked.row], y[asked.row : asked.row + 1]
+    ticks = np.linspace(asked.low, asked.high, CURVE)
     swept = np.repeat(s[None], CURVE, axis=0)
-    swept[:, moved] = ticks
+    swept[:, asked.moved] = ticks
     # row 2 j has s_j less the jiggle, row 2 j + 1 has it more
     jiggled = np.repeat(s[None], 2 * K, axis=0)
-    jiggled[np.arange(2 * K), np.arange(2 * K) // 2] += jiggle * np.tile([-1.0, 1.0], K)
+    jiggled[np.arange(2 * K), np.arange(2 * K) // 2] += asked.jiggle * np.tile([-1.0, 1.0], K)
     zeros = np.zeros((1, K))
-    return {
-        "losses": {loss.name: loss.value(scores, y) for loss in losses},
-        "means": {loss.name: loss.value(scores, y).mean() for loss in losses},
-        "terms": {
+    return Explained(
+        losses={name: loss.value(scores, y) for name, loss in losses.items()},
+        means={name: finite(loss.value(scores, y).mean()) for name, loss in losses.items()},
+        terms={
             "margins": _off_label(hinge.kinks(s[None], label)[0], label),
-            **{loss.name: _terms(loss, s, label) for loss in losses[:2]},
+            "hinge": _terms(hinge, s, label),
+            "squared-hinge": _terms(squared, s, label),
         },
-        "softmax": _softmax(s, label),
-        "gradients": {loss.name: loss.value_and_gradient(s[None], label)[1][0] for loss in losses},
-        "doubled": {loss.name: loss.value(2.0 * s[None], label)[0] for loss in losses},
-        "zero": {loss.name: loss.value(zeros, label)[0] for loss in losses},
+        softmax=_softmax(s, label),
+        gradients={name: loss.value_and_gradient(s[None], label)[1][0] for name, loss in losses.items()},
+        doubled={name: loss.value(2.0 * s[None], label)[0] for name, loss in losses.items()},
+        zero={name: loss.value(zeros, label)[0] for name, loss in losses.items()},
         # the sum with j = y has one term more: that of a score against itself
-        "own_term": hinge.value(s[None, label].repeat(2, axis=1), np.zeros(1, np.int64))[0],
-        "jiggled": {loss.name: loss.value(jiggled, label.repeat(2 * K)).reshape(K, 2) for loss in losses},
-        "curve": {
+        own_term=hinge.value(s[None, label].repeat(2, axis=1), np.zeros(1, np.int64))[0],
+        jiggled={name: loss.value(jiggled, label.repeat(2 * K)).reshape(K, 2) for name, loss in losses.items()},
+        curve={
             "scores": ticks,
-            **{loss.name: loss.value(swept, label.repeat(CURVE)) for loss in losses},
+            **{name: loss.value(swept, label.repeat(CURVE)) for name, loss in losses.items()},
         },
-    }
+    )
 
 
-def _off_label(values: Floats, label: Labels) -> list[float | None]:
-    """The values as a list, without that of the label."""
-    return [None if j == label[0] else float(value) for j, value in enumerate(values)]
+def _off_label(values: Floats, label: Labels) -> Terms:
+    """The values, without that of the label."""
+    return tuple(None if j == label[0] else float(value) for j, value in enumerate(values))
 
 
-def _terms(loss: MulticlassHinge | SquaredHinge, s: Floats, label: Labels) -> list[float | None]:
+def _terms(loss: MulticlassHinge | SquaredHinge, s: Floats, label: Labels) -> Terms:
     """The terms of the sum over j != y: each is the loss of the two scores (s_y, s_j) alone."""
     pairs = np.stack([np.full_like(s, s[label[0]]), s], axis=1)
     return _off_label(loss.value(pairs, np.zeros(len(s), np.int64)), label)
 
 
-def _softmax(s: Floats, label: Labels) -> dict[str, Any]:
-    """The steps of the softmax loss: e^s, their sum, the probabilities and their logarithms."""
+def _softmax(s: Floats, label: Labels) -> SoftmaxSteps:
+    """The steps of the softmax loss."""
     loss = SoftmaxCrossEntropy()
     with np.errstate(over="ignore"):  # shown as infinite: the reason why the loss takes the largest score off first
         exponentials = np.exp(s)
         total = exponentials.sum()
-    return {
-        "exponentials": exponentials,
-        "sum": total,
-        "probabilities": loss.probabilities(s[None])[0],
-        "log_probabilities": loss.log_probabilities(s[None])[0],
-        "loss": loss.value(s[None], label)[0],
-    }
+    return SoftmaxSteps(
+        exponentials,
+        finite(total),
+        loss.probabilities(s[None])[0],
+        loss.log_probabilities(s[None])[0],
+        loss.value(s[None], label)[0],
+    )
 
 
-PAGE = Page("scores", {"explain": explain})
+PAGE = Page("scores", {"explain": Method(ScoresRequest, explain)})

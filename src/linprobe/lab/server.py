@@ -10,15 +10,15 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from linprobe.errors import LinprobeError, ParameterError
 from linprobe.lab.choices import page_table
 from linprobe.lab.guard import Guard, check_host
 from linprobe.lab.pages import PAGES
-from linprobe.lab.protocol import Client, Lab, Method, Params
+from linprobe.lab.protocol import Client, Lab, Method
 from linprobe.plain import parse_json
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ FRAME_BYTES = 64 * MESSAGE_BYTES
 
 IN_FLIGHT = 8
 """Requests of one page that may be computed at a time."""
+
+Methods: TypeAlias = Mapping[str, Method[Any]]  # each of a request type of its own
+"""The methods of all pages by their whole names."""
 
 MEDIA_TYPES = {
     ".css": "text/css",
@@ -105,7 +108,7 @@ def _file(path: Path) -> Callable[[Request], Response]:
     return answer
 
 
-async def _talk(websocket: WebSocket, lab: Lab, methods: dict[str, Method]) -> None:
+async def _talk(websocket: WebSocket, lab: Lab, methods: Methods) -> None:
     """Answer the messages of one page until it leaves."""
     await websocket.accept()
     client = Client(lab)
@@ -151,7 +154,7 @@ class _BadRequest(Exception):
         self.number = number
 
 
-def _request(message: Any, methods: dict[str, Method]) -> tuple[int | str, Method, Params]:
+def _request(message: Mapping[str, Any], methods: Methods) -> tuple[int | str, Method[Any], Mapping[str, object]]:
     """The request in a WebSocket message.
 
     Raises:
@@ -174,15 +177,15 @@ def _request(message: Any, methods: dict[str, Method]) -> tuple[int | str, Metho
         raise _BadRequest(number, f"no method {str(name)[:60]!r}; expected one of {', '.join(methods)}.")
     if not isinstance(params, dict):
         raise _BadRequest(number, "params must be an object.")
-    return number, methods[name], Params(params)
+    return number, methods[name], params
 
 
-async def _run(client: Client, number: int | str, method: Method, params: Params) -> None:
+async def _run(client: Client, number: int | str, method: Method[Any], params: Mapping[str, object]) -> None:
     """Answer one request, whatever happens in it."""
     from starlette.concurrency import run_in_threadpool
 
     try:
-        client.answer({"id": number, "result": await run_in_threadpool(method, client, params)})
+        client.answer({"id": number, "result": await run_in_threadpool(method.answer, client, params)})
     except LinprobeError as error:
         client.answer({"id": number, "error": str(error)})
     except Exception as error:

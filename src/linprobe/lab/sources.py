@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeAlias
 
 from linprobe.data.base import Dataset, ImageSet, ReadOptions, open_dataset
 from linprobe.data.planar import PLANAR
@@ -15,13 +16,59 @@ from linprobe.lab.protocol import Lab
 from linprobe.lab.uploads import Uploads, check_numbers
 from linprobe.runs.material import absolute_source
 
-__all__ = ["BUILT_IN", "Source", "Sources"]
+__all__ = ["BUILT_IN", "Description", "Source", "SourceShown", "Sources"]
 
 BUILT_IN = ("digits", *(f"planar:{name}" for name in PLANAR))
 """Sources that come with linprobe."""
 
 KEPT = 2
 """Datasets that are kept open."""
+
+
+SourceKind: TypeAlias = Literal["built-in", "named", "uploaded"]
+
+
+@dataclass(frozen=True)
+class UploadShown:
+    """What is known of an upload, as in `Upload`."""
+
+    n_files: int
+    size: tuple[int, int] | None
+    one_size: bool
+
+
+@dataclass(frozen=True)
+class SourceShown:
+    """A source in the list of the page; the attributes are those of `Source`."""
+
+    key: str
+    label: str
+    kind: SourceKind
+    upload: UploadShown | None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a source holds.
+
+    Attributes:
+        source, label: its key, and how it is shown.
+        format: as `Dataset.format`.
+        pictures: whether it holds pictures, not vectors.
+        shape: (height, width, channels), or (D,).
+        class_names: of its classes.
+        counts: images by split.
+        skipped: pictures that could not be read.
+    """
+
+    source: str
+    label: str
+    format: str
+    pictures: bool
+    shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    counts: Mapping[str, int]
+    skipped: int
 
 
 @dataclass(frozen=True)
@@ -37,7 +84,7 @@ class Source:
 
     key: str
     label: str
-    kind: str
+    kind: SourceKind
     path: str
 
 
@@ -53,7 +100,7 @@ class Sources:
         self._named = [
             Source(f"source:{text}", _label(text, lab.sources), "named", absolute_source(text)) for text in lab.sources
         ]
-        self._open: OrderedDict[tuple[Any, ...], Dataset] = OrderedDict()
+        self._open: OrderedDict[tuple[str, tuple[int, int] | None, int, bool], Dataset] = OrderedDict()
         self._lock = threading.Lock()
 
     def all(self) -> list[Source]:
@@ -62,6 +109,19 @@ class Sources:
         named = {source.path for source in self._named}
         built_in = [Source(name, name, "built-in", name) for name in BUILT_IN if name not in named]
         return [*self._named, *uploaded, *built_in]
+
+    def shown(self) -> tuple[SourceShown, ...]:
+        """All of them for the page."""
+        kept = self.uploads.kept
+        return tuple(
+            SourceShown(
+                source.key,
+                source.label,
+                source.kind,
+                UploadShown(upload.n_files, upload.size, upload.one_size) if (upload := kept.get(source.key)) else None,
+            )
+            for source in self.all()
+        )
 
     def of(self, key: str) -> Source:
         """The source that the page calls `key`.
@@ -137,19 +197,21 @@ class Sources:
 
     def describe(
         self, source: Source, image_size: tuple[int, int] | None, seed: int = 0, *, skip_bad: bool = False
-    ) -> dict[str, Any]:
+    ) -> Description:
         """What the page shows of a source, read as `dataset` reads it: format, classes, counts, shape."""
         dataset = self.dataset(source, image_size, seed, skip_bad=skip_bad)
         pictures = isinstance(dataset.train, ImageSet)
         parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-        return {
-            "format": dataset.format,
-            "pictures": pictures,
-            "shape": dataset.image_shape or [int(dataset.train.X.shape[1])],
-            "class_names": list(dataset.class_names),
-            "counts": {name: part.n_images for name, part in parts.items() if part is not None},
-            "skipped": len(dataset.skipped),
-        }
+        return Description(
+            source=source.key,
+            label=source.label,
+            format=dataset.format,
+            pictures=pictures,
+            shape=dataset.image_shape or (int(dataset.train.X.shape[1]),),
+            class_names=dataset.class_names,
+            counts={name: part.n_images for name, part in parts.items() if part is not None},
+            skipped=len(dataset.skipped),
+        )
 
     @staticmethod
     def _in_words(source: Source, error: LinprobeError) -> LinprobeError:

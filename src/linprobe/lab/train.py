@@ -5,38 +5,36 @@ from __future__ import annotations
 import base64
 import contextlib
 import threading
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from linprobe.choices import KINDS, choices
-from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
 from linprobe.errors import IncompatibleError, LinprobeError, ParameterError, RunError
 from linprobe.explain.templates import AT_MOST, as_colors, signed
-from linprobe.lab.choices import features
+from linprobe.lab.job import Event, GlimpseMet, JobShown, Reading, Rows, TraceRow, Weights
 from linprobe.lab.pixels import signed_bytes, smaller
-from linprobe.lab.problem import read_options
-from linprobe.lab.protocol import Client, Lab, Page, Params
-from linprobe.lab.run_list import list_runs, run_at, trace_of
-from linprobe.lab.sources import BUILT_IN, Source, Sources
+from linprobe.lab.protocol import Client, Lab, Method, NoParameters, Page, Refused, Request
+from linprobe.lab.run_list import BrokenRun, RunShown, list_runs, run_at, trace_of
+from linprobe.lab.settings import ImageSize, SettingsRequest, settings_of
+from linprobe.lab.sources import BUILT_IN, Description, Sources, SourceShown
 from linprobe.lab.training import Trainer
 from linprobe.lab.uploads import MOST_BYTES, Uploads
-from linprobe.parameters import Parameter
+from linprobe.lab.wire import RunName, Seed, SourceKey, Text
+from linprobe.plain import plain
 from linprobe.runs.folder import RunFolder
-from linprobe.runs.train import TrainSettings
+from linprobe.runs.records import TrainSettings
 
-__all__ = ["PAGE", "Trainings", "settings_of"]
-
-MOST_COUNT = 1_000_000
-"""Epochs, iterations, batch size or patience of a request, at most."""
+__all__ = ["PAGE", "Trainings", "Uploaded"]
 
 MOST_COMPARED = 8
 """Runs that are compared, at most."""
@@ -101,245 +99,279 @@ class Trainings:
         """Write the report of a run that has just been finished; where that fails, the page still offers to."""
         with contextlib.suppress(LinprobeError):
             self.report(run_at(self.lab.runs, name))
-        self.lab.broadcast("train.reported", {"run": name})
+        self.lab.broadcast("train.reported", Reported(name))
 
-    def _notify(self, kind: str, data: dict[str, Any]) -> None:
-        if kind == "state":
-            self.lab.broadcast("train.state", data)
-            if data["phase"] == "finished" and self.lab.report is not None:
-                threading.Thread(target=self._report_of, args=(data["run"],), daemon=True).start()
+    def _notify(self, event: JobShown | Event) -> None:
+        """Pass on what happens: the state to all pages, the rest to those that look."""
+        if isinstance(event, JobShown):
+            self.lab.broadcast("train.state", event)
+            if event.phase == "finished" and self.lab.report is not None:
+                threading.Thread(target=self._report_of, args=(event.run,), daemon=True).start()
             self.trainer.look(bool(self._present()))
             return
         lookers = self._present()
-        if kind == "weights":
-            if not lookers:
-                self.trainer.look(False)
-                return
-            drawn = self._templates(data)
-            if drawn is None:
-                return
-            kind, data = "templates", drawn
-        for client in lookers:
-            client.send(f"train.{kind}", data)
+        if not isinstance(event, Weights):
+            for client in lookers:
+                client.send(f"train.{event.kind}", event)
+        elif not lookers:
+            self.trainer.look(False)
+        elif (drawn := self._templates(event)) is not None:
+            for client in lookers:
+                client.send("train.templates", drawn)
 
-    def _templates(self, data: dict[str, Any]) -> dict[str, Any] | None:
+    def _templates(self, sent: Weights) -> Templates | None:
         """The weights of a running training as pictures; None for vectors and for features."""
         job = self.trainer.job
         if job is None:
             return None
         try:
             source = self.sources.of(job.source)
-            size = job.settings.get("image_size")
-            skip_bad = job.settings.get("on_bad_image") == "skip"
-            dataset = self.sources.dataset(source, None if size is None else (size[0], size[1]), skip_bad=skip_bad)
+            skip_bad = job.settings.on_bad_image == "skip"
+            dataset = self.sources.dataset(source, job.settings.image_size, skip_bad=skip_bad)
         except LinprobeError:
             return None
-        W = np.frombuffer(base64.b64decode(data["bytes"]), np.float32).reshape(data["shape"])
+        W = np.frombuffer(base64.b64decode(sent.bytes), np.float32).reshape(sent.shape)
         if dataset.image_shape is None or W.shape[1] != np.prod(dataset.image_shape):
             return None
-        drawn = draw_templates(W.astype(np.float64), dataset.image_shape)
-        return {"run": data["run"], "epoch": data["epoch"], "class_names": dataset.class_names, **drawn}
+        return draw_templates(W.astype(np.float64), dataset.image_shape, job.run, dataset.class_names, epoch=sent.epoch)
 
 
-def draw_templates(W: npt.NDArray[np.float64], shape: tuple[int, ...]) -> dict[str, Any]:
-    """The rows of W (K, D) as pictures, for the mapped pixels that they multiply: bytes as base64.
+@dataclass(frozen=True)
+class Templates:
+    """The rows of W (K, D) as pictures, for the mapped pixels that they multiply; of many classes the first 60.
 
-    `color` is (K, height, width, 3), the lecture's rendering; `signed` (K, height, width), as `signed_bytes`; `limit`
-    the weight of its ends. Of many classes the first 60, large pictures averaged.
+    Attributes:
+        run: whose.
+        epoch: of a running training; None at the end.
+        class_names: of all classes.
+        height, width: of each picture; large ones are averaged.
+        limit: the weight at the ends of the signed colours.
+        color: (K, height, width, 3) bytes in base64, the lecture's rendering.
+        signed: (K, height, width) bytes in base64, as `signed_bytes`.
     """
+
+    run: str
+    epoch: float | None
+    class_names: tuple[str, ...]
+    height: int
+    width: int
+    limit: float
+    color: str
+    signed: str
+
+
+def draw_templates(
+    W: npt.NDArray[np.float64],
+    shape: tuple[int, ...],
+    run: str,
+    class_names: tuple[str, ...],
+    *,
+    epoch: float | None = None,
+) -> Templates:
+    """The weights (K, D) of pictures of `shape` as pictures."""
     weights = smaller(W[:AT_MOST].reshape(-1, *shape), SIDE)
     drawn, limit = signed_bytes(signed(weights))
-    return {
-        "height": weights.shape[1],
-        "width": weights.shape[2],
-        "limit": limit,
-        "color": base64.b64encode(as_colors(weights).tobytes()).decode("ascii"),
-        "signed": drawn,
-    }
+    color = base64.b64encode(as_colors(weights).tobytes()).decode("ascii")
+    return Templates(run, epoch, class_names, weights.shape[1], weights.shape[2], limit, color, drawn)
 
 
-def state(client: Client, params: Params) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TrainState:
+    """Everything that the page shows when it opens.
+
+    Attributes:
+        sources: that can be trained on.
+        job: the latest training, with its rows; None before the first.
+        runs: the list of runs.
+        folder: in which they lie.
+        reports: whether this lab can make them.
+        most_bytes: of an upload.
+    """
+
+    sources: tuple[SourceShown, ...]
+    job: JobShown | None
+    runs: tuple[RunShown | BrokenRun, ...]
+    folder: str
+    reports: bool
+    most_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeRequest(Request):
+    """A source, as it would be read with these settings."""
+
+    source: SourceKey
+    seed: Seed
+    image_size: ImageSize | None = None
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True)
+class StartRequest(Request):
+    """A new run on a source."""
+
+    source: SourceKey
+    settings: SettingsRequest
+
+
+@dataclass(frozen=True)
+class ResumeRequest(Request):
+    """A stopped run; with `finish`, to be ended with its last checkpoint."""
+
+    run: RunName
+    finish: bool = False
+
+
+@dataclass(frozen=True)
+class RunRequest(Request):
+    """A run by its name."""
+
+    run: RunName
+
+
+@dataclass(frozen=True)
+class TracesRequest(Request):
+    """Runs to be compared, by their names, with "/" between them."""
+
+    runs: Annotated[str, Text(4096)]
+
+
+@dataclass(frozen=True)
+class TrainLookRequest(Request):
+    """Whether the page wants every step of the training."""
+
+    on: bool = False
+
+
+@dataclass(frozen=True)
+class ForgetRequest(Request):
+    """An upload to be deleted."""
+
+    source: SourceKey
+
+
+@dataclass(frozen=True)
+class ReportAddress:
+    """Where a report is served."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The report of a run was written, or could not be."""
+
+    run: str
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """The answer to an upload: its key and all sources."""
+
+    source: str
+    sources: tuple[SourceShown, ...]
+
+
+def state(client: Client, asked: NoParameters) -> TrainState:
     """Everything that the page shows when it opens."""
     trainings = client.lab.service(Trainings)
     job = trainings.trainer.job
-    return {
-        "sources": _sources(trainings.sources),
-        "job": None if job is None else job.as_dict(with_rows=True),
-        "runs": list_runs(client.lab.runs),
-        "folder": str(client.lab.runs),
-        "reports": client.lab.report is not None,
-        "most_bytes": MOST_BYTES,
-    }
-
-
-def describe(client: Client, params: Params) -> dict[str, Any]:
-    """What a source holds, once it is read in this size."""
-    sources = client.lab.service(Sources)
-    source = sources.of(params.text("source", longest=4096))
-    seed, skip_bad = params.whole("seed", low=0, high=2**31 - 1), params.flag("skip_bad")
-    found = sources.describe(source, _image_size(params), seed, skip_bad=skip_bad)
-    return {"source": source.key, "label": source.label, **found}
-
-
-def start(client: Client, params: Params) -> dict[str, Any]:
-    """Begin a run."""
-    trainings = client.lab.service(Trainings)
-    source = trainings.sources.of(params.text("source", longest=4096))
-    settings = settings_of(source, params.group("settings"))
-    trainings.sources.check(source, settings.image_size)
-    trainings.look(client, True)
-    return trainings.trainer.start(settings, source.key, cache=trainings.sources.cache_of(source)).as_dict()
-
-
-def settings_of(source: Source, params: Params) -> TrainSettings:
-    """The settings of a run, every value checked before a process is started."""
-    optimizers = choices("optimizer")
-    optimizer = params.choice("optimizer", optimizers)
-    classifier: dict[str, Any] = {
-        "loss": params.choice("loss", choices("loss")),
-        "penalty": params.choice("penalty", choices("penalty")),
-        "reg": params.number("reg", low=0.0),
-        "beta": params.number("beta", low=0.0),
-        "delta": params.number("delta", low=0.0, open_low=True),
-        **_own(params, "loss"),
-        **_own(params, "penalty"),
-        "optimizer": optimizer,
-        "preprocess": params.choice("preprocess", choices("preprocess")),
-    }
-    # tol and max_iter, which the command line writes down for every optimizer, and those of this one
-    for about in (*optimizers["exact"].parameters, *optimizers[optimizer].parameters):
-        classifier[about.name] = _setting(params, about)
-    LinearModel(**classifier).check_parameters()
-    chosen = params.choice("features", features())
-    options: dict[str, Any] = {"mirror": True} if params.flag("flips") else {}
-    if chosen == "patches" and "patches" in params:
-        options["patches"] = params.whole("patches", low=2, high=100_000)
-    validation = params.number("validation", low=0.0, high=0.95)
-    return TrainSettings(
-        source.path,
-        classifier,
-        seed=params.whole("seed", low=0, high=2**31 - 1),
-        validation=validation,
-        image_size=_image_size(params),
-        on_bad_image="skip" if params.flag("skip_bad") else "fail",
-        features=chosen,
-        feature_options=options,
+    return TrainState(
+        sources=trainings.sources.shown(),
+        job=None if job is None else job.shown(with_rows=True),
+        runs=list_runs(client.lab.runs),
+        folder=str(client.lab.runs),
+        reports=client.lab.report is not None,
+        most_bytes=MOST_BYTES,
     )
 
 
-def _own(params: Params, kind: Literal["loss", "penalty"]) -> dict[str, dict[str, float]]:
-    """`loss_options` or `penalty_options` of the classifier, where the request gives any."""
-    options = read_options(params, kind, params.choice(kind, choices(kind)))
-    return {f"{kind}_options": options} if options else {}
+def describe(client: Client, asked: DescribeRequest) -> Description:
+    """What a source holds, once it is read in this size."""
+    sources = client.lab.service(Sources)
+    return sources.describe(sources.of(asked.source), asked.image_size, asked.seed, skip_bad=asked.skip_bad)
 
 
-def _setting(params: Params, about: Parameter) -> Any:
-    """One parameter of an optimizer; one that the page leaves out keeps a default of None or "auto"."""
-    if about.name in KINDS:
-        return params.choice(about.name, choices(about.name))
-    if about.name not in params and about.default in (None, "auto"):
-        return about.default
-    match about.kind:
-        case "flag":
-            return params.flag(about.name)
-        case "whole":
-            return params.whole(about.name, low=int(about.low), high=MOST_COUNT)
-        case _:
-            return params.parameter(about)
+def start(client: Client, asked: StartRequest) -> JobShown:
+    """Begin a run."""
+    trainings = client.lab.service(Trainings)
+    source = trainings.sources.of(asked.source)
+    settings = settings_of(source, asked.settings)
+    trainings.sources.check(source, settings.image_size)
+    trainings.look(client, True)
+    return trainings.trainer.start(settings, source.key, cache=trainings.sources.cache_of(source)).shown()
 
 
-def _image_size(params: Params) -> tuple[int, int] | None:
-    """(height, width) to resize to; None where the pictures stay as they are."""
-    if "image_size" not in params:
-        return None
-    height, width = params.floats("image_size", (2,), most=2, size=1024)
-    if min(height, width) < 1 or height != int(height) or width != int(width):
-        raise ParameterError(f"image_size = {height:g}x{width:g}; expected whole numbers of pixels, 1..1024.")
-    return int(height), int(width)
-
-
-def stop(client: Client, params: Params) -> None:
+def stop(client: Client, asked: NoParameters) -> None:
     """Stop the training; it can be resumed."""
     client.lab.service(Trainings).trainer.stop()
 
 
-def finish(client: Client, params: Params) -> None:
+def finish(client: Client, asked: NoParameters) -> None:
     """End the training at its next row, and keep what it has as a finished run."""
     client.lab.service(Trainings).trainer.finish()
 
 
-def resume(client: Client, params: Params) -> dict[str, Any]:
+def resume(client: Client, asked: ResumeRequest) -> JobShown:
     """Resume a stopped run; with `finish`, end it with its last checkpoint."""
     trainings = client.lab.service(Trainings)
-    run = run_at(client.lab.runs, params.text("run"))
+    run = run_at(client.lab.runs, asked.run)
     if run.finished:
         raise RunError(f"{run.path.name} is finished and cannot be resumed; start a new run.")
-    settings = run.settings()
-    if settings.swept:
+    settings = run.settings().request
+    if not isinstance(settings, TrainSettings):
         raise RunError(f"{run.path.name} is a sweep; resume it with: linprobe sweep --resume {run.path}")
-    source = trainings.sources.of_run(settings.request.source)
+    source = trainings.sources.of_run(settings.source)
     trainings.look(client, True)
-    cache, finish = trainings.sources.cache_of(source), params.flag("finish")
-    shown = asdict(settings.request)
-    return trainings.trainer.resume(run.path, source.key, shown, trace_of(run), finish=finish, cache=cache).as_dict()
+    cache, rows = trainings.sources.cache_of(source), trace_of(run)
+    job = trainings.trainer.resume(run.path, source.key, settings, rows, finish=asked.finish, cache=cache)
+    return job.shown()
 
 
-def runs(client: Client, params: Params) -> list[dict[str, Any]]:
+def runs(client: Client, asked: NoParameters) -> tuple[RunShown | BrokenRun, ...]:
     """The list of runs."""
     return list_runs(client.lab.runs)
 
 
-def traces(client: Client, params: Params) -> dict[str, Any]:
+def traces(client: Client, asked: TracesRequest) -> Mapping[str, tuple[TraceRow, ...]]:
     """The traces of runs, to be compared."""
-    names = [name for name in params.text("runs", longest=4096).split("/") if name][:MOST_COMPARED]
+    names = [name for name in asked.runs.split("/") if name][:MOST_COMPARED]
     return {name: trace_of(run_at(client.lab.runs, name)) for name in names}
 
 
-def templates(client: Client, params: Params) -> dict[str, Any]:
+def templates(client: Client, asked: RunRequest) -> Templates:
     """The templates of a run's model, as those of a running training."""
-    run = run_at(client.lab.runs, params.text("run"))
+    run = run_at(client.lab.runs, asked.run)
     model = read_model(run.model_path)
     if model.features_ is not None or model.image_shape_ is None:
         raise IncompatibleError(f"{run.path.name} was trained on features or vectors, whose weights are no pixels.")
-    drawn = draw_templates(model.weights_, model.image_shape_)
-    return {"run": run.path.name, "epoch": None, "class_names": model.class_names_, **drawn}
+    return draw_templates(model.weights_, model.image_shape_, run.path.name, model.class_names_)
 
 
-def report(client: Client, params: Params) -> dict[str, Any]:
+def report(client: Client, asked: RunRequest) -> ReportAddress:
     """The address of a run's report; it is written first where it is missing."""
-    run = run_at(client.lab.runs, params.text("run"))
+    run = run_at(client.lab.runs, asked.run)
     if not (run.path / "report.html").is_file():
         client.lab.service(Trainings).report(run)
-    return {"address": f"train/report/{run.path.name}"}
+    return ReportAddress(f"train/report/{run.path.name}")
 
 
-def look(client: Client, params: Params) -> None:
-    """Whether this page wants every step of the training."""
-    client.lab.service(Trainings).look(client, params.flag("on"))
+def look(client: Client, asked: TrainLookRequest) -> None:
+    """Note whether this page wants every step of the training."""
+    client.lab.service(Trainings).look(client, asked.on)
 
 
-def forget(client: Client, params: Params) -> list[dict[str, Any]]:
+def forget(client: Client, asked: ForgetRequest) -> tuple[SourceShown, ...]:
     """The sources, once an upload is deleted."""
     trainings = client.lab.service(Trainings)
-    key, job = params.text("source", longest=4096), trainings.trainer.job
+    key, job = asked.source, trainings.trainer.job
     if job is not None and job.running and job.source == key:
         raise RunError(f"{job.run} is being trained on it; stop it first.")
     client.lab.service(Uploads).forget(key)
-    return _sources(trainings.sources)
+    return trainings.sources.shown()
 
 
-def _sources(sources: Sources) -> list[dict[str, Any]]:
-    shown = []
-    for source in sources.all():
-        upload = sources.uploads.kept.get(source.key)
-        about = (
-            None if upload is None else {"n_files": upload.n_files, "size": upload.size, "one_size": upload.one_size}
-        )
-        shown.append({"key": source.key, "label": source.label, "kind": source.kind, "upload": about})
-    return shown
-
-
-async def receive(request: Request) -> Response:
+async def receive(request: HttpRequest) -> Response:
     """Take an archive, a piece at a time, into the lab's own folder; the answer holds the sources, or a refusal.
 
     As over the WebSocket, a refusal is an answer: {"error": one sentence}.
@@ -363,19 +395,21 @@ async def receive(request: Request) -> Response:
         key, _ = await run_in_threadpool(uploads.keep, path)
     except ClientDisconnect:
         uploads.drop(path)
-        return JSONResponse({"error": "the connection ended before the upload was complete; upload it again."})
+        return _json(Refused("the connection ended before the upload was complete; upload it again."))
     except LinprobeError as error:
         uploads.drop(path)
-        return JSONResponse({"error": str(error)})
+        return _json(Refused(str(error)))
     except OSError as error:
         uploads.drop(path)
-        return JSONResponse(
-            {"error": f"the upload cannot be kept ({error.strerror}); free some space."}, status_code=507
-        )
-    return JSONResponse({"source": key, "sources": _sources(sources)})
+        return _json(Refused(f"the upload cannot be kept ({error.strerror}); free some space."), status_code=507)
+    return _json(Uploaded(key, sources.shown()))
 
 
-def show_report(request: Request) -> Response:
+def _json(answer: Uploaded | Refused, status_code: int = 200) -> Response:
+    return JSONResponse(plain(answer), status_code=status_code)
+
+
+def show_report(request: HttpRequest) -> Response:
     """The report of a run."""
 
     lab: Lab = request.app.state.lab
@@ -391,21 +425,29 @@ def show_report(request: Request) -> Response:
 PAGE = Page(
     "train",
     {
-        "state": state,
-        "describe": describe,
-        "start": start,
-        "stop": stop,
-        "finish": finish,
-        "resume": resume,
-        "runs": runs,
-        "traces": traces,
-        "templates": templates,
-        "report": report,
-        "look": look,
-        "forget": forget,
+        "state": Method(NoParameters, state),
+        "describe": Method(DescribeRequest, describe),
+        "start": Method(StartRequest, start),
+        "stop": Method(NoParameters, stop),
+        "finish": Method(NoParameters, finish),
+        "resume": Method(ResumeRequest, resume),
+        "runs": Method(NoParameters, runs),
+        "traces": Method(TracesRequest, traces),
+        "templates": Method(RunRequest, templates),
+        "report": Method(RunRequest, report),
+        "look": Method(TrainLookRequest, look),
+        "forget": Method(ForgetRequest, forget),
     },
     [
         Route("/train/upload", receive, methods=["POST"]),
         Route("/train/report/{run}", show_report, methods=["GET"]),
     ],
+    {
+        "state": JobShown,
+        "reading": Reading,
+        "rows": Rows,
+        "glimpse": GlimpseMet,
+        "templates": Templates,
+        "reported": Reported,
+    },
 )

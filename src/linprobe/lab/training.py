@@ -10,81 +10,39 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from linprobe.errors import RunError
+from linprobe.lab.job import (
+    EVENTS,
+    Command,
+    Ended,
+    Event,
+    Finished,
+    GlimpseMet,
+    Job,
+    JobShown,
+    Order,
+    Phase,
+    Reading,
+    Rows,
+    TraceRow,
+)
 from linprobe.optimizers.base import Status
+from linprobe.plain import plain
 from linprobe.runs.folder import make_run_folder
-from linprobe.runs.train import TrainSettings
+from linprobe.runs.records import TrainSettings
+from linprobe.typed_json import dataclass_from
 
-__all__ = ["MOST_ROWS", "Job", "Trainer"]
-
-MOST_ROWS = 4000
-"""Most rows of a trace that are kept for the page. A longer trace loses every second row, as often as needed."""
+__all__ = ["Trainer"]
 
 CLOSE_SECONDS = 20.0
 """Seconds that a training has to save its state when the lab ends. Then it is killed; its files stay whole."""
 
-LONG = ("rows", "glimpses")
-"""Long entries of the record of a job, which are sent on request only."""
-
-Listener = Callable[[str, dict[str, Any]], None]
-"""Called with an event: its kind, as in worker.py, or "state"; and its data."""
-
-
-@dataclass
-class Job:
-    """What is known of a training.
-
-    Attributes:
-        run: name of its folder.
-        source: what it trains on, as the page calls it.
-        settings: as requested in `TrainSettings`; for a resumed run, as read from its folder.
-        phase: starting, reading, training, stopping, finished, stopped or failed.
-        message: a sentence for the page.
-        rows: of the trace, thinned.
-        glimpses: (epochs, mean loss) since the last row.
-        metrics: those of a finished run.
-        process: its number on this machine.
-    """
-
-    run: str
-    source: str
-    settings: dict[str, Any]
-    phase: str = "starting"
-    message: str = ""
-    rows: list[dict[str, float | None]] = field(default_factory=list)
-    glimpses: list[tuple[float, float | None]] = field(default_factory=list)
-    metrics: dict[str, Any] | None = None
-    process: int = 0
-    every: int = 1
-
-    @property
-    def running(self) -> bool:
-        """Whether its process has not come to its end."""
-        return self.phase not in ("finished", "stopped", "failed")
-
-    def as_dict(self, *, with_rows: bool = False) -> dict[str, Any]:
-        """For JSON; the rows only if requested."""
-        record = {**asdict(self), "running": self.running}
-        return record if with_rows else {name: value for name, value in record.items() if name not in LONG}
-
-    def add(self, rows: list[dict[str, float | None]]) -> None:
-        """Keep every n-th row, and always the last one. A row that arrives again replaces the old one."""
-        for row in rows:
-            while self.rows and (self.rows[-1]["epoch"] or 0) >= (row["epoch"] or 0):
-                self.rows.pop()
-            if self.rows and (self.rows[-1]["epoch"] or 0) % self.every:
-                self.rows.pop()
-            self.rows.append(row)
-        if len(self.rows) > MOST_ROWS:
-            self.every *= 2
-            self.rows = [row for row in self.rows[:-1] if not (row["epoch"] or 0) % self.every] + self.rows[-1:]
-        self.glimpses = []
+Listener = Callable[[JobShown | Event], None]
+"""Called with the training whenever its phase or message changes, and with the events of its process."""
 
 
 class Trainer:
@@ -116,14 +74,14 @@ class Trainer:
         with self._lock:
             self._check_free()
             path = make_run_folder(settings.source, str(settings.classifier.get("loss", "softmax")), self.runs)
-            return self._begin(path, source, asdict(settings), finish=False, cache=cache)
+            return self._begin(path, source, settings, cache=cache)
 
     def resume(
         self,
         path: Path,
         source: str,
-        settings: dict[str, Any],
-        trace: Sequence[dict[str, float | None]] = (),
+        settings: TrainSettings,
+        trace: Sequence[TraceRow] = (),
         *,
         finish: bool = False,
         cache: Path | None = None,
@@ -153,7 +111,7 @@ class Trainer:
             job.phase, job.message = "stopping", "saving its state ..."
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)
-            self.notify("state", job.as_dict())  # under the lock: the event of its end must come later
+            self.notify(job.shown())  # under the lock: the event of its end must come later
 
     def finish(self) -> None:
         """End the training at its next row, test it, and write the result.
@@ -164,15 +122,15 @@ class Trainer:
         with self._lock:
             job, _ = self._running()
             job.message = "ending after this epoch; then the test images are classified ..."
-            self._say({"finish": True})
-            self.notify("state", job.as_dict())
+            self._say(Command(finish=True))
+            self.notify(job.shown())
 
     def look(self, looking: bool) -> None:
         """Note whether the weights are wanted; the process sends them only then."""
         with self._lock:
             if looking != self._looking:
                 self._looking = looking
-                self._say({"look": looking})
+                self._say(Command(look=looking))
 
     def wait(self, seconds: float | None = None) -> Job | None:
         """The job, once its process has ended or the time is over."""
@@ -207,14 +165,14 @@ class Trainer:
         self,
         path: Path,
         source: str,
-        settings: dict[str, Any],
+        settings: TrainSettings,
         *,
-        finish: bool,
+        finish: bool = False,
         resumed: bool = False,
         cache: Path | None,
-        trace: Sequence[dict[str, float | None]] = (),
+        trace: Sequence[TraceRow] = (),
     ) -> Job:
-        order = {"run": str(path), "settings": None if resumed else settings, "finish": finish, "n_threads": None}
+        order = Order(str(path), None if resumed else settings, finish)
         errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by the thread that follows
         environment = dict(os.environ) if cache is None else {**os.environ, "LINPROBE_CACHE_DIR": str(cache)}
         process = subprocess.Popen(
@@ -232,15 +190,15 @@ class Trainer:
         self._say(order)
         self._reader = threading.Thread(target=self._follow, args=(job, process, errors), daemon=True)
         self._reader.start()
-        self.notify("state", job.as_dict())
+        self.notify(job.shown())
         return job
 
-    def _say(self, line: dict[str, Any]) -> None:
+    def _say(self, line: Order | Command) -> None:
         """Send a line to the process, if one still reads."""
         if self._process is None or self._process.stdin is None:
             return
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(json.dumps(line) + "\n")
+            self._process.stdin.write(json.dumps(plain(line)) + "\n")
             self._process.stdin.flush()
 
     def _follow(self, job: Job, process: subprocess.Popen[str], errors: TextIO) -> None:
@@ -250,10 +208,10 @@ class Trainer:
         with errors, process.stdout:
             for line in process.stdout:
                 try:
-                    event = json.loads(line)
+                    fields = json.loads(line)
                 except ValueError:  # empty, or cut short by the stop
                     continue
-                ended = self._met(job, event) or ended
+                ended = self._met(job, dataclass_from(EVENTS[fields["kind"]], fields)) or ended
             code = process.wait()
             if process.stdin is not None:
                 with contextlib.suppress(OSError):
@@ -264,38 +222,36 @@ class Trainer:
                 how = f"signal {-code}" if code < 0 else f"exit code {code}"
                 self._end(job, "failed", f"the training process ended with {how} ({last[0]}); try to resume the run.")
 
-    def _met(self, job: Job, event: dict[str, Any]) -> bool:
+    def _met(self, job: Job, event: Event) -> bool:
         """Take in one line; whether it is the last one."""
-        kind = event.pop("kind")
-        match kind:
-            case "reading":
+        match event:
+            case Reading():
                 self._phase(job, "reading")
-            case "rows":
+            case Rows():
                 with self._lock:
-                    job.add(event["rows"])
+                    job.add(event.rows)
                 self._phase(job, "training")
-            case "glimpse":
+            case GlimpseMet():
                 with self._lock:
-                    job.glimpses = [*job.glimpses[-99:], (event["epoch"], event["data_loss"])]
-            case "finished":
-                metrics = event["metrics"]
-                job.metrics = metrics
-                kept = metrics["status"] == Status.STOPPED.name.lower()  # by nobody but `finish`
-                self._end(job, "finished", "kept as it was then" if kept else metrics["status_text"])
+                    job.glimpse(event)
+            case Finished():
+                job.metrics = event.metrics
+                kept = event.metrics.status is Status.STOPPED  # by nobody but `finish`
+                self._end(job, "finished", "kept as it was then" if kept else event.metrics.status_text)
                 return True
-            case "stopped" | "failed":
-                self._end(job, kind, event["message"])
+            case Ended():
+                self._end(job, event.phase, event.message)
                 return True
-        self.notify(kind, {**event, "run": job.run, "sent": time.time()})
+        self.notify(event)
         return False
 
-    def _phase(self, job: Job, phase: str) -> None:
+    def _phase(self, job: Job, phase: Phase) -> None:
         with self._lock:
             if job.phase != phase and job.phase != "stopping":
                 job.phase = phase
-                self.notify("state", job.as_dict())
+                self.notify(job.shown())
 
-    def _end(self, job: Job, phase: str, message: str) -> None:
+    def _end(self, job: Job, phase: Phase, message: str) -> None:
         with self._lock:
             job.phase, job.message = phase, message
-            self.notify("state", job.as_dict())
+            self.notify(job.shown())

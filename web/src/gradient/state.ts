@@ -3,9 +3,9 @@ import { computed, signal } from "@preact/signals";
 import { ownOptions } from "../choices";
 import { choiceField, nameField, numberField, recordField, wholeField } from "../fields";
 import { SETS } from "../playground/names";
+import type { Checked, Swept } from "../protocol";
 import { linked } from "../route";
 import { connections, say, stream } from "../socket";
-import type { Checked, Swept } from "./protocol";
 
 export const state = linked("gradient", {
   set: choiceField("three-modes", SETS),
@@ -44,7 +44,7 @@ export const failure = signal("");
 /** The coordinate whose errors are drawn. */
 export const coordinate = computed(() => Math.min(state.c.value, (swept.value?.names.length ?? 1) - 1));
 
-const check = stream<Checked>(
+const check = stream(
   "gradient.check",
   (result) => {
     checked.value = result;
@@ -53,7 +53,7 @@ const check = stream<Checked>(
   say(failure),
 );
 
-const sweep = stream<Swept>(
+const sweep = stream(
   "gradient.sweep",
   (result) => {
     swept.value = result;

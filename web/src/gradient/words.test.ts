@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Checked } from "./protocol";
+import type { Checked } from "../protocol";
 import { blurred, sameDigits, verdict } from "./words";
 
 const checked = (changes: Partial<Checked>): Checked => ({

@@ -1,5 +1,5 @@
 // What a check comes to, in words. Pure functions.
-import type { Checked } from "./protocol";
+import type { Checked } from "../protocol";
 
 /** An error above the tolerance that is no larger than what rounding makes at this h. */
 export const blurred = (error: number | null, found: Checked): boolean => error !== null && error > found.tolerance;

@@ -1,9 +1,9 @@
 // The panel "Test images": thumbnails, a page at a time, by class and by what they were taken for.
 import { asText } from "../fields";
+import type { GridPage } from "../protocol";
 import { Button, Choice, Failure, Panel, Select } from "../ui/controls";
 import { className, grid, gridFailure, opened } from "./live";
 import { Shown } from "./picture";
-import type { Grid } from "./protocol";
 import { choose, SHOWN, state } from "./state";
 
 export function GridPanel() {
@@ -37,7 +37,7 @@ export function GridPanel() {
   );
 }
 
-function Pager({ now }: { now: Grid }) {
+function Pager({ now }: { now: GridPage }) {
   return (
     <div class="pager">
       <span>
@@ -71,7 +71,7 @@ function Pager({ now }: { now: Grid }) {
   );
 }
 
-function Thumbnails({ now }: { now: Grid }) {
+function Thumbnails({ now }: { now: GridPage }) {
   return (
     <ul class="thumbs">
       {now.items.map((item) => (

@@ -14,13 +14,13 @@ import {
   opening,
   runs,
 } from "./live";
-import type { Challenge, Grid, Look, Neighbours, Opened, Run } from "./protocol";
+
 import { asked, state } from "./state";
 
 /** Thumbnails of a page: six rows of four. */
 const PER_PAGE = 24;
 
-const askLook = stream<Look>(
+const askLook = stream(
   "inspect.look",
   (result) => {
     batch(() => {
@@ -31,7 +31,7 @@ const askLook = stream<Look>(
   say(lookFailure),
 );
 
-const askNearest = stream<Neighbours>(
+const askNearest = stream(
   "inspect.neighbours",
   (result) => {
     batch(() => {
@@ -42,7 +42,7 @@ const askNearest = stream<Neighbours>(
   say(nearestFailure),
 );
 
-const askGrid = stream<Grid>(
+const askGrid = stream(
   "inspect.grid",
   (result) => {
     batch(() => {
@@ -56,7 +56,7 @@ const askGrid = stream<Grid>(
 /** The runs that have a model, and the challenges. */
 export function watchRuns(): void {
   void connections.value;
-  call<{ runs: Run[]; challenges: Challenge[] }>("inspect.state").then((sent) => {
+  call("inspect.state", {}).then((sent) => {
     batch(() => {
       runs.value = sent.runs;
       challenges.value = sent.challenges;
@@ -75,7 +75,7 @@ export function watchOpened(): (() => void) | undefined {
     failure.value = lookFailure.value = gridFailure.value = nearestFailure.value = "";
     opening.value = true;
   });
-  return request<Opened>(
+  return request(
     "inspect.open",
     { run },
     (sent) => {

@@ -1,6 +1,6 @@
 // What a hand changes: points, classes, lines. A walk that was going on ends where its problem changes.
 import { batch } from "@preact/signals";
-import type { PlanarSet } from "./names";
+import type { PlanarSet } from "../protocol";
 import { MOST_CLASSES, MOST_POINTS, placed, pointAt } from "./points";
 import { b, half, K, points, START_OF_THREE, START_OF_TWO, selected, setPoints, setWeights, state, W } from "./state";
 import { endWalk } from "./walk";

@@ -1,12 +1,12 @@
 // The slice of the loss surface, with the path walked on it.
 import { useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
+import type { Surface } from "../protocol";
 import { unpacked } from "../socket";
 import { theme } from "../theme";
 import { More, Panel } from "../ui/controls";
 import { shown } from "../ui/numbers";
 import { useWidth } from "../ui/size";
-import type { Surface } from "./protocol";
 import { surface, watchSurface } from "./surface";
 import { walked } from "./walk";
 

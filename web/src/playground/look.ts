@@ -1,8 +1,8 @@
 // What the library answers about the points and weights that are shown.
 import { batch, signal } from "@preact/signals";
+import type { Look, LookRequest } from "../protocol";
 import { connections, say, stream } from "../socket";
 import type { Point } from "./points";
-import type { Look } from "./protocol";
 import { b, dragging, failure, half, points, problem, running, state, W } from "./state";
 
 /** What was seen last, while a drag runs a moment ago, */
@@ -11,9 +11,9 @@ export const seen = signal<Look | undefined>(undefined);
 /** and the points that it was seen of. */
 export const seenPoints = signal<Point[]>([]);
 
-const ask = stream<Look, Point[]>(
+const ask = stream(
   "playground.look",
-  (result, of) => {
+  (result, of: Point[]) => {
     batch(() => {
       seen.value = result;
       seenPoints.value = of;
@@ -33,7 +33,7 @@ export function watch(): void {
   void connections.value;
   if (points.value.length < 1) return;
   const limit = half.value;
-  const params = {
+  const params: LookRequest = {
     ...problem.value,
     W: W.value,
     b: b.value,

@@ -2,13 +2,13 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import { ownOptions } from "../choices";
 import { choiceField, flagField, nameField, numberField, numbersField, recordField, wholeField } from "../fields";
+import type { PlanarSet, StepsRequest } from "../protocol";
 import { linked } from "../route";
 import { connections, request, say } from "../socket";
-import { type PlanarSet, SETS } from "./names";
+import { SETS } from "./names";
 import { MOST_CLASSES, MOST_POINTS, type Point, pointsField, tidy } from "./points";
-import type { Drawn } from "./protocol";
 
-export type Method = "gd" | "sgd" | "exact";
+export type Method = StepsRequest["method"];
 
 /** Half the side of the square that shows all of a set. */
 const HALF: Record<PlanarSet, number> = { shell: 2.8, "three-modes": 2.8, quadrants: 2.3, spiral: 1.25 };
@@ -91,7 +91,7 @@ export function setPoints(next: Point[]): void {
 effect(() => {
   void connections.value;
   const params = { set: state.set.value, n: state.n.value, seed: state.seed.value };
-  return request<Drawn>(
+  return request(
     "playground.draw",
     params,
     (result) => {
@@ -106,7 +106,7 @@ effect(() => {
 
 /** The points, weights and loss as every request holds them. */
 export const problem = computed(() => ({
-  points: points.value.map((p) => [p.x, p.y]),
+  points: points.value.map((p) => [p.x, p.y] as const),
   labels: points.value.map((p) => p.label),
   n_classes: K.value,
   loss: state.loss.value,

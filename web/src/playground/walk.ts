@@ -1,21 +1,21 @@
 // Walks of the optimizers, from the weights that are shown, step by step or by themselves.
 import { batch, effect, signal } from "@preact/signals";
+import type { Proof, StateRecord } from "../protocol";
 import { call } from "../socket";
 import { seen } from "./look";
-import type { Certificate, Step } from "./protocol";
 import { b, failure, type Method, points, problem, running, setWeights, state, W } from "./state";
 
 export interface Walk {
-  W: (readonly (readonly number[])[])[];
+  W: (readonly (readonly [number, number])[])[];
   b: (readonly number[])[];
   objective: (number | null)[];
-  state: unknown;
+  state: StateRecord | null;
   status: string;
   rate: number | null;
   chosen: string;
   batch: number[];
   epoch: number;
-  certificate: Certificate | null;
+  certificate: Proof | null;
   method: Method;
 }
 
@@ -46,14 +46,14 @@ export async function stepOn(steps: number): Promise<boolean> {
     method: state.opt.value,
   };
   if (before && before.status !== "") return false;
-  const result = await call<Step>("playground.step", {
+  const result = await call("playground.step", {
     ...problem.value,
     W: W.value,
     b: b.value,
     method: state.opt.value,
     steps,
-    ...(start.state !== null && { state: start.state }),
-    ...(!state.auto.value && { learning_rate: state.rate.value }),
+    state: start.state,
+    learning_rate: state.auto.value ? null : state.rate.value,
     line_search: state.search.value,
     batch_size: Math.min(state.batch.value, points.value.length),
     epochs: state.epochs.value,

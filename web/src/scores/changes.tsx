@@ -1,10 +1,10 @@
 // The panels of the mean over the images, and of what a small change of one score does.
 import { ClassMark } from "../classes";
+import type { Explained, LossName } from "../protocol";
 import { Formula, Panel, Slider } from "../ui/controls";
 import { fixed } from "../ui/numbers";
 import { Scroll } from "../ui/scroll";
 import { LOSSES } from "./examples";
-import type { Explained, Loss } from "./protocol";
 import { label, labels, name, row, scores, state } from "./state";
 
 export function Dataset({ result }: { result: Explained }) {
@@ -47,7 +47,7 @@ export function Dataset({ result }: { result: Explained }) {
 }
 
 export function Jiggle({ result }: { result: Explained }) {
-  const change = (loss: Loss, k: number, side: 0 | 1) => {
+  const change = (loss: LossName, k: number, side: 0 | 1) => {
     const before = result.losses[loss][row.value]!;
     const after = result.jiggled[loss][k]![side];
     const value = after - before;

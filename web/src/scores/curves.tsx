@@ -1,9 +1,9 @@
 // The panel "As one score moves": the losses over one score.
 import { asText } from "../fields";
+import type { Explained } from "../protocol";
 import { Chart } from "../ui/chart";
 import { Formula, Panel, Select, Slider } from "../ui/controls";
 import { LOSSES } from "./examples";
-import type { Explained } from "./protocol";
 import { moved, name, scale, scores, setScore, state } from "./state";
 
 /** Share of the chart's height up to which a line is drawn. */

@@ -1,8 +1,8 @@
 // The losses of this page, and the examples of the lecture.
-import type { Loss } from "./protocol";
+import type { LossName } from "../protocol";
 
 /** Name, title, colour and dash of each line. */
-export const LOSSES: readonly (readonly [Loss, string, string, string | undefined])[] = [
+export const LOSSES: readonly (readonly [LossName, string, string, string | undefined])[] = [
   ["hinge", "hinge", "var(--class-0)", undefined],
   ["squared-hinge", "squared hinge", "var(--class-2)", "2 3"],
   ["softmax", "softmax", "var(--class-5)", "7 4"],

@@ -1,8 +1,9 @@
 // The panel of the lecture's questions, answered with the scores that are shown.
+
+import type { Explained } from "../protocol";
 import { Formula, Panel } from "../ui/controls";
 import { shown } from "../ui/numbers";
 import { LOSSES } from "./examples";
-import type { Explained } from "./protocol";
 import { K, row } from "./state";
 
 export function Questions({ result }: { result: Explained }) {

@@ -1,10 +1,10 @@
 // The scores and settings of this page, all in its address; and the library's answer.
 import { computed, signal } from "@preact/signals";
 import { numberField, numbersField, textField, wholeField } from "../fields";
+import type { Explained } from "../protocol";
 import { linked } from "../route";
 import { connections, say, stream } from "../socket";
 import { EXAMPLES, type Example } from "./examples";
-import type { Explained } from "./protocol";
 import { labelsOf, limited, rowsField, spanOf } from "./rows";
 
 const first = EXAMPLES[0]!;
@@ -39,7 +39,7 @@ export const scale = computed(() => held.value ?? span.value);
 export const seen = signal<Explained | undefined>(undefined);
 export const failure = signal("");
 
-const ask = stream<Explained>(
+const ask = stream(
   "scores.explain",
   (result) => {
     seen.value = result;

@@ -1,9 +1,9 @@
 // The panels of the hinge and of softmax, term by term.
 import { ClassMark } from "../classes";
+import type { Explained } from "../protocol";
 import { Formula, Panel } from "../ui/controls";
 import { fixed, shown } from "../ui/numbers";
 import { Scroll } from "../ui/scroll";
-import type { Explained } from "./protocol";
 import { label, name, row, scores } from "./state";
 
 export function Hinge({ result }: { result: Explained }) {

@@ -1,18 +1,19 @@
 // What can be done with a run: resume it, open or make its report, inspect it.
+
+import type { RunShown } from "../protocol";
 import { call, say } from "../socket";
 import { Button } from "../ui/controls";
 import { refreshRuns } from "./events";
 import { liveFailure, reports, runs, runsFailure } from "./live";
-import type { Job } from "./protocol";
 
 /** Resume a run, or with `finish` keep what it reached; an error is shown where the button is. */
 export function resume(run: string, finish: boolean, said = liveFailure): void {
   liveFailure.value = runsFailure.value = "";
-  call<Job>("train.resume", { run, finish }).then(() => refreshRuns(), say(said));
+  call("train.resume", { run, finish }).then(() => refreshRuns(), say(said));
 }
 
 export function RunLinks({ run }: { run: string }) {
-  const found = runs.value.find((one) => one.run === run);
+  const found = runs.value.find((one): one is RunShown => one.run === run && !("error" in one));
   return (
     <>
       {found?.has_report ? (

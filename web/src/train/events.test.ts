@@ -1,21 +1,23 @@
 import { beforeEach, expect, test } from "vitest";
+import type { JobShown, Templates, TraceRow, TrainState } from "../protocol";
 import { Server } from "../testing";
-import type { Job, State, Templates } from "./protocol";
 
 const server = new Server();
 const { load } = await import("./events");
 const { glimpses, job, rows, templates } = await import("./live");
 server.open();
 
-const training = (run: string, epochs: number, running = true): Job => ({
+const row = (epoch: number): TraceRow => ({ epoch }) as TraceRow;
+
+const training = (run: string, epochs: number, running = true): JobShown => ({
   run,
   source: "digits",
   phase: running ? "training" : "finished",
   message: "",
   running,
-  settings: { classifier: { optimizer: "sgd" } },
+  settings: { classifier: { optimizer: "sgd" } } as unknown as JobShown["settings"],
   metrics: null,
-  rows: Array.from({ length: epochs }, (_, epoch) => ({ epoch })),
+  rows: Array.from({ length: epochs }, (_, epoch) => row(epoch)),
   glimpses: [[0.5, 2]],
 });
 
@@ -30,10 +32,10 @@ const drawn: Templates = {
   signed: "",
 };
 
-async function loaded(found: Job | null): Promise<void> {
+async function loaded(found: JobShown | null): Promise<void> {
   const done = load();
   const sent = (await server.received("train.state")).at(-1)!;
-  const state: State = { sources: [], job: found, runs: [], folder: "runs", reports: false, most_bytes: 0 };
+  const state: TrainState = { sources: [], job: found, runs: [], folder: "runs", reports: false, most_bytes: 0 };
   await server.answer(sent, state);
   await done;
 }
@@ -45,7 +47,7 @@ beforeEach(async () => {
 });
 
 test("over a new connection a training that goes on keeps its rows and templates", async () => {
-  rows.value = [...rows.value, { epoch: 5 }];
+  rows.value = [...rows.value, row(5)];
   await loaded(training("digits-softmax-1", 4));
   expect(rows.value.map((row) => row.epoch)).toEqual([0, 1, 2, 3, 4, 5]);
   expect(templates.value).toBe(drawn);

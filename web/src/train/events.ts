@@ -1,5 +1,6 @@
 // The events of the server: the state of the training, its rows, its templates.
 import { batch } from "@preact/signals";
+import type { Templates, TraceRow } from "../protocol";
 import { call, hear, say, stream } from "../socket";
 import {
   failure,
@@ -16,7 +17,6 @@ import {
   sources,
   templates,
 } from "./live";
-import type { Job, Row, Run, State, Templates } from "./protocol";
 import { merged } from "./rows";
 import { state } from "./state";
 
@@ -26,7 +26,7 @@ let states = 0;
 /** Read everything anew: when the page opens, and over each new connection. */
 export async function load(): Promise<void> {
   const before = states;
-  const found = await call<State>("train.state");
+  const found = await call("train.state", {});
   batch(() => {
     sources.value = found.sources;
     if (!state.source.peek()) state.source.value = found.sources[0]?.key ?? "";
@@ -61,14 +61,14 @@ function forget(run: string | undefined): void {
 
 async function showTemplates(run: string): Promise<void> {
   try {
-    const found = await call<Templates>("train.templates", { run });
+    const found = await call("train.templates", { run });
     if (job.peek()?.run === run) templates.value = found; // a training that began meanwhile has its own
   } catch {
     if (templates.peek()?.run !== run) templates.value = null; // features and vectors have none
   }
 }
 
-const askRuns = stream<Run[]>(
+const askRuns = stream(
   "train.runs",
   (found) => {
     runs.value = found;
@@ -79,7 +79,7 @@ const askRuns = stream<Run[]>(
 /** Read the list of runs anew. */
 export const refreshRuns = (): void => askRuns({});
 
-hear<Job>("train.state", (sent) => {
+hear("train.state", (sent) => {
   const before = job.peek();
   states += 1;
   draw(); // rows and glimpses that came before this state
@@ -104,7 +104,7 @@ const FRAME_MS = 185;
 const CURVE_MS = 340;
 /** Glimpses that are kept for the curve. */
 const MOST_GLIMPSES = 2000;
-let waiting: { rows: Row[]; glimpses: [number, number][]; templates?: Templates } = { rows: [], glimpses: [] };
+let waiting: { rows: TraceRow[]; glimpses: [number, number][]; templates?: Templates } = { rows: [], glimpses: [] };
 let drawn = 0;
 let curved = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
@@ -132,19 +132,19 @@ const soon = (): void => {
   timer ??= setTimeout(draw, Math.max(0, FRAME_MS - (performance.now() - drawn)));
 };
 
-hear<{ rows: Row[] }>("train.rows", (sent) => {
+hear("train.rows", (sent) => {
   waiting.rows = merged(waiting.rows, sent.rows);
   soon();
 });
-hear<{ epoch: number; data_loss: number | null }>("train.glimpse", (sent) => {
+hear("train.glimpse", (sent) => {
   if (sent.data_loss !== null) waiting.glimpses.push([sent.epoch, sent.data_loss]);
   soon();
 });
-hear<{ what: string; done: number; total: number }>("train.reading", (sent) => {
+hear("train.reading", (sent) => {
   progress.value = sent;
 });
 hear("train.reported", refreshRuns);
-hear<Templates>("train.templates", (sent) => {
+hear("train.templates", (sent) => {
   waiting.templates = sent;
   soon();
 });

@@ -1,18 +1,18 @@
 // What this page shows: the training, the runs, the source. Set by events.ts and by the panels' own requests.
 import { computed, signal } from "@preact/signals";
-import type { Description, Job, Row, Run, Source, Templates } from "./protocol";
+import type { Description, JobShown, Reading, SourceShown, Templates, TraceRow, TrainState } from "../protocol";
 import { unitOf } from "./rows";
 
-export const sources = signal<Source[]>([]);
-export const job = signal<Job | null>(null);
-export const rows = signal<Row[]>([]);
+export const sources = signal<SourceShown[]>([]);
+export const job = signal<JobShown | null>(null);
+export const rows = signal<TraceRow[]>([]);
 export const glimpses = signal<[number, number][]>([]);
 /** The latest glimpse: (epochs done, mean loss of the batches since the last row). */
 export const latest = signal<[number, number]>([0, 0]);
-export const progress = signal<{ what: string; done: number; total: number } | null>(null);
+export const progress = signal<Reading | null>(null);
 export const templates = signal<Templates | null>(null);
-export const runs = signal<Run[]>([]);
-export const traces = signal<Record<string, Row[]>>({});
+export const runs = signal<TrainState["runs"]>([]);
+export const traces = signal<Record<string, TraceRow[]>>({});
 export const folder = signal("runs");
 export const reports = signal(false);
 export const mostBytes = signal(0);

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import type { Row } from "./protocol";
+import type { TraceRow } from "../protocol";
 import { column, merged, thinned, unitOf, unitsOf } from "./rows";
 
-const row = (epoch: number, objective: number | null = null): Row => ({ epoch, objective });
+const row = (epoch: number, objective: number | null = null): TraceRow => ({ epoch, objective }) as TraceRow;
 
 test("rows that arrive replace those from their first epoch on", () => {
   const known = [row(0, 5), row(1, 4), row(2, 3)];

@@ -1,14 +1,15 @@
 // The rows of a trace: joined as they come, taken apart for charts. Pure functions.
-import type { Row } from "./protocol";
+import type { TraceRow } from "../protocol";
 
 /** The rows known so far and those that arrived; from the first that arrived on, the old ones give way. */
-export function merged(known: readonly Row[], arrived: readonly Row[]): Row[] {
+export function merged(known: readonly TraceRow[], arrived: readonly TraceRow[]): TraceRow[] {
   const first = arrived[0]?.epoch;
   return first === undefined ? [...known] : [...known.filter((row) => row.epoch < first), ...arrived];
 }
 
 /** One quantity of every row; NaN where a row has none. */
-export const column = (table: readonly Row[], name: string): number[] => table.map((row) => row[name] ?? NaN);
+export const column = (table: readonly TraceRow[], name: keyof TraceRow): number[] =>
+  table.map((row) => row[name] ?? NaN);
 
 /** Positions of at most `most` + 1 points of a curve, evenly spread, the last one included; none that cannot be drawn. */
 export function thinned(x: readonly number[], y: readonly number[], most: number, log = false): number[] {

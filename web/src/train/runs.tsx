@@ -1,6 +1,7 @@
 // The panel "Runs": the table of the runs in the folder, and their curves compared.
 import { batch, useSignalEffect } from "@preact/signals";
 import { shortName } from "../names";
+import type { RunShown } from "../protocol";
 import { connections, request, say } from "../socket";
 import { Button, Failure, Panel, Select } from "../ui/controls";
 import { shown } from "../ui/numbers";
@@ -8,7 +9,6 @@ import { Scroll } from "../ui/scroll";
 import { RunLinks, resume } from "./actions";
 import { Curves } from "./curves";
 import { busy, folder, job, runs, runsFailure, traces } from "./live";
-import type { Row, Run } from "./protocol";
 import { column, unitsOf } from "./rows";
 import { AXES, COMPARED, chosenRuns, state } from "./state";
 
@@ -16,13 +16,13 @@ export function RunsPanel() {
   useSignalEffect(() => {
     void connections.value;
     // a resumed run has a longer trace
-    const known = new Set(runs.value.filter((one) => !one.error).map((one) => one.run));
+    const known = new Set(runs.value.filter((one) => !("error" in one)).map((one) => one.run));
     const wanted = chosenRuns.value.filter((name) => known.has(name)).join("/");
     if (!wanted) {
       traces.value = {};
       return undefined;
     }
-    return request<Record<string, Row[]>>(
+    return request(
       "train.traces",
       { runs: wanted },
       (found) => {
@@ -40,13 +40,15 @@ export function RunsPanel() {
     ? chosenRuns.value.filter((name) => !runs.value.some((one) => one.run === name))
     : [];
   const compared = chosenRuns.value.filter((name) => (traces.value[name]?.length ?? 0) > 0);
-  const counted = unitsOf(runs.value.filter((one) => compared.includes(one.run)).map((one) => one.optimizer));
+  const counted = unitsOf(
+    runs.value.flatMap((one) => ("error" in one || !compared.includes(one.run) ? [] : [one.optimizer])),
+  );
   const over = state.x.value === "epoch" ? counted : (AXES.find(([key]) => key === state.x.value)?.[1] ?? "");
   const toggle = (name: string) => {
     const left = chosenRuns.value.filter((one) => one !== name);
     state.runs.value = (left.length < chosenRuns.value.length ? left : [...left, name].slice(-8)).join("/");
   };
-  const source = (one: Run) => (one.source ?? "").split("/").at(-1) ?? "";
+  const source = (one: RunShown) => one.source.split("/").at(-1) ?? "";
   return (
     <Panel
       title="Runs"
@@ -87,7 +89,7 @@ export function RunsPanel() {
             </thead>
             <tbody>
               {runs.value.map((one) =>
-                one.error ? (
+                "error" in one ? (
                   <tr>
                     <th scope="row">{one.run}</th>
                     <td colSpan={10} class="what wrapped">

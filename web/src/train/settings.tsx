@@ -6,12 +6,12 @@ import { Button, Check, Choice, Failure, Formula, More, Panel, Select, Slider } 
 import { typed } from "../ui/numbers";
 import { refreshRuns } from "./events";
 import { about, busy, failure, job } from "./live";
-import type { Job } from "./protocol";
+
 import { settings, state } from "./state";
 
 function start(): void {
   failure.value = "";
-  call<Job>("train.start", { source: state.source.peek(), settings: settings() }).then(() => {
+  call("train.start", { source: state.source.peek(), settings: settings() }).then(() => {
     refreshRuns();
     // on a narrow screen the panel lies below the settings
     const panel = document.querySelector(".panel.live");

@@ -4,7 +4,7 @@ import { call, connections, request, say } from "../socket";
 import { Button, Check, Failure, Panel, Select } from "../ui/controls";
 import { Drop } from "../ui/drop";
 import { about, reading, sourceFailure, sources, upload, uploadFailure } from "./live";
-import type { Description, Source } from "./protocol";
+
 import { imageSize, SIZES, state } from "./state";
 import { take } from "./upload";
 
@@ -29,7 +29,7 @@ export function SourcePanel() {
       if (about.peek()?.source !== asked.source) about.value = null; // never the description of another source
       sourceFailure.value = "";
     });
-    return request<Description>(
+    return request(
       "train.describe",
       asked,
       (found) => {
@@ -113,7 +113,7 @@ export function SourcePanel() {
           <Button
             kind="quiet"
             onClick={() => {
-              call<Source[]>("train.forget", { source: current.key }).then((left) => {
+              call("train.forget", { source: current.key }).then((left) => {
                 batch(() => {
                   sources.value = left;
                   state.source.value = left[0]?.key ?? "digits";

@@ -2,6 +2,7 @@
 import { computed } from "@preact/signals";
 import { ownOptions } from "../choices";
 import { choiceField, flagField, nameField, numberField, recordField, textField, wholeField } from "../fields";
+import type { SettingsRequest } from "../protocol";
 import { linked } from "../route";
 
 export const SIZES = [
@@ -67,13 +68,13 @@ export const state = linked("train", {
 });
 
 export const imageSize = computed(() =>
-  state.size.value === "as" ? undefined : [Number(state.size.value), Number(state.size.value)],
+  state.size.value === "as" ? null : ([Number(state.size.value), Number(state.size.value)] as const),
 );
 /** The runs whose curves are compared. */
 export const chosenRuns = computed(() => state.runs.value.split("/").filter(Boolean));
 
 /** As train.start takes them. */
-export const settings = () => ({
+export const settings = (): SettingsRequest => ({
   loss: state.loss.peek(),
   penalty: state.penalty.peek(),
   reg: state.reg.peek(),

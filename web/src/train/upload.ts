@@ -1,7 +1,7 @@
 // An archive that is dropped on the page: sent by a POST, with its progress.
 import { batch } from "@preact/signals";
+import type { Refused, Uploaded } from "../protocol";
 import { mostBytes, sources, upload, uploadFailure } from "./live";
-import type { Source } from "./protocol";
 import { state } from "./state";
 
 /** Send the archive; what is wrong with it is shown below the field. */
@@ -21,13 +21,12 @@ export function take(file: File | undefined): void {
   };
   request.onloadend = () => {
     upload.value = null;
-    const answer = request.response as { source?: string; sources?: Source[]; error?: string } | null;
-    if (answer?.source && answer.sources) {
-      const { source } = answer;
-      const found = answer.sources.find((one) => one.key === source)?.upload;
+    const answer = request.response as Uploaded | Refused | null;
+    if (answer && "source" in answer) {
+      const found = answer.sources.find((one) => one.key === answer.source)?.upload;
       batch(() => {
-        sources.value = answer.sources!;
-        state.source.value = source;
+        sources.value = answer.sources;
+        state.source.value = answer.source;
         // Photos of many sizes, or large ones, are resized: a linear map of millions of pixels learns noise.
         if (found && (!found.one_size || (found.size && Math.max(...found.size) > 128))) state.size.value = "32";
       });

@@ -1,12 +1,12 @@
 // The panel "Training": how far it is, its curves, and its result.
 import { computed } from "@preact/signals";
+import type { Result as Metrics } from "../protocol";
 import { call, say } from "../socket";
 import { Button, Choice, Failure, Panel } from "../ui/controls";
 import { fixed, shown } from "../ui/numbers";
 import { RunLinks, resume } from "./actions";
 import { Curves, type Series } from "./curves";
 import { done, glimpses, job, latest, liveFailure, planned, progress, rows, unit } from "./live";
-import type { Metrics } from "./protocol";
 import { column } from "./rows";
 import { AXES, state } from "./state";
 
@@ -23,9 +23,9 @@ const PHASES: Record<string, string> = {
 const axes = computed(() => AXES.map(([key, text]) => [key, key === "epoch" ? `${unit.value}s` : text] as const));
 const axisName = computed(() => axes.value.find(([key]) => key === state.x.value)?.[1] ?? "");
 
-function ask(method: string): void {
+function ask(method: "train.stop" | "train.finish"): void {
   liveFailure.value = "";
-  call(method).catch(say(liveFailure));
+  call(method, {}).catch(say(liveFailure));
 }
 
 /** The panel itself is drawn rarely. What changes with every update are small components, each drawn by itself. */

@@ -1,1 +1,1 @@
-var e=[`shell`,`three-modes`,`quadrants`,`spiral`],t={shell:`shell: 1 ≤ ||x|| ≤ 2`,"three-modes":`three modes`,quadrants:`quadrants`,spiral:`spiral`};export{t as n,e as t};
+var e={shell:`shell: 1 ≤ ||x|| ≤ 2`,"three-modes":`three modes`,quadrants:`quadrants`,spiral:`spiral`},t=Object.keys(e);export{e as n,t};
