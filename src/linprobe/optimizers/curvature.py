@@ -1,4 +1,4 @@
-"""The Hessian of a smooth loss with L2 at one (W, b), and a preconditioner of it: what Newton's steps are made of."""
+"""The Hessian of a smooth loss with L2 at one (W, b), and its preconditioner, for the steps of Newton's method."""
 
 from __future__ import annotations
 
@@ -18,44 +18,45 @@ from linprobe.shapes import Floats, slices
 __all__ = ["PAIRS_PER_CLASS", "ClassMetric", "Curvature", "DenseCurvature", "Hessian", "curvature_at", "most_pairs"]
 
 BLOCK_IMAGES, LARGE_BLOCK_IMAGES, MANY_CLASSES = 64, 256, 256
-"""Images of a block of `CurvaturePairs`, and of a block with MANY_CLASSES classes or more: the images of a block that
-share a class read its template once. The bits depend on them. Chosen by argument."""
+"""Images in a block of `CurvaturePairs`: BLOCK_IMAGES, or LARGE_BLOCK_IMAGES with MANY_CLASSES classes or more. A
+template is read once for all images of a block. The bits depend on the number. Chosen by argument."""
 
 CHUNK_SCORES = 2**18
-"""Scores that one thread makes pairs of at a time: 2 MB of float64."""
+"""Scores from which one thread selects pairs at a time: 2 MB of float64."""
 
 SAMPLE_ROWS, REST_ROWS = 2048, 8192
 """Images from which the threshold of the pairs is chosen, and from which the curvature of the rest is estimated. Chosen
 by argument."""
 
 REST_SHARE = 0.001
-"""Share of the curvature of all classes that is estimated in the mean, not image by image. On 50,000 x 768 with 100
-classes and reg 1e-4, 0.005, 0.001 and 0.0004 cost the operations of 88, 75 and 89 passes
+"""Share of the curvature of all classes that is represented by its mean over the images, and not image by image. On
+50,000 x 768 with 100 classes and reg 1e-4, 0.005, 0.001 and 0.0004 cost the operations of 88, 75 and 89 passes
 (benchmarks/many_classes.py)."""
 
 SAMPLED_BLOCKS, SUMMED_SHARE, MAX_OF_CLASS = 16, 0.95, 4.0
-"""Blocks of images from which the smallest weight of a pair that a preconditioner sums is chosen. The share of all
-weight that such pairs hold. How many times the average number of a class's pairs a class may have. Chosen by
-argument."""
+"""The preconditioner sums pairs whose weight is above a threshold. It is chosen from SAMPLED_BLOCKS blocks of images,
+so that the pairs hold SUMMED_SHARE of the weight. A class may have MAX_OF_CLASS times the average number of pairs.
+Chosen by argument."""
 
 FEATURES_PER_IMAGE, MAX_ISOTROPIC = 3, 0.1
-"""Features per image of a class above which its block is kept as its images, not summed. The share of the weight of
-the other images, taken to be alike in all directions, up to which that is precise enough. Chosen by argument."""
+"""Ratio of features to images of a class above which its block is stored as these images, not as a matrix. The other
+images are then replaced by a multiple of the identity, which is precise enough up to MAX_ISOTROPIC of the weight.
+Chosen by argument."""
 
 CLASS_SLICE = 32
 """Classes that a thread multiplies or solves for at a time."""
 
 PAIRS_PER_CLASS, DENSE_PAIRS_PER_CLASS = 1.3, 5.0
-"""Pairs of an image and a class that a block of the preconditioner sums, per feature; and where blocks are summed in
-bfloat16. More cost more than the products that they save (benchmarks/many_classes.py)."""
+"""Pairs of an image and a class in a block of the preconditioner, per feature; the second number is for blocks summed
+in bfloat16. More pairs cost more than the products with the Hessian that they save (benchmarks/many_classes.py)."""
 
 MIN_BIAS_CURVATURE, RIDGE, TINY = 1e-7, 1e-6, 1e-30
-"""Smallest curvature along a bias; share of the mean of a diagonal that is added where float32 finds a block
-indefinite; and a number above 0 for a block of zeros. Chosen by argument."""
+"""Smallest curvature along a bias; share of the mean of a diagonal that is added to it if a block is indefinite in
+float32; and a positive number for a block of zeros. Chosen by argument."""
 
 
 Chosen = Callable[[int], tuple[npt.NDArray[np.int64], Floats, float]]
-"""For a class: images (n,), their weights in its block of the Hessian (n,), and the weight of all others together."""
+"""For a class: (images (n,), their weights in its block of the Hessian (n,), the sum of the weights of all others)."""
 
 
 def most_pairs(engine: Engine) -> int:
@@ -95,7 +96,7 @@ class Hessian(Protocol):
 
 @dataclass(frozen=True)
 class DenseCurvature:
-    """The Hessian whose products take all classes of all images; engine, moment and ridge are those of `Hessian`.
+    """The Hessian with products over all classes of all images; engine, moment and ridge are those of `Hessian`.
 
     Attributes:
         weights: the A_i.
@@ -140,7 +141,7 @@ class DenseCurvature:
             w = of_class(k)
             rows = np.flatnonzero(w >= least)
             rest = float(w.sum(dtype=np.float64)) - float(w[rows].sum(dtype=np.float64))
-            step = math.ceil(len(rows) * K / (MAX_OF_CLASS * most))  # of many alike, every so many stand for all
+            step = math.ceil(len(rows) * K / (MAX_OF_CLASS * most))  # every step-th image stands for all
             rows = rows[:: max(1, step)]
             return rows, max(1, step) * w[rows].astype(np.float64), max(0.0, rest)
 
@@ -182,7 +183,7 @@ class Curvature:
     Attributes:
         engine: over the images less their mean.
         pairs: the A_i where they are large.
-        rest: C (K, K), mean over the images of what the pairs leave out.
+        rest: C (K, K), mean over the images of the curvature that the pairs leave out.
         moment: M (D, D) float32, of the images less their mean.
         ridge: (K,), as of `Hessian`.
     """
@@ -241,13 +242,13 @@ class Curvature:
 def curvature_at(
     objective: Objective, engine: Engine, moment: Floats, W: Floats, b: Floats, damping: Floats | None = None
 ) -> Hessian:
-    """The Hessian at (W, b), in whichever form the engine multiplies faster; every image is read once, for its scores.
+    """The Hessian at (W, b), in the form that the engine multiplies faster; every image is read once, for its scores.
 
     Args:
         engine: over the images less their mean.
         moment: (D, D) float32, of these.
         W, b: (K, D) and (K,), in the coordinates of the objective.
-        damping: (K,) what the ridge of each class is larger by, relative to that of the penalty; none by default.
+        damping: (K,) relative increase of the ridge of each class over that of the penalty; none by default.
     """
     ridge = 2.0 * objective.l2_weight * (1.0 + (np.zeros(objective.n_classes) if damping is None else damping))
     if engine.multiplies_hessians:
@@ -403,7 +404,7 @@ class ClassMetric:
         self._blocks, self.pairs = [block for block, _ in found], sum(n for _, n in found)
 
     def _factor(self, B: Floats) -> Floats:
-        """Of B, with as much added to its diagonal as float32 needs."""
+        """The factor of B, with as much added to its diagonal as float32 needs."""
         D = len(B) - 1
         mean = float(np.trace(B[:D, :D], dtype=np.float64)) / max(1, D)
         B[D, D] = max(float(B[D, D]), MIN_BIAS_CURVATURE * (1.0 if mean == 0.0 else min(1.0, mean)), TINY)
@@ -416,7 +417,7 @@ class ClassMetric:
                 B[np.arange(D + 1), np.arange(D + 1)] += np.float32(added)
 
     def solve(self, R: Floats) -> Floats:
-        """B⁻¹ R (K, D + 1), its mean over the classes taken out: no loss sees it."""
+        """B⁻¹ R (K, D + 1) minus its mean over the classes, which changes no loss."""
         size = float(np.abs(R).max())
         if size == 0.0:
             return np.zeros_like(R)

@@ -1,4 +1,4 @@
-"""What speeds up dual ascent on many images: a ridge about a moving centre, and running means."""
+"""The acceleration of dual ascent on many images: a ridge about a moving centre, and running means."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from linprobe.shapes import Floats
 __all__ = ["Acceleration", "RunningMean"]
 
 MIN_MEAN_SHARE, MEAN_POWER = 0.05, 4.0
-"""Share of a round's weights in their running mean: at least MIN_MEAN_SHARE, before that MEAN_POWER over the rounds. On
-those digits, between rounds 20 and 70, the mean halves the gap of the loss."""
+"""Share of the weights of a round in their running mean: MEAN_POWER / (rounds + MEAN_POWER - 1), and at least
+MIN_MEAN_SHARE. On the digits of 60,000 x 784 (reg 1e-5), between rounds 20 and 70, the mean halves the gap of the
+loss."""
 
 
 class Acceleration:
     """The accelerated proximal point method around the sweeps: a ridge is added about a moving centre.
 
     Attributes:
-        ridge: what is added; 0 without acceleration.
+        ridge: the added ridge; 0 without acceleration.
         centre, previous_W: (k, d), the centre, and W of the round before.
     """
 

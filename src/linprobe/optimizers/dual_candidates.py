@@ -14,21 +14,21 @@ from linprobe.shapes import Floats
 __all__ = ["Candidates", "Reached"]
 
 SCALE_RANGE, SCALE_STEPS = (0.5, 2.0), 22
-"""Range of the factor of (W, b) that is optimised, and bisections for it: to 4e-7. A dual point far from its optimum
-overshoots by more, but then the gap is large whatever the factor. Chosen by argument."""
+"""Range of the common factor of (W, b) that is optimised, and the bisections, which find it to 4e-7. A dual point far
+from its optimum needs a factor outside the range, but then no factor makes the gap small. Chosen by argument."""
 
 MAX_SCALED_SCORES = 2**25
-"""Scores up to which the factor is optimised: 256 MB of float64."""
+"""Number of scores up to which the factor is optimised: 256 MB of float64."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """What a candidate reached.
+    """The objective of a candidate.
 
     Attributes:
         primal, data_loss, penalty: the objective and its parts.
         accuracy: share of the images classified correctly.
-        scale: the candidate is (W, b) times this.
+        scale: the factor of (W, b) that was found.
     """
 
     primal: float
@@ -145,8 +145,8 @@ class Candidates:
 def _best_scale(differences: Floats, share: Floats, margins: Margins, squares: float, sizes: float) -> float:
     """The factor t of (W, b) with the least objective, by bisection of its slope.
 
-    For separable images the loss at the optimum is tiny. The dual point nears it long before the margins are met, and
-    slightly larger weights meet them.
+    For separable classes the loss at the optimum is tiny. The weights of a dual point are then nearly optimal while
+    margins are still violated; slightly larger weights meet these.
 
     Args:
         differences: (n, K) s_j - s_y, -inf for the label.

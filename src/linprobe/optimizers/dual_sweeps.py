@@ -16,21 +16,22 @@ from linprobe.shapes import Floats, slices
 __all__ = ["NONZERO_SWEEPS", "DualSweeps", "soft_weights"]
 
 NONZERO_SWEEPS = 10
-"""Sweeps over the coordinates that are not 0 after each sweep over all. On the problems of benchmarks/few_shot.py 2, 5
-and 10 take as many row additions, and 10 the fewest sweeps over all. On 20,000 of the digits (reg 1e-5) 132 passes
-leave a gap of 1.9e-4 with 10; 106 leave 5.5e-4 with 5."""
+"""Sweeps over the nonzero coordinates after each sweep over all. On the problems of benchmarks/few_shot.py 2, 5 and 10
+take as many row additions, and 10 the fewest sweeps over all. On 20,000 of the digits (reg 1e-5) 132 passes leave a gap
+of 1.9e-4 with 10; 106 leave 5.5e-4 with 5."""
 
 SKIP_BELOW_GAIN = 0.5
-"""Predicted gain of an image, as a share of the mean of the sweep before, up to which the image is skipped. On the same
-problems 0.5 halved the additions of 0; 2 took as many additions, in five times as many sweeps."""
+"""An image is skipped if its predicted gain is at most this share of the mean gain in the sweep before. On the same
+problems 0.5 takes half as many row additions as 0; 2 takes as many as 0.5, in five times as many sweeps."""
 
 CHUNK_IMAGES = 16
-"""Images in a random order of memory that are visited one after the other; the chunks follow in a random order. A sweep
-over 50,000 rows of 768 float32 at random places takes 1.6 times as long."""
+"""Images of a chunk: neighbours in memory, visited one after the other. The order of the chunks is random. With single
+images in random order, a sweep over 50,000 rows of 768 float32 takes 1.6 times as long."""
 
 MAX_LISTED_PAIRS, MIN_LISTED_CLASSES = 2**23, 16
-"""Pairs that are listed for a round, on average (20 bytes each); and classes that are listed of every image in any
-case. At first all margins are violated: with 1,000 classes the largest are enough then. Chosen by argument."""
+"""Bound on the pairs listed for a round, on average (20 bytes each); and the number of classes of an image that may be
+listed in any case. In the first rounds all margins are violated; with 1,000 classes the largest are enough. Chosen by
+argument."""
 
 BLOCK_SCORES = 2**18
 """Scores that a thread searches for violated margins at a time: 1 MB of float32."""
@@ -70,10 +71,10 @@ class DualSweeps:
             yield products * model.rows.shape[1] / self._pass_products
 
     def listed_round(self, model: DualModel, rounds: int, nonzero_sweeps: int, shift: Floats) -> float:
-        """The same, over lists of the violated margins that one product of all images finds at the weights before.
+        """One round over lists of pairs: one matrix product finds the margins that are violated at the present weights.
 
-        A coordinate that is 0 and whose margin is met there is not visited in this round. The sweeps add to weights in
-        float32; after them the weights are computed from the dual point in float64.
+        A coordinate that is 0 and whose margin is met is not visited in this round. The sweeps update float32 weights.
+        After them the weights are computed again from the dual point, in float64.
 
         Args:
             shift: (K', D) what acceleration adds to the sums of the dual point.
@@ -95,9 +96,9 @@ class DualSweeps:
         return 0.5 + float((products + len(pairs.A)) * model.rows.shape[1]) / self._pass_products
 
     def _listed_pairs(self, model: DualModel) -> DualPairs:
-        """The coordinates that are not 0, or whose margin is violated at the weights of the model.
+        """The pairs whose coordinate is not 0, or whose margin is violated at the weights of the model.
 
-        Of an image with very many violated margins, the largest.
+        For an image with very many violated margins, only the largest are listed.
         """
         y = self._images.y
         assert model.W is not None

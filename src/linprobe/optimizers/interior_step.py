@@ -11,7 +11,7 @@ from linprobe.shapes import Floats
 __all__ = ["take_step"]
 
 TO_BOUNDARY = 0.99
-"""Share of the largest step that keeps every variable inside its bounds. A usual choice."""
+"""Step length, as a share of the largest step that keeps all variables in their bounds. The usual value."""
 
 MAX_CORRECTORS, CORRECTOR_REACH, CENTRAL_LOW, CENTRAL_HIGH = 3, 1.5, 0.1, 10.0
 """Centrality correctors of a step; the factor by which each tries to lengthen the step; and the bounds, in units of the
@@ -19,15 +19,15 @@ complementarity aimed at, between which it brings the products (Gondzio, "Multip
 primal-dual method", 1996). Chosen by argument."""
 
 MIN_CENTERING = 1e-3
-"""Smallest factor by which a step aims to reduce the complementarity. Chosen by argument: a smaller one leaves the
-central path and gains little."""
+"""Smallest centering parameter, the factor by which a step aims to lower the complementarity. Chosen by argument: with
+a smaller one the iterates leave the central path, and gain little."""
 
 MIN_COMPLEMENTARITY = 0.1
-"""Smallest complementarity aimed at, as a share of what the residual costs a bound. Chosen by argument: slopes that
-reach their bounds while the gradient is far from 0 hardly move again."""
+"""Smallest complementarity that a step aims at, as a share of the gap due to the residual. Chosen by argument: slopes
+that reach their bounds while the gradient is far from 0 hardly move again."""
 
 MAX_HALVINGS = 30
-"""Halvings of a step of a loss that is not piecewise quadratic. Chosen by argument."""
+"""Halvings of a step, at most, for a loss that is not piecewise quadratic. Chosen by argument."""
 
 ARMIJO = 1e-4
 """Decrease of the merit function, as a share of what its slope predicts: the usual value."""

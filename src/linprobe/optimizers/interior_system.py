@@ -1,4 +1,4 @@
-"""The linear system of a step of the interior point method: factored where it is small, else by conjugate gradients."""
+"""The linear system of a step of the interior point method: factored if small, else solved by conjugate gradients."""
 
 from __future__ import annotations
 
@@ -25,28 +25,27 @@ __all__ = [
 ]
 
 MAX_WHOLE, MAX_PART = 1000, 2000
-"""Unknowns up to which the whole system is factored; and the size of the part that is factored of a larger one: 0.02 s
-and 0.1 s a factor (an AVX-512 core at 30 GFLOP/s)."""
+"""Unknowns up to which the whole system is factored (0.02 s per factor); and size of the part of a larger system that
+is factored (0.1 s; an AVX-512 core at 30 GFLOP/s)."""
 
 MAX_EXACT = 4500
-"""Unknowns, at most, of a matrix that is factored once a search cannot converge without it: 0.6 s and 160 MB."""
+"""Unknowns up to which all that matters is factored if a search does not converge otherwise: 0.6 s and 160 MB."""
 
 MIN_CURVATURE = {True: 1e-4, False: 1.0}
-"""Curvature of the data loss in a weight, as a share of the curvature of the barrier of |W|, from which on the weight
-is part of the factored matrix: where the system is solved exactly, and elsewhere. Below it the weight converges to 0.
-Chosen by argument."""
+"""Curvature of the data loss in a weight, as a share of that of the barrier of |W|, from which the weight is part of
+the factored matrix; by whether the system is solved exactly. A weight below it converges to 0. Chosen by argument."""
 
 FACTOR_RIDGE = 1e-15
-"""Ridge of the factored matrix, in units of its diagonal: it allows for the rounding of the factorisation. Chosen by
+"""Ridge of the factored matrix, in units of its diagonal, against the rounding of the factorisation. Chosen by
 argument."""
 
 EXACT_RESIDUAL, ROUGH_RESIDUAL, MAX_ITERATIONS = 1e-11, 1e-4, 60
-"""Residual, relative to the right side and in the units of the unknowns, at which conjugate gradients end: where the
-whole matrix is factored, and elsewhere; and their iterations, at most. With the whole matrix two or three are enough.
-Steps that are off by 1e-4 take no more steps (benchmarks/gauntlet.py)."""
+"""Residual, relative to the right-hand side and in the units of the unknowns, at which conjugate gradients end:
+EXACT_RESIDUAL if the whole matrix is factored, else ROUGH_RESIDUAL; and iterations, at most. With the whole matrix two
+or three iterations are enough. A residual of 1e-4 does not increase the number of steps (benchmarks/gauntlet.py)."""
 
 MORE_ITERATIONS = 5
-"""Factor of MAX_ITERATIONS where the residual is to be below ROUGH_RESIDUAL. Chosen by argument."""
+"""Factor of MAX_ITERATIONS for a residual below ROUGH_RESIDUAL. Chosen by argument."""
 
 BLOCK_NUMBERS = 2**22
 """Numbers of weighted rows that are formed at once: 32 MB of float64."""
@@ -60,12 +59,12 @@ class Solve(Protocol):
 
 @dataclass
 class SystemOptions:
-    """How the systems of a search are solved; a search changes it as it learns.
+    """How the linear systems of a search are solved; the search changes it if it does not converge.
 
     Attributes:
-        exact: whether all of the matrix that matters is factored.
+        exact: whether the whole part of the matrix that matters is factored.
         residual: relative residual at which conjugate gradients end.
-        by_class: whether each class may be factored by itself where many weights matter.
+        by_class: whether each class may be factored separately if many weights matter.
     """
 
     exact: bool = True
@@ -90,7 +89,7 @@ class NewtonSystem:
         free: the features of which adding one number to the weights of all classes changes nothing; D is the bias.
         options: how it is solved.
         within: (K, D + 1) the unknowns; the others stay 0. None for all.
-        struggled: whether conjugate gradients ran out of iterations with classes factored by themselves.
+        struggled: whether conjugate gradients ran out of iterations with separately factored classes.
     """
 
     Z: Floats
@@ -168,8 +167,8 @@ class NewtonSystem:
         return solve
 
     def _factored_parts(self, data: Floats) -> list[npt.NDArray[np.int64]]:
-        """Positions of the unknowns that are factored together: all that matter; where they are too many, class by
-        class, or the MAX_PART of them that matter most.
+        """Positions of the unknowns that are factored together: all that matter. If these are too many: class by class,
+        or the MAX_PART that matter most.
 
         Args:
             data: (K, D + 1) the diagonal of the data loss.

@@ -1,4 +1,4 @@
-"""Whether Newton's method would finish sooner than L-BFGS: a forecast that L-BFGS is stopped by."""
+"""A forecast of whether Newton's method would finish sooner than L-BFGS; if so, L-BFGS is stopped."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ FIRST_FORECAST, FORECAST_EVERY = 20, 10
 """Iterations of L-BFGS before the first forecast, and between two. Chosen by argument."""
 
 EXPECTED_STEPS, EXPECTED_PRODUCTS = 5.0, 30.0
-"""Newton steps to a gap of 1e-4 from where L-BFGS ends, and products of each. Measured with
+"""Newton steps from the end of L-BFGS to a gap of 1e-4, and products with the Hessian in each. Measured with
 benchmarks/many_classes.py."""
 
 EXPECTED_DENSE_PRODUCTS, EXPECTED_DENSE_METRICS = 10.0, 2.0
-"""The same where the engine multiplies all classes of all images: products of a step, and preconditioners of all
-steps. Measured with benchmarks/many_classes.py."""
+"""The same for products over all classes of all images: products in a step, and preconditioners in all steps. Measured
+with benchmarks/many_classes.py."""
 
 DENSE_PRODUCT_PASSES, SOLVE_PASSES, METRIC_PASSES = 0.5, 15.0, 0.8
-"""Time there, in passes of L-BFGS: of a product; of a solution with the preconditioner, times D / N; and of a
-preconditioner, times D² / N, or times D where that is less. Measured on 50,000 x 768 with 100 classes
+"""Times for these, in passes of L-BFGS: of a product; of a solve with the preconditioner, times D / N; and of forming a
+preconditioner, times D² / N, or times D if that is less. Measured on 50,000 x 768 with 100 classes
 (benchmarks/many_classes.py)."""
 
 SAMPLE_ROWS, MIN_Q = 1024, 1e-3
@@ -39,14 +39,14 @@ argument."""
 class NewtonForecast:
     """A callback of L-BFGS that stops it where Newton's method is predicted to finish sooner.
 
-    What it compares is kept in the numbers of the state ("mark": the logarithm of the gap at the last forecast): a
-    resumed search decides alike.
+    The state stores what it compares ("mark": the logarithm of the gap at the last forecast), so that a resumed search
+    decides the same.
 
     Args:
         objective: that is minimised.
         tol: relative gap to reach.
         start: of the search by L-BFGS.
-        callback: that each row is handed to.
+        callback: receives each row.
     Attributes:
         leaves: whether L-BFGS was stopped for Newton's method.
     """
@@ -55,7 +55,7 @@ class NewtonForecast:
         self._objective, self._tol, self._callback = objective, tol, callback
         numbers = {} if start is None else start.numbers
         self._mark = self._previous_mark = numbers.get("mark", math.nan)
-        self._stays = numbers.get("stays", 0.0)  # 1 where Newton's method has given up
+        self._stays = numbers.get("stays", 0.0)  # 1 after Newton's method has given up
         self.leaves = False
 
     def __call__(self, epoch: Epoch) -> bool:

@@ -1,4 +1,4 @@
-"""The preconditioner of Newton's steps: made at one point, and kept while it saves more than a new one costs."""
+"""The preconditioner of Newton steps: computed at one point, and kept while that is cheaper than a new one."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from linprobe.shapes import Floats
 __all__ = ["MAX_PRODUCTS", "KeptMetric"]
 
 MAX_RENEWALS = 16.0
-"""Steps, at most, that begin with a preconditioner of their own after the one of an earlier point was given up within a
-step: 1, then twice as many each time, half as many after each that has served. Chosen by argument."""
+"""When the preconditioner of an earlier point fails within a step, the next steps each begin with a new one: 1 step at
+first, twice as many after each failure, up to MAX_RENEWALS, and half as many after each success. Chosen by argument."""
 
 TIME_PER_OPERATION = 1.5
-"""Time of a product and of a solution with the preconditioner, relative to that of forming one, per operation. Measured
+"""Time per operation of a product with the Hessian and of a solve, relative to forming the preconditioner. Measured
 with benchmarks/many_classes.py."""
 
 MAX_PRODUCTS = 200
-"""Products of a Newton step. Chosen by argument."""
+"""Products with the Hessian in a Newton step, at most. Chosen by argument."""
 
 
 class KeptMetric:
-    """The preconditioner, where it was made, and what it has cost since.
+    """The preconditioner, the point at which it was computed, and its cost since then.
 
     Args:
         engine: over the images less their mean.
         moment: (D, D) float32, of these.
-        spend: is called with the passes that each thing took.
+        spend: called with the passes that each computation took.
     Attributes:
         W, b, damping, reg: (K, D), (K,) and (K,), where it was made; and reg of the problem then.
-        products: that the first step with it took; 0 before the first step.
-        extra_cost: of the steps since then, beyond that, in passes.
-        renewals, patience: steps that still begin with a new one, and how many the next failure requires.
+        products: number of products in the first step with it; 0 before that step.
+        extra_cost: of further products in the steps since then, in passes.
+        renewals, patience: steps that still begin with a new one, and their number after the next failure.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class KeptMetric:
         self.W, self.b, self.damping, self.reg = at
         self.products, self.extra_cost, self.renewals, self.patience = products, extra_cost, renewals, patience
         self._metric: ClassMetric | None = None
-        self._restores = products > 0.0  # a resumed search makes it again, at no cost, where it was made
+        self._restores = products > 0.0  # a resumed search computes it again, without counting the cost
 
     def solve(
         self, stage: Objective, at: tuple[Floats, Floats, Floats], search: SmoothedConjugateGradients, tol: float
@@ -68,7 +68,7 @@ class KeptMetric:
         metric = self._current(stage, at, search.curvature)
         each = search.curvature.cost + metric.solve_cost
         is_new = self.products == 0.0
-        # one of an earlier point may take more products than at first, by as many as a new one costs
+        # one of an earlier point may take as many extra products as a new one costs
         most = MAX_PRODUCTS if is_new else int(self.products + metric.cost / (TIME_PER_OPERATION * each))
         done = search.run(metric, tol, most)
         self._spend(search.products * each)

@@ -1,4 +1,4 @@
-"""The precision of the passes of a search: coarse while much remains to gain, single, and double at the end."""
+"""The precision of the passes of a search: coarse while the gap is large, then single, and double at the end."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from linprobe.objective import Objective
 __all__ = ["PrecisionLadder", "rounding_gap"]
 
 MAX_STALLED = {Precision.COARSE: 5.0, Precision.SINGLE: 25.0, Precision.DOUBLE: math.inf}
-"""Iterations without progress after which the next precision is used. Chosen by argument: a search that the rounding of
-16 bits holds back needs float32 within a few passes, and float32 costs it nothing there. Float64 takes twice as long a
-pass, so that float32 is left only when all ten pairs have been replaced twice. Passes in benchmarks/constants.py: no
-change."""
+"""Iterations without progress after which the next precision is used. Chosen by argument: if 16 bits are too coarse,
+float32 is needed soon, and costs little more. A float64 pass takes twice as long, so float32 is kept until all ten
+pairs have been replaced twice. Passes in benchmarks/constants.py: no change."""
 
 PROGRESS = 0.8
 """Factor of the lowest predicted gap so far that counts as progress. Chosen by argument: steps of L-BFGS that converge
@@ -28,9 +27,9 @@ their rounding, 2^-15 of the largest of a class, is then a visible share of the 
 benchmarks/constants.py: no change."""
 
 ROUNDED_GAP = 4.0
-"""Predicted gap, as a multiple of `rounding_gap`, below which COARSE passes that round the rows are left. Measured on
-50,000 x 768 float16, 100 classes, reg 1e-3: with 4, 16 and 64 a search takes 144, 143 and 142 passes, 111, 92 and 76
-of them coarse."""
+"""Predicted gap, as a multiple of `rounding_gap`, below which coarse passes that round the rows are no longer used.
+Measured on 50,000 x 768 float16, 100 classes, reg 1e-3: with 4, 16 and 64 a search takes 144, 143 and 142 passes, 111,
+92 and 76 of them coarse."""
 
 
 @dataclass
@@ -54,20 +53,20 @@ class PrecisionLadder:
 
     @property
     def has_stalled(self) -> bool:
-        """Whether this precision has had its iterations without progress."""
+        """Whether this precision has used up its iterations without progress."""
         known = self.precision is Precision.COARSE and self.rounding > 0.0  # then the gap alone decides
         return self.stalled > MAX_STALLED[Precision.SINGLE if known else self.precision]
 
     def climb(self, precision: Precision) -> None:
-        """Use `precision` from now on, and give it all its iterations."""
+        """Use `precision` from now on, and restart the count of iterations without progress."""
         self.precision, self.stalled = precision, 0.0
 
     def observe(self, gap: float, objective: float | None) -> None:
         """Count the iteration that led to this predicted gap.
 
         Args:
-            gap: the duality gap that a certificate would probably show, or the norm of the gradient.
-            objective: where `gap` is of it; None where it is a norm.
+            gap: the predicted duality gap, or the norm of the gradient.
+            objective: at the same point; None if `gap` is a norm.
         """
         if gap < PROGRESS * self.lowest_gap:
             self.lowest_gap, self.stalled = gap, 0.0
@@ -79,7 +78,7 @@ class PrecisionLadder:
 
 
 def rounding_gap(objective: Objective) -> float:
-    """What the rounding of rows in coarse passes is estimated to add to a predicted gap; 0 where rows are not rounded.
+    """Estimate of how much the rounding of rows in coarse passes adds to a predicted gap; 0 if rows are not rounded.
 
     Without a penalty the predicted gap is the norm of the gradient.
     """

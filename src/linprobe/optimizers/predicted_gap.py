@@ -1,4 +1,4 @@
-"""The duality gap that a certificate would probably show, from one pass: searches steer by it. It proves nothing."""
+"""An estimate of the duality gap that a certificate would show, from one pass. Searches use it; it proves nothing."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from linprobe.optimizers.requests import Point
 __all__ = ["predicted_gap"]
 
 MIN_TANGENT_SCALE = 0.8
-"""Scale of a dual point above which the value that it loses by being scaled is read from the slope of its value.
-Chosen by argument: the value is convex in the scale, so that its tangent is a bound, and a close one only near 1."""
+"""Scale of a dual point above which its value is estimated by the tangent at 1. Chosen by argument: the value is convex
+in the scale, so the tangent is a bound, but it is close only near 1."""
 
 BALANCED_SHIFT = 2.5
-"""Factor of the gap that a gradient in the bias stands for. Balancing the bias moves dW by the mean image of each class
-times db, once or twice: by the root of this on average. Chosen by argument. Passes in benchmarks/constants.py: a
-third: -1%; three times: +3%."""
+"""Factor of the gap due to a gradient in the bias. Balancing the bias changes dW by the mean image of each class times
+db, once or twice: by the square root of this factor on average. Chosen by argument. Passes in benchmarks/constants.py:
+a third: -1%; three times: +3%."""
 
 
 def predicted_gap(objective: Objective, point: Point) -> float:
     """The duality gap of the point, as its gradient predicts it; without a penalty the norm of the gradient.
 
-    With L2 the gradient of the losses is a dual point, and the gap that it proves is |∇L|² / (4 reg), besides what
-    the bias adds.
+    With L2 the gradient of the losses is a dual point, and its gap is |∇L|² / (4 reg), plus a term for the bias.
     """
     if not objective.penalised:
         return point.evaluation.gradient_norm

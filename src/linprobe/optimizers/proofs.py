@@ -1,4 +1,4 @@
-"""Proofs: when an exact method attempts a certificate, what follows from a failed one, and how one is made."""
+"""Proofs: when an exact method computes a certificate, what it learns from one that fails, and how one is computed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ for a point that proves more; the search costs a matrix product. Chosen by argum
 predicted gap by one or two orders of magnitude at most. Passes in benchmarks/constants.py: no change."""
 
 MIN_CUT, MAX_CUT, HALVED = 0.25, 0.9, 0.5
-"""After a failed proof the threshold becomes the prediction with which the next one would succeed, if it loses as much.
-That must be between MIN_CUT and MAX_CUT times the threshold; otherwise the threshold is halved. Chosen by argument:
-what a proof loses shrinks with the gap, so that a larger cut waits too long, and a smaller one would fail again."""
+"""A proof shows a larger measure than was predicted; the difference is its loss. After a failed proof the threshold
+becomes the prediction with which the next one would succeed, if its loss is the same. If that is not between MIN_CUT
+and MAX_CUT times the threshold, the threshold is multiplied by HALVED. Chosen by argument: the loss shrinks with the
+gap, so a larger cut waits too long, and a smaller one fails again."""
 
 LOSS_MARGIN = 1.1
-"""Factor of what a proof lost that the next one is expected to lose, for dual ascent. Chosen by argument."""
+"""Loss that the next proof is expected to have, as a multiple of the last one, for dual ascent. Chosen by argument."""
 
 QUICK_ATTEMPTS = 2
 """Proofs attempted with one Newton step in the bias each, of one pass each, before the bias is balanced exactly.
@@ -34,22 +35,22 @@ Chosen by argument: Newton steps converge quadratically, and the exact balance r
 benchmarks/constants.py: no change."""
 
 BLAMED_ON_W = 0.5
-"""Share of the proved gap that the predicted one must reach for W, and not the bias, to be the cause of a failure; then
-the bias is not balanced any further. Chosen by argument: a perfect bias would remove the other half at most. Passes in
+"""If the gap predicted from W is at least this share of the proved one, W is the cause of the failure, not the bias,
+and the bias is not balanced further. Chosen by argument: a perfect bias would remove the other half at most. Passes in
 benchmarks/constants.py: a third: +2%; three times: 0%."""
 
 
 @dataclass
 class ProofPolicy:
-    """When an exact method attempts a certificate; each costs a pass or more, and proves less than was predicted.
+    """When an exact method computes a certificate. Each costs a pass or more, and proves less than was predicted.
 
-    The measure is what must be at most `tol`: the relative duality gap, or, without a penalty, the norm of the
-    gradient relative to its norm at the start. The method predicts it from what its passes give, and attempts a proof
-    once the prediction is at most `threshold`.
+    The measure is the number that must be at most `tol`: the relative duality gap, or, without a penalty, the norm of
+    the gradient relative to its norm at the start. The method predicts it from its passes, and computes a
+    certificate once the prediction is at most `threshold`.
 
     Attributes:
         tol: largest measure that ends the search.
-        threshold: largest predicted measure that is worth a proof; it follows what the proofs so far have lost.
+        threshold: largest predicted measure that is worth a proof; it is adapted after each failed proof.
     """
 
     tol: float
@@ -60,7 +61,7 @@ class ProofPolicy:
 
         Args:
             predicted: the gap, or the norm of the gradient, predicted for it.
-            unit: what that is relative to: the objective, or the norm at the start.
+            unit: by which it is divided: the objective, or the norm at the start.
         """
         return predicted <= self.threshold * unit
 
@@ -69,7 +70,7 @@ class ProofPolicy:
         return self.threshold * unit < predicted <= NEAR_THRESHOLD * self.threshold * unit
 
     def learn(self, predicted: float, proved: float) -> None:
-        """Move the threshold after a proof: the next one is expected to lose as much compared with its prediction.
+        """Adapt the threshold after a failed proof: the next one is expected to have the same loss.
 
         Args:
             predicted, proved: the relative measures.
@@ -79,7 +80,7 @@ class ProofPolicy:
         self.threshold = sufficient if plausible else HALVED * self.threshold
 
     def learn_within_bounds(self, predicted: float, proved: float) -> None:
-        """The same for a method with close predictions: a cut outside the bounds is brought to them.
+        """The same for a method with close predictions: the cut is limited to its bounds.
 
         Args:
             predicted, proved: the relative measures.
@@ -88,7 +89,8 @@ class ProofPolicy:
         self.threshold = max(MIN_CUT * self.threshold, min(sufficient, MAX_CUT * self.threshold))
 
     def learn_ratio(self, proved: float) -> None:
-        """Move the threshold after a proof of `proved`: down by the factor that it missed `tol` by, and halved.
+        """Adapt the threshold after a failed proof: divide it by the factor by which `proved` missed `tol`, and halve
+        it.
 
         Args:
             proved: the relative measure, above `tol`.
@@ -96,13 +98,13 @@ class ProofPolicy:
         self.threshold = HALVED * min(self.threshold, self.threshold * self.tol / proved)
 
     def halve(self) -> None:
-        """Move the threshold after a proof that a method cannot compare with a prediction."""
+        """Lower the threshold after a failed proof whose measure was not predicted."""
         self.threshold *= HALVED
 
 
 @dataclass(frozen=True)
 class Proof:
-    """A certificate, the point that it is of, and the precision of the pass there."""
+    """A certificate, its point, and the precision of the pass there."""
 
     certificate: Certificate
     point: Point
@@ -118,7 +120,7 @@ def prove_with(
     clock: Clock,
     precision: Precision = Precision.PROOF,
 ) -> Proof:
-    """The proof that the data gradient at (W, b) gives; `precision` is that of its pass."""
+    """The proof by the data gradient at (W, b); `precision` is that of its pass."""
     certificate = certify(objective, W, b, gradient=gradient, passes=passes, seconds=clock())
     return Proof(certificate, Point(W, b, *objective.with_penalty(gradient, W)), precision)
 

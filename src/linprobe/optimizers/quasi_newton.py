@@ -1,4 +1,4 @@
-"""The direction of L-BFGS in the metric of the features: from the last pairs, and the second moment beyond them."""
+"""The direction of L-BFGS: from the last pairs (s, y), preconditioned by the second moment of the features."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from linprobe.shapes import Floats
 __all__ = ["QuasiNewtonSteps"]
 
 REVIEW_EVERY, REVIEWED_PAIRS, MAX_CURVATURE_RATIO = 10, 3, 3.0
-"""Iterations between two estimates of the loss's curvature, pairs that each estimate uses, and the ratio of the
-estimate to the curvature in use above which the metric is factored again. Chosen by argument: ten iterations replace
-all pairs; a factorisation costs several passes, and a curvature off by less than 3 costs one or two. Passes in
-benchmarks/constants.py: REVIEW_EVERY at a third: +1%; three times: +5%. REVIEWED_PAIRS at a third: +1%; three times:
+"""Iterations between two estimates of the curvature of the loss; pairs in each estimate; and ratio of the estimate to
+the curvature in use above which the preconditioner is factored again. Chosen by argument: ten iterations replace all
+pairs. A factorisation costs several passes, and a curvature that is wrong by a factor below 3 costs one or two. Passes
+in benchmarks/constants.py: REVIEW_EVERY at a third: +1%; three times: +5%. REVIEWED_PAIRS at a third: +1%; three times:
 +1%. MAX_CURVATURE_RATIO at a third: -1%; three times: +8%."""
 
 SCALING_PAIRS = 3
-"""Last pairs whose geometric mean scales the metric. One alone depends on where its step went. Measured with
-benchmarks/path.py: three in place of one are part of what took the hardest member from 2.2 s to 0.9. Passes in
-benchmarks/constants.py: a third: 0%; three times: -1%."""
+"""Number of last pairs whose geometric mean scales the preconditioner. A single pair depends too much on its step.
+Measured with benchmarks/path.py: three in place of one are part of what took the hardest member from 2.2 s to 0.9.
+Passes in benchmarks/constants.py: a third: 0%; three times: -1%."""
 
 
 class QuasiNewtonSteps(Steps):
     """-H ∇L, with H from the last pairs (s, y) as in BFGS, and H_0 = scale * M⁻¹, M = moment + ratio * I.
 
-    s is a step (K, D + 1) and y the change of the gradient along it. M⁻¹ y is kept for each pair. It is the difference
-    of two M⁻¹ ∇L, so that one gradient is solved for in an iteration.
+    s is a step (K, D + 1) and y the change of the gradient along it. M⁻¹ y is stored for each pair. It is the
+    difference of two M⁻¹ ∇L, so an iteration needs one solve.
 
     Args:
         objective: its loss and penalty are smooth.
@@ -91,10 +91,10 @@ class QuasiNewtonSteps(Steps):
             keep((self._z, None))
 
     def review(self, iteration: int, point: Point) -> None:
-        """Adopt the curvature of the loss along the last steps, where it is far from the one in use.
+        """Adopt the curvature of the loss along the last steps if it differs much from the one in use.
 
-        At the end of a search most images are far beyond their margins, and the loss curves much less than at the
-        start; the ridge does not change, so that the ratio of the two does.
+        At the end of a search most images are far beyond their margins, and the loss has much less curvature than at
+        the start. The ridge is constant, so the ratio of the two changes.
         """
         if iteration % REVIEW_EVERY or not self._s:
             return
@@ -113,10 +113,10 @@ class QuasiNewtonSteps(Steps):
             self._yz = _unknown()
 
     def flattest(self, point: Point) -> Point:
-        """Where the gradient is smallest, of the points that the pairs span.
+        """The point with the smallest gradient among those that the pairs span.
 
-        Steps lower the objective: along the mean image, where it curves most, they leave a gradient that costs the
-        bound far more than the objective.
+        Steps lower the objective, not the gradient. Along the mean image, where the curvature is largest, the remaining
+        gradient costs the bound far more than the objective.
         """
         if not self._s:
             return point
