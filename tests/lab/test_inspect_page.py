@@ -20,6 +20,7 @@ from linprobe.runs.train import TrainSettings, train
 
 from .conftest import number
 from .pictures import picture, png, write_source
+from .test_labels_page import OUT_OF_REACH, UNSAID
 
 
 @pytest.fixture
@@ -99,3 +100,18 @@ def test_a_picture_of_ones_own_is_asked_about(lab, address, open_page, tmp_path)
     with page.expect_response("**/inspect/picture?name=text.png"):
         page.get_by_label(re.compile("Drop a picture")).set_input_files(tmp_path / "text.png")
     page.get_by_role("alert").filter(has_text="text.png: cannot be read as a picture").wait_for()
+
+
+def test_what_is_seen_has_a_name_and_a_long_name_of_a_class_stretches_nothing(address, open_page):
+    page = open_page(f"{address}/#/inspect?run=things", width=390)
+    page.locator("[data-test=neighbours] li").first.wait_for()
+    page.get_by_role("table").locator("tbody tr").first.wait_for()
+    assert page.evaluate(UNSAID) == []
+    assert page.evaluate(OUT_OF_REACH) == []
+    page.evaluate(
+        "for (const e of document.querySelectorAll('.maps b, .scores th')) e.textContent = 'class_name_'.repeat(6)"
+    )
+    widths = page.evaluate("[...document.querySelectorAll('.maps canvas')].map((e) => e.clientWidth)")
+    assert len(widths) == 3
+    assert max(widths) - min(widths) <= 1
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -92,7 +92,7 @@ hear("train.state", (sent) => {
   });
   if (sent.phase === "starting")
     load().catch(say(failure)); // a resumed run has rows already
-  else if (sent.running !== before?.running || sent.run !== before?.run) refreshRuns();
+  else if (sent.phase !== before?.phase || sent.run !== before?.run) refreshRuns(); // its folder is made meanwhile
   if (sent.phase === "finished") void showTemplates(sent.run);
 });
 

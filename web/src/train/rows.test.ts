@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { TraceRow } from "../protocol";
-import { column, merged, thinned, unitOf, unitsOf } from "./rows";
+import { column, isRecent, merged, thinned, unitOf, unitsOf } from "./rows";
 
 const row = (epoch: number, objective: number | null = null): TraceRow => ({ epoch, objective }) as TraceRow;
 
@@ -32,4 +32,19 @@ test("only SGD counts epochs", () => {
   expect(["sgd", "gd", "exact", undefined].map(unitOf)).toEqual(["epoch", "iteration", "iteration", "iteration"]);
   expect(unitsOf(["sgd", "sgd"])).toBe("epochs");
   expect(unitsOf(["exact", "sgd", "gd"])).toBe("epochs or iterations");
+});
+
+test("a glimpse of an epoch that is long over is not recent", () => {
+  expect(isRecent([[0.5, 2]], [])).toBe(true);
+  expect(
+    isRecent(
+      [
+        [0.5, 2],
+        [2.5, 1],
+      ],
+      [row(2)],
+    ),
+  ).toBe(true);
+  expect(isRecent([[0.5, 2]], [row(0), row(122)])).toBe(false);
+  expect(isRecent([], [])).toBe(false);
 });

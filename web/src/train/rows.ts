@@ -24,3 +24,7 @@ export const unitOf = (optimizer: unknown): "epoch" | "iteration" => (optimizer 
 /** What the optimizers of several runs count, in the plural. */
 export const unitsOf = (optimizers: readonly string[]): string =>
   [...new Set(optimizers.map((one) => `${unitOf(one)}s`))].sort().join(" or ");
+
+/** Whether the last glimpse is of the epoch after the last row, or of that row: where epochs are short, none may come. */
+export const isRecent = (glimpses: readonly (readonly [number, number])[], table: readonly TraceRow[]): boolean =>
+  glimpses.length > 0 && glimpses.at(-1)![0] >= (table.at(-1)?.epoch ?? 0) - 1;

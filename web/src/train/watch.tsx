@@ -7,7 +7,7 @@ import { fixed, shown } from "../ui/numbers";
 import { RunLinks, resume } from "./actions";
 import { Curves, type Series } from "./curves";
 import { done, glimpses, job, latest, liveFailure, planned, progress, rows, unit } from "./live";
-import { column } from "./rows";
+import { column, isRecent } from "./rows";
 import { AXES, state } from "./state";
 
 const PHASES: Record<string, string> = {
@@ -115,7 +115,7 @@ function LossCurves() {
     { name: "objective", k: 0, x: xs, y: column(table, "objective") },
     { name: "its data loss", k: 1, x: xs, y: column(table, "data_loss") },
   ];
-  if (state.x.value === "epoch" && glimpses.value.length) {
+  if (state.x.value === "epoch" && isRecent(glimpses.value, table)) {
     series.push({ name: "batches now", k: 5, x: glimpses.value.map((g) => g[0]), y: glimpses.value.map((g) => g[1]) });
   }
   if (table.some((row) => row.validation_loss !== null))
