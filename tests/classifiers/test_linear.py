@@ -517,7 +517,7 @@ def test_a_budget_that_is_too_small_is_one_warning_with_the_gap_and_what_to_turn
     assert len(caught) == 1
     assert caught[0].filename == __file__
     message = str(caught[0].message)
-    assert "max_iter was reached first: raise max_iter, loosen tol, or increase reg" in message
+    assert "the iterations ended before tol was reached: raise max_iter, loosen tol, or increase reg" in message
     certificate = classifier.certificate_
     assert f"relative duality gap {certificate.relative_gap:.1e}, tol 1e-06" in message
     assert certificate.describe() in message
@@ -740,7 +740,7 @@ def test_bad_arrays_are_named() -> None:
 
 def test_an_early_end_is_a_warning_and_a_status() -> None:
     X, y = blobs(30, 3)
-    with pytest.warns(ConvergenceWarning, match=r"max_iter was reached first.*gradient norm .*tol 0\.0001"):
+    with pytest.warns(ConvergenceWarning, match=r"ended before tol was reached.*gradient norm .*tol 0\.0001"):
         assert make(optimizer="gd", max_iter=1).fit(X, y).status_ is Status.MAX_ITER
     with pytest.warns(ConvergenceWarning, match="lower learning_rate"):
         classifier = make(optimizer="sgd", learning_rate=1e30, loss="squared-hinge").fit(X, y)

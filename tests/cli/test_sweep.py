@@ -12,7 +12,7 @@ def test_the_grid_and_the_result_come_as_a_table(linprobe):
     assert lines[0].split() == ["reg", "validation", "accuracy", "validation", "loss", "relative", "gap", "status"]
     assert sum("<- chosen" in line for line in lines) == 1
     assert [line.split()[0] for line in lines[2:6]] == ["0.0001", "0.001", "0.01", "0.1"]
-    for word in ("chosen by validation images", "lower bound", "test accuracy", "C = 1/(2 reg N)", "certified"):
+    for word in ("chosen by validation images", "least possible", "test accuracy", "C = 1/(2 reg N)", "certified"):
         assert word in answer.out
     assert "runs/digits-sweep-softmax-1" in answer.out
 
@@ -35,8 +35,8 @@ def test_the_end_of_the_grid_and_members_that_ended_early_are_warned_of(linprobe
     answer = linprobe("sweep", "digits", "--reg-grid", "1e-2,1e-1", "--max-iter", "2", "--tol", "1e-9")
     assert answer.code == 0
     assert "2 of 2 reg values ended before tol" in answer.err
-    assert "is at the end of the grid: widen --reg-grid" in answer.err
-    assert "max_iter" in answer.err
+    assert "is at the end of the grid, and a better one may lie beyond: widen --reg-grid" in answer.err
+    assert "the iterations ended before tol was reached" in answer.err
 
 
 @pytest.mark.parametrize(

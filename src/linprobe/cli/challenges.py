@@ -117,16 +117,17 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 def _show(run: ChallengeRun) -> None:
     """The result as tables, and where it was written."""
     from linprobe.cli.output import print_facts, share
+    from linprobe.cli.words import interval
 
     table = run.table
     _print_rows(table, corrupted=False)
     _print_rows(table, corrupted=True)
-    facts = {"images": str(table.clean.n), "as they are": _rate(table.clean)}
+    facts = {"images": str(table.clean.n), "accuracy unchanged": interval(table.clean)}
     inside = table.intraclass
     if inside is not None:
         for name, cluster in (("worst cluster", inside.worst), ("best cluster", inside.best)):
             if cluster is not None:
-                facts[name] = f"{_rate(cluster.rate)}, {cluster.rate.n} images of {cluster.class_name}"
+                facts[name] = f"{interval(cluster.rate)}, {cluster.rate.n} images of {cluster.class_name}"
         gaps = f"{share(inside.gap)} inside a class, {share(inside.gap_by_chance)} by chance"
         facts["best less worst"] = "no class has two clusters of 10 images" if math.isnan(inside.gap) else gaps
     if run.record_path is not None:
@@ -137,24 +138,29 @@ def _show(run: ChallengeRun) -> None:
 
 
 def _print_rows(table: ChallengeTable, *, corrupted: bool) -> None:
-    """Accuracy by kind and severity: of linprobe's own kinds, or of the corrupted sets."""
-    from linprobe.cli.output import print_table, share
+    """Accuracy by kind and severity, its 95% interval below it: of linprobe's own kinds, or of the corrupted sets."""
+    from linprobe.cli.output import print_table
 
     rows = [row for row in table.rows() if (row[0] == "corrupted") == corrupted]
     if not rows:
         return
     severities = sorted({severity for *_, rates in rows for severity in rates if severity is not None})
     whole = any(None in rates for *_, rates in rows)
-    columns = [*(str(severity) for severity in severities), *(["accuracy"] if whole else ["mean"])]
-    shown = []
+    names = [*(str(severity) for severity in severities), *(["accuracy"] if whole else ["mean"])]
+    shown: list[tuple[str, ...]] = []
+    above = ""
     for challenge, kind, rates in rows:
-        cells = [_rate(rates[severity]) if severity in rates else "-" for severity in severities]
-        mean = sum(rate.accuracy for rate in rates.values()) / len(rates)
-        shown.append((challenge, kind, *cells, _rate(rates[None]) if whole else share(mean)))
-    print_table(("challenge", "kind", *columns), shown, numeric=columns)
+        if challenge != above:
+            shown.append((challenge, *("" for _ in names)))
+        above = challenge
+        cells = [rates.get(severity) for severity in severities] + ([rates[None]] if whole else [])
+        mean = [] if whole else [f"{sum(rate.accuracy for rate in rates.values()) / len(rates):.3f}"]
+        shown.append((f" {kind}", *("-" if rate is None else f"{rate.accuracy:.3f}" for rate in cells), *mean))
+        shown.append(("", *("" if rate is None else _ends(rate) for rate in cells), *("" for _ in mean)))
+    print_table(("severity", *names), shown, numeric=names)
 
 
-def _rate(rate: Rate) -> str:
-    """An accuracy and the longer half of its 95% interval."""
+def _ends(rate: Rate) -> str:
+    """The 95% interval of an accuracy, rounded outwards so that it still holds."""
     low, high = rate.interval
-    return f"{rate.accuracy:.3f} ±{max(rate.accuracy - low, high - rate.accuracy):.3f}"
+    return f"{math.floor(low * 100) / 100:.2f}-{math.ceil(high * 100) / 100:.2f}"

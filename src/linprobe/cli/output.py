@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from linprobe.runs.result import RunResult
 
 __all__ = [
-    "how_close",
     "number",
     "print_facts",
     "print_json",
@@ -154,14 +153,6 @@ def trained_on(found: RunMetrics | KnnResult) -> str:
     """The source of a run in words: its training images, their shape, and how many classes."""
     of = f" of {'x'.join(map(str, found.image_shape))}" if found.image_shape else ""
     return f"{found.source}: {found.n_train} training images{of}, {found.n_classes} classes"
-
-
-def how_close(metrics: RunMetrics) -> str | None:
-    """What the certificate proves, in a line; None where it proves no bound."""
-    if metrics.certificate is None or not metrics.bounded:
-        return None
-    bound, gap = metrics.certificate.lower_bound, metrics.certificate.relative_gap
-    return f"lower bound {bound:.6g}, relative gap {gap:.1e}"
 
 
 def write_page(run: RunResult, options: Options) -> None:

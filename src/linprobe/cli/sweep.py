@@ -137,6 +137,8 @@ def _teller(report: ProgressCallback) -> Callable[[str, Progress], None]:
 
 def _warnings(metrics: RunMetrics) -> list[str]:
     """A line for members that are not certified, and one for the model."""
+    from linprobe.cli.words import warning
+
     lines = []
     early = [row for row in metrics.grid if not row.solved]
     if early:
@@ -147,15 +149,19 @@ def _warnings(metrics: RunMetrics) -> list[str]:
             "values out"
         )
     if not metrics.solved:
-        lines.append(f"{metrics.status.name.lower()}: {metrics.status_text}")
+        lines.append(warning(metrics))
     if len(metrics.grid) > 1 and metrics.reg in (metrics.grid[0].reg, metrics.grid[-1].reg):
-        lines.append(f"the best reg, {metrics.reg:.3g}, is at the end of the grid: widen --reg-grid")
+        lines.append(
+            f"the best reg, {metrics.reg:.3g}, is at the end of the grid, and a better one may lie beyond: "
+            "widen --reg-grid"
+        )
     return lines
 
 
 def _show(metrics: RunMetrics) -> None:
     """The grid as a table, and the result below it."""
-    from linprobe.cli.output import how_close, number, print_facts, print_table, share, trained_on
+    from linprobe.cli.output import number, print_facts, print_table, share, trained_on
+    from linprobe.cli.words import SHORT, ended, how_close
 
     rows = [
         (
@@ -163,11 +169,12 @@ def _show(metrics: RunMetrics) -> None:
             share(row.validation_accuracy),
             number(row.validation_loss, 4),
             "-" if row.relative_gap is None else f"{row.relative_gap:.1e}",
-            ", ".join(sorted({status.name.lower() for status in row.statuses})),
+            ", ".join(sorted({SHORT[status] for status in row.statuses})),
             "<- chosen" if row.reg == metrics.reg else "",
         )
         for row in metrics.grid
     ]
+    close = how_close(metrics)
     columns = ("reg", "validation accuracy", "validation loss", "relative gap", "status", "")
     print_table(columns, rows, numeric=columns[:4])
     print_facts(
@@ -175,12 +182,12 @@ def _show(metrics: RunMetrics) -> None:
             "source": trained_on(metrics),
             "reg": f"{metrics.reg:.6g}, chosen by {metrics.chosen_by}",
             "objective": number(metrics.objective, 6),
-            "certificate": how_close(metrics) or "no bound is proved",
+            "certificate": "no bound is proved" if close is None else f"the objective is {close}",
             "train accuracy": share(metrics.train_accuracy),
             "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",
             "time": f"{metrics.seconds:.2f} s, {metrics.passes:g} passes over the images",
-            "the same elsewhere": metrics.equivalents[1:],
-            "status": f"{metrics.status.name.lower()}: {metrics.status_text}",
+            "in other tools": metrics.equivalents[1:],
+            "status": ended(metrics),
             "run": metrics.run,
         }
     )

@@ -203,33 +203,31 @@ def _warn(metrics: RunMetrics) -> None:
     """A warning where the training ended before its goal, with the gap that was reached."""
     from linprobe.classifiers.model import BAD_ENDS
     from linprobe.cli.output import say
+    from linprobe.cli.words import warning
 
     if metrics.status not in BAD_ENDS:
         return
-    gap = ""
-    if metrics.certificate is not None and metrics.bounded:
-        gap = f" (relative gap {metrics.certificate.relative_gap:.1e})"
-    say(f"warning: {metrics.status.name.lower()}: {metrics.status_text}{gap}")
+    say(f"warning: {warning(metrics)}")
 
 
 def _show(metrics: RunMetrics) -> None:
     """The result as a table."""
-    from linprobe.cli.output import how_close, number, print_facts, share, trained_on
+    from linprobe.cli.output import print_facts, share, trained_on
+    from linprobe.cli.words import chosen, ended, how_close, objective
 
-    penalty = "" if metrics.penalty == "none" else f" + {metrics.reg:g} R(W), R = {metrics.penalty}"
     certificate = how_close(metrics)
     print_facts(
         {
             "source": trained_on(metrics),
-            "objective": f"{number(metrics.objective, 6)} = {metrics.loss} {number(metrics.data_loss, 6)}{penalty}",
-            **({} if certificate is None else {"certificate": certificate}),
+            "objective": objective(metrics),
+            **({} if certificate is None else {"certificate": f"the objective is {certificate}"}),
             "train accuracy": share(metrics.train_accuracy),
             **({"validation accuracy": share(metrics.validation_accuracy)} if metrics.n_validation else {}),
             "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",
             "time": f"{metrics.seconds:.2f} s of optimisation, {metrics.passes:g} passes over the images",
-            **{name.replace("_", " "): text for name, text in metrics.chosen.items()},
+            **chosen(metrics),
             **({"skipped images": str(metrics.skipped_images)} if metrics.skipped_images else {}),
-            "status": f"{metrics.status.name.lower()}: {metrics.status_text}",
+            "status": ended(metrics),
             "run": metrics.run,
         }
     )

@@ -253,7 +253,10 @@ class _Search:
             certificate = self._certify(None)
             if status is Status.MAX_ITER and self.objective.penalised and self._is_solved(certificate):
                 status = Status.CERTIFIED
-        words = {"metric": "second moment of the features, exact", "rho": f"{self.rho:g}"}
+        words = {
+            "preconditioner": "second moment of the features, of all images",
+            "penalty_of_admm": f"rho = {self.rho:g}",
+        }
         W, b = self.best
         return Solution(
             W, b, status, self.trace.history, self.state, certificate.passes, self.clock(), words, certificate

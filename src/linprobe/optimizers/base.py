@@ -34,13 +34,12 @@ class Status(Enum):
 
     CERTIFIED = "the relative duality gap is at most tol"
     CERTIFIED_ABSOLUTE = (
-        "the objective tends to 0: the duality gap is at most 1e-6 tol times the loss of equal scores, "
-        "and no weights gain more"
+        "the objective tends to 0: it is above the least possible by at most 1e-6 tol times the loss of equal scores"
     )
     CONVERGED = "the gradient norm is below tol"
     COMPLETED = "all epochs were run"
     EARLY_STOPPED = "the validation loss stopped falling; the weights with the lowest one were kept"
-    MAX_ITER = "max_iter was reached first: raise max_iter, loosen tol, or increase reg"
+    MAX_ITER = "the iterations ended before tol was reached: raise max_iter, loosen tol, or increase reg"
     STALLED = (
         "no step decreased the objective: at the kinks of the hinge use SGD or optimizer='exact'; else "
         "check the gradient, centre the features, or loosen tol, which rounding may limit"

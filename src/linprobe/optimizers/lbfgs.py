@@ -446,7 +446,7 @@ class _Search:
         if status in (Status.STALLED, Status.MAX_ITER):
             status = self._proved() or status
         point, certificate = now.proof.point, now.proof.certificate
-        words = {"metric": "second moment of the features, from a sample of rows"}
+        words = {"preconditioner": "second moment of the features, from a sample of the images"}
         history, seconds = self.trace.history, self.clock()
         return Solution(point.W, point.b, status, history, self.kept, now.passes, seconds, words, certificate)
 

@@ -285,7 +285,7 @@ class _Run:
             status = Status.CERTIFIED
         if self.trace.history:
             self.trace.settle(point.evaluation)
-        words = {"metric": "a block of the Hessian for each class"}
+        words = {"preconditioner": "a block of the Hessian for each class"}
         rows, seconds = history + self.trace.history, self.clock()
         return Solution(point.W, point.b, status, rows, self.state, self.passes, seconds, words, certificate)
 

@@ -72,10 +72,9 @@ def certificate_sentence(metrics: RunMetrics, bound: float | None = None, proved
         return "The objective is not a finite number: this training diverged, and its weights are of no use."
     if bound is not None and bound > 0.0:
         low, high = _apart(bound, objective)
-        percent = 100.0 * max(0.0, objective - bound) / bound
         return (
             f"No linear classifier of this kind can have an objective below {low}; this one has {high}, "
-            f"so it is within {_up(percent)}% of the best possible{source}."
+            f"so it is within {percent_above(objective, bound)}% of the best possible{source}."
         )
     if metrics.bounded:
         return (
@@ -104,8 +103,9 @@ def _apart(low: float, high: float) -> tuple[str, str]:
     return f"{Decimal(low).quantize(unit, ROUND_FLOOR):f}", f"{Decimal(high).quantize(unit, ROUND_CEILING):f}"
 
 
-def _up(percent: float) -> str:
-    """A percentage rounded up to one significant digit, below 10 with no exponent."""
+def percent_above(objective: float, bound: float) -> str:
+    """How far `objective` lies above a bound > 0, in percent of it: rounded up to one significant digit."""
+    percent = 100.0 * max(0.0, objective - bound) / bound
     if percent <= 0.0:
         return "0"
     place = math.floor(math.log10(percent))

@@ -1,0 +1,100 @@
+"""Figures and ends of a run in the words of the command line: options for parameters, intervals as intervals."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from linprobe.optimizers.base import Status
+
+if TYPE_CHECKING:
+    from linprobe.challenges.wilson import Rate
+    from linprobe.runs.records import RunMetrics
+
+__all__ = ["SHORT", "chosen", "ended", "how_close", "in_options", "interval", "objective", "warning"]
+
+SHORT = {
+    Status.CERTIFIED: "certified",
+    Status.CERTIFIED_ABSOLUTE: "certified",
+    Status.CONVERGED: "converged",
+    Status.COMPLETED: "completed",
+    Status.EARLY_STOPPED: "stopped early",
+    Status.MAX_ITER: "unfinished",
+    Status.STALLED: "stalled",
+    Status.DIVERGED: "diverged",
+    Status.SEPARABLE: "no optimum",
+    Status.STOPPED: "stopped",
+    Status.INTERRUPTED: "interrupted",
+}
+"""A word or two for each end, for a column of a table; --json has the names of the library."""
+
+_PARAMETERS = re.compile(r"\b(max_iter|learning_rate|optimizer|loosen tol|increase reg|use reg)\b(?:='(\w+)')?")
+"""Parameters of a classifier where a status names them."""
+
+USEFUL = ("method", "learning_rate", "weights")
+"""What a table shows of what an optimizer chose: what one may choose oneself. The report and --json have all."""
+
+
+def in_options(text: str, swept: bool = False) -> str:
+    """A sentence for Python with its parameters as options, those of `sweep` or of `train`.
+
+    Example:
+        >>> in_options("lower learning_rate or use learning_rate='auto'")
+        'lower --learning-rate or use --learning-rate auto'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        words = found[1].split(" ")
+        words[-1] = f"--{words[-1].replace('_', '-')}"
+        return " ".join(words) + (f" {found[2]}" if found[2] else "")
+
+    if swept:
+        text = text.replace("increase reg", "leave the smallest values of --reg-grid out")
+    return _PARAMETERS.sub(option, text)
+
+
+def ended(metrics: RunMetrics) -> str:
+    """How the training ended: a word, and the sentence of the status."""
+    return f"{SHORT[metrics.status]}: {in_options(metrics.status_text, metrics.swept)}"
+
+
+def warning(metrics: RunMetrics) -> str:
+    """The sentence of a status that is not the goal, and how far the objective may be from the least possible."""
+    close = how_close(metrics)
+    return in_options(metrics.status_text, metrics.swept) + ("" if close is None else f"; the objective is {close}")
+
+
+def how_close(metrics: RunMetrics) -> str | None:
+    """What the certificate proves, in words that follow "the objective is"; None where it proves no bound."""
+    from linprobe.report.words import percent_above
+
+    certificate = metrics.certificate
+    if certificate is None or not metrics.bounded:
+        return None
+    if not certificate.lower_bound > 0.0:
+        return "not known to be near the least possible: no bound above 0 is proved"
+    percent = percent_above(certificate.objective, certificate.lower_bound)
+    return f"at most {percent}% above the least possible, which is {certificate.lower_bound:.6g} or more"
+
+
+def objective(metrics: RunMetrics) -> str:
+    """The objective and its two parts."""
+    from linprobe.choices import choices
+    from linprobe.cli.output import number
+
+    total, data = number(metrics.objective, 6), number(metrics.data_loss, 6)
+    if metrics.penalty == "none":
+        return f"{total} = {metrics.loss} loss, without a penalty"
+    formula = choices("penalty")[metrics.penalty].text
+    return f"{total} = {metrics.loss} loss {data} + reg {metrics.reg:g} times the penalty {formula}"
+
+
+def chosen(metrics: RunMetrics) -> dict[str, str]:
+    """What the optimizer chose from the data, by name: those of `USEFUL`, without their formulas."""
+    return {name.replace("_", " "): text.partition(" = ")[0] for name, text in metrics.chosen.items() if name in USEFUL}
+
+
+def interval(rate: Rate) -> str:
+    """An accuracy and its 95% interval."""
+    low, high = rate.interval
+    return f"{rate.accuracy:.4f}, 95% interval {low:.3f} to {high:.3f}"
