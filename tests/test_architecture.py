@@ -20,7 +20,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-GROUND = ("cores", "errors", "extras", "files", "parameters", "plain", "shapes", "typed_json")
+GROUND = ("cores", "errors", "extras", "files", "parameters", "plain", "printed", "shapes", "typed_json")
 THE_FIT = {
     "data",
     "losses",
@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "extras": set(),
     "files": set(),
     "plain": set(),
+    "printed": set(),
     "shapes": {"errors"},
     "parameters": {"errors", "shapes"},
     "typed_json": {"errors"},

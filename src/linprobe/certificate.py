@@ -19,6 +19,7 @@ import numpy as np
 
 from linprobe.errors import ShapeError
 from linprobe.objective import DataGradient, DualPoint, Objective
+from linprobe.printed import bound_text, gap_text, objective_text
 from linprobe.shapes import Floats, Labels, slices
 
 __all__ = ["Certificate", "absolute_tol", "certify", "lower_bound_from"]
@@ -79,12 +80,12 @@ class Certificate:
     def describe(self) -> str:
         """One sentence for a reader who has not met duality."""
         if not math.isfinite(self.lower_bound):
-            return f"objective {self.objective:.6g}; no lower bound is known"
+            return f"objective {objective_text(self.objective)}; no lower bound is known"
         if self.lower_bound == 0.0 < self.objective:
-            return f"objective {self.objective:.6g}; no lower bound but 0 is known"
+            return f"objective {objective_text(self.objective)}; no lower bound but 0 is known"
         return (
-            f"objective {self.objective:.6g}; lower bound {self.lower_bound:.6g}: "
-            f"at most {self.relative_gap:.1e} above the optimum, relative to the objective"
+            f"objective {objective_text(self.objective)}; lower bound {bound_text(self.lower_bound)}: "
+            f"at most {gap_text(self.relative_gap)} above the optimum, relative to the objective"
         )
 
 

@@ -28,6 +28,7 @@ from linprobe.features.fractional_pooling import POOLINGS
 from linprobe.features.pixels import PREPROCESS
 from linprobe.optimizers import SCHEDULES, UPDATES, Status
 from linprobe.optimizers.registry import OPTIMIZERS
+from linprobe.printed import bound_text
 
 KEYS = {
     "run",
@@ -118,7 +119,7 @@ def test_the_certificate_stands_in_the_record_and_in_the_table(linprobe: Any, op
     found = re.fullmatch(r"the objective is at most (\S+)% above the least possible, which is (\S+) or more", line)
     assert found is not None
     bound, above = certificate["lower_bound"], 100.0 * certificate["gap"] / certificate["lower_bound"]
-    assert found[2] == f"{bound:.6g}"
+    assert found[2] == bound_text(bound)
     assert above <= float(found[1]) <= 2.0 * above  # rounded up
 
 

@@ -14,6 +14,7 @@ from linprobe.classifiers.model_file import read_model
 from linprobe.data.base import open_dataset
 from linprobe.data.splits import train_validation_test
 from linprobe.errors import OutputError, ParameterError, RunError
+from linprobe.printed import objective_text
 from linprobe.report.page import write_report
 from linprobe.runs.challenges import challenge_source
 from linprobe.runs.folder import RunFolder
@@ -72,7 +73,7 @@ def test_the_figures_are_those_of_the_run(page, run, source):
     low, high = wilson_interval(hits, len(test.y))
     assert f"test accuracy {hits / len(test.y):.1%} 95% interval: {low:.1%} to {high:.1%}" in page.words
     assert f"train accuracy {metrics['train_accuracy']:.1%}" in page.words
-    assert f"{metrics['objective']:.6g} = loss {metrics['data_loss']:.6g}" in page.words
+    assert f"{objective_text(metrics['objective'])} = loss {objective_text(metrics['data_loss'])}" in page.words
     for k, name in enumerate(model.class_names_):
         mine = test.y == k
         low, high = wilson_interval(int((predicted[mine] == k).sum()), int(mine.sum()))

@@ -412,7 +412,7 @@ export interface TrainSettings {
   feature_options: Record<string, string | boolean | number | number[] | Record<string, boolean | number> | null>;
 }
 
-/** The result of a run as the page shows it; the attributes are those of `RunMetrics`. */
+/** The result of a run as the page shows it; the attributes but `texts` are those of `RunMetrics`. */
 export interface Result {
   penalty: string;
   reg: number;
@@ -431,12 +431,20 @@ export interface Result {
   n_classes: number;
   image_shape: [number, number, number] | null;
   features: string;
+  texts: FigureTexts;
 }
 
 /** What is proved of a result. */
 export interface CertificateShown {
   relative_gap: number;
   lower_bound: number;
+}
+
+/** Figures as the command line and the report print them; "-" where there is none. */
+export interface FigureTexts {
+  objective: string;
+  lower_bound: string;
+  relative_gap: string;
 }
 
 /** A row of a trace: the columns of trace.csv, and the predicted gap; None for what is not known. */

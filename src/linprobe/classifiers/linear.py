@@ -19,6 +19,7 @@ from linprobe.classifiers.rows import Rows
 from linprobe.errors import LabelError, ParameterError
 from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Solution, State, Status
+from linprobe.printed import gap_text
 from linprobe.shapes import Floats, Labels, check_rows
 
 __all__ = ["LinearClassifier", "gives_probabilities"]
@@ -275,7 +276,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
             norm = self.certificate_.gradient_norm
             aim = f" (gradient norm {norm:.3g}; without a penalty the only lower bound is 0)"
         elif self.certificate_ is not None and self.status_ is not Status.SEPARABLE:
-            gap = f"relative duality gap {self.certificate_.relative_gap:.1e}, tol {self.tol:g}"
+            gap = f"relative duality gap {gap_text(self.certificate_.relative_gap)}, tol {self.tol:g}"
             aim = f" ({gap}; {self.certificate_.describe()})"
         elif self.optimizer == "gd":
             norm = self.history_[-1].get("gradient_norm", math.nan) if self.history_ else math.nan

@@ -23,6 +23,7 @@ from linprobe.errors import ParameterError
 from linprobe.losses import Loss
 from linprobe.optimizers.path import check_regs, reg_grid
 from linprobe.penalties import Penalty
+from linprobe.printed import gap_text
 
 __all__ = ["LinearClassifierCV"]
 
@@ -170,7 +171,7 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             gaps = [certificate.relative_gap for part in choice.parts for certificate in part.certificates]
             warnings.warn(
                 f"{type(self).__name__}: {len(bad)} of {len(statuses)} fits ended early: {bad[0].value} "
-                f"(largest relative duality gap {max(gaps):.1e}, tol {self.tol:g})",
+                f"(largest relative duality gap {gap_text(max(gaps))}, tol {self.tol:g})",
                 ConvergenceWarning,
                 stacklevel=3,
             )

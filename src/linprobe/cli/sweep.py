@@ -27,6 +27,7 @@ from linprobe.cli.options import (
     threads,
     validation_option,
 )
+from linprobe.printed import gap_text, objective_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,8 +146,8 @@ def _warnings(metrics: RunMetrics) -> list[str]:
         worst = max(early, key=lambda row: row.relative_gap or 0.0)
         lines.append(
             f"{len(early)} of {len(metrics.grid)} reg values ended before tol (the worst: reg {worst.reg:.3g}, "
-            f"relative gap {worst.relative_gap or 0.0:.1e}): raise --max-iter, loosen --tol, or leave the smallest "
-            "values out"
+            f"relative gap {gap_text(worst.relative_gap or 0.0)}): raise --max-iter, loosen --tol, or leave the "
+            "smallest values out"
         )
     if not metrics.solved:
         lines.append(warning(metrics))
@@ -168,7 +169,7 @@ def _show(metrics: RunMetrics) -> None:
             f"{row.reg:.3g}",
             share(row.validation_accuracy),
             number(row.validation_loss, 4),
-            "-" if row.relative_gap is None else f"{row.relative_gap:.1e}",
+            gap_text(row.relative_gap),
             ", ".join(sorted({SHORT[status] for status in row.statuses})),
             "<- chosen" if row.reg == metrics.reg else "",
         )
@@ -181,7 +182,7 @@ def _show(metrics: RunMetrics) -> None:
         {
             "source": trained_on(metrics),
             "reg": f"{metrics.reg:.6g}, chosen by {metrics.chosen_by}",
-            "objective": number(metrics.objective, 6),
+            "objective": objective_text(metrics.objective),
             "certificate": "no bound is proved" if close is None else f"the objective is {close}",
             "train accuracy": share(metrics.train_accuracy),
             "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from linprobe.optimizers.base import Status
+from linprobe.printed import bound_text, objective_text
 
 if TYPE_CHECKING:
     from linprobe.challenges.wilson import Rate
@@ -74,15 +75,14 @@ def how_close(metrics: RunMetrics) -> str | None:
     if not certificate.lower_bound > 0.0:
         return "not known to be near the least possible: no bound above 0 is proved"
     percent = percent_above(certificate.objective, certificate.lower_bound)
-    return f"at most {percent}% above the least possible, which is {certificate.lower_bound:.6g} or more"
+    return f"at most {percent}% above the least possible, which is {bound_text(certificate.lower_bound)} or more"
 
 
 def objective(metrics: RunMetrics) -> str:
     """The objective and its two parts."""
     from linprobe.choices import choices
-    from linprobe.cli.output import number
 
-    total, data = number(metrics.objective, 6), number(metrics.data_loss, 6)
+    total, data = objective_text(metrics.objective), objective_text(metrics.data_loss)
     if metrics.penalty == "none":
         return f"{total} = {metrics.loss} loss, without a penalty"
     formula = choices("penalty")[metrics.penalty].text

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from linprobe.errors import ParameterError
 from linprobe.explain.picture import CLASS_COLORS, Picture, drawing, label_text
+from linprobe.printed import gap_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,9 +151,12 @@ def curves_picture(
 
 def _in_words(name: str, curves: LearningCurves) -> str:
     """How a training ended."""
-    parts = [f"objective {curves.objective[-1]:.4g}", f"training accuracy {curves.train_accuracy[-1]:.1%}"]
+    parts = [
+        f"objective {curves.objective[-1]:.4g}",
+        f"training accuracy {curves.train_accuracy[-1]:.1%}",
+    ]
     if curves.gap is not None:
-        parts.insert(1, f"gap {curves.gap[-1]:.1e}")
+        parts.insert(1, f"gap {gap_text(float(curves.gap[-1]))}")
     if curves.validation_accuracy is not None:
         parts.append(f"validation accuracy {curves.validation_accuracy[-1]:.1%}")
     return f"{name + ': ' if name else ''}{', '.join(parts)}, after {curves.passes[-1]:.0f} passes"

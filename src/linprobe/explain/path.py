@@ -26,6 +26,7 @@ from linprobe.explain.picture import (
 )
 from linprobe.explain.seen import checked_names
 from linprobe.explain.templates import signed, templates
+from linprobe.printed import gap_text
 from linprobe.shapes import Floats
 
 if TYPE_CHECKING:
@@ -365,5 +366,5 @@ def _in_words(name: str, path: RegPath, chosen: float | None) -> str:
         text += f" The norm of W goes from {path.norm[0]:.3g} to {path.norm[-1]:.3g}"
         text += f", the share of zeros from {path.zeros[0]:.0%} to {path.zeros[-1]:.0%}."
     if path.gap is not None and np.isfinite(path.gap).any():
-        text += f" The largest relative gap is {np.nanmax(path.gap):.1e}."
+        text += f" The largest relative gap is {gap_text(float(np.nanmax(path.gap)))}."
     return text + ("" if chosen is None else f" Chosen: {chosen:.3g}.")

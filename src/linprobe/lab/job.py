@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal, TypeAlias
 
 from linprobe.optimizers.base import Status
+from linprobe.printed import bound_text, gap_text, objective_text
 from linprobe.runs.records import Count, NotNegative, RunMetrics, Share, TrainSettings, finite
 
 __all__ = [
@@ -73,8 +74,24 @@ class CertificateShown:
 
 
 @dataclass(frozen=True)
+class FigureTexts:
+    """Figures as the command line and the report print them; "-" where there is none."""
+
+    objective: str
+    lower_bound: str
+    relative_gap: str
+
+    @classmethod
+    def of(cls, metrics: RunMetrics) -> FigureTexts:
+        """Those of a result."""
+        proved = metrics.certificate if metrics.bounded else None
+        gap = None if proved is None else proved.relative_gap
+        return cls(objective_text(metrics.objective), bound_text(metrics.lower_bound), gap_text(gap))
+
+
+@dataclass(frozen=True)
 class Result:
-    """The result of a run as the page shows it; the attributes are those of `RunMetrics`."""
+    """The result of a run as the page shows it; the attributes but `texts` are those of `RunMetrics`."""
 
     penalty: str
     reg: NotNegative
@@ -93,13 +110,16 @@ class Result:
     n_classes: Count
     image_shape: tuple[Count, Count, Count] | None
     features: str
+    texts: FigureTexts
 
     @classmethod
     def of(cls, metrics: RunMetrics) -> Result:
         """What the page shows of metrics.json."""
         proved = metrics.certificate
         shown = None if proved is None else CertificateShown(proved.relative_gap, proved.lower_bound)
-        return cls(**{each.name: getattr(metrics, each.name) for each in fields(cls)} | {"certificate": shown})
+        own = ("certificate", "texts")
+        same = {each.name: getattr(metrics, each.name) for each in fields(cls) if each.name not in own}
+        return cls(**same, certificate=shown, texts=FigureTexts.of(metrics))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from linprobe.choices import only_of
 from linprobe.classifiers.model import BAD_ENDS
 from linprobe.errors import OutputError, ParameterError
 from linprobe.files import write_whole
+from linprobe.printed import gap_text, objective_text
 from linprobe.report.command import command_of, grid_text
 from linprobe.report.comparing import alike, comparable, duels
 from linprobe.report.figures import Svg, compared_sections, sections_of, shared_bound
@@ -254,16 +255,15 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     """(name, value) of the other figures."""
     metrics = record.metrics
     objective, data_loss = metrics.objective, metrics.data_loss
+    text = objective_text(objective, "–")
     if objective is not None and data_loss is not None and metrics.penalty != "none":
-        text = f"{objective:.6g} = loss {data_loss:.6g} + penalty {objective - data_loss:.4g}"
-    else:
-        text = _number(objective, 6)
+        text += f" = loss {objective_text(data_loss)} + penalty {_number(_penalised(record), 4)}"
     facts = [("objective", text)]
     for name, loss in (("test", metrics.test_loss), ("validation", metrics.validation_loss)):
         if loss is not None:
             facts.append((f"mean loss on {name} images", _number(loss, 5)))
     if metrics.certificate is not None and metrics.bounded:
-        facts.append(("relative gap, proved", f"{metrics.certificate.relative_gap:.1e}"))
+        facts.append(("relative gap, proved", gap_text(metrics.certificate.relative_gap)))
     facts.append(("time", f"{metrics.seconds:.2f} s of optimisation, {metrics.passes:.4g} passes over the images"))
     if metrics.feature_seconds:
         facts.append(("features", f"{metrics.feature_seconds:.1f} s"))
@@ -382,8 +382,11 @@ def _compared(records: Sequence[Record]) -> list[ComparedRow]:
             best = _best(values, max) if same else []
             rows.append(ComparedRow(f"{part} accuracy", [share(value) for value in values], best, notes))
     metrics = [record.metrics for record in records]
+    objectives = [each.objective for each in metrics]
+    if any(value is not None for value in objectives):
+        best = _best(objectives, min) if alike(records, attrgetter("objective_key")) else []
+        rows.append(ComparedRow("objective", [objective_text(value, "–") for value in objectives], best))
     numbers: list[tuple[str, list[float | None], bool]] = [
-        ("objective", [each.objective for each in metrics], alike(records, attrgetter("objective_key"))),
         (
             "mean loss on test images",
             [each.test_loss for each in metrics],
@@ -407,6 +410,12 @@ def _best(values: Sequence[float | None], choose: Callable[[Sequence[float]], fl
     if len(set(known)) < 2:
         return []
     return [i for i, value in enumerate(values) if value == choose(known)]
+
+
+def _penalised(record: Record) -> float:
+    """reg R(W) at the weights that were kept."""
+    penalty = record.model.penalty_
+    return 0.0 if penalty is None else record.metrics.reg * penalty.value(record.model.weights_)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from linprobe.choices import title_of
+from linprobe.printed import bound_text, objective_text
 from linprobe.runs.records import RunMetrics, RunSettings
 
 __all__ = ["certificate_sentence", "counted", "share", "trained_sentence"]
@@ -71,14 +72,14 @@ def certificate_sentence(metrics: RunMetrics, bound: float | None = None, proved
     if objective is None:
         return "The objective is not a finite number: this training diverged, and its weights are of no use."
     if bound is not None and bound > 0.0:
-        low, high = _apart(bound, objective)
         return (
-            f"No linear classifier of this kind can have an objective below {low}; this one has {high}, "
+            f"No linear classifier of this kind can have an objective below {bound_text(bound)}; this one has "
+            f"{objective_text(objective)}, "
             f"so it is within {percent_above(objective, bound)}% of the best possible{source}."
         )
     if metrics.bounded:
         return (
-            f"The objective is {objective:.6g}, and the only known lower bound is 0: "
+            f"The objective is {objective_text(objective)}, and the only known lower bound is 0: "
             "the distance from the best possible is not known."
         )
     if metrics.certificate is not None:
@@ -88,19 +89,9 @@ def certificate_sentence(metrics: RunMetrics, bound: float | None = None, proved
             "reg > 0, the distance from the best possible is proved."
         )
     return (
-        f"The objective is {objective:.6g}. This optimizer does not prove how close that is to the best possible; "
-        "the same training with --optimizer exact does."
+        f"The objective is {objective_text(objective)}. This optimizer does not prove how close that is to the best "
+        "possible; the same training with --optimizer exact does."
     )
-
-
-def _apart(low: float, high: float) -> tuple[str, str]:
-    """A bound rounded down and an objective rounded up, with as many decimals as tell them apart, 2 to 12."""
-    gap = max(high - low, 0.0)
-    decimals = 4 if gap <= 0.0 else -math.floor(math.log10(gap))
-    least = 3 - math.floor(math.log10(high)) if high > 0.0 else 2  # four significant digits
-    decimals = min(12, max(2, decimals, min(least, 6)))
-    unit = Decimal(1).scaleb(-decimals)
-    return f"{Decimal(low).quantize(unit, ROUND_FLOOR):f}", f"{Decimal(high).quantize(unit, ROUND_CEILING):f}"
 
 
 def percent_above(objective: float, bound: float) -> str:

@@ -187,13 +187,15 @@ class _Session:
         validated = None if split.validation is None else measure(classifier, split.validation, classifier.n_threads)
         penalty, solution = classifier.penalty_, classifier.solution_
         penalised = 0.0 if penalty is None else classifier.reg * penalty.value(classifier.weights_)
+        proved = CertificateRecord.of(classifier.certificate_)
         return RunMetrics(
             run=str(self.run_folder.path),
             source=self.settings.request.source,
             loss=str(classifier.loss),
             penalty=str(classifier.penalty),
             reg=float(classifier.reg),
-            objective=finite(trained.loss + penalised),
+            # the objective that was proved, in float64; the pass of `measure` may be in float32
+            objective=finite(trained.loss + penalised) if proved is None else proved.objective,
             data_loss=finite(trained.loss),
             train_accuracy=trained.accuracy,
             validation_accuracy=None if validated is None else validated.accuracy,
@@ -204,7 +206,7 @@ class _Session:
             passes=float(solution.passes),
             epochs=solution.state.epoch,
             status=solution.status,
-            certificate=CertificateRecord.of(classifier.certificate_),
+            certificate=proved,
             chosen=dict(solution.chosen),
             **circumstances(classifier, self.material, split.train),
             n_train=trained.n_images,

@@ -113,12 +113,8 @@ export function RunsPanel() {
                       {one.reg !== null && one.penalty !== "none" ? ` ${shown(one.reg)}` : ""},{" "}
                       {one.kind === "train" ? shortName(one.optimizer) : one.kind}
                     </td>
-                    <td>{one.result ? shown(one.result.objective, 5) : ""}</td>
-                    <td>
-                      {one.result?.certificate && one.penalty !== "none"
-                        ? shown(one.result.certificate.relative_gap, 2)
-                        : ""}
-                    </td>
+                    <td>{one.result?.texts.objective}</td>
+                    <td>{one.result?.texts.relative_gap}</td>
                     <td>{percent(one.result?.train_accuracy)}</td>
                     <td>{percent(one.result?.validation_accuracy)}</td>
                     <td>

@@ -181,10 +181,8 @@ function Result({ metrics }: { metrics: Metrics }) {
       </dd>
       <dt>objective</dt>
       <dd>
-        {shown(metrics.objective, 6)}
-        {metrics.certificate && metrics.penalty !== "none"
-          ? `; lower bound ${shown(metrics.certificate.lower_bound, 6)}`
-          : ""}
+        {metrics.texts.objective}
+        {metrics.texts.lower_bound !== "-" && `; lower bound ${metrics.texts.lower_bound}`}
       </dd>
     </dl>
   );
