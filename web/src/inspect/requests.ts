@@ -53,6 +53,20 @@ const askGrid = stream(
   say(gridFailure),
 );
 
+/** Runs that are opened at most where the address names none, the latest first, until one has pictures. */
+const MOST_TRIED = 8;
+let candidates: string[] = [];
+/** The one of them that is being opened; "" once a hand or an address has chosen. */
+let tried = "";
+
+/** The run to open after one that has no pictures; after the last it is the first, whose reason is shown. */
+function following(run: string): string | undefined {
+  if (run !== tried) return undefined;
+  tried = candidates[candidates.indexOf(run) + 1] ?? "";
+  const next = tried || candidates[0];
+  return next === run ? undefined : next;
+}
+
 /** The runs that have a model, and the challenges. */
 export function watchRuns(): void {
   void connections.value;
@@ -60,7 +74,9 @@ export function watchRuns(): void {
     batch(() => {
       runs.value = sent.runs;
       challenges.value = sent.challenges;
-      if (!state.run.peek() && sent.runs[0]) state.run.value = sent.runs[0].run;
+      if (state.run.peek()) return;
+      candidates = sent.runs.slice(0, MOST_TRIED).map((one) => one.run);
+      state.run.value = tried = candidates[0] ?? "";
     });
   }, say(failure));
 }
@@ -79,15 +95,19 @@ export function watchOpened(): (() => void) | undefined {
     "inspect.open",
     { run },
     (sent) => {
+      const next = sent.shape ? undefined : following(run);
       batch(() => {
-        opened.value = sent;
-        opening.value = false;
+        if (next) state.run.value = next;
+        else opened.value = sent;
+        opening.value = Boolean(next);
       });
     },
     (error) => {
+      const next = following(run);
       batch(() => {
-        failure.value = error.message;
-        opening.value = false;
+        if (next) state.run.value = next;
+        else failure.value = error.message;
+        opening.value = Boolean(next);
       });
     },
   );
