@@ -29,6 +29,7 @@ checks() {  # FOLDER, then options of CMake
 mkdir -p build
 
 echo "== this machine"
+[ -n "${CXX:-}" ] || ! command -v g++ >/dev/null || export CXX=g++  # as pip has it: ccache tells c++ from g++
 checks build/check-native -DLINPROBE_MODULE=OFF
 build/check-native/check_kernels
 LINPROBE_BFLOAT16=plain build/check-native/check_kernels

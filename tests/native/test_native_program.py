@@ -28,11 +28,14 @@ def program() -> Path:
     missing = [name for name in ("cmake", "ninja", "c++") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"not on this machine: {', '.join(missing)}")
+    compiler = os.environ.get("CXX") or ("g++" if shutil.which("g++") else "c++")  # ccache tells c++ from g++
     FOLDER.parent.mkdir(exist_ok=True)
     settings = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DLINPROBE_CHECKS=ON", "-DLINPROBE_MODULE=OFF"]
     with FileLock(f"{FOLDER}.lock"):  # the tests run in two processes
         for command in (["-S", ROOT, "-B", FOLDER, *settings], ["--build", FOLDER, "--target", "check_kernels"]):
-            built = subprocess.run(["cmake", *command], capture_output=True, text=True, check=False)
+            built = subprocess.run(
+                ["cmake", *command], env=os.environ | {"CXX": compiler}, capture_output=True, text=True, check=False
+            )
             assert built.returncode == 0, (built.stdout + built.stderr)[-3000:]
     return FOLDER / "check_kernels"
 
