@@ -424,7 +424,7 @@ def test_a_bar_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
         assert child.wait(30) == 0
         return seen.decode()
 
-    assert "train accuracy" in on_terminal()
-    assert "train accuracy" in on_terminal(*SGD, "--epochs", "5")
+    assert "objective" in on_terminal()
+    assert "epoch 5" in on_terminal(*SGD, "--epochs", "5")
     assert on_terminal("--quiet") == ""
     assert on_terminal("--json") == ""

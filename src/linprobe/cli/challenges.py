@@ -85,7 +85,8 @@ def challenges(model: Path, source: str, **options: Any) -> None:
     docs/challenges.md says what each severity means. knn:5, or knn:5:l1, in place of a run is the vote of the nearest
     training images of SOURCE. A run folder gets challenges.json and challenges.png.
     """
-    from linprobe.cli.output import print_json, progress
+    from linprobe.cli.output import print_json
+    from linprobe.cli.progress import progress
     from linprobe.runs.challenges import challenge_source
 
     with progress(options["as_json"]) as report:

@@ -42,7 +42,8 @@ def evaluate(model: Path, source: str, **options: Any) -> None:
     RUN_OR_MODEL is a run folder or a model.safetensors. The classes of SOURCE are matched with those of the model by
     name; its pictures must have the size of the training (they are resized if those of the training were).
     """
-    from linprobe.cli.output import print_json, progress
+    from linprobe.cli.output import print_json
+    from linprobe.cli.progress import progress
     from linprobe.runs.evaluation import evaluate_source
 
     with progress(options["as_json"]) as report:

@@ -70,7 +70,8 @@ def gradcheck(ctx: click.Context, /, source: str, **options: Any) -> None:
     second. A coordinate whose interval crosses a kink (a hinge margin at 0, L1 at 0) is counted apart. The native core
     is compared with the plain NumPy engine as well. Exit code 1 when a gradient is wrong.
     """
-    from linprobe.cli.output import print_json, progress
+    from linprobe.cli.output import print_json
+    from linprobe.cli.progress import progress
     from linprobe.data.base import ReadOptions, open_dataset
     from linprobe.features.pixels import Pixels
     from linprobe.gradcheck import check_gradient

@@ -88,7 +88,7 @@ def _source(source: str, quiet: bool, options: Options) -> tuple[dict[str, objec
     """What a source of images or vectors holds, and what its reader has to say."""
     import numpy as np
 
-    from linprobe.cli.output import progress
+    from linprobe.cli.progress import progress
     from linprobe.data.base import ReadOptions, open_dataset
 
     with progress(quiet) as report:

@@ -84,7 +84,8 @@ def knn(ctx: click.Context, /, **options: Any) -> None:
     the end. Of images at equal distances the first in the training set is the nearer; of classes with equally many
     votes, the one with the smaller sum of distances wins.
     """
-    from linprobe.cli.output import print_json, progress, warn
+    from linprobe.cli.output import print_json, warn
+    from linprobe.cli.progress import progress
     from linprobe.runs.neighbors import KnnSettings, choose_and_test
 
     if options["folds"] is not None and given(ctx, "validation"):

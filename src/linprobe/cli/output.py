@@ -8,10 +8,10 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from linprobe.cli.progress import busy
 from linprobe.cli.terminal import is_terminal, write, write_error
 from linprobe.plain import UNPRINTABLE, plain, printable
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from linprobe.cli.options import Options
-    from linprobe.data.base import ProgressCallback
     from linprobe.runs.neighbors import KnnResult
     from linprobe.runs.records import RunMetrics
     from linprobe.runs.result import RunResult
@@ -29,7 +28,6 @@ __all__ = [
     "print_facts",
     "print_json",
     "print_table",
-    "progress",
     "say",
     "share",
     "trained_on",
@@ -127,28 +125,6 @@ def _print(table: Table) -> None:
     write("\n".join(line.rstrip() for line in captured.get().split("\n")).strip("\n"))
 
 
-@contextmanager
-def progress(quiet: bool = False) -> Iterator[ProgressCallback]:
-    """A callback (what, done, total) that draws a bar on stderr; it does nothing where that is no terminal.
-
-    The bar goes away when it is done: what stays on the screen is the result.
-    """
-    if quiet or not is_terminal(sys.stderr):
-        yield lambda what, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("", total=None, visible=False)
-
-        def report(what: str, done: int, total: int) -> None:
-            bars.update(task, description=what, completed=done, total=total or None, visible=True)  # 0: not known
-
-        yield report
-
-
 def trained_on(found: RunMetrics | KnnResult) -> str:
     """The source of a run in words: its training images, their shape, and how many classes."""
     of = f" of {'x'.join(map(str, found.image_shape))}" if found.image_shape else ""
@@ -169,7 +145,8 @@ def write_page(run: RunResult, options: Options) -> None:
     try:
         from linprobe.report.page import write_report
 
-        path = write_report([run], n_threads=options["threads"])
+        with busy("drawing the report", options["quiet"] or options["as_json"]):
+            path = write_report([run], n_threads=options["threads"])
     except (Exception, KeyboardInterrupt) as error:  # a bug in drawing, too, is no training that failed
         reason = " ".join(str(error).split()) or type(error).__name__
         say(f"warning: no report was written ({reason}); the run is complete, try: linprobe report {run.path}")

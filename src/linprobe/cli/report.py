@@ -29,9 +29,11 @@ def report(runs: tuple[Path, ...], **options: Any) -> None:
     has changed, the page says so and shows the rest.
     """
     from linprobe.cli.output import print_facts, print_json
+    from linprobe.cli.progress import busy
     from linprobe.report.page import write_report
 
-    path = write_report(runs, options["out"], cache=options["cache"], n_threads=options["threads"])
+    with busy("drawing the report", options["as_json"]):
+        path = write_report(runs, options["out"], cache=options["cache"], n_threads=options["threads"])
     if options["as_json"]:
         print_json({"runs": [str(run) for run in runs], "report": str(path), "bytes": path.stat().st_size})
     else:

@@ -30,10 +30,6 @@ from linprobe.cli.options import (
 from linprobe.printed import gap_text, objective_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from linprobe.data.base import ProgressCallback
-    from linprobe.optimizers.path import Progress
     from linprobe.runs.records import RunMetrics
     from linprobe.runs.result import RunResult
 
@@ -82,7 +78,7 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
 
 def _start(ctx: click.Context, options: Options) -> RunResult:
     """Begin a sweep with the options of the command line."""
-    from linprobe.cli.output import progress
+    from linprobe.cli.progress import path_teller, progress
     from linprobe.runs.records import SweepSettings
     from linprobe.runs.sweep import sweep as begin
 
@@ -105,13 +101,13 @@ def _start(ctx: click.Context, options: Options) -> RunResult:
             n_threads=options["threads"],
             cache=options["cache"],
             reading=report,
-            solving=_teller(report),
+            solving=path_teller(report),
         )
 
 
 def _resume(ctx: click.Context, options: Options) -> RunResult:
     """Resume a sweep; SOURCE and options may be repeated, but not changed."""
-    from linprobe.cli.output import progress
+    from linprobe.cli.progress import path_teller, progress
     from linprobe.runs.folder import RunFolder
     from linprobe.runs.sweep import resume_sweep
 
@@ -122,18 +118,8 @@ def _resume(ctx: click.Context, options: Options) -> RunResult:
             n_threads=options["threads"],
             cache=options["cache"],
             reading=report,
-            solving=_teller(report),
+            solving=path_teller(report),
         )
-
-
-def _teller(report: ProgressCallback) -> Callable[[str, Progress], None]:
-    """What draws the progress of a sweep."""
-
-    def tell(part: str, progress: Progress) -> None:
-        what = f"{part}, reg {progress.reg:.3g}: objective {progress.epoch.objective:.4f}"
-        report(what, progress.n_done, progress.n_members)
-
-    return tell
 
 
 def _warnings(metrics: RunMetrics) -> list[str]:

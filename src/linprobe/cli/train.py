@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,10 +30,8 @@ from linprobe.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from linprobe.cli.progress import TrainingTeller
     from linprobe.data.base import ProgressCallback
-    from linprobe.optimizers.base import Epoch
     from linprobe.runs.records import RunMetrics, RunSettings
     from linprobe.runs.result import RunResult
 
@@ -135,7 +132,7 @@ def train(ctx: click.Context, /, **options: Any) -> None:
 def _start(ctx: click.Context, options: Options) -> RunResult:
     """Begin a run with the options of the command line."""
     from linprobe.choices import only_of
-    from linprobe.cli.output import progress
+    from linprobe.cli.progress import progress
     from linprobe.runs.records import RunSettings, TrainSettings
     from linprobe.runs.train import train as begin
 
@@ -164,13 +161,14 @@ def _start(ctx: click.Context, options: Options) -> RunResult:
             n_threads=options["threads"],
             cache=options["cache"],
             reading=report,
-            training=_teller(report, RunSettings(settings)),
+            training=(teller := _teller(report, RunSettings(settings))).epoch,
+            watch=teller.watch,
         )
 
 
 def _resume(ctx: click.Context, options: Options) -> RunResult:
     """Resume a run; SOURCE and options may be repeated, but not changed."""
-    from linprobe.cli.output import progress
+    from linprobe.cli.progress import progress
     from linprobe.runs.folder import RunFolder
     from linprobe.runs.train import resume
 
@@ -182,21 +180,19 @@ def _resume(ctx: click.Context, options: Options) -> RunResult:
             n_threads=options["threads"],
             cache=options["cache"],
             reading=report,
-            training=_teller(report, settings),
+            training=(teller := _teller(report, settings)).epoch,
+            watch=teller.watch,
         )
 
 
-def _teller(report: ProgressCallback, settings: RunSettings) -> Callable[[Epoch], None]:
+def _teller(report: ProgressCallback, settings: RunSettings) -> TrainingTeller:
     """What draws the progress of a training with these settings."""
-    steps = {"sgd": "epochs", "gd": "max_iter"}.get(str(settings.parameter("optimizer")))
+    from linprobe.cli.progress import TrainingTeller
+
+    optimizer = str(settings.parameter("optimizer"))
+    steps = {"sgd": "epochs", "gd": "max_iter"}.get(optimizer)
     planned = 0 if steps is None else int(str(settings.parameter(steps)))
-
-    def tell(epoch: Epoch) -> None:
-        held_out = "" if math.isnan(epoch.validation_accuracy) else f", validation {epoch.validation_accuracy:.3f}"
-        what = f"objective {epoch.objective:.4f}, train accuracy {epoch.train_accuracy:.3f}{held_out}"
-        report(what, epoch.epoch, planned)
-
-    return tell
+    return TrainingTeller(report, optimizer, planned, float(str(settings.parameter("tol"))) if planned == 0 else None)
 
 
 def _warn(metrics: RunMetrics) -> None:
