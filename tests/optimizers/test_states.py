@@ -23,6 +23,7 @@ from linprobe.optimizers import (
 )
 from linprobe.optimizers.admm import ADMMState
 from linprobe.optimizers.interior_point import InteriorPointState
+from linprobe.optimizers.sgd import SGDState
 from linprobe.optimizers.states import sizes_of
 
 METHODS = {
@@ -185,3 +186,15 @@ def test_a_number_that_is_not_known_yet_is_not_written_and_an_old_file_may_hold_
     record = InteriorPointState.from_state(old, sizes_of(problem()) | {"n": 150, "k": 3, "d": 7, "e": 8})
     assert record.lowest == np.inf
     assert record.exact is True
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_a_state_of_sgd_is_read_as_one(method):
+    _, _, _, state = run(method)
+    saved = SGDState.of(state)
+    assert (saved is not None) == (method == "sgd")
+    if saved is not None:
+        again = saved.to_state()
+        assert (again.epoch, again.numbers) == (state.epoch, state.numbers)
+        assert again.arrays.keys() == state.arrays.keys()
+        assert all(again.arrays[key].dtype == array.dtype for key, array in state.arrays.items())

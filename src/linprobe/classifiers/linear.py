@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from linprobe.classifiers.rows import Rows
 from linprobe.errors import LabelError, ParameterError
 from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Solution, State, Status
+from linprobe.optimizers.sgd import SGDState
 from linprobe.printed import gap_text
 from linprobe.shapes import Floats, Labels, check_rows
 
@@ -227,13 +229,12 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
     def _stream_state(self) -> State:
         """The state from which `partial_fit` continues: the last state of SGD, or the weights alone."""
         solution: Solution | None = getattr(self, "solution_", None)
-        if solution is None or "steps" not in solution.state.numbers:
-            # read from a file, or found by another optimizer: it has no arrays and numbers of SGD
+        saved = None if solution is None else SGDState.of(solution.state)
+        if saved is None:  # read from a file, or found by another optimizer
             return State(0, {"W": self.weights_, "b": self.bias_})
-        kept = dict(solution.state.numbers)
         if self.learning_rate != "auto":  # a rate set since then takes precedence
-            del kept["learning_rate"]
-        return State(solution.state.epoch, solution.state.arrays, kept)
+            saved = replace(saved, learning_rate=math.nan)
+        return saved.to_state()
 
     def _check_classes(self, classes: npt.ArrayLike | None, first: bool) -> None:
         """Set classes_ in the first `partial_fit`, and compare with it in the others."""

@@ -33,7 +33,7 @@ from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
 from linprobe.optimizers.updates import UPDATES, Rates
 from linprobe.shapes import Floats, check_range
 
-__all__ = ["SGD", "BatchStep", "plain_epoch"]
+__all__ = ["SGD", "BatchStep", "SGDState", "plain_epoch"]
 
 
 @final
@@ -71,6 +71,18 @@ class SGDState(SavedState):
     usual_objective: float = saved_number()
     best_loss: float = saved_number(math.inf)
     best_epoch: float = saved_number(low=0.0)
+
+    @classmethod
+    def of(cls, state: State) -> SGDState | None:
+        """The record of a state that SGD has saved, in the dtype of its W; None for the state of another optimizer.
+
+        Raises:
+            StateError: as for `from_state`.
+        """
+        if not cls.wrote(state):
+            return None
+        W = state.arrays["W"]
+        return cls.from_state(state, {"K": W.shape[0], "D": W.shape[1]}, W.dtype)
 
     def updated_arrays(self) -> dict[str, Floats]:
         """Copies of what an epoch changes, by name."""

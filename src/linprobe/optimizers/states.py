@@ -160,6 +160,23 @@ class SavedState:
                     values[each.name] = _checked_number(key, state.numbers[key], each.default, number)
         return cls(epoch=state.epoch, **values)
 
+    @classmethod
+    def wrote(cls, state: State) -> bool:
+        """Whether the optimizer of this record saved `state`: it has every number that only the record always writes.
+
+        Those are its own numbers with a finite default. Always true for a record that has none.
+        """
+        shared = {each.name for each in fields(SavedState)}
+        numbers = {
+            number.key or each.name
+            for each in fields(cls)
+            if (number := each.metadata.get("number")) is not None
+            and each.name not in shared
+            and isinstance(each.default, int | float)
+            and math.isfinite(each.default)
+        }
+        return numbers <= state.numbers.keys()
+
     def to_state(self) -> State:
         """The form in a file: the arrays that are there, shared, and the finite numbers as floats."""
         arrays: dict[str, npt.NDArray[Any]] = {}

@@ -21,16 +21,17 @@ from linprobe.runs.records import RunSettings, SweepSettings, TrainSettings, mod
 
 __all__ = [
     "Material",
+    "Prepared",
     "absolute_source",
-    "begin_settings",
-    "check_request",
-    "check_unfinished",
-    "prepare_material",
-    "read_again",
+    "prepare",
+    "prepare_again",
     "read_source",
     "split_like",
-    "suit_model",
+    "unfinished_settings",
 ]
+
+NAMES = {"train": "run", "sweep": "sweep"}
+"""What messages call a run, by the kind of its request."""
 
 
 class SourceSettings(Protocol):
@@ -67,6 +68,55 @@ class Material:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run needs before it trains.
+
+    Attributes:
+        settings: what settings.json holds.
+        model: the classifier that the run trains, suited to the data.
+        material: what it learns from.
+    """
+
+    settings: RunSettings
+    model: LinearModel
+    material: Material
+
+
+def prepare(
+    request: TrainSettings | SweepSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None
+) -> Prepared:
+    """A new run: its classifier checked, then its source read, split, and turned into features.
+
+    Args:
+        request: all that decides the result.
+        n_threads: threads that compute and decode; None for one per core.
+        cache: whether decoded pixels and features are kept and used.
+        reading: called with the progress of reading.
+    Raises:
+        LinprobeError: the source or a setting cannot be used.
+    """
+    model = _checked_model(request, n_threads)
+    dataset = read_source(request, n_threads, cache, reading)
+    material = _material_of(request, dataset, n_threads, cache, reading)
+    return Prepared(_began(request, dataset), _suited(model, material), material)
+
+
+def prepare_again(
+    run: RunFolder, settings: RunSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None
+) -> Prepared:
+    """A run that is resumed, as `prepare` gave it when it began.
+
+    Raises:
+        RunError: the data changed since then.
+        LinprobeError: as for `prepare`.
+    """
+    model = _checked_model(settings.request, n_threads)
+    dataset = _read_again(run, settings, n_threads, cache, reading)
+    material = _material_of(settings.request, dataset, n_threads, cache, reading)
+    return Prepared(settings, _suited(model, material), material)
+
+
 def read_source(
     settings: SourceSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None
 ) -> Dataset:
@@ -91,7 +141,7 @@ def read_source(
     return open_dataset(settings.source, options)
 
 
-def check_request(request: TrainSettings | SweepSettings, n_threads: int | None) -> LinearModel:
+def _checked_model(request: TrainSettings | SweepSettings, n_threads: int | None) -> LinearModel:
     """The classifier that the run trains, checked before a source is read that may be large.
 
     Raises:
@@ -103,7 +153,7 @@ def check_request(request: TrainSettings | SweepSettings, n_threads: int | None)
     return model
 
 
-def suit_model(model: LinearModel, material: Material) -> LinearModel:
+def _suited(model: LinearModel, material: Material) -> LinearModel:
     """The classifier itself, suited to the data: preprocess "auto" centres vectors and standardises features."""
     if material.dataset.image_shape is None and model.preprocess == "auto":
         # a network's vectors share a large mean: left in, it is the one direction that sets the learning rate
@@ -112,7 +162,7 @@ def suit_model(model: LinearModel, material: Material) -> LinearModel:
     return model
 
 
-def prepare_material(
+def _material_of(
     request: TrainSettings | SweepSettings,
     dataset: Dataset,
     n_threads: int | None,
@@ -154,7 +204,7 @@ def split_like(split: Split, dataset: Dataset, mapped: Dataset) -> Split:
     return replace(split, train=same(split.train), validation=validation, test=same(split.test))
 
 
-def begin_settings(request: TrainSettings | SweepSettings, dataset: Dataset) -> RunSettings:
+def _began(request: TrainSettings | SweepSettings, dataset: Dataset) -> RunSettings:
     """What settings.json of a new run holds; its source is an absolute path, so that any folder can resume it."""
     return RunSettings(
         replace(request, source=absolute_source(request.source)),
@@ -172,16 +222,27 @@ def absolute_source(source: str) -> str:
     return str(path.resolve()) if path.exists() else source
 
 
-def check_unfinished(run: RunFolder, kind: str) -> None:
-    """Raise RunError if the run, a `kind` in messages, is finished."""
+def unfinished_settings(run: RunFolder, kind: type[TrainSettings | SweepSettings]) -> RunSettings:
+    """The settings of a run that can be resumed, and whose request is of this kind.
+
+    Raises:
+        RunError: the run is finished, or of the other kind.
+    """
+    name = NAMES[kind.kind]
     if run.finished:
         raise RunError(
-            f"{run.path}: this {kind} is finished; its result is in {run.path / 'metrics.json'}. "
-            f"Start a new {kind} to go further."
+            f"{run.path}: this {name} is finished; its result is in {run.path / 'metrics.json'}. "
+            f"Start a new {name} to go further."
         )
+    settings = run.settings()
+    found = settings.request.kind
+    if found != kind.kind:
+        what = "sweep" if settings.swept else "training"
+        raise RunError(f"{run.path}: this run is a {what}; resume it with `linprobe {found} --resume {run.path}`.")
+    return settings
 
 
-def read_again(
+def _read_again(
     run: RunFolder,
     settings: RunSettings,
     n_threads: int | None,
@@ -196,7 +257,7 @@ def read_again(
     """
     dataset = read_source(settings.request, n_threads, cache, reading)
     if dataset.fingerprint != settings.fingerprint:
-        kind = "sweep" if settings.swept else "run"
+        kind = NAMES[settings.request.kind]
         began_with = "none recorded" if settings.fingerprint is None else settings.fingerprint[:12]
         raise RunError(
             f"{run.path}: the data in {settings.request.source} changed since this {kind} began (fingerprint "

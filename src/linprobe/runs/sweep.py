@@ -26,22 +26,12 @@ from linprobe.optimizers.base import Status
 from linprobe.optimizers.path import Progress, check_regs
 from linprobe.runs.evaluation import Performance, measure
 from linprobe.runs.folder import GridWeights, RunFolder, check_free, make_run_folder
-from linprobe.runs.material import (
-    Material,
-    begin_settings,
-    check_request,
-    check_unfinished,
-    prepare_material,
-    read_again,
-    read_source,
-    suit_model,
-)
+from linprobe.runs.material import Prepared, prepare, prepare_again, unfinished_settings
 from linprobe.runs.records import (
     CertificateRecord,
     GridRow,
     PartRecord,
     RunMetrics,
-    RunSettings,
     SweepSettings,
     finite,
 )
@@ -81,12 +71,10 @@ def sweep(
     """
     if out is not None:
         check_free(out)
-    model = check_request(settings, n_threads)
-    dataset = read_source(settings, n_threads, cache, reading)
-    began = begin_settings(settings, dataset)
-    material = prepare_material(settings, dataset, n_threads, cache, reading)
+    prepared = prepare(settings, n_threads, cache, reading)
+    began = prepared.settings
     # splits into folds: a dataset that cannot be split must leave no folder
-    session = _Session(began, suit_model(model, material), material, solving)
+    session = _Session(prepared, solving)
     path = out or make_run_folder(began.request.source, f"sweep-{began.parameter('loss')}", Path("runs"))
     run = RunFolder.create(path, began)
     try:
@@ -116,14 +104,8 @@ def resume_sweep(
     run = RunFolder.open(path)
     run.lock()
     try:
-        check_unfinished(run, "sweep")
-        settings = run.settings()
-        if not isinstance(settings.request, SweepSettings):
-            raise RunError(f"{path}: this run is a training; resume it with `linprobe train --resume {path}`.")
-        model = check_request(settings.request, n_threads)
-        dataset = read_again(run, settings, n_threads, cache, reading)
-        material = prepare_material(settings.request, dataset, n_threads, cache, reading)
-        return _Session(settings, suit_model(model, material), material, solving).run(run)
+        prepared = prepare_again(run, unfinished_settings(run, SweepSettings), n_threads, cache, reading)
+        return _Session(prepared, solving).run(run)
     finally:
         run.close()
 
@@ -133,11 +115,10 @@ class _Session:
 
     def __init__(
         self,
-        settings: RunSettings,
-        classifier: LinearModel,
-        material: Material,
+        prepared: Prepared,
         solving: Callable[[str, Progress], None] | None,
     ) -> None:
+        settings, material = prepared.settings, prepared.material
         assert isinstance(settings.request, SweepSettings)
         self.settings, self.request, self.material, self.solving = settings, settings.request, material, solving
         self.part_name = ""
@@ -148,7 +129,7 @@ class _Session:
         self.train, self.validation = split.train, None if folds else split.validation
         self.own_validation = material.dataset.validation is not None and not folds
         self.folds = stratified_folds(self.train.y, folds, self.request.seed) if folds else []
-        self.classifier = classifier
+        self.classifier = prepared.model
         self.classifier.classes_ = np.array(material.dataset.class_names)
         self.classifier.image_shape_ = material.dataset.image_shape
 

@@ -7,24 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from linprobe.certificate import Certificate
-from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import model_bytes
 from linprobe.data.base import ProgressCallback
-from linprobe.errors import LinprobeError, RunError
+from linprobe.errors import LinprobeError
 from linprobe.optimizers.base import Epoch, State, Status, Watch
 from linprobe.runs.evaluation import Performance, measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row, trace_rows
-from linprobe.runs.material import (
-    Material,
-    begin_settings,
-    check_request,
-    check_unfinished,
-    prepare_material,
-    read_again,
-    read_source,
-    suit_model,
-)
-from linprobe.runs.records import CertificateRecord, RunMetrics, RunSettings, TrainSettings, finite
+from linprobe.runs.material import Prepared, prepare, prepare_again, unfinished_settings
+from linprobe.runs.records import CertificateRecord, RunMetrics, TrainSettings, finite
 from linprobe.runs.result import Interrupted, RunResult, circumstances
 
 __all__ = ["Interrupted", "RunResult", "TrainSettings", "resume", "train"]
@@ -60,13 +50,11 @@ def train(
     """
     if out is not None:
         check_free(out)
-    model = check_request(settings, n_threads)
-    dataset = read_source(settings, n_threads, cache, reading)
-    began = begin_settings(settings, dataset)
-    material = prepare_material(settings, dataset, n_threads, cache, reading)
+    prepared = prepare(settings, n_threads, cache, reading)
+    began = prepared.settings
     path = out or make_run_folder(began.request.source, str(began.parameter("loss")), Path("runs"))
     run = RunFolder.create(path, began)
-    session = _Session(run, began, suit_model(model, material), material, training, watch)
+    session = _Session(run, prepared, training, watch)
     try:
         return session.run(None)
     except LinprobeError:
@@ -95,15 +83,10 @@ def resume(
     run = RunFolder.open(path)
     run.lock()
     try:
-        check_unfinished(run, "run")
-        settings = run.settings()
-        if not isinstance(settings.request, TrainSettings):
-            raise RunError(f"{path}: this run is a sweep; resume it with `linprobe sweep --resume {path}`.")
-        model = check_request(settings.request, n_threads)
-        progress = run.read_progress()
-        dataset = read_again(run, settings, n_threads, cache, reading)
-        material = prepare_material(settings.request, dataset, n_threads, cache, reading)
-        return _Session(run, settings, suit_model(model, material), material, training, watch).run(progress)
+        settings = unfinished_settings(run, TrainSettings)
+        progress = run.read_progress()  # before the source, which may be large
+        prepared = prepare_again(run, settings, n_threads, cache, reading)
+        return _Session(run, prepared, training, watch).run(progress)
     finally:
         run.close()
 
@@ -114,13 +97,12 @@ class _Session:
     def __init__(
         self,
         run: RunFolder,
-        settings: RunSettings,
-        model: LinearModel,
-        material: Material,
+        prepared: Prepared,
         tell: Callable[[Epoch], bool | None] | None,
         watch: Watch | None,
     ) -> None:
-        self.run_folder, self.settings, self.model, self.material = run, settings, model, material
+        self.run_folder, self.settings = run, prepared.settings
+        self.model, self.material = prepared.model, prepared.material
         self.tell, self.watch = tell, watch
         self.trace: list[str] = []
         self.last: Epoch | None = None
