@@ -1,8 +1,8 @@
 """JSON values as dataclasses: a value is compared with the type of its field, and what differs is named.
 
-Known types are str, bool, int, float (finite; whole numbers too), None, unions, Literal, and enumerations by name.
-Lists are `tuple[X, ...]` or `tuple[X, Y]`; objects are `Mapping[str, X]` or a dataclass. In `Annotated[X, rule]` a
-`Rule` such as `Within(low, high)` says what else must hold.
+Known types are str, bool, int, float (finite; whole numbers too), None, unions, Literal, enumerations by name, and
+object for any value. Lists are `tuple[X, ...]` or `tuple[X, Y]`; objects are `Mapping[str, X]` or a dataclass. In
+`Annotated[X, rule]` a `Rule` such as `Within(low, high)` says what else must hold.
 """
 
 from __future__ import annotations
@@ -126,13 +126,15 @@ def dataclass_from(kind: type[Record], found: object, key: str = "") -> Record:
     if not isinstance(found, dict):
         raise MismatchError.of(key, found, "an object")
     if issubclass(kind, Closed):
-        names = [each.name for each in fields(kind)]  # type: ignore[arg-type]  # as below
+        names = [each.name for each in fields(kind) if each.init]  # type: ignore[arg-type]  # as below
         for name in found:
             if name not in names:
                 expected = f"expected one of {', '.join(names)}" if names else "expected an empty object"
                 raise MismatchError(f"{inside(key, name)} is no known field; {expected}", inside(key, name))
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {}  # of the types of the fields, which value_of checks
     for each in fields(kind):  # type: ignore[arg-type]  # a dataclass, which TypeVar cannot say
+        if not each.init:
+            continue
         if each.name not in found and (each.default is not MISSING or each.default_factory is not MISSING):
             continue
         hint = hints_of(kind)[each.name]  # type: ignore[arg-type]  # a type is hashable
@@ -155,7 +157,9 @@ def value_of(hint: Any, found: object, key: str) -> Any:
         return arguments[1].read(arguments[0], found, key)
     if kind in (Union, UnionType):
         return _one_of(arguments, found, key)
-    if kind is tuple and isinstance(found, list):
+    if hint is object:
+        return found
+    if kind is tuple and isinstance(found, list | tuple):
         if arguments[1:] == (...,):
             return tuple(value_of(arguments[0], item, f"{key}[{i}]") for i, item in enumerate(found))
         if len(found) == len(arguments):
@@ -225,6 +229,6 @@ def inside(key: str, name: str) -> str:
 
 
 @cache
-def hints_of(of: Any) -> dict[str, Any]:
+def hints_of(of: Any) -> dict[str, Any]:  # a type may be any object: a class, a union, None
     """The types of the fields of a dataclass, or of the arguments of a function."""
     return get_type_hints(of, include_extras=True)

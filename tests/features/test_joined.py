@@ -142,3 +142,22 @@ def test_an_unknown_name_is_no_attribute_of_the_room():
     with pytest.raises(AttributeError, match="no attribute 'SIFT'"):
         _ = features.SIFT
     assert "HOG" in dir(features)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "line"),
+    [
+        ("hog", {"cells": 4}, "hog: cells is no known field; expected one of cell_size, "),
+        ("hog", {"cell_size": "4"}, "hog: cell_size is '4'; expected a whole number."),
+        ("hog", {"cell_size": 0}, "hog: cell_size = 0; expected a whole number >= 1."),
+        ("onnx", {}, "onnx: file is missing; expected text."),
+        ("joined", {}, "maps is missing; expected a list."),
+        ("joined", {"maps": [{"name": "hog"}]}, "maps[0].settings is missing; expected an object."),
+        ("joined", {"maps": [{"name": "nothing", "settings": {}}]}, "features = 'nothing'; expected one of"),
+        ("halved", {"inner": 3}, "inner is 3; expected an object."),
+    ],
+)
+def test_settings_that_no_map_wrote_are_refused_in_a_line(name, settings, line):
+    with pytest.raises(ParameterError) as refused:
+        map_class(name).restored(settings, (16, 16, 3), {})
+    assert str(refused.value).startswith(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
@@ -12,8 +13,9 @@ import numpy.typing as npt
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 from linprobe.parameters import Parameter
 from linprobe.shapes import Floats, Pixels
+from linprobe.typed_json import Closed, MismatchError, dataclass_from
 
-__all__ = ["Affine", "FeatureMap"]
+__all__ = ["Affine", "FeatureMap", "MapRecord"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,25 @@ class Affine:
         return np.asarray(X, dtype=np.float64) * self.scale + self.shift
 
 
+@dataclass(frozen=True)
+class MapRecord(Closed):
+    """A feature map that is a part of another one, as the settings of that hold it: its name and its own settings."""
+
+    name: str
+    settings: Mapping[str, object]
+
+    @classmethod
+    def of(cls, part: FeatureMap) -> MapRecord:
+        """The record of a map."""
+        return cls(part.name, part.settings())
+
+    def as_json(self) -> dict[str, object]:
+        """As `FeatureMap.settings` holds it."""
+        return {"name": self.name, "settings": dict(self.settings)}
+
+
 @dataclass
-class FeatureMap(ABC):
+class FeatureMap(Closed, ABC):
     """Pictures of one size (N, height, width, channels) uint8 to numbers (N, D) float32.
 
     A map is a dataclass: its fields are its parameters (JSON values), and `LEARNT` names the arrays that `fit` sets,
@@ -140,7 +159,7 @@ class FeatureMap(ABC):
             "Use pixels, hog, color or patches."
         )
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """The parameters, as JSON values."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
@@ -150,10 +169,17 @@ class FeatureMap(ABC):
 
     @classmethod
     def restored(
-        cls, settings: dict[str, Any], image_shape: tuple[int, int, int], tensors: dict[str, npt.NDArray[Any]]
+        cls, settings: Mapping[str, object], image_shape: tuple[int, int, int], tensors: Mapping[str, npt.NDArray[Any]]
     ) -> Self:
-        """The fitted map with these `settings()`, `image_shape` and `tensors()`."""
-        made = cls(**settings)
+        """The fitted map with these `settings()`, `image_shape` and `tensors()`.
+
+        Raises:
+            ParameterError: a setting is unknown, of another type than its field, or out of range.
+        """
+        try:
+            made = dataclass_from(cls, dict(settings))
+        except MismatchError as odd:
+            raise ParameterError(f"{cls.name}: {str(odd).rstrip('.')}.") from None
         made.image_shape = image_shape
         for name in cls.LEARNT:
             setattr(made, name, tensors[name])

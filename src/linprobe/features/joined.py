@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, final
 
@@ -9,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.errors import ParameterError
-from linprobe.features.base import FeatureMap
-from linprobe.features.parse import map_class
+from linprobe.features.base import FeatureMap, MapRecord
+from linprobe.features.parse import map_class, read_part
 from linprobe.shapes import Floats, Pixels
 
 __all__ = ["JoinedMap"]
@@ -64,9 +65,9 @@ class JoinedMap(FeatureMap):
         summed: npt.NDArray[np.float64] = np.sum(spread, axis=0)
         return summed
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """{"maps": [{"name": ..., "settings": {...}}, ...]}, as JSON values."""
-        return {"maps": [{"name": part.name, "settings": part.settings()} for part in self.maps]}
+        return {"maps": [MapRecord.of(part).as_json() for part in self.maps]}
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """What the maps have learnt, by position and name of the map: "0.patches.filters", ..."""
@@ -78,18 +79,19 @@ class JoinedMap(FeatureMap):
 
     @classmethod
     def restored(
-        cls, settings: dict[str, Any], image_shape: tuple[int, int, int], tensors: dict[str, npt.NDArray[Any]]
+        cls, settings: Mapping[str, object], image_shape: tuple[int, int, int], tensors: Mapping[str, npt.NDArray[Any]]
     ) -> Self:
         """The fitted join with these `settings()`, `image_shape` and `tensors()`.
 
         Raises:
-            ParameterError: one of the maps has a name that is not known.
+            ParameterError: one of the maps has a name that is not known, or a setting that cannot be used.
         """
-        maps = []
-        for position, part in enumerate(settings["maps"]):
-            prefix = f"{position}.{part['name']}."
+        maps: list[FeatureMap] = []
+        parts: tuple[MapRecord, ...] = read_part(tuple[MapRecord, ...], settings, "maps")
+        for position, part in enumerate(parts):
+            prefix = f"{position}.{part.name}."
             own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-            maps.append(map_class(part["name"]).restored(part["settings"], image_shape, own))
+            maps.append(map_class(part.name).restored(part.settings, image_shape, own))
         made = cls(maps)
         made.image_shape = image_shape
         return made

@@ -112,7 +112,7 @@ class OnnxMap(FeatureMap):
             self._network = _Network(self.model.tobytes(), self.file, self.output, shape)
         return self._network
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Without the opened network, which cannot be copied; it is opened again from the bytes."""
         return {**self.__dict__, "_network": None}
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
-from linprobe.errors import ParameterError
-from linprobe.features.base import FeatureMap
+import numpy.typing as npt
 
-__all__ = ["FEATURE_MAPS", "feature_map", "map_class"]
+from linprobe.errors import ParameterError
+from linprobe.features.base import FeatureMap, MapRecord
+from linprobe.typed_json import MismatchError, value_of
+
+__all__ = ["FEATURE_MAPS", "feature_map", "map_class", "read_part", "restored_part"]
 
 FEATURE_MAPS = {
     "pixels": ("linprobe.features.intensity", "IntensityMap"),
@@ -43,6 +47,26 @@ def map_class(name: str) -> type[FeatureMap]:
     module, class_name = known[name]
     found: type[FeatureMap] = getattr(importlib.import_module(module), class_name)
     return found
+
+
+def restored_part(
+    settings: Mapping[str, object], key: str, image_shape: tuple[int, int, int], tensors: Mapping[str, npt.NDArray[Any]]
+) -> FeatureMap:
+    """The fitted map that `settings` hold under `key` as a `MapRecord`.
+
+    Raises:
+        ParameterError: there is none, its name is not known, or a setting of it cannot be used.
+    """
+    record = read_part(MapRecord, settings, key)
+    return map_class(record.name).restored(record.settings, image_shape, tensors)
+
+
+def read_part(hint: Any, settings: Mapping[str, object], key: str) -> Any:
+    """The value under `key`, of the type `hint`. Raises ParameterError where it is another, or missing."""
+    try:
+        return value_of(hint, settings.get(key, MISSING), key)
+    except MismatchError as odd:
+        raise ParameterError(f"{odd}.") from None
 
 
 def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMap:
@@ -84,8 +108,8 @@ def _parameters(kind: type[FeatureMap]) -> list[str]:
     return [f.name for f in fields(kind) if f.init]
 
 
-def _made(part: tuple[str, str, bool], spec: str, options: dict[str, Any], mirror: bool) -> FeatureMap:
-    """The map of one part of `spec`, as `_read` returns it, with the options that it has."""
+def _made(part: tuple[str, str, bool], spec: str, options: Mapping[str, Any], mirror: bool) -> FeatureMap:
+    """The map of one part of `spec`, as `_read` returns it, with the options that it has: it checks their types."""
     name, file, half = part
     kind = map_class(name)
     names = _parameters(kind)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self, final
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,14 +30,12 @@ class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
     Every parameter of the constructor but `n_threads` and `random_state` is one of the map.
 
     Attributes:
+        kind: the class of the map.
         map_: the fitted FeatureMap.
     """
 
+    kind: ClassVar[type[FeatureMap]]
     n_threads: int | None
-
-    @abstractmethod
-    def _map(self, parameters: dict[str, Any]) -> FeatureMap:
-        """The map with these parameters, not fitted."""
 
     def fit(self, X: npt.ArrayLike, y: Any = None) -> Self:
         """The transformer itself; `y` is ignored.
@@ -51,7 +48,7 @@ class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         if parameters.pop("n_threads") is not None:
             count("n_threads", self.n_threads)
         seed = parameters.pop("random_state", 0)
-        self.map_ = self._map(parameters).fit(np.asarray(X), seed=seed)
+        self.map_ = self.kind(**parameters).fit(np.asarray(X), seed=seed)
         return self
 
     def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -102,6 +99,8 @@ class HOG(ImageTransformer):
         (1, 432)
     """
 
+    kind = HogMap
+
     def __init__(
         self,
         cell_size: int = 4,
@@ -123,9 +122,6 @@ class HOG(ImageTransformer):
         self.clip = clip
         self.n_threads = n_threads
 
-    def _map(self, parameters: dict[str, Any]) -> FeatureMap:
-        return HogMap(**parameters)
-
 
 @final
 class ColorHistogram(ImageTransformer):
@@ -135,6 +131,8 @@ class ColorHistogram(ImageTransformer):
         hue_bins, saturation_bins, grid, soft, root: as in `ColorMap`.
         n_threads: threads that compute; None for one per core.
     """
+
+    kind = ColorMap
 
     def __init__(
         self,
@@ -153,9 +151,6 @@ class ColorHistogram(ImageTransformer):
         self.root = root
         self.n_threads = n_threads
 
-    def _map(self, parameters: dict[str, Any]) -> FeatureMap:
-        return ColorMap(**parameters)
-
 
 @final
 class Patches(ImageTransformer):
@@ -167,6 +162,8 @@ class Patches(ImageTransformer):
         random_state: seed of what is drawn, an int >= 0.
         n_threads: threads that compute; None for one per core.
     """
+
+    kind = PatchesMap
 
     def __init__(
         self,
@@ -199,9 +196,6 @@ class Patches(ImageTransformer):
         self.random_state = random_state
         self.n_threads = n_threads
 
-    def _map(self, parameters: dict[str, Any]) -> FeatureMap:
-        return PatchesMap(**parameters)
-
 
 @final
 class OnnxEmbedding(ImageTransformer):
@@ -212,10 +206,9 @@ class OnnxEmbedding(ImageTransformer):
         n_threads: pictures that are computed at once; None for one per core.
     """
 
+    kind = OnnxMap
+
     def __init__(self, file: str, output: str | None = None, *, n_threads: int | None = None) -> None:
         self.file = file
         self.output = output
         self.n_threads = n_threads
-
-    def _map(self, parameters: dict[str, Any]) -> FeatureMap:
-        return OnnxMap(**parameters)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
 import numpy.typing as npt
 
-from linprobe.features.base import FeatureMap
-from linprobe.features.parse import map_class
+from linprobe.features.base import FeatureMap, MapRecord
+from linprobe.features.parse import restored_part
 
 __all__ = ["WrappedMap"]
 
@@ -29,9 +29,9 @@ class WrappedMap(FeatureMap):
         """D, once fitted."""
         return self.inner.n_features
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """{"inner": {"name": ..., "settings": {...}}}, as JSON values."""
-        return {"inner": {"name": self.inner.name, "settings": self.inner.settings()}}
+        return {"inner": MapRecord.of(self.inner).as_json()}
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """The learned arrays of phi."""
@@ -39,11 +39,10 @@ class WrappedMap(FeatureMap):
 
     @classmethod
     def restored(
-        cls, settings: dict[str, Any], image_shape: tuple[int, int, int], tensors: dict[str, npt.NDArray[np.generic]]
+        cls, settings: Mapping[str, object], image_shape: tuple[int, int, int], tensors: Mapping[str, npt.NDArray[Any]]
     ) -> Self:
         """The fitted map with these `settings()`, `image_shape` and `tensors()`."""
-        inner = settings["inner"]
-        made = cls(map_class(inner["name"]).restored(inner["settings"], cls.inner_shape(image_shape), tensors))
+        made = cls(restored_part(settings, "inner", cls.inner_shape(image_shape), tensors))
         made.image_shape = image_shape
         return made
 
