@@ -80,39 +80,61 @@ export function Bars() {
               onPointerCancel={end}
             >
               <rect x={left + k * step} y={top} width={step} height={height - top - bottom} fill="transparent" />
-              <rect
-                x={x}
-                width={w}
-                y={Math.min(up(s), up(0))}
-                height={Math.max(1, Math.abs(up(s) - up(0)))}
-                fill={classColor(k)}
-                opacity={k === label.value ? 1 : 0.55}
-              />
-              <line
-                class="grip"
-                x1={x - 3}
-                x2={x + w + 3}
-                y1={up(s)}
-                y2={up(s)}
-                stroke={classColor(k)}
-                stroke-width="4"
-                stroke-linecap="round"
-              />
-              <text
-                class={step < 44 ? "value tight" : "value"}
-                x={x + w / 2}
-                y={s >= 0 ? up(s) - 7 : up(s) + 2 + 14 * text}
-                text-anchor="middle"
-              >
-                {shown(s, step < 44 ? 2 : 4)}
-              </text>
-              <text class="name" x={x + w / 2} y={height - 7} text-anchor="middle">
-                {shortened(name(k), Math.floor(step / (WIDE * text)))}
-              </text>
+              <Bar k={k} score={s} x={x} width={w} up={up} step={step} height={height} />
             </g>
           );
         })}
       </svg>
     </div>
+  );
+}
+
+interface BarProps {
+  k: number;
+  score: number;
+  x: number;
+  width: number;
+  /** Where a score lies. */
+  up: (score: number) => number;
+  /** Room of a class, and height of the drawing. */
+  step: number;
+  height: number;
+}
+
+/** A bar, its grip, its figure and the name of its class. */
+function Bar({ k, score, x, width, up, step, height }: BarProps) {
+  const text = textScale.value;
+  return (
+    <>
+      <rect
+        x={x}
+        width={width}
+        y={Math.min(up(score), up(0))}
+        height={Math.max(1, Math.abs(up(score) - up(0)))}
+        fill={classColor(k)}
+        opacity={k === label.value ? 1 : 0.55}
+      />
+      <line
+        class="grip"
+        x1={x - 3}
+        x2={x + width + 3}
+        y1={up(score)}
+        y2={up(score)}
+        stroke={classColor(k)}
+        stroke-width="4"
+        stroke-linecap="round"
+      />
+      <text
+        class={step < 44 ? "value tight" : "value"}
+        x={x + width / 2}
+        y={score >= 0 ? up(score) - 7 : up(score) + 2 + 14 * text}
+        text-anchor="middle"
+      >
+        {shown(score, step < 44 ? 2 : 4)}
+      </text>
+      <text class="name" x={x + width / 2} y={height - 7} text-anchor="middle">
+        {shortened(name(k), Math.floor(step / (WIDE * text)))}
+      </text>
+    </>
   );
 }

@@ -54,7 +54,6 @@ function NumberField({
 
 export function SettingsPanel() {
   const { optimizer, loss, penalty, features } = state;
-  const sgd = optimizer.value === "sgd";
   return (
     <Panel
       title="Settings"
@@ -77,32 +76,7 @@ export function SettingsPanel() {
       <OwnParameters kind="penalty" name={penalty.value} values={state.penalty_options} />
       <Choice label="Optimizer" value={optimizer} choices={shortEntries("optimizer", optimizer.value)} />
       <Explained kind="optimizer" name={optimizer.value} />
-      {sgd ? (
-        <>
-          <Check label="learning rate η chosen by linprobe" value={state.auto} />
-          {!state.auto.value && <Slider label="learning rate, η" value={state.rate} low={1e-6} high={10} log />}
-          <NumberField label="batch size" value={state.batch} low={1} high={100_000} />
-          <NumberField label="epochs" value={state.epochs} low={1} high={1_000_000} />
-          <Select label="update" value={state.update} choices={titleEntries("update", state.update.value)} />
-          <Explained kind="update" name={state.update.value} />
-        </>
-      ) : (
-        <>
-          <Slider
-            label="tol"
-            value={state.tol}
-            low={1e-8}
-            high={0.1}
-            log
-            help={
-              optimizer.value === "exact"
-                ? "The relative gap to reach: (L − lower bound) / L."
-                : "The norm of the gradient to reach."
-            }
-          />
-          <NumberField label="iterations at most" value={state.max_iter} low={0} high={1_000_000} />
-        </>
-      )}
+      {optimizer.value === "sgd" ? <SgdSettings /> : <DescentSettings />}
       <Select label="Features" value={features} choices={titleEntries("features", features.value)} />
       <Explained kind="features" name={features.value} />
       {features.value === "patches" && <NumberField label="patches" value={state.patches} low={2} high={100_000} />}
@@ -114,27 +88,7 @@ export function SettingsPanel() {
         step={0.05}
         help="Share of the training images that is held out."
       />
-      <More title="More settings">
-        {sgd && (
-          <>
-            <Select label="schedule" value={state.schedule} choices={titleEntries("schedule", state.schedule.value)} />
-            <Explained kind="schedule" name={state.schedule.value} />
-            {(state.update.value === "momentum" || state.update.value === "nesterov") && (
-              <Slider label="momentum, μ" value={state.momentum} low={0} high={0.99} />
-            )}
-            <Check label="average the second half" value={state.average} />
-            <NumberField label="patience (0: none)" value={state.patience} low={0} high={10_000} />
-          </>
-        )}
-        <Select
-          label="preprocess"
-          value={state.preprocess}
-          choices={titleEntries("preprocess", state.preprocess.value)}
-        />
-        <Explained kind="preprocess" name={state.preprocess.value} />
-        <Check label="train on mirror images as well (flips)" value={state.flips} />
-        <NumberField label="seed" value={state.seed} low={0} high={2 ** 31 - 1} />
-      </More>
+      <MoreSettings />
       <Failure message={failure} />
       <div class="row">
         <Button kind="main" onClick={start} disabled={busy.value || !about.value}>
@@ -143,5 +97,65 @@ export function SettingsPanel() {
         {busy.value && <small>{job.value?.run} is running; the lab runs one training at a time</small>}
       </div>
     </Panel>
+  );
+}
+
+function SgdSettings() {
+  return (
+    <>
+      <Check label="learning rate η chosen by linprobe" value={state.auto} />
+      {!state.auto.value && <Slider label="learning rate, η" value={state.rate} low={1e-6} high={10} log />}
+      <NumberField label="batch size" value={state.batch} low={1} high={100_000} />
+      <NumberField label="epochs" value={state.epochs} low={1} high={1_000_000} />
+      <Select label="update" value={state.update} choices={titleEntries("update", state.update.value)} />
+      <Explained kind="update" name={state.update.value} />
+    </>
+  );
+}
+
+/** Of the exact optimizers, and of gradient descent. */
+function DescentSettings() {
+  return (
+    <>
+      <Slider
+        label="tol"
+        value={state.tol}
+        low={1e-8}
+        high={0.1}
+        log
+        help={
+          state.optimizer.value === "exact"
+            ? "The relative gap to reach: (L − lower bound) / L."
+            : "The norm of the gradient to reach."
+        }
+      />
+      <NumberField label="iterations at most" value={state.max_iter} low={0} high={1_000_000} />
+    </>
+  );
+}
+
+function MoreSettings() {
+  return (
+    <More title="More settings">
+      {state.optimizer.value === "sgd" && (
+        <>
+          <Select label="schedule" value={state.schedule} choices={titleEntries("schedule", state.schedule.value)} />
+          <Explained kind="schedule" name={state.schedule.value} />
+          {(state.update.value === "momentum" || state.update.value === "nesterov") && (
+            <Slider label="momentum, μ" value={state.momentum} low={0} high={0.99} />
+          )}
+          <Check label="average the second half" value={state.average} />
+          <NumberField label="patience (0: none)" value={state.patience} low={0} high={10_000} />
+        </>
+      )}
+      <Select
+        label="preprocess"
+        value={state.preprocess}
+        choices={titleEntries("preprocess", state.preprocess.value)}
+      />
+      <Explained kind="preprocess" name={state.preprocess.value} />
+      <Check label="train on mirror images as well (flips)" value={state.flips} />
+      <NumberField label="seed" value={state.seed} low={0} high={2 ** 31 - 1} />
+    </More>
   );
 }
