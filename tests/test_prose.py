@@ -1,6 +1,7 @@
-"""The prose of the Python sources: short sentences, the field's words, every constant explained.
+"""The prose of the sources: short sentences, the words of the field, every constant explained.
 
-`python tests/test_prose.py` lists what to mend, the comments of `native/` included; these are listed but not tested.
+Checked are docstrings, comments and texts in quotes (errors, logs, help), of Python and of the C++ in `native/`.
+`python tests/test_prose.py` lists what to mend.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ NOT_USED = {
     r"nothing is left to tune": "no learning rate to tune",
     r"beside other": "compared with other",
     r"so that it does": "say what happens",
+    r"as (?:it|they) lies?": "in place, without a copy",
+    r"one behind the other": "contiguous",
 }
 """Expressions that a reader from outside has to read twice, and what to write in their place."""
 
@@ -98,10 +101,42 @@ def native_comments(source: str) -> Iterator[tuple[int, bool, str]]:
             yield line, not before.strip(), bare.lstrip("/").removeprefix(" ")
 
 
+def python_texts(source: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of the strings of several words that are no docstrings."""
+    nodes = list(ast.walk(ast.parse(source)))
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr | ast.Expr) for part in children(node)}
+    for node in nodes:
+        text = "" if id(node) in parts else text_of(node)
+        if " " in text.strip():
+            yield node.lineno, text  # type: ignore[attr-defined]
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    return list(ast.iter_child_nodes(node))
+
+
+def text_of(node: ast.AST) -> str:
+    """A string; of an f-string each value is a word; "" for other nodes."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(part) or "value" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def native_texts(source: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of string literals with spaces; neighbours are one, also with values between them."""
+    literal = r'"(?:[^"\\\n]|\\.)*"'
+    code = "\n".join("" if line.lstrip().startswith("//") else line for line in source.splitlines())
+    for found in re.finditer(rf"{literal}(?:\s*(?:\+\s*[\w.:()]+\s*\+\s*)?{literal})*", code):
+        text = "".join(re.findall(r'"((?:[^"\\\n]|\\.)*)"', found.group(0)))
+        if " " in text.strip():
+            yield code.count("\n", 0, found.start()) + 1, text
+
+
 def prose(source: str, native: bool = False) -> Iterator[tuple[int, str]]:
-    """(line, paragraph) of all docstrings and comments."""
+    """(line, paragraph) of all docstrings, comments and texts in quotes."""
     comments = joined(native_comments(source) if native else python_comments(source))
-    for line, text in [*(() if native else docstrings(source)), *comments]:
+    texts = native_texts(source) if native else [*docstrings(source), *python_texts(source)]
+    for line, text in [*texts, *comments]:
         for block in paragraphs(text):
             yield line, re.sub(r"`[^`]*`", "`code`", block)
 
@@ -154,11 +189,13 @@ def named(path: Path) -> str:
 
 
 def test_no_sentence_is_longer_than_forty_words():
-    assert not [f"{named(path)}: {fault}" for path in PYTHON for fault in long_sentences(path.read_text())]
+    sources = [(path, path.read_text()) for path in PYTHON + NATIVE]
+    assert not [f"{named(p)}: {fault}" for p, source in sources for fault in long_sentences(source, p in NATIVE)]
 
 
 def test_the_words_are_those_of_the_field():
-    assert not [f"{named(path)}: {fault}" for path in PYTHON for fault in unusual_words(path.read_text())]
+    sources = [(path, path.read_text()) for path in PYTHON + NATIVE]
+    assert not [f"{named(p)}: {fault}" for p, source in sources for fault in unusual_words(source, p in NATIVE)]
 
 
 def test_every_constant_is_explained():
@@ -176,6 +213,15 @@ def test_each_fault_is_found_where_it_is():
         "line 2: 'Is asked for': write 'requested'",
         "line 1: 'goes on from': write 'resume, continue'",
     ]
+    assert unusual_words('fail(f"{n} rows are " "asked for")') == ["line 1: 'are asked for': write 'requested'"]
+    assert not unusual_words('f("are asked", "for")')
+    assert unusual_words(
+        'x = 1;  // it bends\nthrow Error("the rows " + name + " are " "asked for");', native=True
+    ) == [
+        "line 2: 'are asked for': write 'requested'",
+        "line 1: 'bends': write 'curvature, curve'",
+    ]
+    assert long_sentences(f'throw Error("{words}");', native=True)
     assert bare_constants("SIZE = 3\nOTHER: int = 4\n") == ["line 1: SIZE", "line 2: OTHER"]
     assert not bare_constants('SIZE = 3\n"""Rows."""\n\n# rows\nOTHER = 4\n\nMADE = make(3)\n')
 

@@ -175,7 +175,7 @@ void check_curved(const InstructionSet& set, Report& report, Random& random, boo
   report.context = std::string("descent on a curved model of ") + (singles ? "float32" : "float64");
   const std::vector<double> drawn = numbers(random, n * N);
   std::vector<float> few(drawn.begin(), drawn.end());
-  std::vector<double> X(n * N), d, v, w, slope = numbers(random, (n + 1) * K, 0.3), bends(n * K), inverse(K * K), damp(n + 1, 1e-3);
+  std::vector<double> X(n * N), d, v, w, slope = numbers(random, (n + 1) * K, 0.3), curvatures(n * K), inverse(K * K), damp(n + 1, 1e-3);
   for (int64_t i = 0; i < n * N; ++i) X[i] = singles ? static_cast<double>(few[i]) : drawn[i];
   std::vector<std::vector<double>> p;
   for (int64_t i = 0; i < N; ++i) p.push_back(softmax_of(numbers(random, K).data(), K));
@@ -183,18 +183,18 @@ void check_curved(const InstructionSet& set, Report& report, Random& random, boo
   for (int64_t k = 0; k < K; ++k) {
     for (int64_t i = 0; i < N; ++i) {
       image.push_back(i), d.push_back(p[i][k]), v.push_back(p[i][k]), w.push_back(0.5 * p[i][k]);
-      for (int64_t j = 0; j < n; ++j) bends[j * K + k] += X[j * N + i] * X[j * N + i] * p[i][k] * (1 - p[i][k]);
+      for (int64_t j = 0; j < n; ++j) curvatures[j * K + k] += X[j * N + i] * X[j * N + i] * p[i][k] * (1 - p[i][k]);
     }
     ends.push_back(static_cast<int64_t>(image.size()));
     inverse[k * K + k] = 1.0 / static_cast<double>(N);  // of more than the curvature of the biases: each step is a safe one
-    for (int64_t j = 0; j < n; ++j) bends[j * K + k] += 0.2 + damp[j];
+    for (int64_t j = 0; j < n; ++j) curvatures[j * K + k] += 0.2 + damp[j];
   }
   const std::vector<double> start((n + 1) * K, 0.0);
   std::vector<double> W = start, z(image.size()), c(N), e(N);
   linprobe::Curved job{};
   job.n = n, job.N = N, job.K = K, job.singles = singles, job.X = singles ? static_cast<const void*>(few.data()) : X.data();
   job.ends = ends.data(), job.image = image.data(), job.d = d.data(), job.v = v.data(), job.w = w.data(), job.slope = slope.data();
-  job.bends = bends.data(), job.inverse = inverse.data(), job.ridge = 0.2, job.size = 0.05, job.damp = damp.data(), job.start = start.data();
+  job.curvatures = curvatures.data(), job.inverse = inverse.data(), job.ridge = 0.2, job.size = 0.05, job.damp = damp.data(), job.start = start.data();
   job.W = W.data(), job.z = z.data(), job.c = c.data(), job.e = e.data(), job.all = true, job.most = 50, job.share = 1e-10;
   for (int round = 0; round < 400; ++round) {
     set.curved.sweep(job);

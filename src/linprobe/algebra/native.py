@@ -108,16 +108,9 @@ class NativeAlgebra(Algebra):
     def sweep(self, model: CurvedModel, everything: bool) -> float:
         """Coordinate descent on one thread, in float64; returns the largest change of a slope."""
         run = _core.curved_sweep_float32 if model.X.dtype == np.float32 else _core.curved_sweep_float64
-        return run(**_curved_arguments(model), everything=everything, most=0, share=0.0)
+        return run(**vars(model), everything=everything, most=0, share=0.0)
 
     def krylov(self, model: CurvedModel, most: int, share: float) -> int:
         """Conjugate gradients on one thread, in float64; returns the iterations made."""
         run = _core.curved_krylov_float32 if model.X.dtype == np.float32 else _core.curved_krylov_float64
-        return int(run(**_curved_arguments(model), everything=False, most=most, share=share))
-
-
-def _curved_arguments(model: CurvedModel) -> dict[str, Any]:
-    """The model by the names of the core."""
-    arguments = dict(vars(model))
-    arguments["bends"] = arguments.pop("curvatures")
-    return arguments
+        return int(run(**vars(model), everything=False, most=most, share=share))

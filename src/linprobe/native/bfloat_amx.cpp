@@ -1,4 +1,4 @@
-// Products in bfloat16 by AMX: 16 x 16 x 32 an instruction, some 30 times as many as float32 has.
+// Products in bfloat16 by AMX: 16 x 16 x 32 per instruction, some 30 times the rate of float32.
 #include <immintrin.h>
 
 #include "bfloat.hpp"
@@ -54,7 +54,7 @@ void multiply_tiles(const BfloatProduct& job, int64_t i, int64_t j) {
 
 void multiply(const BfloatProduct& job) {
   const TileConfig config;
-  asm volatile("" ::: "memory");  // the loads of tiles do not say what they read
+  asm volatile("" ::: "memory");  // the compiler does not know what the tile loads read
   _tile_loadconfig(&config);
   for (int64_t i = 0; i < job.m; i += 2)
     for (int64_t j = 0; j < job.n; j += 2) {
@@ -64,7 +64,7 @@ void multiply(const BfloatProduct& job) {
       else if (across) multiply_tiles<1, 2>(job, i, j);
       else multiply_tiles<1, 1>(job, i, j);
     }
-  _tile_release();  // a thread with tiles in use costs more to switch
+  _tile_release();  // context switches cost more while tiles are in use
   asm volatile("" ::: "memory");
 }
 

@@ -1,4 +1,4 @@
-// Products in bfloat16 by AVX-512 BF16: 32 products an instruction, twice as many as float32 has.
+// Products in bfloat16 by AVX-512 BF16: 32 per instruction, twice as many as of float32.
 #include <immintrin.h>
 
 #include "bfloat.hpp"
@@ -8,7 +8,7 @@ namespace {
 
 __mmask16 first(int64_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : static_cast<__mmask16>((1u << n) - 1); }
 
-// 32 numbers, the rest of them after their first terms in `low` and `high`.
+// The first terms of 32 numbers; the remainders are left in `low` and `high`.
 __m512i term(__m512& low, __m512& high, bool more) {
   const auto x = (__m512i)_mm512_cvtne2ps_pbh(high, low);
   if (more) {
@@ -40,7 +40,7 @@ void convert_tile(const BfloatRows& job, int64_t tile, int64_t step) {
     }
     if constexpr (shifted) low = _mm512_add_ps(low, low_shift), high = _mm512_add_ps(high, high_shift);
   };
-  auto ask = [&](int64_t r) {  // for the row that stands here in the next tile
+  auto ask = [&](int64_t r) {  // prefetch the row at this place of the next tile
     if (r + kTileSide >= count + job.ahead) return;
     const auto* early = static_cast<const char*>(job.row[first_row + kTileSide + r]) + d * (half ? 2 : 4);
     _mm_prefetch(early, _MM_HINT_T1);

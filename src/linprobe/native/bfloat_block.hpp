@@ -1,16 +1,16 @@
-// A block of rows whose products are made in bfloat16 (bfloat.hpp). Included by kernels_impl.hpp.
+// A block of rows that is multiplied in bfloat16 (bfloat.hpp). Included by kernels_impl.hpp.
 //
-// A coarse pass keeps one term of the rows and of dS, 8 bits: what they lose is of random signs over the rows. Of W it keeps
-// two, or one where that is all it has: what W loses all rows have in common. Where the processor makes 30 times as many
-// products in bfloat16 as in float32, passes of single precision use it, too: three terms of everything are 24 bits, and two
-// hold a float16.
+// A coarse pass uses one term, 8 bits, of the rows and of dS: their rounding errors have random signs and average out
+// over the rows. It uses two terms of W, or one if W is exact in it: an error of W is common to all rows. If bfloat16
+// products are 30 times as fast as those of float32, passes of single precision use them too: with three terms, 24
+// bits, of every factor, or two of a float16.
 #pragma once
 
-constexpr int64_t kBfloatBytes = 1 << 20;  // of the rows of a block in bfloat16, twice: half of a second-level cache
+constexpr int64_t kBfloatBytes = 1 << 20;  // of a block in bfloat16, stored twice: half of a second-level cache
 constexpr int64_t kBfloatRows = 256;       // of a block, at most
 
-// The terms of a pass, none where it is not made in bfloat16. Whether a coarse one is depends on the templates of a member
-// alone: searches that share a pass round as each would alone, and as the engine declares.
+// The terms of a pass; none if it does not use bfloat16. For a coarse pass that depends on the templates of one member
+// only: searches that share a pass get the same rounding as each alone.
 inline BfloatTerms bfloat_terms(const Rows& rows, Precision precision, int64_t of_member, int64_t templates) {
   const BfloatKernels* use = bfloat();
   const bool half = rows.dtype == Dtype::f16;
@@ -72,7 +72,7 @@ struct BfloatBlock {
                  wants_gradient ? for_gradient.data : nullptr});
   }
 
-  // Pairs of terms whose products are worth keeping, the smallest first.
+  // Pairs of terms whose products are large enough to matter, the smallest first.
   static void pair_up(int a, int b, BfloatProduct& job) {
     job.n_pairs = 0;
     for (int order = std::max(a, b) - 1; order >= 0; --order)
@@ -83,7 +83,7 @@ struct BfloatBlock {
         }
   }
 
-  // out (M, across) = W Xᵀ for the rows that are open, M filled up to whole tiles.
+  // out (M, across) = W Xᵀ for the current rows, M padded to whole tiles.
   void scores(int64_t, int64_t n, int64_t, float* out) {
     BfloatProduct job{W.tiles, for_scores, W.panel, W.panels * W.panel, depth * kTileNumbers, row_tiles * depth * kTileNumbers,
                       panels, (n + kTileSide - 1) / kTileSide, depth, 0, {}, out, kTileSide * across, kTileSide, across, false};
@@ -91,7 +91,7 @@ struct BfloatBlock {
     use.multiply(job);
   }
 
-  // G += dS X for the rows that are open, dS (M, across).
+  // G += dS X for the current rows, dS (M, across).
   void gradient(int64_t, int64_t n, int64_t, const float* dS, int64_t columns, float*) {
     const int64_t panel = row_tiles / 2 * kTileNumbers;
     const int used = use.pack(dS, across, columns, n, terms.slopes, panel, slopes);

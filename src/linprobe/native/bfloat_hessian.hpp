@@ -3,9 +3,9 @@
 //   out = sum_i A_i (V x_i + c) [x_i, 1]ᵀ,   A_i = a_i (diag(q_i) - q_i q_iᵀ / sum q_i),
 //                                          or  a_i sum_j q_ij (e_j - e_y)(e_j - e_y)ᵀ, a star
 //
-// All classes of all rows are multiplied: where the processor makes 30 times as many products in bfloat16 as in float32,
-// leaving out classes without curvature gains nothing. Rows, and A_i V x_i, keep 8 bits, V keeps 16; sums are float32.
-// Groups of rows are added in their order: the bits do not depend on the number of threads.
+// All classes of all rows are multiplied: bfloat16 products are so fast that leaving out classes without curvature
+// gains nothing. Rows, and A_i V x_i, are rounded to 8 bits, V to 16; sums are float32. Groups of rows are added in
+// their order: the bits do not depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,12 @@
 
 namespace linprobe {
 
-constexpr int64_t kHessianRows = 256;  // of a block: their q lie class by class, kHessianRows numbers each
+constexpr int64_t kHessianRows = 256;  // of a block; its q are stored class by class, kHessianRows numbers each
 
 struct HessianProduct {
   Rows rows;
   int64_t K;
-  const uint16_t* q;     // (blocks, K, kHessianRows) float16, 0 beyond the rows; of a star 0 at the label
+  const uint16_t* q;     // (blocks, K, kHessianRows) float16, padded with 0; 0 at the label of a star
   const float* share;    // (n) a_i
   const int64_t* y;      // (n) labels of a star, or null
   const double* V;       // (K, D)
@@ -38,10 +38,10 @@ struct HessianBlock {
   float* out;            // (side, side) of side = hessian_side(D)
 };
 
-// D + 1 filled up to whole tiles.
+// D + 1 padded to whole tiles.
 inline constexpr int64_t hessian_side(int64_t D) { return (D + 16) / 16 * 16; }
 
-// q of all rows, of the softmax loss or of the squared hinge, from scores that keep 16 bits of W and of the rows.
+// q of all rows, of the softmax loss or of the squared hinge, from scores with 16 bits of W and of the rows.
 struct HessianWeights {
   Rows rows;
   int64_t K;
@@ -70,6 +70,6 @@ struct HessianKernels {
 };
 
 HessianKernels hessian_plain();
-HessianKernels hessian_avx512();  // call what it holds only where the processor has avx512 f, bw, dq, vl
+HessianKernels hessian_avx512();  // call only on a processor with avx512 f, bw, dq, vl
 
 }  // namespace linprobe

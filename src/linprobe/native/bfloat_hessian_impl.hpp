@@ -23,13 +23,13 @@ namespace {
 #include "transpose_avx512.hpp"
 #endif
 
-constexpr int64_t kHessianGroups = 16;       // of blocks: what the threads share out
-constexpr int64_t kGroupBytes = 128 << 20;   // of the sums of all groups, at most, but for two groups
+constexpr int64_t kHessianGroups = 16;       // groups of blocks: the units that threads take
+constexpr int64_t kGroupBytes = 128 << 20;   // of the sums of all groups, at most; two groups may always be used
 constexpr int64_t kBlockRows = 512;          // of a diagonal block at a time: two copies of them in a second-level cache
 
 inline int64_t tiles_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
-// Rows as what BfloatKernels::convert takes: pointers to float16 or float32 numbers one behind the other.
+// Rows as BfloatKernels::convert takes them: pointers to contiguous float16 or float32 numbers.
 struct OpenRows {
   const Rows& rows;
   const bool half, copies;
@@ -40,7 +40,7 @@ struct OpenRows {
       : rows(rows_), half(rows_.dtype == Dtype::f16 && rows_.column_stride == 1),
         copies(!half && !(rows_.dtype == Dtype::f32 && rows_.column_stride == 1)), copy(copies ? size * rows_.D : 0), row(size + kTileSide) {}
 
-  // Returns how many rows after these have pointers, too.
+  // Returns how many of the rows after these have pointers too.
   int64_t open(int64_t first, int64_t n) {
     if (copies) {
       copy_rows<float>(rows, nullptr, nullptr, first, n, 0, rows.D, copy, rows.D);
@@ -89,7 +89,7 @@ struct Coupling {
   }
 };
 
-// W (K, D) float64 for mapped rows and b (K), as tiles of `terms` terms for rows less their centre.
+// W (K, D) float64 for mapped rows and b (K), as tiles of `terms` terms, for rows minus their centre.
 struct HessianTemplates {
   const int64_t D, K, ld, panels, depth, panel;
   const Map<float> map;
@@ -130,7 +130,7 @@ struct HessianTemplates {
 inline V<float> exponential_of_negative(V<float> x) {
   typedef int32_t Whole __attribute__((vector_size(LINPROBE_VECTOR_BYTES)));
   const V<float> bounded = x > -87.0f ? x : V<float>{} - 87.0f;
-  const V<float> shifted = bounded * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: what is left of the digits is whole
+  const V<float> shifted = bounded * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the mantissa that remains is an integer
   const V<float> n = shifted - 12582912.0f;
   const V<float> r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;
   V<float> p = r * 1.9875691500e-4f + 1.3981999507e-3f;
@@ -216,7 +216,7 @@ bool run_product(HessianProduct& job) {
   const int64_t n = rows.n, D = rows.D, K = job.K, R = kHessianRows, lanes = Vector<float>::size;
   const HessianTemplates templates(rows, K, job.V, job.c, 2);
   const int64_t panels = templates.panels, panel = templates.panel, depth = templates.depth, column_tiles = templates.ld / kTileSide, row_tiles = R / kTileSide;
-  const int64_t across = R + kTileSide;  // a multiple of 1 KB would have the classes share a few sets of the caches
+  const int64_t across = R + kTileSide;  // with a multiple of 1 KB the classes would map to the same cache sets
   const float* const shifts = templates.shifts;
   Buffer<float> share(tiles_of(n, R) * R);
   std::copy_n(job.share, n, share.data);
@@ -273,7 +273,7 @@ bool run_product(HessianProduct& job) {
   return !stop;
 }
 
-// A tile of a right factor as one of a left one: 16 x 16 pairs, transposed.
+// Turns a tile of a right factor into one of a left factor: 16 x 16 pairs, transposed.
 inline void transpose_tile(const Bfloat* from, Bfloat* to) {
 #if LINPROBE_VECTOR_BYTES == 64
   __m512i x[16];
@@ -332,7 +332,8 @@ inline V<float> upper_halves(const uint16_t* p) {
   return (V<float>)(__builtin_convertvector(*reinterpret_cast<const Halves*>(p), Wholes) << 16);
 }
 
-// A factor is read once each way, at the rate of the memory: row by row, x or the sums of a block of rows in registers.
+// A factor is read once in each direction, at the speed of memory, row by row. x, or the sums of a block of rows, are
+// in registers.
 void run_solve(HessianSolve& job) {
   constexpr int64_t size = kTriangleBlock, lanes = Vector<float>::size, vectors = size / lanes, square = size * size;
   const int64_t n = job.n, side = tiles_of(n, size);

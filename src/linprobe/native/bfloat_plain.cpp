@@ -1,4 +1,4 @@
-// Products in bfloat16 emulated in float32: slow, for processors without them, so that tests run anywhere.
+// Products in bfloat16 emulated in float32: slow, so that tests run on any processor.
 #include <cstring>
 
 #include "bfloat.hpp"
@@ -16,14 +16,14 @@ float float_of(uint32_t bits) {
 float of_half(uint16_t h) {
   const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16, magnitude = h & 0x7fffu;
   if (magnitude >= 0x7c00u) return float_of(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
-  const float value = float_of(magnitude << 13) * 0x1p112f;  // puts subnormal numbers right, too
+  const float value = float_of(magnitude << 13) * 0x1p112f;  // also correct for subnormal numbers
   return sign != 0 ? -value : value;
 }
 
 Bfloat rounded(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, 4);
-  if ((bits & 0x7f800000u) == 0) return static_cast<Bfloat>(bits >> 16 & 0x8000u);  // as the processors: no subnormal numbers
+  if ((bits & 0x7f800000u) == 0) return static_cast<Bfloat>(bits >> 16 & 0x8000u);  // subnormal: 0, as processors do
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<Bfloat>(bits >> 16 | 0x40u);  // a NaN stays one
   return static_cast<Bfloat>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }

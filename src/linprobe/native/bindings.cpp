@@ -32,7 +32,7 @@ struct In : nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu> {
   In() = default;
   In(const Array& array) : Array(array) {}
 };
-// An array that the core writes to. It is never converted: what was written to a copy would be lost.
+// An array that the core writes to. It is never converted: results written to a copy would be lost.
 template <class T, int N>
 struct Out : nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu> {
   using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
@@ -50,7 +50,7 @@ bool is_aligned(const void* data, size_t bytes) { return reinterpret_cast<uintpt
 }  // namespace
 
 namespace nanobind::detail {
-// Refuses an array whose numbers do not lie at multiples of their size, which nanobind would hand on.
+// Refuses a misaligned array, which nanobind would pass on.
 template <class Checked>
 struct AlignedCaster {
   using Array = typename Checked::Array;
@@ -79,8 +79,8 @@ void require(bool holds, const char* what) {
 
 const Kernels& kernels() { return instruction_set().kernels; }
 
-// take() takes the GIL. An interpreter that ends unwinds a thread that waits for it, through frames that allow no
-// exception: such a thread sleeps instead, until the process is gone.
+// take() acquires the GIL. While the interpreter shuts down, a waiting thread would be unwound through noexcept frames,
+// which aborts the process. Such a thread sleeps instead, until the process ends.
 template <class Take>
 auto or_sleep(Take&& take) {
   try {
@@ -302,7 +302,7 @@ void moment(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<
   run(kernels().moment, job);
 }
 
-// out (n, n) receives the products of the rows, times their roots, with each other.
+// out (n, n) receives the Gram matrix of the rows, each row times its root.
 void gram(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const MaybeIn<double, 1>& scale,
           const MaybeIn<double, 1>& shift, const In<double, 1>& root, const Out<float, 2>& out, int threads) {
   Moment job{};
@@ -425,7 +425,7 @@ void check_blocks(const Array& U, int64_t n) {
           "U must hold the blocks of a triangle of n rows");
 }
 
-// U, UᵀU = A + ridge I, in blocks; false where that is not positive definite.
+// U, UᵀU = A + ridge I, in blocks; false if that is not positive definite.
 bool factor(const In<float, 2>& A, float ridge, const Out<float, 3>& U, int threads) {
   const int64_t n = static_cast<int64_t>(A.shape(0));
   require(A.shape(1) == A.shape(0), "A must be (n, n)");
@@ -579,7 +579,7 @@ void pairs_sums(const In<float, 2>& rows, const In<int64_t, 1>& y, const In<int6
 // Descent on a second-order model: see Curved. Of a sweep the largest change of a slope, of conjugate gradients their number.
 template <class S, bool is_sweep>
 double curved(const In<S, 2>& X, const In<int64_t, 1>& ends, const In<int64_t, 1>& image, const In<double, 1>& d,
-              const In<double, 1>& v, const In<double, 1>& w, const In<double, 2>& slope, const In<double, 2>& bends,
+              const In<double, 1>& v, const In<double, 1>& w, const In<double, 2>& slope, const In<double, 2>& curvatures,
               const In<double, 2>& inverse, double ridge, double size, const In<double, 1>& damp, const In<double, 2>& start,
               const Out<double, 2>& W, const Out<double, 1>& z, const Out<double, 1>& c, const Out<double, 1>& e, bool all,
               int64_t most, double share) {
@@ -592,12 +592,12 @@ double curved(const In<S, 2>& X, const In<int64_t, 1>& ends, const In<int64_t, 1
   const int64_t P = ends(K);
   require(has(image, 0, P) && has(d, 0, P) && has(v, 0, P) && has(w, 0, P) && has(z, 0, P), "entries must be (P)");
   require(weights(slope) && weights(start) && weights(W), "slope, start and W must be (n + 1, K)");
-  require(has(bends, 0, n) && has(bends, 1, K) && has(inverse, 0, K) && has(inverse, 1, K), "bends must be (n, K), inverse (K, K)");
+  require(has(curvatures, 0, n) && has(curvatures, 1, K) && has(inverse, 0, K) && has(inverse, 1, K), "curvatures must be (n, K), inverse (K, K)");
   require(has(damp, 0, n + 1) && has(c, 0, N) && has(e, 0, N), "damp must be (n + 1), c and e (N)");
   check_labels(image.data(), P, N);
   job.n = n, job.N = N, job.K = K, job.singles = std::is_same_v<S, float>, job.X = X.data();
   job.ends = ends.data(), job.image = image.data(), job.d = d.data(), job.v = v.data(), job.w = w.data();
-  job.slope = slope.data(), job.bends = bends.data(), job.inverse = inverse.data(), job.ridge = ridge, job.size = size;
+  job.slope = slope.data(), job.curvatures = curvatures.data(), job.inverse = inverse.data(), job.ridge = ridge, job.size = size;
   job.damp = damp.data(), job.start = start.data(), job.W = W.data(), job.z = z.data(), job.c = c.data(), job.e = e.data();
   job.all = all, job.most = most, job.share = share;
   {
@@ -723,7 +723,7 @@ void neighbors(const AnyArray& X, const MaybeIn<int64_t, 1>& picked, const AnyAr
   run(kernels().neighbors, job);
 }
 
-// Weights and what an update keeps of them, by name; the epoch writes to all.
+// Weights, and the arrays of an update, by name; the epoch writes to all.
 using Arrays = nb::typed<nb::dict, nb::str, nb::ndarray<nb::device::cpu>>;
 
 // The array of that name, which the core writes to.
@@ -865,7 +865,7 @@ NB_MODULE(_core, module) {
         "lambda_"_a, "size"_a, "bias"_a, "delta"_a, "most"_a, "curvature"_a, "everything"_a, "threshold"_a);
   module.def("pairs_sums", &pairs_sums, "rows"_a, "y"_a, "ends"_a, "classes"_a, "A"_a, "V"_a, "threads"_a);
   const auto define_curved = [&](const char* name, auto function) {
-    module.def(name, function, "X"_a, "ends"_a, "image"_a, "d"_a, "v"_a, "w"_a, "slope"_a, "bends"_a, "inverse"_a, "ridge"_a,
+    module.def(name, function, "X"_a, "ends"_a, "image"_a, "d"_a, "v"_a, "w"_a, "slope"_a, "curvatures"_a, "inverse"_a, "ridge"_a,
                "size"_a, "damp"_a, "start"_a, "W"_a, "z"_a, "c"_a, "e"_a, "everything"_a, "most"_a, "share"_a);
   };
   define_curved("curved_sweep_float32", &curved<float, true>);

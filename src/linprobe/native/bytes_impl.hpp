@@ -1,30 +1,30 @@
-// The two products of a block of rows of bytes in whole numbers, where the processor multiplies bytes (AVX-512 VNNI): four
-// products an int32 lane, four times as many an instruction as float32 has. Included by kernels_impl.hpp.
+// Scores and gradient of a block of uint8 rows in integers, with the byte products of AVX-512 VNNI: four products per
+// int32 lane, four times as many per instruction as of float32. Included by kernels_impl.hpp.
 //
-// Bytes are whole numbers already; templates, and the dS of a block of rows, become whole multiples of a unit, a power of two
-// for each class: digits of a byte, base 256, with signs, three for float32 and seven for float64, or fewer where fewer are
-// enough. Sums of products are exact. What is lost is the rounding to the unit, at most 2^-23 or 2^-55 of the greatest
-// number of a class, and that of the sum. So templates whose weights differ too much in size are left to FusedBlock
-// (WholeWeights::fine). Slopes are not: of a class whose rows have weights that differ by more than a factor of 2^23,
-// within one block, float32 forgets the lightest, and float64 keeps them.
+// Pixels are integers. Templates (rows of W), and the dS of a block, are rounded to integer multiples of a unit, a
+// power of two for each class. Such an integer is stored as signed digits of one byte, base 256: three for float32,
+// seven for float64, fewer for coarser passes. Sums of products are exact. The errors are the rounding to the unit, at
+// most 2^-23 or 2^-55 of the largest number of a class, and the rounding of the sum. So templates whose weights differ
+// too much in size are left to FusedBlock (WholeWeights::fine). Slopes are not: if the weights of rows of a block
+// differ by more than a factor of 2^23, float32 drops the lightest rows; float64 does not.
 #pragma once
 
 #if LINPROBE_VECTOR_BYTES == 64
 
-// How W and the dS of a block become whole numbers: how many digits each has, and the tiles that are multiplied at once.
+// How W and the dS of a block become integers: the number of digits of each, and the sizes of the tiles.
 struct SingleWhole {
   using Number = float;
   static constexpr int digits = 3, slope_digits = 3;
   static constexpr int rows = 8, templates = 1;   // of a tile of scores: 24 accumulators, the digits of a template, a row
   static constexpr int vectors = 4, classes = 2;  // of a tile of the gradient: 24 accumulators, the vectors, a digit
-  static constexpr int64_t chunk = 8;             // rows that stay in the first-level cache while all templates pass
+  static constexpr int64_t chunk = 8;             // rows that stay in the first-level cache for all templates
 };
-// Slopes of 16 bits: what they lose is of random signs over the rows.
+// Slopes of 16 bits: their errors have random signs over the rows.
 struct CoarseWhole : SingleWhole {
   static constexpr int slope_digits = 2;
   static constexpr int classes = 3;
 };
-// And W of 16 bits or 8, if it has no more (WholeWeights::exact): what it would lose all rows would have in common.
+// And W of 16 or 8 bits, if that is exact (WholeWeights::exact): an error of W would be common to all rows.
 struct CoarserWhole : CoarseWhole {
   static constexpr int digits = 2;
 };
@@ -38,7 +38,7 @@ struct DoubleWhole {
   static constexpr int vectors = 2, classes = 2;
   static constexpr int64_t chunk = 24;
 };
-// 40 bits, for proofs that are told what is lost.
+// 40 bits, for proofs, which get a bound on the error.
 struct ProofWhole : DoubleWhole {
   static constexpr int digits = 5, slope_digits = 5;
   static constexpr int rows = 4;
@@ -47,30 +47,30 @@ struct ProofWhole : DoubleWhole {
 
 constexpr int64_t kByteSegment = 4096;   // columns at once: sums of products with a digit, 4,096 * 255 * 128, fit int32
 constexpr int64_t kByteBlock = 256;      // rows of a block: 256 * 255 * 128 * 257, with two digits, fits int32, too
-constexpr int64_t kAskedByGradient = 128;  // rows of the next block that are asked for while the gradient of one is formed
-constexpr int64_t kByteTemplates = 48;   // whose digits stay in the second-level cache while the rows of a block pass
-// Whole numbers are used where the roundings of n weights to the unit, of random signs, sqrt(n) times that of the greatest,
-// are at most so many times the rounding of the sum of their sizes, and ...
+constexpr int64_t kAskedByGradient = 128;  // rows of the next block that are prefetched while a gradient is computed
+constexpr int64_t kByteTemplates = 48;   // whose digits stay in the second-level cache for all rows of a block
+// Integers are used if two conditions hold. First: rounding n weights to the unit has an error of about sqrt(n) times
+// that of the largest. It must be at most this many times the rounding of the sum of their sizes.
 constexpr double kCoarser = 4.0;
-// ... where sqrt(n) times the greatest is at most this: then no score is off by more than about 2e-5 (255 / sqrt(12) of a
-// pixel times 2^-24), whatever the pixels: those of great weights may all be 0. Losses see differences of scores beside 1.
+// Second: sqrt(n) times the largest weight is at most this. Then the error of a score is at most about 2e-5 (255 /
+// sqrt(12) of a pixel times 2^-24), for any pixels. Losses compare differences of scores with 1.
 constexpr double kGreatest = 4.5;
 
-// The unit of numbers of which `most` is the greatest in size; 0 if that is nothing, NaN if it is no number.
+// The unit of numbers whose largest size is `most`; 0 if that is 0, NaN if that is not finite.
 template <int digits, class T>
 inline T unit_of(T most) {
   constexpr int bits = 8 * digits - 1;
   if (most == 0 || !std::isfinite(most)) return most * T(0);
   int exponent;
   const T fraction = std::frexp(most, &exponent);
-  const T unit = std::ldexp(T(1), exponent - (fraction < T(0.996) ? bits : bits - 1));  // the greatest is 127 * (1 + 256 + ...)
-  return std::max(unit, std::numeric_limits<T>::min());  // so that it has an inverse: less than that has fewer digits
+  const T unit = std::ldexp(T(1), exponent - (fraction < T(0.996) ? bits : bits - 1));  // at most 127 * (1 + 256 + ...)
+  return std::max(unit, std::numeric_limits<T>::min());  // with a finite inverse; smaller numbers have fewer digits
 }
-// Its inverse, 0 where there is none.
+// Its inverse; 0 if there is none.
 template <class T>
 inline T per_unit(T unit) { return unit > 0 ? 1 / unit : T(0); }
 
-// Whole numbers in lanes as wide as those of T.
+// Integers in lanes as wide as those of T.
 template <class T>
 using Wholes = V<std::conditional_t<std::is_same_v<T, float>, int32_t, int64_t>>;
 inline V<int32_t> rounded(V<float> x) { return (V<int32_t>)_mm512_cvtps_epi32((__m512)x); }
@@ -100,14 +100,14 @@ inline __mmask64 first_bytes(int64_t n) { return n >= 64 ? ~__mmask64{0} : (__mm
 inline V<int32_t> load_bytes(const uint8_t* p) { return (V<int32_t>)_mm512_loadu_si512(p); }
 inline V<int32_t> load_bytes(const uint8_t* p, __mmask64 some) { return (V<int32_t>)_mm512_maskz_loadu_epi8(some, p); }
 
-// What the addresses of all rows leave over a multiple of 64, where they leave the same: loads that begin so much earlier
-// meet no line of the cache halfway.
+// The common remainder of the addresses of all rows modulo 64, if there is one: loads that begin so many bytes earlier
+// do not cross cache lines.
 inline int64_t bytes_over(const Rows& rows) {
   if (rows.column_stride != 1 || rows.row_stride % 64 != 0) return 0;
   return static_cast<int64_t>(reinterpret_cast<uintptr_t>(rows.data) % 64);
 }
 
-// Templates W (M, ld) as digits[template][64 columns][digit][column], `over` columns later, and their units.
+// Templates W (M, ld) as digits[template][64 columns][digit][column], shifted by `over` columns, and their units.
 template <class As>
 struct WholeWeights {
   using T = typename As::Number;
@@ -116,9 +116,9 @@ struct WholeWeights {
   Buffer<int8_t> digits;
   Buffer<T> unit;
   bool fine = true;   // by kCoarser and kGreatest
-  bool exact = true;  // nothing is lost
+  bool exact = true;  // whether no weight was rounded
 
-  // Where W must be exact, and is not, it is left half made.
+  // If W must be exact and is not, the result is incomplete.
   WholeWeights(const T* W, int64_t M_, int64_t D, int64_t over_, bool must = false)
       : M(M_), over(over_), vectors((D + over + 63) / 64), digits(M * vectors * 64 * n_digits), unit(M) {
     const int64_t ld = padded(D);
@@ -134,7 +134,7 @@ struct WholeWeights {
       }
       unit[m] = unit_of<n_digits>(most);
       const double noise = most * std::sqrt(some);
-      fine = fine && noise <= kCoarser * all && noise <= kGreatest;  // not of NaN
+      fine = fine && noise <= kCoarser * all && noise <= kGreatest;  // false for NaN
       const T inverse = per_unit<T>(unit[m]);
       for (int64_t d = 0; d < D && inverse > 0; ++d) {
         int64_t q = std::llrint(w[d] * inverse);
@@ -169,13 +169,13 @@ inline __m512d sums_of_lanes(const V<int32_t> (&v)[8]) {
   return _mm512_cvtepi32_pd(_mm512_castsi512_si256(all));
 }
 
-// out[r * M + t] (+)= the scores of the rows of a tile, n columns of them but for the first `over`, for N templates. `early`:
-// a row that is asked for meanwhile.
+// out[r * M + t] (+)= the scores of the rows of a tile, n columns of them but for the first `over`, for N templates.
+// `early`: a row to prefetch.
 template <class As, int N, class T = typename As::Number>
 inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64_t over, int64_t n, const int8_t* const (&W)[N],
                             const T* unit, T* out, int64_t rows, int64_t M, bool first) {
   constexpr int R = As::rows, P = As::digits;
-  V<int32_t> sums[N][P][R <= 4 ? 4 : 8] = {};  // those beyond R stay 0
+  V<int32_t> sums[N][P][R <= 4 ? 4 : 8] = {};  // rows after the R-th stay 0
   const uint8_t* row[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) row[r] = x[r];
@@ -220,10 +220,11 @@ inline void scores_of_bytes(const uint8_t* const* x, const uint8_t* early, int64
   }
 }
 
-// G (C, ldg) += unit * the sums of products of 64 columns, less their centre, with the numbers of C classes, in the first n
-// columns, a multiple of 16. x has four rows interleaved, and four vectors of them a group; q[c] has the digits of a group,
-// and less[c], for each pair of digits (of an odd number the last has one), what they stand for summed over all rows, both 16
-// apart; centre is in the order of x. From `early` on a line is asked for with each group, `early_step` bytes apart.
+// G (C, ldg) += unit * the sums of products of 64 columns, minus their centre, with the numbers of C classes. Only the
+// first n columns are written, n a multiple of 16. The rows of x are interleaved by four, and a group is four vectors
+// of it. The digits of a group are in q[c]. For each pair of digits, less[c] has the value of these digits summed over
+// all rows; with an odd number of digits the last pair has one. Both are 16 apart. The centre is in the order of x.
+// With each group a cache line is prefetched: from `early` on, `early_step` bytes apart.
 template <class As, int C, class T = typename As::Number>
 inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* const* q, const T* unit, const int32_t* const* less,
                            const int32_t* centre, int64_t n, T* G, int64_t ldg, const uint8_t* early, int64_t early_step) {
@@ -254,7 +255,7 @@ inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* cons
 #pragma GCC unroll 8
     for (int c = 0; c < C; ++c)
 #pragma GCC unroll 8
-      for (int u = 0; u < U; ++u) {  // whole numbers still: what a constant column adds is 0
+      for (int u = 0; u < U; ++u) {  // still integers: a constant column adds exactly 0
         const V<int32_t> mean = load(centre + 16 * (part + u));
         V<T> total[16 / lanes] = {};
 #pragma GCC unroll 8
@@ -278,7 +279,7 @@ inline void outer_of_bytes(const uint8_t* x, int64_t groups, const int32_t* cons
       }
 }
 
-// As FusedBlock, of bytes.
+// As FusedBlock, for uint8 rows.
 template <class As>
 struct ByteBlock {
   using T = typename As::Number;
@@ -292,7 +293,7 @@ struct ByteBlock {
   Buffer<const uint8_t*> row;
   Buffer<int32_t> q, less;
   Buffer<T> unit;
-  int64_t next = -1, asked_for = 0;  // the row after the last block, and how many from there on were asked for
+  int64_t next = -1, asked_for = 0;  // the row after the last block, and how many were prefetched from there
 
   // `columns` of dS, or 0.
   ByteBlock(const Rows& rows_, const WholeWeights<As>* W_, const T* centre_, int64_t columns)
@@ -308,12 +309,12 @@ struct ByteBlock {
     for (int64_t r = n; r < n + 8; ++r) row[r] = nothing;
   }
 
-  // out (n, M) = X Wᵀ for the rows that are open, from `first` on; up to `end` they come next, and are asked for early, but
-  // for those that the last gradient asked for.
+  // out (n, M) = X Wᵀ for the current rows, which begin at `first`. The rows after them, up to `end`, are prefetched,
+  // unless the last gradient did so.
   LINPROBE_ONCE void scores(int64_t first, int64_t n, int64_t end, T* out) {
     const int64_t M = W->M, over = W->over, width_of_rows = over + D;
     const int64_t known = first == next ? asked_for : 0;
-    // rows of this block that are asked for once those before r are done
+    // rows of this block to prefetch when those before r are done
     auto goal = [&](int64_t r) { return known == 0 ? r + chunk : std::max(r + chunk, known + (n - known) * r / n); };
     for (int64_t m = 0; m < M; m += kByteTemplates) {
       const int64_t most = std::min(kByteTemplates, M - m);
@@ -361,7 +362,7 @@ struct ByteBlock {
     else with([some = first_bytes(D - block * 64)](const uint8_t* p) { return load_bytes(p, some); });
   }
 
-  // A bound on what the slopes of class k lost in the block, summed over its rows.
+  // A bound on the rounding error of the slopes of class k, summed over the rows of the block.
   double lost(int64_t n, int64_t k) const { return 0.5 * static_cast<double>(n) * static_cast<double>(unit[k]); }
 
   // Of 16 classes at a time: digits[group of four rows][digit][class] and sums[two digits][class].
@@ -377,7 +378,7 @@ struct ByteBlock {
       for (int64_t r = 0; r < n; ++r) {
         const V<T> x = read(r), size = x < 0 ? -x : x;
         most = size > most ? size : most;
-        misses += x * T(0);  // NaN of what is no number
+        misses += x * T(0);  // NaN if x is not finite
       }
       V<T> inverse{};
       for (int64_t i = 0; i < width; ++i) {
@@ -405,12 +406,12 @@ struct ByteBlock {
     }
   }
 
-  // G (columns, ld) += dSᵀ X for the rows that are open, dS (n, columns).
+  // G (columns, ld) += dSᵀ X for the current rows, dS (n, columns).
   LINPROBE_ONCE void gradient(int64_t first, int64_t n, int64_t end, const T* dS, int64_t columns, T* G) {
     whole(dS, n, columns);
     const int64_t groups = (n + 3) / 4;
     next = first + n;
-    // each tile asks for a row of the next block, or for a piece of one
+    // each tile prefetches a row of the next block, or a part of one
     const int64_t over = bytes_over(rows), pieces = ((over + D + 63) / 64 + groups - 1) / groups;
     const int64_t most = (columns + As::classes - 1) / As::classes * blocks / pieces;
     asked_for = rows.column_stride != 1 ? 0 : std::min({end - next, most, W == nullptr ? kByteBlock : kAskedByGradient});

@@ -1,11 +1,11 @@
-// The Cholesky factor of a positive definite matrix, and its use on a few right sides, by several threads: blocks that lie
-// together are read at the rate of the memory. Included by kernels_impl.hpp.
+// The Cholesky factor of a positive definite matrix, and solves with it for a few right-hand sides, on several threads.
+// Blocks are contiguous, so that they are read at the speed of memory. Included by kernels_impl.hpp.
 #pragma once
 
-// Rows of U at once: 8 with 2 vectors are 16 accumulators, and 2 of the other rows.
+// Rows of U at once: 8 rows x 2 vectors are 16 accumulators, besides 2 vectors of the other rows.
 constexpr int64_t kTriangleRows = kManyRegisters ? 8 : 4;
 
-// Right sides, `size` vectors of them, one in every lane, and their elimination by a block of U.
+// `size` vectors of right-hand sides, one per lane, and their elimination by a block of U.
 template <int size>
 struct Lanes {
   using Row = V<float>[size];
@@ -29,10 +29,10 @@ struct Lanes {
     for (int v = 0; v < size; ++v) row[v] /= spread(by);
   }
 
-  // What will be read of U soon; the processor does not see that it lies in one piece.
+  // Prefetches the next part of U, which the processor does not foresee.
   static void fetch(const float* u, int64_t j) { __builtin_prefetch(u + 2 * R * ld + j * R, 0, 2); }
 
-  // Rows begin..end-1 of y less what R rows of U, u, make of the unknowns x.
+  // Rows begin..end-1 of y minus the products of R rows of U, u, with the unknowns x.
   static void take_from(const float* u, const Row (&x)[R], float* y, int64_t begin, int64_t end) {
     alignas(64) Row other;
     for (int64_t j = begin; j < end; ++j) {
@@ -44,7 +44,7 @@ struct Lanes {
     }
   }
 
-  // The reverse: x, of R rows of U, less what rows begin..end-1 of y make in them.
+  // The reverse: the unknowns x of R rows of U, minus the products of these rows with rows begin..end-1 of y.
   static void take(const float* u, Row (&x)[R], const float* y, int64_t begin, int64_t end) {
     alignas(64) Row other;
     for (int64_t j = begin; j < end; ++j) {
@@ -118,7 +118,7 @@ struct Blocks {
   int64_t rows(int64_t i) const { return std::min(size, n - i * size); }
 };
 
-// The first n rows and columns of a block become U; false where it is not positive definite.
+// The first n rows and columns of a block become U; false if it is not positive definite.
 LINPROBE_ONCE bool factor_block(float* A, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     float* const row = A + i * kTriangleBlock;
@@ -149,8 +149,8 @@ struct Flag {
   std::atomic<bool> set{false};
 };
 
-// Blocks are taken in their order: A less the products of the blocks above, then a triangle. What a block needs was taken
-// before it, by a thread that is at it.
+// Threads take blocks in their order: A minus the products of the blocks above, then a triangular solve. The blocks
+// that a block needs come before it, so a thread has taken them already.
 bool run_factor(Factor& job) {
   constexpr int64_t size = kTriangleBlock;
   const Blocks blocks{job.n};
@@ -191,7 +191,7 @@ bool run_factor(Factor& job) {
   return !failed;
 }
 
-// Right sides first.. of X, as many as `size` vectors hold; y has room for whole blocks of them.
+// The right-hand sides of X from `first` on, as many as `size` vectors hold; y has room for whole blocks.
 template <int size>
 LINPROBE_ONCE void solve_some(const Triangle& job, int64_t first, float* y) {
   using Right = Lanes<size>;
@@ -200,7 +200,7 @@ LINPROBE_ONCE void solve_some(const Triangle& job, int64_t first, float* y) {
   const int64_t n = job.n, some = std::min(width, job.m - first);
   for (int64_t i = 0; i < n; ++i)
     for (int64_t k = 0; k < some; ++k) y[i * width + k] = job.X[(first + k) * n + i];
-  std::fill(y + n * width, y + blocks.side * step, 0.0f);  // what is 0 in U must not meet what is no number
+  std::fill(y + n * width, y + blocks.side * step, 0.0f);  // a 0 of U times NaN would be NaN
   for (int64_t i = 0; i < blocks.side; ++i) {
     const float* const row = job.U + blocks.place(i, i) * square;
     Right::forward(row, blocks.rows(i), y + i * step);
@@ -215,7 +215,8 @@ LINPROBE_ONCE void solve_some(const Triangle& job, int64_t first, float* y) {
     for (int64_t k = 0; k < some; ++k) job.X[(first + k) * n + i] = y[i * width + k];
 }
 
-// Every thread reads the factor for a vector of right sides; one alone for two at once, which takes it half as often.
+// Every thread reads the whole factor for a vector of right-hand sides. A single thread takes two vectors at once, and
+// reads it half as often.
 void run_triangle(Triangle& job) {
   constexpr int64_t lanes = Vector<float>::size;
   const int64_t vectors = (job.m + lanes - 1) / lanes;

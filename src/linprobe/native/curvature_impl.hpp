@@ -1,4 +1,5 @@
-// Products with the Hessian of the data loss whose curvature sits in a few classes of each row. Included by kernels_impl.hpp.
+// Products with the Hessian of the data loss, if only a few classes of each row have curvature. Included by
+// kernels_impl.hpp.
 //
 // Rows come in blocks, and a pair is a class in which a row of the block has curvature. The pairs of a block are in ascending
 // order of class, so that a slice of a template, and of its sum, stays in registers while all rows of the class pass:
@@ -10,7 +11,7 @@
 #pragma once
 
 constexpr int64_t kHeldColumns = 64;           // columns that stay in registers: a slice of 64 rows is 16 KB, of the first-level cache
-constexpr int64_t kCurvatureGroups = 16;  // groups of blocks: what the threads share out
+constexpr int64_t kCurvatureGroups = 16;  // groups of blocks: the units that threads take
 
 inline int64_t sliced(int64_t n) { return (n + kHeldColumns - 1) / kHeldColumns * kHeldColumns; }
 
@@ -35,7 +36,7 @@ struct CurvatureBlock {
       : job(job_), D(sliced(job_.rows.D)), K(job_.K), height(job_.block), bits(std::countr_zero(static_cast<uint64_t>(job_.block))), V(V_), shifts(shifts_), row(D), X(D * height),
         products(most * size), t(most), u(most), sums(height), totals(height), used(height) {}
 
-  // Rows first..first + n - 1 that have pairs, less the centre, in slices.
+  // Rows first..first + n - 1 that have pairs, minus the centre, in slices.
   void open(int64_t first, int64_t n, const int32_t* where, int64_t pairs, const float* shift) {
     std::fill_n(used.data, height, uint8_t{0});
     for (int64_t p = 0; p < pairs; ++p) used[(where[p] & (height - 1))] = 1;

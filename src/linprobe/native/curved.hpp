@@ -20,7 +20,7 @@ struct Curved {
   const int64_t* image;  // (P) image of each entry, ascending within a class
   const double *d, *v, *w;  // (P)
   const double* slope;   // (n + 1, K) at W_0, of the data loss
-  const double* bends;   // (n, K) second derivative of the model in each weight
+  const double* curvatures;   // (n, K) second derivative of the model in each weight
   const double* inverse; // (K, K) of the bias
   double ridge, size;
   const double* damp;    // (n + 1)
@@ -32,7 +32,7 @@ struct Curved {
   int64_t most;          // of `krylov`: iterations
   double share;          // of `krylov`: of the residual at which it ends
   double largest;        // out of `sweep`: the largest change of a slope
-  int64_t steps;         // out of `krylov`: iterations made, negative where the step was given up
+  int64_t steps;         // out of `krylov`: iterations, negative if the step was rejected
 };
 
 struct CurvedKernels {
@@ -41,7 +41,7 @@ struct CurvedKernels {
 };
 
 CurvedKernels curved_plain();
-CurvedKernels curved_avx2();    // call what it holds only where the processor has avx2, fma, f16c
-CurvedKernels curved_avx512();  // likewise avx512 f, bw, dq, vl, vnni
+CurvedKernels curved_avx2();    // call only on a processor with avx2, fma, f16c
+CurvedKernels curved_avx512();  // likewise with avx512 f, bw, dq, vl, vnni
 
 }  // namespace linprobe

@@ -2,8 +2,8 @@
 #pragma once
 
 constexpr int64_t kShares = 8;  // partial sums of a product, of one order in every instruction set
-constexpr int64_t kMostFactored = 128;  // weights of a class, up to which their curvature is factored
-constexpr int kHalvings = 6;    // of a step of `krylov` that the model does not like
+constexpr int64_t kMostFactored = 128;  // weights of a class up to which their curvature is factored
+constexpr int kHalvings = 6;    // of a step of `krylov` that does not lower the model
 
 template <class T>
 struct CurvedModel {
@@ -11,7 +11,7 @@ struct CurvedModel {
   const T* X;
   explicit CurvedModel(Curved& given) : job(given), X(static_cast<const T*>(given.X)) {}
 
-  // sum over the entries of class k of x_j times the slope that they have by now.
+  // sum over the entries of class k of x_j times the present slope.
   double slope_of(int64_t j, int64_t k) const {
     const T* x = X + j * job.N;
     const int64_t *image = job.image, end = job.ends[k + 1];
@@ -49,7 +49,7 @@ struct CurvedModel {
     return all;
   }
 
-  // out_k = slope of the bias of class k, but for that at the start.
+  // out_k = change of the slope of the bias of class k since the start.
   void bias_slopes(double* out) const {
     for (int64_t k = 0; k < job.K; ++k) {
       double sum = 0;
@@ -82,21 +82,21 @@ struct CurvedModel {
       for (int64_t k = 0; k < K; ++k) {
         double& weight = job.W[j * K + k];
         if (weight == 0 && !job.all) continue;
-        const double bend = job.bends[j * K + k];
-        if (!(bend > 0)) continue;
+        const double curvature = job.curvatures[j * K + k];
+        if (!(curvature > 0)) continue;
         const double slope = missing(j, k) + job.ridge * weight + slope_of(j, k);
-        const double aim = weight - slope / bend, least = job.size / bend;
+        const double aim = weight - slope / curvature, least = job.size / curvature;
         const double to = aim > least ? aim - least : aim < -least ? aim + least : 0;
         const double change = to - weight;
         if (change == 0) continue;
         weight = to;
-        largest = std::max(largest, std::abs(change) * bend);
+        largest = std::max(largest, std::abs(change) * curvature);
         move(X + j * job.N, k, change);
       }
     job.largest = largest;
   }
 
-  // The model at W, less its value at the start, with these z, c and e.
+  // The model at W minus its value at the start, with these z, c and e.
   double value(const double* z, const double* c, const double* e) const {
     const int64_t n = job.n, K = job.K;
     double linear = 0, quadratic = 0;
@@ -112,8 +112,8 @@ struct CurvedModel {
     return linear + 0.5 * quadratic;
   }
 
-  // The Cholesky factor, row by row, of the curvature in the weights `first`..`end` - 1 of `at`, all of class k; none if
-  // they are many or rounding leaves no positive matrix.
+  // The Cholesky factor, row by row, of the curvature in the weights `first`..`end` - 1 of `at`, all of class k; none
+  // if there are too many, or if the matrix is not positive definite after rounding.
   void factor(const int64_t* at, int64_t first, int64_t end, int64_t k, std::vector<double>& L) const {
     const int64_t size = end - first, from = job.ends[k], entries = job.ends[k + 1] - from;
     if (size == 0 || size > kMostFactored) return;
@@ -151,27 +151,27 @@ struct CurvedModel {
       }
   }
 
-  // The step along x from `old` at which the model is least: it falls at first by `fall` a step, and bends by `bend`, and
-  // each weight that crosses 0 adds a kink.
-  double line_minimum(const int64_t* at, int64_t m, const double* old, const double* x, double fall, double bend) const {
-    std::vector<std::pair<double, double>> kinks;  // (step, what the slope grows by)
+  // The step length along x from `old` that minimises the model. Its slope at the start is -`fall`, its curvature
+  // `curvature`, and each weight that crosses 0 adds a kink.
+  double line_minimum(const int64_t* at, int64_t m, const double* old, const double* x, double fall, double curvature) const {
+    std::vector<std::pair<double, double>> kinks;  // (step length, increase of the slope)
     for (int64_t i = 0; i < m; ++i)
       if (x[i] * old[i] < 0) kinks.emplace_back(-old[i] / x[i], 2 * job.size * std::abs(x[i]));
     std::sort(kinks.begin(), kinks.end());
-    if (!(bend > 0)) return 0;
+    if (!(curvature > 0)) return 0;
     double slope = -fall;
     for (const auto& [step, grows] : kinks) {
-      if (slope + bend * step >= 0) break;
+      if (slope + curvature * step >= 0) break;
       slope += grows;
-      if (slope + bend * step >= 0) return step;
+      if (slope + curvature * step >= 0) return step;
     }
-    return -slope / bend;
+    return -slope / curvature;
   }
 
   void krylov();
 };
 
-// Conjugate gradients for the weights that are not 0, as if they kept their signs; those that change it become 0.
+// Conjugate gradients for the nonzero weights, with their signs fixed. Weights that would change their sign become 0.
 template <class T>
 class Krylov {
  public:
@@ -208,7 +208,7 @@ class Krylov {
     bool found = false;
     double step = 1;
     for (int half = 0; half < kHalvings && !found; ++half, step *= 0.5) found = move_to(step, true) <= first;
-    if (!found) {  // along the line, across the kinks of |W|, the model falls in any case
+    if (!found) {  // a search along the line, across the kinks of |W|, always lowers the model
       const double along = product(fall, x);
       found = move_to(model.line_minimum(at, m, old, x, along, along - product(r, x)), false) <= first;
     }
@@ -276,7 +276,7 @@ class Krylov {
     for (int64_t k = 0; k < K; ++k) {
       const int64_t s = first_of[k], size = first_of[k + 1] - s;
       if (blocks[k].empty()) {
-        for (int64_t i = s; i < s + size; ++i) to[i] = from[i] / job.bends[at[i]];
+        for (int64_t i = s; i < s + size; ++i) to[i] = from[i] / job.curvatures[at[i]];
         continue;
       }
       const double* L = blocks[k].data();
@@ -315,9 +315,9 @@ class Krylov {
       spread_from(q);
       gather(h);
       for (int64_t i = 0; i < all; ++i) h[i] += (job.damp[at[i] / K] + (i < m ? job.ridge : 0)) * q[i];
-      const double bend = product(h, q);
-      if (!(bend > 0)) break;
-      const double step = left / bend;
+      const double curvature = product(h, q);
+      if (!(curvature > 0)) break;
+      const double step = left / curvature;
       for (int64_t i = 0; i < all; ++i) x[i] += step * q[i], r[i] -= step * h[i];
       precondition(r, y);
       const double next = product(r, y), turn = next / left;

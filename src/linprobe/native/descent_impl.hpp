@@ -1,9 +1,9 @@
-// Coordinate descent on a quadratic model with |W|: the weights one after the other, each to its own minimum. Included
-// by kernels_impl.hpp.
+// Coordinate descent on a quadratic model with |W|: one weight at a time goes to its minimum. Included by
+// kernels_impl.hpp.
 #pragma once
 
-constexpr int64_t kSweepsBetween = 4;    // over the weights that are not 0, between two over all
-constexpr double kLeastCurvature = 1e-3;  // of a weight, as a share of what it is without the pairs
+constexpr int64_t kSweepsBetween = 4;    // sweeps over the nonzero weights between two over all
+constexpr double kLeastCurvature = 1e-3;  // curvature of a weight, as a share of that without the pairs
 
 // to (n) += factor * from (n).
 inline void add_multiple(float factor, const float* from, int64_t n, float* to) {
@@ -23,15 +23,15 @@ inline float product(const float* a, const float* b, int64_t n) {
   return total;
 }
 
-// Ends after `most` sweeps, or when a sweep over all weights changed none by so much that its slope changed by `tol`.
+// Ends after `most` sweeps, or when no slope changed by `tol` or more in a sweep over all weights.
 void run_descent(Descent& job) {
   const int64_t n = job.n, K = job.K, m = job.m, columns = n + 1;
   const float *left = job.left, *right = job.right;
-  Buffer<double> bends(columns * K), at(K);
+  Buffer<double> curvatures(columns * K), at(K);
   for (int64_t i = 0; i < columns * K; ++i) {
     const int64_t j = i / K, k = i % K;
-    const double bend = job.coupling[k * K + k] * (j < n ? job.gram[j * n + j] : 1.0) + (j < n ? job.ridge : 0.0);
-    bends[i] = std::max(bend - product(left + i * m, right + i * m, m), kLeastCurvature * bend);
+    const double curvature = job.coupling[k * K + k] * (j < n ? job.gram[j * n + j] : 1.0) + (j < n ? job.ridge : 0.0);
+    curvatures[i] = std::max(curvature - product(left + i * m, right + i * m, m), kLeastCurvature * curvature);
   }
   bool all = true;
   for (job.sweeps = 0, job.largest = 0; job.sweeps < job.most;) {
@@ -50,14 +50,14 @@ void run_descent(Descent& job) {
         double slope = job.slope[i] + ridge * w[k] - product(left + i * m, job.sums, m);
         for (int64_t l = 0; l < K; ++l) slope += job.coupling[k * K + l] * at[l];
         double to = 0;
-        if (bends[i] > 0) {
-          const double aim = w[k] - slope / bends[i], least = size / bends[i];
+        if (curvatures[i] > 0) {
+          const double aim = w[k] - slope / curvatures[i], least = size / curvatures[i];
           to = aim > least ? aim - least : aim < -least ? aim + least : 0;
         }
         const double change = to - w[k];
         if (change == 0) continue;
         w[k] = to;
-        largest = std::max(largest, std::abs(change) * bends[i]);
+        largest = std::max(largest, std::abs(change) * curvatures[i]);
         at[k] += change * own;
         if (j < n) add_multiple(static_cast<float>(change), row, n, job.moved + k * columns);
         else job.moved[k * columns + n] += static_cast<float>(change);

@@ -25,7 +25,7 @@ struct DualSweep {
   double lambda, size;    // size is 0 in the Gram form
   double bias, delta, most, curvature;
   bool all;               // visit all coordinates, else those that are not 0
-  double threshold;       // images whose predicted gain is at most this are left as they are
+  double threshold;       // images with a predicted gain of at most this are skipped
   double* A;              // (N, K) in place
   double* V;              // (K, D) in place; in the Gram form lambda times the scores without the bias
   double* W;              // (K, D) in place; unused in the Gram form
@@ -34,8 +34,8 @@ struct DualSweep {
   int64_t products;       // out: rows of length D that were multiplied or added
 };
 
-// The same over listed pairs of image and class, in float32: one sweep over many images. Products are summed in float32,
-// what is solved for each image in float64. V drifts by the rounding of its updates: see dual_sums. One thread.
+// The same over listed pairs of image and class, for many images. Products are summed in float32; the equation of each
+// image is solved in float64. V accumulates the rounding of its updates: see dual_sums. One thread.
 struct DualPairs {
   int64_t N, K, D, n;
   const int64_t* order;    // (n) the images in the order of their visits
@@ -76,7 +76,7 @@ struct DualKernels {
 };
 
 DualKernels dual_plain();
-DualKernels dual_avx2();    // call what it holds only where the processor has avx2, fma, f16c
-DualKernels dual_avx512();  // likewise avx512 f, bw, dq, vl, vnni
+DualKernels dual_avx2();    // call only on a processor with avx2, fma, f16c
+DualKernels dual_avx512();  // likewise with avx512 f, bw, dq, vl, vnni
 
 }  // namespace linprobe

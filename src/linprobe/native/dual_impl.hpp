@@ -75,7 +75,7 @@ void run_dual_sweep(DualSweep& job) {
     const S* x = rows + i * D;
     double* A = job.A + i * K;
     const double share = job.share[i], most = share * job.most, q = job.squares[i] / job.lambda + job.bias;
-    const double own_bend = 1 / (job.curvature * share), factor = q / (q + own_bend);
+    const double own_curvature = 1 / (job.curvature * share), factor = q / (q + own_curvature);
     int64_t n = 0;
     for (int64_t j = 0; j < K; ++j)
       if (j != y && (job.all || A[j] != 0)) classes[n++] = j;
@@ -96,8 +96,8 @@ void run_dual_sweep(DualSweep& job) {
     double gain = 0, before = 0;
     for (int64_t k = 0; k < n; ++k) {
       const int64_t j = classes[k];
-      const double margin = scores[k] + job.b[j] - own + job.delta, slope = margin - A[j] * own_bend;
-      const double change = std::min(std::max(slope / (2 * q + own_bend), -A[j]), most - A[j]);
+      const double margin = scores[k] + job.b[j] - own + job.delta, slope = margin - A[j] * own_curvature;
+      const double change = std::min(std::max(slope / (2 * q + own_curvature), -A[j]), most - A[j]);
       gain += slope * change;
       v[k] = A[j] + margin / q;
       before += A[j];

@@ -66,7 +66,7 @@ inline void run_dual_pairs(DualPairs& job) {
     if (n == 0) continue;
     const float* x = job.rows + i * D;
     const double share = job.share[i], most = share * job.most, q = job.squares[i] / job.lambda + job.bias;
-    const double own_bend = 1 / (job.curvature * share), factor = q / (q + own_bend);
+    const double own_curvature = 1 / (job.curvature * share), factor = q / (q + own_curvature);
     for (int64_t k = n; k < n + 4; ++k) classes[k] = y;
     for (int64_t k = 0; k <= n; k += 4) {
       const float* w[4];
@@ -78,8 +78,8 @@ inline void run_dual_pairs(DualPairs& job) {
     double gain = 0, before = 0;
     for (int64_t k = 0; k < n; ++k) {
       const double at = job.A[pairs[k]], margin = factor_of_scores * scores[k] + job.b[classes[k]] - own + job.delta;
-      const double slope = margin - at * own_bend;
-      gain += slope * std::min(std::max(slope / (2 * q + own_bend), -at), most - at);
+      const double slope = margin - at * own_curvature;
+      gain += slope * std::min(std::max(slope / (2 * q + own_curvature), -at), most - at);
       v[k] = at + margin / q;
       before += at;
     }

@@ -1,4 +1,4 @@
-// The instructions of the set that a file is compiled for, where the compiler's vectors do not reach them.
+// The intrinsics of the instruction set that a file is compiled for, which the compiler's vectors do not cover.
 #pragma once
 
 #if LINPROBE_VECTOR_BYTES > 16

@@ -1,14 +1,14 @@
-// What the bindings ask of the kernels. Plain C++ over pointers and sizes; nothing of Python here.
+// The interface between bindings and kernels. Plain C++ over pointers and sizes, without Python.
 //
-// N rows, D features, K classes. Rows are read as they lie in memory (uint8, float16, float32, float64), turned into
-// T = float (float64 rows, or `doubles`: T = double) and mapped by scale * x + shift in registers; scores, loss and
-// gradient of a block of rows follow while it is in cache: one trip through memory.
+// N rows, D features, K classes. Rows are read in their own dtype (uint8, float16, float32, float64). In registers they
+// are converted to T = float (T = double for float64 rows, or with `doubles`) and mapped by scale * x + shift. Scores,
+// losses and gradient of a block of rows are computed while it is in cache: memory is read once.
 //
-// Which sums are what: a score is a sum over D in T; losses and their gradients in the scores are float64; the
-// gradient of a few blocks is a sum over their rows in T, added to float64 totals. Where the processor multiplies bytes,
-// the sums of uint8 rows are of whole numbers instead (bytes_impl.hpp); where it multiplies bfloat16, those of float16 and
-// float32 rows are of such products (bfloat_block.hpp). Blocks belong to groups, and groups are added in
-// their order, both fixed by the problem and its weights: the bits do not depend on the number of threads.
+// Precision: a score is a sum over D in T. Losses and their gradients in the scores are float64. The gradient of a few
+// blocks is a sum over their rows in T, added to float64 totals. If the processor multiplies bytes, uint8 rows are
+// summed in integers instead (bytes_impl.hpp). If it multiplies bfloat16, so are float16 and float32 rows
+// (bfloat_block.hpp). Blocks form groups, which are added in their order. Both are fixed by the problem and its
+// weights, so the bits do not depend on the number of threads.
 #pragma once
 
 #include <cstddef>
@@ -32,12 +32,12 @@ struct Rows {
   const double* shift;    // (D)
 };
 
-// Of the products of a pass; of float64 rows always `doubles`.
+// Precision of the products of a pass; for float64 rows always `doubles`.
 enum class Precision {
-  coarse,   // T = float, and 16 bits of dS are enough, W keeps all; in bfloat16 8 bits of dS and of the rows, and 16 of W
+  coarse,   // T = float, with 16 bits of dS and all of W; in bfloat16 8 bits of dS and of the rows, and 16 of W
   singles,  // T = float
-  proof,    // T = double, and 40 bits of W and dS are enough, where what they lose is told
-  doubles,  // T = double whatever the rows are
+  proof,    // T = double, with 40 bits of W and dS if the caller takes bounds on the error
+  doubles,  // T = double for any rows
 };
 
 struct Pass {
@@ -55,10 +55,10 @@ struct Pass {
   double* dW;            // (members, K, D) out, or null
   double* db;            // (members, K) out, or null
   double* sums;          // (members, 3) out: loss, correct, weight
-  const double* centre;  // (D) or null: of the rows as they lie, what products in bfloat16 take them relative to, if coarse
-  double* lost;          // (members, 2) out, or null: bounds on what whole numbers lose, of a score, and of the slopes summed
+  const double* centre;  // (D) or null: subtracted from the rows before coarse products in bfloat16
+  double* lost;          // (members, 2) out, or null: bounds on the integer error of a score, and of the summed slopes
   int threads;
-  std::function<bool()> interrupted;  // asked by member 0 now and then
+  std::function<bool()> interrupted;  // called by member 0 from time to time
 };
 
 struct Split {
@@ -79,13 +79,13 @@ struct Split {
   std::function<bool()> interrupted;
 };
 
-constexpr int64_t kGramFeatures = 16384;  // whose products of bytes int32 holds in every instruction set
+constexpr int64_t kGramFeatures = 16384;  // columns up to which int32 holds sums of byte products in every set
 
 struct Moment {
   Rows rows;
   const double* root;  // (n) root of the weight of each row, or null
-  double* out;         // (D, D), zeros; exact for uint8 without weights, but for the map
-  float* single;       // the same in float32, instead: of up to 16,384 rows of uint8 without weights rounded once, of others
+  double* out;         // (D, D), zeros; exact for uint8 without weights, up to the map
+  float* single;       // the same in float32, instead: rounded once for up to 16,384 uint8 rows without weights, else
                        // summed in it
   bool of_rows;        // instead root_i root_j x'_i·x'_j, single (n, n): for uint8 rows of kGramFeatures at most, with one scale
   int threads;
@@ -101,12 +101,12 @@ struct Descent {
   double ridge, size;
   const double* slope;          // (n + 1, K) at W_0, without ridge and size
   const float *left, *right;    // (n + 1, K, m)
-  double* W;                    // (n + 1, K): where to begin, and what is found
+  double* W;                    // (n + 1, K) in place: the start, then the minimum
   float* moved;                 // (K, n + 1): Dᵀ gram
   float* sums;                  // (m): rightᵀ D
   int64_t most;                 // sweeps
   double tol;
-  int64_t sweeps;               // that were made
+  int64_t sweeps;               // sweeps done
   double largest;               // change of a slope in the last sweep over all weights
 };
 
@@ -146,7 +146,7 @@ struct Factor {
 
 struct Triangle {
   int64_t n, m;
-  const float* U;  // as Factor leaves it
+  const float* U;  // as computed by Factor
   float* X;        // (m, n) becomes X (UᵀU)⁻¹
   int threads;
 };
@@ -220,11 +220,11 @@ struct Neighbors {
   std::function<bool()> interrupted;
 };
 
-// Templates from which on the BLAS is faster than the fused tiles; measured by benchmarks/engine.py.
+// Templates from which the BLAS is faster than the fused tiles; measured by benchmarks/engine.py.
 constexpr int64_t kFusedTemplates = 192;
 
-// The matrix products of a BLAS, with Fortran's arguments; to be set before a moment, or a pass with kFusedTemplates or more. Every
-// thread of the pool calls them for its own rows: the BLAS must use one thread a call.
+// The matrix products of a BLAS, with Fortran's arguments. To be set before a moment, or a pass with kFusedTemplates or
+// more. Every thread of the pool calls them for its own rows, so the BLAS must use one thread per call.
 struct Blas {
   void (*sgemm)(char*, char*, int*, int*, int*, float*, float*, int*, float*, int*, float*, float*, int*);
   void (*dgemm)(char*, char*, int*, int*, int*, double*, double*, int*, double*, int*, double*, double*, int*);
@@ -246,8 +246,8 @@ struct Kernels {
 };
 
 Kernels kernels_plain();
-Kernels kernels_avx2();    // call what it holds only where the processor has avx2, fma, f16c
-Kernels kernels_avx512();  // likewise avx512 f, bw, dq, vl, vnni
-Kernels kernels_neon();    // likewise the dot products of ARMv8.2
+Kernels kernels_avx2();    // call only on a processor with avx2, fma, f16c
+Kernels kernels_avx512();  // likewise with avx512 f, bw, dq, vl, vnni
+Kernels kernels_neon();    // likewise with the dot products of ARMv8.2
 
 }  // namespace linprobe

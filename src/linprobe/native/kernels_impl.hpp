@@ -1,6 +1,6 @@
 // The kernels themselves; each kernels_*.cpp includes this once, in a namespace and with a vector width of its own.
 // Only code with internal linkage or in that namespace is defined here: a shared inline function would be compiled for
-// several instruction sets, and the linker might keep the one that the processor lacks.
+// several instruction sets, and the linker might keep a copy that the processor cannot run.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +26,7 @@
 namespace linprobe::LINPROBE_ISA {
 namespace {
 
-// f(i) for every i < n, each on whichever thread is free first.
+// Calls f(i) for every i < n, each on the first free thread.
 template <class F>
 void share_out(int threads, int64_t n, F&& f) {
   std::atomic<int64_t> next{0};

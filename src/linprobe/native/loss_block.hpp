@@ -62,7 +62,7 @@ struct LossOfBlock {
   }
 
  private:
-  // L = (best - s_y) + log(1 + sum of e^(s_k - best) over the others): no digit is lost where L is near 0.
+  // L = (best - s_y) + log(1 + sum of e^(s_k - best) over the others): accurate also if L is near 0.
   void softmax(const int64_t* y, int64_t n) {
     const double *__restrict s = S, *__restrict top = best, *__restrict place = argplace;
     double *__restrict g = dS, *__restrict rest = other;
@@ -90,8 +90,8 @@ struct LossOfBlock {
   void margins(const int64_t* y, int64_t n) {
     double *__restrict s = S, *__restrict g = dS, *__restrict sum = other, *__restrict total = loss;
     const double* __restrict label = own;
-    const double apart = delta;  // a member might be what is written to: read again and again
-    for (int64_t r = 0; r < n; ++r) s[y[r] * kBlock + r] = label[r] - 2 * apart;  // its margin -delta is no violation
+    const double apart = delta;  // a local copy: the compiler would read a member again after every write
+    for (int64_t r = 0; r < n; ++r) s[y[r] * kBlock + r] = label[r] - 2 * apart;  // its margin -delta is not violated
     for (int64_t k = 0; k < K; ++k)
       for (int64_t r = 0; r < kBlock; ++r) {
         const double m = s[k * kBlock + r] - label[r] + apart;

@@ -38,7 +38,8 @@ bool has_avx512_bf16() {
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1u) != 0;
 }
 
-// Whether AMX multiplies bfloat16 here, and the system lets this process use it: it asks, once and for all threads.
+// Whether the processor multiplies bfloat16 by AMX and the system lets this process use it. The permission is requested
+// once, for all threads.
 bool amx_permitted() {
 #if defined(__linux__)
   unsigned a, b, c, d;
@@ -62,7 +63,7 @@ bool has_dot_products() {
 }
 #endif
 
-// Even the functions that name the kernels of a set are compiled for it: they are called only where the processor has it.
+// The functions that return the kernels of a set are compiled for it too: call them only if the processor has it.
 InstructionSet set_of(const char* name, bool here, Kernels (*kernels)(), DualKernels (*dual)(), CurvedKernels (*curved)(),
                       HessianKernels (*hessian)()) {
   if (!here) return {name, false, {}, {}, {}, {}};
@@ -74,9 +75,9 @@ std::string environment(const char* variable) {
   return value != nullptr ? value : "";
 }
 
-// Products in bfloat16: those of AMX where the processor has them, or none; LINPROBE_BFLOAT16 names others. Those of AVX-512
-// are made only where they are asked for: a processor that has both takes twice as long for an instruction of them as for one
-// in float32, and gains nothing. Throws std::invalid_argument where what is named cannot be had.
+// Products in bfloat16: by AMX if the processor has it, else none. LINPROBE_BFLOAT16 names others. AVX-512 BF16 is used
+// only on request: on a processor with both, its instructions take twice as long as those of float32, so nothing is
+// gained. Throws std::invalid_argument if what is named is not available.
 const BfloatKernels* chosen_bfloat() {
   const std::string wish = environment("LINPROBE_BFLOAT16");
   if (!wish.empty() && wish != "off" && wish != "plain" && wish != "avx512" && wish != "amx")
@@ -104,7 +105,7 @@ const std::vector<InstructionSet>& instruction_sets() {
       set_of("avx2", has_avx2(), kernels_avx2, dual_avx2, curved_avx2, hessian_plain),
       set_of("avx512", has_avx512(), kernels_avx512, dual_avx512, curved_avx512, hessian_avx512),
 #elif defined(__aarch64__)
-      // the others multiply no bytes: the vectors of `plain` are NEON's already
+      // without dot products `plain` does, whose vectors are NEON's
       set_of("neon", has_dot_products(), kernels_neon, dual_plain, curved_plain, hessian_plain),
 #endif
   };

@@ -1,5 +1,5 @@
-// The second moment of the rows, sum_i w_i x'_i x'_iᵀ: of bytes in whole numbers, else as products of the BLAS; and of bytes
-// the products of rows with each other. Included by kernels_impl.hpp.
+// The second moment of the rows, sum_i w_i x'_i x'_iᵀ: in integers for bytes, else by the BLAS. For bytes also their
+// Gram matrix. Included by kernels_impl.hpp.
 #pragma once
 
 #if defined(__ARM_FEATURE_DOTPROD)
@@ -14,7 +14,7 @@ constexpr int64_t kByteTogether = 4;  // rows whose bytes lie in one int32, and 
 constexpr int64_t kByteHeight = 8;    // columns multiplied with a panel at once, in registers
 constexpr int64_t kByteRows = 2048;   // rows of bytes interleaved at once, a divisor of kByteWhole
 constexpr int64_t kByteDeep = 64;     // int32 of them whose panels stay in the first-level cache
-constexpr int64_t kByteLess = 128;    // what is taken from one of the factors: the instruction wants it to have a sign
+constexpr int64_t kByteLess = 128;    // subtracted from one factor: the instruction needs a signed one
 constexpr int64_t kByteWhole = 65536;  // rows whose products int32 holds: 65,536 * 255 * 128 < 2^31
 #elif defined(__ARM_FEATURE_DOTPROD)
 constexpr int64_t kByteTogether = 4, kByteHeight = 4, kByteRows = 2048, kByteDeep = 128, kByteLess = 0;
@@ -35,7 +35,7 @@ inline V<int32_t> add_products(V<int32_t> sums, int32_t one, V<int32_t> row) {
   return (V<int32_t>)vdotq_u32((uint32x4_t)sums, (uint8x16_t)row, vreinterpretq_u8_s32(vdupq_n_s32(one)));
 #else
   const V<int32_t> a = V<int32_t>{} + one;
-  return sums + (a & 0xffff) * (row & 0xffff) + (a >> 16) * (row >> 16);  // bytes: no sign to mind
+  return sums + (a & 0xffff) * (row & 0xffff) + (a >> 16) * (row >> 16);  // unsigned bytes
 #endif
 }
 
@@ -100,7 +100,7 @@ inline void interleave(const uint8_t* const* row, int64_t n, int64_t stride, int
   }
 }
 
-// f(i, j) for the pairs j <= i < n of tiles, a square of kByteTiles² of them at a time, each on whichever thread is free.
+// Calls f(i, j) for the pairs j <= i < n of tiles, kByteTiles² of them at a time, each on the first free thread.
 template <class F>
 void share_out_tiles(int threads, int64_t n, F&& f) {
   const int64_t squares = (n + kByteTiles - 1) / kByteTiles;
@@ -154,8 +154,8 @@ inline double dot_bytes(const Rows& rows, int64_t row, const double* t) {
   return std::accumulate(sums, sums + lanes, 0.0);
 }
 
-// Lower triangle of out (D, D) for rows of bytes without weights, or of the products of such rows with each other: sums of
-// products of whole numbers, exact; then mapped.
+// Lower triangle of out (D, D) for rows of bytes without weights, or of the products of such rows with each other: sums
+// of integer products, exact; then mapped.
 bool run_moment_of_bytes(Moment& job) {
   const double *s = job.rows.scale, *t = job.rows.shift;
   const bool of_rows = job.of_rows;
@@ -233,7 +233,7 @@ bool run_moment_of_bytes(Moment& job) {
 
 constexpr int64_t kMomentRows = 512;   // rows widened at once: what one product sums in float32
 constexpr int64_t kMomentCopied = 16;  // of which a thread widens so many at a time
-constexpr int64_t kMomentTile = 256;   // columns of a tile; a tile is one thread's, whatever their number
+constexpr int64_t kMomentTile = 256;   // columns of a tile; one thread computes a tile, for any number of threads
 constexpr int64_t kMomentFlush = 8;    // blocks summed in float32 before they are added to the float64 totals
 
 // Lower triangle of out (D, D), float64; products and sums of up to 4,096 rows in float32, then float64.
@@ -276,7 +276,8 @@ bool run_moment_of_any(Moment& job) {
 }
 
 bool run_moment(Moment& job) {
-  // With two flushes a sum would be rounded to float32 before the mean is taken from it, and lose what is left then.
+  // With two flushes a sum would be rounded to float32 before the mean is subtracted, and the difference would lose its
+  // digits.
   const bool once = job.rows.n <= kByteWhole;
   const bool bytes = job.of_rows || (job.rows.dtype == Dtype::u8 && job.root == nullptr && (job.single == nullptr || once));
   if (!(bytes ? run_moment_of_bytes(job) : run_moment_of_any(job))) return false;

@@ -1,15 +1,15 @@
 // Exact nearest rows of each query. Included by kernels_impl.hpp.
 //
-// The exact distance of two rows is a plain sum: of whole numbers for bytes, in float64 for the others. What makes the
-// search fast is that few of them are computed. Every row has a code of int16: its coordinates along directions that
-// hold most of the variance, scaled and rounded, and the length of what they leave out. The distance of two codes is a
-// lower bound of the distance of the rows, but for roundings that `margin` covers: rows whose bound lies above the k-th
-// smallest distance found so far are left out, first by a prefix of the codes (a product of matrices of int16), then by
-// the whole codes. Vectors that no few directions describe have a code of all their coordinates, which is its own
-// prefix: its distances miss the true ones by the rounding only. Rows whose absolute differences are summed have kSums
-// bytes instead, the means of groups of columns: the sum of their absolute differences is the bound.
+// The exact distance of two rows is a plain sum: in integers for bytes, in float64 for others. The search is fast
+// because few of them are computed. Every row has a code of int16: its coordinates along the directions with most of
+// the variance, scaled and rounded, and the length of the residual. The distance of two codes is a lower bound on the
+// distance of the rows; `margin` covers the rounding. A row is skipped if its bound exceeds the k-th smallest distance
+// found so far. A prefix of the codes is compared first (a matrix product of int16), then the whole code. If no few
+// directions hold most of the variance, the code has all coordinates and is its own prefix; its distances are right up
+// to rounding. For l1 distances a row has kSums bytes instead, the means of groups of columns. The sum of their
+// absolute differences is the bound.
 //
-// Which rows are compared depends on the order in which they come, and on the bounds; which are found does not.
+// Which rows are compared depends on their order and on the bounds; the result does not.
 #pragma once
 
 constexpr int64_t kPanelVectors = 3;  // vectors of int32 that one row of a panel fills
@@ -53,7 +53,7 @@ inline void add_panel(const int32_t* a, int64_t lda, const int32_t* panel, int64
   }
 }
 
-// Two int16 as the halves of an int32, as they lie in memory.
+// Two int16 of memory as the halves of an int32.
 inline int32_t pair_at(const int16_t* p) {
   int32_t pair;
   std::memcpy(&pair, p, sizeof pair);
@@ -62,7 +62,7 @@ inline int32_t pair_at(const int16_t* p) {
 
 // ---- Projection of bytes --------------------------------------------------------------------------------------------
 
-// out (n, m) = (x - centre) basisᵀ and squares (n) = |x - centre|², in whole numbers: exact.
+// out (n, m) = (x - centre) basisᵀ and squares (n) = |x - centre|², in integers: exact.
 bool run_projection(Projection& job) {
   const int64_t n = job.rows.n, D = job.rows.D, pairs = (D + 1) / 2, panels = (job.m + kPanelWidth - 1) / kPanelWidth;
   Buffer<int32_t> packed(panels * pairs * kPanelWidth);
@@ -127,8 +127,8 @@ bool run_projection(Projection& job) {
 
 // ---- Distances of two rows ------------------------------------------------------------------------------------------
 
-// Each has the query as it wants it (`prepare`) and the key of a row: what the rows are ordered by. A key above `limit`
-// may be a part of the sum only.
+// Each prepares the query (`prepare`) and computes the key of a row, by which rows are ordered. A key above `limit` may
+// be a partial sum.
 
 struct BytesL2 {
   using Number = uint8_t;
@@ -213,7 +213,7 @@ struct BytesL1 {
   }
 };
 
-// In float64 whatever the rows are. The factor of `reach` covers the rounding of the sum, the summand its underflow.
+// In float64 for any rows. The factor of `reach` covers the rounding of the sum, the summand its underflow.
 template <class S>
 struct VectorsL2 {
   using Number = S;
@@ -268,7 +268,8 @@ struct Near {
   }
 };
 
-// The k smallest of what was offered, of equal keys those with the smaller position: whatever the order of offers.
+// The k smallest of the offered keys; of equal keys those with the smaller position. The order of offers does not
+// matter.
 struct Nearest {
   Near* items;  // (k) a heap, the largest first
   int64_t k, count = 0;
@@ -294,7 +295,7 @@ struct Bound {
   }
 };
 
-// The row at a position, column by column: where it lies, or in `scratch` where its columns are not neighbours.
+// The row at a position, contiguous: in place, or copied to `scratch` if its columns are strided.
 template <class S>
 inline const S* row_at(const Rows& rows, int64_t position, S* scratch) {
   const S* row = row_at<S>(rows, position);
@@ -423,7 +424,7 @@ inline uint16_t smallest(const uint16_t* bounds) {
   return result;
 }
 
-// Whether a vector of bounds holds one up to `most`.
+// Whether a vector of bounds has one of at most `most`.
 inline bool any_up_to(const uint16_t* bounds, uint16_t most) {
 #if LINPROBE_VECTOR_BYTES == 64
   return _mm512_cmple_epu16_mask(_mm512_loadu_si512(bounds), _mm512_set1_epi16(static_cast<short>(most))) != 0;
@@ -480,7 +481,7 @@ class Search {
   using Query = typename Metric::Query;
   static constexpr int64_t kQueries = 32;       // a multiple of kPanelHeight
   static constexpr int64_t kMoreSeeds = 8;      // rows compared first, beyond k
-  static constexpr int64_t kChunksAtOnce = 32;  // between two looks at the limit
+  static constexpr int64_t kChunksAtOnce = 32;  // rows between two checks of the limit
   static constexpr int64_t kRows = 64;          // that stay in a cache while all queries of a block pass
 
   struct Scratch {
@@ -599,7 +600,7 @@ class Search {
     Bound* least = scratch.least;
     for (int64_t c = 0; c < codes_.chunks; ++c) least[c] = {smallest(bounds + c * kChunk), c};
     std::sort(least, least + codes_.chunks);
-    // The rows with the least bounds of different chunks come first: they bring the limit down for the others.
+    // The rows with the smallest bounds of different chunks come first: they lower the limit for the others.
     const int64_t seeds = std::min(job_.k + kMoreSeeds, codes_.chunks);
     for (int64_t s = 0; s < seeds; ++s) {
       uint16_t* chunk = bounds + least[s].position * kChunk;
@@ -635,7 +636,8 @@ class Search {
     }
   }
 
-  // Keeps those of `found` rows whose whole codes do not rule them out, with the squared distance of these; how many.
+  // Keeps those of the `found` rows that their whole codes do not exclude, with the squared distances of the codes;
+  // returns how many.
   int64_t by_whole_codes(int64_t query, double limit, Bound* rows, int64_t found) const {
     const int16_t* code = job_.query_codes + query * job_.code;
     const int64_t square = square_of(code, job_.code), most = allowed(limit, job_.margin);
@@ -643,7 +645,7 @@ class Search {
     for (int64_t f = 0; f < found; ++f) {
       const int64_t j = rows[f].position;
       const int16_t* other = job_.codes + j * job_.code;
-      // the length that the prefix leaves out is no coordinate of the whole code
+      // the residual length of the prefix is not a coordinate of the whole code
       const int64_t rest = code[job_.prefix - 1] - other[job_.prefix - 1];
       const int64_t squared = square + codes_.squares[j] - 2 * product_of_codes(code, other, job_.code) - rest * rest;
       if (squared <= most) rows[left++] = {squared, j};

@@ -1,44 +1,45 @@
 // One pass over the rows: scores, losses and gradient. Included by kernels_impl.hpp.
 //
-// Members may be stacked: `members` classifiers of K classes each over the same rows and labels. The losses see only
-// differences of scores, so that those of a loss need K - 1 templates, w_k - w_{K-1}, and its gradient the K - 1 rows of
-// dW that the last one is minus the sum of: M = members * (K - 1) templates in all (members * K where the scores
-// themselves, or a gradient dS from outside, are asked for). Few templates run in fused tiles, rows read as they lie; many run as matrix products of the BLAS,
-// one thread each, over blocks of rows of a size that the problem alone decides. Of float16 and float32 rows both may be in
-// bfloat16 instead (bfloat_block.hpp).
+// Members may be stacked: `members` classifiers of K classes each over the same rows and labels. Losses depend on
+// differences of scores only. So K - 1 templates per member are enough, w_k - w_{K-1}, and K - 1 rows of dW: the last
+// row is minus their sum. That makes M = members * (K - 1) templates, or members * K if the caller wants the scores or
+// passes dS. Few templates are multiplied in fused tiles, which read rows in place. Many are multiplied by the BLAS,
+// one thread each, over blocks of rows whose size depends on the problem only. For float16 and float32 rows both may
+// use bfloat16 instead (bfloat_block.hpp).
 #pragma once
 
 constexpr int64_t kForward = 32;    // rows whose partial scores stay in the first-level cache
 constexpr int64_t kRows = 64;       // rows of a block
 constexpr int64_t kPixels = 128;     // of pixels, which stay in the second-level cache
-// Columns beyond which neither rows nor templates stay there: blocks have twice the rows, to read W and G half as often.
+// Columns above which neither rows nor templates stay there. Blocks then have twice the rows, so that W and G are read
+// half as often.
 constexpr int64_t kLong = 8192;
 constexpr int64_t kColumns = 2048;  // bytes of a template's slice, so that the slices of 10 stay in the first level
 constexpr int64_t kFlush = 16;      // blocks whose gradient is summed in T before it is added to the float64 totals
-constexpr int64_t kGroups = 32;     // groups of blocks, added in their order: what the threads share out
+constexpr int64_t kGroups = 32;     // groups of blocks, the units that threads take; added in their order
 constexpr int64_t kSpare = 2;       // groups that a thread may be ahead of the slowest, ...
 constexpr int64_t kSpareBytes = 16 << 20;  // ... if their sums take no more than this
-constexpr int64_t kAlone = 1 << 18;  // products of a pass below which calling another thread costs more than it gains
+constexpr int64_t kAlone = 1 << 18;  // products of a pass below which a second thread costs more than it gains
 
 inline int64_t rows_of_block(const Rows& rows) {
   return rows.D > kLong ? 2 * kRows : rows.dtype == Dtype::u8 ? kPixels : kRows;
 }
 
-// What the fused tiles keep for a block of rows; S is the type of the numbers of the rows.
+// The data of the fused tiles for a block of rows; S is the type of the numbers of the rows.
 template <class T, class S>
 struct FusedBlock {
   static constexpr int64_t lanes = Vector<T>::size;
   static constexpr int64_t slice = kColumns / sizeof(T);
   static constexpr int64_t vectors = Unpack<T, S>::vectors, step = vectors * lanes;
   const Rows& rows;
-  // Columns 0..whole-1 fill vectors, 0..unpacked-1 all those of a step; the last few are copied, with zeros behind them.
+  // Columns 0..whole-1 fill whole vectors, 0..unpacked-1 whole steps; the last few are copied and padded with zeros.
   const int64_t D, M, n_rows, forward, ld, whole, unpacked;
   const T* const packed;          // templates from pack(), or null
   const T* const centre;          // or null
-  // Pixels are small whole numbers: their scores lose next to nothing when the centre goes into the bias.
+  // Pixels are small integers: scores lose next to nothing if the centre goes into the bias.
   const T* const scores_centre;
-  // Rows that come unpacked are left by scores(), for the gradient, in strips of `step` columns one behind the other:
-  // where they lie, the lines of a column share a few sets of the caches.
+  // scores() keeps unpacked rows for the gradient, in contiguous strips of `step` columns: in place, the cache lines of
+  // a column would map to the same sets.
   const bool keeps;
   const int64_t strip;  // numbers of a strip, not a multiple of 4 kB
   Buffer<S> contiguous, strips;
@@ -67,8 +68,8 @@ struct FusedBlock {
     }
   }
 
-  // W (M, ld) slice by slice, each slice contiguous: templates a multiple of 4 kB apart would share a few sets of the
-  // first-level cache. In the order of Unpack, but for the last few columns.
+  // W (M, ld) slice by slice, each slice contiguous: templates a multiple of 4 kB apart would map to the same sets of
+  // the first-level cache. In the order of Unpack, except for the last few columns.
   static Buffer<T> pack(const T* W, int64_t M, int64_t D) {
     const int64_t ld = padded(D), unpacked = D / step * step;
     Buffer<T> packed(M * (unpacked + step));
@@ -84,7 +85,7 @@ struct FusedBlock {
     return packed;
   }
 
-  // out (n, M) = X Wᵀ for the rows that are open; `first` and `end` tell which rows come next, to ask for them early.
+  // out (n, M) = X Wᵀ for the current rows. The next rows, `first` up to `end`, are prefetched.
   void scores(int64_t first, int64_t n, int64_t end, T* out) {
     const T* const W = packed;
     for (int64_t r = 0; r < n; r += forward) {
@@ -113,7 +114,7 @@ struct FusedBlock {
     }
   }
 
-  // G (columns, ld) += dSᵀ X for the rows that are open, dS (n, columns).
+  // G (columns, ld) += dSᵀ X for the current rows, dS (n, columns).
   void gradient(int64_t, int64_t n, int64_t, const T* dS, int64_t columns, T* G) {
     const T* minus = centre != nullptr ? centre : zeros.data;
     if (keeps) outer_strips<T, S>(strips, step, strip, minus, n, unpacked, dS, columns, G, ld, widened);
@@ -163,8 +164,8 @@ void add_product(const T* A, int64_t lda, const T* B, int64_t ldb, int64_t m, in
   (blas().*Gemm<T>::pointer)(plain, plain, &M, &N, &K, &one, const_cast<T*>(B), &a, const_cast<T*>(A), &b, &one, C, &c);
 }
 
-// Many templates: rows are widened and centred into a scratch, and the BLAS multiplies. `across` is 0, or the distance of
-// the templates in S and dS, which then lie one behind the other and have the rows as lanes.
+// Many templates: rows are converted and centred into a scratch buffer, and the BLAS multiplies. `across` is 0, or the
+// stride of the templates in S and dS, which then have one contiguous run of rows per template.
 template <class T>
 struct BlasBlock {
   const Rows& rows;
@@ -192,9 +193,9 @@ inline int64_t templates(const Pass& job) {
   return job.scores != nullptr || job.loss == LossKind::given ? job.K : job.K - 1;
 }
 
-// What a pass over blocks of rows is to do. W (scores, ld) gives the scores of a block; dW (gradients, ld), in the space of
-// what the block holds, receives dSᵀ X of the dS (rows, gradients) that the stage makes of them, and sums (n_sums) what it
-// adds up besides.
+// The plan of a pass over blocks of rows. W (scores, ld) gives the scores S of a block. The stage computes dS (rows,
+// gradients) from S. dW (gradients, ld) receives dSᵀ X, for X as the block stores it, and sums (n_sums) the other sums
+// of the stage.
 template <class T>
 struct Plan {
   const Rows& rows;
@@ -208,13 +209,13 @@ struct Plan {
   double* sums;
   int64_t n_sums;
   Precision precision = Precision::singles;
-  double* lost = nullptr;  // or (scores): what whole numbers lose of a score, at most; and what they lose of the slopes is
+  double* lost = nullptr;  // or (scores): bounds on the integer error of a score; that of the slopes is
                            // added to the last `gradients` of the sums
-  int64_t across = 0;      // or how far apart the templates of S and dS lie, with the rows as lanes
+  int64_t across = 0;      // or the stride of the templates in S and dS, with the rows as lanes
 };
 
-// The sums of groups of blocks, added to the totals of a plan in the order of the groups, whoever finishes first: a thread
-// on a slow core keeps the others waiting only when they are kSpare groups ahead.
+// The sums of groups of blocks. They are added to the totals of a plan in the order of the groups, not in that of
+// completion. A thread on a slow core delays the others only when they are kSpare groups ahead.
 class Totals {
  public:
   struct Part {
@@ -226,11 +227,10 @@ class Totals {
   Totals(double* dW_, int64_t numbers_, double* sums_, int64_t n_sums_, int64_t n_groups)
       : dW(dW_), sums(sums_), numbers(dW_ != nullptr ? numbers_ : 0), n_sums(n_sums_), finished(n_groups) {}
 
-  // One of a thread's `parts` that is free, or a new one, up to kSpare more than it needs; else there is one as soon as the
-  // groups before those that they hold are finished. All are kept here: the last may wait for its turn when the thread has
-  // no more to do.
-  // The first is made by `begin`, before the thread takes a group that others may wait for; where there is no memory for a
-  // spare one, the thread goes without.
+  // A free one of the `parts` of a thread, or a new one, up to kSpare more than needed. Otherwise the thread waits
+  // until an earlier group is finished and frees one. All are owned here: the last part may wait for its turn after its
+  // thread has ended. `begin` allocates the first, before the thread takes a group that others may wait for. If there
+  // is no memory for a spare one, the thread does without.
   void begin(std::vector<Part*>& parts) {
     parts.reserve(kSpare + 1);
     make(parts);
@@ -254,12 +254,12 @@ class Totals {
     }
   }
 
-  // Takes the part of a group, and adds all whose turn it is.
+  // Takes the part of a group, and adds all parts that are next in order.
   void finish(int64_t group, Part& part) {
     {
       const Locked locked(busy);
       finished[group] = &part;
-      if (adding) return;  // whoever adds looks again
+      if (adding) return;  // the thread that is adding checks again
       adding = true;
     }
     while (Part* one = whose_turn()) {
@@ -306,12 +306,12 @@ class Totals {
   bool adding = false;
 };
 
-// Blocks are opened by what `make()` gives every thread, and worked on by what `make_stage()` gives it:
+// Every thread reads blocks with its own object from `make()`, and processes them with its own from `make_stage()`:
 // stage(first row, rows, S, dS, sums).
 template <class T, class Make, class MakeStage>
 bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
   const int64_t n = plan.rows.n, size = plan.size, numbers = plan.gradients * padded(plan.rows.D);
-  // of two blocks at least: what a group adds up has to be cleared before, and added to the others after
+  // two blocks at least: the sums of a group must be cleared before it, and added to the totals after it
   const int64_t n_blocks = (n + size - 1) / size, n_groups = std::min((n_blocks + 1) / 2, kGroups);
   const bool gradient = plan.dW != nullptr;
   std::atomic<int64_t> next{0};
@@ -325,7 +325,7 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
     auto block = make();
     auto stage = make_stage();
     std::vector<Totals::Part*> parts;
-    constexpr bool flushes = requires { block.flush(static_cast<double*>(nullptr)); };  // what it sums it keeps itself
+    constexpr bool flushes = requires { block.flush(static_cast<double*>(nullptr)); };  // the block keeps its own sums
     const int64_t stride = std::max(size, plan.across);
     Buffer<T> S(plan.W != nullptr ? stride * padded(plan.scores) : 0), dS(gradient ? stride * plan.gradients : 0), G(gradient && !flushes ? numbers : 0);
     totals.begin(parts);
@@ -366,8 +366,8 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
   return !stop;
 }
 
-// W (M, D) float64 for mapped rows, made into what the blocks take, and back. `fused`: tiles, else the BLAS, or products in
-// bfloat16 where they have terms.
+// W (M, D) float64 for mapped rows, converted to the form that the blocks use, and back. `fused`: tiles; else the BLAS,
+// or bfloat16 if there are terms.
 template <class T>
 struct Folded {
   const Rows& rows;
@@ -379,7 +379,7 @@ struct Folded {
   Folded(const Rows& rows_, bool fused_, BfloatTerms terms_ = {}, const double* centre = nullptr)
       : rows(rows_), fused(fused_ && terms_.rows == 0), raw(fused && rows_.dtype == Dtype::u8), terms(terms_), map(rows_, raw, centre), D(rows_.D), ld(padded(D)) {}
 
-  // Row m of `to` from w(d); returns what the map adds to every score.
+  // Row m of `to` from w(d); returns the constant that the map adds to every score.
   template <class Weight>
   double fold(Weight&& w, T* to) const {
     double shifted = 0;
@@ -397,7 +397,7 @@ struct Folded {
       for (int64_t d = 0; d < D; ++d) dW[m * ld + d] = map.scale[d] * dW[m * ld + d] + c(m) * map.rest[d];
   }
 
-  // Rows of a block: tiles take few; for the BLAS 2 to 8 MB a scratch, enough to run at its rate.
+  // Rows of a block: few for tiles; for the BLAS a scratch buffer of 2 to 8 MB, enough for its full speed.
   int64_t size(int64_t M) const {
     if (terms.rows > 0) return BfloatBlock::rows_for(D, terms.rows);
     if (fused) return rows_of_block(rows);
@@ -457,12 +457,12 @@ struct Folded {
   }
 };
 
-// What a pass makes of the scores of a block of rows: losses and slopes, each thread for itself. Of each member K + 3 sums: its
-// loss, correct images and weight, and db.
+// The stage of a pass: losses and slopes from the scores of a block of rows, separately for each thread. For each
+// member K + 3 sums: loss, correct images, weight, and db.
 template <class T>
 class PassStage {
  public:
-  // b (members, K) is added to the scores, of which there are `own` templates a member, `across` apart (0: row by row).
+  // b (members, K) is added to the scores. Each member has `own` templates, `across` apart (0: row by row).
   PassStage(const Pass& job_, const double* b_, int64_t own_, int64_t across_)
       : job(job_), b(b_), K(job.K), L(job.members), own(own_), M(L * own), across(across_), gradient(job.dW != nullptr),
         given(job.loss == LossKind::given), lines(across > 0 && job.loss == LossKind::softmax && job.scores == nullptr),
@@ -493,7 +493,7 @@ class PassStage {
   }
 
  private:
-  // The scores of member l in rows sub.. of the block, a class after the other.
+  // The scores of member l in the rows of the block from `sub` on, class by class.
   void read_scores(int64_t l, int64_t sub, int64_t count, const T* S) {
     for (int64_t k = 0; across > 0 && k < K; ++k) {
       const T* from = S + (l * own + k) * across + sub;
@@ -558,14 +558,14 @@ bool run_pass(Pass& job) {
   const BfloatTerms terms = std::is_same_v<T, float> ? bfloat_terms(job.rows, job.precision, own, M) : BfloatTerms{};
   const bool centred = terms.slopes == 1;
   const Folded<T> folded(job.rows, M < kFusedTemplates, terms, centred ? job.centre : nullptr);
-  const int64_t across = folded.fused ? 0 : folded.size(M) + kTileSide;  // a multiple of 1 KB would have them share a few sets of the caches
+  const int64_t across = folded.fused ? 0 : folded.size(M) + kTileSide;  // a multiple of 1 KB maps to one cache set
   Buffer<T> W(given ? 0 : M * ld);
   const int64_t n_sums = L * (3 + K) + (gradient ? M : 0);
   Buffer<double> b(L * K), dW(gradient ? M * ld : 0), sums(n_sums), lost(M);
   for (int64_t m = 0; !given && m < L * K; ++m) {
     const int64_t l = m / K, k = m % K, last = l * K + K - 1;
     b[m] = job.b[m] - (own == K ? 0.0 : job.b[last]);
-    if (k < own)  // less the last class, where differences are enough
+    if (k < own)  // minus the last class, if differences are enough
       b[m] += folded.fold([&](int64_t d) { return own == K ? job.W[m * D + d] : job.W[m * D + d] - job.W[last * D + d]; }, W + (l * own + k) * ld);
   }
   const Plan<T> plan{job.rows, job.threads, job.interrupted, 0, given ? nullptr : W.data, M, gradient ? dW.data : nullptr, M, sums, n_sums, job.precision, job.lost != nullptr ? lost.data : nullptr, across};

@@ -3,8 +3,8 @@
 //     z = (p - mean p) / sqrt(var p + epsilon), whitened: (z - centre) V, to unit length      for every patch p
 //     s_k = z·f_k,  +: max(0, s_k - threshold),  -: max(0, -s_k - threshold),  pooled over regions of the patches
 //
-// No response is ever written down: the products of a few patches with two vectors of filters end in registers, are
-// thresholded and added up there.
+// Responses are never stored: the products of a few patches with two vectors of filters are in registers, where they
+// are thresholded and added up.
 #pragma once
 
 constexpr int64_t kPatchRows = 5;  // patches multiplied at once: 5 x 2 sums, 2 filters and a number; with 6 GCC keeps a sum in memory
@@ -43,8 +43,8 @@ struct PatchBlock {
       for (int r = 0; r < R; ++r) *to++ = row[r][e];
   }
 
-  // use(r, u, the products of row r with vector u of a panel of filters), the R rows interleaved. In one function, and
-  // the sums never in an array that anybody else sees: GCC would keep them in memory.
+  // use(r, u, the products of row r with vector u of a panel of filters), the R rows interleaved. All in one function,
+  // with sums in local variables only: otherwise GCC keeps them in memory.
   template <int R, class Use>
   __attribute__((always_inline)) inline void products(const float* rows, const float* filter, Use&& use) const {
     V<float> s[R][2];
@@ -63,7 +63,7 @@ struct PatchBlock {
     for (int r = 0; r < R; ++r) use(r, 0, s[r][0]), use(r, 1, s[r][1]);
   }
 
-  // A (n_places, d): patches about their mean, in units of their deviation, less the centre.
+  // A (n_places, d): patches minus their mean, divided by their deviation, minus the centre.
   void normalise(const uint8_t* picture) {
     const int64_t line = job.size * job.channels;
     for (int64_t i = 0; i < n_places; ++i) {

@@ -1,8 +1,8 @@
 // A thread pool that lives as long as the process, and a barrier for its members.
 //
-// Own threads rather than OpenMP: a child forked after an OpenMP region hangs in its next one, and starting threads
-// anew costs more than a mini-batch. After a fork the child makes a pool of its own (see pool()). The bodies are in
-// pool.cpp, compiled for every processor: an inline one could be taken from a file compiled for AVX-512.
+// Not OpenMP: a child forked after an OpenMP region hangs in its next one, and starting threads for each call costs
+// more than a mini-batch. After a fork the child makes its own pool (see pool()). The bodies are in pool.cpp, compiled
+// for every processor: the linker could take an inline one from a file compiled for AVX-512.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@ namespace linprobe {
 // Throws std::bad_alloc, which Python sees as MemoryError.
 [[noreturn]] void out_of_memory();
 
-// Spins briefly, then sleeps: on free cores a wait is well below a microsecond, on busy ones nothing is burnt.
+// Spins briefly, then sleeps: on free cores a wait takes less than a microsecond, and on busy ones no time is wasted.
 class Barrier {
  public:
   explicit Barrier(int members);
@@ -33,11 +33,11 @@ class Barrier {
 class Pool {
  public:
   // Calls work(member, members) for each member, member 0 on the calling thread. A member that has not begun when
-  // member 0 ends is left out: on a busy machine nobody waits for a thread that finds nothing left to do. So work is
-  // taken from a counter that all share, or member 0 waits for the others by a Barrier. Where the pool already works
-  // for another thread, everything runs on the calling thread alone: results do not depend on the number of members.
-  // What a member throws is thrown again here once all have ended. Nobody may wait for a member that threw: memory is
-  // allocated before a member takes work that others wait for.
+  // member 0 ends is skipped, so that on a busy machine nobody waits for a thread without work. Therefore members take
+  // work from a shared counter, or member 0 waits for the others at a Barrier. If the pool is busy for another thread,
+  // all work runs on the calling thread: results do not depend on the number of members. An exception of a member is
+  // thrown again here once all have ended. Nobody may wait for a member that threw: memory is allocated before a member
+  // takes work that others wait for.
   void run(int members, const std::function<void(int, int)>& work);
 
  private:

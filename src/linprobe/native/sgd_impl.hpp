@@ -1,7 +1,7 @@
 // The SGD loop. Included by kernels_impl.hpp.
 #pragma once
 
-constexpr int64_t kSlice = 512;     // columns of a slice of the SGD loop, about
+constexpr int64_t kSlice = 512;     // columns of a slice of the SGD loop, approximately
 constexpr int64_t kSubBatch = 256;  // rows of a mini-batch that a slice keeps converted
 
 template <class T>
@@ -62,20 +62,20 @@ void update_weights(const Epoch& job, T rate, T first_correction, T second_corre
     for (int64_t i = 0; i < n; ++i) average[i] += (w[i] - average[i]) * share;
 }
 
-// What a member of the pool keeps of a batch for itself.
+// The buffers of one member of the pool for a batch.
 template <class T>
 struct MemberScratch {
   Buffer<T> X, G, dS, total;
   Buffer<const T*> row;
   LossOfBlock loss;
-  // Every member follows the bias by itself; the caller's arrays are written by member 0, at the end.
+  // Every member updates its own copy of the bias; member 0 writes the caller's arrays at the end.
   Buffer<T> b, b_m, b_v, b_avg, db;
   MemberScratch(const Epoch& job, int64_t M, int64_t kept_rows, int64_t n_slices, int64_t widest)
       : X(n_slices * kept_rows * widest), G(job.K * widest), dS(M * job.K), total(kept_rows * job.K * Vector<T>::size),
         row(kept_rows), loss(job.loss, job.delta, job.K), b(job.K), b_m(job.K), b_v(job.K), b_avg(job.K), db(job.K) {}
 };
 
-// An array of the caller, (K, D) or (K), as a padded copy that goes back at the end.
+// A padded copy of an array (K, D) or (K) of the caller, written back at the end.
 template <class T>
 struct Padded {
   T* const outer_array;
@@ -94,9 +94,9 @@ struct Padded {
 };
 
 // The SGD loop. The D columns are cut into slices, fixed by D alone; a member owns whole slices of W and of the rows, so
-// that they stay in its cache. Each batch: (A) a member computes the part of the scores of its slices; (B) after one
-// barrier every member adds all parts in their order, computes the loss of the whole batch for itself, and updates its
-// slices. The parts are kept twice, in turn, so that (A) of the next batch needs no second barrier.
+// that they stay in its cache. Each batch: (A) a member computes the partial scores of its slices; (B) after one
+// barrier every member adds all partial scores in their order, computes the loss of the whole batch, and updates its
+// slices. Partial scores have two buffers, used alternately, so that (A) of the next batch needs no second barrier.
 template <class T>
 class SgdLoop {
  public:
@@ -143,7 +143,7 @@ class SgdLoop {
     } catch (const std::bad_alloc&) {
       short_of_memory = true;
     }
-    meet.wait();  // nobody begins before all have their memory: each waits for the others after every batch
+    meet.wait();  // all have allocated their memory before any begins: each waits for the others after every batch
     if (short_of_memory) return;
     auto& of = *scratch;
     auto fetch = [&](Buffer<T>& to, void* from) { if (from != nullptr) std::memcpy(to.data, from, K * sizeof(T)); };
@@ -190,7 +190,7 @@ class SgdLoop {
     return of.X + (s - share.begin) * std::min(M, kSubBatch) * share.widest;
   }
 
-  // part[(s * M + r) * K + k]: what slice s adds to the scores of the rows of a batch.
+  // part[(s * M + r) * K + k]: the partial scores of slice s for the rows of a batch.
   void partial_scores(const Share& share, MemberScratch<T>& of, int64_t first, int64_t rows, T* part) {
     for (int64_t s = share.begin; s < share.end; ++s) {
       const int64_t column = slice_start(s), width = slice_start(s + 1) - column, wide = padded(width);
@@ -205,7 +205,7 @@ class SgdLoop {
     }
   }
 
-  // dS (rows, K) of a batch from the parts of its scores; returns its loss and weight.
+  // dS (rows, K) of a batch from its partial scores; returns its loss and weight.
   BatchLoss slopes(MemberScratch<T>& of, int64_t first, int64_t rows, const T* part) {
     LossOfBlock& loss = of.loss;
     double batch_loss = 0, batch_weight = 0;

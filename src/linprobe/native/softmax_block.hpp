@@ -1,8 +1,8 @@
-// The softmax loss of a block of rows for many classes, where the scores of a class lie one behind the other. Included by
+// The softmax loss of a block of rows for many classes, with the scores of each class contiguous. Included by
 // kernels_impl.hpp.
 //
-// As LossOfBlock, in float64, but 16 rows at a time, whose e^s stay in the caches; scores and slopes are read and written
-// as T, once each.
+// As LossOfBlock, in float64, but 16 rows at a time, whose e^s stay in the caches. Scores and slopes are of type T, and
+// are read and written once.
 #pragma once
 
 constexpr int64_t kSoftmaxRows = 16;  // a line of float32
@@ -27,8 +27,8 @@ struct SoftmaxBlock {
 
   SoftmaxBlock(int64_t K_, int64_t own_, int64_t across_) : K(K_), own(own_), across(across_), E(K * kSoftmaxRows), totals(K * lanes) {}
 
-  // Of n rows with scores S[k * across + r] + b[k], labels y and weights (n) or null: adds loss, correct and weight to
-  // three[0..2], and the sums of the slopes to db (K); writes these to dS like S. dS is null where no gradient is wanted.
+  // For n rows with scores S[k * across + r] + b[k], labels y and weights (n) or null. Adds loss, correct and weight to
+  // three[0..2], and the sums of the slopes to db (K). Writes the slopes to dS, laid out like S, unless it is null.
   LINPROBE_ONCE void run(const T* S, const double* b, const int64_t* y, const double* weight, int64_t n, T* dS, double* three, double* db) {
     std::memset(totals, 0, static_cast<size_t>(K * lanes) * sizeof(double));
     for (int64_t r = 0; r < n; r += kSoftmaxRows) rows(S + r, b, y + r, weight != nullptr ? weight + r : nullptr, std::min(kSoftmaxRows, n - r), dS != nullptr ? dS + r : nullptr, three, db);
@@ -72,7 +72,7 @@ struct SoftmaxBlock {
     for (int64_t k = 0; k < K; ++k)
       for (int64_t p = 0; p < parts; ++p) {
         V<double> g = load(E + k * kSoftmaxRows + p * lanes) * load(scale + p * lanes);
-        if (n < kSoftmaxRows) {  // what lies behind the last row may be no number
+        if (n < kSoftmaxRows) {  // the numbers after the last row may be NaN
           for (int64_t i = 0; i < lanes; ++i)
             if (p * lanes + i >= n) g[i] = 0;
         }

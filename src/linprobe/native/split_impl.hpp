@@ -10,7 +10,7 @@ inline V<double> logarithm(V<double> x) {
   return x;
 }
 
-constexpr int kRootSteps = 100;  // Newton's steps for the scalar of a row, each inside a bracket
+constexpr int kRootSteps = 100;  // Newton steps for the scalar of a row, each inside a bracket
 constexpr double kRootError = 1e-12;  // of that scalar: scores and slopes are kept in float32
 
 // z and g of a block of rows, in float64, rows as lanes.
@@ -36,12 +36,12 @@ struct ProxOfBlock {
   // The margin v_j - t + delta of class j, with t = z_y the root of t - v_y = sum of the g_j / rho, has the slope
   // g_j = clip(rho m, 0, 1) of the hinge, or 2 rho / (rho + 2) max(0, m) of its square.
   void margins(const int64_t* y, int64_t n) {
-    // copies, and pointers that share nothing: members might be what is written to, and would be read again and again
+    // local copies and restrict pointers: the compiler would read members again after every write
     const bool squared = kind == LossKind::squared_hinge;
     const double apart = delta, steep = rho, factor = squared ? 2 * steep / (steep + 2) : steep, most = squared ? HUGE_VAL : 1.0;
     double *__restrict v = V, *__restrict t = root, *__restrict least = low, *__restrict top = high, *__restrict label = own,
            *__restrict total = sum, *__restrict rise = slope, *__restrict g = G, *__restrict dual = conjugate;
-    for (int64_t r = 0; r < n; ++r) v[y[r] * kBlock + r] = -HUGE_VAL;  // no margin of its own
+    for (int64_t r = 0; r < n; ++r) v[y[r] * kBlock + r] = -HUGE_VAL;  // no margin at the label
     for (int64_t r = 0; r < kBlock; ++r) top[r] = label[r];
     for (int64_t k = 0; k < K; ++k)
       for (int64_t r = 0; r < kBlock; ++r) {
@@ -50,7 +50,7 @@ struct ProxOfBlock {
       }
     for (int64_t r = 0; r < kBlock; ++r) {
       const double all = label[r] + static_cast<double>(K - 1) / steep;
-      // the root may be this end itself, and a step may end inside the bracket only
+      // the root may be at this end, but a step must end inside the bracket
       top[r] = (squared || top[r] < all ? top[r] : all) + 1 / steep;
       least[r] = t[r] = label[r];
     }
@@ -67,7 +67,7 @@ struct ProxOfBlock {
         const double at = t[r], miss = at - label[r] - total[r] / steep;
         const double lower = miss > 0 || at < least[r] ? least[r] : at, upper = miss > 0 && at < top[r] ? at : top[r];
         const double newton = at - miss / (1 + rise[r] / steep);
-        // A step to an end of the bracket, where it was before, would go round in a circle.
+        // A step to an end of the bracket would repeat an earlier one.
         const double moved = (newton > lower && newton < upper) || newton == at ? newton : 0.5 * (lower + upper);
         const double settled = kRootError * (std::abs(moved) + std::abs(label[r]) + apart);
         moving += r < n && std::abs(moved - at) > settled ? 1.0 : 0.0;
@@ -79,7 +79,7 @@ struct ProxOfBlock {
     for (int64_t k = 0; k < K; ++k)
       for (int64_t r = 0; r < kBlock; ++r) {
         const double m = factor * (v[k * kBlock + r] - t[r] + apart);
-        const double of = static_cast<float>(m <= 0 ? 0.0 : (m >= most ? most : m));  // as it is kept
+        const double of = static_cast<float>(m <= 0 ? 0.0 : (m >= most ? most : m));  // rounded as it is stored
         g[k * kBlock + r] = of;
         total[r] += of;
         dual[r] += squared ? of * of / 4 - apart * of : -apart * of;
@@ -126,7 +126,7 @@ struct ProxOfBlock {
       for (int64_t k = 0; k < K; ++k) {
         const Lanes p = load(P + k * kBlock + first);
         Lanes change = -(load(M + k * kBlock + first) + moved) * load(H + k * kBlock + first);
-        change = change > 2 ? Lanes{} + 2 : change;  // e^w must not run away
+        change = change > 2 ? Lanes{} + 2 : change;  // bounds e^w
         const Lanes w = load(G + k * kBlock + first) + change, size = (change < 0 ? -change : change) * (p + 1e-12);
         store(G + k * kBlock + first, w > 0 ? Lanes{} : w);
         worst = size > worst ? size : worst;

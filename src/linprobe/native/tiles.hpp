@@ -1,8 +1,8 @@
 // The two products of a block of rows: its scores X Wᵀ, and dSᵀ X. Included by kernels_impl.hpp.
 //
-// Rows are read as they lie, S, and widened to T in registers, on ports that the multiplications leave free. Every
-// score is one chain of vector sums over D, and every weight's gradient one chain over the rows, whatever the tile
-// that computes it: the bits depend on no size but the problem's.
+// Rows are read in their own type S and converted to T in registers, on ports that the multiplications leave free.
+// Every score is one chain of vector sums over D, and the gradient of every weight one chain over the rows, in any
+// tile. So the bits depend on the sizes of the problem only.
 #pragma once
 
 // 2 rows x 10 classes are 20 accumulators, with 2 rows and a template 23 of 32 registers; 2 x 5 take 13 of 16.
@@ -96,16 +96,16 @@ LINPROBE_ONCE void dot_slice(const S* const* x, const T* centre, int64_t rows, c
   if (r < rows) some(std::integral_constant<int, 1>(), r);
 }
 
-// Rows after which one is asked for: behind x[rows - 1] stand the kAhead that are read next.
+// Distance of prefetches, in rows. x[rows] .. x[rows + kAhead - 1] are the rows to be read next.
 constexpr int kAhead = 8;
 
-// Classes of a tile of numbers that come unpacked, and rows: sums enough that each can wait for the one before it.
+// Classes and rows of a tile of unpacked numbers: enough sums to hide the latency of an addition.
 constexpr int kUnpackedClasses = 12;
 constexpr int unpacked_rows(int C) { return C == 1 ? 8 : C == 2 ? 4 : C <= 4 ? 2 : 1; }
 
-// As dot_tile, of rows that come in the order of Unpack. W has the numbers of the C templates in the order in which they
-// are used, a vector of each before the next. n is a multiple of the numbers that come at once. Keep: these are also left
-// in a strip of `kept`, those of the next row behind them.
+// As dot_tile, for rows in the order of Unpack. W has the numbers of the C templates in the order of their use, one
+// vector of each template in turn. n is a multiple of the numbers unpacked at once. Keep: these are also stored in
+// `kept`, row after row.
 template <class T, class S, int R, int C, bool Keep>
 inline void unpacked_tile(const S* const* x, const T* W, int64_t n, T* total, int64_t K, bool first, S* kept, int64_t strip) {
   constexpr int64_t size = Vector<T>::size;
@@ -135,8 +135,8 @@ inline void unpacked_tile(const S* const* x, const T* W, int64_t n, T* total, in
   store_sums<T, R, C>(sums, total, K);
 }
 
-// As dot_slice; the templates of a tile stay in the first-level cache while all rows pass. kept: the first of the strips
-// that get the rows, `strip` numbers each, or null.
+// As dot_slice; the templates of a tile stay in the first-level cache for all rows. kept: the first of the strips that
+// receive the rows, `strip` numbers each, or null.
 template <class T, class S>
 LINPROBE_ONCE void unpacked_slice(const S* const* x, int64_t rows, const T* W, int64_t K, int64_t n, T* total, bool first,
                                   S* kept, int64_t strip) {
@@ -158,11 +158,11 @@ LINPROBE_ONCE void unpacked_slice(const S* const* x, int64_t rows, const T* W, i
   });
 }
 
-// Bytes of a row that are asked for early: long rows come from beyond the second-level cache, too many streams at once
-// for the processor to foresee.
+// Bytes of a row that are prefetched: long rows are not in the second-level cache, and form too many streams for the
+// prefetcher of the processor.
 constexpr int64_t kEarly = 256;
 
-// Rows of a scratch, one behind the other.
+// Contiguous rows of a scratch buffer.
 template <class T>
 struct Scratch {
   const T* data;
@@ -170,7 +170,7 @@ struct Scratch {
   const T* operator[](int64_t r) const { return data + r * ld; }
 };
 
-// Rows as they lie, from column `column` on.
+// Rows in place, from column `column` on.
 template <class S>
 struct Lying {
   const S* const* row;
@@ -178,8 +178,8 @@ struct Lying {
   const S* operator[](int64_t r) const { return row[r] + column; }
 };
 
-// G[c * ldg + d] (+)= sum over rows of dS[r * K + c] x_r[d], x less `minus`, for C classes and U vectors of columns.
-// Keep: the rows are also left, widened and centred, in kept (rows, U vectors), for the tiles of the other classes.
+// G[c * ldg + d] (+)= sum over rows of dS[r * K + c] x_r[d], x minus `minus`, for C classes and U vectors of columns.
+// Keep: the converted and centred rows are also stored in kept (rows, U vectors), for the tiles of the other classes.
 template <class T, class S, class X, int C, int U, bool Add, bool Keep>
 inline void outer_tile(X x, const T* minus, int64_t rows, const T* dS, int64_t K, T* G, int64_t ldg, T* kept) {
   constexpr int64_t size = Vector<T>::size;
@@ -229,8 +229,8 @@ LINPROBE_ONCE void outer(const T* X, int64_t ldx, int64_t rows, int64_t n, const
   for (; d < n; d += size) columns(std::integral_constant<int, 1>(), d);
 }
 
-// G (K, U vectors) += dSᵀ (X - centre): the rows x are widened for the first classes, and left in `widened`, two vectors a
-// row, for the others.
+// G (K, U vectors) += dSᵀ (X - centre): the rows x are converted for the first classes, and stored in `widened`, two
+// vectors per row, for the others.
 template <class T, class S, int U, class X>
 inline void outer_columns(X x, const T* centre, int64_t rows, const T* dS, int64_t K, T* G, int64_t ldg, T* widened) {
   for_class_tiles<kClasses>(K, [&](auto C, int64_t k) {
@@ -240,7 +240,7 @@ inline void outer_columns(X x, const T* centre, int64_t rows, const T* dS, int64
   });
 }
 
-// G (K, ldg) += dSᵀ (X - centre) in the columns begin..end-1, the rows as they lie.
+// G (K, ldg) += dSᵀ (X - centre) in the columns begin..end-1, for rows in place.
 template <class T, class S>
 LINPROBE_ONCE void outer_lying(const S* const* row, const T* centre, int64_t rows, int64_t begin, int64_t end, const T* dS, int64_t K,
                                T* G, int64_t ldg, T* widened) {
@@ -253,7 +253,7 @@ LINPROBE_ONCE void outer_lying(const S* const* row, const T* centre, int64_t row
   for (; d < end; d += size) columns(std::integral_constant<int, 1>(), d);
 }
 
-// The same in the columns 0..n-1, of rows that lie in strips of `step` columns, a multiple of two vectors.
+// The same in the columns 0..n-1, for rows in strips of `step` columns, a multiple of two vectors.
 template <class T, class S>
 LINPROBE_ONCE void outer_strips(const S* kept, int64_t step, int64_t strip, const T* centre, int64_t rows, int64_t n, const T* dS,
                                 int64_t K, T* G, int64_t ldg, T* widened) {

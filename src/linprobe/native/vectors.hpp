@@ -1,14 +1,14 @@
 // Vectors of one instruction set, memory for them, and the reading of rows of any dtype. Included by kernels_impl.hpp.
 #pragma once
 
-// Whether there are 32 registers of a vector, not 16: how much of a product stays in them.
+// Whether there are 32 vector registers rather than 16, which decides the size of tiles.
 #if LINPROBE_VECTOR_BYTES == 64 || defined(__aarch64__)
 constexpr bool kManyRegisters = true;
 #else
 constexpr bool kManyRegisters = false;
 #endif
 
-constexpr int64_t kLanes = 16;  // every row of a scratch is padded with zeros to a multiple of this
+constexpr int64_t kLanes = 16;  // rows of scratch buffers are padded with zeros to a multiple of this
 
 template <class T>
 struct Vector {
@@ -52,7 +52,7 @@ inline T sum(V<T> v) {
   return total;
 }
 
-// Memory of cache-line alignment, zeroed; std::bad_alloc where there is none.
+// Zeroed memory, aligned to cache lines; throws std::bad_alloc.
 template <class T>
 struct Buffer {
   T* data = nullptr;
@@ -74,7 +74,7 @@ struct Buffer {
 
 inline int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
-// Of what is large and called once for many numbers: inlined, it would be compiled again for every caller.
+// For large functions that are called once for many numbers: inlined, they would be compiled again for every caller.
 #define LINPROBE_ONCE __attribute__((noinline))
 
 // LINPROBE_MUTABLE_ONCE: `mutable` and LINPROBE_ONCE for a lambda, in the order that the compiler reads.
@@ -101,7 +101,7 @@ inline float half_to_float(Half half) {
   const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16, magnitude = h & 0x7fffu;
   uint32_t bits;
   if (magnitude >= 0x7c00u) bits = sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13);
-  else {  // scaling by 2^112 also puts subnormal numbers right
+  else {  // scaling by 2^112 is also right for subnormal numbers
     const uint32_t shifted = magnitude << 13;
     float value;
     std::memcpy(&value, &shifted, 4);
@@ -120,7 +120,7 @@ inline T convert(S x) { return static_cast<T>(x); }
 template <class T>
 inline T convert(Half x) { return static_cast<T>(half_to_float(x)); }
 
-// A vector of T from as many numbers of S: the plain loop, and below it what the instruction set has for it.
+// A vector of T from as many numbers of S: the plain loop, and below it the instructions of each set.
 template <class T, class S>
 struct Widen {
   static inline V<T> run(const S* p) {
@@ -216,8 +216,8 @@ struct Widen<double, float> {
 };
 #endif
 
-// `vectors` vectors of T from as many numbers of S as they hold, in the order that costs least: lane i of vector j is
-// number i * vectors + j. Bytes in their own order take a shuffle for every vector, on a port of the multiplications.
+// `vectors` vectors of T from as many numbers of S as they hold, in the cheapest order: lane i of vector j is number i
+// * vectors + j. Bytes in their own order need a shuffle for every vector, on a port of the multiplications.
 template <class T, class S>
 struct Unpack {
   static constexpr int vectors = 1;
@@ -271,15 +271,15 @@ void with_type(Dtype dtype, F&& f) {
   }
 }
 
-// The map x -> scale * x + shift of the rows, as scale * (x - centre) + rest: subtracting before the products keeps the
-// digits of a difference, and costs no multiplication; scale and rest go into W, b and the gradient.
+// The map x -> scale * x + shift of the rows, as scale * (x - centre) + rest. Subtracting the centre before the
+// products keeps the digits of a difference, and costs no multiplication. scale and rest go into W, b and the gradient.
 template <class T>
 struct Map {
   bool centred = false;
   Buffer<T> centre;
   Buffer<double> scale, shift, rest;
 
-  // `whole`: the centre is rounded to a whole number, 0 where that is no byte. `chosen` (D): the centre, if not null.
+  // `whole`: the centre is rounded to an integer, or is 0 if that is no byte. `chosen` (D): the centre, if not null.
   Map(const Rows& rows, bool whole, const double* chosen = nullptr) : centre(padded(rows.D)), scale(rows.D), shift(rows.D), rest(rows.D) {
     for (int64_t d = 0; d < rows.D; ++d) {
       scale[d] = rows.scale != nullptr ? rows.scale[d] : 1.0;
@@ -315,7 +315,7 @@ inline int64_t row_of(const Rows& rows, int64_t i) { return rows.picked != nullp
 template <class S>
 inline const S* row_at(const Rows& rows, int64_t i) { return static_cast<const S*>(rows.data) + row_of(rows, i) * rows.row_stride; }
 
-// row[r] = row `first + r` of n, as it lies; where its columns are apart, a copy of it in `contiguous` (n, D).
+// row[r] = row `first + r` of n, in place; or a copy of it in `contiguous` (n, D) if its columns are strided.
 template <class S>
 void open_rows(const Rows& rows, int64_t first, int64_t n, S* contiguous, const S** row) {
   for (int64_t r = 0; r < n; ++r) {
