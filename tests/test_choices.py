@@ -73,30 +73,30 @@ class SquaredError(Loss):
 @final
 @dataclass(frozen=True)
 class Charbonnier(Penalty):
-    """sum 2 width² (sqrt(1 + (W / width)²) - 1): a penalty that linprobe does not have."""
+    """sum 2 turning² (sqrt(1 + (W / turning)²) - 1): a penalty that linprobe does not have."""
 
-    width: float = 1.0
+    turning: float = 1.0
     momentum: int = 2
     name: ClassVar[str] = "charbonnier"
     title: ClassVar[str] = "Charbonnier"
     formula: ClassVar[str] = "R(W) = Σ 2 (√(1 + W^2) − 1)"
     parameter_info: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("width", 1.0, "weight at which it turns linear", low=0.0, open_low=True),
+        Parameter("turning", 1.0, "weight at which it turns linear", low=0.0, open_low=True),
         Parameter("momentum", 2, "a name that an option of SGD has", kind="whole", low=0, high=9),
     )
     smooth: ClassVar[bool] = True
 
     def value(self, W: Floats) -> float:
-        return float(2.0 * self.width**2 * (np.hypot(1.0, W / self.width) - 1.0).sum(dtype=np.float64))
+        return float(2.0 * self.turning**2 * (np.hypot(1.0, W / self.turning) - 1.0).sum(dtype=np.float64))
 
     def gradient(self, W: Floats) -> Floats:
-        return 2.0 * W / np.hypot(W.dtype.type(1.0), W / W.dtype.type(self.width))
+        return 2.0 * W / np.hypot(W.dtype.type(1.0), W / W.dtype.type(self.turning))
 
     def prox(self, V: Floats, step: Floats | float) -> Floats:
         return V
 
     def conjugate(self, V: Floats, reg: float) -> float:
-        return float("inf") if (np.abs(V) > 2.0 * reg * self.width).any() else 0.0
+        return float("inf") if (np.abs(V) > 2.0 * reg * self.turning).any() else 0.0
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_an_added_loss_and_penalty_are_accepted_from_the_page(added: None, tmp_p
     objective = {
         "loss": "squared-error",
         "loss_options": {"target": 2.0},
-        "penalty_options": {"width": 0.5, "momentum": 3},
+        "penalty_options": {"turning": 0.5, "momentum": 3},
         "penalty": "charbonnier",
         "reg": 0.01,
         "beta": 1.0,
@@ -213,13 +213,13 @@ def test_an_added_loss_and_penalty_are_accepted_from_the_page(added: None, tmp_p
     }
     read = read_request(ObjectiveRequest, objective)
     assert loss_of(read) == SquaredError(target=2.0)
-    assert penalty_of(read) == Charbonnier(width=0.5, momentum=3)
+    assert penalty_of(read) == Charbonnier(turning=0.5, momentum=3)
     settings = settings_of(Source("digits", "digits", "built-in", "digits"), read_request(SettingsRequest, asked))
     assert settings.classifier["loss"] == "squared-error"
     assert settings.classifier["penalty"] == "charbonnier"
     assert settings.classifier["loss_options"] == {"target": 2.0}
-    assert settings.classifier["penalty_options"] == {"width": 0.5, "momentum": 3}
-    for options in ({"target": -1.0}, {"target": "2"}, {"width": 1.0}, {"target": True}):
+    assert settings.classifier["penalty_options"] == {"turning": 0.5, "momentum": 3}
+    for options in ({"target": -1.0}, {"target": "2"}, {"turning": 1.0}, {"target": True}):
         with pytest.raises(ParameterError):
             read_request(SettingsRequest, {**asked, "loss_options": options})
 
@@ -245,7 +245,7 @@ def test_the_parameters_of_an_added_loss_and_penalty_are_options_of_the_command_
     for command in ("train", "sweep", "gradcheck"):
         text = " ".join(CliRunner().invoke(main, [command, "--help"]).output.split())
         assert "--target, --loss-target F Of squared-error: score asked of the label. [default: 1.0]" in text
-        assert "--width, --penalty-width F Of charbonnier: weight at which it turns linear. [default: 1.0]" in text
+        assert "--turning, --penalty-turning F Of charbonnier: weight at which it turns linear. [default: 1.0]" in text
     # `train` has a --momentum of SGD, and keeps it
     text = CliRunner().invoke(main, ["train", "--help"]).output
     assert "--penalty-momentum" in text
@@ -255,16 +255,16 @@ def test_the_parameters_of_an_added_loss_and_penalty_are_options_of_the_command_
 def test_the_parameters_of_an_added_loss_and_penalty_reach_run_report_and_command(added: None, tmp_path: Path) -> None:
     run, again = tmp_path / "run", tmp_path / "again"
     words = ["train", "digits", "--loss", "squared-error", "--penalty", "charbonnier", "--optimizer", "sgd"]
-    words += ["--epochs", "1", "--target", "2.5", "--width", "0.5", "--penalty-momentum", "3", "--quiet"]
+    words += ["--epochs", "1", "--target", "2.5", "--turning", "0.5", "--penalty-momentum", "3", "--quiet"]
     ended = CliRunner().invoke(main, [*words, "--out", str(run)])
     assert ended.exit_code == 0, ended.output
     settings = RunFolder.open(run).settings()
     assert settings.request.classifier["loss_options"] == {"target": 2.5}
-    assert settings.request.classifier["penalty_options"] == {"width": 0.5, "momentum": 3}
+    assert settings.request.classifier["penalty_options"] == {"turning": 0.5, "momentum": 3}
     model = load_model(run)
-    assert (model.loss_, model.penalty_) == (SquaredError(target=2.5), Charbonnier(width=0.5, momentum=3))
+    assert (model.loss_, model.penalty_) == (SquaredError(target=2.5), Charbonnier(turning=0.5, momentum=3))
     page = " ".join((run / "report.html").read_text().split())
-    for name, value in (("target", "2.5"), ("width", "0.5"), ("penalty momentum", "3"), ("momentum", "0.9")):
+    for name, value in (("target", "2.5"), ("turning", "0.5"), ("penalty momentum", "3"), ("momentum", "0.9")):
         assert re.search(rf"<t[hd][^>]*>{name}</t[hd]> ?<t[hd][^>]*>{value}</t", page), name
     command = command_of(settings)
     assert command is not None
@@ -293,7 +293,7 @@ def test_the_classifiers_take_the_parameters_of_a_loss_and_penalty_by_name(added
     X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 2
     refused: dict[str, dict[str, Any]] = {
         "penalty_options holds beta; give it as beta=2.0": {"penalty_options": {"beta": 2.0}},
-        "the penalty 'l2' has no parameter 'width'": {"penalty_options": {"width": 1.0}},
+        "the penalty 'l2' has no parameter 'turning'": {"penalty_options": {"turning": 1.0}},
         "loss_options = 3; expected a dict": {"loss_options": 3},
         "target = 'big'; expected a number": {"loss_options": {"target": "big"}},
         "target = -1": {"loss_options": {"target": -1}},

@@ -29,6 +29,7 @@ from linprobe.errors import LinprobeError, ParameterError, RunError
 from linprobe.files import read_regular
 from linprobe.optimizers.base import SOLVED, Status
 from linprobe.optimizers.path import check_regs
+from linprobe.penalties import PENALTIES
 from linprobe.plain import parse_json
 from linprobe.typed_json import MismatchError, Within, dataclass_from, hints_of, inside, shortened, value_of
 
@@ -144,7 +145,8 @@ class SweepSettings:
     def __post_init__(self) -> None:
         check_regs(self.regs)
         if self.classifier.get("penalty") == "none":
-            raise ParameterError("penalty = 'none'; a sweep over reg needs a penalty: l2, l1 or elastic-net.")
+            known = ", ".join(name for name in PENALTIES if name != "none")
+            raise ParameterError(f"penalty = 'none'; a sweep over reg needs a penalty, one of {known}.")
         if self.folds is not None and self.folds < 2:
             raise ParameterError(f"folds = {self.folds}; expected at least 2.")
         if self.folds is None and not 0.0 < self.validation < 1.0:
