@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +130,7 @@ class GradientCheck:
             lines.append(f"... and {len(order) - len(shown)} more")
         return "\n".join(lines)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Everything, as plain numbers, strings, lists and dicts, for JSON."""
         names = ("ok", "n_checked", "n_wrong", "n_kinks", "largest_error")
         return {**{name: getattr(self, name) for name in names}, **asdict(self)}

@@ -288,11 +288,11 @@ FAULTS: list[tuple[str, Change]] = [
     ("W has dtype float32; expected float64", lambda t, r: t.update(W=t["W"].astype(np.float32))),
     ("W holds NaN or infinity", lambda t, r: t.update(W=t["W"] * np.nan)),
     ("scale holds NaN or infinity", lambda t, r: t.update(scale=t["scale"] * np.inf)),
-    ("'settings'", lambda t, r: r.pop("settings")),
+    ("settings is missing; expected an object", lambda t, r: r.pop("settings")),
     ("no_such", lambda t, r: r["settings"].update(no_such=1)),
     ("loss is 'absolute'", lambda t, r: r["settings"].update(loss="absolute")),
     ("loss is []", lambda t, r: r["settings"].update(loss=[])),
-    ("reg = 'much'", lambda t, r: r["settings"].update(reg="much")),
+    ("settings.reg is 'much'; expected a finite number", lambda t, r: r["settings"].update(reg="much")),
     ("penalty is None", lambda t, r: r["settings"].update(penalty=None)),
     ("settings is 3", lambda t, r: r.update(settings=3)),
     ("9 classes but W has 10 rows", lambda t, r: r["classes"]["values"].pop()),
@@ -306,7 +306,9 @@ FAULTS: list[tuple[str, Change]] = [
     ("cannot be used", lambda t, r: r.update(extra=3)),
     ("cannot be used", lambda t, r: r.update(certificate=3)),
     ("no_such", lambda t, r: r["certificate"].update(no_such=1.0)),
-    ("'lower_bound'", lambda t, r: r["certificate"].pop("lower_bound")),
+    ("settings.colour is no parameter of the classifier", lambda t, r: r["settings"].update(colour=1)),
+    ("status is 'FINE'; expected one of", lambda t, r: r.update(status="FINE")),
+    ("certificate.lower_bound is missing; expected a finite number", lambda t, r: r["certificate"].pop("lower_bound")),
 ]
 
 

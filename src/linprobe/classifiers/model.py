@@ -50,7 +50,7 @@ class LinearModel:
     image_shape_: tuple[int, ...] | None
     feature_names_in_: npt.NDArray[Any]
     n_features_in_: int
-    extra_: dict[str, Any]
+    extra_: Mapping[str, object]
     features_: FeatureMap | None = None
 
     def __init__(
@@ -106,7 +106,7 @@ class LinearModel:
         self.loss_options = loss_options
         self.penalty_options = penalty_options
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:  # of the types that the constructor takes
         """The arguments of the constructor, by name."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 

@@ -35,18 +35,18 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save as save_tensors
 
-from linprobe.certificate import Certificate
 from linprobe.classifiers.model import AnyModel, LinearModel
+from linprobe.classifiers.model_record import ClassesRecord, FeaturesRecord, ModelRecord, ProofRecord, parameters_of
 from linprobe.classifiers.tensor_file import parts_of
 from linprobe.errors import IncompatibleError, LinprobeError, ModelFileError, walled
-from linprobe.features.base import Affine, FeatureMap
+from linprobe.features.base import Affine
 from linprobe.features.parse import map_class
 from linprobe.files import read_regular, write_whole
 from linprobe.losses import LOSSES, Loss
-from linprobe.optimizers.base import Status
 from linprobe.parameters import NAMED
 from linprobe.penalties import PENALTIES, Penalty
 from linprobe.plain import parse_json
+from linprobe.typed_json import MismatchError, dataclass_from
 
 if TYPE_CHECKING:
     from linprobe.classifiers.linear import LinearClassifier
@@ -65,11 +65,8 @@ FEATURES = "features."
 AGAIN = "copy the file again, or train again"
 """Next step of the messages about a damaged file."""
 
-LABEL_KINDS = "biufUO"
-"""Kinds of NumPy dtypes that labels may have: booleans, integers, floats, text, and text as objects."""
 
-
-def save(classifier: LinearModel, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
+def save(classifier: LinearModel, path: str | os.PathLike[str], extra: Mapping[str, object] | None = None) -> None:
     """Write the trained `classifier` to `path`, atomically: on an error an existing file is unchanged.
 
     Raises:
@@ -86,7 +83,7 @@ def save(classifier: LinearModel, path: str | os.PathLike[str], extra: Mapping[s
         ) from error
 
 
-def model_bytes(classifier: LinearModel, extra: Mapping[str, Any] | None = None) -> bytes:
+def model_bytes(classifier: LinearModel, extra: Mapping[str, object] | None = None) -> bytes:
     """The content of the model file: bit-identical for the same training, with any number of threads.
 
     Args:
@@ -102,21 +99,21 @@ def model_bytes(classifier: LinearModel, extra: Mapping[str, Any] | None = None)
     affine = classifier.affine_ or Affine(np.ones(D), np.zeros(D))
     tensors = {"W": classifier.weights_, "b": classifier.bias_, "scale": affine.scale, "shift": affine.shift}
     tensors = {name: np.ascontiguousarray(tensor, dtype=np.float64) for name, tensor in tensors.items()}
-    features = classifier.features_
+    features, proved = classifier.features_, classifier.certificate_
     if features is not None:
         tensors |= {FEATURES + name: np.ascontiguousarray(tensor) for name, tensor in features.tensors().items()}
     names = getattr(classifier, "feature_names_in_", None)
     record = {
         "version": MODEL_VERSION,
         "linprobe_version": _linprobe_version(),
-        "classes": _classes_record(classifier.classes_),
+        "classes": asdict(ClassesRecord.of(classifier.classes_)),
         "class_names": list(classifier.class_names_),
         "image_shape": None if classifier.image_shape_ is None else list(classifier.image_shape_),
         "settings": _settings_record(classifier),
         "status": classifier.status_.name,
         "n_iter": int(classifier.n_iter_),
-        "certificate": _certificate_record(classifier.certificate_),
-        "features": None if features is None else _features_record(features),
+        "certificate": None if proved is None else asdict(ProofRecord.of(proved)),
+        "features": None if features is None else asdict(FeaturesRecord.of(features)),
         "feature_names": None if names is None else [str(name) for name in names],
         "extra": dict(extra or {}),
     }
@@ -182,15 +179,15 @@ def _model_from(kind: type[AnyModel], content: bytes) -> AnyModel:
         raise _DamageError(f"the model file is damaged: checksum mismatch; {AGAIN}.")
     _check_tensors(tensors)
     try:
-        return _assembled(kind, tensors, record)
-    except (LinprobeError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        return _assembled(kind, tensors, dataclass_from(ModelRecord, record))
+    except (LinprobeError, MismatchError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _DamageError(
             f"the metadata of the model file cannot be used ({_one_line(error)}); train again."
         ) from error
 
 
-def _parts(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """Tensors and record of a model file."""
+def _parts(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, object]]:
+    """Tensors and metadata of a model file."""
     try:
         tensors, metadata = parts_of(content)
     except ValueError as error:
@@ -230,60 +227,46 @@ def _check_tensors(tensors: dict[str, npt.NDArray[Any]]) -> None:
             raise _DamageError(f"{name} holds NaN or infinity; every number must be finite; {AGAIN}.")
 
 
-def _assembled(kind: type[AnyModel], tensors: dict[str, npt.NDArray[Any]], record: dict[str, Any]) -> AnyModel:
-    if not isinstance(record["settings"], dict):
-        raise ValueError(f"settings is {record['settings']!r}, expected an object")
-    settings = dict(record["settings"])
-    if isinstance(settings.get("class_weight"), list):
-        settings["class_weight"] = dict(settings["class_weight"])
+def _assembled(kind: type[AnyModel], tensors: dict[str, npt.NDArray[Any]], record: ModelRecord) -> AnyModel:
+    settings = parameters_of(record.settings)
     for name, known in (("loss", LOSSES), ("penalty", PENALTIES)):
-        if not isinstance(settings.get(name), str) or settings[name] not in known:
+        if settings.get(name) not in known:
             raise ValueError(f"{name} is {settings.get(name)!r}, expected one of {', '.join(known)}")
     classifier = kind(**settings)
     classifier.check_parameters()
     K, D = tensors["W"].shape
-    classifier.classes_ = _classes_from(record["classes"])
+    classifier.classes_ = record.classes.array
     if classifier.classes_.shape != (K,):
         raise ValueError(f"{len(classifier.classes_)} classes but W has {K} rows")
-    shape = record["image_shape"]
-    if shape is not None and (len(shape) != 3 or int(np.prod([int(n) for n in shape])) != D):
-        raise ValueError(f"image_shape is {shape} but W has {D} columns")
-    classifier.image_shape_ = None if shape is None else tuple(int(n) for n in shape)
-    if record["feature_names"] is not None:
-        classifier.feature_names_in_ = np.array(record["feature_names"], dtype=object)
+    shape = record.image_shape
+    if shape is not None and math.prod(shape) != D:
+        raise ValueError(f"image_shape is {list(shape)} but W has {D} columns")
+    classifier.image_shape_ = shape
+    if record.feature_names is not None:
+        classifier.feature_names_in_ = np.array(record.feature_names, dtype=object)
         if classifier.feature_names_in_.shape != (D,):
-            raise ValueError(f"{len(record['feature_names'])} feature names but W has {D} columns")
+            raise ValueError(f"{len(record.feature_names)} feature names but W has {D} columns")
     mapped = (tensors["scale"] != 1.0).any() or tensors["shift"].any()
     classifier.affine_ = Affine(tensors["scale"], tensors["shift"]) if mapped else None
     classifier.n_features_in_ = int(D)
-    classifier.n_iter_ = int(record["n_iter"])
-    classifier.status_ = Status[record["status"]]
-    certificate = record.get("certificate")
-    classifier.certificate_ = None if certificate is None else Certificate(**certificate, seconds=math.nan)
-    classifier.extra_ = dict(record["extra"])
-    if record.get("features") is not None:
-        classifier.features_ = _features_from(record["features"], tensors)
-        if classifier.features_.n_features != D:
-            raise ValueError(f"the feature map has {classifier.features_.n_features} numbers but W {D} columns")
+    classifier.n_iter_ = record.n_iter
+    classifier.status_ = record.status
+    classifier.certificate_ = None if record.certificate is None else record.certificate.certificate
+    classifier.extra_ = record.extra
+    if record.features is not None:
+        own = {name.removeprefix(FEATURES): tensor for name, tensor in tensors.items() if name.startswith(FEATURES)}
+        made = map_class(record.features.name).restored(record.features.settings, record.features.image_shape, own)
+        if made.n_features != D:
+            raise ValueError(f"the feature map has {made.n_features} numbers but W {D} columns")
+        classifier.features_ = made
     classifier.loss_, classifier.penalty_ = classifier._make_loss(), classifier._make_penalty()
     classifier._set_weights(tensors["W"], tensors["b"])
     return classifier
 
 
-def _features_record(features: FeatureMap) -> dict[str, Any]:
-    return {"name": features.name, "settings": features.settings(), "image_shape": list(features.fitted_shape)}
-
-
-def _features_from(record: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> FeatureMap:
-    """The fitted feature map of a model file."""
-    own = {name.removeprefix(FEATURES): tensor for name, tensor in tensors.items() if name.startswith(FEATURES)}
-    height, width, channels = (int(n) for n in record["image_shape"])
-    return map_class(str(record["name"])).restored(dict(record["settings"]), (height, width, channels), own)
-
-
-def _settings_record(classifier: LinearModel) -> dict[str, Any]:
+def _settings_record(classifier: LinearModel) -> dict[str, object]:
     """The parameters as JSON values; a loss or penalty of linprobe's by its name and numbers."""
-    settings: dict[str, Any] = classifier.parameters()
+    settings = classifier.parameters()
     del settings["n_threads"]  # a property of the machine: equal trainings give equal files
     if not isinstance(settings["random_state"], int | np.integer):
         settings["random_state"] = None
@@ -312,32 +295,7 @@ def _settings_record(classifier: LinearModel) -> dict[str, Any]:
     return settings
 
 
-def _certificate_record(certificate: Certificate | None) -> dict[str, float] | None:
-    """All entries but the seconds, which vary: equal trainings give equal files."""
-    if certificate is None:
-        return None
-    return {name: value for name, value in asdict(certificate).items() if name != "seconds"}
-
-
-def _classes_record(classes: npt.NDArray[Any]) -> dict[str, Any]:
-    values = classes.tolist()
-    if classes.dtype.kind not in LABEL_KINDS or (
-        classes.dtype.kind == "O" and not all(isinstance(value, str) for value in values)
-    ):
-        raise IncompatibleError(
-            f"the labels have dtype {classes.dtype}; the model file holds numbers or text: convert y before fit."
-        )
-    return {"dtype": classes.dtype.str, "values": values}
-
-
-def _classes_from(record: Mapping[str, Any]) -> npt.NDArray[Any]:
-    dtype = np.dtype(record["dtype"])
-    if dtype.kind not in LABEL_KINDS:
-        raise ValueError(f"labels of dtype {dtype}")
-    return np.array(record["values"], dtype=dtype)
-
-
-def _digest(tensors: Mapping[str, npt.NDArray[Any]], record: Mapping[str, Any]) -> str:
+def _digest(tensors: Mapping[str, npt.NDArray[Any]], record: Mapping[str, object]) -> str:
     """SHA-256 of names, dtypes, shapes and bytes of the tensors, and of `record` with sorted keys, in hex."""
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
     for name in sorted(tensors):

@@ -43,7 +43,7 @@ class NeighborModel:
         self.engine = engine
         self.n_threads = n_threads
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:  # of the types that the constructor takes
         """The arguments of the constructor, by name."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 

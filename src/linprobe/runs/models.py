@@ -9,7 +9,9 @@ from linprobe.classifiers.model import LinearModel
 from linprobe.errors import ModelFileError, RunError
 from linprobe.runs.features import transformed
 from linprobe.runs.folder import RunFolder
+from linprobe.runs.records import Count, Seed, Share
 from linprobe.shapes import Floats, Pixels
+from linprobe.typed_json import MismatchError, dataclass_from
 
 __all__ = ["Reading", "model_file_of", "picture_shape", "reading_of", "scores_of_pictures"]
 
@@ -24,9 +26,9 @@ class Reading:
         image_size: (height, width) that pictures were resized to; None if they were not.
     """
 
-    seed: int
-    validation: float
-    image_size: tuple[int, int] | None
+    seed: Seed = 0
+    validation: Share = 0.0
+    image_size: tuple[Count, Count] | None = None
 
 
 def reading_of(classifier: LinearModel, path: Path) -> Reading:
@@ -35,14 +37,9 @@ def reading_of(classifier: LinearModel, path: Path) -> Reading:
     Raises:
         ModelFileError: the file holds something else there.
     """
-    extra = classifier.extra_
     try:
-        size = extra.get("image_size")
-        if size is not None:
-            height, width = size
-            size = (int(height), int(width))
-        return Reading(int(extra.get("seed", 0)), float(extra.get("validation", 0.0)), size)
-    except (TypeError, ValueError, OverflowError) as error:
+        return dataclass_from(Reading, dict(classifier.extra_))
+    except MismatchError as error:
         raise ModelFileError(
             f"{path}: its entry 'extra', on how the source was read, cannot be used ({error}); train again."
         ) from error

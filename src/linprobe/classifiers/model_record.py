@@ -1,0 +1,144 @@
+"""The metadata of a model file as records: each value is compared with its type before a model is made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.certificate import Certificate
+from linprobe.classifiers.model import LinearModel
+from linprobe.errors import IncompatibleError
+from linprobe.features.base import FeatureMap
+from linprobe.optimizers.base import Status
+from linprobe.typed_json import Closed, MismatchError, Within, hints_of, inside, value_of
+
+__all__ = ["ClassesRecord", "FeaturesRecord", "ModelRecord", "ProofRecord", "parameters_of"]
+
+LABEL_KINDS = "biufUO"
+"""Kinds of NumPy dtypes that labels may have: booleans, integers, floats, text, and text as objects."""
+
+Label: TypeAlias = bool | int | float | str
+Length: TypeAlias = Annotated[int, Within(1)]
+
+
+@dataclass(frozen=True)
+class ClassesRecord(Closed):
+    """The labels, and their dtype as NumPy writes it."""
+
+    dtype: str
+    values: tuple[Label, ...]
+
+    @classmethod
+    def of(cls, classes: npt.NDArray[Any]) -> ClassesRecord:
+        """The record of labels (K,).
+
+        Raises:
+            IncompatibleError: they are neither numbers nor text.
+        """
+        values = tuple(classes.tolist())
+        if classes.dtype.kind not in LABEL_KINDS or (
+            classes.dtype.kind == "O" and not all(isinstance(value, str) for value in values)
+        ):
+            raise IncompatibleError(
+                f"the labels have dtype {classes.dtype}; the model file holds numbers or text: convert y before fit."
+            )
+        return cls(classes.dtype.str, values)
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        """The labels (K,).
+
+        Raises:
+            ValueError, TypeError: there is no such dtype, or it cannot hold them.
+        """
+        dtype = np.dtype(self.dtype)
+        if dtype.kind not in LABEL_KINDS:
+            raise ValueError(f"labels of dtype {dtype}")
+        return np.array(self.values, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class FeaturesRecord(Closed):
+    """A fitted feature map: its name, its settings, and (height, width, channels) of the pictures it was fitted to."""
+
+    name: str
+    settings: Mapping[str, object]
+    image_shape: tuple[Length, Length, Length]
+
+    @classmethod
+    def of(cls, features: FeatureMap) -> FeaturesRecord:
+        """The record of a fitted map."""
+        return cls(features.name, features.settings(), features.fitted_shape)
+
+
+@dataclass(frozen=True)
+class ProofRecord(Closed):
+    """A certificate without the seconds, which vary: equal trainings give equal files."""
+
+    objective: float
+    lower_bound: float
+    gradient_norm: float
+    passes: float
+
+    @classmethod
+    def of(cls, found: Certificate) -> ProofRecord:
+        """The record of a certificate."""
+        return cls(found.objective, found.lower_bound, found.gradient_norm, found.passes)
+
+    @property
+    def certificate(self) -> Certificate:
+        """The certificate; its seconds are NaN."""
+        return Certificate(self.objective, self.lower_bound, self.gradient_norm, self.passes, math.nan)
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """All metadata of a model file but its version and its checksum.
+
+    Attributes:
+        linprobe_version: of the program that wrote it.
+        classes, class_names: the labels, and as text.
+        image_shape: (height, width, channels), or None for vectors.
+        settings: the parameters of the classifier, which `parameters_of` checks.
+        status, n_iter: how the training ended.
+        certificate: of W and b; None after SGD.
+        features: the feature map; None for pixels.
+        feature_names: columns of a data frame, or None.
+        extra: JSON values that the caller added.
+    """
+
+    classes: ClassesRecord
+    class_names: tuple[str, ...]
+    image_shape: tuple[Length, Length, Length] | None
+    settings: Mapping[str, object]
+    status: Status
+    n_iter: Annotated[int, Within(0)]
+    feature_names: tuple[str, ...] | None
+    extra: Mapping[str, object]
+    linprobe_version: str = ""
+    certificate: ProofRecord | None = None
+    features: FeaturesRecord | None = None
+
+
+def parameters_of(settings: Mapping[str, object]) -> dict[str, Any]:
+    """The parameters of the classifier that the settings of a model file hold.
+
+    Raises:
+        MismatchError: a setting is no parameter, or is not of its type.
+    """
+    hints = hints_of(LinearModel.__init__)
+    values: dict[str, Any] = {}  # the types of the parameters differ: each is checked against its own
+    for name, value in settings.items():
+        key = inside("settings", name)
+        if name not in hints:
+            raise MismatchError(f"{key} is no parameter of the classifier", key)
+        if name == "class_weight" and isinstance(value, list):  # JSON has only text as keys
+            values[name] = dict(value_of(tuple[tuple[Label, float], ...], value, key))
+        else:
+            values[name] = value_of(hints[name], value, key)
+    return values
