@@ -111,3 +111,25 @@ def test_multi_margin_loss_is_ours_divided_by_the_number_of_classes(delta):
         assert_allclose(float(theirs) * K, loss.value(scores, Y).mean(), rtol=1e-12)
     theirs = torch.nn.CrossEntropyLoss()(torch.tensor(scores), torch.tensor(Y))
     assert_allclose(float(theirs), SoftmaxCrossEntropy().value(scores, Y).mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_weights_of_classes_that_describe_prints_give_scikit_learn_our_minimum(n_classes):
+    y = Y % n_classes
+    weights = np.array([0.5, 3.0, 1.25])[:n_classes]
+    objective = make(y=y, n_classes=n_classes, reg=0.02, sample_weight=weights[y])
+    text = objective.describe()
+    printed = [float(value) for value in re.search(r"w = \[(.*)\]", text)[1].split(", ")]
+    C = float(re.search(r" = ([\d.e+-]+), l1_ratio", text)[1])
+    peer = LogisticRegression(C=C, class_weight=dict(enumerate(printed)), tol=1e-10, max_iter=5000).fit(MAPPED, y)
+    theirs_W, theirs_b = peer.coef_, peer.intercept_
+    if n_classes == 2:
+        theirs_W, theirs_b = (np.concatenate([-half, half]) / 2 for half in (theirs_W, theirs_b))
+    assert_allclose(objective.value(theirs_W, theirs_b), minimum(objective)[0], rtol=1e-9)
+
+
+def test_weights_that_differ_within_a_class_are_said_to_be_of_images():
+    text = make(sample_weight=WEIGHT).describe()
+    assert "pass w as sample_weight to scikit-learn" in text
+    assert "class_weight" not in text
+    assert "weight to scikit-learn" not in make().describe()

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from linprobe.losses.base import Loss
 from linprobe.penalties.base import Penalty
+from linprobe.shapes import Floats
 
 __all__ = ["equivalents"]
 
 
+MOST_WEIGHTS = 20
+"""Weights of classes, at most, that are written out: more are no line that anyone reads."""
+
+
 def equivalents(
-    loss: Loss, penalty: Penalty | None, reg: float, *, n_classes: int, total_weight: float, weighted: bool
+    loss: Loss,
+    penalty: Penalty | None,
+    reg: float,
+    *,
+    n_classes: int,
+    total_weight: float,
+    weighted: bool,
+    class_weights: Floats | None = None,
 ) -> list[str]:
     """A line for each other tool, with its constants for this objective, or with what differs.
 
@@ -18,13 +30,31 @@ def equivalents(
         n_classes: K.
         total_weight: sum of the sample weights; N without any.
         weighted: whether there are sample weights.
+        class_weights: (K,) the weight of every image of a class, where all images of each class have the same.
     Example:
         >>> from linprobe import L2, SoftmaxCrossEntropy
         >>> lines = equivalents(SoftmaxCrossEntropy(), L2(), 1e-3, n_classes=10, total_weight=50_000, weighted=False)
         >>> lines[1]
         '  scikit-learn, LIBLINEAR: C = 1/(2 reg N) = 0.01, l1_ratio = 0'
     """
-    return [*_loss_equivalents(loss, n_classes), *_penalty_equivalents(penalty, reg, n_classes, total_weight, weighted)]
+    return [
+        *_loss_equivalents(loss, n_classes),
+        *(_weight_equivalents(loss, class_weights) if weighted else ()),
+        *_penalty_equivalents(penalty, reg, n_classes, total_weight, weighted),
+    ]
+
+
+def _weight_equivalents(loss: Loss, class_weights: Floats | None) -> list[str]:
+    """How other tools take the weights w of the images."""
+    if class_weights is None:
+        return ["  weights: pass w as sample_weight to scikit-learn; in PyTorch, use sum w_i L_i / sum w"]
+    values = ", ".join(f"{weight:.6g}" for weight in class_weights[:MOST_WEIGHTS])
+    more = ", ..." if len(class_weights) > MOST_WEIGHTS else ""
+    torch = "CrossEntropyLoss(weight=w)" if loss.is_cross_entropy else "sum w_i L_i / sum w"
+    return [
+        f"  weights: class k has weight w[k], w = [{values}{more}]",
+        f"  weights: scikit-learn takes w as class_weight; in PyTorch, use {torch}",
+    ]
 
 
 def _loss_equivalents(loss: Loss, K: int) -> list[str]:
@@ -65,7 +95,8 @@ def _penalty_equivalents(
     lines = [
         f"  scikit-learn, LIBLINEAR: C = 1/({_in_symbols(penalty, n_classes)} {weight}) = {C:.6g}, "
         f"l1_ratio = {ratio:.6g}",
-        f"  scikit-learn: SGDClassifier(alpha={total:.6g}, l1_ratio={ratio:.6g})",
+        f"  scikit-learn: SGDClassifier(alpha={total:.6g}, l1_ratio={ratio:.6g})"
+        + (", the weights scaled to mean 1" if weighted else ""),
     ]
     if sizes == 0.0:
         decay = 2.0 * reg * coefficients[0]

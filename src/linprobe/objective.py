@@ -37,7 +37,7 @@ class Evaluation:
         objective: data_loss + penalty.
         data_loss: weighted mean of L_i.
         penalty: reg R(W).
-        accuracy: weighted share of images classified correctly, 0..1.
+        accuracy: share of the images of weight above 0 that are classified correctly, 0..1; each counts once.
         gradient_norm: Euclidean norm, over W and b together, of the gradient; with a kinked penalty, of the
             least subgradient. With a smooth loss it is 0 exactly at a minimum.
     """
@@ -262,7 +262,9 @@ class Objective:
         """The data gradient at W = 0 and b (K,), in float64. All images have the same scores there: none is read."""
         shares, sums = self.statistics.class_means
         values, dS = self.loss.value_and_gradient(np.tile(b, (len(b), 1)), np.arange(len(b)))
-        return DataGradient(float(shares @ values), dS.T @ sums, shares @ dS, float(shares[b.argmax()]))
+        predicted = self.examples.count(np.flatnonzero(self.examples.y == b.argmax()))
+        accuracy = predicted / self.examples.n_counted
+        return DataGradient(float(shares @ values), dS.T @ sums, shares @ dS, accuracy)
 
     def with_penalty(self, gradient: DataGradient, W: Floats) -> tuple[Evaluation, Floats, Floats]:
         """(evaluation, and the gradient (K, D) and (K,) of the smooth part) at the W of a data gradient."""
@@ -286,7 +288,8 @@ class Objective:
         total, dual = self._total_weight, None
         if sums.dual is not None and sums.dual_columns is not None:
             dual = DualPoint(-sums.conjugate / total, sums.dual / total, sums.dual_columns / total)
-        return Split(sums.loss / total, sums.correct / sums.weight, sums.miss / total, sums.miss_columns / total, dual)
+        accuracy = sums.correct / self.examples.n_counted
+        return Split(sums.loss / total, accuracy, sums.miss / total, sums.miss_columns / total, dual)
 
     def with_reg(self, reg: float) -> Objective:
         """The same objective with another weight of the penalty, on the same engine, with the same statistics."""
@@ -361,8 +364,23 @@ class Objective:
             n_classes=self.n_classes,
             total_weight=weight,
             weighted=self.examples.sample_weight is not None,
+            class_weights=self._class_weights(),
         )
         return "\n".join([self._formula(), *lines])
+
+    def _class_weights(self) -> Floats | None:
+        """(K,) the weight of every image of a class; None where images of a class differ, or a class has none."""
+        weight = self.examples.sample_weight
+        if weight is None:
+            return None
+        highest, lowest = np.full(self.n_classes, -np.inf), np.full(self.n_classes, np.inf)
+        np.maximum.at(highest, self.examples.y, weight)
+        np.minimum.at(lowest, self.examples.y, weight)
+        if not np.array_equal(highest, lowest):
+            return None
+        with np.errstate(over="ignore"):
+            given: Floats = np.ldexp(highest, self._weight_exponent)
+        return given
 
     def _formula(self) -> str:
         weights = "(1/N) sum L_i" if self.examples.sample_weight is None else "(1/sum w) sum w_i L_i"

@@ -84,7 +84,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
             "none": x' = x. "unit": uint8 divided by 255. "center": "unit", minus the mean of the training rows.
             "standardize": each feature to mean 0 and standard deviation 1. "auto": "center" for uint8, else "none".
             Features whose scale is far from 1 train faster with "standardize".
-        class_weight: dict from label to weight, "balanced" (N / (K n_k)), or None.
+        class_weight: dict from label to weight, "balanced" (N / (K n_k)), or None. Weights decide the objective alone:
+            accuracies and validation losses count each row of weight above 0 once.
         engine: "threads" (native code) or "reference" (NumPy).
         max_iter: maximum number of iterations of "exact" and "gd".
         tol: relative duality gap to reach with "exact", gradient norm with "gd".

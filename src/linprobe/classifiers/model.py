@@ -184,7 +184,7 @@ class LinearModel:
         self._check_patience(held_out)
         self.affine_ = self._fit_affine(train)
         objective = self.objective_of(train)
-        judge = None if held_out is None else self.objective_of(held_out)
+        judge = None if held_out is None else self.objective_of(held_out.each_once())
         self.keep(self._optimizer(seed).minimize(objective, start, callback, judge, watch), objective)
 
     def _check_patience(self, held_out: Rows | None) -> None:

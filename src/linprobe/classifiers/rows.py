@@ -32,3 +32,11 @@ class Rows:
         """Some of them, by position 0..N-1."""
         rows = positions if self.rows is None else self.rows[positions]
         return Rows(self.X, self.y[positions], rows, None if self.weight is None else self.weight[positions])
+
+    def each_once(self) -> Rows:
+        """Those of weight above 0, without weights: what accuracies and validation figures are of."""
+        if self.weight is None:
+            return self
+        counted = np.flatnonzero(self.weight)
+        some = self if len(counted) in (0, len(self.y)) else self.at(counted)
+        return Rows(some.X, some.y, some.rows)

@@ -117,7 +117,7 @@ class Selector(Generic[AnyModel]):
             member, objective = self._objective(self.images.at(train))
             moment = self._moment_without(held_out, objective)
         path = self._solve(objective, self.regs, moment)
-        held = member.objective_of(held_out)
+        held = member.objective_of(held_out.each_once())
         # one by one: a stack of all members' templates would be copied for each thread
         judged = [held.evaluate(solution.W, solution.b) for solution in path.solutions]
         return PartScores(

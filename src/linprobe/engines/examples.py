@@ -115,6 +115,17 @@ class Examples:
             check_sample_weight(self.sample_weight, n)
 
     @cached_property
+    def n_counted(self) -> int:
+        """Images of weight above 0."""
+        return self.count(slice(None))
+
+    def count(self, picked: slice | npt.NDArray[np.int64]) -> int:
+        """Images of weight above 0 among those at the positions `picked` (0..N-1)."""
+        if self.sample_weight is None:
+            return len(self.y) if isinstance(picked, slice) else len(picked)
+        return int(np.count_nonzero(self.sample_weight[picked]))
+
+    @cached_property
     def images(self) -> MappedRows:
         """The rows without labels and weights."""
         return MappedRows(self.X, self.rows, self.affine)

@@ -58,7 +58,7 @@ class ReferenceEngine(Engine):
     ) -> Sums:
         """Loss, gradient and hits, summed over the images."""
         W, b = self._parameters(W, b)
-        total, correct, seen = 0.0, 0.0, 0.0
+        total, correct, seen, counted = 0.0, 0.0, 0.0, 0.0
         dW, db = (np.zeros_like(W), np.zeros_like(b)) if need_gradient else (None, None)
         for picked in self._blocks(rows):
             y = self.examples.y[picked]
@@ -78,9 +78,10 @@ class ReferenceEngine(Engine):
                     losses = loss.value(S, y)
                     _check_results(loss, S, losses, S)
                 total += float(losses.sum() if weight is None else (weight * losses).sum())
-            correct += float(hits.sum() if weight is None else weight[hits].sum())
+            correct += float(hits.sum() if weight is None else (weight[hits] > 0).sum())
             seen += float(len(y) if weight is None else weight.sum())
-        return Sums(total, dW, db, correct, seen)
+            counted += float(len(y) if weight is None else (weight > 0).sum())
+        return Sums(total, dW, db, correct, seen, counted)
 
     def gradient_of_scores(
         self, dS: Floats, rows: npt.NDArray[np.int64] | None = None, *, precise: bool = False
@@ -121,7 +122,8 @@ class ReferenceEngine(Engine):
             point = V - gradient / rho
             z[block], g[block] = point, gradient
             hits = S.argmax(axis=1) == y
-            totals += [weight @ loss.value(S, y), weight @ hits, weight.sum(), weight @ loss.conjugate(gradient, y)]
+            right = float((weight[hits] > 0).sum())
+            totals += [weight @ loss.value(S, y), right, weight.sum(), weight @ loss.conjugate(gradient, y)]
             both = weight[:, None] * np.concatenate([point - gradient / rho - S, gradient], axis=1)
             back += both.T @ X
             columns += both.sum(axis=0)
@@ -217,7 +219,8 @@ def bfloat16_pass(
     dW[:-1] = scale * products + slopes[:, :-1].sum(axis=0)[:, None] * rest
     dW[-1] = -dW[:-1].sum(axis=0)
     hits = S.argmax(axis=1) == examples.y
-    return Sums(float(weight @ values), dW, slopes.sum(axis=0), float(weight @ hits), float(weight.sum()))
+    right, counted = float((weight[hits] > 0).sum()), float((weight > 0).sum())
+    return Sums(float(weight @ values), dW, slopes.sum(axis=0), right, float(weight.sum()), counted)
 
 
 def _sum_of_pairs(left: list[Floats], right: list[Floats]) -> Floats:

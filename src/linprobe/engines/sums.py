@@ -37,8 +37,10 @@ class Sums:
         loss: sum of weight_i L_i.
         dW: (K, D) float64, sum of weight_i dL_i/dW, in the space of the mapped rows; None if it was not requested.
         db: (K,) float64, likewise.
-        correct: sum of weight_i over the images whose highest score (the first, on ties) is that of their label.
+        correct: images, of weight above 0, whose highest score (the first, on ties) is that of their label; each
+            counts once, whatever its weight.
         weight: sum of weight_i.
+        counted: images of weight above 0.
         score_error: bound on the error of each score, the rounding of its dtype not included.
         slope_error: bound on sum_i weight_i sum_k |error of dL_i/ds_k| of the slopes behind dW, likewise.
     """
@@ -48,18 +50,19 @@ class Sums:
     db: Floats | None
     correct: float
     weight: float
+    counted: float
     score_error: float = 0.0
     slope_error: float = 0.0
 
     @property
     def accuracy(self) -> float:
-        """Weighted share of images classified correctly."""
-        return self.correct / self.weight if self.weight else float("nan")
+        """Share of the images of weight above 0 that are classified correctly; NaN where there are none."""
+        return self.correct / self.counted if self.counted else float("nan")
 
 
 @dataclass(frozen=True)
 class SplitSums:
-    """What one step of the alternating direction method gives, all sums weighted by weight_i.
+    """What one step of the alternating direction method gives, all sums but `correct` weighted by weight_i.
 
     Attributes:
         loss, correct, weight: at the scores of (W, b), as in `Sums`.

@@ -281,8 +281,17 @@ class ThreadsEngine(Engine):
                 db=db,
                 threads=self._threads,
             )
+        counted = float(self.examples.n_counted if rows is None else self.examples.count(rows))
         return [
-            Sums(total, None if dW is None else dW[i], None if db is None else db[i], hits, weight, *lost[i].tolist())
+            Sums(
+                total,
+                None if dW is None else dW[i],
+                None if db is None else db[i],
+                hits,
+                weight,
+                counted,
+                *lost[i].tolist(),
+            )
             for i, (total, hits, weight) in enumerate(sums.tolist())
         ]
 
@@ -396,7 +405,7 @@ class ThreadsEngine(Engine):
         positions = np.arange(self.examples.n_images) if rows is None else np.asarray(rows)
         precise = precision >= Precision.PROOF
         dW, db = (np.zeros_like(W), np.zeros_like(b)) if need_gradient else (None, None)
-        total = correct = total_weight = 0.0
+        total = correct = total_weight = counted = 0.0
         for start in range(0, len(positions), BLOCK):
             block = positions[start : start + BLOCK]
             S = self.scores(W, b, block, precise=precise)
@@ -404,13 +413,14 @@ class ThreadsEngine(Engine):
             weight = np.ones(len(block)) if self._weight is None else self._weight[block]
             values, dS = loss.value_and_gradient(S, y)
             total += float(weight @ values)
-            correct += float(weight @ (S.argmax(axis=1) == y))
+            correct += float(((S.argmax(axis=1) == y) & (weight > 0)).sum())
             total_weight += float(weight.sum())
+            counted += float((weight > 0).sum())
             if dW is not None and db is not None:
                 block_dW, block_db = self.gradient_of_scores(dS * weight[:, None], block, precise=precise)
                 dW += block_dW
                 db += block_db
-        return Sums(total, dW, db, correct, total_weight)
+        return Sums(total, dW, db, correct, total_weight, counted)
 
     def split_step(
         self,

@@ -54,7 +54,7 @@ struct Pass {
   double* scores;        // (n, members, K) out, or null
   double* dW;            // (members, K, D) out, or null
   double* db;            // (members, K) out, or null
-  double* sums;          // (members, 3) out: loss, correct, weight
+  double* sums;          // (members, 3) out: loss, correct images of weight above 0, weight
   const double* centre;  // (D) or null: subtracted from the rows before coarse products in bfloat16
   double* lost;          // (members, 2) out, or null: bounds on the integer error of a score, and of the summed slopes
   int threads;
@@ -74,7 +74,7 @@ struct Split {
   bool dual;             // also sums of g
   double* back;          // (K, D) out: sum of weight (z - g / rho - s) x'; with dual (2 K, D), then of weight g x'
   double* columns;       // (K) or (2 K) out: the same without x'
-  double sums[4];        // out: loss at s, correct, weight, conjugate at g
+  double sums[4];        // out: loss at s, correct images of weight above 0, weight, conjugate at g
   int threads;
   std::function<bool()> interrupted;
 };

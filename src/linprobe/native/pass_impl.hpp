@@ -509,7 +509,7 @@ class PassStage {
     for (int64_t r = 0; r < count; ++r) {
       const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
       three[0] += weight * loss.loss[r];
-      three[1] += loss.argmax[r] == job.y[row + r] ? weight : 0.0;
+      three[1] += loss.argmax[r] == job.y[row + r] && weight > 0 ? 1.0 : 0.0;
       three[2] += weight;
     }
   }

@@ -27,7 +27,7 @@ struct SoftmaxBlock {
 
   SoftmaxBlock(int64_t K_, int64_t own_, int64_t across_) : K(K_), own(own_), across(across_), E(K * kSoftmaxRows), totals(K * lanes) {}
 
-  // For n rows with scores S[k * across + r] + b[k], labels y and weights (n) or null. Adds loss, correct and weight to
+  // For n rows with scores S[k * across + r] + b[k], labels y and weights (n) or null. Adds loss, correct rows and weight to
   // three[0..2], and the sums of the slopes to db (K). Writes the slopes to dS, laid out like S, unless it is null.
   LINPROBE_ONCE void run(const T* S, const double* b, const int64_t* y, const double* weight, int64_t n, T* dS, double* three, double* db) {
     std::memset(totals, 0, static_cast<size_t>(K * lanes) * sizeof(double));
@@ -64,7 +64,7 @@ struct SoftmaxBlock {
       slope[r] = of * (hit ? -others[r] * inverse : E[y[r] * kSoftmaxRows + r] * inverse - 1.0);
       // NaN anywhere, or two infinite scores, leaves a NaN in `others` or in best - best
       three[0] += of * ((best[r] - own_score[r]) + std::log1p(others[r]) + (best[r] - best[r]));
-      three[1] += hit ? of : 0.0;
+      three[1] += hit && of > 0 ? 1.0 : 0.0;
       three[2] += of;
     }
     if (dS == nullptr) return;

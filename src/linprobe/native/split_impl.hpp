@@ -179,7 +179,7 @@ bool run_split(Split& job) {
         for (int64_t r = 0; r < count; ++r) {
           const double weight = job.weight != nullptr ? job.weight[row + r] : 1.0;
           sum[0] += weight * loss.loss[r];
-          sum[1] += loss.argmax[r] == y[r] ? weight : 0.0;
+          sum[1] += loss.argmax[r] == y[r] && weight > 0 ? 1.0 : 0.0;
           sum[2] += weight;
           sum[3] += weight * prox.conjugate[r];
           for (int64_t k = 0; k < K; ++k) {

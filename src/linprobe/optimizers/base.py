@@ -86,8 +86,8 @@ class Epoch:
         epoch: how many are done; 0 is the start.
         objective, data_loss, penalty, gradient_norm: at the weights of `state`, over the training images;
             objective = data_loss + penalty, where penalty = reg R(W).
-        train_accuracy: share of the training images classified correctly, 0..1.
-        validation_loss, validation_accuracy: over the validation images; NaN where there are none.
+        train_accuracy: share of the training images classified correctly, 0..1; each counts once, whatever its weight.
+        validation_loss, validation_accuracy: over the validation images, each once; NaN where there are none.
         learning_rate: the last one used.
         passes: passes over the training images so far, those that filled this row included.
         seconds: of optimisation so far, tracing included, from the start of this call, plus earlier ones on

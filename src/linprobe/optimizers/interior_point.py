@@ -369,7 +369,7 @@ class _Search:
         S = variables.Z @ variables.theta.T
         losses = objective.loss.value(S, variables.y)
         data_loss, penalty = float(variables.a @ losses), objective.penalty_value(W)
-        accuracy = float(variables.a @ (S.argmax(axis=1) == variables.y))
+        accuracy = float((S.argmax(axis=1) == variables.y).mean())
         r = variables.residual()
         norm = float(np.sqrt(np.square(r[:, :-1] / variables.features.scale).sum() + np.square(r[:, -1]).sum()))
         value = data_loss + penalty

@@ -278,11 +278,14 @@ class RunMetrics:
     Attributes:
         run, source: the folder and the source, as they were called then.
         loss, penalty, reg: what was minimised.
-        objective: L(W, b) over the training images; None where it is not a finite number.
-        data_loss: its part without the penalty; None for a sweep.
+        objective: L(W, b) over the training images, with the weights of their classes if there are any: what was
+            minimised; None where it is not a finite number.
+        data_loss: its part without the penalty.
         certificate: what is proved; None where nothing is.
-        train_accuracy, validation_accuracy, test_accuracy: shares 0..1; None where there are no images.
-        validation_loss, test_loss: means of L_i.
+        train_accuracy, validation_accuracy, test_accuracy: shares of images, 0..1, whatever the weights; None where
+            there are no images. Those of a sweep's validation are of the chosen reg, means over the folds if there are
+            any.
+        validation_loss, test_loss: means of L_i over images, whatever the weights.
         seconds, passes: of optimisation.
         status: why the training ended.
         epochs: done; None for a sweep.
@@ -517,7 +520,7 @@ def as_json(record: RunSettings | RunMetrics | PartRecord) -> dict[str, object]:
         return {"run_version": RUN_VERSION, **kind, **_plain(values), **_plain(record.request)}
     plain: dict[str, object] = _plain(record)
     if isinstance(record, RunMetrics):
-        other = ("data_loss", "epochs", "chosen", "validation_loss") if record.swept else ("grid", "chosen_by")
+        other = ("epochs", "chosen") if record.swept else ("grid", "chosen_by")
         kind = {"kind": "sweep"} if record.swept else {}
         plain = {**kind, **{name: value for name, value in plain.items() if name not in other}}
         plain["status_text"] = record.status_text

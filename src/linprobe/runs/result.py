@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TypedDict
 
 from linprobe.classifiers.model import LinearModel
-from linprobe.classifiers.rows import Rows
 from linprobe.data.base import LabelledSet
 from linprobe.data.splits import notes_on
 from linprobe.runs.evaluation import Performance
 from linprobe.runs.folder import GridWeights
 from linprobe.runs.material import Material
-from linprobe.runs.records import RunMetrics, RunSettings
+from linprobe.runs.records import CertificateRecord, RunMetrics, RunSettings
 
-__all__ = ["Circumstances", "Interrupted", "RunResult", "circumstances"]
+__all__ = ["Circumstances", "Interrupted", "RunResult", "circumstances", "minimised"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Circumstances(TypedDict):
 
 def circumstances(classifier: LinearModel, material: Material, train: LabelledSet) -> Circumstances:
     """What the metrics of every kind of run say of objective and source."""
-    objective = classifier.objective_of(Rows(train.X, train.y, train.rows))
+    objective = classifier.objective_of(classifier.rows_of(train))
     dataset, features = material.dataset, material.features
     shape = dataset.image_shape if features is None else features.image_shape
     return {
@@ -76,3 +75,18 @@ def circumstances(classifier: LinearModel, material: Material, train: LabelledSe
         "notes": notes_on(material.as_read, material.split),
         "image_shape": None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
     }
+
+
+def minimised(
+    classifier: LinearModel, train: LabelledSet, certificate: CertificateRecord | None
+) -> tuple[float, float]:
+    """L(W, b) and its part without the penalty: what the training minimised, weights of the classes included.
+
+    The certificate has the objective already, in float64; without one it takes a pass over the training images.
+    """
+    objective = classifier.objective_of(classifier.rows_of(train))
+    penalty = objective.penalty_value(classifier.weights_)
+    if certificate is not None:
+        return certificate.objective, certificate.objective - penalty
+    value = objective.value(classifier.weights_, classifier.bias_)
+    return value, value - penalty

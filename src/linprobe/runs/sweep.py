@@ -35,7 +35,7 @@ from linprobe.runs.records import (
     SweepSettings,
     finite,
 )
-from linprobe.runs.result import Interrupted, RunResult, circumstances
+from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised
 from linprobe.shapes import Floats
 
 __all__ = ["SweepSettings", "resume_sweep", "sweep"]
@@ -238,8 +238,8 @@ class _Session:
         self, run: RunFolder, classifier: LinearModel, choice: Choice, tested: Performance, seconds: float
     ) -> RunMetrics:
         trained = measure(classifier, self.train, self.classifier.n_threads)
-        certificate = classifier.certificate_
-        assert certificate is not None
+        certificate = CertificateRecord.of(classifier.certificate_)
+        objective, data_loss = minimised(classifier, self.train, certificate)
         return RunMetrics(
             run=str(run.path),
             source=self.request.source,
@@ -248,11 +248,13 @@ class _Session:
             reg=float(classifier.reg),
             grid=_grid(choice),
             chosen_by=f"{self.request.folds} folds" if self.request.folds else "validation images",
-            objective=finite(certificate.objective),
-            certificate=CertificateRecord.of(certificate),
+            objective=finite(objective),
+            data_loss=finite(data_loss),
+            certificate=certificate,
             train_accuracy=trained.accuracy,
             validation_accuracy=float(choice.accuracies[choice.best]),
             test_accuracy=tested.accuracy,
+            validation_loss=finite(float(choice.losses[choice.best])),
             test_loss=finite(tested.loss),
             seconds=seconds,
             passes=float(sum(part.passes for part in choice.parts) + classifier.solution_.passes),

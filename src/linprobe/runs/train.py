@@ -15,7 +15,7 @@ from linprobe.runs.evaluation import Performance, measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row, trace_rows
 from linprobe.runs.material import Prepared, prepare, prepare_again, unfinished_settings
 from linprobe.runs.records import CertificateRecord, RunMetrics, TrainSettings, finite
-from linprobe.runs.result import Interrupted, RunResult, circumstances
+from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised
 
 __all__ = ["Interrupted", "RunResult", "TrainSettings", "resume", "train"]
 
@@ -167,18 +167,16 @@ class _Session:
         split, classifier = self.material.split, self.model
         trained = measure(classifier, split.train, classifier.n_threads)
         validated = None if split.validation is None else measure(classifier, split.validation, classifier.n_threads)
-        penalty, solution = classifier.penalty_, classifier.solution_
-        penalised = 0.0 if penalty is None else classifier.reg * penalty.value(classifier.weights_)
-        proved = CertificateRecord.of(classifier.certificate_)
+        solution, certificate = classifier.solution_, CertificateRecord.of(classifier.certificate_)
+        objective, data_loss = minimised(classifier, split.train, certificate)
         return RunMetrics(
             run=str(self.run_folder.path),
             source=self.settings.request.source,
             loss=str(classifier.loss),
             penalty=str(classifier.penalty),
             reg=float(classifier.reg),
-            # the objective that was proved, in float64; the pass of `measure` may be in float32
-            objective=finite(trained.loss + penalised) if proved is None else proved.objective,
-            data_loss=finite(trained.loss),
+            objective=finite(objective),
+            data_loss=finite(data_loss),
             train_accuracy=trained.accuracy,
             validation_accuracy=None if validated is None else validated.accuracy,
             test_accuracy=tested.accuracy,
@@ -188,7 +186,7 @@ class _Session:
             passes=float(solution.passes),
             epochs=solution.state.epoch,
             status=solution.status,
-            certificate=proved,
+            certificate=certificate,
             chosen=dict(solution.chosen),
             **circumstances(classifier, self.material, split.train),
             n_train=trained.n_images,
