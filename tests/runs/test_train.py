@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from linprobe.classifiers.model_file import load_model
-from linprobe.errors import RunError
+from linprobe.errors import LinprobeError, RunError
 from linprobe.optimizers.base import Epoch, Status
 from linprobe.runs import train as train_module
 from linprobe.runs.folder import TRACE_COLUMNS, RunFolder
@@ -249,8 +249,34 @@ def test_a_run_whose_data_changed_is_not_resumed(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         train(TrainSettings(str(source)), out=tmp_path / "run", training=_interrupt)
     np.savez(source, X=255 - X, y=y)
-    with pytest.raises(RunError, match=r"the data in .*points\.npz changed since this run began"):
+    with pytest.raises(RunError, match=r"the data in .*points\.npz are not those that this run began with"):
         resume(tmp_path / "run")
+
+
+def test_a_run_whose_source_has_moved_is_resumed(tmp_path: Path) -> None:
+    source = tmp_path / "points.npz"
+    X = np.random.default_rng(0).integers(0, 256, (40, 3, 3, 1)).astype(np.uint8)
+    np.savez(source, X=X, y=np.arange(40) % 2)
+    settings = TrainSettings(str(source), classifier={"optimizer": "sgd", "epochs": 2})
+    unbroken = train(settings, out=tmp_path / "unbroken")
+    with pytest.raises(Interrupted):
+        train(settings, out=tmp_path / "run", training=_interrupt)
+    moved = source.rename(tmp_path / "moved.npz")
+    with pytest.raises(LinprobeError, match="no such file"):
+        resume(tmp_path / "run")
+    resumed = resume(tmp_path / "run", source=str(moved))
+    assert (resumed.path / "model.safetensors").read_bytes() == (unbroken.path / "model.safetensors").read_bytes()
+    assert resumed.path.joinpath("settings.json").read_text().count(str(moved)) == 1
+
+
+def test_a_run_whose_files_were_written_again_is_resumed(tmp_path: Path) -> None:
+    source = tmp_path / "points.npz"
+    X = np.random.default_rng(0).integers(0, 256, (40, 3, 3, 1)).astype(np.uint8)
+    np.savez(source, X=X, y=np.arange(40) % 2)
+    with pytest.raises(Interrupted):
+        train(TrainSettings(str(source)), out=tmp_path / "run", training=_interrupt)
+    np.savez_compressed(source, X=X, y=np.arange(40) % 2)  # another file of the same images
+    assert resume(tmp_path / "run").metrics.n_train == 32
 
 
 def _interrupt(_: Epoch) -> None:

@@ -52,6 +52,8 @@ class LinearModel:
     n_features_in_: int
     extra_: Mapping[str, object]
     features_: FeatureMap | None = None
+    trained_on_: npt.NDArray[np.uint64] | None = None
+    """(N,) digests of the images that a run has trained on, ascending; None where they are not known."""
 
     def __init__(
         self,
@@ -219,6 +221,7 @@ class LinearModel:
 
     def keep(self, solution: Solution, objective: Objective) -> None:
         """Set the attributes that come from a solution."""
+        self.trained_on_ = None  # of other images now
         self.loss_, self.penalty_ = objective.loss, objective.penalty
         self.solution_, self.certificate_ = solution, solution.certificate
         self.status_, self.history_, self.chosen_ = solution.status, solution.history, solution.chosen

@@ -15,8 +15,9 @@ The metadata has one entry, `linprobe`: a JSON object with
     extra                        JSON values that the caller added
     sha256                       of the tensors' bytes and of all other entries
 
-The arrays of a feature map are tensors `features.NAME`. The metadata is one entry because safetensors does not fix the
-order of several, and equal trainings give equal files.
+The arrays of a feature map are tensors `features.NAME`. The model of a run has a tensor `trained_on` (N,) uint64, the
+digests of the images that it was trained on (`runs/contents.py`). The metadata is one entry because safetensors does
+not fix the order of several, and equal trainings give equal files.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ MODEL_VERSION = 1
 TENSORS = ("W", "b", "scale", "shift")
 """Tensors that every model file holds."""
 
+TRAINED_ON = "trained_on"
+"""Name of the tensor of the digests of the training images."""
+
 FEATURES = "features."
 """Prefix of the names of the feature map's tensors."""
 
@@ -97,11 +101,15 @@ def model_bytes(classifier: LinearModel, extra: Mapping[str, object] | None = No
         raise IncompatibleError("the classifier is not trained; call fit before saving it.")
     D = classifier.weights_.shape[1]
     affine = classifier.affine_ or Affine(np.ones(D), np.zeros(D))
-    tensors = {"W": classifier.weights_, "b": classifier.bias_, "scale": affine.scale, "shift": affine.shift}
-    tensors = {name: np.ascontiguousarray(tensor, dtype=np.float64) for name, tensor in tensors.items()}
+    fitted = {"W": classifier.weights_, "b": classifier.bias_, "scale": affine.scale, "shift": affine.shift}
+    tensors: dict[str, npt.NDArray[Any]] = {
+        name: np.ascontiguousarray(tensor, dtype=np.float64) for name, tensor in fitted.items()
+    }
     features, proved = classifier.features_, classifier.certificate_
     if features is not None:
         tensors |= {FEATURES + name: np.ascontiguousarray(tensor) for name, tensor in features.tensors().items()}
+    if classifier.trained_on_ is not None:
+        tensors[TRAINED_ON] = classifier.trained_on_
     names = getattr(classifier, "feature_names_in_", None)
     record = {
         "version": MODEL_VERSION,
@@ -259,6 +267,10 @@ def _assembled(kind: type[AnyModel], tensors: dict[str, npt.NDArray[Any]], recor
         if made.n_features != D:
             raise ValueError(f"the feature map has {made.n_features} numbers but W {D} columns")
         classifier.features_ = made
+    if TRAINED_ON in tensors:
+        if tensors[TRAINED_ON].dtype != np.uint64 or tensors[TRAINED_ON].ndim != 1:
+            raise ValueError(f"{TRAINED_ON} is no array (N,) of uint64")
+        classifier.trained_on_ = tensors[TRAINED_ON]
     classifier.loss_, classifier.penalty_ = classifier._make_loss(), classifier._make_penalty()
     classifier._set_weights(tensors["W"], tensors["b"])
     return classifier

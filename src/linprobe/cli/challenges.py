@@ -74,18 +74,20 @@ class Severities(click.ParamType):  # type: ignore[type-arg]  # generic only sin
     metavar="N",
     help="Use N test images, spread evenly over the source.  [default: all]",
 )
-@seed_option("Of the challenges; the test split is that of the training.")
+@seed_option("Of the challenges; the source of the training is split as it was then.")
 @reading
 @threads
 @json_output
 @debug
 def challenges(model: Path, source: str, **options: Any) -> None:
-    """Accuracy on the test images of SOURCE, changed in the ways that make recognition hard, with 95% intervals.
+    """Accuracy on images of SOURCE, changed in the ways that make recognition hard, with 95% intervals.
+
+    The images are those that `linprobe evaluate` takes: none that the model was trained on.
 
     docs/challenges.md says what each severity means. knn:5, or knn:5:l1, in place of a run is the vote of the nearest
     training images of SOURCE. A run folder gets challenges.json and challenges.png.
     """
-    from linprobe.cli.output import print_json
+    from linprobe.cli.output import print_json, warn
     from linprobe.cli.progress import progress
     from linprobe.runs.challenges import challenge_source
 
@@ -102,6 +104,7 @@ def challenges(model: Path, source: str, **options: Any) -> None:
             **reading_given(options),
             progress=report,
         )
+    warn(run.tested.notes)
     if options["as_json"]:
         print_json(run.record)
     else:
@@ -117,13 +120,13 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 def _show(run: ChallengeRun) -> None:
     """The result as tables, and where it was written."""
-    from linprobe.cli.output import print_facts, share
+    from linprobe.cli.output import print_facts, share, tested_facts
     from linprobe.cli.words import interval
 
     table = run.table
     _print_rows(table, corrupted=False)
     _print_rows(table, corrupted=True)
-    facts = {"images": str(table.clean.n), "accuracy unchanged": interval(table.clean)}
+    facts = {**tested_facts(run.tested, table.clean.n), "accuracy unchanged": interval(table.clean)}
     inside = table.intraclass
     if inside is not None:
         for name, cluster in (("worst cluster", inside.worst), ("best cluster", inside.best)):

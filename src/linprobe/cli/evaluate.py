@@ -10,10 +10,10 @@ import click
 from linprobe.cli.options import debug, json_output, reading, reading_given, threads
 
 if TYPE_CHECKING:
-    from linprobe.runs.evaluation import Performance
+    from linprobe.runs.evaluation import Evaluation
 
 SHOWN_CLASSES = 20
-"""Classes, at most, whose confusion table is shown: a larger one does not fit a terminal; --json has it."""
+"""Classes, at most, whose confusion table is shown: a larger one does not fit a terminal; --confusion writes it."""
 
 
 @click.command(short_help="Accuracy, class by class, and the confusions.")
@@ -22,32 +22,38 @@ SHOWN_CLASSES = 20
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test", "all"]),
-    default="test",
-    show_default=True,
-    help="Which images. A source without a test split gives the same 20% for the test as in training (see --seed).",
+    help="Which images. The source of the training is split as it was then. Of another source, images that the model "
+    "was trained on are left out.  [default: test; all of another source that has no test split]",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     metavar="S",
-    help="Of the split, where the source has none of its own.  [default: that of the training]",
+    help="Draw a test split with this seed, where the source has none.  [default: as in the training]",
+)
+@click.option(
+    "--confusion",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the confusion matrix to this CSV file: a row for each class, a column for each class it is taken for.",
 )
 @reading
 @threads
 @json_output
 @debug
 def evaluate(model: Path, source: str, **options: Any) -> None:
-    """Accuracy, by class, and the confusions, on one split of SOURCE.
+    """Accuracy, by class, and the confusions, on images of SOURCE that the model was not trained on.
 
     RUN_OR_MODEL is a run folder or a model.safetensors. The classes of SOURCE are matched with those of the model by
-    name; its pictures must have the size of the training (they are resized if those of the training were).
+    name; its pictures must have the size of the training (they are resized if those of the training were). Grey and
+    colour are converted as the model needs them.
     """
-    from linprobe.cli.output import print_json
+    from linprobe.cli.output import print_json, warn
     from linprobe.cli.progress import progress
-    from linprobe.runs.evaluation import evaluate_source
+    from linprobe.runs.evaluation import evaluate_source, write_confusion
 
     with progress(options["as_json"]) as report:
-        performance = evaluate_source(
+        evaluation = evaluate_source(
             model,
             source,
             split=options["split"],
@@ -55,35 +61,20 @@ def evaluate(model: Path, source: str, **options: Any) -> None:
             **reading_given(options),
             progress=report,
         )
+    warn(evaluation.tested.notes)
+    if options["confusion"] is not None:
+        write_confusion(options["confusion"], evaluation.performance)
     if options["as_json"]:
-        print_json(
-            {
-                "model": str(model),
-                "source": source,
-                "split": options["split"],
-                "n_images": performance.n_images,
-                "accuracy": performance.accuracy,
-                "loss": performance.loss,
-                "classes": [
-                    {"name": name, "n_images": count, "accuracy": accuracy}
-                    for name, count, accuracy in zip(
-                        performance.class_names,
-                        performance.class_counts,
-                        performance.class_accuracy,
-                        strict=True,
-                    )
-                ],
-                "confusion": performance.confusion,
-            }
-        )
+        print_json({"model": str(model), "source": source, **evaluation.as_dict()})
     else:
-        _show(performance)
+        _show(evaluation)
 
 
-def _show(performance: Performance) -> None:
+def _show(evaluation: Evaluation) -> None:
     """The result as tables: the figures, the classes, and for few classes the confusions."""
-    from linprobe.cli.output import number, print_facts, print_table, share
+    from linprobe.cli.output import number, print_facts, print_table, share, tested_facts
 
+    performance = evaluation.performance
     names, confusion = performance.class_names, performance.confusion
     rows = []
     for k, (name, count, accuracy) in enumerate(
@@ -99,7 +90,7 @@ def _show(performance: Performance) -> None:
         print_table(("is \\ taken for", *names), counts, numeric=names)
     print_facts(
         {
-            "images": str(performance.n_images),
+            **tested_facts(evaluation.tested, performance.n_images),
             "accuracy": share(performance.accuracy),
             "loss": number(performance.loss, 6),
         }

@@ -311,7 +311,7 @@ REG = click.option(
     metavar="F",
     help="Weight of the penalty, lambda.",
 )
-WITH_RESUME = ("resume", "threads", "cache", "as_json", "quiet", "report")
+WITH_RESUME = ("resume", "moved_to", "threads", "cache", "as_json", "quiet", "report")
 """Parameters that may be given with --resume: the result does not depend on them."""
 
 
@@ -499,6 +499,12 @@ def run_options(what: str) -> Callable[[Command], Command]:
             type=click.Path(path_type=Path),
             metavar="RUN",
             help=f"Continue a {what} that was stopped or killed, with its own settings; the result is bit-identical.",
+        ),
+        click.option(
+            "--source",
+            "moved_to",
+            metavar="SOURCE",
+            help="With --resume: where the data are now, if they have moved; their content must be the same.",
         ),
         click.option(
             "--out",

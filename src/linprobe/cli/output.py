@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from linprobe.cli.options import Options
+    from linprobe.runs.evaluation_set import EvaluationSet
     from linprobe.runs.neighbors import KnnResult
     from linprobe.runs.records import RunMetrics
     from linprobe.runs.result import RunResult
@@ -30,6 +31,7 @@ __all__ = [
     "print_table",
     "say",
     "share",
+    "tested_facts",
     "trained_on",
     "warn",
     "write_page",
@@ -129,6 +131,16 @@ def trained_on(found: RunMetrics | KnnResult) -> str:
     """The source of a run in words: its training images, their shape, and how many classes."""
     of = f" of {'x'.join(map(str, found.image_shape))}" if found.image_shape else ""
     return f"{found.source}: {found.n_train} training images{of}, {found.n_classes} classes"
+
+
+def tested_facts(tested: EvaluationSet, n_images: int) -> dict[str, str]:
+    """Which images a trained model was tested on, as facts."""
+    facts = {"split": f"{tested.split}: {tested.origin}", "images": str(n_images)}
+    if tested.n_left_out:
+        facts["left out"] = f"{tested.n_left_out} images that the model was trained on"
+    if tested.n_trained_on:
+        facts["trained on"] = f"{tested.n_trained_on} of these images"
+    return facts
 
 
 def write_page(run: RunResult, options: Options) -> None:

@@ -82,6 +82,8 @@ def _start(ctx: click.Context, options: Options) -> RunResult:
     from linprobe.runs.records import SweepSettings
     from linprobe.runs.sweep import sweep as begin
 
+    if options["moved_to"] is not None:
+        raise click.UsageError("--source only applies to --resume; give SOURCE without an option name", ctx)
     if options["source"] is None:
         raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
     if options["folds"] is not None and given(ctx, "validation"):
@@ -115,6 +117,7 @@ def _resume(ctx: click.Context, options: Options) -> RunResult:
     with progress(options["quiet"] or options["as_json"]) as report:
         return resume_sweep(
             options["resume"],
+            source=options["moved_to"],
             n_threads=options["threads"],
             cache=options["cache"],
             reading=report,

@@ -136,6 +136,8 @@ def _start(ctx: click.Context, options: Options) -> RunResult:
     from linprobe.runs.records import RunSettings, TrainSettings
     from linprobe.runs.train import train as begin
 
+    if options["moved_to"] is not None:
+        raise click.UsageError("--source only applies to --resume; give SOURCE without an option name", ctx)
     if options["source"] is None:
         raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
     optimizer = options["optimizer"]
@@ -177,6 +179,7 @@ def _resume(ctx: click.Context, options: Options) -> RunResult:
     with progress(options["quiet"] or options["as_json"]) as report:
         return resume(
             options["resume"],
+            source=options["moved_to"],
             n_threads=options["threads"],
             cache=options["cache"],
             reading=report,

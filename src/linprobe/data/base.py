@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 import unicodedata
 from abc import ABC, abstractmethod
@@ -137,7 +138,7 @@ class ImageSet(_Labelled):
     @property
     def X(self) -> Pixels:
         """(M, D) view of *all* stored pictures, D = height * width * channels; `rows` picks from it."""
-        return self.images.reshape(len(self.images), -1)
+        return self.images.reshape(len(self.images), math.prod(self.images.shape[1:]))
 
     @property
     def image_shape(self) -> tuple[int, ...] | None:

@@ -19,12 +19,13 @@ from linprobe.challenges.table import ChallengeTable, Classify, choose, run_chal
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
 from linprobe.classifiers.neighbors import NeighborModel
-from linprobe.data.base import ImageSet, ProgressCallback, ReadOptions, open_dataset
-from linprobe.data.splits import train_validation_test
+from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.splits import notes_on, train_validation_test
 from linprobe.errors import IncompatibleError, ParameterError, RunError
 from linprobe.runs.evaluation import labels_by_name
+from linprobe.runs.evaluation_set import EvaluationSet, evaluation_set
 from linprobe.runs.folder import write_atomically
-from linprobe.runs.models import Reading, model_file_of, picture_shape, reading_of, scores_of_pictures
+from linprobe.runs.models import Reading, model_file_of, picture_shape, reading_of, scores_of_pictures, suited_to
 from linprobe.shapes import Labels, Pixels
 
 __all__ = ["ChallengeRun", "challenge_source", "classifier_of"]
@@ -41,12 +42,14 @@ class ChallengeRun:
         table: accuracies with their intervals.
         record: the whole result, for JSON.
         record_path, sheet_path: the files written, None where there is none.
+        tested: which images were changed, before a limit.
     """
 
     table: ChallengeTable
     record: Mapping[str, object]
     record_path: Path | None
     sheet_path: Path | None
+    tested: EvaluationSet
 
 
 NEIGHBOURS = re.compile(r"knn:(\d+)(?::(l2|l1))?")
@@ -97,7 +100,8 @@ def challenge_source(
 ) -> ChallengeRun:
     """Accuracy of the model of a run folder or model file on the changed test images of `source`.
 
-    A run folder gets challenges.json and, unless no kind changes pictures, challenges.png.
+    The test images are those of `evaluation_set`: none that the model was trained on. A run folder gets challenges.json
+    and, unless no kind changes pictures, challenges.png.
 
     Args:
         model: a run folder, a model file, or knn:K or knn:K:METRIC for the K nearest training images of the source.
@@ -106,7 +110,7 @@ def challenge_source(
         corrupted: a folder of ready-made corrupted sets, scored as well.
         sheet: file for the sheet of example pictures; None for the one in the run folder, if `model` is one.
         limit: test images to use, spread evenly over the source; None for all.
-        seed: of the challenges. The test split, where the source has none, is that of the training.
+        seed: of the challenges. The source of the training is split as it was then.
         image_size: (height, width); None for that of the training.
         source, on_bad_image, cache, n_threads, progress: as `open_dataset` takes them.
     Raises:
@@ -125,17 +129,20 @@ def challenge_source(
         n_threads=n_threads,
         seed=trained_with.seed,
         progress=progress,
+        to_train=classifier is None,
     )
     dataset = open_dataset(source, options)
-    split = train_validation_test(dataset, trained_with.validation, trained_with.seed)
     if classifier is None:
         assert asked is not None
+        split = train_validation_test(dataset, 0.0, trained_with.seed)
         neighbours = neighbours_of(split.train, int(asked[1]), asked[2] or "l2", n_threads)
         subject = _Subject(neighbours, dataset.class_names, _pictures(split.train).images.shape[1:])
+        picked = EvaluationSet("test", "of the source", (split.test,), 0, 0, notes_on(dataset, split))
     else:
         assert shape is not None
         subject = _Subject(classifier_of(classifier, n_threads), classifier.class_names_, shape)
-    tested = _tested(split.test, subject, limit)
+        picked = evaluation_set(classifier, dataset, trained_with, n_threads=n_threads)
+    tested = _tested(picked.parts, subject, limit)
     # before the table, which takes long: a corrupted set that does not fit is refused now
     sets = [] if corrupted is None else _corrupted(corrupted, dataset.class_names, options, subject)
     table = run_challenges(
@@ -165,14 +172,19 @@ def challenge_source(
         "source": source,
         "corrupted": None if corrupted is None else str(corrupted),
         "limit": limit,
+        "split": picked.split,
+        "split_origin": picked.origin,
         "n_images": len(tested.y),
+        "n_left_out": picked.n_left_out,
+        "n_trained_on": picked.n_trained_on,
+        "notes": list(picked.notes),
         **table.as_dict(),
         "sheet": None if sheet is None else str(sheet),
     }
     record_path = model / RECORD if is_run else None
     if record_path is not None:
         write_atomically(record_path, (json.dumps(record, indent=2, allow_nan=False) + "\n").encode())
-    return ChallengeRun(table, record, record_path, sheet)
+    return ChallengeRun(table, record, record_path, sheet, picked)
 
 
 @dataclass(frozen=True)
@@ -193,17 +205,25 @@ class _Tested:
     rows: npt.NDArray[np.int64] | None
 
 
-def _tested(test: object, subject: _Subject, limit: int | None) -> _Tested:
+def _tested(parts: Sequence[LabelledSet], subject: _Subject, limit: int | None) -> _Tested:
     """`limit` of the test images, labelled as the subject does.
 
     Raises:
         IncompatibleError: they do not fit the subject.
     """
-    images = _fitting(test, subject.shape)
+    images = _together([_fitting(part, subject.shape) for part in parts])
     y, some = labels_by_name(images, subject.class_names), _spread(images, limit)
     if some is None:
         return _Tested(images.images, y, images.rows)
     return _Tested(images.images, y[some], some if images.rows is None else images.rows[some])
+
+
+def _together(parts: Sequence[ImageSet]) -> ImageSet:
+    """All pictures of some sets as one, copied where there are several."""
+    if len(parts) == 1:
+        return parts[0]
+    pictures = np.concatenate([part.images[part.positions] for part in parts])
+    return replace(parts[0], images=pictures, y=np.concatenate([part.y for part in parts]), rows=None, names=None)
 
 
 def _write_sheet(sheet: Path, subject: _Subject, tested: _Tested, seed: int, kinds: tuple[str, ...]) -> None:
@@ -263,7 +283,8 @@ def _fitting(images: object, shape: tuple[int, ...]) -> ImageSet:
     Raises:
         IncompatibleError: they are not.
     """
-    images = _pictures(images)
+    images = suited_to(_pictures(images), shape)
+    assert isinstance(images, ImageSet)
     if images.image_shape != shape:
         found, expected = ("x".join(map(str, one)) for one in (images.images.shape[1:], shape))
         if images.images.shape[1:3] != shape[:2]:

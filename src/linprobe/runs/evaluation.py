@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +14,17 @@ import numpy.typing as npt
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
-from linprobe.data.base import Dataset, ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset, seen_name
-from linprobe.data.splits import split_dataset
-from linprobe.errors import IncompatibleError, SplitError
+from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset, seen_name
+from linprobe.errors import IncompatibleError
 from linprobe.features.base import FeatureMap
 from linprobe.objective import Objective
+from linprobe.runs.evaluation_set import EvaluationSet, SplitName, evaluation_set
 from linprobe.runs.features import map_images
+from linprobe.runs.folder import write_atomically
 from linprobe.runs.models import model_file_of, reading_of
 from linprobe.shapes import Labels
 
-__all__ = ["Performance", "SplitName", "evaluate_source", "labels_by_name", "measure"]
-
-SplitName = Literal["train", "validation", "test", "all"]
+__all__ = ["Evaluation", "Performance", "evaluate_source", "labels_by_name", "measure", "write_confusion"]
 
 BLOCK_NUMBERS = 2**22
 """Scores in a block of images: 32 MB of float64."""
@@ -59,25 +60,71 @@ class Performance:
         return [float(h) / count if count else float("nan") for h, count in zip(hits, self.class_counts, strict=True)]
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """The performance of a trained model on images of a source.
+
+    Attributes:
+        performance: on all of `tested`.
+        tested: which images these are.
+    """
+
+    performance: Performance
+    tested: EvaluationSet
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON, as `linprobe evaluate --json` prints it."""
+        found, tested = self.performance, self.tested
+        return {
+            "split": tested.split,
+            "split_origin": tested.origin,
+            "n_images": found.n_images,
+            "n_left_out": tested.n_left_out,
+            "n_trained_on": tested.n_trained_on,
+            "notes": list(tested.notes),
+            "accuracy": found.accuracy,
+            "loss": found.loss,
+            "classes": [
+                {"name": name, "n_images": count, "accuracy": accuracy}
+                for name, count, accuracy in zip(
+                    found.class_names, found.class_counts, found.class_accuracy, strict=True
+                )
+            ],
+            "confusion": found.confusion,
+        }
+
+
+def write_confusion(path: Path, performance: Performance) -> None:
+    """Write the confusion matrix as CSV: a row for each class, with the number of its images taken for each class.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(["is \\ taken for", *performance.class_names])
+    for name, counts in zip(performance.class_names, performance.confusion.tolist(), strict=True):
+        table.writerow([name, *counts])
+    write_atomically(path, out.getvalue().encode("utf-8", "surrogateescape"))
+
+
 def evaluate_source(
     model: Path,
     source: str,
     *,
-    split: SplitName = "test",
+    split: SplitName | None = None,
     seed: int | None = None,
     image_size: tuple[int, int] | None = None,
     on_bad_image: Literal["fail", "skip"] = "fail",
     cache: bool = True,
     n_threads: int | None = None,
     progress: ProgressCallback | None = None,
-) -> Performance:
-    """The performance of the model of a run folder or model file on one split of `source`.
+) -> Evaluation:
+    """The performance of the model of a run folder or model file on images of `source` that it was not trained on.
 
     Args:
         model: a run folder, or a model file.
-        split: "all" takes every image of the source, whatever its split.
-        seed: of the splits that the source does not have itself; None for that of the training, which gives the
-            same images.
+        split, seed: which images, as `evaluation_set` takes them.
         image_size: (height, width); None for that of the training.
         source, on_bad_image, cache, n_threads, progress: as `open_dataset` takes them.
     Raises:
@@ -85,46 +132,30 @@ def evaluate_source(
     """
     classifier = read_model(model_file_of(model))
     trained_with = reading_of(classifier, model)
-    if seed is None:
-        seed = trained_with.seed
-    if image_size is None:
-        image_size = trained_with.image_size
     options = ReadOptions(
-        image_size=image_size,
+        image_size=trained_with.image_size if image_size is None else image_size,
         on_bad_image=on_bad_image,
         cache=cache,
         n_threads=n_threads,
-        seed=seed,
+        seed=trained_with.seed if seed is None else seed,
         progress=progress,
+        to_train=False,
     )
     dataset = open_dataset(source, options)
-    parts = _parts(dataset, split, trained_with.validation, seed)
+    tested = evaluation_set(classifier, dataset, trained_with, split=split, seed=seed, n_threads=n_threads)
+    parts = tested.parts
     if classifier.features_ is not None:
-        parts = [_with_features(classifier.features_, part, n_threads, progress) for part in parts]
+        parts = tuple(_with_features(classifier.features_, part, n_threads, progress) for part in parts)
     measured = [measure(classifier, part, n_threads) for part in parts]
     n = sum(part.n_images for part in measured)
-    return Performance(
+    performance = Performance(
         n,
         sum(part.accuracy * part.n_images for part in measured) / n,
         sum(part.loss * part.n_images for part in measured) / n,
         measured[0].class_names,
         np.sum([part.confusion for part in measured], axis=0),
     )
-
-
-def _parts(dataset: Dataset, split: SplitName, validation: float, seed: int) -> list[LabelledSet]:
-    """The images of `split`; those that training held out follow from its seed."""
-    if split == "all":
-        return [part for part in (dataset.train, dataset.validation, dataset.test) if part is not None]
-    if split == "test" and dataset.test is not None:
-        return [dataset.test]
-    part: LabelledSet | None = getattr(split_dataset(dataset, validation=validation, seed=seed), split)
-    if part is None:
-        raise SplitError(
-            f"{dataset.source}: has no {split} split, and the training held out none; "
-            "choose --split train, test or all."
-        )
-    return [part]
+    return Evaluation(performance, tested)
 
 
 def _with_features(

@@ -188,6 +188,10 @@ class RunFolder:
         """Whether the run came to its end: metrics.json is the last file written."""
         return (self.path / "metrics.json").is_file()
 
+    def write_settings(self, settings: RunSettings) -> None:
+        """Write settings that say where the source is now; they decide the same bits."""
+        write_atomically(self.path / "settings.json", content_of(settings))
+
     def settings(self) -> RunSettings:
         """What was requested. Raises RunError when settings.json holds something else."""
         return read_settings(self.path / "settings.json")

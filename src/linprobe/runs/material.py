@@ -15,6 +15,7 @@ from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptio
 from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import RunError
 from linprobe.features.base import FeatureMap
+from linprobe.runs.contents import Contents, contents_of
 from linprobe.runs.features import map_dataset, requested
 from linprobe.runs.folder import RunFolder
 from linprobe.runs.records import RunSettings, SweepSettings, TrainSettings, model_of
@@ -57,6 +58,7 @@ class Material:
         split_as_read: its parts to train on, to choose by and to test on.
         split: the same images in the same parts, as the classifier reads them.
         features: the fitted feature map; None without features.
+        contents: digests of the images as they were read.
         seconds: to compute the features.
     """
 
@@ -64,6 +66,7 @@ class Material:
     dataset: Dataset
     split_as_read: Split
     split: Split
+    contents: Contents
     features: FeatureMap | None = None
     seconds: float = 0.0
 
@@ -98,22 +101,33 @@ def prepare(
     """
     model = _checked_model(request, n_threads)
     dataset = read_source(request, n_threads, cache, reading)
-    material = _material_of(request, dataset, n_threads, cache, reading)
-    return Prepared(_began(request, dataset), _suited(model, material), material)
+    contents = contents_of(dataset, n_threads)
+    material = _material_of(request, dataset, contents, n_threads, cache, reading)
+    return Prepared(_began(request, dataset, contents), _suited(model, material), material)
 
 
 def prepare_again(
-    run: RunFolder, settings: RunSettings, n_threads: int | None, cache: bool, reading: ProgressCallback | None
+    run: RunFolder,
+    settings: RunSettings,
+    source: str | None,
+    n_threads: int | None,
+    cache: bool,
+    reading: ProgressCallback | None,
 ) -> Prepared:
-    """A run that is resumed, as `prepare` gave it when it began.
+    """A run that is resumed, as `prepare` gave it when it began; settings.json takes over a source that has moved.
 
+    Args:
+        run: its folder.
+        settings: what settings.json holds.
+        source: where the data are now; None for where they were.
+        n_threads, cache, reading: as for `prepare`.
     Raises:
-        RunError: the data changed since then.
+        RunError: the data are not those that the run began with.
         LinprobeError: as for `prepare`.
     """
     model = _checked_model(settings.request, n_threads)
-    dataset = _read_again(run, settings, n_threads, cache, reading)
-    material = _material_of(settings.request, dataset, n_threads, cache, reading)
+    settings, dataset, contents = _read_again(run, settings, source, n_threads, cache, reading)
+    material = _material_of(settings.request, dataset, contents, n_threads, cache, reading)
     return Prepared(settings, _suited(model, material), material)
 
 
@@ -165,6 +179,7 @@ def _suited(model: LinearModel, material: Material) -> LinearModel:
 def _material_of(
     request: TrainSettings | SweepSettings,
     dataset: Dataset,
+    contents: Contents,
     n_threads: int | None,
     cache: bool,
     reading: ProgressCallback | None,
@@ -178,13 +193,12 @@ def _material_of(
     split = train_validation_test(dataset, request.held_out, request.seed)
     features = requested(request.features, request.feature_options)
     if features is None:
-        return Material(dataset, dataset, split, split)
+        return Material(dataset, dataset, split, split, contents)
     mapped = map_dataset(
         dataset, split.train, features, seed=request.seed, cache=cache, n_threads=n_threads, progress=reading
     )
-    return Material(
-        dataset, mapped.dataset, split, split_like(split, dataset, mapped.dataset), mapped.features, mapped.seconds
-    )
+    as_mapped = split_like(split, dataset, mapped.dataset)
+    return Material(dataset, mapped.dataset, split, as_mapped, contents, mapped.features, mapped.seconds)
 
 
 def split_like(split: Split, dataset: Dataset, mapped: Dataset) -> Split:
@@ -204,12 +218,13 @@ def split_like(split: Split, dataset: Dataset, mapped: Dataset) -> Split:
     return replace(split, train=same(split.train), validation=validation, test=same(split.test))
 
 
-def _began(request: TrainSettings | SweepSettings, dataset: Dataset) -> RunSettings:
+def _began(request: TrainSettings | SweepSettings, dataset: Dataset, contents: Contents) -> RunSettings:
     """What settings.json of a new run holds; its source is an absolute path, so that any folder can resume it."""
     return RunSettings(
         replace(request, source=absolute_source(request.source)),
         dataset.fingerprint,
         dataset.format,
+        contents.digest,
         version("linprobe"),
         platform.python_version(),
         np.__version__,
@@ -245,22 +260,30 @@ def unfinished_settings(run: RunFolder, kind: type[TrainSettings | SweepSettings
 def _read_again(
     run: RunFolder,
     settings: RunSettings,
+    source: str | None,
     n_threads: int | None,
     cache: bool,
     reading: ProgressCallback | None,
-) -> Dataset:
-    """The dataset that the run began with.
+) -> tuple[RunSettings, Dataset, Contents]:
+    """(settings, dataset, digests) of a run that is resumed.
 
     Raises:
-        RunError: the data changed since then.
+        RunError: the data are not those that the run began with.
         DataError: the source cannot be read.
     """
-    dataset = read_source(settings.request, n_threads, cache, reading)
-    if dataset.fingerprint != settings.fingerprint:
-        kind = NAMES[settings.request.kind]
-        began_with = "none recorded" if settings.fingerprint is None else settings.fingerprint[:12]
+    request = settings.request if source is None else replace(settings.request, source=absolute_source(source))
+    dataset = read_source(request, n_threads, cache, reading)
+    contents = contents_of(dataset, n_threads)
+    # a run of an earlier version has no digest of the content, only the fingerprint of paths and times
+    same = settings.content is None and dataset.fingerprint == settings.fingerprint
+    if not same and contents.digest != settings.content:
+        kind = NAMES[request.kind]
         raise RunError(
-            f"{run.path}: the data in {settings.request.source} changed since this {kind} began (fingerprint "
-            f"{dataset.fingerprint[:12]}, expected {began_with}); restore them, or start a new {kind}."
+            f"{run.path}: the data in {request.source} are not those that this {kind} began with (content "
+            f"{contents.digest[:12]}, expected {(settings.content or 'none recorded')[:12]}); restore them, "
+            f"give their new place with --source, or start a new {kind}."
         )
-    return dataset
+    if request != settings.request or dataset.fingerprint != settings.fingerprint:
+        settings = replace(settings, request=request, fingerprint=dataset.fingerprint)
+        run.write_settings(settings)
+    return settings, dataset, contents

@@ -11,7 +11,7 @@ import numpy as np
 from linprobe.classifiers.model_file import read_model
 from linprobe.data.decode import BrokenImage, decode, read_file
 from linprobe.errors import ImageError, IncompatibleError
-from linprobe.runs.models import model_file_of, picture_shape, reading_of, scores_of_pictures
+from linprobe.runs.models import model_file_of, picture_shape, reading_of, scores_of_pictures, with_channels
 from linprobe.shapes import Floats, Pixels
 
 __all__ = ["Prediction", "predict_pictures", "read_pictures"]
@@ -100,7 +100,7 @@ def read_pictures(images: Sequence[Path], shape: tuple[int, ...], image_size: tu
     pixels, broken = [], []
     for image in images:
         try:
-            pixels.append(_with_channels(decode(read_file(image), image_size), shape[2]))
+            pixels.append(with_channels(decode(read_file(image), image_size), shape[2]))
         except BrokenImage as error:
             broken.append(f"{image} ({error})")
     if broken:
@@ -115,17 +115,6 @@ def read_pictures(images: Sequence[Path], shape: tuple[int, ...], image_size: tu
                 f"resize it with --image-size {_text(shape[:2])}."
             )
     return np.stack(pixels)
-
-
-def _with_channels(picture: Pixels, channels: int) -> Pixels:
-    """`picture` as grey or RGB, whichever the model reads."""
-    if picture.shape[2] == channels:
-        return picture
-    if channels == 3:
-        return np.repeat(picture, 3, axis=2)
-    # The luma of ITU-R BT.601, as decoders turn colour into grey.
-    luma: Pixels = np.rint(picture @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[:, :, None]
-    return luma
 
 
 def _text(size: Sequence[int]) -> str:

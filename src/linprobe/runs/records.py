@@ -168,12 +168,14 @@ class RunSettings:
         request: all that decides the bits of the run.
         fingerprint: of the data that the run began with; None where it was not recorded.
         format: of the source, as `Dataset.format`.
+        content: digest of the images and labels, wherever they lie; None where it was not recorded.
         linprobe_version, python_version, numpy_version: of the programs that began the run.
     """
 
     request: TrainSettings | SweepSettings
     fingerprint: str | None = None
     format: str | None = None
+    content: str | None = None
     linprobe_version: str | None = None
     python_version: str | None = None
     numpy_version: str | None = None

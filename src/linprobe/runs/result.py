@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+import numpy as np
+
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import LabelledSet
 from linprobe.data.splits import notes_on
+from linprobe.runs.contents import Digests, seen_among
 from linprobe.runs.evaluation import Performance
 from linprobe.runs.folder import GridWeights
 from linprobe.runs.material import Material
 from linprobe.runs.records import CertificateRecord, RunMetrics, RunSettings
 
-__all__ = ["Circumstances", "Interrupted", "RunResult", "circumstances", "minimised"]
+__all__ = ["Circumstances", "Interrupted", "RunResult", "circumstances", "minimised", "trained_on"]
 
 
 @dataclass(frozen=True)
@@ -72,20 +75,50 @@ def circumstances(classifier: LinearModel, material: Material, train: LabelledSe
         "equivalents": tuple(line.strip() for line in objective.describe().splitlines()),
         "skipped_images": len(dataset.skipped),
         "n_classes": len(dataset.class_names),
-        "notes": notes_on(material.as_read, material.split),
+        "notes": _notes(material, train),
         "image_shape": None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
     }
 
 
+def trained_on(material: Material, train: LabelledSet) -> Digests:
+    """The digests of the images that were trained on, ascending."""
+    return np.sort(material.contents.of_train(material.dataset.train, train))
+
+
+def _notes(material: Material, train: LabelledSet) -> tuple[str, ...]:
+    """What a reader of the figures must know of the source and its splits."""
+    dataset, split, contents = material.dataset, material.split, material.contents
+    held_out = dataset.test is None or contents.test is None
+    tested = contents.of_train(dataset.train, split.test) if held_out else contents.test
+    assert tested is not None
+    n_seen = int(seen_among(tested, contents.of_train(dataset.train, train)).sum())
+    told = notes_on(material.as_read, split)
+    return (*told, twins_note(n_seen, len(tested))) if n_seen else told
+
+
+def twins_note(n_seen: int, n_tested: int) -> str:
+    """A sentence on test images that are equal to training images."""
+    return (
+        f"{n_seen:,} of {n_tested:,} test images are equal to a training image, pixel by pixel or number by number: "
+        "the test figures are too good by that."
+    )
+
+
 def minimised(
-    classifier: LinearModel, train: LabelledSet, certificate: CertificateRecord | None
+    classifier: LinearModel, train: LabelledSet, trained: Performance, certificate: CertificateRecord | None
 ) -> tuple[float, float]:
     """L(W, b) and its part without the penalty: what the training minimised, weights of the classes included.
 
-    The certificate has the objective already, in float64; without one it takes a pass over the training images.
+    Args:
+        classifier: the trained one.
+        train: what it was trained on.
+        trained: its performance there.
+        certificate: has the objective already, in float64; None after a training that proves nothing.
     """
     objective = classifier.objective_of(classifier.rows_of(train))
     penalty = objective.penalty_value(classifier.weights_)
+    if classifier.class_weight is None:
+        return trained.loss + penalty if certificate is None else certificate.objective, trained.loss
     if certificate is not None:
         return certificate.objective, certificate.objective - penalty
     value = objective.value(classifier.weights_, classifier.bias_)

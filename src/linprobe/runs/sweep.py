@@ -35,7 +35,7 @@ from linprobe.runs.records import (
     SweepSettings,
     finite,
 )
-from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised
+from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised, trained_on
 from linprobe.shapes import Floats
 
 __all__ = ["SweepSettings", "resume_sweep", "sweep"]
@@ -90,6 +90,7 @@ def sweep(
 def resume_sweep(
     path: Path,
     *,
+    source: str | None = None,
     n_threads: int | None = None,
     cache: bool = True,
     reading: ProgressCallback | None = None,
@@ -97,6 +98,10 @@ def resume_sweep(
 ) -> RunResult:
     """The result of the sweep at `path`, continued after its finished parts; bit-identical to an unbroken sweep.
 
+    Args:
+        path: the run folder.
+        source: where the data are now, if they have moved.
+        n_threads, cache, reading, solving: as for `sweep`.
     Raises:
         RunError: there is no sweep, it is finished, another process works on it, or its data changed.
         LinprobeError, Interrupted: as for `sweep`.
@@ -104,7 +109,7 @@ def resume_sweep(
     run = RunFolder.open(path)
     run.lock()
     try:
-        prepared = prepare_again(run, unfinished_settings(run, SweepSettings), n_threads, cache, reading)
+        prepared = prepare_again(run, unfinished_settings(run, SweepSettings), source, n_threads, cache, reading)
         return _Session(prepared, solving).run(run)
     finally:
         run.close()
@@ -160,7 +165,9 @@ class _Session:
                 "image_size": self.request.image_size,
                 "seed": self.request.seed,
                 "validation": 0.0,
+                "content": self.material.contents.digest,
             }
+            classifier.trained_on_ = trained_on(self.material, self.train)
             model = model_bytes(classifier, made_from)
             tested = measure(classifier, self.test, self.classifier.n_threads)  # the one time it is touched
             metrics = self._metrics(run, classifier, choice, tested, time.perf_counter() - begun)
@@ -239,7 +246,7 @@ class _Session:
     ) -> RunMetrics:
         trained = measure(classifier, self.train, self.classifier.n_threads)
         certificate = CertificateRecord.of(classifier.certificate_)
-        objective, data_loss = minimised(classifier, self.train, certificate)
+        objective, data_loss = minimised(classifier, self.train, trained, certificate)
         return RunMetrics(
             run=str(run.path),
             source=self.request.source,

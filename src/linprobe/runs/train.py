@@ -15,7 +15,7 @@ from linprobe.runs.evaluation import Performance, measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row, trace_rows
 from linprobe.runs.material import Prepared, prepare, prepare_again, unfinished_settings
 from linprobe.runs.records import CertificateRecord, RunMetrics, TrainSettings, finite
-from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised
+from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised, trained_on
 
 __all__ = ["Interrupted", "RunResult", "TrainSettings", "resume", "train"]
 
@@ -68,6 +68,7 @@ def train(
 def resume(
     path: Path,
     *,
+    source: str | None = None,
     n_threads: int | None = None,
     cache: bool = True,
     reading: ProgressCallback | None = None,
@@ -76,6 +77,10 @@ def resume(
 ) -> RunResult:
     """The result of the run at `path`, continued from its checkpoint; bit-identical to a run that was never stopped.
 
+    Args:
+        path: the run folder.
+        source: where the data are now, if they have moved.
+        n_threads, cache, reading, training, watch: as for `train`.
     Raises:
         RunError: there is no run, it is finished, another process trains it, or its data changed.
         LinprobeError, Interrupted: as for `train`.
@@ -85,7 +90,7 @@ def resume(
     try:
         settings = unfinished_settings(run, TrainSettings)
         progress = run.read_progress()  # before the source, which may be large
-        prepared = prepare_again(run, settings, n_threads, cache, reading)
+        prepared = prepare_again(run, settings, source, n_threads, cache, reading)
         return _Session(run, prepared, training, watch).run(progress)
     finally:
         run.close()
@@ -121,7 +126,9 @@ class _Session:
                 "image_size": request.image_size,
                 "seed": request.seed,
                 "validation": request.validation,
+                "content": self.material.contents.digest,
             }
+            classifier.trained_on_ = trained_on(self.material, split.train)
             model = model_bytes(classifier, made_from)
             if classifier.status_ is Status.INTERRUPTED:
                 self.run_folder.write_model(model)
@@ -168,7 +175,7 @@ class _Session:
         trained = measure(classifier, split.train, classifier.n_threads)
         validated = None if split.validation is None else measure(classifier, split.validation, classifier.n_threads)
         solution, certificate = classifier.solution_, CertificateRecord.of(classifier.certificate_)
-        objective, data_loss = minimised(classifier, split.train, certificate)
+        objective, data_loss = minimised(classifier, split.train, trained, certificate)
         return RunMetrics(
             run=str(self.run_folder.path),
             source=self.settings.request.source,

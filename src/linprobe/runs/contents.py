@@ -1,0 +1,87 @@
+"""Images known by content: a digest of the pixels or numbers of each, and one of a whole source.
+
+A path and a time tell nothing of what is in a picture: folders grow, and files are copied. The digest of an image is
+that of what a model reads: of its decoded pixels, or of its vector in float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linprobe.cores import usable_cores
+from linprobe.data.base import Dataset, ImageSet, LabelledSet
+
+__all__ = ["Contents", "Digests", "contents_of", "digests_of", "seen_among"]
+
+Digests = npt.NDArray[np.uint64]
+"""(N,) the first 64 bits of the SHA-256 of each image. A million images share one with a million others by chance with
+a probability of 5e-8."""
+
+BLOCK_BYTES = 2**20
+"""Bytes of images in a task of a thread: some milliseconds of work, by argument."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The digests of a dataset.
+
+    Attributes:
+        train: of its training images, in their order.
+        test: of its test images; None where it has no such split.
+        digest: hex digest of the images, labels and class names of all splits, in their order.
+    """
+
+    train: Digests
+    test: Digests | None
+    digest: str
+
+    def of_train(self, whole: LabelledSet, part: LabelledSet) -> Digests:
+        """The digests of a part of the training images.
+
+        Args:
+            whole: the training images as the dataset has them, or their features.
+            part: some of them, in any order, that share the array of `whole`.
+        """
+        if part is whole:
+            return self.train
+        order = np.argsort(whole.positions)
+        return self.train[order[np.searchsorted(whole.positions, part.positions, sorter=order)]]
+
+
+def contents_of(dataset: Dataset, n_threads: int | None = None) -> Contents:
+    """The digests of all images of `dataset`; each is read once."""
+    digests: dict[str, Digests] = {}
+    whole = hashlib.sha256(repr(dataset.class_names).encode("utf-8", "surrogatepass"))
+    for part in ("train", "validation", "test"):
+        images: LabelledSet | None = getattr(dataset, part)
+        if images is not None:
+            digests[part] = digests_of(images, n_threads)
+            whole.update(part.encode() + digests[part].tobytes() + np.ascontiguousarray(images.y, np.int64).tobytes())
+    return Contents(digests["train"], digests.get("test"), whole.hexdigest())
+
+
+def digests_of(images: LabelledSet, n_threads: int | None = None) -> Digests:
+    """The digest of each image (N,)."""
+    X, positions = images.X, images.positions
+    pictures = isinstance(images, ImageSet)
+    size = max(1, BLOCK_BYTES // max(1, X.shape[1] * X.itemsize))
+
+    def digest(start: int) -> bytes:
+        rows = X[positions[start : start + size]]
+        if not pictures:
+            rows = rows.astype(np.float32) + np.float32(0.0)  # -0.0 becomes 0.0
+        return b"".join(hashlib.sha256(row).digest()[:8] for row in np.ascontiguousarray(rows))
+
+    with np.errstate(over="ignore"), ThreadPoolExecutor(n_threads or usable_cores()) as workers:
+        return np.frombuffer(b"".join(workers.map(digest, range(0, images.n_images, size))), np.uint64)
+
+
+def seen_among(digests: Digests, trained_on: Digests) -> npt.NDArray[np.bool_]:
+    """(N,) whether each image is one of those that a model was trained on."""
+    found: npt.NDArray[np.bool_] = np.isin(digests, trained_on)
+    return found

@@ -1,0 +1,130 @@
+"""The images of a source that a trained model is tested on: which split, and without those that it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from linprobe.classifiers.model import LinearModel
+from linprobe.data.base import Dataset, LabelledSet
+from linprobe.data.splits import TEST_SHARE, lacking_note, split_dataset
+from linprobe.errors import SplitError
+from linprobe.runs.contents import contents_of, digests_of, seen_among
+from linprobe.runs.models import Reading, picture_shape, suited_to
+
+__all__ = ["EvaluationSet", "SplitName", "evaluation_set"]
+
+SplitName = Literal["train", "validation", "test", "all"]
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """What a model is tested on.
+
+    Attributes:
+        split: the name of the split.
+        origin: where the split comes from, in words.
+        parts: the images; several sets for "all".
+        n_left_out: images that were left out because the model was trained on them.
+        n_trained_on: images among `parts` that the model was trained on; None where that is not known.
+        notes: sentences that a reader of the figures must know.
+    """
+
+    split: SplitName
+    origin: str
+    parts: tuple[LabelledSet, ...]
+    n_left_out: int
+    n_trained_on: int | None
+    notes: tuple[str, ...]
+
+
+def evaluation_set(
+    classifier: LinearModel,
+    dataset: Dataset,
+    trained_with: Reading,
+    *,
+    split: SplitName | None = None,
+    seed: int | None = None,
+    n_threads: int | None = None,
+) -> EvaluationSet:
+    """The images of `dataset` to test `classifier` on.
+
+    The source of the training, known by its content, is split as it was then. Of any other source the test split is
+    taken if it has one, else all of it, and images that the model was trained on are left out.
+
+    Args:
+        trained_with: how the model's training read its source.
+        split: None for "test", and for "all" of another source that has no test split. "train" leaves nothing out.
+        seed: of a test split that is drawn; None for that of the training.
+    Raises:
+        SplitError: the source has no such split, or no image is left.
+    """
+    same = trained_with.content is not None and contents_of(dataset, n_threads).digest == trained_with.content
+    as_trained = same and seed in (None, trained_with.seed)
+    draws = same or (seed is not None and dataset.test is None)
+    if split is None:
+        split = "test" if draws or dataset.test is not None else "all"
+    parts, origin = _split(dataset, split, draws, trained_with, seed)
+    shape = picture_shape(classifier)
+    parts = [suited_to(part, shape) for part in parts]
+    known = classifier.trained_on_
+    if known is None:
+        return EvaluationSet(split, origin, tuple(parts), 0, None, (*_notes(dataset, parts, split), UNKNOWN))
+    seen = [seen_among(digests_of(part, n_threads), known) for part in parts]
+    n_seen = int(sum(found.sum() for found in seen))
+    if as_trained or split == "train":
+        return EvaluationSet(split, origin, tuple(parts), 0, n_seen, _notes(dataset, parts, split))
+    kept = [part.subset(np.flatnonzero(~found)) for part, found in zip(parts, seen, strict=True) if not found.all()]
+    if not kept:
+        raise SplitError(
+            f"{dataset.source}: the model was trained on all {n_seen} images of {split}; give images that it has not "
+            "seen, or --split train for its accuracy on those."
+        )
+    return EvaluationSet(split, origin, tuple(kept), n_seen, 0, _notes(dataset, kept, split))
+
+
+UNKNOWN = (
+    "the model file does not say which images the model was trained on: those among them, if any, make the figures too "
+    "good."
+)
+"""Note of a model that was not trained by a run."""
+
+
+def _split(
+    dataset: Dataset, split: SplitName, draws: bool, trained_with: Reading, seed: int | None
+) -> tuple[list[LabelledSet], str]:
+    """(the sets of a split, where it comes from).
+
+    Args:
+        draws: whether parts that the source lacks are drawn, as the training drew them.
+    Raises:
+        SplitError: the source has no such split.
+    """
+    if split == "all":
+        sets = (dataset.train, dataset.validation, dataset.test)
+        return [part for part in sets if part is not None and part.n_images], "the whole source"
+    cut, seed = dataset, trained_with.seed if seed is None else seed
+    if draws:
+        cut = split_dataset(dataset, validation=trained_with.validation, seed=seed)
+    part: LabelledSet | None = getattr(cut, split)
+    if part is None or not part.n_images:
+        there = [name for name in ("train", "validation", "test") if (own := getattr(dataset, name)) and own.n_images]
+        raise SplitError(
+            f"{dataset.source}: has no {split} split, only {' and '.join(there)}, and the training held out none; "
+            "choose --split all."
+        )
+    if part is getattr(dataset, split):
+        return [part], "the source's own"
+    if split == "train":
+        return [part], f"what seed {seed} left of the source after drawing the other splits"
+    share = TEST_SHARE if split == "test" else trained_with.validation
+    return [part], f"{share:.0%} of the source, drawn with seed {seed}"
+
+
+def _notes(dataset: Dataset, parts: list[LabelledSet], split: SplitName) -> tuple[str, ...]:
+    """What the reader has to say, and the classes that have no image."""
+    whole = replace(parts[0], y=np.concatenate([part.y for part in parts]))
+    lacking = lacking_note(whole, split)
+    return dataset.notes if lacking is None else (*dataset.notes, lacking)
