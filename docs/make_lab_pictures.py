@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from make_pictures import DOCS
+from make_pictures import DOCS, keep
 from PIL import Image
 
-from drawings import record
-from linprobe.files import write_whole
 from linprobe.lab.protocol import Lab
 from linprobe.lab.server import served
 
@@ -129,12 +127,7 @@ def main() -> None:
         with served(Lab((source,), Path("runs"), report)) as address:
             drawn = draw(browser, address, source)
         browser.close()
-    for name, picture in drawn.items():
-        path = out / f"lab-{name}.png"
-        write_whole(path, packed(picture))
-        print(f"{path.stat().st_size:7,} bytes  {path}")
-    if out == DOCS / "images":
-        record(f"lab-{name}.png" for name in drawn)
+    keep({f"lab-{name}.png": packed(picture) for name, picture in drawn.items()}, out)
 
 
 if __name__ == "__main__":

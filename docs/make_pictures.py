@@ -15,6 +15,7 @@ import doctest
 import io
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -64,6 +65,15 @@ def smaller(picture: Path) -> bytes:
     return out.getvalue()
 
 
+def keep(pictures: Mapping[str, bytes], out: Path) -> None:
+    """Write the PNG files by name into the folder `out`; those of the docs are recorded as made of the present code."""
+    for name, content in pictures.items():
+        write_whole(out / name, content)
+        print(f"{len(content):7,} bytes  {out / name}")
+    if out == DOCS / "images":
+        record(pictures)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cifar10", type=Path, help="the archive, read as linprobe reads it")
@@ -75,11 +85,7 @@ def main() -> None:
             place = Path(folder)
             found = [sheet(place)] if name == "challenges" else draw(name, place, arguments.cifar10)
             drawn |= {picture.name: smaller(picture) for picture in found}
-    for name, content in drawn.items():
-        write_whole(arguments.out / name, content)
-        print(f"{len(content):7,} bytes  {arguments.out / name}")
-    if arguments.out == DOCS / "images":
-        record(drawn)
+    keep(drawn, arguments.out)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,7 @@ import tempfile
 from pathlib import Path
 
 from make_lab_pictures import packed
-from make_pictures import DOCS
-
-from drawings import record
-from linprobe.files import write_whole
+from make_pictures import DOCS, keep
 
 SIZES = {"report-cifar10": (780, 1716), "report-top": (1000, 780)}
 """Width and height in pixels from the top: down to the path over reg for docs/report.md, one screen for the README."""
@@ -63,12 +60,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-c", linprobe, "sweep", "cifar10.zip"], check=True)
         (page,) = Path("runs").glob("*/report.html")
         drawn = draw(page, arguments.browser)
-    for name, picture in drawn.items():
-        path = out / f"{name}.png"
-        write_whole(path, packed(picture))
-        print(f"{path.stat().st_size:7,} bytes  {path}")
-    if out == DOCS / "images":
-        record(f"{name}.png" for name in drawn)
+    keep({f"{name}.png": packed(picture) for name, picture in drawn.items()}, out)
 
 
 if __name__ == "__main__":
