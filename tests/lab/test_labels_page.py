@@ -61,3 +61,11 @@ def test_a_curve_above_the_chart_is_named(lab_address, open_page):
     page = open_page(f"{lab_address}/#/scores")
     page.get_by_role("button", name="ten classes").click()
     page.get_by_text("Above the chart: squared hinge.").wait_for()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_large_text_fits_a_narrow_screen(lab_address, open_page, name):
+    page = open_page(f"{lab_address}/#/{name}", width=390)
+    page.locator(PAGES[name]).first.wait_for()
+    page.get_by_role("button", name="Larger text").click()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

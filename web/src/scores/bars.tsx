@@ -11,6 +11,9 @@ import { held, K, label, name, scale, scores, setScore, span } from "./state";
 /** Width of a letter of a class's name, in CSS pixels of normal text: an average, rounded up. */
 const WIDE = 7.5;
 
+/** Room of a class below which its figure is set smaller, in CSS pixels of normal text. */
+const NARROW = 44;
+
 export function Bars() {
   const [ref, width] = useWidth<HTMLDivElement>();
   const drag = useRef<number | undefined>(undefined);
@@ -125,12 +128,12 @@ function Bar({ k, score, x, width, up, step, height }: BarProps) {
         stroke-linecap="round"
       />
       <text
-        class={step < 44 ? "value tight" : "value"}
+        class={step < NARROW * text ? "value tight" : "value"}
         x={x + width / 2}
         y={score >= 0 ? up(score) - 7 : up(score) + 2 + 14 * text}
         text-anchor="middle"
       >
-        {shown(score, step < 44 ? 2 : 4)}
+        {shown(score, step < NARROW * text ? 2 : 4)}
       </text>
       <text class="name" x={x + width / 2} y={height - 7} text-anchor="middle">
         {shortened(name(k), Math.floor(step / (WIDE * text)))}
