@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +76,52 @@ def test_a_model_trained_on_resized_pictures_resizes(linprobe: Any, pictures: Pa
 
 def test_files_that_are_no_pictures_are_all_named(linprobe: Any, model: Path, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
-    answer = linprobe("predict", model, pictures / "test" / "dark" / "0.png", "text.png", "none.png", pictures)
+    files = (pictures / "test" / "dark" / "0.png", "text.png", "none.png")
+    answer = linprobe("predict", model, *files, "--on-bad-image", "fail")
     assert answer.code == 2
     assert answer.out == ""
-    assert answer.err.startswith("error: 3 of 4 files cannot be read as pictures: ")
-    for name in ("text.png", "none.png", str(pictures)):
+    assert answer.err.startswith("error: 2 of 3 files cannot be read as pictures: ")
+    for name in ("text.png", "none.png"):
         assert name in answer.err
+
+
+def test_bad_pictures_are_left_out_and_counted(linprobe: Any, model: Path, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    Image.fromarray(np.zeros((8, 6, 3), np.uint8)).save(tmp_path / "large.png")
+    answer = linprobe("predict", model, "text.png", pictures / "test" / "dark" / "0.png", "large.png", "--json")
+    assert answer.code == 0
+    assert [one["class"] for one in answer.record["images"]] == ["dark"]
+    assert [one["image"] for one in answer.record["skipped"]] == ["text.png", "large.png"]
+    assert answer.err.startswith("warning: 2 of 3 pictures were left out: text.png (")
+    assert "resize it with --image-size 4x4" in answer.err
+    nothing = linprobe("predict", model, "text.png")
+    assert (nothing.code, nothing.out) == (2, "")
+
+
+def test_a_folder_stands_for_its_pictures(linprobe: Any, model: Path, pictures: Path) -> None:
+    (pictures / "test" / "notes.txt").write_text("no picture")
+    record = linprobe("predict", model, pictures / "test", "--json").record
+    assert [one["image"] for one in record["images"]] == [str(p) for p in sorted((pictures / "test").rglob("*.png"))]
+    assert record["skipped"] == []
+    (pictures / "empty").mkdir()
+    answer = linprobe("predict", model, pictures / "empty")
+    assert answer.code == 2
+    assert "holds no picture" in answer.err
+
+
+def test_predictions_are_written_as_csv_and_json_lines(linprobe: Any, model: Path, pictures: Path) -> None:
+    record = linprobe("predict", model, pictures / "test", "--json", "--out", "p.csv").record
+    head, *rows = csv.reader(Path("p.csv").read_text().splitlines())
+    assert head == ["image", "class", "dark", "light"]
+    assert [row[:2] for row in rows] == [[one["image"], one["class"]] for one in record["images"]]
+    probabilities = {best["class"]: best["probability"] for best in record["images"][0]["best"]}
+    assert [float(value) for value in rows[0][2:]] == [probabilities["dark"], probabilities["light"]]
+    assert linprobe("predict", model, pictures / "test", "--out", "p.jsonl").code == 0
+    lines = [json.loads(line) for line in Path("p.jsonl").read_text().splitlines()]
+    assert [line["scores"] for line in lines] == [one["scores"] for one in record["images"]]
+    refused = linprobe("predict", model, pictures / "test", "--out", "p.txt")
+    assert refused.code == 2
+    assert "FILE.csv or FILE.jsonl" in refused.err
 
 
 def test_a_model_of_vectors_is_refused(linprobe: Any, pictures: Path) -> None:

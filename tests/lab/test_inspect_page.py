@@ -84,7 +84,7 @@ def test_scores_follow_the_image_the_slider_and_the_address(lab, address, open_p
 
 def test_a_picture_of_ones_own_is_asked_about(lab, address, open_page, tmp_path):
     (tmp_path / "mine.png").write_bytes(png(picture(2, 99, side=20)))
-    expected = predict_pictures(lab.runs / "things", [tmp_path / "mine.png"], image_size=(8, 8))[0]
+    expected = predict_pictures(lab.runs / "things", [tmp_path / "mine.png"], image_size=(8, 8)).predictions[0]
     page = open_page(f"{address}/#/inspect?run=things")
     page.get_by_label(re.compile("Drop a picture")).set_input_files(tmp_path / "mine.png")
     page.locator("[data-test=verdict]").get_by_text("taken for").wait_for()

@@ -178,7 +178,7 @@ def test_a_picture_of_ones_own_is_resized_and_scored_as_predict_does(place, addr
     status, answer = post_picture(address, (tmp_path / "mine.png").read_bytes())
     assert status == 200
     found = talk_to("inspect.look", run="things", own=answer["own"], seed=0)
-    expected = predict_pictures(place.run, [tmp_path / "mine.png"], image_size=(8, 8))[0]
+    expected = predict_pictures(place.run, [tmp_path / "mine.png"], image_size=(8, 8)).predictions[0]
     np.testing.assert_allclose(found["scores"], expected.scores, rtol=1e-9)
     assert found["label"] is found["loss"] is None
     assert found["name"] == "mine.png"

@@ -48,7 +48,7 @@ def test_a_run_on_features_is_evaluated_and_predicts_with_its_model_alone(tmp_pa
         Image.fromarray(part.images[row, :, :, 0]).save(files[-1])
     model = load_model(moved)
     scores = model.decision_function(model.features_.transform(part.images[part.rows[:5]]))
-    for i, prediction in enumerate(predict_pictures(moved, files)):
+    for i, prediction in enumerate(predict_pictures(moved, files).predictions):
         assert prediction.best(1)[0][0] == model.classes_[scores[i].argmax()]
 
 

@@ -355,15 +355,20 @@ def reading_given(options: Options) -> Options:
     return {**read, "n_threads": options["threads"]}
 
 
-reading = together(
-    no_cache,
-    click.option(
+def bad_image_option(default: str) -> Callable[[Command], Command]:
+    """The option --on-bad-image."""
+    return click.option(
         "--on-bad-image",
         type=click.Choice(["fail", "skip"]),
-        default="fail",
+        default=default,
         show_default=True,
         help="fail: list every broken picture and stop. skip: leave them out and count them.",
-    ),
+    )
+
+
+reading = together(
+    no_cache,
+    bad_image_option("fail"),
     click.option(
         "--image-size",
         type=IMAGE_SIZE,

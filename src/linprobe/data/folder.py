@@ -19,7 +19,7 @@ from linprobe.errors import ImageError, LabelError, SourceError, SplitError
 from linprobe.plain import printable
 from linprobe.shapes import Pixels
 
-__all__ = ["FolderReader", "Layout", "arrange", "is_hidden", "read_class_folders"]
+__all__ = ["FolderReader", "Layout", "arrange", "is_hidden", "pictures_below", "read_class_folders"]
 
 _PICTURE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 """Ends of file names, in lower case, that make a file outside the class folders an error; other files are ignored."""
@@ -98,6 +98,18 @@ class _FolderFiles(PictureFiles):
 def is_hidden(name: str) -> bool:
     """Whether file managers hide a file or folder of this name: .git, __MACOSX, Thumbs.db, ..."""
     return name.startswith(".") or name.lower() in _HIDDEN
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """The files in `folder`, and in the folders below it, whose names end as those of pictures do; hidden ones are not.
+
+    Raises:
+        SourceError: a folder cannot be listed, or there are too many files.
+    """
+    found: list[tuple[str, int, int]] = []
+    _walk(folder, "", set(), found, (os.path.realpath(folder),), Budget(str(folder), 0, SourceError))
+    names = sorted(name for name, _, _ in found)
+    return [folder / name for name in names if os.path.splitext(name)[1].lower() in _PICTURE_SUFFIXES]
 
 
 def arrange(names: Sequence[str], folders: Iterable[str], source: str, to_train: bool = True) -> Layout:
