@@ -79,7 +79,6 @@ def build(variant: Variant, folder: Path) -> int:
     settings = {f"cmake.define.{name}": value for name, value in variant.defines.items()}
     settings |= {"build-dir": str(folder / "core"), "install.strip": "false"}
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--no-build-isolation"]  # with another environment each time, all files would be compiled again
     command += ["--target", str(site), *(f"--config-settings={name}={value}" for name, value in settings.items())]
     code = subprocess.run([*command, str(ROOT)], env=os.environ | {"CXX": variant.compiler}, check=False).returncode
     if code == 0:
