@@ -259,7 +259,7 @@ def test_features_that_are_all_constant_leave_the_bias_alone(loss, penalty, engi
 def test_features_too_large_to_square_are_refused():
     X, y = 1e25 * np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
     for optimizer, loss in ((ADMM(), "hinge"), (LBFGS(), "softmax")):
-        with pytest.raises(IncompatibleError, match="scale the features down"):
+        with pytest.raises(IncompatibleError, match="divide the features"):
             optimizer.minimize(Objective(X, y, loss=loss, penalty="l2", reg=0.1, engine="threads"))
 
 

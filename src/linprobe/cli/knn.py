@@ -95,6 +95,7 @@ def knn(ctx: click.Context, /, **options: Any) -> None:
         ks=options["ks"],
         metric=options["metric"],
         folds=options["folds"],
+        possible_only=not given(ctx, "ks"),
     )
     with progress(options["quiet"] or options["as_json"]) as report:
         result = choose_and_test(

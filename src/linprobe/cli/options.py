@@ -43,6 +43,7 @@ __all__ = [
     "reading",
     "reading_given",
     "refuse_changes",
+    "refuse_unused",
     "run_options",
     "seed_option",
     "settings_given",
@@ -417,6 +418,27 @@ def features_given(options: Options) -> Options:
     if options["flips"]:
         chosen["mirror"] = True
     return {"features": options["features"], "feature_options": chosen}
+
+
+def refuse_unused(ctx: click.Context, options: Options) -> None:
+    """Raise UsageError for a given option that the chosen loss, penalty or features do not have."""
+    from linprobe.choices import choices, parameters_of
+
+    of = {"delta": "loss", "beta": "penalty", "patches": "features", "pooling": "features"}
+    for name, kind in of.items():
+        if not given(ctx, name):
+            continue
+        having = ["patches"]  # of the features; texts, as --pooling, are not in their table
+        if kind != "features":
+            having = [choice for choice in choices(kind) if name in parameters_of(kind, choice)]
+        chosen = str(options[kind])
+        parts = re.split(r"\+|/2", chosen) if kind == "features" else [chosen]
+        if not set(parts) & set(having):
+            raise click.UsageError(
+                f"--{name} only applies to --{kind} {' or '.join(having)} (got {chosen}); choose that, or leave "
+                f"--{name} out",
+                ctx,
+            )
 
 
 FEATURE_OPTIONS = ("features", "patches", "pooling", "flips")

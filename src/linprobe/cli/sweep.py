@@ -21,6 +21,7 @@ from linprobe.cli.options import (
     objective_options,
     reading,
     refuse_changes,
+    refuse_unused,
     run_options,
     seed_option,
     settings_given,
@@ -86,6 +87,7 @@ def _start(ctx: click.Context, options: Options) -> RunResult:
         raise click.UsageError("--source only applies to --resume; give SOURCE without an option name", ctx)
     if options["source"] is None:
         raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
+    refuse_unused(ctx, options)
     if options["folds"] is not None and given(ctx, "validation"):
         raise click.UsageError("--folds and --validation are two ways to choose reg; give one of them", ctx)
     left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}

@@ -23,6 +23,7 @@ from linprobe.cli.options import (
     objective_options,
     reading,
     refuse_changes,
+    refuse_unused,
     run_options,
     seed_option,
     settings_given,
@@ -140,6 +141,7 @@ def _start(ctx: click.Context, options: Options) -> RunResult:
         raise click.UsageError("--source only applies to --resume; give SOURCE without an option name", ctx)
     if options["source"] is None:
         raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
+    refuse_unused(ctx, options)
     optimizer = options["optimizer"]
     if optimizer == "gd" and given(ctx, "epochs") and not given(ctx, "max_iter"):
         options["max_iter"] = options["epochs"]

@@ -114,8 +114,8 @@ def _cleaned(matrix: Floats, mean: Floats) -> Floats:
     """
     if not np.isfinite(matrix).all():
         raise IncompatibleError(
-            "optimizer='exact' needs the squares of the features, and some are too large for float32 (above about "
-            "1e19): scale the features down, or standardise them."
+            "optimizer='exact' sums squares of the features times the weights of the images, and some are too large "
+            "for float32: divide the features so that none is above 1e18, and the weights so that none is above 1."
         )
     return matrix if np.trace(matrix) > CONSTANT_SPREAD**2 * float(mean @ mean) else np.zeros_like(matrix)
 

@@ -241,8 +241,9 @@ class Preconditioner:
         self._ratio = min(max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8), MAX_RATIO)
         if not moment.finite:
             raise IncompatibleError(
-                "the preconditioner needs the squares of the features, and some are too large for float32 (above about "
-                "1e19): scale the features down, or standardise them."
+                "the preconditioner sums squares of the features times the weights of the images, and some are too "
+                "large for float32: divide the features so that none is above 1e18, and the weights so that none is "
+                "above 1."
             )
         while True:
             try:

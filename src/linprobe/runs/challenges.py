@@ -22,7 +22,7 @@ from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import notes_on, train_validation_test
 from linprobe.errors import IncompatibleError, ParameterError, RunError
-from linprobe.runs.evaluation import labels_by_name
+from linprobe.runs.evaluation import labels_by_name, remedy
 from linprobe.runs.evaluation_set import EvaluationSet, evaluation_set
 from linprobe.runs.folder import write_atomically
 from linprobe.runs.models import Reading, model_file_of, picture_shape, reading_of, scores_of_pictures, suited_to
@@ -287,12 +287,9 @@ def _fitting(images: object, shape: tuple[int, ...]) -> ImageSet:
     assert isinstance(images, ImageSet)
     if images.image_shape != shape:
         found, expected = ("x".join(map(str, one)) for one in (images.images.shape[1:], shape))
-        if images.images.shape[1:3] != shape[:2]:
-            remedy = f"resize them with --image-size {shape[0]}x{shape[1]}"
-        else:
-            remedy = f"save them with {shape[2]} channels"
         raise IncompatibleError(
-            f"{images.source}: its images are {found}, but the model was trained on {expected}; {remedy}."
+            f"{images.source}: its images are {found}, but the model was trained on {expected}; "
+            f"{remedy(images, shape)}."
         )
     return images
 

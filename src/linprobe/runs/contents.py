@@ -74,7 +74,8 @@ def digests_of(images: LabelledSet, n_threads: int | None = None) -> Digests:
     def digest(start: int) -> bytes:
         rows = X[positions[start : start + size]]
         if not pictures:
-            rows = rows.astype(np.float32) + np.float32(0.0)  # -0.0 becomes 0.0
+            with np.errstate(over="ignore"):  # beyond float32 is infinite, for both that are compared
+                rows = rows.astype(np.float32) + np.float32(0.0)  # -0.0 becomes 0.0
         return b"".join(hashlib.sha256(row).digest()[:8] for row in np.ascontiguousarray(rows))
 
     with np.errstate(over="ignore"), ThreadPoolExecutor(n_threads or usable_cores()) as workers:

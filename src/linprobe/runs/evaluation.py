@@ -169,7 +169,7 @@ def _with_features(
     if not isinstance(images, ImageSet) or images.image_shape != features.image_shape:
         raise IncompatibleError(
             f"{images.source}: its images are {_shape(images)}, but the features of the model ({features.spec}) were "
-            f"learnt from {_shape_text(features.image_shape, 0)}; {_remedy(images.image_shape, features.image_shape)}."
+            f"learnt from {_shape_text(features.image_shape, 0)}; {remedy(images, features.image_shape)}."
         )
     return map_images(images, features, n_threads, progress)
 
@@ -186,7 +186,7 @@ def measure(classifier: LinearModel, images: LabelledSet, n_threads: int | None 
         raise IncompatibleError(
             f"{images.source}: its images are {_shape(images)}, but the model was trained on "
             f"{_shape_text(classifier.image_shape_, classifier.weights_.shape[1])}; "
-            f"{_remedy(images.image_shape, classifier.image_shape_)}."
+            f"{remedy(images, classifier.image_shape_)}."
         )
     K = len(names)
     objective = Objective(
@@ -242,12 +242,16 @@ def _few(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names[:8]) + more
 
 
-def _remedy(found: tuple[int, ...] | None, expected: tuple[int, ...] | None) -> str:
-    """The next step for images of the shape `found`."""
+def remedy(images: LabelledSet, expected: tuple[int, ...] | None) -> str:
+    """The next step for images of another shape than `expected`."""
+    found = images.image_shape
     if found is None or expected is None:
         return "give a source of the same kind, or train on this one"
     if found[:2] != expected[:2]:
-        return f"resize them with --image-size {expected[0]}x{expected[1]}"
+        size = f"{expected[0]}x{expected[1]}"
+        if isinstance(images, ImageSet) and images.names is None:  # arrays, which are not resized
+            return f"resize them to {size} and save them again, or give them as picture files with --image-size {size}"
+        return f"resize them with --image-size {size}"
     kind = {1: "grey", 3: "RGB"}.get(expected[2], f"{expected[2]}-channel")
     return f"save them as {kind} pictures, or train on this source"
 

@@ -90,6 +90,10 @@ def map_dataset(
     parts = _parts(dataset)
     for _, part in parts:
         if not isinstance(part, ImageSet):
+            if features.spec == "pixels":  # which are mapped for their mirror images alone
+                raise IncompatibleError(
+                    f"{dataset.source}: holds vectors, which have no mirror image. Leave --flips out."
+                )
             raise IncompatibleError(
                 f"{dataset.source}: holds vectors; {features.spec} needs pictures. Use --features pixels."
             )

@@ -391,6 +391,9 @@ def check_free(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: is a file; --out needs a new or empty folder. Choose another.")
     if (path / "settings.json").exists():
+        run = RunFolder(path)
+        if run.finished:
+            raise RunError(f"{path}: holds a finished run already; choose another --out.")
         raise RunError(f"{path}: holds a run already; resume it with --resume {path}, or choose another --out.")
     if path.is_dir() and any(path.iterdir()):
         raise RunError(f"{path}: the folder is not empty; --out needs a new or empty one. Choose another.")

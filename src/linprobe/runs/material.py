@@ -243,14 +243,14 @@ def unfinished_settings(run: RunFolder, kind: type[TrainSettings | SweepSettings
     Raises:
         RunError: the run is finished, or of the other kind.
     """
-    name = NAMES[kind.kind]
+    settings = run.settings()
+    found = settings.request.kind
     if run.finished:
+        name = NAMES[found]
         raise RunError(
             f"{run.path}: this {name} is finished; its result is in {run.path / 'metrics.json'}. "
             f"Start a new {name} to go further."
         )
-    settings = run.settings()
-    found = settings.request.kind
     if found != kind.kind:
         what = "sweep" if settings.swept else "training"
         raise RunError(f"{run.path}: this run is a {what}; resume it with `linprobe {found} --resume {run.path}`.")

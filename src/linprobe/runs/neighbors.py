@@ -36,6 +36,7 @@ class KnnSettings:
         seed: of the splits and folds, and of sources that are drawn at random.
         image_size: (height, width) to which pictures are resized, or None.
         on_bad_image: "fail" or "skip".
+        possible_only: leave out those of `ks` that are larger than the training set, in place of an error.
     Raises:
         ParameterError: one of them is outside its range.
     """
@@ -48,6 +49,7 @@ class KnnSettings:
     seed: int = 0
     image_size: tuple[int, int] | None = None
     on_bad_image: Literal["fail", "skip"] = "fail"
+    possible_only: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges, and sort the ks."""
@@ -190,6 +192,9 @@ def choose_and_test(
     train, validation = parts.train, parts.validation
     accuracies: dict[int, float] = {}
     n_validation = 0
+    if settings.possible_only:
+        least = train.n_images - (-(-train.n_images // settings.folds) if choosing and settings.folds else 0)
+        settings = replace(settings, ks=tuple(k for k in settings.ks if k <= max(least, 1)))
     if choosing and settings.folds:
         accuracies, n_validation = _by_folds(train, settings, n_threads, tell), train.n_images
     elif choosing:
