@@ -23,7 +23,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard src/linprobe/native/*)
 BENCHMARK := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
 .PHONY: help demo test lint format typecheck pytest stub types docs
-.PHONY: notebooks pictures bench web web-check clean test-slow pytest-slow sanitize clang
+.PHONY: notebooks pictures bench web web-check clean test-slow pytest-slow sanitize clang fuzz
 .PHONY: wheel cross
 
 help:  ## this list
@@ -57,6 +57,9 @@ pytest: .venv/tools  ## the tests alone; `make pytest ARGS="tests/losses -x"` fo
 
 pytest-slow: .venv/tools  ## the tests that are marked slow
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
+
+fuzz: .venv/tools  ## thousands of damaged files and messages; `make fuzz ARGS="zip --seed 1"` for some
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 sanitize: .venv/tools  ## the engine tests under GCC's address and undefined-behaviour sanitizers
 	$(BIN)/python tools/variant.py sanitize tests/engines tests/algebra tests/neighbors

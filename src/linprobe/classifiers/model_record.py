@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import LinearModel
+from linprobe.data.budget import PIXEL_LIMIT
 from linprobe.errors import IncompatibleError
 from linprobe.features.base import FeatureMap
 from linprobe.optimizers.base import Status
@@ -23,7 +24,10 @@ LABEL_KINDS = "biufUO"
 """Kinds of NumPy dtypes that labels may have: booleans, integers, floats, text, and text as objects."""
 
 Label: TypeAlias = bool | int | float | str
-Length: TypeAlias = Annotated[int, Within(1)]
+Length: TypeAlias = Annotated[int, Within(1, PIXEL_LIMIT)]
+
+MOST_LABEL_BYTES = 2**26
+"""Bytes of all labels at most: NumPy pads every text to the longest. 10,000 labels of 1,000 characters have 40 MB."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class ClassesRecord(Closed):
         dtype = np.dtype(self.dtype)
         if dtype.kind not in LABEL_KINDS:
             raise ValueError(f"labels of dtype {dtype}")
+        if dtype.itemsize * len(self.values) > MOST_LABEL_BYTES:
+            raise ValueError(f"{len(self.values)} labels of dtype {dtype}, more than {MOST_LABEL_BYTES:,} bytes")
         return np.array(self.values, dtype=dtype)
 
 

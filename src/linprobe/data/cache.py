@@ -34,6 +34,7 @@ import platformdirs
 
 from linprobe.data.base import SkippedImage
 from linprobe.errors import SourceError
+from linprobe.plain import parse_json
 from linprobe.shapes import Labels
 
 __all__ = [
@@ -136,7 +137,7 @@ def load(key: str) -> Decoded | None:
     """The entry `key`, its pixels as a read-only memory map; None if there is none or it is damaged."""
     folder = cache_folder() / key
     try:
-        record = json.loads((folder / "entry.json").read_bytes())
+        record = parse_json((folder / "entry.json").read_bytes())
         labels, names = (folder / "labels.npy").read_bytes(), (folder / "names.txt").read_bytes()
         if [zlib.crc32(labels), zlib.crc32(names)] != record["crc32"]:
             return None
@@ -160,7 +161,9 @@ def load(key: str) -> Decoded | None:
             tuple(SkippedImage(**skipped) for skipped in record["skipped"]),
             tuple(record["notes"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except MemoryError:
+        raise
+    except Exception:  # NumPy raises almost any class for damaged headers
         return None
 
 

@@ -27,7 +27,9 @@ from linprobe.errors import ImageError
 from linprobe.plain import printable
 from linprobe.shapes import Pixels
 
-__all__ = ["BrokenImage", "Depth", "PictureFiles", "decode", "decode_all", "decode_with_depth", "read_file"]
+__all__ = [
+    "BrokenImage", "Depth", "PictureFiles", "decode", "decode_all", "decode_with_depth", "picture_formats", "read_file",
+]  # fmt: skip
 
 FORMATS = {
     "JPEG": "Jpeg", "PNG": "Png", "GIF": "Gif", "BMP": "Bmp", "PPM": "Ppm", "TIFF": "Tiff", "WEBP": "WebP",
@@ -403,8 +405,8 @@ MOST_SEGMENTS = 10_000
 
 
 @cache
-def _formats() -> tuple[str, ...]:
-    """Those of FORMATS that this Pillow has."""
+def picture_formats() -> tuple[str, ...]:
+    """The formats of pictures that are read, as Pillow calls them: those of FORMATS that it has."""
     for module in FORMATS.values():
         with suppress(ImportError):  # AVIF came with Pillow 11.3
             importlib.import_module(f"PIL.{module}ImagePlugin")
@@ -414,7 +416,7 @@ def _formats() -> tuple[str, ...]:
 def _any_picture(data: bytes, place: _Place) -> tuple[Pixels, Depth]:
     """The pixels of a picture in any of the FORMATS, and its depth; `place` as for `_fast_jpeg`."""
     try:
-        with Image.open(io.BytesIO(data), formats=_formats()) as opened:
+        with Image.open(io.BytesIO(data), formats=picture_formats()) as opened:
             place.enter(opened.height, opened.width)
             has_16_bits = _check_kind(opened, data)
             opened.load()

@@ -183,7 +183,11 @@ class FeatureMap(Closed, ABC):
         made.image_shape = image_shape
         for name in cls.LEARNT:
             setattr(made, name, tensors[name])
+        made.check_learnt()
         return made
+
+    def check_learnt(self) -> None:
+        """Raise ShapeError or ParameterError where learned arrays of a file do not suit the map; none by default."""
 
 
 def checked_images(images: Pixels) -> Pixels:

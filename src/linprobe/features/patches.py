@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.errors import IncompatibleError, ParameterError
+from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 from linprobe.features.base import FeatureMap
 from linprobe.features.fractional_pooling import POOLINGS, regions_of
 from linprobe.features.patch_responses import Dictionary, pooled_responses
@@ -141,6 +141,19 @@ class PatchesMap(FeatureMap):
             filters = _spherical_k_means(self._whitened(sample), wanted, random)
         self.filters = np.concatenate([filters, self._mirrored(filters)]) if self.mirror else filters
         self.pooling_seed = np.array([seed], np.int64)
+
+    def check_learnt(self) -> None:
+        """Raise ShapeError unless centre, whiten and filters are finite float32 of the shapes that `fit` makes."""
+        d = self.size**2 * self.fitted_shape[2]
+        for name, shape in (("centre", (d,)), ("whiten", (d, d)), ("filters", (self.patches, d))):
+            found = getattr(self, name)
+            if found.shape != shape or found.dtype != np.float32 or not np.isfinite(found).all():
+                raise ShapeError(
+                    f"{name} has shape {found.shape} and dtype {found.dtype}; expected {shape} of finite float32."
+                )
+        seed = self.pooling_seed
+        if seed.shape != (1,) or seed.dtype != np.int64 or seed[0] < 0:
+            raise ShapeError(f"pooling_seed has shape {seed.shape} and dtype {seed.dtype}; expected one int64, >= 0.")
 
     def _transform(self, images: Pixels) -> Singles:
         dictionary = Dictionary(

@@ -259,13 +259,13 @@ class Inspector:
         with self._lock:
             self._count += 1
             path = self.uploads.folder / f"picture-{self._count}"
-            path.write_bytes(content)
             key = f"own:{self._count}"
-            self._own[key] = path, name[:80]
             try:
+                path.write_bytes(content)
+                self._own[key] = path, name[:80]
                 self._decoded(key, (8, 8, 3))
-            except LinprobeError:
-                self._own.pop(key)
+            except BaseException:  # a full disk as well: a part that stays would fail every later upload
+                self._own.pop(key, None)
                 path.unlink(missing_ok=True)
                 raise
             while len(self._own) > OWN_KEPT:

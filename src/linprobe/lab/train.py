@@ -379,7 +379,7 @@ async def receive(request: HttpRequest) -> Response:
 
     lab: Lab = request.app.state.lab
     uploads, sources = lab.service(Uploads), lab.service(Sources)
-    path: Path | None = None
+    path, key = None, None
     try:
         path = uploads.place(request.query_params.get("name", ""))
         with path.open("wb") as file:
@@ -394,14 +394,14 @@ async def receive(request: HttpRequest) -> Response:
                 await run_in_threadpool(file.write, piece)
         key, _ = await run_in_threadpool(uploads.keep, path)
     except ClientDisconnect:
-        uploads.drop(path)
         return _json(Refused("the connection ended before the upload was complete; upload it again."))
     except LinprobeError as error:
-        uploads.drop(path)
         return _json(Refused(str(error)))
     except OSError as error:
-        uploads.drop(path)
         return _json(Refused(f"the upload cannot be kept ({error.strerror}); free some space."), status_code=507)
+    finally:
+        if key is None:  # whatever happened: what stays would count as an upload
+            uploads.drop(path)
     return _json(Uploaded(key, sources.shown()))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from linprobe.data.decode import picture_formats
 from linprobe.errors import ArchiveError, ImageError, ParameterError
 from linprobe.lab.protocol import Lab
 
@@ -95,7 +96,7 @@ class Uploads:
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("\\", "/").rsplit("/", 1)[-1]).strip("-.")[-80:]
         if not plain.lower().endswith(".zip") or len(plain) < 5:
             raise ParameterError(f"{name[:80]!r} is no .zip; put the class folders into one.")
-        if len(self.kept) >= MOST_UPLOADS:
+        if len(list(self.folder.glob("upload-*"))) >= MOST_UPLOADS:  # those that are still being sent count as well
             raise ParameterError(f"there are {MOST_UPLOADS} uploads already; remove one first.")
         self._count += 1
         folder = self.folder / f"upload-{self._count}"
@@ -160,11 +161,11 @@ def check_zip(path: Path) -> Upload:
                     f"of up to {PICTURE_BYTES // 2**20} MiB: make it smaller, or leave it out."
                 )
             sizes = [found for entry in files if (found := _size_of(archive, entry)) is not None]
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, EOFError) as error:
-        if isinstance(error, ArchiveError):
-            raise
-        if isinstance(error, ImageError):
-            raise ArchiveError(f"{name}: {error}") from None
+    except (ArchiveError, MemoryError):
+        raise
+    except ImageError as error:
+        raise ArchiveError(f"{name}: {error}") from None
+    except Exception as error:  # zipfile raises almost any class for damaged archives
         raise ArchiveError(f"{name}: not a readable archive ({error}); make it again.") from error
     return Upload(
         path, name, len(files), max(sizes, key=lambda size: size[0] * size[1], default=None), len(set(sizes)) <= 1
@@ -203,8 +204,8 @@ def _directory_size(path: Path) -> tuple[int, int]:
 
 def _size_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[int, int] | None:
     """(height, width) of a picture by its header; None for anything else. Raises ImageError as `picture_size`."""
-    if entry.flag_bits & 1:
-        return None
+    if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return None  # zipfile unpacks the other methods without a limit
     try:
         with archive.open(entry) as file:
             return picture_size(entry.filename[-80:], file)
@@ -225,7 +226,7 @@ def picture_size(name: str, file: IO[bytes]) -> tuple[int, int] | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of very many pixels: they are refused in our own words
         try:
-            with Image.open(file) as picture:
+            with Image.open(file, formats=picture_formats()) as picture:
                 height, width = picture.height, picture.width
         except Image.DecompressionBombError:
             height, width = 0, 0

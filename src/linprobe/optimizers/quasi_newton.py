@@ -204,7 +204,7 @@ class QuasiNewtonSteps(Steps):
         """
         scales = []
         for curvature, product in list(zip(curvatures, products, strict=True))[-SCALING_PAIRS:]:
-            if product > 0.0:  # y may be too small for float32
+            if product > 0.0 and curvature > 0.0:  # y may be too small for float32
                 scales.append(curvature / product)
         return math.exp(sum(map(math.log, scales)) / len(scales)) if scales else 1.0 / self._curvature
 

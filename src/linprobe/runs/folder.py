@@ -305,6 +305,10 @@ class RunFolder:
                 f"{trace_path}: expected the header and a row for each epoch 0..{state.epoch} of the "
                 f"checkpoint, found {len(trace)} rows that do not fit it; start the run anew."
             )
+        try:
+            trace_rows(trace)
+        except ValueError as error:
+            raise RunError(f"{trace_path}: the trace cannot be read ({error}); start the run anew.") from error
         return trace, state
 
 
