@@ -21,8 +21,11 @@ from safetensors.numpy import save as save_tensors
 
 from linprobe.classifiers import model_file
 from linprobe.classifiers.linear import LinearClassifier
-from linprobe.classifiers.model_file import load_model, model_bytes, save
+from linprobe.classifiers.linear_cv import LinearClassifierCV
+from linprobe.classifiers.model_file import load_model, model_bytes, read_model, save
+from linprobe.classifiers.nearest_neighbors import NearestNeighbors
 from linprobe.data.base import ImageSet
+from linprobe.data.digits import load_digits
 from linprobe.errors import IncompatibleError, ModelFileError
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy
 from linprobe.penalties import ElasticNet
@@ -319,3 +322,54 @@ def test_a_model_that_does_not_fit_together_is_refused(
     tensors, record = parts(model_bytes(make().fit(*digits)))
     change(tensors, record)
     assert message in refuse(tmp_path / "model", put_together(tensors, record))
+
+
+ROWS = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 2.0], [2.0, 0.0], [0.5, 2.5], [2.5, 0.5]])
+WORDS = np.array(["up", "right"] * 3)
+
+
+@pytest.mark.parametrize(
+    "classifier", [LinearClassifier(random_state=0), LinearClassifierCV([1e-2, 1e-1], folds=3), NearestNeighbors(k=1)]
+)
+def test_every_public_classifier_saves_itself_and_is_loaded(classifier, tmp_path):
+    classifier.fit(ROWS, WORDS)
+    classifier.save(tmp_path / "one.safetensors")
+    save(classifier, tmp_path / "other.safetensors")
+    assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "other.safetensors").read_bytes()
+    again = load_model(tmp_path / "one.safetensors")
+    assert type(again) is (LinearClassifier if isinstance(classifier, LinearClassifierCV) else type(classifier))
+    assert (again.predict(ROWS + 0.1) == classifier.predict(ROWS + 0.1)).all()
+    assert_array_equal(again.predict_proba(ROWS + 0.1), classifier.predict_proba(ROWS + 0.1))
+    again.save(tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "one.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("classifier", [LinearClassifier(), LinearClassifierCV(), NearestNeighbors()])
+def test_a_classifier_that_is_not_fitted_is_not_saved(classifier, tmp_path):
+    with pytest.raises(IncompatibleError, match=r"is not (trained|fitted); call fit before saving it"):
+        classifier.save(tmp_path / "none.safetensors")
+    assert not (tmp_path / "none.safetensors").exists()
+
+
+def test_neighbours_of_pictures_keep_their_names_shape_and_subset(tmp_path):
+    digits = load_digits().subset(np.arange(5, 60))
+    model = NearestNeighbors(k=3).fit_sets(digits)
+    model.save(tmp_path / "n.safetensors")
+    again = load_model(tmp_path / "n.safetensors")
+    assert (again.k, again.image_shape_, again.search_.X.dtype) == (3, (8, 8, 1), np.uint8)
+    assert again.search_.X.shape == (55, 64)
+    queries = load_digits().X[100:150]
+    assert_array_equal(again.kneighbors(queries)[1], model.kneighbors(queries)[1])
+    assert (again.predict(queries) == model.predict(queries)).all()
+
+
+def test_a_file_of_neighbours_that_was_changed_or_serves_another_purpose_is_refused(tmp_path):
+    path = tmp_path / "n.safetensors"
+    NearestNeighbors(k=1).fit(ROWS, WORDS).save(path)
+    with pytest.raises(ModelFileError, match="holds nearest neighbours, not a linear classifier"):
+        read_model(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="checksum mismatch"):
+        load_model(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -198,6 +199,19 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         self.keep(optimizer.minimize(objective, start), objective)
         self._warn_unless_good()
         return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the trained classifier to `path` as a model file, atomically.
+
+        `load_model` reads it.
+
+        Raises:
+            IncompatibleError: it is not trained, or the file cannot hold it.
+            ModelFileError: the file cannot be written.
+        """
+        from linprobe.classifiers.model_file import save
+
+        save(self, path)
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:
         """Scores S = X @ coef_.T + intercept_, (N, K) float64; for two classes S[:, 1] - S[:, 0], (N,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -127,6 +128,19 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.classes_ = self.classifier_.classes_
         self._warn_unless_good(choice)
         return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the chosen classifier to `path` as a model file, atomically.
+
+        `load_model` reads it, as a LinearClassifier.
+
+        Raises:
+            IncompatibleError: it is not trained, or the file cannot hold it.
+            ModelFileError: the file cannot be written.
+        """
+        from linprobe.classifiers.model_file import save
+
+        save(self, path)
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:
         """Scores as LinearClassifier returns them: (N, K), or (N,) for two classes."""

@@ -15,6 +15,9 @@ The metadata has one entry, `linprobe`: a JSON object with
     extra                        JSON values that the caller added
     sha256                       of the tensors' bytes and of all other entries
 
+The file of a NearestNeighbors holds its training rows instead (`neighbors_file.py`). That of a LinearClassifierCV is
+that of the classifier that it chose.
+
 The arrays of a feature map are tensors `features.NAME`. The model of a run has a tensor `trained_on` (N,) uint64, the
 digests of the images that it was trained on (`runs/contents.py`). The metadata is one entry because safetensors does
 not fix the order of several, and equal trainings give equal files.
@@ -26,11 +29,12 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +42,8 @@ from safetensors.numpy import save as save_tensors
 
 from linprobe.classifiers.model import AnyModel, LinearModel
 from linprobe.classifiers.model_record import ClassesRecord, FeaturesRecord, ModelRecord, ProofRecord, parameters_of
+from linprobe.classifiers.neighbors import NeighborModel
+from linprobe.classifiers.neighbors_file import NEIGHBORS, neighbors_from, neighbors_parts
 from linprobe.classifiers.tensor_file import parts_of
 from linprobe.errors import IncompatibleError, LinprobeError, ModelFileError, walled
 from linprobe.features.base import Affine
@@ -51,6 +57,8 @@ from linprobe.typed_json import MismatchError, dataclass_from
 
 if TYPE_CHECKING:
     from linprobe.classifiers.linear import LinearClassifier
+    from linprobe.classifiers.linear_cv import LinearClassifierCV
+    from linprobe.classifiers.nearest_neighbors import NearestNeighbors
 
 __all__ = ["MODEL_VERSION", "load_model", "model_bytes", "read_model", "save"]
 
@@ -70,15 +78,27 @@ AGAIN = "copy the file again, or train again"
 """Next step of the messages about a damaged file."""
 
 
-def save(classifier: LinearModel, path: str | os.PathLike[str], extra: Mapping[str, object] | None = None) -> None:
+def save(
+    classifier: LinearModel | NeighborModel | LinearClassifierCV,
+    path: str | os.PathLike[str],
+    extra: Mapping[str, object] | None = None,
+) -> None:
     """Write the trained `classifier` to `path`, atomically: on an error an existing file is unchanged.
 
+    Args:
+        classifier: a trained one; of a LinearClassifierCV the classifier that it chose is written.
+        path: the file.
+        extra: JSON values to store with a linear classifier; `load_model` returns them as `extra_`.
     Raises:
         IncompatibleError: the file cannot hold this classifier (see `model_bytes`).
         ModelFileError: the file cannot be written.
     """
     target = Path(path)
-    content = model_bytes(classifier, extra)
+    if isinstance(classifier, NeighborModel):
+        content = _bytes_of(*neighbors_parts(classifier))
+    else:
+        chosen = getattr(classifier, "classifier_", classifier)  # by a LinearClassifierCV
+        content = model_bytes(chosen, extra)
     try:
         write_whole(target, content)
     except OSError as error:
@@ -112,8 +132,6 @@ def model_bytes(classifier: LinearModel, extra: Mapping[str, object] | None = No
         tensors[TRAINED_ON] = classifier.trained_on_
     names = getattr(classifier, "feature_names_in_", None)
     record = {
-        "version": MODEL_VERSION,
-        "linprobe_version": _linprobe_version(),
         "classes": asdict(ClassesRecord.of(classifier.classes_)),
         "class_names": list(classifier.class_names_),
         "image_shape": None if classifier.image_shape_ is None else list(classifier.image_shape_),
@@ -125,33 +143,54 @@ def model_bytes(classifier: LinearModel, extra: Mapping[str, object] | None = No
         "feature_names": None if names is None else [str(name) for name in names],
         "extra": dict(extra or {}),
     }
+    return _bytes_of(tensors, record)
+
+
+def _bytes_of(tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, object]) -> bytes:
+    """A model file of these tensors and metadata."""
+    record: dict[str, object] = {
+        "version": MODEL_VERSION,
+        "linprobe_version": _linprobe_version(),
+        **metadata,
+    }
     try:
         # encoded and decoded once, so that the digest is of what a reader gets: tuples become lists
         record = json.loads(json.dumps(record, default=_plain))
     except (TypeError, ValueError) as error:
         raise IncompatibleError(f"the model file holds JSON values only ({error}).") from error
     record["sha256"] = _digest(tensors, record)
-    content: bytes = save_tensors(tensors, {"linprobe": json.dumps(record, sort_keys=True)})
+    content: bytes = save_tensors(dict(tensors), {"linprobe": json.dumps(record, sort_keys=True)})
     return content
 
 
-def load_model(path: str | os.PathLike[str]) -> LinearClassifier:
+def load_model(path: str | os.PathLike[str]) -> LinearClassifier | NearestNeighbors:
     """The trained classifier in the model file `path`, or in the run folder `path`.
 
     Raises:
         ModelFileError: there is none, or it is damaged, incomplete, or of another version.
     """
     from linprobe.classifiers.linear import LinearClassifier  # scikit-learn takes long
+    from linprobe.classifiers.nearest_neighbors import NearestNeighbors
 
-    return _read(LinearClassifier, path)
+    def made(tensors: Tensors, record: dict[str, object]) -> LinearClassifier | NearestNeighbors:
+        if record.get("kind") == NEIGHBORS:
+            return neighbors_from(NearestNeighbors, tensors, record)
+        return _linear(LinearClassifier, tensors, record)
+
+    return _read(path, made)
 
 
 def read_model(path: str | os.PathLike[str]) -> LinearModel:
     """As `load_model`, without scikit-learn."""
-    return _read(LinearModel, path)
+    return _read(path, partial(_linear, LinearModel))
 
 
-def _read(kind: type[AnyModel], path: str | os.PathLike[str]) -> AnyModel:
+Tensors: TypeAlias = dict[str, npt.NDArray[Any]]
+Made = TypeVar("Made")
+
+
+def _read(path: str | os.PathLike[str], make: Callable[[Tensors, dict[str, object]], Made]) -> Made:
+    """What `make` makes of the tensors and the metadata of a file."""
     target = Path(path)
     if target.is_dir():
         target = target / "model.safetensors"
@@ -164,7 +203,7 @@ def _read(kind: type[AnyModel], path: str | os.PathLike[str]) -> AnyModel:
         ) from error
     try:
         with walled(ModelFileError, target, f"expected a model of linprobe; {AGAIN}."):
-            return _model_from(kind, content)
+            return _model_from(content, make)
     except _DamageError as damage:
         raise ModelFileError(f"{target}: {damage}") from damage.__cause__
 
@@ -173,25 +212,36 @@ class _DamageError(LinprobeError):
     """The message about a damaged model file, without the name of the file."""
 
 
-def _model_from(kind: type[AnyModel], content: bytes) -> AnyModel:
+def _model_from(content: bytes, make: Callable[[Tensors, dict[str, object]], Made]) -> Made:
     tensors, record = _parts(content)
     if record.get("version") != MODEL_VERSION:
         raise _DamageError(
             f"the model file has version {record.get('version')!r}, expected {MODEL_VERSION}; "
             "read it with the linprobe that wrote it, or train again."
         )
-    missing = [name for name in TENSORS if name not in tensors]
-    if missing:
-        raise _DamageError(f"the model file lacks {', '.join(missing)}; it must hold {', '.join(TENSORS)}; {AGAIN}.")
     if record.get("sha256") != _digest(tensors, {k: v for k, v in record.items() if k != "sha256"}):
         raise _DamageError(f"the model file is damaged: checksum mismatch; {AGAIN}.")
-    _check_tensors(tensors)
     try:
-        return _assembled(kind, tensors, dataclass_from(ModelRecord, record))
+        return make(tensors, record)
+    except _DamageError:
+        raise
     except (LinprobeError, MismatchError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _DamageError(
             f"the metadata of the model file cannot be used ({_one_line(error)}); train again."
         ) from error
+
+
+def _linear(kind: type[AnyModel], tensors: Tensors, record: dict[str, object]) -> AnyModel:
+    """A linear classifier."""
+    if record.get("kind") == NEIGHBORS:
+        raise _DamageError(
+            "this file holds nearest neighbours, not a linear classifier; read it in Python, with load_model."
+        )
+    missing = [name for name in TENSORS if name not in tensors]
+    if missing:
+        raise _DamageError(f"the model file lacks {', '.join(missing)}; it must hold {', '.join(TENSORS)}; {AGAIN}.")
+    _check_tensors(tensors)
+    return _assembled(kind, tensors, dataclass_from(ModelRecord, record))
 
 
 def _parts(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, object]]:

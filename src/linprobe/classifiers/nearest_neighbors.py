@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeVar
 
 import numpy as np
@@ -67,6 +68,19 @@ class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel):  # type: 
         self.image_shape_ = None
         self._keep(X, None, labels.astype(np.int64), classes)
         return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted classifier, training rows included, to `path` as a model file, atomically.
+
+        `load_model` reads it.
+
+        Raises:
+            IncompatibleError: it is not trained, or the file cannot hold it.
+            ModelFileError: the file cannot be written.
+        """
+        from linprobe.classifiers.model_file import save
+
+        save(self, path)
 
     def kneighbors(self, X: Any, k: int | None = None) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Distances (n, k), ascending, and positions (n, k) in the training rows, of the k nearest of each row of X.

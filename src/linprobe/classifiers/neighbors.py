@@ -32,6 +32,7 @@ class NeighborModel:
     classes_: npt.NDArray[Any]
     n_features_in_: int
     image_shape_: tuple[int, ...] | None
+    feature_names_in_: npt.NDArray[Any]
     search_: NeighborSearch
     labels_: npt.NDArray[np.int64]
 
@@ -61,6 +62,10 @@ class NeighborModel:
         self.image_shape_ = train.image_shape
         self._keep(train.X, train.rows, train.y.astype(np.int64), np.array(train.class_names))
         return self
+
+    def restore(self, X: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: npt.NDArray[Any]) -> None:
+        """Fit to the rows and labels of a model file."""
+        self._keep(X, None, labels, classes)
 
     def _keep(
         self,
