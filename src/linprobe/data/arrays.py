@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.data.base import SPLITS, Dataset, EmbeddingSet, ImageSet, LabelledSet, Reader, ReadOptions
+from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, Reader, ReadOptions, split_named
 from linprobe.data.budget import LABEL_CHARACTERS
 from linprobe.data.npy import load_npy, load_npz
 from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, has_folders, number_classes
@@ -125,7 +125,7 @@ def _is_known(name: str) -> bool:
 def _load_folder_of_npz(folder: Path) -> tuple[list[Path], dict[str, _Stored]]:
     """(the files, the arrays by name) of a folder with one .npz, or with train.npz and others named by their split."""
     files = _files(folder, ".npz")
-    parts = [SPLITS.get(file.stem.lower(), "") for file in files]
+    parts = [split_named(file.stem) or "" for file in files]
     if len(files) == 1 and parts != ["train"]:
         return files, _load_npz(files[0])
     if "train" not in parts or "" in parts or len(set(parts)) < len(parts):

@@ -18,6 +18,7 @@ from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
 from linprobe.files import read_regular
 from linprobe.parameters import NAMED
+from linprobe.runs.contents import contents_of
 from linprobe.runs.evaluation import Performance, labels_by_name, measure
 from linprobe.runs.features import kept_features, map_images
 from linprobe.runs.folder import GridWeights, RunFolder
@@ -350,7 +351,8 @@ def _read_images(record: Record, cache: bool, n_threads: int | None) -> None:
     """Read the source, split it as the run did, and apply the model to its test images."""
     request, features = record.settings.request, record.model.features_
     dataset = read_source(request, n_threads, cache, None)
-    if dataset.fingerprint != record.settings.fingerprint:
+    settings = record.settings
+    if dataset.fingerprint != settings.fingerprint and contents_of(dataset, n_threads).digest != settings.content:
         record.missing.append(
             f"No pictures of images, and no figures by class: {request.source} has changed since this run."
         )
