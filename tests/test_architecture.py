@@ -36,10 +36,10 @@ THE_FIT = {
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "cores": set(),
-    "errors": set(),
     "extras": set(),
     "files": set(),
     "plain": set(),
+    "errors": {"plain"},
     "printed": set(),
     "shapes": {"errors"},
     "parameters": {"errors", "shapes"},

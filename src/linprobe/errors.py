@@ -25,6 +25,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from linprobe.plain import printable
+
 __all__ = [
     "ArchiveError",
     "DataError",
@@ -47,6 +49,10 @@ __all__ = [
 
 class LinprobeError(Exception):
     """Base class of all errors of linprobe. The command line prints them in one line and exits with code 2."""
+
+    def __str__(self) -> str:
+        """The message in one line: a name in a file may hold ends of lines, or codes that move a cursor."""
+        return printable(super().__str__())
 
 
 class DataError(LinprobeError, ValueError):

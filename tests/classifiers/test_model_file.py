@@ -19,6 +19,7 @@ from numpy.testing import assert_array_equal
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from linprobe.certificate import Certificate
 from linprobe.classifiers import model_file
 from linprobe.classifiers.linear import LinearClassifier
 from linprobe.classifiers.linear_cv import LinearClassifierCV
@@ -138,6 +139,15 @@ def test_the_certificate_reads_back_but_for_its_seconds(tmp_path: Path, digits: 
     assert math.isnan(again.seconds)
     assert replace(again, seconds=found.seconds) == found
     assert (again.gap, again.relative_gap) == (found.gap, found.relative_gap)
+
+
+def test_a_certificate_that_proves_nothing_reads_back(tmp_path: Path, digits: Digits) -> None:
+    classifier = make(reg=1e-2).fit(*digits)
+    classifier.certificate_ = Certificate(1.5, -math.inf, math.inf, 2.0)
+    save(classifier, tmp_path / "model")
+    found = load_model(tmp_path / "model").certificate_
+    assert found is not None
+    assert (found.objective, found.lower_bound, found.gradient_norm, found.passes) == (1.5, -math.inf, math.inf, 2.0)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "gd"])

@@ -273,3 +273,11 @@ def test_an_error_of_the_callers_own_callback_passes(tmp_path):
 
     with pytest.raises(ZeroDivisionError, match="of the caller"):
         open_dataset(tmp_path, progress=stop, cache=False)
+
+
+def test_a_message_is_one_line_whatever_a_name_holds(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("a\n\x1b[2J\r.npy", b"")
+    with pytest.raises(FormatError) as caught:
+        open_dataset(tmp_path / "set.npz")
+    assert r"found a\n\x1b[2J\r;" in str(caught.value)

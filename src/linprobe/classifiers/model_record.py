@@ -84,22 +84,36 @@ class FeaturesRecord(Closed):
 
 @dataclass(frozen=True)
 class ProofRecord(Closed):
-    """A certificate without the seconds, which vary: equal trainings give equal files."""
+    """A certificate without the seconds, which vary: equal trainings give equal files.
 
-    objective: float
-    lower_bound: float
-    gradient_norm: float
+    None stands for what JSON has not: an objective or gradient that is no finite number, a bound that is not proved.
+    """
+
+    objective: float | None
+    lower_bound: float | None
+    gradient_norm: float | None
     passes: float
 
     @classmethod
     def of(cls, found: Certificate) -> ProofRecord:
         """The record of a certificate."""
-        return cls(found.objective, found.lower_bound, found.gradient_norm, found.passes)
+        objective, bound, norm = map(_finite, (found.objective, found.lower_bound, found.gradient_norm))
+        return cls(objective, bound, norm, found.passes)
 
     @property
     def certificate(self) -> Certificate:
         """The certificate; its seconds are NaN."""
-        return Certificate(self.objective, self.lower_bound, self.gradient_norm, self.passes, math.nan)
+        return Certificate(
+            math.inf if self.objective is None else self.objective,
+            -math.inf if self.lower_bound is None else self.lower_bound,
+            math.inf if self.gradient_norm is None else self.gradient_norm,
+            self.passes,
+            math.nan,
+        )
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True)
