@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
 
 from linprobe.parameters import Parameter
-from linprobe.plain import parse_json, plain
+from linprobe.plain import parse_json, plain, printable, shell_word
 
 
 def test_numpy_is_unpacked_and_what_json_does_not_have_becomes_null():
@@ -53,3 +54,27 @@ def test_what_is_not_json_is_a_value_error_whatever_it_is(text):
 def test_brackets_in_texts_are_not_counted():
     assert parse_json(json.dumps(["[" * 1000, '"{\\"' * 100, "\\"])) == ["[" * 1000, '"{\\"' * 100, "\\"]
     assert parse_json(json.dumps([[1]] * 1000).encode()) == [[1]] * 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("cat 猫 ±", "cat 猫 ±"),
+        ("a\x1b[2J\nb\r", r"a\x1b[2J\nb\r"),
+        ("caf\udce9", r"caf\xe9"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("\x9b1m\u2028", r"\x9b1m\u2028"),
+    ],
+)
+def test_unprintable_characters_are_shown_as_escapes(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+
+
+def test_ends_of_lines_may_be_kept() -> None:
+    assert printable("a\nb\tc", keep="\n") == "a\nb\\tc"
+
+
+def test_a_path_in_a_command_can_be_copied() -> None:
+    assert shell_word("runs/digits-1") == "runs/digits-1"
+    assert shlex.split(shell_word("my runs/it's")) == ["my runs/it's"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, NoReturn
 
 __all__ = ["UNPRINTABLE", "parse_json", "plain", "printable"]
@@ -46,6 +48,16 @@ def printable(text: str, keep: str = "") -> str:
         keep: characters that are left as they are, such as "\n" where lines are meant.
     """
     return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def shell_word(path: str | Path) -> str:
+    """`path` as a shell takes it, to be copied from a message: quoted where it holds blanks or the like.
+
+    Example:
+        >>> shell_word("runs/my run")
+        "'runs/my run'"
+    """
+    return shlex.quote(str(path))
 
 
 def _escape(character: str) -> str:

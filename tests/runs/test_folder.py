@@ -44,6 +44,7 @@ def test_a_full_disk_names_the_file_and_says_how_to_go_on(
 ) -> None:
     path = tmp_path / "trace.csv"
     write_atomically(path, b"before")
+    write_atomically(tmp_path / "settings.json", b"{}")
 
     def full(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -52,6 +53,10 @@ def test_a_full_disk_names_the_file_and_says_how_to_go_on(
         patch.setattr(os, "fsync", full)
         with pytest.raises(RunError, match=r"trace\.csv: the disk is full .* --resume"):
             write_atomically(path, b"after")
+        with pytest.raises(
+            RunError, match=r"settings\.json: the disk is full .* start again"
+        ):  # nothing can be resumed
+            write_atomically(tmp_path / "settings.json", b"{}")
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ class Linprobe(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except LinprobeError as error:
+            _end_if_stopped(ctx, error)
             _end(ctx, str(error), 2)
         except KeyboardInterrupt as stop:
             _end(ctx, str(stop) or "stopped by Ctrl-C", 130, kind="")
@@ -83,6 +84,7 @@ class Linprobe(click.Group):
         except MemoryError as error:
             _end(ctx, f"out of memory ({error}); use a smaller --image-size or fewer --threads", 2)
         except Exception as error:
+            _end_if_stopped(ctx, error)
             _end(ctx, _bug(error), 1)
 
     def main(  # type: ignore[override]  # click's overloads differ between its versions
@@ -113,6 +115,15 @@ class Linprobe(click.Group):
             write_error(f"error: {_one_line(error.format_message()).rstrip('.')}{hint}")
             code = 2
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_if_stopped(ctx: click.Context, error: BaseException) -> None:
+    """Leave as after Ctrl-C if an error comes from that: a module that was being imported raises ImportError."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, KeyboardInterrupt):
+            _end(ctx, "stopped by Ctrl-C", 130, kind="")
+        seen = seen.__cause__ or seen.__context__
 
 
 def _bug(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from linprobe.cli.options import Options, debug, json_output, reading, reading_given, threads
+from linprobe.plain import shell_word
 
 SHOWN = 20
 """Items of a list, at most, that are shown; --json has all."""
@@ -58,7 +59,7 @@ def _run(path: Path) -> dict[str, object]:
         "run": str(path),
         "finished": False,
         "epochs_done": 0 if progress is None else progress[1].epoch,
-        "next": f"linprobe {settings.request.kind} --resume {path}",
+        "next": f"linprobe {settings.request.kind} --resume {shell_word(path)}",
         "settings": as_json(settings),
     }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from linprobe.cli.progress import busy
 from linprobe.cli.terminal import is_terminal, write, write_error
-from linprobe.plain import UNPRINTABLE, plain, printable
+from linprobe.plain import UNPRINTABLE, plain, printable, shell_word
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -161,7 +161,10 @@ def write_page(run: RunResult, options: Options) -> None:
             path = write_report([run], n_threads=options["threads"])
     except (Exception, KeyboardInterrupt) as error:  # a bug in drawing, too, is no training that failed
         reason = " ".join(str(error).split()) or type(error).__name__
-        say(f"warning: no report was written ({reason}); the run is complete, try: linprobe report {run.path}")
+        say(
+            f"warning: no report was written ({reason}); the run is complete, try: "
+            f"linprobe report {shell_word(run.path)}"
+        )
         return
     if not options["as_json"]:
         print_facts({"report": str(path)})

@@ -30,7 +30,7 @@ from linprobe.lab.sources import BUILT_IN, Description, Sources, SourceShown
 from linprobe.lab.training import Trainer
 from linprobe.lab.uploads import MOST_BYTES, Uploads
 from linprobe.lab.wire import RunName, Seed, SourceKey, Text
-from linprobe.plain import plain
+from linprobe.plain import plain, shell_word
 from linprobe.runs.folder import RunFolder
 from linprobe.runs.records import TrainSettings
 
@@ -87,7 +87,9 @@ class Trainings:
             ParameterError: it would have to read a source that the lab may not read.
         """
         if self.lab.report is None:
-            raise RunError(f"{run.path.name} has no report, and this lab cannot make one: linprobe report {run.path}")
+            raise RunError(
+                f"{run.path.name} has no report, and this lab cannot make one: linprobe report {shell_word(run.path)}"
+            )
         source, cache = run.settings().request.source, True
         if source in BUILT_IN or Path(source).exists():  # a report does without a source that is gone
             cache = self.sources.cache_of(self.sources.of_run(source)) is None
@@ -320,7 +322,7 @@ def resume(client: Client, asked: ResumeRequest) -> JobShown:
         raise RunError(f"{run.path.name} is finished and cannot be resumed; start a new run.")
     settings = run.settings().request
     if not isinstance(settings, TrainSettings):
-        raise RunError(f"{run.path.name} is a sweep; resume it with: linprobe sweep --resume {run.path}")
+        raise RunError(f"{run.path.name} is a sweep; resume it with: linprobe sweep --resume {shell_word(run.path)}")
     source = trainings.sources.of_run(settings.source)
     trainings.look(client, True)
     cache, rows = trainings.sources.cache_of(source), trace_of(run)

@@ -37,7 +37,7 @@ from linprobe.classifiers.tensor_file import parts_of
 from linprobe.errors import RunError
 from linprobe.files import read_regular, remove_left_behind, write_whole
 from linprobe.optimizers.base import Epoch, State
-from linprobe.plain import parse_json
+from linprobe.plain import parse_json, shell_word
 from linprobe.runs.records import (
     RUN_VERSION,
     PartRecord,
@@ -88,9 +88,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _explain(path: Path, error: OSError) -> NoReturn:
     """Raise the RunError that says in words why `path` could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        begun = path.name != "settings.json" and (path.parent / "settings.json").exists()
+        step = f"continue with --resume {shell_word(path.parent)}" if begun else "start again"
         raise RunError(
-            f"{path}: the disk is full ({error.strerror}); the file is as it was before. "
-            f"Free some space, then continue with `linprobe train --resume {path.parent}`."
+            f"{path}: the disk is full ({error.strerror}); the file is as it was before. Free some space, then {step}."
         ) from error
     raise RunError(f"{path}: cannot be written ({error.strerror}); check the folder and its permissions.") from error
 
@@ -398,7 +399,9 @@ def check_free(path: Path) -> None:
         run = RunFolder(path)
         if run.finished:
             raise RunError(f"{path}: holds a finished run already; choose another --out.")
-        raise RunError(f"{path}: holds a run already; resume it with --resume {path}, or choose another --out.")
+        raise RunError(
+            f"{path}: holds a run already; resume it with --resume {shell_word(path)}, or choose another --out."
+        )
     if path.is_dir() and any(path.iterdir()):
         raise RunError(f"{path}: the folder is not empty; --out needs a new or empty one. Choose another.")
 

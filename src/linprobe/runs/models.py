@@ -10,6 +10,7 @@ import numpy as np
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import ImageSet, LabelledSet
 from linprobe.errors import ModelFileError, RunError
+from linprobe.plain import shell_word
 from linprobe.runs.features import transformed
 from linprobe.runs.folder import RunFolder
 from linprobe.runs.records import Count, Seed, Share
@@ -111,5 +112,7 @@ def model_file_of(path: Path) -> Path:
         return path
     run = RunFolder.open(path)
     if not run.model_path.exists():
-        raise RunError(f"{path}: this run has no model yet; finish it with `linprobe train --resume {path}`.")
+        raise RunError(
+            f"{path}: this run has no model yet; finish it with `linprobe train --resume {shell_word(path)}`."
+        )
     return run.model_path
