@@ -98,7 +98,7 @@ def test_scores_probabilities_and_loss_of_a_test_image_are_the_librarys(place, t
 
 
 def test_the_grid_counts_what_evaluate_counts_and_names_the_wrong_ones(place, talk_to):
-    accuracy = evaluate_source(place.run, place.source).accuracy
+    accuracy = evaluate_source(place.run, place.source).performance.accuracy
     found = talk_to("inspect.grid", run="things", show="all", page=0, size=60)
     assert found["accuracy"] == accuracy
     assert [item["index"] for item in found["items"]] == list(range(place.test.n_images))

@@ -38,7 +38,7 @@ def test_a_run_on_features_is_evaluated_and_predicts_with_its_model_alone(tmp_pa
     assert run.metrics.test_accuracy > 0.97
     moved = tmp_path / "model.safetensors"
     moved.write_bytes((run.path / "model.safetensors").read_bytes())
-    performance = evaluate_source(moved, "digits")
+    performance = evaluate_source(moved, "digits").performance
     assert performance.accuracy == run.metrics.test_accuracy
     dataset = open_dataset("digits")
     part = train_validation_test(dataset).test

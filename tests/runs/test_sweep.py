@@ -141,8 +141,8 @@ def test_data_that_changed_are_refused(tmp_path, monkeypatch):
     with pytest.raises(Interrupted):
         sweep(settings(), out=tmp_path / "run", solving=press)
     record = json.loads((tmp_path / "run" / "settings.json").read_text())
-    (tmp_path / "run" / "settings.json").write_text(json.dumps({**record, "fingerprint": "0" * 64}))
-    with pytest.raises(RunError, match="changed since this sweep began"):
+    (tmp_path / "run" / "settings.json").write_text(json.dumps({**record, "content": "0" * 64}))
+    with pytest.raises(RunError, match="are not those that this sweep began with"):
         resume_sweep(tmp_path / "run")
 
 
