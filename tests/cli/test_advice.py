@@ -129,6 +129,9 @@ CASES = {
         "--validation",
         ("train", "digits", "--optimizer", "sgd", "--patience", 2, "--epochs", 2, "--validation", 0.2),
     ),
+    "a run in place of a source": Advice(
+        ("evaluate", "of_rows", "of_rows"), "linprobe info of_rows shows it", ("info", "of_rows")
+    ),
     "pictures of different sizes": Advice(
         train("sizes"), "for example --image-size 4x4", train("sizes", "--image-size", "4x4")
     ),

@@ -67,7 +67,9 @@ def test_the_tables_hold_the_figures(linprobe: Any, run: dict[str, Any]) -> None
     assert answer.code == 0
     assert re.search(r"^class +images +accuracy +most often taken for$", answer.out, re.MULTILINE)
     assert re.search(r"^is \\ taken for( +\d){10}$", answer.out, re.MULTILINE)
-    assert re.search(rf"^accuracy +{run['test_accuracy']:.4f}$", answer.out, re.MULTILINE)
+    assert re.search(
+        rf"^accuracy +{run['test_accuracy']:.4f}, 95% interval 0\.\d{{3}} to 0\.\d{{3}}$", answer.out, re.MULTILINE
+    )
 
 
 def test_a_split_that_the_training_did_not_hold_out_is_refused(linprobe: Any, pictures: Path) -> None:

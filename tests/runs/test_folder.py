@@ -53,9 +53,7 @@ def test_a_full_disk_names_the_file_and_says_how_to_go_on(
         patch.setattr(os, "fsync", full)
         with pytest.raises(RunError, match=r"trace\.csv: the disk is full .* --resume"):
             write_atomically(path, b"after")
-        with pytest.raises(
-            RunError, match=r"settings\.json: the disk is full .* start again"
-        ):  # nothing can be resumed
+        with pytest.raises(RunError, match=r"settings\.json: the disk is full .* start again"):
             write_atomically(tmp_path / "settings.json", b"{}")
 
 

@@ -72,7 +72,9 @@ def evaluate(model: Path, source: str, **options: Any) -> None:
 
 def _show(evaluation: Evaluation) -> None:
     """The result as tables: the figures, the classes, and for few classes the confusions."""
+    from linprobe.challenges.wilson import Rate
     from linprobe.cli.output import number, print_facts, print_table, share, tested_facts
+    from linprobe.cli.words import interval
 
     performance = evaluation.performance
     names, confusion = performance.class_names, performance.confusion
@@ -91,7 +93,7 @@ def _show(evaluation: Evaluation) -> None:
     print_facts(
         {
             **tested_facts(evaluation.tested, performance.n_images),
-            "accuracy": share(performance.accuracy),
+            "accuracy": interval(Rate(round(performance.accuracy * performance.n_images), performance.n_images)),
             "loss": number(performance.loss, 6),
         }
     )

@@ -8,7 +8,7 @@ import click
 
 from linprobe.cli.options import debug
 from linprobe.cli.terminal import write
-from linprobe.errors import IncompatibleError
+from linprobe.errors import IncompatibleError, SourceError
 
 NEEDED = ("starlette", "uvicorn", "websockets")
 """Modules of the optional dependencies of the lab."""
@@ -56,7 +56,11 @@ def lab(sources: tuple[str, ...], port: int, host: str, runs: Path) -> None:
     from linprobe.lab.guard import is_loopback, new_token
     from linprobe.lab.protocol import Lab
     from linprobe.lab.server import make_app, open_port, serve
+    from linprobe.lab.sources import BUILT_IN
 
+    for source in sources:
+        if source not in BUILT_IN and not Path(source).expanduser().exists():
+            raise SourceError(f"{source}: no such file or folder; expected a source to train on. Check the spelling.")
     token = None if is_loopback(host) else new_token()
     shared = Lab(sources, runs, _write_report)
     app = make_app(shared, host=host, token=token)

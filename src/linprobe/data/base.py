@@ -18,7 +18,7 @@ import numpy.typing as npt
 from linprobe.data.other_formats import other_format
 from linprobe.data.wrapping import data_sets_in, files_of, wrapped_in
 from linprobe.errors import DataError, FormatError, IncompatibleError, ParameterError, SourceError, walled
-from linprobe.plain import printable
+from linprobe.plain import printable, shell_word
 from linprobe.shapes import Labels, Pixels
 
 __all__ = [
@@ -354,6 +354,11 @@ def _read(name: str, path: Path | None, options: ReadOptions) -> Dataset:
     """The data of the first reader that accepts the source."""
     if options.progress is not None:
         options = replace(options, progress=_guarded(options.progress))
+    if path is not None and (path / "settings.json").is_file() and files_of(path):
+        raise SourceError(
+            f"{name}: found a run folder, expected a source of images. Give the source that it was trained on: "
+            f"linprobe info {shell_word(name)} shows it."
+        )
     reader, path = _reader_of(name, path)
     if reader is not None:
         try:
