@@ -176,6 +176,7 @@ def test_test_images_that_equal_training_images_are_counted(linprobe: Any, pictu
     shutil.copy(pictures / "train" / "dark" / "0.png", pictures / "test" / "dark" / "seen.png")
     trained = linprobe("train", pictures, "--out", "run", "--json")
     assert "1 of 9 test images are equal to a training image" in trained.err
+    assert "1 of 9 test images are equal to a training image" in linprobe("knn", pictures, "--k", 1).err
     record = linprobe("evaluate", "run", pictures, "--json").record  # the figure of the training, and what is wrong
     assert (record["n_images"], record["n_trained_on"]) == (9, 1)
     assert record["accuracy"] == trained.record["test_accuracy"]

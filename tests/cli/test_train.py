@@ -428,3 +428,21 @@ def test_a_bar_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
     assert "epoch 5" in on_terminal(*SGD, "--epochs", "5")
     assert on_terminal("--quiet") == ""
     assert on_terminal("--json") == ""
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_run_whose_source_has_moved_is_resumed_from_its_new_place(
+    linprobe: Any, pictures: Path, command: str
+) -> None:
+    before = linprobe(command, pictures, "--out", "run", "--json").record
+    for name in ("metrics.json", "model.safetensors"):
+        (Path("run") / name).unlink()
+    moved = pictures.rename(pictures.with_name("moved"))
+    assert linprobe(command, "--resume", "run").code == 2
+    resumed = linprobe(command, "--resume", "run", "--source", moved, "--json").record
+    for name in ("objective", "test_accuracy", "n_train"):
+        assert resumed[name] == before[name]
+    assert resumed["source"] == str(moved)
+    answer = linprobe(command, "--source", moved)
+    assert answer.code == 2
+    assert "--source only applies to --resume" in answer.err

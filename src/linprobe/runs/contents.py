@@ -16,7 +16,7 @@ import numpy.typing as npt
 from linprobe.cores import usable_cores
 from linprobe.data.base import Dataset, ImageSet, LabelledSet
 
-__all__ = ["Contents", "Digests", "contents_of", "digests_of", "seen_among"]
+__all__ = ["Contents", "Digests", "contents_of", "digests_of", "seen_among", "twins_notes"]
 
 Digests = npt.NDArray[np.uint64]
 """(N,) the first 64 bits of the SHA-256 of each image. A million images share one with a million others by chance with
@@ -86,3 +86,14 @@ def seen_among(digests: Digests, trained_on: Digests) -> npt.NDArray[np.bool_]:
     """(N,) whether each image is one of those that a model was trained on."""
     found: npt.NDArray[np.bool_] = np.isin(digests, trained_on)
     return found
+
+
+def twins_notes(trained: Digests, tested: Digests) -> tuple[str, ...]:
+    """A sentence on the test images that are equal to training images, if there are any."""
+    n_seen = int(seen_among(tested, trained).sum())
+    if not n_seen:
+        return ()
+    return (
+        f"{n_seen:,} of {len(tested):,} test images are equal to a training image, pixel by pixel or number by number: "
+        "the test figures are too good by that.",
+    )

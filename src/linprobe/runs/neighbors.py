@@ -16,6 +16,7 @@ from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
 from linprobe.data.splits import Split, notes_on, split_dataset, stratified_folds
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.neighbors.search import METRICS, check_metric
+from linprobe.runs.contents import digests_of, twins_notes
 from linprobe.runs.material import read_source
 from linprobe.runs.prediction import read_pictures
 
@@ -226,7 +227,10 @@ def choose_and_test(
         image_shape=dataset.image_shape,
         skipped_images=len(dataset.skipped),
         neighbours=_neighbours(model, train, neighbours_of, pictures),
-        notes=notes_on(dataset, Split(train, parts.validation, parts.test)),
+        notes=(
+            *notes_on(dataset, Split(train, parts.validation, parts.test)),
+            *twins_notes(digests_of(train, n_threads), digests_of(parts.test, n_threads)),
+        ),
     )
 
 

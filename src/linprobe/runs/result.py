@@ -12,7 +12,7 @@ import numpy as np
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import LabelledSet
 from linprobe.data.splits import notes_on
-from linprobe.runs.contents import Digests, seen_among
+from linprobe.runs.contents import Digests, twins_notes
 from linprobe.runs.evaluation import Performance
 from linprobe.runs.folder import GridWeights
 from linprobe.runs.material import Material
@@ -91,17 +91,7 @@ def _notes(material: Material, train: LabelledSet) -> tuple[str, ...]:
     held_out = dataset.test is None or contents.test is None
     tested = contents.of_train(dataset.train, split.test) if held_out else contents.test
     assert tested is not None
-    n_seen = int(seen_among(tested, contents.of_train(dataset.train, train)).sum())
-    told = notes_on(material.as_read, split)
-    return (*told, twins_note(n_seen, len(tested))) if n_seen else told
-
-
-def twins_note(n_seen: int, n_tested: int) -> str:
-    """A sentence on test images that are equal to training images."""
-    return (
-        f"{n_seen:,} of {n_tested:,} test images are equal to a training image, pixel by pixel or number by number: "
-        "the test figures are too good by that."
-    )
+    return (*notes_on(material.as_read, split), *twins_notes(contents.of_train(dataset.train, train), tested))
 
 
 def minimised(
