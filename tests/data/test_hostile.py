@@ -47,7 +47,7 @@ def cifar(folder: Path, batch: bytes) -> Path:
     return folder
 
 
-NESTED = b"\x80\x02}K\x01" + b"\x85" * 300_000 + b"K\x01s."
+NESTED = b"\x80\x02}K\x01" + b"\x85" * 50_000 + b"K\x01s."
 BOMB = b"\x80\x02}" + b"U\x01a" + b"".join(b"2\x86" for _ in range(60)) + b"K\x01s."  # a hash of 2**60 steps
 TEXT = b"\x80\x02}q\x00(X\x04\x00\x00\x00datac_codecs\nencode\nX\xe8\x03\x00\x00" + b"x" * 1000
 TEXT += b"X\x06\x00\x00\x00latin1\x86q\x01R" + b"0c_codecs\nencode\nh\x01R" * 1000 + b"u."
@@ -182,7 +182,7 @@ def test_names_that_are_too_long_too_deep_or_too_many(tmp_path, monkeypatch):
         archive.writestr("a/1.png", png())
         archive.writestr("b/1.png", png())
     monkeypatch.setattr(budget, "ENTRIES", 1)
-    with pytest.raises(ArchiveError, match="more than 1 entries"):
+    with pytest.raises(ArchiveError, match="more than 1 entries, which is too many"):
         open_dataset(path)
 
 
@@ -281,3 +281,38 @@ def test_a_message_is_one_line_whatever_a_name_holds(tmp_path):
     with pytest.raises(FormatError) as caught:
         open_dataset(tmp_path / "set.npz")
     assert r"found a\n\x1b[2J\r;" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz"])
+def test_a_tar_of_very_many_empty_entries(tmp_path, kind):
+    path = tmp_path / f"set.tar.{kind}"
+    options = {"compresslevel": 1} if kind == "gz" else {"preset": 0}
+    with tarfile.open(path, f"w:{kind}", format=tarfile.USTAR_FORMAT, **options) as tar:
+        entry = tarfile.TarInfo()
+        for number in range(20_000):
+            entry.name = f"a/{number}"
+            tar.fileobj.write(entry.tobuf(tarfile.USTAR_FORMAT))
+    with pytest.raises(ArchiveError, match=r"more than 1\d,\d\d\d entries, which is too many for its size"):
+        open_dataset(path)
+
+
+def test_a_pickle_of_very_many_opcodes(tmp_path):
+    with pytest.raises(FormatError, match="more opcodes than a batch of pictures has"):
+        open_dataset(cifar(tmp_path, b"\x80\x02" + b"]" * 10**6 + b"."))
+
+
+def test_a_file_of_class_names_that_is_no_list_of_names(tmp_path):
+    cifar(tmp_path, b"")
+    (tmp_path / "batches.meta").write_bytes(bytes(2**20 + 1))
+    with pytest.raises(FormatError, match=r"batches\.meta: cannot be read \(it has 1,048,577 bytes"):
+        open_dataset(tmp_path)
+
+
+def test_a_jpeg_of_very_many_scans():
+    out = io.BytesIO()
+    Image.new("L", (2048, 2048)).save(out, "JPEG", progressive=True)
+    data = out.getvalue()
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    assert decode(data).shape == (2048, 2048, 1)
+    with pytest.raises(BrokenImage, match=r"20\d scans; at most 100 are read"):
+        decode(data[:-2] + scan * 200 + b"\xff\xd9")

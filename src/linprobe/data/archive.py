@@ -143,9 +143,10 @@ class _ZipFiles(PictureFiles):
                 with zipfile.ZipFile(path) as archive:
                     listed, self.notes = _directory(archive)
             budget = Budget(source, len(self._map))
-            names = _Names(source, budget)
+            names = _Names(source)
             self._entries: list[_Entry] = []
             for entry in listed:
+                budget.enter(entry.name)
                 if stat.S_IFMT(entry.mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise _unsafe(source, entry.name, "a link or a device")
                 if entry.flags & 1:
@@ -355,8 +356,8 @@ class _TarFiles(PictureFiles):
 
     def __init__(self, path: Path, source: str) -> None:
         self._members: list[tuple[int, int]] = []
-        names = _Names(source, Budget(source, path.stat().st_size))
-        for member, _ in tar_entries(path, source, names.budget):
+        names = _Names(source)
+        for member, _ in tar_entries(path, source, Budget(source, path.stat().st_size)):
             if not (member.isreg() or member.isdir()):
                 raise _unsafe(source, member.name, "a link or a device")
             if member.issparse():
@@ -400,8 +401,8 @@ class _TarFiles(PictureFiles):
 class _Names:
     """Collects the names of entries, and refuses those that could not be unpacked safely."""
 
-    def __init__(self, source: str, budget: Budget) -> None:
-        self.source, self.budget = source, budget
+    def __init__(self, source: str) -> None:
+        self.source = source
         self.files: list[str] = []
         self.folders: set[str] = set()
         self._seen: set[str] = set()
@@ -410,7 +411,6 @@ class _Names:
 
     def add(self, given: str, is_folder: bool) -> bool:
         """Whether the entry `given` is a file to read. Raises ArchiveError if it is unsafe."""
-        self.budget.enter(given)
         folder, _, last = given.replace("\\", "/").rstrip("/").rpartition("/")
         if "\0" in given:
             raise _unsafe(self.source, given, "a NUL in its name")

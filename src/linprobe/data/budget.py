@@ -38,6 +38,10 @@ drawings as .bmp to about 50; a bomb of zeros to 1,000 and more. 256 MiB take a 
 ENTRIES = 10_000_000
 """Files and folders of one source at most; the usual set of ImageNet has 1.4 million."""
 
+FREE_ENTRIES, ENTRY_BYTES = 10_000, 20
+"""An archive may have 10,000 entries, and one for each 20 bytes of its file. An entry takes 76 bytes of a zip without
+its content, a compressed tar of the smallest PNGs 60; half a million empty ones can be packed into 40 KB."""
+
 DEPTH = 64
 """Folders within folders at most, in a folder or in the names of an archive."""
 
@@ -58,12 +62,13 @@ class Budget:
 
     Args:
         where: the source, for messages.
-        n_bytes: its size on disk.
+        n_bytes: its size on disk; None for a folder, which is not packed.
         kind: of the errors.
     """
 
-    def __init__(self, where: str, n_bytes: int, kind: type[DataError] = ArchiveError) -> None:
-        self.where, self.kind, self.most = where, kind, most_unpacked(n_bytes)
+    def __init__(self, where: str, n_bytes: int | None, kind: type[DataError] = ArchiveError) -> None:
+        self.where, self.kind, self.most = where, kind, most_unpacked(n_bytes or 0)
+        self.most_entries = ENTRIES if n_bytes is None else min(ENTRIES, FREE_ENTRIES + n_bytes // ENTRY_BYTES)
         self.n_unpacked = self.n_entries = 0
 
     def unpack(self, n_bytes: int) -> None:
@@ -80,8 +85,11 @@ class Budget:
     def enter(self, name: str) -> None:
         """Count an entry called `name`, with slashes. Raises the error of this budget beyond a limit."""
         self.n_entries += 1
-        if self.n_entries > ENTRIES:
-            raise self.kind(f"{self.where}: more than {ENTRIES:,} entries; divide it into several sources.")
+        if self.n_entries > self.most_entries:
+            raise self.kind(
+                f"{self.where}: more than {self.most_entries:,} entries, which is too many for its size; divide it "
+                "into several sources."
+            )
         if len(name) > NAME_CHARACTERS:
             raise self.kind(
                 f"{self.where}: the name of an entry has {len(name):,} characters, expected at most "

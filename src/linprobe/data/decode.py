@@ -373,10 +373,30 @@ def _fast_jpeg(data: bytes, place: _Place) -> Pixels | None:
         if colours not in ("YCbCr", "Gray"):
             return None
         place.enter(height, width)
+        _check_scans(data, height * width)
         pixels: Pixels = simplejpeg.decode_jpeg(data, "GRAY" if colours == "Gray" else "RGB")
     except ValueError:
         return None
     return pixels
+
+
+def _check_scans(data: bytes, n_pixels: int) -> None:
+    """Raise BrokenImage for a JPEG of very many scans: each of a few bytes, it goes through all pixels again."""
+    if n_pixels * len(data) < SCANNED:
+        return
+    first = data.find(b"\xff\xda")
+    end = data.find(b"\xff\xd9", first)  # neither pair of bytes stands inside a scan
+    n_scans = data.count(b"\xff\xda", first, end if end >= 0 else len(data)) if first >= 0 else 0
+    if n_scans > MOST_SCANS:
+        raise BrokenImage(f"{n_scans:,} scans; at most {MOST_SCANS} are read")
+
+
+SCANNED = 2**33
+"""Pixels times bytes of a JPEG from which on its scans are counted, which takes a second for 2 GB. Below, scans of 12
+bytes each go through 700 million pixels at most: about a second."""
+
+MOST_SCANS = 100
+"""Scans of a progressive JPEG at most; encoders make 10."""
 
 
 def _may_be_turned(data: bytes) -> bool:
@@ -418,6 +438,8 @@ def _any_picture(data: bytes, place: _Place) -> tuple[Pixels, Depth]:
     try:
         with Image.open(io.BytesIO(data), formats=picture_formats()) as opened:
             place.enter(opened.height, opened.width)
+            if opened.format in ("JPEG", "MPO"):
+                _check_scans(data, opened.height * opened.width)
             has_16_bits = _check_kind(opened, data)
             opened.load()
             ImageOps.exif_transpose(opened, in_place=True)

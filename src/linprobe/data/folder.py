@@ -71,7 +71,7 @@ class FolderReader(Reader):
         assert path is not None  # as `accepts` demands
         folders: set[str] = set()
         found: list[tuple[str, int, int]] = []
-        _walk(path, "", folders, found, (os.path.realpath(path),), Budget(source, 0, SourceError))
+        _walk(path, "", folders, found, (os.path.realpath(path),), Budget(source, None, SourceError))
         found.sort()
         # The key covers folders too: an empty folder added later is a class without pictures, which is an error.
         parts = (os.path.realpath(path), found, sorted(folders), options.image_size, options.on_bad_image)

@@ -22,6 +22,10 @@ __all__ = ["unpickle"]
 LONG_BYTES = 16
 """Bytes of a whole number at most; labels have one."""
 
+FREE_OPCODES, OPCODE_BYTES = 100_000, 100
+"""A pickle may have 100,000 opcodes, and one for each 100 bytes. A batch has about 6 for each picture of 3,072 bytes;
+an opcode of one byte makes an object of 56."""
+
 PLAIN_OPCODES = (
     *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK, pickle.MEMOIZE),
     *(pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT, pickle.GET, pickle.BINGET, pickle.LONG_BINGET),
@@ -114,6 +118,20 @@ _ADMITTED: dict[tuple[str, str], Any] = {
 _Unpickler: Any = pickle._Unpickler  # pickle's own, in Python
 
 
+class _Counted(dict[int, Any]):
+    """The opcodes and their methods; each use counts, and too many are an error."""
+
+    def __init__(self, opcodes: dict[int, Any], most: int) -> None:
+        super().__init__(opcodes)
+        self.left = most
+
+    def __getitem__(self, opcode: int) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("more opcodes than a batch of pictures has")
+        return super().__getitem__(opcode)
+
+
 class _PlainUnpickler(_Unpickler):  # type: ignore[misc]  # a class that mypy does not know
     """An unpickler of arrays and plain containers."""
 
@@ -121,6 +139,7 @@ class _PlainUnpickler(_Unpickler):  # type: ignore[misc]  # a class that mypy do
         super().__init__(io.BytesIO(content), encoding="bytes")
         self.where, self.advice = where, advice
         self.left_to_encode = self.size = len(content)
+        self.dispatch = _Counted(self.dispatch, FREE_OPCODES + self.size // OPCODE_BYTES)
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a global. Raises FormatError for all that are not needed."""

@@ -106,6 +106,7 @@ def tar_entries(path: Path, where: str, budget: Budget) -> Iterator[tuple[tarfil
         listed = cast(BinaryIO, _Listed(file, budget, where))
         with tarfile.open(fileobj=listed, mode="r:") as tar:
             for member in tar:
+                budget.enter(member.name)
                 if member.size < 0:
                     raise ArchiveError(
                         f"{where}: the entry {member.name!r} has a size of {member.size} bytes, expected 0 or more. "
