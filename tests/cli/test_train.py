@@ -297,7 +297,7 @@ def test_a_folder_that_holds_something_is_not_written_to(linprobe: Any, pictures
     assert answer.code == 2
     assert "the folder is not empty" in answer.err
     linprobe("train", "digits", "--out", "run")
-    assert "holds a run already; resume it with --resume run" in linprobe("train", "digits", "--out", "run").err
+    assert "holds a finished run already; choose another --out" in linprobe("train", "digits", "--out", "run").err
 
 
 def test_what_cannot_be_resumed_is_named(linprobe: Any, pictures: Path) -> None:
