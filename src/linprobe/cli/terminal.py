@@ -16,7 +16,7 @@ _DEGRADE = "linprobe.degrade"
 """Name of the error handler of `prepare`, among those of `codecs`."""
 
 _PLAINER = str.maketrans(
-    {"─": "-", "━": "-", "╸": "-", "╺": "-", "…": "...", "±": "+-", "×": "x", "²": "^2", "–": "-", "—": "-"}
+    {"─": "-", "━": "-", "╸": "-", "╺": "-", "…": "~", "±": "+-", "×": "x", "²": "^2", "–": "-", "—": "-"}
 )
 """ASCII for the characters that the commands themselves print."""
 
