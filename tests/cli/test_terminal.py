@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from linprobe.cli import COMMANDS, main
+from linprobe.errors import LinprobeError
 from linprobe.plain import UNPRINTABLE, printable
 
 ENCODINGS = ["utf-8", "latin-1", "ascii"]
@@ -130,3 +135,18 @@ def test_without_stdout_and_stderr_a_command_still_works(pictures: Path) -> None
         )
         assert ended.returncode == 0, ended
         assert b"Traceback" not in ended.stderr
+
+
+def test_a_warning_of_python_is_one_line(linprobe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warning(*_: object, **__: object) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("the pictures\nare dark", UserWarning, stacklevel=1)
+            np.float32(1e30) * np.float32(1e30)
+        raise LinprobeError("the end")
+
+    monkeypatch.setattr("linprobe.runs.material.open_dataset", warning)
+    first, second, last = linprobe("train", "digits").err.splitlines()
+    assert first == "warning: the pictures are dark"
+    assert re.fullmatch(r"warning: overflow encountered in .* \(RuntimeWarning, .*test_terminal\.py:\d+\)", second)
+    assert last == "error: the end"

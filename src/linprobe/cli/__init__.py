@@ -11,6 +11,7 @@ import gc
 import importlib
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -97,7 +98,9 @@ class Linprobe(click.Group):
         # Without this the last garbage collections traverse all of scikit-learn, and take longer than a short command.
         atexit.register(gc.freeze)
         try:
-            code = super().main(args, prog_name, standalone_mode=False, **extra)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                code = super().main(args, prog_name, standalone_mode=False, **extra)
         except click.Abort:
             write_error("stopped by Ctrl-C")
             code = 130
@@ -124,6 +127,14 @@ def _end_if_stopped(ctx: click.Context, error: BaseException) -> None:
         if isinstance(seen, KeyboardInterrupt):
             _end(ctx, "stopped by Ctrl-C", 130, kind="")
         seen = seen.__cause__ or seen.__context__
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object, **__: object
+) -> None:
+    """One line for a warning of a library; its place in the code only where no person wrote it for another."""
+    place = "" if issubclass(category, UserWarning) else f" ({category.__name__}, {filename}:{lineno})"
+    write_error(f"warning: {_one_line(str(message))}{place}")
 
 
 def _bug(error: Exception) -> str:
