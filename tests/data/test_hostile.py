@@ -316,3 +316,13 @@ def test_a_jpeg_of_very_many_scans():
     assert decode(data).shape == (2048, 2048, 1)
     with pytest.raises(BrokenImage, match=r"20\d scans; at most 100 are read"):
         decode(data[:-2] + scan * 200 + b"\xff\xd9")
+
+
+def test_links_that_make_a_billion_paths(tmp_path):
+    for level in range(30):
+        (tmp_path / f"level{level}").mkdir()
+    for level in range(29):
+        for name in ("a", "b"):
+            (tmp_path / f"level{level}" / name).symlink_to(tmp_path / f"level{level + 1}")
+    with pytest.raises(SourceError, match=r"more than 100 links lead to .*level"):
+        open_dataset(tmp_path)

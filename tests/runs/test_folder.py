@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from linprobe.errors import RunError
+from linprobe.classifiers.model_file import read_model
+from linprobe.errors import ModelFileError, RunError
 from linprobe.optimizers.base import Epoch, State
 from linprobe.runs.folder import TRACE_COLUMNS, RunFolder, make_run_folder, trace_row, write_atomically
+from linprobe.runs.models import model_file_of
 from linprobe.runs.records import RunSettings, TrainSettings
 
 SETTINGS = RunSettings(TrainSettings("digits", {"reg": 1e-3}))
@@ -239,3 +241,11 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         make_run_folder("digits", "hinge", tmp_path / "runs")
     with pytest.raises(RunError, match="runs/mine: the run folder cannot be created"):
         RunFolder.create(tmp_path / "runs" / "mine", SETTINGS)
+
+
+def test_a_name_that_is_too_long_is_no_run(tmp_path: Path) -> None:
+    for read in (RunFolder.open, model_file_of):
+        with pytest.raises(RunError, match="File name too long"):
+            read(tmp_path / ("x" * 300))
+    with pytest.raises(ModelFileError, match="File name too long"):
+        read_model(tmp_path / ("x" * 300))

@@ -192,9 +192,9 @@ Made = TypeVar("Made")
 def _read(path: str | os.PathLike[str], make: Callable[[Tensors, dict[str, object]], Made]) -> Made:
     """What `make` makes of the tensors and the metadata of a file."""
     target = Path(path)
-    if target.is_dir():
-        target = target / "model.safetensors"
     try:
+        if target.is_dir():
+            target = target / "model.safetensors"
         content = read_regular(target)
     except OSError as error:
         raise ModelFileError(

@@ -7,6 +7,7 @@ Every reader compares what a header declares with these limits before it allocat
 from __future__ import annotations
 
 import threading
+from collections import Counter
 
 from linprobe.errors import ArchiveError, DataError
 
@@ -45,6 +46,9 @@ its content, a compressed tar of the smallest PNGs 60; half a million empty ones
 DEPTH = 64
 """Folders within folders at most, in a folder or in the names of an archive."""
 
+LINKS = 100
+"""Times that links lead to one folder, at most: two links in each of 30 folders to the next make a billion paths."""
+
 NAME_CHARACTERS = 4096
 """Characters of the name of an entry at most, as Linux allows for a path."""
 
@@ -70,6 +74,7 @@ class Budget:
         self.where, self.kind, self.most = where, kind, most_unpacked(n_bytes or 0)
         self.most_entries = ENTRIES if n_bytes is None else min(ENTRIES, FREE_ENTRIES + n_bytes // ENTRY_BYTES)
         self.n_unpacked = self.n_entries = 0
+        self._links: Counter[str] = Counter()
 
     def unpack(self, n_bytes: int) -> None:
         """Count bytes that will be unpacked. Raises the error of this budget when they are too many."""
@@ -81,6 +86,12 @@ class Budget:
                 f"{self.where}: unpacks to {self.n_unpacked:,} bytes or more, expected at most {self.most:,}: 256 MiB "
                 f"and {RATIO} times the file. If you trust it, unpack it into a folder and read that."
             )
+
+    def follow(self, folder: str) -> None:
+        """Count a link to a folder. Raises the error of this budget where many links lead to it."""
+        self._links[folder] += 1
+        if self._links[folder] > LINKS:
+            raise self.kind(f"{self.where}: more than {LINKS} links lead to {folder}; remove some of them.")
 
     def enter(self, name: str) -> None:
         """Count an entry called `name`, with slashes. Raises the error of this budget beyond a limit."""

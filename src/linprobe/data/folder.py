@@ -337,6 +337,8 @@ def _walk(
                 real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
                 if real in above:
                     raise SourceError(f"{entry.path}: a link to a folder above it; remove the link.")
+                if entry.is_symlink():
+                    budget.follow(real)
                 _walk(root, name, folders, found, (*above, real), budget)
             else:
                 # A dangling link is a broken picture, with the size and time of the link.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from linprobe.errors import RunError
+from linprobe.errors import RunError, walled
 from linprobe.lab.job import Result, TraceRow
 from linprobe.runs.folder import RunFolder
 
@@ -64,9 +64,10 @@ def run_at(runs: Path, name: str) -> RunFolder:
     """
     inside = name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
     path = runs / name
-    if not inside or path.resolve().parent != runs.resolve():
-        raise RunError(f"run = {name[:80]!r}; expected the name of a run in {runs}.")
-    return RunFolder.open(path)
+    with walled(RunError, f"run = {name[:80]!r}", f"expected the name of a run in {runs}."):  # a link to itself
+        if not inside or path.resolve().parent != runs.resolve():
+            raise RunError(f"run = {name[:80]!r}; expected the name of a run in {runs}.")
+        return RunFolder.open(path)
 
 
 def list_runs(runs: Path) -> tuple[RunShown | BrokenRun, ...]:

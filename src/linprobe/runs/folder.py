@@ -34,7 +34,7 @@ import numpy.typing as npt
 from safetensors.numpy import save as save_tensors
 
 from linprobe.classifiers.tensor_file import parts_of
-from linprobe.errors import RunError
+from linprobe.errors import RunError, walled
 from linprobe.files import read_regular, remove_left_behind, write_whole
 from linprobe.optimizers.base import Epoch, State
 from linprobe.plain import parse_json, shell_word
@@ -133,12 +133,13 @@ class RunFolder:
         Raises:
             RunError: there is none, it is of another version, or its settings are damaged.
         """
-        if not path.exists():
-            raise RunError(f"{path}: no such run folder; `linprobe train SOURCE` makes one.")
-        if not (path / "settings.json").is_file():
-            raise RunError(
-                f"{path}: not a run folder: it has no settings.json. Give the folder that `linprobe train` printed."
-            )
+        with walled(RunError, path, "expected a run folder. Check the path."):  # a name that is too long
+            if not path.exists():
+                raise RunError(f"{path}: no such run folder; `linprobe train SOURCE` makes one.")
+            if not (path / "settings.json").is_file():
+                raise RunError(
+                    f"{path}: not a run folder: it has no settings.json. Give the folder that `linprobe train` printed."
+                )
         run = cls(path)
         run.settings()
         return run

@@ -9,7 +9,7 @@ import numpy as np
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import ImageSet, LabelledSet
-from linprobe.errors import ModelFileError, RunError
+from linprobe.errors import ModelFileError, RunError, walled
 from linprobe.plain import shell_word
 from linprobe.runs.features import transformed
 from linprobe.runs.folder import RunFolder
@@ -106,10 +106,11 @@ def model_file_of(path: Path) -> Path:
     Raises:
         RunError: `path` does not exist, is a folder but no run, or a run without a model.
     """
-    if not path.is_dir():
-        if not path.exists():
-            raise RunError(f"{path}: no such run folder or model file; `linprobe train SOURCE` makes one.")
-        return path
+    with walled(RunError, path, "expected a run folder or a model file. Check the path."):  # a name that is too long
+        if not path.is_dir():
+            if not path.exists():
+                raise RunError(f"{path}: no such run folder or model file; `linprobe train SOURCE` makes one.")
+            return path
     run = RunFolder.open(path)
     if not run.model_path.exists():
         raise RunError(
