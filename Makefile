@@ -37,7 +37,7 @@ test: lint web-check  ## everything that must hold: style, types, tests
 
 # What cannot run here says so and counts as passed. A part that fails stops no other. `make test-slow SLOW="clang cross"`
 # runs some of the parts.
-SLOW := pytest-slow sanitize clang cross wheel notebooks
+SLOW := pytest-slow fuzz sanitize clang cross wheel notebooks
 test-slow: .venv/tools  ## what takes longer: slow tests, sanitizers, Clang, aarch64, wheels, notebooks
 	@tools/parts.sh "$(MAKE) --no-print-directory" $(SLOW)
 

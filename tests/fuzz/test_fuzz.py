@@ -92,8 +92,3 @@ run._work("x", 0, int(options), 6)
     assert [fault[:6] for fault in tally.faults] == ["case 2", "case 4"]
     assert f"ended with {-signal.SIGABRT}" in tally.faults[0]
     assert "stood still" in tally.faults[1]
-
-
-@pytest.mark.slow
-def test_the_whole():
-    assert subprocess.run([sys.executable, "-m", "tests.fuzz"], check=False).returncode == 0

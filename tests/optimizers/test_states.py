@@ -153,7 +153,7 @@ NUMBERS = {
     ],
     "lbfgs": [("precision", 7.0, "a whole number in 0..3"), ("passes", -1.0, "a number in 0..inf")],
     "sgd": [("steps", 1.5, "a whole number"), ("learning_rate", -1.0, "a number in 0..inf")],
-    "gd": [("idle", -1.0, "a whole number")],
+    "gd": [("idle", -1.0, "a whole number"), ("passes", 10**400, "a number in 0..inf")],
 }
 
 

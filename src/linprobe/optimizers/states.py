@@ -200,7 +200,7 @@ def _checked_number(name: str, value: Any, default: Any, spec: _NumberField) -> 
     """
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         right = False
     else:
         if math.isfinite(number):
