@@ -97,7 +97,7 @@ def test_the_version_is_that_of_the_package(linprobe: Any) -> None:
         (["train", "digits", "--batch-size", "0"], "0 is not in the range x>=1"),
         (["train", "digits", "--validation", "1"], "--validation"),
         (["evaluate", "run"], "Missing argument 'SOURCE'"),
-        (["predict", "run"], "Missing argument 'IMAGE...'"),
+        (["predict", "run"], "Missing argument 'IMAGE_OR_FOLDER...'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
