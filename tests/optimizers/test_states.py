@@ -151,7 +151,11 @@ NUMBERS = {
         ("bias", -1.0, "a number in 0..inf"),
         ("sweeps", 2.5, "a whole number"),
     ],
-    "lbfgs": [("precision", 7.0, "a whole number in 0..3"), ("passes", -1.0, "a number in 0..inf")],
+    "lbfgs": [
+        ("precision", 7.0, "a whole number in 0..3"),
+        ("passes", -1.0, "a number in 0..inf"),
+        ("curvature", 0.0, "a number"),
+    ],
     "sgd": [("steps", 1.5, "a whole number"), ("learning_rate", -1.0, "a number in 0..inf")],
     "gd": [("idle", -1.0, "a whole number"), ("passes", 10**400, "a number in 0..inf")],
 }

@@ -36,6 +36,9 @@ from linprobe.shapes import Floats, check_range
 
 __all__ = ["LBFGS", "carried"]
 
+LEAST_CURVATURE = 1e-100
+"""Least curvature of the loss that a state may hold: reg is divided by it. Chosen by argument: it is 0.01 or more."""
+
 ABSENT_BIAS = -1000.0
 """Bias, in units of the scores, of a class whose images all have weight 0, for a loss whose infimum is at infinity.
 e^-1000 is 0 in float64, also relative to other scores of a few hundred. Chosen by argument."""
@@ -66,7 +69,7 @@ class LBFGSState(SavedState):
     solved: Floats | None = saved_array("K", "J")
     coupling: Floats | None = saved_array("K", "K")
     pairs: Mapping[str, Floats] = field(default_factory=dict)
-    curvature: float = saved_number(low=0.0)
+    curvature: float = saved_number(low=LEAST_CURVATURE)
     first_norm: float = saved_number(low=0.0)
     proof_threshold: float = saved_number(low=0.0)
     precision: int = saved_number(-1, low=min(Precision), high=max(Precision))
