@@ -375,3 +375,18 @@ def test_checkpoints_are_written_at_most_once_a_second(tmp_path: Path, monkeypat
     monkeypatch.setattr(RunFolder, "write_progress", spy)
     train(settings(), out=tmp_path / "run")
     assert written == [0, N_EPOCHS]
+
+
+def test_a_checkpoint_of_numbers_that_no_search_reaches_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run"
+    train(TrainSettings("planar:spiral", {"max_iter": 2}), out=path, n_threads=1)
+    (path / "metrics.json").unlink()
+
+    def fail(*_: object) -> None:
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr(train_module._Session, "run", fail)
+    with pytest.raises(RunError, match=r"checkpoint\.safetensors: the run cannot be resumed .*SVD did not converge"):
+        resume(path, n_threads=1)

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model_file import model_bytes
 from linprobe.data.base import ProgressCallback
-from linprobe.errors import LinprobeError
+from linprobe.errors import LinprobeError, RunError
 from linprobe.optimizers.base import Epoch, State, Status, Watch
 from linprobe.plain import shell_word
 from linprobe.runs.evaluation import Performance, measure
@@ -93,6 +95,10 @@ def resume(
         progress = run.read_progress()  # before the source, which may be large
         prepared = prepare_again(run, settings, source, n_threads, cache, reading)
         return _Session(run, prepared, training, watch).run(progress)
+    except (ArithmeticError, np.linalg.LinAlgError) as error:  # numbers that are finite, and that no search reaches
+        raise RunError(
+            f"{path / 'checkpoint.safetensors'}: the run cannot be resumed from its numbers ({error}); start it anew."
+        ) from error
     finally:
         run.close()
 
