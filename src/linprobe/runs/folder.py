@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -82,18 +82,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         write_whole(path, content)
     except OSError as error:
-        _explain(path, error)
+        raise _unwritten(path, error, "run the command again") from error
 
 
-def _explain(path: Path, error: OSError) -> NoReturn:
-    """Raise the RunError that says in words why `path` could not be written."""
+def _unwritten(path: Path, error: OSError, next_step: str) -> RunError:
+    """The RunError that says in words why `path` could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        begun = path.name != "settings.json" and (path.parent / "settings.json").exists()
-        step = f"continue with --resume {shell_word(path.parent)}" if begun else "start again"
-        raise RunError(
-            f"{path}: the disk is full ({error.strerror}); the file is as it was before. Free some space, then {step}."
-        ) from error
-    raise RunError(f"{path}: cannot be written ({error.strerror}); check the folder and its permissions.") from error
+        return RunError(
+            f"{path}: the disk is full ({error.strerror}); the file is as it was before. "
+            f"Free some space, then {next_step}."
+        )
+    return RunError(f"{path}: cannot be written ({error.strerror}); check the folder and its permissions.")
 
 
 @dataclass
@@ -117,13 +116,21 @@ class RunFolder:
         """
         content = content_of(settings)
         check_free(path)
+        existed = path.exists()
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(path, error) from error
         run = cls(path)
-        run.lock()
-        write_atomically(path / "settings.json", content)
+        try:
+            run.lock()
+            run._write("settings.json", content)
+        except RunError:
+            run.close()
+            if not existed:
+                with suppress(OSError):  # another process has begun a run there
+                    path.rmdir()
+            raise
         return run
 
     @classmethod
@@ -160,7 +167,7 @@ class RunFolder:
                 f"{self.path}: another process is training this run; wait until it ends, or stop it."
             ) from None
         except OSError as error:
-            _explain(self.path / LOCK_NAME, error)
+            raise _unwritten(self.path / LOCK_NAME, error, self._next_step()) from error
         self._lock = lock
         for name in ("*.json", "*.csv", "*.safetensors"):  # a report is written without the lock
             remove_left_behind(self.path, name)
@@ -180,6 +187,23 @@ class RunFolder:
             self._lock.release()
             self._lock = None
 
+    def resume_command(self) -> str:
+        """The command that finishes the run. Raises RunError as `settings`."""
+        return f"linprobe {'sweep' if self.settings().swept else 'train'} --resume {shell_word(self.path)}"
+
+    def _next_step(self) -> str:
+        """What to do once a file can be written again."""
+        begun = (self.path / "settings.json").exists()
+        return f"continue with `{self.resume_command()}`" if begun else "run the command again"
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Write a file of the run whole. Raises RunError with the command that continues."""
+        path = self.path / name
+        try:
+            write_whole(path, content)
+        except OSError as error:
+            raise _unwritten(path, error, self._next_step()) from error
+
     @property
     def model_path(self) -> Path:
         """Where the trained classifier is."""
@@ -192,7 +216,7 @@ class RunFolder:
 
     def write_settings(self, settings: RunSettings) -> None:
         """Write settings that say where the source is now; they decide the same bits."""
-        write_atomically(self.path / "settings.json", content_of(settings))
+        self._write("settings.json", content_of(settings))
 
     def settings(self) -> RunSettings:
         """What was requested. Raises RunError when settings.json holds something else."""
@@ -204,11 +228,11 @@ class RunFolder:
 
     def write_metrics(self, metrics: RunMetrics) -> None:
         """Write the result; from now on the run is finished."""
-        write_atomically(self.path / "metrics.json", content_of(metrics))
+        self._write("metrics.json", content_of(metrics))
 
     def write_part(self, number: int, part: PartRecord) -> None:
         """Write the scores of part `number` (1, 2, ...) of a sweep."""
-        write_atomically(self.path / f"part-{number}.json", content_of(part))
+        self._write(f"part-{number}.json", content_of(part))
 
     def read_parts(self) -> list[PartRecord]:
         """The scores of the parts of a sweep that are done, in order."""
@@ -220,7 +244,7 @@ class RunFolder:
         W, b = (np.stack([pair[i] for pair in weights]).astype(np.float32) for i in (0, 1))
         grid = GridWeights(W, b, np.array(regs, np.float64))
         content = save_tensors({"W": grid.W, "b": grid.b, "regs": grid.regs})
-        write_atomically(self.path / "path.safetensors", content)
+        self._write("path.safetensors", content)
         return grid
 
     def read_path(self) -> GridWeights | None:
@@ -261,12 +285,12 @@ class RunFolder:
 
     def write_model(self, content: bytes) -> None:
         """Write the bytes of a model file."""
-        write_atomically(self.model_path, content)
+        self._write(self.model_path.name, content)
 
     def write_progress(self, trace: list[str], state: State) -> None:
         """Write the trace (a line per epoch, without the header) and the checkpoint of its last epoch."""
         text = "\n".join([",".join(TRACE_COLUMNS), *trace, ""])
-        write_atomically(self.path / "trace.csv", text.encode())
+        self._write("trace.csv", text.encode())
         numbers = {name: _number(value) for name, value in state.numbers.items()}
         # JSON writes floats as repr does: they read back bit for bit
         metadata = {
@@ -275,7 +299,7 @@ class RunFolder:
             "numbers": json.dumps(numbers),
         }
         arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
-        write_atomically(self.path / "checkpoint.safetensors", save_tensors(arrays, metadata))
+        self._write("checkpoint.safetensors", save_tensors(arrays, metadata))
 
     def read_progress(self) -> tuple[list[str], State] | None:
         """The trace up to the checkpoint, and the checkpoint, as `write_progress` takes them; or None.
@@ -393,7 +417,11 @@ def trace_rows(lines: Sequence[str]) -> list[dict[str, float]]:
 
 
 def check_free(path: Path) -> None:
-    """Raise RunError unless `path` does not exist, or is an empty folder."""
+    """Raise RunError unless `path` does not exist, or is an empty folder.
+
+    A folder counts as empty where a run was killed before its settings were written: it holds the lock, or a file that
+    was never renamed. Whoever locks it next removes these.
+    """
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: is a file; --out needs a new or empty folder. Choose another.")
     if (path / "settings.json").exists():
@@ -403,7 +431,7 @@ def check_free(path: Path) -> None:
         raise RunError(
             f"{path}: holds a run already; resume it with --resume {shell_word(path)}, or choose another --out."
         )
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(entry.name != LOCK_NAME and entry.suffix != ".partial" for entry in path.iterdir()):
         raise RunError(f"{path}: the folder is not empty; --out needs a new or empty one. Choose another.")
 
 

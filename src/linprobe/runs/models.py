@@ -10,7 +10,6 @@ import numpy as np
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import ImageSet, LabelledSet
 from linprobe.errors import ModelFileError, RunError, walled
-from linprobe.plain import shell_word
 from linprobe.runs.features import transformed
 from linprobe.runs.folder import RunFolder
 from linprobe.runs.records import Count, Seed, Share
@@ -113,7 +112,5 @@ def model_file_of(path: Path) -> Path:
             return path
     run = RunFolder.open(path)
     if not run.model_path.exists():
-        raise RunError(
-            f"{path}: this run has no model yet; finish it with `linprobe train --resume {shell_word(path)}`."
-        )
+        raise RunError(f"{path}: this run has no model yet; finish it with `{run.resume_command()}`.")
     return run.model_path
