@@ -44,19 +44,30 @@ def epoch_row(epoch: int, **changed: Any) -> str:
 def test_a_full_disk_names_the_file_and_says_how_to_go_on(
     tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "trace.csv"
+    path = tmp_path / "sheet.png"
     write_atomically(path, b"before")
-    write_atomically(tmp_path / "settings.json", b"{}")
+    run = RunFolder.create(tmp_path / "a run", SETTINGS)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(RunError, match=r"trace\.csv: the disk is full .* --resume"):
+        with pytest.raises(RunError, match=r"sheet\.png: the disk is full .* run the command again"):
             write_atomically(path, b"after")
-        with pytest.raises(RunError, match=r"settings\.json: the disk is full .* start again"):
-            write_atomically(tmp_path / "settings.json", b"{}")
+        with pytest.raises(RunError, match=r"trace\.csv: the disk is full .*`linprobe train --resume '.*/a run'`"):
+            run.write_progress([epoch_row(0)], state_after(0))
+        with pytest.raises(RunError, match=r"settings\.json: the disk is full .* run the command again"):
+            RunFolder.create(tmp_path / "another", SETTINGS)
+    assert path.read_bytes() == b"before"
+    assert not (tmp_path / "another").exists()
+
+
+def test_a_folder_that_a_killed_run_left_without_settings_is_free(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".settings.json.77.partial").touch()
+    RunFolder.create(tmp_path, SETTINGS).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
