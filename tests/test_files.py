@@ -109,6 +109,16 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
         assert len(set(content)) == 1
 
 
+def test_the_next_writer_removes_what_a_dead_one_left_and_not_what_a_living_one_writes(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    names = [f".a[1].png.{dead.pid}.partial", f".a[1].png.{os.getppid()}.partial", f".b.png.{dead.pid}.partial"]
+    for name in names:
+        (tmp_path / name).touch()
+    write_whole(tmp_path / "a[1].png", b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names[1:], "a[1].png"])
+
+
 def test_what_a_killed_writer_left_behind_is_removed_and_nothing_else(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from linprobe.files import write_whole\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import stat
 from pathlib import Path
@@ -58,12 +59,13 @@ def write_whole(path: Path, content: bytes) -> None:
     """Put `content` into `path`: whatever happens, the file holds all of it or all of what it held before.
 
     The bytes go to a file without a name (Linux: O_TMPFILE), so that only a kill between the last two system
-    calls leaves anything behind (`remove_left_behind`), or where the file system has none, to a hidden file
+    calls leaves anything behind, which the next writer removes, or where the file system has none, to a hidden file
     beside it. They are on the disk before the name moves, and, except on Windows, so is the name before this returns.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; `path` is as it was.
     """
+    remove_left_behind(path.parent, glob.escape(path.name), of_the_dead=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         if os.name == "nt":  # Windows opens no folders
@@ -92,13 +94,31 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def remove_left_behind(folder: Path, name: str) -> None:
+def remove_left_behind(folder: Path, name: str, *, of_the_dead: bool = False) -> None:
     """Remove what a writer that was killed just before its last step left beside the files called `name`, a glob.
 
-    Such a file is hidden and whole, but nobody will give it its name any more. No writer of `name` may be at work.
+    Such a file is hidden and whole, but nobody will give it its name any more.
+
+    Args:
+        folder, name: where, and which.
+        of_the_dead: leave the files of processes that run now; without it no writer of `name` may be at work.
     """
     for aside in folder.glob(f".{name}.*.partial"):
-        aside.unlink(missing_ok=True)
+        if not (of_the_dead and _runs_now(aside.suffixes[-2][1:])):
+            aside.unlink(missing_ok=True)
+
+
+def _runs_now(process: str) -> bool:
+    """Whether a process of this number may be running on this machine."""
+    if os.name == "nt" or not process.isdecimal():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _write_nameless(folder: Path, content: bytes) -> int | None:

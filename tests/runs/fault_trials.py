@@ -128,7 +128,7 @@ def work(command: str, at: Path, again: bool) -> int:
     if again and (advice := next_step(command, at)) is not None:
         if advice == "done":
             return 0
-        arguments = [command, "--resume", str(at / "run"), "--quiet"]
+        arguments = [command, "--resume", str(at / "run"), "--no-report", "--quiet"]
     return run(arguments)
 
 

@@ -99,11 +99,13 @@ def _unwritten(path: Path, error: OSError, next_step: str) -> RunError:
 class RunFolder:
     """One run folder, open for reading, or (after `lock`) for writing.
 
-    Args:
+    Attributes:
         path: the folder.
+        unwritten: whether a file could not be written, and the user was told how to continue.
     """
 
     path: Path
+    unwritten: bool = False
     _lock: BaseFileLock | None = None
 
     @classmethod
@@ -202,6 +204,7 @@ class RunFolder:
         try:
             write_whole(path, content)
         except OSError as error:
+            self.unwritten = True
             raise _unwritten(path, error, self._next_step()) from error
 
     @property

@@ -81,7 +81,7 @@ def sweep(
     try:
         return session.run(run)
     except LinprobeError:
-        if not run.read_parts():
+        if not (run.unwritten or run.read_parts()):
             run.remove()
         raise
     finally:

@@ -61,7 +61,7 @@ def train(
     try:
         return session.run(None)
     except LinprobeError:
-        if session.last is None:  # nothing was trained that could be continued
+        if session.last is None and not run.unwritten:  # nothing was trained that could be continued
             run.remove()
         raise
     finally:
