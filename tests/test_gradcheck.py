@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -232,7 +233,7 @@ def test_the_engine_of_the_objective_is_compared_with_the_reference():
 
     def off(W, b, loss, rows=None, *, need_gradient=True):
         sums = plain(W, b, loss, rows, need_gradient=need_gradient)
-        return type(sums)(sums.loss, sums.dW * 1.01, sums.db, sums.correct, sums.weight)
+        return replace(sums, dW=sums.dW * 1.01)
 
     objective.engine.loss_and_gradient = off
     result = check_gradient(objective)

@@ -32,7 +32,8 @@ def equivalents(
         weighted: whether there are sample weights.
         class_weights: (K,) the weight of every image of a class, where all images of each class have the same.
     Example:
-        >>> from linprobe import L2, SoftmaxCrossEntropy
+        >>> from linprobe.losses import SoftmaxCrossEntropy
+        >>> from linprobe.penalties import L2
         >>> lines = equivalents(SoftmaxCrossEntropy(), L2(), 1e-3, n_classes=10, total_weight=50_000, weighted=False)
         >>> lines[1]
         '  scikit-learn, LIBLINEAR: C = 1/(2 reg N) = 0.01, l1_ratio = 0'

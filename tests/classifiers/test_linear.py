@@ -31,6 +31,7 @@ from linprobe.losses import Loss, MulticlassHinge
 from linprobe.optimizers.base import Epoch, Status
 from linprobe.optimizers.trace import Trace
 from linprobe.penalties import Penalty
+from linprobe.printed import gap_text
 
 Digits = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
@@ -519,7 +520,7 @@ def test_a_budget_that_is_too_small_is_one_warning_with_the_gap_and_what_to_turn
     message = str(caught[0].message)
     assert "the iterations ended before tol was reached: raise max_iter, loosen tol, or increase reg" in message
     certificate = classifier.certificate_
-    assert f"relative duality gap {certificate.relative_gap:.1e}, tol 1e-06" in message
+    assert f"relative duality gap {gap_text(certificate.relative_gap)}, tol 1e-06" in message
     assert certificate.describe() in message
     assert classifier.status_ is Status.MAX_ITER
     assert 1e-6 < certificate.relative_gap <= 1.0

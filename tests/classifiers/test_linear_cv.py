@@ -93,7 +93,7 @@ def test_sample_weights_count_in_training_and_in_the_scores():
 
 def test_one_warning_says_how_many_fits_ended_early():
     X, y = digits()
-    with pytest.warns(ConvergenceWarning, match=r"3 of 3 fits ended early: max_iter was reached .* tol 1e-12") as seen:
+    with pytest.warns(ConvergenceWarning, match=r"3 of 3 fits ended early: the iterations ended .* tol 1e-12") as seen:
         LinearClassifierCV([1e-4], folds=2, max_iter=3, tol=1e-12, random_state=0).fit(X, y)
     assert len(seen) == 1
 
