@@ -58,9 +58,10 @@ def _check_mode(path: str | os.PathLike[str], mode: int) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Put `content` into `path`: whatever happens, the file holds all of it or all of what it held before.
 
-    The bytes go to a file without a name (Linux: O_TMPFILE), so that only a kill between the last two system
-    calls leaves anything behind, which the next writer removes, or where the file system has none, to a hidden file
-    beside it. They are on the disk before the name moves, and, except on Windows, so is the name before this returns.
+    The bytes go to a file without a name (Linux: O_TMPFILE), or to a hidden file in the same folder where the file
+    system has no such files. Of the first kind only a kill between the last two system calls leaves anything. The next
+    writer of `path` removes it. The bytes are on the disk before the name moves. Except on Windows, so is the name
+    before this returns.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; `path` is as it was.

@@ -220,9 +220,12 @@ def make_server(app: Guard) -> uvicorn.Server:
     """The server of the application; `run(sockets=[...])` of it serves until Ctrl-C, or until `should_exit` is set."""
     import uvicorn
 
+    from linprobe.lab.half_sent import Impatient
+
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            http=Impatient,
             lifespan="off",
             log_level="warning",
             access_log=False,
