@@ -112,6 +112,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
 def test_the_next_writer_removes_what_a_dead_one_left_and_not_what_a_living_one_writes(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         dead.wait()
+    (tmp_path / f".a[1].png.{10**30}.partial").touch()
     names = [f".a[1].png.{dead.pid}.partial", f".a[1].png.{os.getppid()}.partial", f".b.png.{dead.pid}.partial"]
     for name in names:
         (tmp_path / name).touch()

@@ -8,8 +8,6 @@ written: the exit code is 1 if the file is not what would be written.
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import json
 import math
 import sys
@@ -19,6 +17,8 @@ from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from committed import write_or_check
 
 from linprobe.lab import inspect, train
 from linprobe.lab.choices import page_table
@@ -141,19 +141,5 @@ def generated() -> str:
     return "\n".join([HEADING, *declarations])
 
 
-def main() -> int:
-    """0, or 1 where the script is not that of the records."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
-    check = parser.parse_args().check
-    text = generated()
-    if not check:
-        SCRIPT.write_text(text)
-        return 0
-    kept = SCRIPT.read_text()
-    sys.stdout.writelines(difflib.unified_diff(kept.splitlines(True), text.splitlines(True), "committed", "generated"))
-    return int(kept != text)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(SCRIPT, generated()))

@@ -8,13 +8,13 @@ file is not what would be written. An array without `writable=False` is one that
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from committed import write_or_check
 
 ROOT = Path(__file__).resolve().parents[1]
 STUB = ROOT / "src" / "linprobe" / "_core.pyi"
@@ -41,19 +41,5 @@ def generated() -> str:
     return subprocess.run(command, input=HEADING + text, capture_output=True, text=True, check=True).stdout
 
 
-def main() -> int:
-    """0, or 1 where the stub is not that of the core."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
-    check = parser.parse_args().check
-    text = generated()
-    if not check:
-        STUB.write_text(text)
-        return 0
-    kept = STUB.read_text()
-    sys.stdout.writelines(difflib.unified_diff(kept.splitlines(True), text.splitlines(True), "committed", "generated"))
-    return int(kept != text)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(STUB, generated()))

@@ -6,6 +6,7 @@ import errno
 import glob
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -105,8 +106,11 @@ def remove_left_behind(folder: Path, name: str, *, of_the_dead: bool = False) ->
         of_the_dead: leave the files of processes that run now; without it no writer of `name` may be at work.
     """
     for aside in folder.glob(f".{name}.*.partial"):
-        if not (of_the_dead and _runs_now(aside.suffixes[-2][1:])):
+        if not of_the_dead:
             aside.unlink(missing_ok=True)
+        elif not _runs_now(aside.suffixes[-2][1:]):
+            with suppress(OSError):  # another user's, in a folder that all may write to
+                aside.unlink()
 
 
 def _runs_now(process: str) -> bool:
@@ -115,9 +119,9 @@ def _runs_now(process: str) -> bool:
         return True
     try:
         os.kill(int(process), 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # the second: a number that no process has
         return False
-    except OSError:
+    except OSError:  # another user's
         return True
     return True
 

@@ -322,7 +322,7 @@ def resume(client: Client, asked: ResumeRequest) -> JobShown:
         raise RunError(f"{run.path.name} is finished and cannot be resumed; start a new run.")
     settings = run.settings().request
     if not isinstance(settings, TrainSettings):
-        raise RunError(f"{run.path.name} is a sweep; resume it with: linprobe sweep --resume {shell_word(run.path)}")
+        raise RunError(f"{run.path.name} is a sweep; resume it with: {run.resume_command()}")
     source = trainings.sources.of_run(settings.source)
     trainings.look(client, True)
     cache, rows = trainings.sources.cache_of(source), trace_of(run)

@@ -224,7 +224,7 @@ class PointWithin:
     """The solution over few of the weights.
 
     Attributes:
-        W: (K, n) float64, with exact zeros.
+        W: (K, n) float64, with exact zeros if these were requested.
         b: (K,) float64.
         G: (N, K) float64, a dual point of the problem over these weights.
     """

@@ -200,7 +200,7 @@ class Variables:
         mu = gap / (2.0 * max(weight, 1e-300))
         slopes = G[np.ix_(features.rows, features.classes)]
         for (kinks, _), z in zip(self.kinds, self.kink_arguments(), strict=True):
-            if kinks is self.sizes:
+            if kinks is self.sizes:  # the slopes of the margins are set: they come first in `kinds`
                 slopes = -((self.a[:, None] * self.slopes()).T @ self.Z)[:, :-1]
                 slopes = (slopes - 2.0 * self.l2 * self.theta[:, :-1]) / self.l1
             kinks.start_near(slopes, z, mu, self.objective.loss.unit)

@@ -18,7 +18,6 @@ from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
 from linprobe.files import read_regular
 from linprobe.parameters import NAMED
-from linprobe.plain import shell_word
 from linprobe.runs.contents import contents_of
 from linprobe.runs.evaluation import Performance, labels_by_name, measure
 from linprobe.runs.features import kept_features, map_images
@@ -252,10 +251,7 @@ def read_record(path: Path, *, cache: bool = True, n_threads: int | None = None)
     run = RunFolder.open(path)
     settings = run.settings()
     if not run.finished:
-        command = "sweep" if settings.swept else "train"
-        raise RunError(
-            f"{path}: this run is not finished; finish it with `linprobe {command} --resume {shell_word(path)}`."
-        )
+        raise RunError(f"{path}: this run is not finished; finish it with `{run.resume_command()}`.")
     metrics = run.metrics()
     if metrics.swept != settings.swept:
         raise RunError(

@@ -15,7 +15,6 @@ from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptio
 from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import RunError
 from linprobe.features.base import FeatureMap
-from linprobe.plain import shell_word
 from linprobe.runs.contents import Contents, contents_of
 from linprobe.runs.features import map_dataset, requested
 from linprobe.runs.folder import RunFolder
@@ -254,9 +253,7 @@ def unfinished_settings(run: RunFolder, kind: type[TrainSettings | SweepSettings
         )
     if found != kind.kind:
         what = "sweep" if settings.swept else "training"
-        raise RunError(
-            f"{run.path}: this run is a {what}; resume it with `linprobe {found} --resume {shell_word(run.path)}`."
-        )
+        raise RunError(f"{run.path}: this run is a {what}; resume it with `{run.resume_command()}`.")
     return settings
 
 

@@ -24,7 +24,6 @@ from linprobe.data.splits import stratified_folds
 from linprobe.errors import LinprobeError, RunError
 from linprobe.optimizers.base import Status
 from linprobe.optimizers.path import Progress, check_regs
-from linprobe.plain import shell_word
 from linprobe.runs.evaluation import Performance, measure
 from linprobe.runs.folder import GridWeights, RunFolder, check_free, make_run_folder
 from linprobe.runs.material import Prepared, prepare, prepare_again, unfinished_settings
@@ -174,8 +173,7 @@ class _Session:
             metrics = self._metrics(run, classifier, choice, tested, time.perf_counter() - begun)
         except KeyboardInterrupt as stop:
             raise Interrupted(
-                f"stopped after {len(done)} of {self._n_parts} parts; "
-                f"resume with: linprobe sweep --resume {shell_word(run.path)}"
+                f"stopped after {len(done)} of {self._n_parts} parts; resume with: {run.resume_command()}"
             ) from stop
         run.write_model(model)
         run.write_metrics(metrics)

@@ -13,7 +13,6 @@ from linprobe.classifiers.model_file import model_bytes
 from linprobe.data.base import ProgressCallback
 from linprobe.errors import LinprobeError, RunError
 from linprobe.optimizers.base import Epoch, State, Status, Watch
-from linprobe.plain import shell_word
 from linprobe.runs.evaluation import Performance, measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row, trace_rows
 from linprobe.runs.material import Prepared, prepare, prepare_again, unfinished_settings
@@ -167,8 +166,7 @@ class _Session:
 
     def _interrupted(self, certificate: Certificate | None = None) -> Interrupted:
         """Ctrl-C in words, once the last epoch is written; with a certificate the model file is there, too."""
-        path = self.run_folder.path
-        next_step = f"resume with: linprobe train --resume {shell_word(path)}"
+        next_step = f"resume with: {self.run_folder.resume_command()}"
         self._write_progress()
         if certificate is not None:
             return Interrupted(f"stopped, the best model so far was kept: {certificate.describe()}; {next_step}")
