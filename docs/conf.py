@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "_site"))
 
 project = "linprobe"
-author = "the linprobe authors"
+author = "the linprobe developers"
 version = release = installed("linprobe")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "order", "docstrings"]
