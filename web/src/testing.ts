@@ -52,6 +52,11 @@ export class Server {
     await settled();
   }
 
+  /** Send an event. */
+  tell(event: string, data: unknown): void {
+    this.socket!.onmessage?.({ data: JSON.stringify({ event, data }) });
+  }
+
   /** Refuse a request with that sentence, and wait until the page has taken it. */
   async refuse(request: Request, error: string): Promise<void> {
     this.socket!.onmessage?.({ data: JSON.stringify({ id: request.id, error }) });

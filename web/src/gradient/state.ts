@@ -1,7 +1,7 @@
 // The settings of this page, all in its address; and the library's answers.
 import { computed, signal } from "@preact/signals";
-import { ownOptions } from "../choices";
-import { choiceField, nameField, numberField, recordField, wholeField } from "../fields";
+import { choiceField, numberField, wholeField } from "../fields";
+import { objectiveFields, objectiveOf } from "../objective";
 import { SETS } from "../playground/names";
 import type { Checked, Swept } from "../protocol";
 import { linked } from "../route";
@@ -12,13 +12,7 @@ export const state = linked("gradient", {
   n: wholeField(20, 2, 100),
   seed: wholeField(0, 0, 99999),
   w: wholeField(0, 0, 99999),
-  loss: nameField("softmax"),
-  delta: numberField(1, 0.01, 100),
-  loss_options: recordField(),
-  penalty_options: recordField(),
-  penalty: nameField("l2"),
-  beta: numberField(0.5, 0, 100),
-  reg: numberField(0.01, 0, 100),
+  ...objectiveFields({ loss: "softmax", beta: 0.5, reg: 0.01, delta: 0.01 }),
   h: numberField(1e-5, 1e-12, 0.1),
   c: wholeField(0, 0, 99),
 });
@@ -28,13 +22,7 @@ const problem = computed(() => ({
   n: state.n.value,
   seed: state.seed.value,
   weights_seed: state.w.value,
-  loss: state.loss.value,
-  delta: state.delta.value,
-  loss_options: ownOptions("loss", state.loss.value, state.loss_options.value),
-  penalty_options: ownOptions("penalty", state.penalty.value, state.penalty_options.value),
-  penalty: state.penalty.value,
-  beta: state.beta.value,
-  reg: state.reg.value,
+  ...objectiveOf(state),
 }));
 
 export const checked = signal<Checked | undefined>(undefined);

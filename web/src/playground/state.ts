@@ -1,7 +1,7 @@
 // The playground's state: points, weights, settings, all in the address.
 import { batch, computed, effect, signal } from "@preact/signals";
-import { ownOptions } from "../choices";
-import { choiceField, flagField, nameField, numberField, numbersField, recordField, wholeField } from "../fields";
+import { choiceField, flagField, nameField, numberField, numbersField, wholeField } from "../fields";
+import { objectiveFields, objectiveOf } from "../objective";
 import type { PlanarSet, StepsRequest } from "../protocol";
 import { linked } from "../route";
 import { connections, request, say } from "../socket";
@@ -32,13 +32,7 @@ export const state = linked("playground", {
   k: wholeField(3, 2, MOST_CLASSES),
   W: numbersField(START_OF_THREE.flat(), 2 * MOST_CLASSES),
   b: numbersField([0, 0, 0], MOST_CLASSES),
-  loss: nameField("hinge"),
-  delta: numberField(1, 0.01, 100),
-  loss_options: recordField(),
-  penalty_options: recordField(),
-  penalty: nameField("l2"),
-  beta: numberField(0.5, 0, 100),
-  reg: numberField(0.001, 0, 100),
+  ...objectiveFields({ loss: "hinge", beta: 0.5, reg: 0.001, delta: 0.01 }),
   /** The class whose weights have sliders. */
   c: wholeField(0, 0, MOST_CLASSES - 1),
   regions: choiceField<"linear" | "both" | "knn" | "none">("linear", ["linear", "both", "knn", "none"]),
@@ -109,11 +103,5 @@ export const problem = computed(() => ({
   points: points.value.map((p) => [p.x, p.y] as const),
   labels: points.value.map((p) => p.label),
   n_classes: K.value,
-  loss: state.loss.value,
-  delta: state.delta.value,
-  loss_options: ownOptions("loss", state.loss.value, state.loss_options.value),
-  penalty_options: ownOptions("penalty", state.penalty.value, state.penalty_options.value),
-  penalty: state.penalty.value,
-  beta: state.beta.value,
-  reg: state.reg.value,
+  ...objectiveOf(state),
 }));

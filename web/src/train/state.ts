@@ -1,7 +1,7 @@
 // The settings of this page, all in its address, and the settings of a run made from them.
 import { computed } from "@preact/signals";
-import { ownOptions } from "../choices";
-import { choiceField, flagField, nameField, numberField, recordField, textField, wholeField } from "../fields";
+import { choiceField, flagField, nameField, numberField, textField, wholeField } from "../fields";
+import { objectiveFields, objectiveOf } from "../objective";
 import type { SettingsRequest } from "../protocol";
 import { linked } from "../route";
 
@@ -35,13 +35,7 @@ export const state = linked("train", {
   /** "" until it is known what there is: then the first, which is one that the command line named if it named any. */
   source: textField(""),
   size: choiceField("as", keys(SIZES)),
-  loss: nameField("softmax"),
-  penalty: nameField("l2"),
-  reg: numberField(1e-3, 0, 100),
-  beta: numberField(1, 0, 100),
-  delta: numberField(1, 1e-6, 1000),
-  loss_options: recordField(),
-  penalty_options: recordField(),
+  ...objectiveFields({ loss: "softmax", beta: 1, reg: 1e-3, delta: 1e-6 }),
   optimizer: nameField("exact"),
   tol: numberField(1e-4, 1e-9, 1),
   max_iter: wholeField(1000, 0, 1_000_000),
@@ -75,13 +69,7 @@ export const chosenRuns = computed(() => state.runs.value.split("/").filter(Bool
 
 /** As train.start takes them. */
 export const settings = (): SettingsRequest => ({
-  loss: state.loss.peek(),
-  penalty: state.penalty.peek(),
-  reg: state.reg.peek(),
-  beta: state.beta.peek(),
-  delta: state.delta.peek(),
-  loss_options: ownOptions("loss", state.loss.peek(), state.loss_options.peek()),
-  penalty_options: ownOptions("penalty", state.penalty.peek(), state.penalty_options.peek()),
+  ...objectiveOf(state),
   optimizer: state.optimizer.peek(),
   preprocess: state.preprocess.peek(),
   tol: state.tol.peek(),
