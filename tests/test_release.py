@@ -1,4 +1,4 @@
-"""The version, the Pythons and the tools that several files name are the same in all of them."""
+"""The version, the Pythons and the tools that several files name are the same in all of them; news has its places."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 VERSION = PYPROJECT["project"]["version"]
+NEWS = (ROOT / "CHANGELOG.md").read_text()
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 
 
 def read_yaml(name: str) -> Any:
@@ -57,3 +60,24 @@ def test_pre_commit_runs_what_make_lint_runs_with_the_same_ruff() -> None:
     pinned = [line for line in PYPROJECT["project"]["optional-dependencies"]["test"] if line.startswith("ruff")]
     assert pinned == hooks[0]["additional_dependencies"] == hooks[1]["additional_dependencies"]
     assert pinned[0].startswith("ruff==")
+
+
+def test_the_changelog_begins_with_what_is_unreleased_and_then_the_version_and_date_of_the_citation() -> None:
+    titles = re.findall(r"^## (.*)$", NEWS, re.MULTILINE)
+    assert titles[:2] == ["Unreleased", f"{VERSION} ({read_yaml('CITATION.cff')['date-released']})"]
+
+
+def test_news_notes_are_named_by_room_and_topic_and_say_something() -> None:
+    for note in ROOT.joinpath("changelog.d").iterdir():
+        assert note.name == "README.md" or re.fullmatch(r"[a-z]+(-[a-z0-9]+)+\.md", note.name), note.name
+        assert note.read_text().strip(), f"{note.name} is empty"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*ROOT.glob("*.md"), *ROOT.glob(".github/**/*.md"), *ROOT.glob("changelog.d/*.md")],
+    ids=lambda page: page.name,
+)
+def test_the_links_of_the_pages_at_the_root_lead_to_files(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text()) if not link.startswith("https://")]
+    assert not [link for link in links if not (page.parent / link).exists()]

@@ -1,4 +1,4 @@
-"""No sentence of the README and of docs/ is long: one that must be read twice is cut in two."""
+"""No sentence of the pages and of the news notes is long: one that must be read twice is cut in two."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from sentences import sentences
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("changelog.d/*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 LONGEST = 40
 """Words of a sentence; code, tables, headings and comments are left out, and a piece of code is one word."""
 
