@@ -1,4 +1,4 @@
-"""What every test shares: one BLAS thread, and a cache folder of its own."""
+"""What every test shares: one BLAS thread, a cache folder of its own, and no deadline by the clock."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before NumPy is imported: two workers with two BLAS threads each would spend their time waiting.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# On a busy machine a test may stand still for seconds, whatever it does.
+settings.register_profile("linprobe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("linprobe")
 
 NUMBERS = itertools.count()
 """`mktemp` would look through the folders of all tests before to number the next."""

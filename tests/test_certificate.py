@@ -30,7 +30,7 @@ def made(seed, n, D, K, loss, penalty, reg, weighted=False, scale=1.0):
 
 
 @example(4451166, 2, 9, 2, SoftmaxCrossEntropy(), L2(), 1e-4, False, 1e3)  # columns near the least number there is
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32),
     n=st.integers(2, 40),

@@ -176,7 +176,7 @@ def check_everywhere(objective: Objective, data: Data, oracle: Optimum, seed: in
 def test_the_optimum_lies_within_every_certificate(loss, penalty):
     seen = []
 
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     @given(problem=problems)
     def within(problem):
         objective, data = build(loss, penalty, problem)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from linprobe.parameters import Parameter
-from linprobe.plain import parse_json, plain, printable, shell_word
+from linprobe.plain import few, parse_json, plain, printable, shell_word
 
 
 def test_numpy_is_unpacked_and_what_json_does_not_have_becomes_null():
@@ -21,6 +21,13 @@ def test_numpy_is_unpacked_and_what_json_does_not_have_becomes_null():
 def test_a_plain_value_stays_as_it_is():
     value = {"text": "x", "flag": False, "none": None, "number": 1.5, "list": [{"deep": []}]}
     assert plain(value) == value
+
+
+def test_many_names_are_counted():
+    assert few([]) == ""
+    assert few(["a"]) == "a"
+    assert few([str(i) for i in range(8)]) == "0, 1, 2, 3, 4, 5, 6, 7"
+    assert few([str(i) for i in range(2000)], 2, "; ") == "0; 1 and 1,998 more"
 
 
 def test_a_record_becomes_an_object_of_its_fields():

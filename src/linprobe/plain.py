@@ -6,13 +6,13 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["UNPRINTABLE", "parse_json", "plain", "printable"]
+__all__ = ["MOST_NAMES", "UNPRINTABLE", "few", "parse_json", "plain", "printable", "shell_word"]
 
 UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """What a name may hold and a terminal must not get: control characters, ends of lines, marks that turn the direction
@@ -48,6 +48,21 @@ def printable(text: str, keep: str = "") -> str:
         keep: characters that are left as they are, such as "\n" where lines are meant.
     """
     return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+MOST_NAMES = 8
+"""Names in one message at most; the others are counted."""
+
+
+def few(names: Sequence[str], most: int = MOST_NAMES, separator: str = ", ") -> str:
+    """At most `most` of the names, and how many more there are.
+
+    Example:
+        >>> few(["cat", "dog", "owl"], 2)
+        'cat, dog and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return separator.join(names[:most]) + more
 
 
 def shell_word(path: str | Path) -> str:

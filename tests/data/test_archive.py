@@ -208,7 +208,7 @@ ENTRY = st.tuples(
     changes=st.lists(st.tuples(st.integers(0, 250), st.integers(0, 255)), max_size=3),
     cut=st.sampled_from([0, 0, 0, 1, 30]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_plain_reader_of_a_directory_agrees_with_zipfile_or_declines(
     entries: list[tuple[str, int, int, bytes, bytes, bytes]],
     comment: bytes,

@@ -91,7 +91,7 @@ def read(path: Path, **options: Any) -> Dataset:
     return CifarReader().read(str(path), path, ReadOptions(**options))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     arrays(np.uint8, st.integers(1, 2).map(lambda n: (n, 32, 32, 3))),
     st.sampled_from(VERSIONS),
@@ -247,7 +247,7 @@ def test_a_file_cut_short_is_an_error_that_names_it(tmp_path, version):
             read(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_damaged_pickle_raises_anything_but_a_data_error(data):
     whole = content(pictures(1), [0], "cifar10-python")

@@ -179,7 +179,7 @@ def test_pictures_that_use_little_of_their_16_bits_are_warned_of(tmp_path: Path,
     assert FolderReader().read(str(tmp_path), tmp_path, ReadOptions(cache=cache)).notes == ()
 
 
-def test_broken_pictures_are_listed_or_skipped_and_counted(tmp_path: Path) -> None:
+def test_the_first_broken_pictures_are_named_or_all_are_skipped_and_counted(tmp_path: Path) -> None:
     for name in "ab":
         for i in range(3):
             save(tmp_path / name / f"{i}.png", 100 * (name == "b") + i)
@@ -187,7 +187,7 @@ def test_broken_pictures_are_listed_or_skipped_and_counted(tmp_path: Path) -> No
         (tmp_path / "a" / f"bad{i:02}.png").write_bytes(b"no picture")
     (tmp_path / "b" / "0.png").write_bytes(b"")
     with pytest.raises(
-        ImageError, match=r"31 pictures of 36 .*a/bad00.png .*a/bad29.png .*b/0.png .*--on-bad-image skip"
+        ImageError, match=r"31 pictures of 36 .*a/bad00.png .*a/bad04.png \([^,]*\) and 26 more; .*--on-bad-image skip"
     ):
         read(tmp_path)
     for cache in (True, True, False):  # decoded, then from the cache, then without it
@@ -228,6 +228,14 @@ def test_grey_pictures_keep_one_channel_until_a_colour_picture_is_among_them(tmp
     dataset = FolderReader().read(str(tmp_path), tmp_path, ReadOptions())
     assert isinstance(dataset.train, ImageSet)
     assert np.array_equal(dataset.train.images[:, 0, 0], [[7, 7, 7], [8, 8, 8], [9, 9, 9]])
+
+
+def test_many_folders_beside_a_split_are_counted(tmp_path: Path) -> None:
+    save(tmp_path / "train" / "a" / "0.png")
+    for i in range(300):
+        (tmp_path / f"more{i:03}").mkdir()
+    with pytest.raises(SourceError, match=r"found more000, more001, more002, more003 and 296 more and train; "):
+        read(tmp_path)
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:

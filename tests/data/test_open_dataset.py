@@ -11,7 +11,7 @@ from PIL import Image
 
 import linprobe
 from linprobe.data import EmbeddingSet, ImageSet, ReadOptions, open_dataset
-from linprobe.errors import IncompatibleError, ParameterError, SourceError
+from linprobe.errors import FormatError, IncompatibleError, ParameterError, SourceError
 
 
 @pytest.fixture
@@ -76,6 +76,21 @@ def test_a_missing_source_is_one_line(source: str, message: str) -> None:
     with pytest.raises(SourceError, match=message) as caught:
         open_dataset(source)
     assert "\n" not in str(caught.value)
+
+
+def test_a_fault_that_no_reader_knows_is_one_line_with_a_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("two\nlines")
+
+    monkeypatch.setattr("linprobe.data.folder.FolderReader.read", fail)
+    with pytest.raises(FormatError) as caught:
+        open_dataset(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: found what cannot be read (KeyError: 'two\\nlines'), expected a source in a format that linprobe "
+        "reads. Create or fetch it again; if other programs read it, report it with the output of --debug."
+    )
 
 
 def test_a_file_of_no_known_format_is_one_line_with_the_formats_there_are(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def names_of(part: EmbeddingSet) -> list[str]:
     return [part.class_names[k] for k in part.y]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(["float16", "float32"]),
     st.sampled_from(["fixed", "list", "large"]),

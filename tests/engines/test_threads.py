@@ -91,7 +91,7 @@ def test_a_pass_agrees_with_the_reference(dtype, loss):
     assert_engines_agree(made_examples(dtype=dtype, weighted=True, affine=False), loss)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(
     n=st.integers(1, 200),
     D=st.integers(1, 70),

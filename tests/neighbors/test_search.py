@@ -122,7 +122,7 @@ def test_the_reference_engine_gives_the_same(dtype, metric):
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_random_pixels_of_any_shape(data):
     n, D, k = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 200)), data.draw(st.integers(1, 60))
     high = data.draw(st.sampled_from([1, 2, 4, 256]))  # few values: many ties

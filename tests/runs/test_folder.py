@@ -90,7 +90,7 @@ def test_progress_comes_back_bit_for_bit(tmp_path: Path) -> None:
         assert state.arrays[name].tobytes() == array.tobytes()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(allow_nan=False))
 def test_every_number_of_a_state_survives(number: float) -> None:
     with tempfile.TemporaryDirectory() as parent:
@@ -166,7 +166,7 @@ def test_a_checkpoint_that_holds_something_else_is_named(
         run.read_progress()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_checkpoint_with_any_bytes_changed_is_read_or_named(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as parent:

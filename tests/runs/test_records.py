@@ -114,7 +114,7 @@ def test_a_record_reads_back_as_it_was_written(tmp_path: Path, record: Any) -> N
 
 
 @pytest.mark.parametrize(("read", "whole"), WHOLE, ids=KINDS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_at_any_key_gives_a_record_or_the_error_that_names_the_file(
     tmp_path: Path, read: Reader, whole: dict[str, Any], data: st.DataObject
@@ -152,7 +152,7 @@ def changed(found: Any, data: st.DataObject) -> Any:
 
 
 @pytest.mark.parametrize(("read", "whole"), WHOLE, ids=KINDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_give_the_error_that_names_the_file(
     tmp_path: Path, read: Reader, whole: dict[str, Any], content: bytes

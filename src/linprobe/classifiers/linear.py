@@ -16,12 +16,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from linprobe.classifiers.model import BAD_ENDS, LinearModel, few
+from linprobe.classifiers.model import BAD_ENDS, LinearModel
 from linprobe.classifiers.rows import Rows
 from linprobe.errors import LabelError, ParameterError
 from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Solution, State, Status
 from linprobe.optimizers.sgd import SGDState
+from linprobe.plain import few
 from linprobe.printed import gap_text
 from linprobe.shapes import Floats, Labels, check_rows
 

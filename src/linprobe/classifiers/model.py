@@ -26,6 +26,7 @@ from linprobe.optimizers.registry import OPTIMIZERS
 from linprobe.optimizers.sgd import SGD
 from linprobe.parameters import NAMED
 from linprobe.penalties import PENALTIES, Penalty, make_penalty
+from linprobe.plain import few
 from linprobe.scores import fold
 from linprobe.shapes import Floats, Labels, check_range, check_sample_weight, half_sizes
 
@@ -458,8 +459,3 @@ def _finite(rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         return finite
     found: npt.NDArray[np.bool_] = np.isfinite(rows).all(axis=1)
     return found
-
-
-def few(names: tuple[str, ...]) -> str:
-    """At most eight of `names`, and how many more there are."""
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

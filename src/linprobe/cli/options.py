@@ -363,7 +363,7 @@ def bad_image_option(default: str) -> Callable[[Command], Command]:
         type=click.Choice(["fail", "skip"]),
         default=default,
         show_default=True,
-        help="fail: list every broken picture and stop. skip: leave them out and count them.",
+        help="fail: stop, and name the first broken pictures. skip: leave them out and count them.",
     )
 
 

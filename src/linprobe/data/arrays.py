@@ -15,6 +15,7 @@ from linprobe.data.budget import LABEL_CHARACTERS
 from linprobe.data.npy import load_npy, load_npz
 from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, has_folders, number_classes
 from linprobe.errors import FormatError, LabelError
+from linprobe.plain import few
 
 __all__ = ["ArraysReader"]
 
@@ -129,7 +130,7 @@ def _load_folder_of_npz(folder: Path) -> tuple[list[Path], dict[str, _Stored]]:
     if len(files) == 1 and parts != ["train"]:
         return files, _load_npz(files[0])
     if "train" not in parts or "" in parts or len(set(parts)) < len(parts):
-        found = ", ".join(file.name for file in files or _files(folder, ".npy"))
+        found = few([file.name for file in files or _files(folder, ".npy")])
         raise FormatError(
             f"{folder}: found {found}; expected the files X.npy and y.npy, or X_train.npy, y_train.npy, X_test.npy and "
             "y_test.npy, or one .npz, or train.npz, val.npz and test.npz. Rename the files."
@@ -141,7 +142,7 @@ def _load_folder_of_npz(folder: Path) -> tuple[list[Path], dict[str, _Stored]]:
         pair = next((pair for pair in PAIRS if set(pair) <= by_name.keys()), None)
         if pair is None:
             raise FormatError(
-                f"{file}: found {', '.join(arrays)}; expected the arrays X and y, or embeddings and labels, of this "
+                f"{file}: found {few(list(arrays))}; expected the arrays X and y, or embeddings and labels, of this "
                 f"split. {RENAME}"
             )
         for name, role in zip(pair, PAIRS[0], strict=True):
@@ -173,7 +174,7 @@ def _load_npz(path: Path) -> dict[str, _Stored]:
     def known(names: list[str]) -> list[str]:
         found = [name for name in names if _is_known(name)]
         if not found:
-            shown = ", ".join(names[:8]) or "nothing"
+            shown = few(names) or "nothing"
             step = RENAME
             if {"indptr", "indices", "data"} <= set(names):
                 step = "Save the dense rows of this sparse matrix as X, with X=matrix.toarray(), and y."
@@ -188,13 +189,13 @@ def _labelled_sets(source: str, stored: Mapping[str, _Stored]) -> tuple[tuple[st
     by_name = {name.lower(): array for name, array in stored.items()}
     if len(by_name) < len(stored):
         raise FormatError(
-            f"{source}: found {', '.join(stored)}; expected names that differ by more than case. Rename or remove one."
+            f"{source}: found {few(list(stored))}; expected names that differ by more than case. Rename or remove one."
         )
     for layout in LAYOUTS:
         if any(set(pair) <= by_name.keys() for pair in layout["train"]):
             break
     else:
-        raise FormatError(f"{source}: found {', '.join(stored)}; expected the arrays {EXPECTED}. {RENAME}")
+        raise FormatError(f"{source}: found {few(list(stored))}; expected the arrays {EXPECTED}. {RENAME}")
     X: dict[str, _Stored] = {}
     y: dict[str, _Stored] = {}
     for part, (images, labels) in ((part, pair) for part, pairs in layout.items() for pair in pairs):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from linprobe.data.other_formats import other_format
 from linprobe.data.wrapping import data_sets_in, files_of, wrapped_in
 from linprobe.errors import DataError, FormatError, IncompatibleError, ParameterError, SourceError, walled
-from linprobe.plain import printable, shell_word
+from linprobe.plain import few, printable, shell_word
 from linprobe.shapes import Labels, Pixels
 
 __all__ = [
@@ -219,7 +219,8 @@ class ReadOptions:
 
     Args:
         image_size: (height, width) to which every picture is resized; None requires pictures of one size.
-        on_bad_image: "fail" raises an error that lists every broken picture; "skip" leaves them out and counts them.
+        on_bad_image: "fail" raises an error that names the first broken pictures and counts the others; "skip" leaves
+            them out.
         cache: whether decoded pixels and vectors are stored in, and read from, the user's cache folder.
         n_threads: decoding threads; None for one per core.
         seed: of the sources that are drawn at random (planar).
@@ -324,8 +325,8 @@ def open_dataset(
 
 
 _WHOLE = (
-    "expected a source of one of the known formats. It may be damaged: make or fetch it again. If other programs read "
-    "it, this is a bug in linprobe: --debug shows where."
+    "expected a source in a format that linprobe reads. Create or fetch it again; if other programs read it, "
+    "report it with the output of --debug."
 )
 """What was expected, and the next step, where a reader does not know what is wrong."""
 
@@ -403,7 +404,7 @@ def _refer_to_folders_inside(name: str, reader: Reader, path: Path | None, error
         return
     inside = data_sets_in(path, lambda inner: getattr(_reader_of(name, inner)[0], "name", "folder") != "folder")
     if inside:
-        names = ", ".join(folder.name for folder in inside[:8]) + (", ..." if len(inside) > 8 else "")
+        names = few([folder.name for folder in inside])
         raise SourceError(
             f"{name}: found the data set{'s' * (len(inside) > 1)} {names}, each in a folder of its own; "
             f"give one of these folders, as in {Path(name) / inside[0].name}."

@@ -22,6 +22,7 @@ from linprobe.data.stored import check_image_size, files_in, fingerprint_of_file
 from linprobe.data.tar import tar_entries
 from linprobe.errors import ArchiveError, FormatError, LabelError, walled
 from linprobe.files import read_regular
+from linprobe.plain import few
 
 __all__ = ["CifarReader"]
 
@@ -312,7 +313,7 @@ _AGAIN = "This is not the CIFAR that its authors publish: fetch it again."
 
 def _value(where: str, batch: dict[str, Any], key: str) -> Any:
     if key not in batch:
-        found = ", ".join(map(repr, batch)) or "no keys"
+        found = few([repr(key) for key in batch]) or "no keys"
         raise FormatError(f"{where}: found {found}, expected the key {key!r}. {_AGAIN}")
     return batch[key]
 

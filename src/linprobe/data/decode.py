@@ -24,7 +24,7 @@ from linprobe.cores import usable_cores
 from linprobe.data.base import ReadOptions
 from linprobe.data.budget import CHUNK_BYTES, FILE_LIMIT, PIXEL_LIMIT, SMALL_PIXELS, PixelRoom
 from linprobe.errors import ImageError
-from linprobe.plain import printable
+from linprobe.plain import few, printable
 from linprobe.shapes import Pixels
 
 __all__ = [
@@ -40,6 +40,9 @@ magic number. `docs/data.md` lists them."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 """First bytes of a PNG file."""
+
+MOST_BROKEN = 5
+"""Broken pictures that a message names; the others are counted. Each takes some 60 characters."""
 
 _CHUNK = 256
 """Pictures per task of a thread. A tiny picture takes 20 microseconds to decode, about as long as to submit a task."""
@@ -358,7 +361,7 @@ def _broken_message(files: PictureFiles, source: str, broken: dict[int, str]) ->
         advice = "no picture remains; replace them."
     else:
         advice = "replace them, or leave them out with --on-bad-image skip."
-    return f"{source}: {what} of {len(files.names)} cannot be read: {', '.join(listed)}; {advice}"
+    return f"{source}: {what} of {len(files.names)} cannot be read: {few(listed, MOST_BROKEN)}; {advice}"
 
 
 def _fast_jpeg(data: bytes, place: _Place) -> Pixels | None:

@@ -16,7 +16,7 @@ from linprobe.data.budget import Budget
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.data.decode import PictureFiles, decode_all, read_file
 from linprobe.errors import ImageError, LabelError, SourceError, SplitError
-from linprobe.plain import printable
+from linprobe.plain import few, printable
 from linprobe.shapes import Pixels
 
 __all__ = ["FolderReader", "Layout", "arrange", "is_hidden", "pictures_below", "read_class_folders"]
@@ -202,9 +202,9 @@ def _split_folders(tree: set[tuple[str, ...]], depth: int, source: str, to_train
     if not (split_of.keys() & parents):
         return {}  # a class may be called "test"
     if len(split_of) < len(tops):
-        others = ", ".join(sorted(tops - split_of.keys()))
+        others = few(sorted(tops - split_of.keys()), 4)
         raise SourceError(
-            f"{source}: found {others} and {', '.join(sorted(split_of))}; {_EXPECTED}. Move {others} elsewhere."
+            f"{source}: found {others} and {few(sorted(split_of))}; {_EXPECTED}. Move {others} elsewhere."
         )
     _check_splits(split_of, source, to_train)
     return split_of
@@ -235,17 +235,11 @@ def _same_inside(tree: set[tuple[str, ...]], class_depth: int, source: str) -> s
     common, every = set.intersection(*inside.values()), set.union(*inside.values())
     if len(common) < 2 or len(common) < _ALIKE * len(every):
         return None
-    outer, inner = (_listed(sorted(found)) for found in (inside, common))
+    outer, inner = (few(sorted(found), 4) for found in (inside, common))
     return (
         f"the classes are {outer}, and each of them has the subfolders {inner}. If these are the classes, and the "
         "folders above them are splits, rename the folders above to train, val and test."
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    """At most four of the names, and the number of the others."""
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(names[:4]) + more
 
 
 def _check_no_picture(loose: list[int], names: Sequence[str], source: str, split_of: Mapping[str, str]) -> None:
@@ -353,10 +347,10 @@ def _check_splits(split_of: dict[str, str], source: str, to_train: bool) -> None
     for split in set(split_of.values()):
         same = sorted(folder for folder, its in split_of.items() if its == split)
         if len(same) > 1:
-            raise SplitError(f"{source}: {' and '.join(same)} both mean {split}; keep one of them.")
+            raise SplitError(f"{source}: {few(same, separator=' and ')} both mean {split}; keep one of them.")
     if to_train and split_of and "train" not in split_of.values():
         raise SplitError(
-            f"{source}: found {', '.join(sorted(split_of))} but no train; add a folder train with a folder per class."
+            f"{source}: found {few(sorted(split_of))} but no train; add a folder train with a folder per class."
         )
 
 

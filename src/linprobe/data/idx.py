@@ -23,6 +23,7 @@ from linprobe.data.budget import RATIO, most_unpacked
 from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, number_classes
 from linprobe.errors import FormatError, LabelError, walled
 from linprobe.files import open_regular
+from linprobe.plain import few
 from linprobe.shapes import Pixels
 
 __all__ = ["IdxReader"]
@@ -93,7 +94,7 @@ def _choose(folder: Path) -> dict[str, Path]:
     sets = sorted({name for name, _ in found})
     if len(sets) > 1:
         raise FormatError(
-            f"{folder}: found {len(sets)} sets of IDX files ({', '.join(repr(name) for name in sets)}), "
+            f"{folder}: found {len(sets)} sets of IDX files ({few([repr(name) for name in sets])}), "
             "expected one. Give the path of one images file, or move each set to a folder of its own."
         )
     files = {part: file for (_, part), file in sorted(found.items(), reverse=True)}  # train before test

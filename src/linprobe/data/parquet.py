@@ -19,6 +19,7 @@ from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.data.stored import check_image_size, files_in, has_folders
 from linprobe.errors import FormatError, LabelError, SourceError, SplitError
 from linprobe.extras import install_command
+from linprobe.plain import few
 
 __all__ = ["ParquetReader"]
 
@@ -173,7 +174,7 @@ def _find(path: Path) -> list[_File]:
         for part in PARTS:
             same = [name for name, its in found.items() if its == part]
             if len(same) > 1:
-                raise SplitError(f"{path}: {' and '.join(same)} both mean {part}; keep one of them.")
+                raise SplitError(f"{path}: {few(same, separator=' and ')} both mean {part}; keep one of them.")
         files = [_File(file, found[f.name]) for f in folders for file in _parquet_files(f)]
     else:
         words = [SPLITS.get(re.split(r"[-_.]", file.name)[0].lower()) for file in own]
@@ -308,10 +309,10 @@ def _choose(
     if not named and wrong:  # another column of a suitable type must not replace it silently
         raise FormatError(f"{path}: found the column {wrong[0]}, expected {what}. Write it so, or rename it.")
     if not chosen:
-        found = ", ".join(f"{name!r} ({t})" for name, t in types[:12]) or "no column"
+        found = few([f"{name!r} ({t})" for name, t in types]) or "no column"
         raise FormatError(f"{path}: found {found}; expected a column of {what}. Add the column.")
     if len(chosen) > 1:
-        found = ", ".join(repr(name) for name in chosen[:12])
+        found = few([repr(name) for name in chosen])
         raise FormatError(
             f"{path}: found the columns {found}, expected one of {what}. "
             f"Name one of them {preferred[0]!r}, or leave the others out."
@@ -326,7 +327,7 @@ def _check_same(path: Path, types: list[tuple[str, Any]], first: _Columns) -> No
     for name in (first.vectors, first.labels, first.split):
         if name is not None and names.count(name) != 1:
             raise FormatError(
-                f"{path}: found the columns {', '.join(map(repr, names[:12])) or '(none)'}; expected {name!r} once, "
+                f"{path}: found the columns {few([repr(name) for name in names]) or '(none)'}; expected {name!r} once, "
                 f"as in {first.where}. Write all files alike."
             )
     found: Sequence[tuple[str, object, object]] = (

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from linprobe.data.base import Dataset, LabelledSet
 from linprobe.errors import ParameterError, SplitError
+from linprobe.plain import few
 from linprobe.shapes import Labels
 
 __all__ = [
@@ -196,6 +197,5 @@ def _check_enough(dataset: Dataset, held_out: list[str]) -> None:
 
 def _classes(names: tuple[str, ...], labels: npt.NDArray[np.intp]) -> str:
     """ "class 'cat' has" or "classes 'cat', 'dog' and 3 more have"."""
-    shown = ", ".join(repr(names[label]) for label in labels[:5])
-    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
-    return f"class {shown} has" if len(labels) == 1 else f"classes {shown}{more} have"
+    shown = few([repr(names[label]) for label in labels], 5)
+    return f"class {shown} has" if len(labels) == 1 else f"classes {shown} have"

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.classifiers.model import LinearModel, few
+from linprobe.classifiers.model import LinearModel
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError
 from linprobe.explain.confusion import confusion
 from linprobe.explain.picture import INK, Picture, class_style, drawing, label_text
 from linprobe.explain.regions import Predictor, grid_points
 from linprobe.explain.seen import check_finite_numbers, checked_weights, class_position, seen_rows
+from linprobe.plain import few
 from linprobe.scores import fold
 
 if TYPE_CHECKING:

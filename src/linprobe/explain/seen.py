@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.classifiers.model import LinearModel, few
+from linprobe.classifiers.model import LinearModel
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
+from linprobe.plain import few
 
 __all__ = ["check_finite_numbers", "checked_names", "checked_weights", "class_position", "raw_row", "seen", "seen_rows"]
 

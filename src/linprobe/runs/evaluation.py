@@ -18,6 +18,7 @@ from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOpti
 from linprobe.errors import IncompatibleError
 from linprobe.features.base import FeatureMap
 from linprobe.objective import Objective
+from linprobe.plain import few
 from linprobe.runs.evaluation_set import EvaluationSet, SplitName, evaluation_set
 from linprobe.runs.features import map_images
 from linprobe.runs.folder import write_atomically
@@ -229,17 +230,11 @@ def labels_by_name(images: LabelledSet, class_names: tuple[str, ...]) -> Labels:
     unknown = [name for k, name in enumerate(images.class_names) if k in present and name not in position]
     if unknown:
         raise IncompatibleError(
-            f"{images.source}: the model does not know the class {_few(unknown)}; "
-            f"it knows {_few(list(class_names))}. Rename the classes, or train on this source."
+            f"{images.source}: the model does not know the class {few([repr(name) for name in unknown])}; "
+            f"it knows {few([repr(name) for name in class_names])}. Rename the classes, or train on this source."
         )
     table = np.array([position.get(name, -1) for name in images.class_names], dtype=np.int64)
     return table[images.y]
-
-
-def _few(names: list[str]) -> str:
-    """At most eight of `names`, and the number of the others."""
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(repr(name) for name in names[:8]) + more
 
 
 def remedy(images: LabelledSet, expected: tuple[int, ...] | None) -> str:

@@ -20,6 +20,7 @@ from linprobe.data.base import ProgressCallback, SkippedImage
 from linprobe.data.decode import BrokenImage, Depth, decode, decode_with_depth, read_file
 from linprobe.data.folder import pictures_below
 from linprobe.errors import ImageError, IncompatibleError, ParameterError, SourceError
+from linprobe.plain import few
 from linprobe.runs.folder import write_atomically
 from linprobe.runs.models import model_file_of, picture_shape, reading_of, scores_of_pictures, with_channels
 from linprobe.shapes import Floats, Pixels
@@ -203,12 +204,11 @@ def _check_left_out(
 
 
 def _skipped_notes(skipped: Sequence[SkippedImage], n_images: int) -> tuple[str, ...]:
-    """A sentence that names the pictures that were left out, at most ten of them."""
+    """A sentence that names the pictures that were left out, a few of them."""
     if not skipped:
         return ()
-    named = "; ".join(f"{one.name} ({one.reason})" for one in skipped[:10])
-    more = f"; and {len(skipped) - 10} more" if len(skipped) > 10 else ""
-    return (f"{len(skipped)} of {n_images} pictures were left out: {named}{more}",)
+    named = few([f"{one.name} ({one.reason})" for one in skipped], separator="; ")
+    return (f"{len(skipped)} of {n_images} pictures were left out: {named}",)
 
 
 def write_predictions(path: Path, found: Predictions) -> None:
@@ -267,7 +267,7 @@ def read_pictures(images: Sequence[Path], shape: tuple[int, ...], image_size: tu
 
 
 def _broken_message(broken: Mapping[Path, str], n_images: int) -> str:
-    named = "; ".join(f"{image} ({reason})" for image, reason in broken.items())
+    named = few([f"{image} ({reason})" for image, reason in broken.items()], separator="; ")
     return (
         f"{len(broken)} of {n_images} files cannot be read as pictures: {named}; "
         "correct their paths, or leave them out."
