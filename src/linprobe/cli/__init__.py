@@ -1,6 +1,7 @@
 """The command line: one file per command, loaded when it is called.
 
-Exit codes: 0 done; 1 a gradient is wrong, or linprobe itself is; 2 bad input, in one line; 130 Ctrl-C.
+Exit codes: 0 done; 1 a gradient is wrong, or linprobe itself is; 2 bad input, in one line; 130 Ctrl-C, 143 SIGTERM,
+129 SIGHUP.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 import click
 
 from linprobe.cli.options import debug
+from linprobe.cli.stops import code_of_stop, leave_quietly, name_of_stop, stops_answered
 from linprobe.cli.terminal import drop_output, prepare, write, write_error
 from linprobe.errors import LinprobeError
 
@@ -71,7 +73,7 @@ class Linprobe(click.Group):
             _end_if_stopped(ctx, error)
             _end(ctx, str(error), 2)
         except KeyboardInterrupt as stop:
-            _end(ctx, str(stop) or "stopped by Ctrl-C", 130, kind="")
+            _end(ctx, _stopped(str(stop)), code_of_stop(), kind="")
         except BrokenPipeError:
             # The reader of our output has left (`| head`): an error message would reach nobody.
             drop_output()
@@ -97,13 +99,14 @@ class Linprobe(click.Group):
         prepare()
         # Without this the last garbage collections traverse all of scikit-learn, and take longer than a short command.
         atexit.register(gc.freeze)
+        atexit.register(leave_quietly)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), stops_answered():
                 warnings.showwarning = _show_warning
                 code = super().main(args, prog_name, standalone_mode=False, **extra)
-        except click.Abort:
-            write_error("stopped by Ctrl-C")
-            code = 130
+        except (click.Abort, KeyboardInterrupt):
+            write_error(_stopped(""))
+            code = code_of_stop()
         except OSError as error:  # a --help that nobody reads, or that the disk has no room for
             drop_output()
             code = 1 if isinstance(error, BrokenPipeError) else 2
@@ -125,8 +128,16 @@ def _end_if_stopped(ctx: click.Context, error: BaseException) -> None:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, KeyboardInterrupt):
-            _end(ctx, "stopped by Ctrl-C", 130, kind="")
+            _end(ctx, _stopped(str(seen)), code_of_stop(), kind="")
         seen = seen.__cause__ or seen.__context__
+
+
+def _stopped(message: str) -> str:
+    """The last line of a command that a signal ended; Ctrl-C needs no name where there is a message."""
+    name = name_of_stop()
+    if not message:
+        return f"stopped by {name}"
+    return message if name == "Ctrl-C" else f"{name}: {message}"
 
 
 def _show_warning(

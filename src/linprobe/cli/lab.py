@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from linprobe.cli.options import debug
+from linprobe.cli.stops import name_of_stop
 from linprobe.cli.terminal import write
 from linprobe.errors import IncompatibleError, SourceError
 
@@ -68,7 +69,11 @@ def lab(sources: tuple[str, ...], port: int, host: str, runs: Path) -> None:
     at = f"[{host}]" if ":" in host else host
     address = f"http://{at}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
     write(f"the lab is at {address} - Ctrl-C ends it")
-    serve(app, listening, shared)
+    try:
+        serve(app, listening, shared)
+    except KeyboardInterrupt:  # by Ctrl-C is how it ends
+        if name_of_stop() != "Ctrl-C":
+            raise
 
 
 def _write_report(run: Path, cache: bool) -> Path:

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import signal
 import socket
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from linprobe.errors import LinprobeError, ParameterError
@@ -239,13 +241,44 @@ def make_server(app: Guard) -> uvicorn.Server:
 
 
 def serve(app: Guard, listening: socket.socket, lab: Lab) -> None:
-    """Run the application on the socket until Ctrl-C, then end the services of the lab."""
+    """Run the application on the socket until Ctrl-C, then end the services of the lab.
+
+    Raises:
+        KeyboardInterrupt: how it ends; the services have ended.
+    """
+    server = make_server(app)
     try:
-        with contextlib.suppress(KeyboardInterrupt):
-            make_server(app).run(sockets=[listening])
+        with _hang_ups_met(server):
+            server.run(sockets=[listening])
     finally:
         lab.close()
         listening.close()
+
+
+@contextlib.contextmanager
+def _hang_ups_met(server: uvicorn.Server) -> Iterator[None]:
+    """Inside, SIGHUP ends the server as SIGTERM does, which uvicorn knows; then the handler of before is called.
+
+    An exception of that handler, raised in the middle of the event loop, would be one of whatever task ran there.
+    """
+    number = getattr(signal, "SIGHUP", None)
+    before = None if number is None else signal.getsignal(number)
+    if number is None or not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    met: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        met.append(number)
+        server.handle_exit(number, frame)
+
+    signal.signal(number, end)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+    if met:
+        signal.raise_signal(number)
 
 
 @contextlib.contextmanager
