@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from linprobe.objective import DataGradient, Objective
 from linprobe.optimizers.requests import GradientRequest, Search
 from linprobe.shapes import Floats
 
-__all__ = ["SINGLE_TOL", "balance", "bias_curvature", "nearly_balance"]
+__all__ = ["SINGLE_TOL", "balance", "balanced_bias", "bias_curvature", "bias_step", "nearly_balance"]
 
 SAMPLE_ROWS = 4096
 """Images from which the (K, K) curvature in the bias is estimated. Chosen by argument: an error of a few hundredths in
@@ -44,7 +45,7 @@ def nearly_balance(objective: Objective, W: Floats, b: Floats, columns: Floats) 
     Args:
         columns: (K,) the data gradient in the bias at (W, b), in float32 or better.
     """
-    b = b - _inverse_curvature(objective, W, b) @ columns
+    b = b - bias_step(bias_curvature(objective, W, b), columns)
     # with |W| the dual point is scaled, and the sums of a pass do not give its value then
     gradient = yield GradientRequest(W, b, Precision.DOUBLE if objective.l1_weight > 0.0 else Precision.PROOF)
     return b, gradient
@@ -57,21 +58,49 @@ def balance(objective: Objective, W: Floats, b: Floats, tol: float) -> Search[tu
     (`Loss.balanced`), in proportion to the sums, and the bound loses in proportion. A Newton step in b only shifts the
     scores: the images are read twice, once for the scores and once for the gradient, in float64.
     """
-    settled = max(BALANCED * tol, ROUNDING)
-    columns_at = _columns(objective, W, b, precise=tol < SINGLE_TOL)
-    columns = columns_at(b)
-    if np.abs(columns).sum() > settled:
-        inverse = _inverse_curvature(objective, W, b)
-        for _ in range(NEWTON_STEPS):
-            moved = b - inverse @ columns
-            following = columns_at(moved)
-            if not np.abs(following).sum() < 0.5 * np.abs(columns).sum():
-                break
-            b, columns = moved, following
-            if np.abs(columns).sum() <= settled:
-                break
-    gradient = yield GradientRequest(W, b, Precision.DOUBLE)
-    return b, gradient
+    curvature = cache(lambda: bias_curvature(objective, W, b))  # at the given bias, and only if a step is taken
+    balanced = balanced_bias(
+        _columns(objective, W, b, precise=tol < SINGLE_TOL),
+        lambda _, columns: bias_step(curvature(), columns),
+        b,
+        max(BALANCED * tol, ROUNDING),
+        NEWTON_STEPS,
+    )
+    gradient = yield GradientRequest(W, balanced, Precision.DOUBLE)
+    return balanced, gradient
+
+
+def balanced_bias(
+    columns_at: Callable[[Floats], Floats],
+    step_at: Callable[[Floats, Floats], Floats],
+    b: Floats,
+    settled: float,
+    steps: int,
+    may_grow: bool = False,
+) -> Floats:
+    """The bias (K,) with the smallest column sums that Newton's method meets; their size is the sum of the |c_k|.
+
+    Args:
+        columns_at: the column sums (K,) at a bias.
+        step_at: the Newton step (K,) at a bias with these column sums, which is subtracted.
+        b: (K,) where the method begins.
+        settled: the size of the column sums that counts as 0.
+        steps: Newton steps, at most.
+        may_grow: continue after a step that makes the sums larger. If False, the last step is the first one that does
+            not halve them, and it is not taken.
+    """
+    best, smallest = b, np.inf
+    for step in range(steps + 1):
+        columns = columns_at(b)
+        size = np.abs(columns).sum()
+        if size < (1.0 if may_grow else 0.5) * smallest:
+            best, smallest = b, size
+        elif not may_grow:
+            break
+        if size <= settled or step == steps:
+            break
+        b = b - step_at(b, columns)
+    return best
 
 
 def _columns(objective: Objective, W: Floats, b: Floats, precise: bool) -> Callable[[Floats], Floats]:
@@ -103,7 +132,8 @@ def bias_curvature(objective: Objective, W: Floats, b: Floats, n_rows: int = SAM
     return 0.5 * (H + H.T)
 
 
-def _inverse_curvature(objective: Objective, W: Floats, b: Floats) -> Floats:
-    """The pseudo-inverse of `bias_curvature`, which is singular along (1, ..., 1): adding one number to every score
-    changes no loss."""
-    return np.linalg.pinv(bias_curvature(objective, W, b), rcond=1e-9, hermitian=True)
+def bias_step(curvature: Floats, columns: Floats) -> Floats:
+    """The Newton step (K,) in the bias, by the pseudo-inverse of the (K, K) curvature: that is singular along
+    (1, ..., 1), as adding one number to every score changes no loss."""
+    step: Floats = np.linalg.pinv(curvature, rcond=1e-9, hermitian=True) @ columns
+    return step

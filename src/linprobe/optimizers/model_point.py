@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.objective import DualPoint, Objective
+from linprobe.optimizers.balance import balanced_bias, bias_step
 from linprobe.shapes import Floats, Labels, slices
 
 __all__ = ["model_point"]
@@ -16,7 +17,7 @@ BLOCK_SCORES = 2**22
 MAX_PAIRS = 2**25
 """Violated margins, at most: 32 bytes each, 1 GB."""
 
-MAX_NEWTON_STEPS, BALANCED = 12, 1e-14
+MAX_NEWTON_STEPS, BALANCED = 11, 1e-14
 """Newton steps in the bias, at most; and the sum of the sizes of the column sums that counts as 0. Mixing in another
 dual point for them costs the bound some hundred times as much, and tol times that is far above rounding. Chosen by
 argument."""
@@ -72,23 +73,24 @@ def model_point(objective: Objective, W: Floats, b: Floats, step: Floats) -> Dua
 
 
 def _balancing_shift(ahead: Floats, a: Floats, k: npt.NDArray[np.int64], label: Labels, K: int) -> Floats:
-    """What is added to each margin, b_k - b_label, so that the columns of the slopes sum to 0: by Newton's method.
+    """What is added to each margin, b_k - b_label, so that the columns of the slopes sum to 0.
 
-    Unlike in `balance`, the curvature is computed anew in each step, and steps may be worse than the best so far.
+    The sums are piecewise linear in b. Newton's method may make them larger before it reaches the right piece.
     """
-    b, best, smallest = np.zeros(K), np.zeros(K), np.inf
-    for _ in range(MAX_NEWTON_STEPS):
-        shifted = np.maximum(ahead + b[k] - b[label], 0.0)
-        columns = np.bincount(k, a * shifted, K) - np.bincount(label, a * shifted, K)
-        imbalance = float(np.abs(columns).sum())
-        if imbalance < smallest:
-            best, smallest = b, imbalance
-        if imbalance <= BALANCED:
-            break
-        w = np.where(shifted > 0.0, a, 0.0)
+
+    def shifted(b: Floats) -> Floats:
+        return np.maximum(ahead + b[k] - b[label], 0.0)
+
+    def columns_at(b: Floats) -> Floats:
+        slopes = a * shifted(b)
+        return np.bincount(k, slopes, K) - np.bincount(label, slopes, K)
+
+    def step_at(b: Floats, columns: Floats) -> Floats:
+        w = np.where(shifted(b) > 0.0, a, 0.0)
         between = np.bincount(k * K + label, w, K * K).reshape(K, K)
         between += between.T
-        curvature = np.diag(between.sum(axis=1)) - between
-        b = b - np.linalg.pinv(curvature, rcond=1e-9, hermitian=True) @ columns
-    shift: Floats = best[k] - best[label]
+        return bias_step(np.diag(between.sum(axis=1)) - between, columns)
+
+    b = balanced_bias(columns_at, step_at, np.zeros(K), BALANCED, MAX_NEWTON_STEPS, may_grow=True)
+    shift: Floats = b[k] - b[label]
     return shift
