@@ -166,7 +166,7 @@ def value_of(hint: Any, found: object, key: str) -> Any:
             pairs = enumerate(zip(arguments, found, strict=True))
             return tuple(value_of(argument, item, f"{key}[{i}]") for i, (argument, item) in pairs)
     elif kind is Mapping and isinstance(found, dict):
-        return {name: value_of(arguments[1], item, inside(key, name)) for name, item in found.items()}
+        return {name: value_of(arguments[1], item, inside(key, str(name))) for name, item in found.items()}
     elif kind is Literal and isinstance(found, str) and found in arguments:
         return found
     elif isinstance(hint, type):

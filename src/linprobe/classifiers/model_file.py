@@ -286,7 +286,7 @@ def _check_tensors(tensors: dict[str, npt.NDArray[Any]]) -> None:
 
 
 def _assembled(kind: type[AnyModel], tensors: dict[str, npt.NDArray[Any]], record: ModelRecord) -> AnyModel:
-    settings = parameters_of(record.settings)
+    settings = parameters_of(record.settings, "settings")
     for name, known in (("loss", LOSSES), ("penalty", PENALTIES)):
         if settings.get(name) not in known:
             raise ValueError(f"{name} is {settings.get(name)!r}, expected one of {', '.join(known)}")

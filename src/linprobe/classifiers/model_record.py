@@ -145,20 +145,26 @@ class ModelRecord:
     features: FeaturesRecord | None = None
 
 
-def parameters_of(settings: Mapping[str, object]) -> dict[str, Any]:
-    """The parameters of the classifier that the settings of a model file hold.
+def parameters_of(
+    settings: Mapping[str, object], key: str
+) -> dict[str, Any]:  # of the types that the constructor takes
+    """The parameters of the classifier that settings hold as JSON values.
 
+    Args:
+        settings: by name.
+        key: where they stand in a file; "" for settings that no file holds.
     Raises:
         MismatchError: a setting is no parameter, or is not of its type.
     """
-    hints = hints_of(LinearModel.__init__)
-    values: dict[str, Any] = {}  # the types of the parameters differ: each is checked against its own
+    hints = {name: hint for name, hint in hints_of(LinearModel.__init__).items() if name != "return"}
+    values: dict[str, Any] = {}  # as above
     for name, value in settings.items():
-        key = inside("settings", name)
+        place = inside(key, name)
         if name not in hints:
-            raise MismatchError(f"{key} is no parameter of the classifier", key)
+            known = ", ".join(hints)
+            raise MismatchError(f"{place} is no parameter of the classifier; known are {known}.", place)
         if name == "class_weight" and isinstance(value, list):  # JSON has only text as keys
-            values[name] = dict(value_of(tuple[tuple[Label, float], ...], value, key))
+            values[name] = dict(value_of(tuple[tuple[Label, float], ...], value, place))
         else:
-            values[name] = value_of(hints[name], value, key)
+            values[name] = value_of(hints[name], value, place)
     return values

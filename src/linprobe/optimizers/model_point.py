@@ -83,7 +83,8 @@ def _balancing_shift(ahead: Floats, a: Floats, k: npt.NDArray[np.int64], label: 
 
     def columns_at(b: Floats) -> Floats:
         slopes = a * shifted(b)
-        return np.bincount(k, slopes, K) - np.bincount(label, slopes, K)
+        columns: Floats = np.subtract(np.bincount(k, slopes, K), np.bincount(label, slopes, K))
+        return columns
 
     def step_at(b: Floats, columns: Floats) -> Floats:
         w = np.where(shifted(b) > 0.0, a, 0.0)

@@ -24,6 +24,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.model_record import parameters_of
 from linprobe.classifiers.selection import PartScores
 from linprobe.errors import LinprobeError, ParameterError, RunError
 from linprobe.files import read_regular
@@ -31,7 +32,7 @@ from linprobe.optimizers.base import SOLVED, Status
 from linprobe.optimizers.path import check_regs
 from linprobe.penalties import PENALTIES
 from linprobe.plain import parse_json
-from linprobe.typed_json import MismatchError, Within, dataclass_from, hints_of, inside, shortened, value_of
+from linprobe.typed_json import MismatchError, Within, dataclass_from, shortened, value_of
 
 __all__ = [
     "RUN_VERSION",
@@ -552,18 +553,10 @@ def model_of(parameters: Parameters, key: str = "") -> LinearModel:
     Raises:
         ParameterError: a parameter is unknown, of another type, or out of range.
     """
-    hints = hints_of(LinearModel.__init__)
-    values: dict[str, Any] = {}  # the types of the parameters differ: each is checked against its own
-    for name, value in parameters.items():
-        if name not in default_parameters():
-            raise ParameterError(
-                f"{inside(key, name)} is no parameter of the classifier; known are {', '.join(default_parameters())}."
-            )
-        try:
-            values[name] = value_of(hints[name], value, inside(key, name)) if key else value
-        except MismatchError as odd:
-            raise ParameterError(str(odd)) from None
-    model = LinearModel(**values)
+    try:
+        model = LinearModel(**parameters_of(parameters, key))
+    except MismatchError as odd:
+        raise ParameterError(str(odd)) from None
     try:
         model.check_parameters()
     except (TypeError, OverflowError) as error:
