@@ -374,7 +374,10 @@ def test_files_that_differ_are_errors_that_name_both(tmp_path, columns, message)
     [
         (["val/0.parquet", "test/0.parquet"], r"found validation, test but no train"),
         (["test-0.parquet", "val-0.parquet"], r"found validation, test but no train"),
-        (["train-0.parquet", "more.parquet"], r"found more\.parquet and train-0\.parquet; expected that all names"),
+        (
+            ["train-0.parquet", "more.parquet"],
+            r"found more\.parquet and train-0\.parquet; expected the word of a split",
+        ),
         (["train/0.parquet", "training/0.parquet"], r"train and training both mean train"),
         (["train/0.parquet", "more.parquet"], r"found more\.parquet and the folder train; expected all files"),
     ],

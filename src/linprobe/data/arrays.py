@@ -10,8 +10,9 @@ from typing import Any, ClassVar, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, Reader, ReadOptions, split_named
+from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, Reader, ReadOptions
 from linprobe.data.budget import LABEL_CHARACTERS
+from linprobe.data.names import SPLITS, splits_named, words_of
 from linprobe.data.npy import load_npy, load_npz
 from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, has_folders, number_classes
 from linprobe.errors import FormatError, LabelError
@@ -30,12 +31,21 @@ def _layout(rows: str, labels: str, form: str) -> Layout:
     return {part: [(form.format(rows, word), form.format(labels, word)) for word in WORDS[part]] for part in WORDS}
 
 
-WORDS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+WORDS = {
+    part: tuple(word for word, split in SPLITS.items() if split == part) for part in ("train", "validation", "test")
+}
 """Words for each split in the names of arrays."""
 
+FORMS = ("{0}_{1}", "{1}_{0}")
+"""The word of the split behind the name of the rows or labels, or before it."""
+
 LAYOUTS: tuple[Layout, ...] = (
-    *(_layout(rows, labels, form) for rows, labels in PAIRS for form in ("{0}_{1}", "{1}_{0}")),
-    *({"train": [pair]} for pair in PAIRS),
+    *(_layout(rows, labels, form) for rows, labels in PAIRS for form in FORMS),
+    *(
+        {part: [(rows, labels)] if part == "train" else first[part] + second[part] for part in WORDS}
+        for rows, labels in PAIRS
+        for first, second in [[_layout(rows, labels, form) for form in FORMS]]
+    ),
 )
 """For each split, the names its arrays may have: x_train and y_train, train_embeddings and train_labels, x and y."""
 
@@ -88,20 +98,24 @@ class ArraysReader(Reader):
     def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
         assert path is not None
         if path.is_dir():
-            files = [file for file in _files(path, ".npy") if _is_known(file.stem)]
+            there = _files(path, ".npy")
+            files, names = [file for file in there if _is_known(file.stem)], [file.stem for file in there]
             stored = {file.stem: _Stored(str(file), load_npy(file)) for file in files}
             if not files:
-                files, stored = _load_folder_of_npz(path)
+                files, stored, names = _load_folder_of_npz(path)
         elif path.suffix.lower() == ".npz":
-            files, stored = [path], _load_npz(path)
+            files, (stored, names) = [path], _load_npz(path)
         else:
+            names = []
             labels_path = _labels_path(path)
             files = [path, labels_path]
             stored = {
                 "X": _Stored(str(path), load_npy(path)),
                 "y": _Stored(str(labels_path), load_npy(labels_path)),
             }
-        class_names, parts = _labelled_sets(str(path), stored)
+        by_name = _by_name(str(path), stored)
+        layout = _layout_of(str(path), by_name, list(stored))
+        class_names, parts = _labelled_sets(str(path), by_name, layout)
         check_image_size(source, parts["train"].image_shape, options)
         return Dataset(
             source,
@@ -111,6 +125,7 @@ class ArraysReader(Reader):
             parts.get("validation"),
             parts.get("test"),
             fingerprint=fingerprint_of_files(files),
+            notes=_unread_note(names, layout),
         )
 
 
@@ -123,12 +138,30 @@ def _is_known(name: str) -> bool:
     return name.lower() in known | {CLASS_NAMES}
 
 
-def _load_folder_of_npz(folder: Path) -> tuple[list[Path], dict[str, _Stored]]:
-    """(the files, the arrays by name) of a folder with one .npz, or with train.npz and others named by their split."""
+def _unread_note(names: list[str], layout: Layout) -> tuple[str, ...]:
+    """A sentence on arrays that are not read though their names speak of rows, labels or a split; at most one."""
+    read = {array for pairs in layout.values() for pair in pairs for array in pair} | {CLASS_NAMES}
+    telling = {word for pair in PAIRS for word in pair}
+    unread = [
+        name
+        for name in names
+        if name.lower() not in read and (words_of(name) & telling or any(word in name.lower() for word in SPLITS))
+    ]
+    if not unread:
+        return ()
+    return (
+        f"the arrays {few(unread)} are not read. Splits are named train, val and test, in the form of "
+        "X_train and y_train.",
+    )
+
+
+def _load_folder_of_npz(folder: Path) -> tuple[list[Path], dict[str, _Stored], list[str]]:
+    """(the files, the arrays by name, all names) of a folder with one .npz, or with train.npz and others by split."""
     files = _files(folder, ".npz")
-    parts = [split_named(file.stem) or "" for file in files]
+    split_of = splits_named([file.stem for file in files])
+    parts = [split_of.get(file.stem, "") for file in files]
     if len(files) == 1 and parts != ["train"]:
-        return files, _load_npz(files[0])
+        return files, *_load_npz(files[0])
     if "train" not in parts or "" in parts or len(set(parts)) < len(parts):
         found = few([file.name for file in files or _files(folder, ".npy")])
         raise FormatError(
@@ -137,7 +170,7 @@ def _load_folder_of_npz(folder: Path) -> tuple[list[Path], dict[str, _Stored]]:
         )
     stored = {}
     for file, part in zip(files, parts, strict=True):
-        arrays = _load_npz(file)
+        arrays, _ = _load_npz(file)
         by_name = {name.lower(): array for name, array in arrays.items()}
         pair = next((pair for pair in PAIRS if set(pair) <= by_name.keys()), None)
         if pair is None:
@@ -149,7 +182,7 @@ def _load_folder_of_npz(folder: Path) -> tuple[list[Path], dict[str, _Stored]]:
             stored[f"{role}_{WORDS[part][0]}"] = by_name[name]
         if CLASS_NAMES in by_name and part == "train":
             stored[CLASS_NAMES] = by_name[CLASS_NAMES]
-    return files, stored
+    return files, stored, []
 
 
 def _labels_path(path: Path) -> Path:
@@ -168,10 +201,12 @@ def _labels_path(path: Path) -> Path:
     )
 
 
-def _load_npz(path: Path) -> dict[str, _Stored]:
-    """The arrays in `path` with known names."""
+def _load_npz(path: Path) -> tuple[dict[str, _Stored], list[str]]:
+    """The arrays in `path` with known names, and the names of all."""
+    every: list[str] = []
 
     def known(names: list[str]) -> list[str]:
+        every.extend(names)
         found = [name for name in names if _is_known(name)]
         if not found:
             shown = few(names) or "nothing"
@@ -181,21 +216,31 @@ def _load_npz(path: Path) -> dict[str, _Stored]:
             raise FormatError(f"{path}: found {shown}; expected the arrays {EXPECTED}. {step}")
         return found
 
-    return {name: _Stored(f"{path}, array {name!r}", array) for name, array in load_npz(path, known)}
+    return {name: _Stored(f"{path}, array {name!r}", array) for name, array in load_npz(path, known)}, every
 
 
-def _labelled_sets(source: str, stored: Mapping[str, _Stored]) -> tuple[tuple[str, ...], dict[str, LabelledSet]]:
-    """(class names, the sets by split) of the arrays in `stored`."""
+def _by_name(source: str, stored: Mapping[str, _Stored]) -> dict[str, _Stored]:
+    """The arrays by name in lower case. Raises FormatError where two names are the same then."""
     by_name = {name.lower(): array for name, array in stored.items()}
     if len(by_name) < len(stored):
         raise FormatError(
             f"{source}: found {few(list(stored))}; expected names that differ by more than case. Rename or remove one."
         )
+    return by_name
+
+
+def _layout_of(source: str, by_name: Mapping[str, _Stored], names: list[str]) -> Layout:
+    """The first layout whose training arrays are there. Raises FormatError where there is none, with the `names`."""
     for layout in LAYOUTS:
         if any(set(pair) <= by_name.keys() for pair in layout["train"]):
-            break
-    else:
-        raise FormatError(f"{source}: found {few(list(stored))}; expected the arrays {EXPECTED}. {RENAME}")
+            return layout
+    raise FormatError(f"{source}: found {few(names)}; expected the arrays {EXPECTED}. {RENAME}")
+
+
+def _labelled_sets(
+    source: str, by_name: Mapping[str, _Stored], layout: Layout
+) -> tuple[tuple[str, ...], dict[str, LabelledSet]]:
+    """(class names, the sets by split) of the arrays of a layout."""
     X: dict[str, _Stored] = {}
     y: dict[str, _Stored] = {}
     for part, (images, labels) in ((part, pair) for part, pairs in layout.items() for pair in pairs):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import re
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, replace
@@ -15,14 +13,14 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.data.names import case_note
 from linprobe.data.other_formats import other_format
 from linprobe.data.wrapping import data_sets_in, files_of, wrapped_in
 from linprobe.errors import DataError, FormatError, IncompatibleError, ParameterError, SourceError, walled
-from linprobe.plain import few, printable, shell_word
+from linprobe.plain import few, shell_word
 from linprobe.shapes import Labels, Pixels
 
 __all__ = [
-    "SPLITS",
     "Dataset",
     "EmbeddingSet",
     "ImageSet",
@@ -32,59 +30,7 @@ __all__ = [
     "Reader",
     "SkippedImage",
     "open_dataset",
-    "seen_name",
-    "split_named",
-    "words_of",
 ]
-
-
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""Names of folders and files, case-insensitive, and the split of each."""
-
-FILLERS = frozenset(
-    ["set", "sets", "data", "dataset", "image", "images", "img", "imgs", "photos", "pictures", "folder", "split"]
-)
-"""Words that say nothing beside the name of a split, as in `training_set` and `images-test`."""
-
-
-def split_named(name: str, ignored: frozenset[str] = frozenset()) -> str | None:
-    """The split that a folder is named after, or None.
-
-    Args:
-        name: of the folder.
-        ignored: words that do not count, besides `FILLERS`; in lower case.
-    Example:
-        >>> [split_named(name) for name in ("Training_Set", "testset", "val images", "test_tube")]
-        ['train', 'test', 'validation', None]
-    """
-    told = words_of(name) - FILLERS - ignored
-    return SPLITS.get(next(iter(told))) if len(told) == 1 else None
-
-
-def seen_name(name: str) -> str:
-    """What a person sees of the name of a class: composed letters (NFC), no blanks around; escapes for other bytes.
-
-    macOS writes the letters of file names in two parts (NFD). Bytes that are not UTF-8 no other program would read.
-
-    Example:
-        >>> seen_name("cat "), seen_name("u\\u0308") == "\\xfc"
-        ('cat', True)
-    """
-    return printable(unicodedata.normalize("NFC", name).strip() or name)
-
-
-def words_of(name: str) -> frozenset[str]:
-    """The words of a name, in lower case: of "Seg-Train" {"seg", "train"}, of "testset" {"test", "set"}."""
-    apart = re.sub(r"(set|data|images)$", r" \1", name.lower())
-    return frozenset(re.split(r"[\W_]+", apart)) - {""}
 
 
 class _Labelled:
@@ -363,7 +309,9 @@ def _read(name: str, path: Path | None, options: ReadOptions) -> Dataset:
     reader, path = _reader_of(name, path)
     if reader is not None:
         try:
-            return reader.read(name, path, options)
+            dataset = reader.read(name, path, options)
+            alike = case_note(dataset.class_names)
+            return dataset if alike is None else replace(dataset, notes=(*dataset.notes, alike))
         except DataError as error:
             _refer_to_folders_inside(name, reader, path, error)
             raise

@@ -48,7 +48,7 @@ __all__ = [
     "load",
 ]
 
-_VERSION = 2
+_VERSION = 3
 """Version of the decoder and of an entry's files; entries of another version are ignored."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")

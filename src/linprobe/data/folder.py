@@ -11,10 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions, SkippedImage, seen_name, split_named, words_of
+from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions, SkippedImage
 from linprobe.data.budget import Budget
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.data.decode import PictureFiles, decode_all, read_file
+from linprobe.data.names import seen_name, split_named, splits_named
 from linprobe.errors import ImageError, LabelError, SourceError, SplitError
 from linprobe.plain import few, printable
 from linprobe.shapes import Pixels
@@ -131,10 +132,14 @@ def arrange(names: Sequence[str], folders: Iterable[str], source: str, to_train:
         inside[name.rpartition("/")[0]].append(i)
     loose = inside.pop("", [])
     paths = {folder: tuple(folder.split("/")) for folder in (*folders, *inside)}
-    tree = {parts[:n] for parts in paths.values() for n in range(1, len(parts) + 1)}
+    tree = _tree(paths.values())
     if not tree and not names:
         raise SourceError(f"{source}: empty; {_EXPECTED}.")
     depth = _split_depth(tree)
+    loose_in_class = (inside.get("/".join(folder), []) for folder in tree if len(folder) == depth + 1)
+    if _splits_inside(tree, depth) and not any(_holds_picture(numbers, names) for numbers in loose_in_class):
+        paths = {folder: _exchanged(parts, depth) for folder, parts in paths.items()}
+        tree = _tree(parts for parts in paths.values() if len(parts) > depth + 1)
     split_of = _split_folders(tree, depth, source, to_train)
     class_depth = depth if not split_of else depth + 2 if _doubled(tree, depth, split_of) else depth + 1
     classes = {folder for folder in tree if len(folder) == class_depth + 1}
@@ -149,7 +154,7 @@ def arrange(names: Sequence[str], folders: Iterable[str], source: str, to_train:
         else:
             loose += numbers
     _check_no_picture(loose, names, source, split_of)
-    warned = None if split_of else _same_inside(tree, class_depth, source)
+    warned = None if split_of else _same_inside(tree, class_depth, source) or _named_as_splits(class_of.values())
     return _in_order(members, names, source, to_train, () if warned is None else (warned,))
 
 
@@ -169,6 +174,47 @@ def _split_depth(tree: set[tuple[str, ...]]) -> int:
             break
         around = (*around, only)
     return len(around)
+
+
+def _tree(paths: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """All folders, and those above them, as the parts of their paths."""
+    return {parts[:n] for parts in paths for n in range(1, len(parts) + 1)}
+
+
+def _splits_inside(tree: set[tuple[str, ...]], depth: int) -> bool:
+    """Whether each class folder, at `depth`, holds the splits and nothing else: cat/train, cat/test, dog/train, ..."""
+    inside: dict[str, set[str]] = {folder[depth]: set() for folder in tree if len(folder) == depth + 1}
+    for folder in tree:
+        if len(folder) == depth + 2:
+            inside[folder[depth]].add(folder[depth + 1])
+    if not inside or not all(inside.values()) or splits_named(inside):
+        return False
+    names = set().union(*inside.values())
+    found = splits_named(names)
+    return len(found) == len(names) and len(set(found.values())) > 1
+
+
+def _exchanged(parts: tuple[str, ...], depth: int) -> tuple[str, ...]:
+    """A path with the split above the class: of cat/train/old with depth 0, train/cat/old."""
+    if len(parts) < depth + 2:
+        return parts
+    return (*parts[:depth], parts[depth + 1], parts[depth], *parts[depth + 2 :])
+
+
+def _holds_picture(numbers: Iterable[int], names: Sequence[str]) -> bool:
+    """Whether one of some files is a picture, by the end of its name."""
+    return any(os.path.splitext(names[i])[1].lower() in _PICTURE_SUFFIXES for i in numbers)
+
+
+def _named_as_splits(class_names: Iterable[str]) -> str | None:
+    """A warning where all classes have the names of different splits; else None."""
+    names = sorted(set(class_names))
+    if len(names) < 2 or len(set(splits_named(names).values())) < len(names):
+        return None
+    return (
+        f"the classes are {few(names)}, which are names of splits. If they are splits, put a folder for each class "
+        "into each of them, and its pictures there."
+    )
 
 
 def _class_names(folders: Iterable[tuple[str, ...]], source: str) -> dict[str, str]:
@@ -196,15 +242,16 @@ def _split_folders(tree: set[tuple[str, ...]], depth: int, source: str, to_train
         SplitError: two folders mean the same split, or there is no train.
     """
     tops = {folder[depth] for folder in tree if len(folder) > depth}
-    shared = frozenset.intersection(*map(words_of, tops)) if len(tops) > 1 else frozenset()
-    split_of = {top: split for top in tops if (split := split_named(top, shared)) is not None}
+    split_of = dict(splits_named(tops))
     parents = {folder[depth] for folder in tree if len(folder) == depth + 2}
     if not (split_of.keys() & parents):
         return {}  # a class may be called "test"
     if len(split_of) < len(tops):
         others = few(sorted(tops - split_of.keys()), 4)
+        splits = few(sorted(split_of))
         raise SourceError(
-            f"{source}: found {others} and {few(sorted(split_of))}; {_EXPECTED}. Move {others} elsewhere."
+            f"{source}: found {others} and {splits}; {_EXPECTED}. Move {others} elsewhere, or rename it to val or test "
+            f"if it is a split. If {splits} is a class, give it another name."
         )
     _check_splits(split_of, source, to_train)
     return split_of

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.data.base import SPLITS, Dataset, EmbeddingSet, Reader, ReadOptions
+from linprobe.data.base import Dataset, EmbeddingSet, Reader, ReadOptions
 from linprobe.data.budget import LABEL_CHARACTERS, Budget
 from linprobe.data.cache import Decoded, Filling, cache_key, load
+from linprobe.data.names import SPLITS, split_word, splits_named
 from linprobe.data.stored import check_image_size, files_in, has_folders
 from linprobe.errors import FormatError, LabelError, SourceError, SplitError
 from linprobe.extras import install_command
@@ -129,7 +130,25 @@ class ParquetReader(Reader):
             sets.get("validation"),
             sets.get("test"),
             fingerprint=key,
+            notes=_missing_note([file.path for file in files]),
         )
+
+
+SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.\w+")
+"""The name of a file that is one of several: what they share, its number from 0, and how many there are."""
+
+
+def _missing_note(files: Sequence[Path]) -> tuple[str, ...]:
+    """A sentence on each set of files that is not whole, by their numbers: train-00001-of-00004.parquet."""
+    found: dict[tuple[str, int], set[int]] = {}
+    for file in files:
+        if match := SHARD.fullmatch(file.name):
+            found.setdefault((str(file.parent / match[1]), int(match[3])), set()).add(int(match[2]))
+    return tuple(
+        f"found {len(numbers)} of the {n} files {Path(name).name}-*-of-{n:05d}: the others are missing."
+        for (name, n), numbers in found.items()
+        if len(numbers) < n
+    )
 
 
 def _import_pyarrow(source: str | Path = "a source") -> tuple[Any, Any]:
@@ -153,10 +172,11 @@ def _parquet_files(folder: Path) -> list[Path]:
 def _split_folders(folder: Path) -> list[Path]:
     """train/, val/, test/ in `folder` that hold Parquet files and no folders, which would be classes."""
     try:
-        named = sorted(f for f in folder.iterdir() if f.name.lower() in SPLITS and f.is_dir())
+        inside = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "_")))
     except OSError:
         return []
-    return [f for f in named if _parquet_files(f) and not has_folders(f)]
+    named = splits_named([f.name for f in inside])
+    return [f for f in inside if f.name in named and _parquet_files(f) and not has_folders(f)]
 
 
 def _find(path: Path) -> list[_File]:
@@ -170,19 +190,19 @@ def _find(path: Path) -> list[_File]:
             "their splits, or none. Move the files."
         )
     if folders:
-        found = {f.name: SPLITS[f.name.lower()] for f in folders}
+        found = splits_named([f.name for f in folders])
         for part in PARTS:
             same = [name for name, its in found.items() if its == part]
             if len(same) > 1:
                 raise SplitError(f"{path}: {few(same, separator=' and ')} both mean {part}; keep one of them.")
         files = [_File(file, found[f.name]) for f in folders for file in _parquet_files(f)]
     else:
-        words = [SPLITS.get(re.split(r"[-_.]", file.name)[0].lower()) for file in own]
-        if None in words and "train" in words:
-            other = own[words.index(None)].name
+        words = [split_word(file.stem) for file in own]
+        if None in words and any(words):
+            other, named = own[words.index(None)].name, next(f.name for f, word in zip(own, words, strict=True) if word)
             raise SplitError(
-                f"{path}: found {other} and {own[words.index('train')].name}; expected that all names begin with "
-                "their split, as in test-0.parquet, or none. Rename the files."
+                f"{path}: found {other} and {named}; expected the word of a split in the name of each file, as in "
+                "test-0.parquet, or in none. Rename the files."
             )
         files = [_File(file, None if None in words else word) for file, word in zip(own, words, strict=True)]
     parts = [file.part for file in files]

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
-from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset, seen_name
+from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset
+from linprobe.data.names import seen_name
 from linprobe.errors import IncompatibleError
 from linprobe.features.base import FeatureMap
 from linprobe.objective import Objective
