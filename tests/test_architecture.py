@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": THE_FIT | {"classifiers", "challenges", "choices", "explain", "runs"},
     "lab": THE_FIT | {"classifiers", "challenges", "choices", "explain", "runs"},
     "cli": THE_FIT | {"classifiers", "challenges", "choices", "runs", "report", "lab"},
+    "__main__": {"cli"},
 }
 """A room, and what it may import: rooms, or single modules of a room. Each room may import itself, and each one below
 `GROUND` may import the ground. The table of docs/architecture.md says the same, in the same order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -45,3 +46,36 @@ def test_the_command_to_resume_with_can_be_copied(linprobe: Any, monkeypatch: py
     assert advised[:3] == ["linprobe", command, "--resume"]
     assert Path(advised[3]).is_dir()
     assert linprobe(*advised[1:]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "said", "key"),
+    [
+        ("exact", r"stopped after iteration (\d+) \(\S+ passes over the images\); ", "iterations_done"),
+        ("gd", r"stopped after iteration (\d+) \(\S+ passes over the images\); ", "iterations_done"),
+        ("sgd", r"stopped after epoch (\d+); ", "epochs_done"),
+    ],
+)
+def test_what_a_trace_counts_has_its_own_name(
+    linprobe: Any, monkeypatch: pytest.MonkeyPatch, optimizer: str, said: str, key: str
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("linprobe.runs.train.measure", stop)  # after the last row
+        answer = linprobe("train", "digits", "--optimizer", optimizer, "--out", "run")
+    assert answer.code == 130
+    found = re.match(said, answer.err)
+    assert found, answer.err
+    assert linprobe("info", "run", "--json").record[key] == int(found[1]) > 1
+
+
+def test_an_unfinished_sweep_counts_its_parts(linprobe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("linprobe.runs.sweep._Session._refit", stop)
+        linprobe("sweep", "digits", "--reg-grid", "0.1,1", "--folds", 2, "--out", "run")
+    assert linprobe("info", "run", "--json").record["parts_done"] == 2

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from linprobe.cli.options import NamedOption, debug, json_output, reading, reading_given, seed_option, threads
+from linprobe.cli.kinds import Severities
+from linprobe.cli.options import NamedOption, model_and_source, reading_given, seed_option
 
 if TYPE_CHECKING:
     from linprobe.challenges.table import ChallengeTable
@@ -17,28 +17,7 @@ if TYPE_CHECKING:
     from linprobe.runs.challenges import ChallengeRun
 
 
-class Severities(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """`A:B`, `A,B,...` or one number, of 0..5."""
-
-    name = "A:B"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """The severities, ascending."""
-        text = str(value).replace(" ", "")
-        if found := re.fullmatch(r"([0-5]):([0-5])", text):
-            severities = tuple(range(int(found[1]), int(found[2]) + 1))
-        elif re.fullmatch(r"[0-5](,[0-5])*", text):
-            severities = tuple(sorted({int(one) for one in text.split(",")}))
-        else:
-            severities = ()
-        if not severities:
-            self.fail(f"{value!r}; expected severities of 0..5, as in 0:5 or 1,3,5", param, ctx)
-        return severities
-
-
 @click.command(short_help="Accuracy under the six challenges of recognition.")
-@click.argument("model", metavar="RUN_OR_MODEL", type=click.Path(path_type=Path))
-@click.argument("source")
 @click.option(
     "--severity",
     "severities",
@@ -75,10 +54,7 @@ class Severities(click.ParamType):  # type: ignore[type-arg]  # generic only sin
     help="Use N test images, spread evenly over the source.  [default: all]",
 )
 @seed_option("Of the challenges; the source of the training is split as it was then.")
-@reading
-@threads
-@json_output
-@debug
+@model_and_source
 def challenges(model: Path, source: str, **options: Any) -> None:
     """Accuracy on images of SOURCE, changed in the ways that make recognition hard, with 95% intervals.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linprobe.cli.options import debug, json_output, reading, reading_given, threads
+from linprobe.cli.options import model_and_source, reading_given
 
 if TYPE_CHECKING:
     from linprobe.runs.evaluation import Evaluation
@@ -17,8 +17,6 @@ SHOWN_CLASSES = 20
 
 
 @click.command(short_help="Accuracy, class by class, and the confusions.")
-@click.argument("model", metavar="RUN_OR_MODEL", type=click.Path(path_type=Path))
-@click.argument("source")
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test", "all"]),
@@ -37,10 +35,7 @@ SHOWN_CLASSES = 20
     metavar="FILE",
     help="Write the confusion matrix to this CSV file: a row for each class, a column for each class it is taken for.",
 )
-@reading
-@threads
-@json_output
-@debug
+@model_and_source
 def evaluate(model: Path, source: str, **options: Any) -> None:
     """Accuracy, by class, and the confusions, on images of SOURCE that the model was not trained on.
 

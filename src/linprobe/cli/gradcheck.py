@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from linprobe.cli.kinds import Number
 from linprobe.cli.options import (
-    Number,
     ObjectiveCommand,
     Options,
     debug,

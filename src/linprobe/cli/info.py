@@ -46,6 +46,7 @@ def info(what: str, as_json: bool, **options: Any) -> None:
 
 def _run(path: Path) -> dict[str, object]:
     """What a run folder holds: its model too, if it is finished."""
+    from linprobe.optimizers.registry import OPTIMIZERS
     from linprobe.runs.folder import RunFolder
     from linprobe.runs.records import as_json
 
@@ -53,12 +54,17 @@ def _run(path: Path) -> dict[str, object]:
     if run.finished:
         result = as_json(run.metrics())
         return {**_model(run.model_path), "kind": "run", "run": str(path), "finished": True, "result": result}
-    settings, progress = run.settings(), run.read_progress()
+    settings = run.settings()
+    if settings.swept:
+        done = {"parts_done": len(run.read_parts())}
+    else:
+        progress, unit = run.read_progress(), OPTIMIZERS[str(settings.parameter("optimizer"))].unit
+        done = {f"{unit}s_done": 0 if progress is None else progress[1].epoch}
     return {
         "kind": "run",
         "run": str(path),
         "finished": False,
-        "epochs_done": 0 if progress is None else progress[1].epoch,
+        **done,
         "next": f"linprobe {settings.request.kind} --resume {shell_word(path)}",
         "settings": as_json(settings),
     }

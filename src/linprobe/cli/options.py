@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import click
 from click.core import ParameterSource
 
+from linprobe.cli.kinds import ImageSize, LearningRate, Named, Number
 from linprobe.cli.terminal import degraded
 
 if TYPE_CHECKING:
@@ -22,10 +23,7 @@ __all__ = [
     "IMAGE_SIZE",
     "LEARNING_RATE",
     "WITH_RESUME",
-    "Grid",
-    "Named",
     "NamedOption",
-    "Number",
     "ObjectiveCommand",
     "Options",
     "classifier_given",
@@ -35,6 +33,7 @@ __all__ = [
     "features_given",
     "given",
     "json_output",
+    "model_and_source",
     "named_option",
     "no_cache",
     "objective_options",
@@ -55,86 +54,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 Options: TypeAlias = dict[str, Any]
 """What click hands to a command: each option's value, of the type that the option declares, by parameter name."""
-
-
-class ImageSize(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """`HxW` or one number for both, in pixels, as (height, width)."""
-
-    name = "HxW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """(height, width), both at least 1."""
-        found = re.fullmatch(r"(\d+)(?:[xX×](\d+))?", str(value).strip())
-        size = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-        if min(size) < 1:
-            self.fail(f"{value!r}; expected height x width in pixels, as in 32x32", param, ctx)
-        return size
-
-
-class LearningRate(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """A positive number, or `auto`."""
-
-    name = "F|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        """The number, or "auto"."""
-        if value == "auto":
-            return "auto"
-        try:
-            rate = float(value)
-        except ValueError:
-            rate = float("nan")
-        if not 0 < rate < float("inf"):
-            self.fail(f"{value!r}; expected a number > 0, or auto", param, ctx)
-        return rate
-
-
-class Grid(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """reg values: `LOW:HIGH:COUNT` or `A,B,...`."""
-
-    name = "LOW:HIGH:COUNT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """The values, ascending."""
-        if isinstance(value, tuple):
-            return value
-        from linprobe.errors import ParameterError
-        from linprobe.optimizers.path import reg_grid
-
-        try:
-            return reg_grid(str(value))
-        except ParameterError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Number(click.FloatRange):
-    """A number in a range, infinity and NaN left out."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value!r}; expected a finite number", param, ctx)
-        return number
-
-
-class Named(click.Choice):  # type: ignore[type-arg]  # generic only since click 8.2
-    """A choice of a kind of `linprobe.choices`, read when a value is parsed or a help is shown.
-
-    Args:
-        kind: a name in `linprobe.choices.KINDS`.
-        also: further names that are accepted, such as "1/t" for "inverse".
-    """
-
-    def __init__(self, kind: str, also: tuple[str, ...] = ()) -> None:
-        self.kind, self.also, self.case_sensitive = kind, also, True
-
-    @property
-    def choices(self) -> tuple[str, ...]:  # type: ignore[override]  # an attribute in click
-        """The names, in the order in which they are shown."""
-        from linprobe.choices import choices
-
-        return (*choices(self.kind), *self.also)
 
 
 class ObjectiveCommand(click.Command):
@@ -378,6 +297,17 @@ reading = together(
     ),
 )
 """Options of reading a source, the same for every command that reads one."""
+
+
+model_and_source = together(
+    debug,
+    json_output,
+    threads,
+    reading,
+    click.argument("source"),
+    click.argument("model", metavar="RUN_OR_MODEL", type=click.Path(path_type=Path)),
+)
+"""Arguments and options of the commands that test a trained model on labelled images, below their own options."""
 
 
 feature_options = together(

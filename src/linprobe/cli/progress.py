@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from linprobe.cli.terminal import is_terminal
+from linprobe.optimizers.registry import OPTIMIZERS
 from linprobe.plain import printable
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class TrainingTeller:
 
     def __init__(self, report: ProgressCallback, optimizer: str, planned: int, tol: float | None) -> None:
         self.report, self.planned, self.tol = report, planned, tol
-        self.unit = "epoch" if optimizer == "sgd" else "iteration"
+        self.unit = OPTIMIZERS[optimizer].unit
         self.row = ""
 
     @property

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from linprobe.cli.kinds import Grid
 from linprobe.cli.options import (
     FEATURE_OPTIONS,
     WITH_RESUME,
-    Grid,
     ObjectiveCommand,
     Options,
     classifier_given,

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from linprobe.cli.kinds import Number
 from linprobe.cli.options import (
     FEATURE_OPTIONS,
     LEARNING_RATE,
     WITH_RESUME,
-    Number,
     ObjectiveCommand,
     Options,
     classifier_given,
@@ -63,6 +63,7 @@ NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", 
 @click.option(
     "--learning-rate",
     type=LEARNING_RATE,
+    metavar="F|auto",
     default="auto",
     show_default=True,
     help="Step size of sgd; auto chooses it from the curvature of loss and pixels, and says what was chosen.",

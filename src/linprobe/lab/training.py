@@ -31,6 +31,7 @@ from linprobe.lab.job import (
     TraceRow,
 )
 from linprobe.optimizers.base import Status
+from linprobe.optimizers.registry import OPTIMIZERS
 from linprobe.plain import plain
 from linprobe.runs.folder import make_run_folder
 from linprobe.runs.records import TrainSettings
@@ -121,7 +122,8 @@ class Trainer:
         """
         with self._lock:
             job, _ = self._running()
-            job.message = "ending after this epoch; then the test images are classified ..."
+            unit = OPTIMIZERS[str(job.settings.classifier.get("optimizer", "exact"))].unit
+            job.message = f"ending after this {unit}; then the test images are classified ..."
             self._say(Command(finish=True))
             self.notify(job.shown())
 

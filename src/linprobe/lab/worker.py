@@ -118,7 +118,7 @@ def main() -> None:
         _work(order, teller)
     except KeyboardInterrupt as stop:
         teller.flush()
-        teller.send(Ended("stopped", str(stop) or "stopped before the first epoch"))
+        teller.send(Ended("stopped", str(stop) or "stopped before the training began"))
     except LinprobeError as error:
         teller.flush()
         teller.send(Ended("failed", str(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from linprobe.parameters import Parameter
 
@@ -16,11 +17,13 @@ class Offered:
     Args:
         title: what readers call it.
         meaning: what it does, in a few words.
+        unit: what a row of its trace counts.
         parameter_info: its parameters that the classifiers and the command line take.
     """
 
     title: str
     meaning: str
+    unit: Literal["epoch", "iteration"]
     parameter_info: tuple[Parameter, ...]
 
 
@@ -28,6 +31,7 @@ OPTIMIZERS = {
     "exact": Offered(
         "exact",
         "the optimum, with a proven bound on how far from it the result can be",
+        "iteration",
         (
             Parameter("tol", 1e-4, "relative duality gap to reach", low=0.0),
             Parameter("max_iter", 1000, "most iterations, of all methods together", "whole", low=0),
@@ -36,6 +40,7 @@ OPTIMIZERS = {
     "sgd": Offered(
         "stochastic gradient descent",
         "mini-batches, sampled without replacement",
+        "epoch",
         (
             Parameter("batch_size", 32, "images per step", "whole", low=1),
             Parameter("epochs", 20, "passes over the training images", "whole", low=0),
@@ -50,6 +55,7 @@ OPTIMIZERS = {
     "gd": Offered(
         "gradient descent",
         "steps along the gradient of all images, with a line search",
+        "iteration",
         (
             Parameter("tol", 1e-4, "norm of the gradient to reach", low=0.0),
             Parameter("max_iter", 1000, "most steps", "whole", low=0),

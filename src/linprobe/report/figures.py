@@ -28,6 +28,7 @@ from linprobe.explain.templates import of_pixels, templates_picture
 from linprobe.optimizers.base import Optimizer
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
+from linprobe.optimizers.registry import OPTIMIZERS
 from linprobe.optimizers.sgd import SGD
 from linprobe.report.comparing import alike
 from linprobe.report.processes import each
@@ -204,7 +205,8 @@ def _curves(record: Record) -> Drawn:
     if record.trace:
         curves = {"": learning_curves(record.trace, record.metrics.lower_bound)}
         gap = " The gap is the objective minus the proved lower bound: the optimum is at most this far below."
-        yield _curves_figure(curves, "A mark is an epoch." + (gap if record.metrics.lower_bound is not None else ""))
+        unit = OPTIMIZERS[str(record.settings.parameter("optimizer"))].unit
+        yield _curves_figure(curves, f"A mark is an {unit}." + (gap if record.metrics.lower_bound is not None else ""))
 
 
 def _curves_figure(curves: dict[str, LearningCurves], caption: str) -> Figure:

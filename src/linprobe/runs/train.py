@@ -13,6 +13,7 @@ from linprobe.classifiers.model_file import model_bytes
 from linprobe.data.base import ProgressCallback
 from linprobe.errors import LinprobeError, RunError
 from linprobe.optimizers.base import Epoch, State, Status, Watch
+from linprobe.optimizers.registry import OPTIMIZERS
 from linprobe.runs.evaluation import Performance, measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row, trace_rows
 from linprobe.runs.material import Prepared, prepare, prepare_again, unfinished_settings
@@ -170,9 +171,11 @@ class _Session:
         self._write_progress()
         if certificate is not None:
             return Interrupted(f"stopped, the best model so far was kept: {certificate.describe()}; {next_step}")
+        unit = OPTIMIZERS[str(self.settings.parameter("optimizer"))].unit
         if self.last is None:
-            return Interrupted(f"stopped before the first epoch; {next_step}")
-        return Interrupted(f"stopped after epoch {self.last.epoch}; {next_step}")
+            return Interrupted(f"stopped before the first {unit}; {next_step}")
+        passes = "" if unit == "epoch" else f" ({self.last.passes:g} passes over the images)"
+        return Interrupted(f"stopped after {unit} {self.last.epoch}{passes}; {next_step}")
 
     def _metrics(self, tested: Performance) -> RunMetrics:
         """The result: figures at the weights that were kept, in one fresh pass over each split."""
