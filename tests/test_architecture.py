@@ -20,7 +20,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-GROUND = ("cores", "errors", "extras", "files", "parameters", "plain", "printed", "shapes", "typed_json")
+GROUND = ("cores", "errors", "extras", "files", "parameters", "plain", "printed", "shapes", "typed_json", "wording")
 THE_FIT = {
     "data",
     "losses",
@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plain": set(),
     "errors": {"plain"},
     "printed": set(),
+    "wording": set(),
     "shapes": {"errors"},
     "parameters": {"errors", "shapes"},
     "typed_json": {"errors"},

@@ -542,7 +542,7 @@ def test_classes_that_can_be_separated_have_no_best_weights_without_a_penalty() 
     X += 20.0 * np.eye(3, 5)[y]
     for settings in ({"penalty": "none"}, {"reg": 0.0}):
         with pytest.warns(
-            ConvergenceWarning, match=r"the classes are separable: without a penalty .*; use reg > 0"
+            ConvergenceWarning, match=r"the classes are separable: without a penalty .*; use a penalty with reg > 0"
         ) as caught:
             classifier = make(**settings).fit(X, y)
         assert len(caught) == 1

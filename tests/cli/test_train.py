@@ -150,7 +150,7 @@ def test_separable_classes_without_a_penalty_are_a_warning(linprobe: Any, pictur
     assert answer.code == 0
     assert answer.record["status"] == "separable"
     assert answer.err.startswith("warning: the classes are separable: without a penalty")
-    assert answer.err.endswith("use --reg > 0\n")
+    assert answer.err.endswith("use a penalty with --reg > 0\n")
     assert answer.err.count("\n") == 1
 
 

@@ -201,8 +201,8 @@ class LinearModel:
             )
         if held_out is None:
             raise ParameterError(
-                f"patience = {self.patience} needs validation rows; hold some out (validation_fraction=0.1, on the "
-                "command line --validation 0.1), or leave patience out."
+                f"patience = {self.patience} needs validation rows; hold some out (validation_fraction=0.1), or leave "
+                "patience out."
             )
 
     def _optimizer(self, seed: int) -> Optimizer:

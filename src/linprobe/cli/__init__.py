@@ -22,6 +22,7 @@ from linprobe.cli.options import debug
 from linprobe.cli.stops import code_of_stop, leave_quietly, name_of_stop, stops_answered
 from linprobe.cli.terminal import drop_output, prepare, write, write_error
 from linprobe.errors import LinprobeError
+from linprobe.wording import in_options
 
 __all__ = ["main"]
 
@@ -71,7 +72,7 @@ class Linprobe(click.Group):
             raise
         except LinprobeError as error:
             _end_if_stopped(ctx, error)
-            _end(ctx, str(error), 2)
+            _end(ctx, in_options(str(error)), 2)
         except KeyboardInterrupt as stop:
             _end(ctx, _stopped(str(stop)), code_of_stop(), kind="")
         except BrokenPipeError:

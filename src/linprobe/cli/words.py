@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from linprobe.optimizers.base import Status
 from linprobe.printed import bound_text, objective_text
+from linprobe.wording import in_options
 
 if TYPE_CHECKING:
     from linprobe.challenges.wilson import Rate
     from linprobe.runs.records import RunMetrics
 
-__all__ = ["SHORT", "chosen", "ended", "how_close", "in_options", "interval", "objective", "warning"]
+__all__ = ["SHORT", "chosen", "ended", "how_close", "interval", "objective", "warning"]
 
 SHORT = {
     Status.CERTIFIED: "certified",
@@ -29,29 +29,8 @@ SHORT = {
 }
 """A word or two for each end, for a column of a table; --json has the names of the library."""
 
-_PARAMETERS = re.compile(r"\b(max_iter|learning_rate|optimizer|loosen tol|increase reg|use reg)\b(?:='(\w+)')?")
-"""Parameters of a classifier where a status names them."""
-
 USEFUL = ("method", "learning_rate", "weights")
 """What a table shows of what an optimizer chose: what one may choose oneself. The report and --json have all."""
-
-
-def in_options(text: str, swept: bool = False) -> str:
-    """A sentence for Python with its parameters as options, those of `sweep` or of `train`.
-
-    Example:
-        >>> in_options("lower learning_rate or use learning_rate='auto'")
-        'lower --learning-rate or use --learning-rate auto'
-    """
-
-    def option(found: re.Match[str]) -> str:
-        words = found[1].split(" ")
-        words[-1] = f"--{words[-1].replace('_', '-')}"
-        return " ".join(words) + (f" {found[2]}" if found[2] else "")
-
-    if swept:
-        text = text.replace("increase reg", "leave the smallest values of --reg-grid out")
-    return _PARAMETERS.sub(option, text)
 
 
 def ended(metrics: RunMetrics) -> str:

@@ -15,6 +15,7 @@ from linprobe.optimizers import SGD, Exact, GradientDescent
 from linprobe.optimizers.base import Epoch, State, Status
 from linprobe.shapes import Floats, check_range
 from linprobe.typed_json import Closed, Within
+from linprobe.wording import in_words
 
 __all__ = ["MOST_STEPS", "StateRecord", "StepsRequest", "Walk", "state_record", "walk"]
 
@@ -158,7 +159,7 @@ def _descend(asked: StepsRequest, objective: Objective) -> Walk:
         found.add(row.state.arrays["W"], row.state.arrays["b"], row.objective)
     found.state, found.epoch = solution.state, solution.passes
     found.learning_rate, found.chosen = solution.history[-1]["learning_rate"], solution.chosen["learning_rate"]
-    found.status = "" if solution.status is Status.MAX_ITER else solution.status.value
+    found.status = "" if solution.status is Status.MAX_ITER else in_words(solution.status.value)
     return found
 
 
@@ -179,7 +180,7 @@ def _descend_by_batches(asked: StepsRequest, objective: Objective) -> Walk:
         if asked.state is None and sgd.learning_rate == "auto":
             found.chosen = step.chosen["learning_rate"]
         if step.status is not None:
-            found.status = step.status.value
+            found.status = in_words(step.status.value)
             break
         found.learning_rate, found.batch = step.learning_rate, [int(row) for row in step.rows]
         found.add(step.state.arrays["W"], step.state.arrays["b"], step.objective)
@@ -198,5 +199,6 @@ def _solve(objective: Objective) -> Walk:
 
     solution = Exact().minimize(objective, callback=keep)
     found.add(solution.W, solution.b, objective.value(solution.W, solution.b))
-    found.status, found.certificate, found.epoch = solution.status.value, solution.certificate, solution.passes
+    found.status, found.certificate = in_words(solution.status.value), solution.certificate
+    found.epoch = solution.passes
     return found

@@ -30,6 +30,7 @@ from linprobe.runs.models import scores_of_pictures
 from linprobe.runs.records import finite
 from linprobe.shapes import Floats, check_range
 from linprobe.typed_json import Within, inside
+from linprobe.wording import in_words
 
 __all__ = ["PAGE", "Kept"]
 
@@ -365,7 +366,7 @@ def _contributions(asked: InspectionRequest, subject: Subject, seen: Where, scor
     try:
         maps = contributions(subject.model, seen.pixels)
     except LinprobeError as error:
-        return Contributions(first, second, str(error))
+        return Contributions(first, second, in_words(str(error)))
     panels = np.stack([maps[first], maps[second], maps[first] - maps[second]])
     small = smaller(panels[:, :, :, None], SIDE)[:, :, :, 0]
     drawn, limit = signed_bytes(small)

@@ -30,6 +30,7 @@ from linprobe.runs.models import picture_shape, reading_of, scores_of_pictures
 from linprobe.runs.prediction import read_pictures
 from linprobe.runs.records import RunSettings
 from linprobe.shapes import Floats, Labels, Pixels
+from linprobe.wording import in_words
 
 __all__ = ["KINDS", "Inspector", "Subject", "Where"]
 
@@ -246,7 +247,7 @@ class Inspector:
             subject.y = labels_by_name(parts.test, model.class_names_)
             subject.train, subject.test = parts.train, parts.test
         except LinprobeError as error:  # the model still classifies the user's own pictures
-            subject.why = str(error)
+            subject.why = in_words(str(error))
         return subject
 
     def keep(self, content: bytes, name: str) -> str:

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, TypeAlias
 from linprobe.optimizers.base import Status
 from linprobe.printed import bound_text, gap_text, objective_text
 from linprobe.runs.records import Count, NotNegative, RunMetrics, Share, TrainSettings, finite
+from linprobe.wording import in_words
 
 __all__ = [
     "EVENTS",
@@ -91,7 +92,10 @@ class FigureTexts:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a run as the page shows it; the attributes but `texts` are those of `RunMetrics`."""
+    """The result of a run as the page shows it; the attributes but `texts` are those of `RunMetrics`.
+
+    The sentence of the status is in plain words, not in those of Python.
+    """
 
     penalty: str
     reg: NotNegative
@@ -117,9 +121,9 @@ class Result:
         """What the page shows of metrics.json."""
         proved = metrics.certificate
         shown = None if proved is None else CertificateShown(proved.relative_gap, proved.lower_bound)
-        own = ("certificate", "texts")
+        own = ("certificate", "status_text", "texts")
         same = {each.name: getattr(metrics, each.name) for each in fields(cls) if each.name not in own}
-        return cls(**same, certificate=shown, texts=FigureTexts.of(metrics))
+        return cls(**same, status_text=in_words(metrics.status_text), certificate=shown, texts=FigureTexts.of(metrics))
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ class Job:
             self.run,
             self.source,
             self.phase,
-            self.message,
+            in_words(self.message),
             self.running,
             self.settings,
             None if self.metrics is None else Result.of(self.metrics),

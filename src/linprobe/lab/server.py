@@ -22,6 +22,7 @@ from linprobe.lab.guard import Guard, check_host
 from linprobe.lab.pages import PAGES
 from linprobe.lab.protocol import Client, Lab, Method
 from linprobe.plain import parse_json
+from linprobe.wording import in_words
 
 if TYPE_CHECKING:
     import uvicorn
@@ -189,7 +190,7 @@ async def _run(client: Client, number: int | str, method: Method[Any], params: M
     try:
         client.answer({"id": number, "result": await run_in_threadpool(method.answer, client, params)})
     except LinprobeError as error:
-        client.answer({"id": number, "error": str(error)})
+        client.answer({"id": number, "error": in_words(str(error))})
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         client.answer({"id": number, "error": f"{type(error).__name__}: {error}. This is a bug in linprobe."})

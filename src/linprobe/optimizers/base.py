@@ -49,10 +49,10 @@ class Status(Enum):
         "the last good weights were kept"
     )
     SEPARABLE = (
-        "the classes are separable: without a penalty the loss falls towards 0 for ever as the weights grow, and no "
-        "finite weights are best; use reg > 0"
+        "the classes are separable: without a penalty the loss falls towards 0 as the weights grow, and no finite "
+        "weights are best; use a penalty with reg > 0"
     )
-    STOPPED = "the callback asked to stop"
+    STOPPED = "stopped on request; the weights of that moment were kept"
     INTERRUPTED = "stopped by Ctrl-C; the best weights so far were kept, with their certificate"
 
 

@@ -26,6 +26,7 @@ from linprobe.report.record import Record, read_record, record_of
 from linprobe.report.words import certificate_sentence, share, trained_sentence
 from linprobe.runs.records import SweepSettings
 from linprobe.runs.result import RunResult
+from linprobe.wording import in_words
 
 __all__ = ["REPORT", "write_report"]
 
@@ -271,7 +272,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     if metrics.skipped_images:
         facts.append(("pictures left out", f"{metrics.skipped_images} that could not be read"))
     facts += [("note", note) for note in metrics.notes]
-    ended, tol = metrics.status_text, record.model.parameters()["tol"]
+    ended, tol = in_words(metrics.status_text), record.model.parameters()["tol"]
     facts.append(("how it ended", f"{ended}, {tol:g}" if ended.endswith("at most tol") else ended))
     return facts
 
