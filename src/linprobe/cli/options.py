@@ -1,17 +1,18 @@
-"""Options that several commands share, and the kinds of value they take."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from linprobe.cli.kinds import ImageSize, LearningRate, Named, Number
+from linprobe.cli.kinds import ImageSize, Named, Number
 from linprobe.cli.terminal import degraded
 
 if TYPE_CHECKING:
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FEATURE_OPTIONS",
-    "IMAGE_SIZE",
-    "LEARNING_RATE",
     "WITH_RESUME",
     "NamedOption",
     "ObjectiveCommand",
     "Options",
+    "RunOptions",
     "classifier_given",
     "classifier_options",
     "debug",
@@ -42,7 +42,7 @@ __all__ = [
     "reading",
     "reading_given",
     "refuse_changes",
-    "refuse_unused",
+    "refuse_start",
     "run_options",
     "seed_option",
     "settings_given",
@@ -53,7 +53,9 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 Options: TypeAlias = dict[str, Any]
-"""What click hands to a command: each option's value, of the type that the option declares, by parameter name."""
+"""What click hands to a command: each option's value, of the type that the option declares, by parameter name.
+
+A record of them would repeat each declaration: the settings of a run are taken out of it by name, and checked there."""
 
 
 class ObjectiveCommand(click.Command):
@@ -195,10 +197,6 @@ def named_option(
     )
 
 
-IMAGE_SIZE = ImageSize()
-LEARNING_RATE = LearningRate()
-
-
 def _remember_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.meta["linprobe.debug"] = bool(value or ctx.meta.get("linprobe.debug"))
 
@@ -231,8 +229,43 @@ REG = click.option(
     metavar="F",
     help="Weight of the penalty, lambda.",
 )
-WITH_RESUME = ("resume", "moved_to", "threads", "cache", "as_json", "quiet", "report")
-"""Parameters that may be given with --resume: the result does not depend on them."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of a command that leaves a run folder on which the result does not depend.
+
+    Attributes:
+        resume: the run folder to continue, or None.
+        moved_to: with `resume`, where the source is now; None where it was.
+        threads: that compute, or None.
+        cache: whether decoded pixels are kept and used.
+        as_json: print one JSON object.
+        quiet: show no progress.
+        report: write report.html at the end.
+    """
+
+    resume: Path | None
+    moved_to: str | None
+    threads: int | None
+    cache: bool
+    as_json: bool
+    quiet: bool
+    report: bool
+
+    @classmethod
+    def of(cls, options: Options) -> RunOptions:
+        """Out of the options of the command, which are named alike."""
+        return cls(**{each.name: options[each.name] for each in fields(cls)})
+
+    @property
+    def silent(self) -> bool:
+        """Whether no progress is shown."""
+        return self.quiet or self.as_json
+
+
+WITH_RESUME = tuple(each.name for each in fields(RunOptions))
+"""Parameters that may be given with --resume."""
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -291,7 +324,7 @@ reading = together(
     bad_image_option("fail"),
     click.option(
         "--image-size",
-        type=IMAGE_SIZE,
+        type=ImageSize(),
         metavar="HxW",
         help="Resize every picture to this height and width in pixels, as in 32x32.",
     ),
@@ -350,10 +383,14 @@ def features_given(options: Options) -> Options:
     return {"features": options["features"], "feature_options": chosen}
 
 
-def refuse_unused(ctx: click.Context, options: Options) -> None:
-    """Raise UsageError for a given option that the chosen loss, penalty or features do not have."""
+def refuse_start(ctx: click.Context, options: Options) -> None:
+    """Raise UsageError for a new run without SOURCE, or with an option that its loss, penalty or features lack."""
     from linprobe.choices import choices, parameters_of
 
+    if options["moved_to"] is not None:
+        raise click.UsageError("--source only applies to --resume; give SOURCE without an option name", ctx)
+    if options["source"] is None:
+        raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
     of = {"delta": "loss", "beta": "penalty", "patches": "features", "pooling": "features"}
     for name, kind in of.items():
         if not given(ctx, name):

@@ -18,7 +18,7 @@ from linprobe.plain import UNPRINTABLE, plain, printable, shell_word
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from linprobe.cli.options import Options
+    from linprobe.cli.options import RunOptions
     from linprobe.runs.evaluation_set import EvaluationSet
     from linprobe.runs.neighbors import KnnResult
     from linprobe.runs.records import RunMetrics
@@ -143,22 +143,22 @@ def tested_facts(tested: EvaluationSet, n_images: int) -> dict[str, str]:
     return facts
 
 
-def write_page(run: RunResult, options: Options) -> None:
+def write_page(run: RunResult, options: RunOptions) -> None:
     """Write the report of a run that has just ended, and say where it is, unless the options say otherwise.
 
     Whatever goes wrong is a warning: the training is done, and its files are there.
 
     Args:
         run: the result; nothing of it is read again.
-        options: of the command: report, as_json, threads.
+        options: of the command.
     """
-    if not options["report"]:
+    if not options.report:
         return
     try:
         from linprobe.report.page import write_report
 
-        with busy("drawing the report", options["quiet"] or options["as_json"]):
-            path = write_report([run], n_threads=options["threads"])
+        with busy("drawing the report", options.silent):
+            path = write_report([run], n_threads=options.threads)
     except (Exception, KeyboardInterrupt) as error:  # a bug in drawing, too, is no training that failed
         reason = " ".join(str(error).split()) or type(error).__name__
         say(
@@ -166,5 +166,5 @@ def write_page(run: RunResult, options: Options) -> None:
             f"linprobe report {shell_word(run.path)}"
         )
         return
-    if not options["as_json"]:
+    if not options.as_json:
         print_facts({"report": str(path)})

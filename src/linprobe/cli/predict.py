@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linprobe.cli.options import IMAGE_SIZE, bad_image_option, debug, json_output, quiet, threads
+from linprobe.cli.kinds import ImageSize
+from linprobe.cli.options import bad_image_option, debug, json_output, quiet, threads
 
 if TYPE_CHECKING:
     from linprobe.runs.prediction import Prediction
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--image-size",
-    type=IMAGE_SIZE,
+    type=ImageSize(),
     metavar="HxW",
     help="Resize every picture to this height and width.  [default: as in the training, which may be not at all]",
 )

@@ -12,6 +12,7 @@ from linprobe.cli.options import (
     WITH_RESUME,
     ObjectiveCommand,
     Options,
+    RunOptions,
     classifier_given,
     classifier_options,
     debug,
@@ -21,7 +22,7 @@ from linprobe.cli.options import (
     objective_options,
     reading,
     refuse_changes,
-    refuse_unused,
+    refuse_start,
     run_options,
     seed_option,
     settings_given,
@@ -31,6 +32,8 @@ from linprobe.cli.options import (
 from linprobe.printed import gap_text, objective_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from linprobe.runs.records import RunMetrics
     from linprobe.runs.result import RunResult
 
@@ -68,26 +71,23 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
     from linprobe.cli.output import print_json, warn, write_page
     from linprobe.runs.records import as_json
 
-    result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
+    run = RunOptions.of(options)
+    result = _start(ctx, options, run) if run.resume is None else _resume(ctx, options, run, run.resume)
     warn([*_warnings(result.metrics), *result.metrics.notes])
-    if options["as_json"]:
+    if run.as_json:
         print_json(as_json(result.metrics))
     else:
         _show(result.metrics)
-    write_page(result, options)
+    write_page(result, run)
 
 
-def _start(ctx: click.Context, options: Options) -> RunResult:
+def _start(ctx: click.Context, options: Options, run: RunOptions) -> RunResult:
     """Begin a sweep with the options of the command line."""
     from linprobe.cli.progress import path_teller, progress
     from linprobe.runs.records import SweepSettings
     from linprobe.runs.sweep import sweep as begin
 
-    if options["moved_to"] is not None:
-        raise click.UsageError("--source only applies to --resume; give SOURCE without an option name", ctx)
-    if options["source"] is None:
-        raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
-    refuse_unused(ctx, options)
+    refuse_start(ctx, options)
     if options["folds"] is not None and given(ctx, "validation"):
         raise click.UsageError("--folds and --validation are two ways to choose reg; give one of them", ctx)
     left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}
@@ -98,30 +98,30 @@ def _start(ctx: click.Context, options: Options) -> RunResult:
         folds=options["folds"],
         **features_given(options),
     )
-    with progress(options["quiet"] or options["as_json"]) as report:
+    with progress(run.silent) as report:
         return begin(
             settings,
             out=options["out"],
-            n_threads=options["threads"],
-            cache=options["cache"],
+            n_threads=run.threads,
+            cache=run.cache,
             reading=report,
             solving=path_teller(report),
         )
 
 
-def _resume(ctx: click.Context, options: Options) -> RunResult:
+def _resume(ctx: click.Context, options: Options, run: RunOptions, folder: Path) -> RunResult:
     """Resume a sweep; SOURCE and options may be repeated, but not changed."""
     from linprobe.cli.progress import path_teller, progress
     from linprobe.runs.folder import RunFolder
     from linprobe.runs.sweep import resume_sweep
 
-    refuse_changes(ctx, options, RunFolder.open(options["resume"]).settings())
-    with progress(options["quiet"] or options["as_json"]) as report:
+    refuse_changes(ctx, options, RunFolder.open(folder).settings())
+    with progress(run.silent) as report:
         return resume_sweep(
-            options["resume"],
-            source=options["moved_to"],
-            n_threads=options["threads"],
-            cache=options["cache"],
+            folder,
+            source=run.moved_to,
+            n_threads=run.threads,
+            cache=run.cache,
             reading=report,
             solving=path_teller(report),
         )

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linprobe.cli.kinds import Number
+from linprobe.cli.kinds import LearningRate, Number
 from linprobe.cli.options import (
     FEATURE_OPTIONS,
-    LEARNING_RATE,
     WITH_RESUME,
     ObjectiveCommand,
     Options,
+    RunOptions,
     classifier_given,
     classifier_options,
     debug,
@@ -23,7 +23,7 @@ from linprobe.cli.options import (
     objective_options,
     reading,
     refuse_changes,
-    refuse_unused,
+    refuse_start,
     run_options,
     seed_option,
     settings_given,
@@ -31,6 +31,8 @@ from linprobe.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from linprobe.cli.progress import TrainingTeller
     from linprobe.data.base import ProgressCallback
     from linprobe.runs.records import RunMetrics, RunSettings
@@ -62,7 +64,7 @@ NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", 
 )
 @click.option(
     "--learning-rate",
-    type=LEARNING_RATE,
+    type=LearningRate(),
     metavar="F|auto",
     default="auto",
     show_default=True,
@@ -121,28 +123,25 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     from linprobe.cli.output import print_json, warn, write_page
     from linprobe.runs.records import as_json
 
-    result = _resume(ctx, options) if options["resume"] else _start(ctx, options)
+    run = RunOptions.of(options)
+    result = _start(ctx, options, run) if run.resume is None else _resume(ctx, options, run, run.resume)
     _warn(result.metrics)
     warn(result.metrics.notes)
-    if options["as_json"]:
+    if run.as_json:
         print_json(as_json(result.metrics))
     else:
         _show(result.metrics)
-    write_page(result, options)
+    write_page(result, run)
 
 
-def _start(ctx: click.Context, options: Options) -> RunResult:
+def _start(ctx: click.Context, options: Options, run: RunOptions) -> RunResult:
     """Begin a run with the options of the command line."""
     from linprobe.choices import only_of
     from linprobe.cli.progress import progress
     from linprobe.runs.records import RunSettings, TrainSettings
     from linprobe.runs.train import train as begin
 
-    if options["moved_to"] is not None:
-        raise click.UsageError("--source only applies to --resume; give SOURCE without an option name", ctx)
-    if options["source"] is None:
-        raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
-    refuse_unused(ctx, options)
+    refuse_start(ctx, options)
     optimizer = options["optimizer"]
     if optimizer == "gd" and given(ctx, "epochs") and not given(ctx, "max_iter"):
         options["max_iter"] = options["epochs"]
@@ -159,32 +158,32 @@ def _start(ctx: click.Context, options: Options) -> RunResult:
         classifier=classifier_given(options, left_out),
         **features_given(options),
     )
-    with progress(options["quiet"] or options["as_json"]) as report:
+    with progress(run.silent) as report:
         return begin(
             settings,
             out=options["out"],
-            n_threads=options["threads"],
-            cache=options["cache"],
+            n_threads=run.threads,
+            cache=run.cache,
             reading=report,
             training=(teller := _teller(report, RunSettings(settings))).epoch,
             watch=teller.watch,
         )
 
 
-def _resume(ctx: click.Context, options: Options) -> RunResult:
+def _resume(ctx: click.Context, options: Options, run: RunOptions, folder: Path) -> RunResult:
     """Resume a run; SOURCE and options may be repeated, but not changed."""
     from linprobe.cli.progress import progress
     from linprobe.runs.folder import RunFolder
     from linprobe.runs.train import resume
 
-    settings = RunFolder.open(options["resume"]).settings()
+    settings = RunFolder.open(folder).settings()
     refuse_changes(ctx, options, settings)
-    with progress(options["quiet"] or options["as_json"]) as report:
+    with progress(run.silent) as report:
         return resume(
-            options["resume"],
-            source=options["moved_to"],
-            n_threads=options["threads"],
-            cache=options["cache"],
+            folder,
+            source=run.moved_to,
+            n_threads=run.threads,
+            cache=run.cache,
             reading=report,
             training=(teller := _teller(report, settings)).epoch,
             watch=teller.watch,

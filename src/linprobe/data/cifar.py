@@ -311,14 +311,14 @@ _AGAIN = "This is not the CIFAR that its authors publish: fetch it again."
 """Next step of the messages about a file's content."""
 
 
-def _value(where: str, batch: dict[str, Any], key: str) -> Any:
+def _value(where: str, batch: dict[str, Any], key: str) -> Any:  # of whatever the file holds
     if key not in batch:
         found = few([repr(key) for key in batch]) or "no keys"
         raise FormatError(f"{where}: found {found}, expected the key {key!r}. {_AGAIN}")
     return batch[key]
 
 
-def _unpickled(where: str, content: bytes) -> dict[str, Any]:
+def _unpickled(where: str, content: bytes) -> dict[str, Any]:  # as above
     """The dictionary in a pickle. Raises FormatError as `unpickle` does."""
     return unpickle(where, content, _AGAIN)
 

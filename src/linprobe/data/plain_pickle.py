@@ -39,7 +39,7 @@ PLAIN_OPCODES = (
 """Opcodes that are run as Python runs them. `_PlainUnpickler` has its own for some; all others are refused."""
 
 
-def unpickle(where: str, content: bytes, advice: str) -> dict[str, Any]:
+def unpickle(where: str, content: bytes, advice: str) -> dict[str, Any]:  # of whatever the file holds
     """The dictionary in `content`, its keys as str and its arrays as NumPy's.
 
     Args:
@@ -53,7 +53,7 @@ def unpickle(where: str, content: bytes, advice: str) -> dict[str, Any]:
         found = _PlainUnpickler(where, content, advice).load()
     if not isinstance(found, dict):
         raise FormatError(f"{where}: found an object of type {type(found).__name__}, expected a dictionary. {advice}")
-    batch: dict[str, Any] = {}
+    batch: dict[str, Any] = {}  # as above
     for key, value in found.items():
         if isinstance(value, _Array):
             if value.array is None:

@@ -89,7 +89,7 @@ def confident_errors_picture(
             left, bottom = (across + 0.05) * cell, height - (down + 1) * (height / rows) + 0.62 * text
             top, middle = bottom + 0.9 * cell * tall, left + 0.45 * cell
             axes.imshow(shown(images[row]), extent=(left, left + 0.9 * cell, bottom, top), aspect="auto")
-            style: dict[str, Any] = {"ha": "center", "clip_on": False}
+            style: dict[str, Any] = {"ha": "center", "clip_on": False}  # arguments of matplotlib, of many types
             axes.text(
                 middle, top + 0.03, label_text(class_names[true], 13), va="bottom", fontsize=7, color=MUTED, **style
             )

@@ -130,8 +130,9 @@ def _draw_matrix(axes: Axes, matrix: npt.NDArray[np.int64], beside: Axes | None 
     axes.tick_params(length=0)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    room: dict[str, Any] = {"ax": axes, "shrink": 0.7, "aspect": 25, "pad": 0.02} if beside is None else {"cax": beside}
-    bar = axes.figure.colorbar(drawn, ticks=[0.0, 0.1, 0.25, 0.5, 1.0], **room)
+    # arguments of matplotlib, of many types
+    at: dict[str, Any] = {"ax": axes, "shrink": 0.7, "aspect": 25, "pad": 0.02} if beside is None else {"cax": beside}
+    bar = axes.figure.colorbar(drawn, ticks=[0.0, 0.1, 0.25, 0.5, 1.0], **at)
     bar.set_ticklabels(["0", "10%", "25%", "50%", "100%"])
     bar.set_label("share of the true class", fontsize=8)
     bar.outline.set_visible(False)

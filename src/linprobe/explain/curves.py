@@ -169,7 +169,7 @@ def _draw(axes: Axes, curves: Mapping[str, LearningCurves], quantity: Quantity, 
     for i, (name, all_of) in enumerate(curves.items()):
         kept = _kept(len(all_of.passes))
         x = getattr(all_of, against)[kept]
-        style: dict[str, Any] = {
+        style: dict[str, Any] = {  # arguments of matplotlib, of many types
             "color": CLASS_COLORS[i % len(CLASS_COLORS)],
             "marker": "o" if len(x) <= FEW else "",
             "markersize": 2.6,

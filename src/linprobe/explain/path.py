@@ -313,6 +313,7 @@ def _places(regs: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], dic
 
 def _draw(axes: Axes, path: RegPath, x: npt.NDArray[np.float64], quantity: PathQuantity, color: str, name: str) -> None:
     """The curve of a path, or its two accuracies; a single path, without a name, gets a legend for these."""
+    # arguments of matplotlib, of many types
     style: dict[str, Any] = {"marker": "o", "markersize": 3.0, "color": color, "label": name or "_"}
     if quantity == "accuracy":
         parts: list[dict[str, Any]] = (

@@ -156,6 +156,7 @@ class NeighborSearch:
     def _native(
         self, Q: npt.NDArray[Any], queried: npt.NDArray[np.int64], keys: Doubles, positions: npt.NDArray[np.int64]
     ) -> None:
+        # arguments of the core, of several types: None where they are not used
         bounds: dict[str, Any] = dict.fromkeys(("codes", "query_codes", "beyond", "sums", "query_sums"))
         scale, margins = 1.0, (0.0, 0.0)
         check_mapped(self.X)

@@ -91,7 +91,7 @@ class PlannedMethod:
     method: Optimizer
     moment: str = ""
 
-    def arguments(self, moments: Moments) -> dict[str, Any]:
+    def arguments(self, moments: Moments) -> dict[str, Any]:  # each method takes other ones
         """Further arguments of the method's `minimize`: the moment of the features, computed now if it is not yet."""
         return {"moment": getattr(moments, self.moment)} if self.moment else {}
 

@@ -152,6 +152,7 @@ class SavedState:
                 overflow.append(key)
         together = [tuple(keys) for keys in groups.values()]
         arrays = checked_arrays(state, known, required=required, together=together, may_overflow=overflow)
+        # the types of the fields differ: `checked_arrays` and `_checked_number` check each
         values: dict[str, Any] = {names[key]: array for key, array in arrays.items()}
         for each in fields(cls):
             if (number := each.metadata.get("number")) is not None:
