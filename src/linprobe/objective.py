@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +15,10 @@ from linprobe.errors import ParameterError, ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses import Loss, make_loss
 from linprobe.penalties import Penalty, make_penalty
-from linprobe.shapes import Floats, Labels, check_range, slices
+from linprobe.shapes import Floats, Labels, check_range, slices, usual_weights
 from linprobe.statistics import Statistics
 
 __all__ = ["DataGradient", "DualPoint", "Evaluation", "Objective", "Split"]
-
-USUAL_WEIGHT = 2.0**40
-"""Sample weights are used unscaled while the largest is between 1 / USUAL_WEIGHT and USUAL_WEIGHT. Float32 holds the
-sum of squares of 2^24 such weights."""
 
 BLOCK_NUMBERS = 2**20
 """Float64 numbers in a block of rows: 8 MB."""
@@ -120,7 +115,8 @@ class Objective:
         penalty: a Penalty, the name of one, or None for no penalty.
         reg: weight of the penalty, lambda in the lecture, >= 0.
         n_classes: K; None for the largest label plus one.
-        sample_weight: (N,) weights >= 0, or None for all ones. Only their ratios count.
+        sample_weight: (N,) weights >= 0, or None for all ones. Only their ratios count; a weight below 1e-100 of the
+            largest counts as 0.
         rows: (N,) positions in X of the used rows, or None for all.
         affine: map of each row, applied as it is read; None for none.
         engine: "threads" or "reference".
@@ -164,11 +160,9 @@ class Objective:
             n_classes = int(y.max()) + 1 if y.size else 0
         if n_classes < 2:
             raise ParameterError(f"n_classes = {n_classes}; a classifier needs at least 2 classes.")
+        exponent = 0
         if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight, dtype=np.float64)
-        exponent = 0 if sample_weight is None else _unusual_exponent(sample_weight)
-        if sample_weight is not None and exponent:
-            sample_weight = np.ldexp(sample_weight, -exponent)
+            sample_weight, exponent = usual_weights(np.asarray(sample_weight, dtype=np.float64))
         examples = Examples(X, y, n_classes, rows, sample_weight, affine)
         self.loss = make_loss(loss) if isinstance(loss, str) else loss
         self.penalty = make_penalty(penalty) if isinstance(penalty, str) else penalty
@@ -403,18 +397,6 @@ class Objective:
         """dW of all that is smooth: the data loss, and reg smooth(W)."""
         with np.errstate(over="ignore", invalid="ignore"):
             return gradient.dW if self.penalty is None else gradient.dW + self.reg * self.penalty.gradient(W)
-
-
-def _unusual_exponent(weight: Floats) -> int:
-    """Exponent of the power of two by which weights are divided; 0 if the largest weight is in the range of
-    `USUAL_WEIGHT`. Without it their sum, or a float32 sum of squares, could overflow or vanish.
-
-    Weights that are not finite or not positive are left for `Examples` to refuse.
-    """
-    largest = float(weight.max(initial=0.0))
-    if not 0.0 < largest < np.inf or 1.0 / USUAL_WEIGHT <= largest <= USUAL_WEIGHT:
-        return 0
-    return math.frexp(largest)[1]
 
 
 def _blocks(n_rows: int, n_numbers: int) -> list[slice]:

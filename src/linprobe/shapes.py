@@ -10,6 +10,7 @@ Letters, here and everywhere: N images, D features, K classes.
 
 from __future__ import annotations
 
+import math
 import mmap
 from typing import Any, TypeAlias, cast
 
@@ -32,6 +33,7 @@ __all__ = [
     "half_sizes",
     "mirror_lower",
     "slices",
+    "usual_weights",
 ]
 
 SQUARE = 256
@@ -95,6 +97,31 @@ def check_sample_weight(sample_weight: Floats, n_images: int) -> None:
         raise ParameterError(f"sample_weight[{row}] = {sample_weight[row]}; weights must not be negative.")
     if n_images and not sample_weight.any():
         raise ParameterError("sample_weight is zero for every image; at least one must be positive.")
+
+
+USUAL_WEIGHT = 2.0**40
+"""Sample weights are used unscaled while the largest is between 1 / USUAL_WEIGHT and USUAL_WEIGHT. Float32 holds the
+sum of squares of 2^24 such weights."""
+
+LEAST_WEIGHT = 1e-100
+"""Share of the largest sample weight below which a weight counts as 0. It changes no digit of a sum, and squares of
+much smaller shares would leave the range of float64."""
+
+
+def usual_weights(weight: Floats) -> tuple[Floats, int]:
+    """Weights (N,) divided by a power of two, and its exponent: 0 if the largest is in the range of `USUAL_WEIGHT`.
+
+    Unscaled, their sum or a float32 sum of squares could overflow or vanish. Weights below `LEAST_WEIGHT` of the
+    largest become 0. Weights that are not finite or not positive are left for `check_sample_weight` to refuse.
+    """
+    largest = float(weight.max(initial=0.0))
+    if not 0.0 < largest < np.inf:
+        return weight, 0
+    exponent = 0 if 1.0 / USUAL_WEIGHT <= largest <= USUAL_WEIGHT else math.frexp(largest)[1]
+    if exponent:
+        weight = np.ldexp(weight, -exponent)
+    tiny = (weight > 0.0) & (weight < LEAST_WEIGHT * math.ldexp(largest, -exponent))
+    return (np.where(tiny, 0.0, weight) if tiny.any() else weight), exponent
 
 
 def check_mapped(X: npt.NDArray[Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.classifiers.row_weights import row_weights
 from linprobe.classifiers.rows import Rows
 from linprobe.data.base import LabelledSet
 from linprobe.engines.base import ENGINES, MappedRows, scores_of
@@ -28,7 +29,7 @@ from linprobe.parameters import NAMED
 from linprobe.penalties import PENALTIES, Penalty, make_penalty
 from linprobe.plain import few
 from linprobe.scores import fold
-from linprobe.shapes import Floats, Labels, check_range, check_sample_weight, half_sizes
+from linprobe.shapes import Floats, Labels, check_range, half_sizes
 
 __all__ = ["BAD_ENDS", "AnyModel", "LinearModel", "check_finite", "few"]
 
@@ -329,38 +330,7 @@ class LinearModel:
 
     def row_weights(self, sample_weight: npt.ArrayLike | None, y: Labels) -> Floats | None:
         """Sample weight times class weight, (N,) float64; None if both are None."""
-        weight: Floats | None = None
-        if sample_weight is not None:
-            try:
-                weight = np.asarray(sample_weight, dtype=np.float64)
-            except (TypeError, ValueError) as error:
-                raise ShapeError(f"sample_weight is not a list of numbers ({error}).") from error
-            if weight.ndim == 0:
-                weight = np.full(len(y), float(weight))
-            check_sample_weight(weight, len(y))
-        if self.class_weight is not None:
-            weight = self._class_factors(y, weight)[y] * (1.0 if weight is None else weight)
-            check_sample_weight(weight, len(y))
-        return weight
-
-    def _class_factors(self, y: Labels, weight: Floats | None) -> Floats:
-        """(K,) weight of each class."""
-        factors = np.ones(len(self.classes_))
-        if self.class_weight == "balanced":
-            # the factor of a class without images, or of total weight 0, has no effect
-            sizes = np.bincount(y, weights=weight, minlength=len(factors))
-            present = sizes > 0
-            factors[present] = sizes.sum() / (present.sum() * sizes[present])
-        elif isinstance(self.class_weight, Mapping):
-            known = {label: k for k, label in enumerate(self.classes_.tolist())}
-            for label, value in self.class_weight.items():
-                if label not in known:
-                    raise ParameterError(
-                        f"class_weight names the class {label!r}; the classes are {few(self.class_names_)}."
-                    )
-                check_range(f"class_weight[{label!r}]", value, low=0.0)
-                factors[known[label]] = value
-        return factors
+        return row_weights(sample_weight, self.class_weight, y, self.classes_, self.class_names_)
 
     def check_parameters(self) -> None:
         """Raise ParameterError for a parameter out of range, before anything is read."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from linprobe.cores import by_threads
 from linprobe.errors import ParameterError, ShapeError
 from linprobe.features.base import Affine
-from linprobe.shapes import Floats, check_sample_weight, slices
+from linprobe.shapes import Floats, check_sample_weight, slices, usual_weights
 
 __all__ = ["PREPROCESS", "Pixels"]
 
@@ -83,6 +83,7 @@ class Pixels:
             raise ShapeError("X has no rows; at least one image is needed.")
         if sample_weight is not None:
             check_sample_weight(sample_weight, n_rows)
+            sample_weight, _ = usual_weights(sample_weight)
         is_pixels = X.dtype == np.uint8
         mean: Floats = np.zeros(X.shape[1])
         deviation: Floats | None = None
