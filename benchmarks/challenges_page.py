@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ MODELS = {"pixels": "pixels", "hog-color": "hog+color", "patches": "patches", "5
 """Name of the record of each model, in the order of the page, and what the page calls it."""
 
 MISSING = "–"
+
+NOISE = 1e-6
+"""Rounding of 1,000 times an end of an interval: 0.45 may be stored as 0.45000000000000007."""
 
 
 def read_records(folder: Path) -> dict[str, Record]:
@@ -87,11 +91,11 @@ def _severities(name: str, record: Record) -> str:
 
 
 def _rate(rate: Record | None) -> str:
-    """An accuracy and the longer half of its 95% interval."""
+    """An accuracy and its 95% interval, rounded outwards so that it still holds."""
     if rate is None:
         return MISSING
-    half = max(rate["accuracy"] - rate["low"], rate["high"] - rate["accuracy"])
-    return f"{rate['accuracy']:.3f} ±{half:.3f}"
+    low, high = math.floor(rate["low"] * 1000 + NOISE) / 1000, math.ceil(rate["high"] * 1000 - NOISE) / 1000
+    return f"{rate['accuracy']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:

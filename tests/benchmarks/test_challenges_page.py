@@ -48,10 +48,15 @@ def test_models_that_were_not_measured_have_a_dash():
     found = blocks({"patches": kept(RECORD), "5-nn": {**kept(RECORD), "intraclass": None}})
     lines = found["summary"].splitlines()
     assert lines[0] == "|  | pixels | hog+color | patches | 5-NN |"
-    assert lines[2] == "| as they are | – | – | 0.500 ±0.050 | 0.500 ±0.050 |"
+    assert lines[2] == "| as they are | – | – | 0.500 (0.450 to 0.540) | 0.500 (0.450 to 0.540) |"
     assert lines[3] == "| occlusion: patch | – | – | 0.350, 0.250 | 0.350, 0.250 |"
-    assert lines[4] == "| intraclass: best cluster | – | – | 0.900 ±0.050 | – |"
-    assert "| occlusion | patch | 0.450 ±0.050 | 0.250 ±0.050 |" in found["severities"]
+    assert lines[4] == "| intraclass: best cluster | – | – | 0.900 (0.850 to 0.940) | – |"
+    assert "| occlusion | patch | 0.450 (0.400 to 0.490) | 0.250 (0.200 to 0.290) |" in found["severities"]
+
+
+def test_an_interval_is_rounded_outwards():
+    found = blocks({"pixels": {**kept(RECORD), "clean": {"accuracy": 1.0, "low": 0.88341, "high": 1.0}}})
+    assert "as they are 1.000 (0.883 to 1.000):" in found["severities"]
 
 
 def test_the_script_keeps_the_record_of_a_run_and_writes_the_page(tmp_path, monkeypatch):
@@ -65,7 +70,7 @@ def test_the_script_keeps_the_record_of_a_run_and_writes_the_page(tmp_path, monk
     monkeypatch.setattr(sys, "argv", ["challenges_page", "--page", str(page), "--add", "pixels", str(run)])
     challenges_page.main()
     assert json.loads((tmp_path / "records" / "pixels.json").read_text()) == kept(RECORD)
-    assert "| as they are | 0.500 ±0.050 | – | – | – |" in page.read_text()
+    assert "| as they are | 0.500 (0.450 to 0.540) | – | – | – |" in page.read_text()
     monkeypatch.setattr(sys, "argv", ["challenges_page", "--page", str(page), "--add", "pixel", str(run)])
     with pytest.raises(SystemExit):
         challenges_page.main()
