@@ -254,7 +254,7 @@ def accuracy_block(record: Record) -> str:
 
 
 def machine_block(records: dict[str, Record]) -> str:
-    """Where and with what the benchmarks ran: what they share, and a column for each with what differs."""
+    """Where and with what the benchmarks ran: what they share, and a row for each with what differs."""
     names = [name for name in BENCHMARKS if missing(records.get(name)) is None]
     if not names:
         return "Not measured yet: run `make bench`."
@@ -283,8 +283,9 @@ def machine_block(records: dict[str, Record]) -> str:
     lines["cores used by others"] = [percent(r["share_used_by_others"]) for r in of]
     lines["seconds in all"] = [f"{r['seconds_in_all']:.0f}" for r in of]
     lines["warning"] = [f"**{r['warning']}**" if r["warning"] else "none" for r in of]
-    differing = [(name, *cells) for name, cells in lines.items()]
-    return markdown_table(("", ""), shared, 2) + "\n\n" + markdown_table(("", *names), differing, 1 + len(names))
+    differing = [(name, *(cells[i] for cells in lines.values())) for i, name in enumerate(names)]
+    head = ("", *lines)
+    return markdown_table(("", ""), shared, 2) + "\n\n" + markdown_table(head, differing, len(head))
 
 
 def commit_text(record: Record) -> str:
