@@ -37,6 +37,13 @@ def test_the_citation_names_the_version_and_the_licence_of_pyproject() -> None:
     assert isinstance(citation["date-released"], datetime.date)
 
 
+@pytest.mark.parametrize(
+    ("page", "sentence"), [("docs/limits.md", "What linprobe {} promises"), ("SECURITY.md", "| {} |")]
+)
+def test_pages_of_promises_are_of_this_minor_version(page: str, sentence: str) -> None:
+    assert sentence.format(VERSION.rpartition(".")[0]) in (ROOT / page).read_text()
+
+
 def test_the_first_promised_python_is_the_oldest_that_installs() -> None:
     assert PYPROJECT["project"]["requires-python"] == f">={promised_pythons()[0]}"
 
