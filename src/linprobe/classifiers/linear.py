@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from linprobe.classifiers.model import BAD_ENDS, LinearModel
 from linprobe.classifiers.rows import Rows
+from linprobe.classifiers.savable import Savable
 from linprobe.errors import LabelError, ParameterError
 from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Solution, State, Status
@@ -61,7 +61,7 @@ def _is_sgd(classifier: LinearClassifier) -> bool:
     )
 
 
-class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[misc]  # scikit-learn has no types
+class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  # type: ignore[misc]  # scikit-learn has no types
     """Linear classifier of images or vectors, the class of the highest score of f(x, W) = W x' + b.
 
         L(W, b) = (1 / sum_i w_i) sum_i w_i L_i(W x'_i + b, y_i) + reg R(W)
@@ -200,19 +200,6 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel):  # type: ig
         self.keep(optimizer.minimize(objective, start), objective)
         self._warn_unless_good()
         return self
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the trained classifier to `path` as a model file, atomically.
-
-        `load_model` reads it.
-
-        Raises:
-            IncompatibleError: it is not trained, or the file cannot hold it.
-            ModelFileError: the file cannot be written.
-        """
-        from linprobe.classifiers.model_file import save
-
-        save(self, path)
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:
         """Scores S = X @ coef_.T + intercept_, (N, K) float64; for two classes S[:, 1] - S[:, 0], (N,)."""

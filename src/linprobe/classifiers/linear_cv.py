@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from linprobe.classifiers.linear import LinearClassifier, gives_probabilities
 from linprobe.classifiers.model import BAD_ENDS
 from linprobe.classifiers.rows import Rows
+from linprobe.classifiers.savable import Savable
 from linprobe.classifiers.selection import Choice, Selector
 from linprobe.data.splits import stratified_folds
 from linprobe.errors import ParameterError
@@ -31,7 +31,7 @@ __all__ = ["LinearClassifierCV"]
 Fitted = TypeVar("Fitted", bound="LinearClassifierCV")
 
 
-class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class LinearClassifierCV(ClassifierMixin, BaseEstimator, Savable):  # type: ignore[misc]  # scikit-learn has no types
     """Linear classifier with reg chosen by cross-validation over a grid; every fit of the grid has a certificate.
 
     Each fold solves the whole grid jointly, in shared passes over its images (`solve_path`), and is evaluated on the
@@ -128,19 +128,6 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.classes_ = self.classifier_.classes_
         self._warn_unless_good(choice)
         return self
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the chosen classifier to `path` as a model file, atomically.
-
-        `load_model` reads it, as a LinearClassifier.
-
-        Raises:
-            IncompatibleError: it is not trained, or the file cannot hold it.
-            ModelFileError: the file cannot be written.
-        """
-        from linprobe.classifiers.model_file import save
-
-        save(self, path)
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:
         """Scores as LinearClassifier returns them: (N, K), or (N,) for two classes."""

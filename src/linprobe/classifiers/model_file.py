@@ -57,8 +57,8 @@ from linprobe.typed_json import MismatchError, dataclass_from
 
 if TYPE_CHECKING:
     from linprobe.classifiers.linear import LinearClassifier
-    from linprobe.classifiers.linear_cv import LinearClassifierCV
     from linprobe.classifiers.nearest_neighbors import NearestNeighbors
+    from linprobe.classifiers.savable import Savable
 
 __all__ = ["MODEL_VERSION", "load_model", "model_bytes", "read_model", "save"]
 
@@ -79,7 +79,7 @@ AGAIN = "copy the file again, or train again"
 
 
 def save(
-    classifier: LinearModel | NeighborModel | LinearClassifierCV,
+    classifier: LinearModel | NeighborModel | Savable,
     path: str | os.PathLike[str],
     extra: Mapping[str, object] | None = None,
 ) -> None:
@@ -97,7 +97,8 @@ def save(
     if isinstance(classifier, NeighborModel):
         content = _bytes_of(*neighbors_parts(classifier))
     else:
-        chosen = getattr(classifier, "classifier_", classifier)  # by a LinearClassifierCV
+        # a LinearClassifierCV has chosen one, and all others are LinearModels, which Savable does not say
+        chosen: LinearModel = getattr(classifier, "classifier_", classifier)  # type: ignore[arg-type]
         content = model_bytes(chosen, extra)
     try:
         write_whole(target, content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from linprobe.classifiers.neighbors import NeighborModel, shares, vote
+from linprobe.classifiers.savable import Savable
 from linprobe.shapes import Floats, check_rows
 
 __all__ = ["NearestNeighbors"]
@@ -22,7 +22,7 @@ DTYPES = (np.float64, np.float32, np.float16, np.uint8)
 Fitted = TypeVar("Fitted", bound="NearestNeighbors")
 
 
-class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel):  # type: ignore[misc]  # scikit-learn has no types
+class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel, Savable):  # type: ignore[misc]  # scikit-learn has no types
     """The class of most of the k nearest training rows, found by an exact search.
 
         l2: d(a, b) = |a - b|        l1: d(a, b) = sum_j |a_j - b_j|        cosine: d(a, b) = 1 - a·b / (|a| |b|)
@@ -68,19 +68,6 @@ class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel):  # type: 
         self.image_shape_ = None
         self._keep(X, None, labels.astype(np.int64), classes)
         return self
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted classifier, training rows included, to `path` as a model file, atomically.
-
-        `load_model` reads it.
-
-        Raises:
-            IncompatibleError: it is not trained, or the file cannot hold it.
-            ModelFileError: the file cannot be written.
-        """
-        from linprobe.classifiers.model_file import save
-
-        save(self, path)
 
     def kneighbors(self, X: Any, k: int | None = None) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Distances (n, k), ascending, and positions (n, k) in the training rows, of the k nearest of each row of X.

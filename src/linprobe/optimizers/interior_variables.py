@@ -162,6 +162,7 @@ class Variables:
             self.kinds.append((self.margins, self.a[:, None] * self.margins.counted))
         if self.sizes is not None:
             self.kinds.append((self.sizes, self.l1 * self.sizes.counted))
+        self._kind_weights = [float((share * kinks.unit).sum()) for kinks, share in self.kinds]
 
     def _first_margins(self) -> Kinks | None:
         """At scores of 0, where each margin is delta."""
@@ -196,8 +197,7 @@ class Variables:
         features = self.features
         theta = features.coordinates(W, b)
         self.theta = theta if self.within is None else np.where(self.within, theta, 0.0)
-        weight = sum(float((share * kinks.unit).sum()) for kinks, share in self.kinds)
-        mu = gap / (2.0 * max(weight, 1e-300))
+        mu = gap / (2.0 * max(sum(self._kind_weights), 1e-300))
         slopes = G[np.ix_(features.rows, features.classes)]
         for (kinks, _), z in zip(self.kinds, self.kink_arguments(), strict=True):
             if kinks is self.sizes:  # the slopes of the margins are set: they come first in `kinds`
@@ -287,7 +287,7 @@ class Variables:
                 kinks.products(kinks.g, kinks.u, kinks.v) if moves is None else kinks.products_after(step, moves[i])
             )
             total += float((share * (first + second)).sum())
-            weight += float((share * kinks.unit).sum()) * (1.0 if kinks.upper is None else 2.0)
+            weight += self._kind_weights[i] * (1.0 if kinks.upper is None else 2.0)
         return total / weight if weight > 0.0 else 0.0
 
     def gap(self) -> float:
