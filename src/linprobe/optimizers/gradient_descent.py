@@ -12,7 +12,8 @@ from linprobe.errors import ParameterError
 from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.learning_rate import descent_rate
-from linprobe.optimizers.line_search import DescentPoint, backtrack, rounding
+from linprobe.optimizers.line_search import backtrack, point_at, proximal_step, rounding
+from linprobe.optimizers.requests import Point
 from linprobe.optimizers.states import SavedState, saved_number, sizes_of
 from linprobe.optimizers.trace import Clock, Trace, diverged, usual_objective
 from linprobe.shapes import check_range
@@ -107,7 +108,7 @@ class GradientDescent(Optimizer):
         clock, trace = Clock(saved.seconds), Trace(objective, validation, callback)
         eta = eta if math.isnan(saved.learning_rate) else saved.learning_rate
         usual = usual_objective(objective, start) if math.isnan(saved.usual_objective) else saved.usual_objective
-        point = DescentPoint.at(objective, saved.W.copy(), saved.b.copy())
+        point = point_at(objective, saved.W.copy(), saved.b.copy())
         passes = 1.0 if math.isnan(saved.passes) else saved.passes  # a resumed run does not count this pass again
         step, k, idle = eta, saved.epoch, saved.idle
 
@@ -159,9 +160,9 @@ class GradientDescent(Optimizer):
             return Status.STALLED
         return Status.MAX_ITER if k >= self.max_iter else None
 
-    def _next(self, objective: Objective, point: DescentPoint, eta: float) -> tuple[DescentPoint | None, float, int]:
+    def _next(self, objective: Objective, point: Point, eta: float) -> tuple[Point | None, float, int]:
         """(next point or None, its step size, passes)."""
         if self.line_search == "backtracking":
             return backtrack(objective, point, eta)
-        W, b = point.step(objective, eta)
-        return DescentPoint.at(objective, W, b), eta, 1
+        W, b = proximal_step(objective, point, eta)
+        return point_at(objective, W, b), eta, 1

@@ -352,7 +352,7 @@ class _Search:
         if (status := self._proved()) is not None:
             return status
         candidate, predicted = now.here, now.predicted_gap
-        unit = now.here.evaluation.objective if objective.penalised else now.first_norm
+        unit = now.here.value if objective.penalised else now.first_norm
         if not objective.penalised:
             predicted = _unpenalised_measure(now.here, now.first_norm) * now.first_norm
         if now.policy.is_near(predicted, unit):
@@ -402,7 +402,7 @@ class _Search:
         now.point, now.point_precision, now.proof = following, precision, None
         now.iteration += 1
         now.predicted_gap = predicted_gap(objective, following)
-        now.ladder.observe(now.predicted_gap, following.evaluation.objective if objective.penalised else None)
+        now.ladder.observe(now.predicted_gap, following.value if objective.penalised else None)
         self.steps.review(now.iteration, following)
 
     def _measure_again(self) -> Search[None]:
@@ -478,7 +478,7 @@ def _unpenalised_measure(point: Point, first_norm: float) -> float:
     """
     norm = point.evaluation.gradient_norm / first_norm if first_norm > 0.0 else 0.0
     along = abs(float((point.dW * point.W).sum() + point.db @ point.b))
-    return max(norm, along / max(point.evaluation.objective, 1e-300))
+    return max(norm, along / max(point.value, 1e-300))
 
 
 def carried(state: State, l2_change: float, W: Floats, b: Floats) -> State:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from linprobe.engines.base import Precision
-from linprobe.objective import Evaluation, Objective
+from linprobe.objective import Objective
 from linprobe.optimizers.requests import Point, Search, visit
 from linprobe.shapes import Floats
 
-__all__ = ["DescentPoint", "backtrack", "rounded_weights", "rounding", "wolfe_search"]
+__all__ = ["backtrack", "point_at", "proximal_step", "rounded_weights", "rounding", "wolfe_search"]
 
 DECREASE = 0.25
 """Share of ||d||² / eta by which the objective must fall; a step of 1/L gives at least 0.5. Chosen by argument."""
@@ -39,37 +38,16 @@ Two decimal digits of the gap then remain. Measured with benchmarks/optimum.py: 
 Passes in benchmarks/constants.py: a third: +2%; three times: 0%."""
 
 
-@dataclass(frozen=True)
-class DescentPoint:
-    """Weights, the objective there, and the gradient of its smooth part, from one pass; all float64.
+def point_at(objective: Objective, W: Floats, b: Floats) -> Point:
+    """The point (W, b), in one pass over the images; all of it is float64."""
+    gradient = objective.data_gradient(W, b, precision=Precision.SINGLE)
+    return Point(W, b, *objective.with_penalty(gradient, W))
 
-    Attributes:
-        W, b: (K, D) and (K,).
-        evaluation: of the objective at (W, b).
-        dW, db: gradient of the data loss and of the smooth part of reg R.
-    """
 
-    W: Floats
-    b: Floats
-    evaluation: Evaluation
-    dW: Floats
-    db: Floats
-
-    @property
-    def value(self) -> float:
-        """L(W, b)."""
-        return self.evaluation.objective
-
-    @staticmethod
-    def at(objective: Objective, W: Floats, b: Floats) -> DescentPoint:
-        """The point (W, b), in one pass over the images."""
-        gradient = objective.data_gradient(W, b, precision=Precision.SINGLE)
-        return DescentPoint(W, b, *objective.with_penalty(gradient, W))
-
-    def step(self, objective: Objective, eta: float) -> tuple[Floats, Floats]:
-        """W and b after a step of size eta: prox(W - eta dW) and b - eta db."""
-        with np.errstate(over="ignore", invalid="ignore"):  # a step too long gives inf, which is no decrease
-            return objective.prox(self.W - eta * self.dW, eta), self.b - eta * self.db
+def proximal_step(objective: Objective, point: Point, eta: float) -> tuple[Floats, Floats]:
+    """W and b after a step of size eta: prox(W - eta dW) and b - eta db."""
+    with np.errstate(over="ignore", invalid="ignore"):  # a step too long gives inf, which is no decrease
+        return objective.prox(point.W - eta * point.dW, eta), point.b - eta * point.db
 
 
 def rounding(objective: Objective, value: float) -> float:
@@ -78,7 +56,7 @@ def rounding(objective: Objective, value: float) -> float:
     return 4.0 * float(np.finfo(dtype).eps) * abs(value)
 
 
-def backtrack(objective: Objective, point: DescentPoint, eta: float) -> tuple[DescentPoint | None, float, int]:
+def backtrack(objective: Objective, point: Point, eta: float) -> tuple[Point | None, float, int]:
     """(next point, its step size, trials): the first of eta, eta/2, eta/4, ... with enough decrease.
 
         L(next) <= L(point) - DECREASE ||next - point||² / step size
@@ -92,12 +70,12 @@ def backtrack(objective: Objective, point: DescentPoint, eta: float) -> tuple[De
     """
     shortest, slack, trials = eta * MIN_STEP, rounding(objective, point.value), 0
     while eta > shortest:
-        W, b = point.step(objective, eta)
+        W, b = proximal_step(objective, point, eta)
         moved = float(np.square(W - point.W).sum() + np.square(b - point.b).sum())
         if moved == 0.0:
             break
         if np.isfinite(moved):
-            trial = DescentPoint.at(objective, W, b)
+            trial = point_at(objective, W, b)
             trials += 1
             needed = DECREASE * moved / eta
             if trial.value <= point.value - needed + slack:
@@ -135,13 +113,13 @@ def wolfe_search(
         slope += reg * float(np.abs(point.W + dW).sum() - np.abs(point.W).sum())
     if not slope < 0.0:
         return None, 0.0, 0
-    value = point.evaluation.objective
+    value = point.value
     noise = RELATIVE_ROUNDING[precision] * abs(value)
     low, high, step = 0.0, math.inf, 1.0
     for trial in range(1, MAX_TRIALS + 1):
         W = rounded_weights(objective, point.W + step * dW, precision, rms_curvature, predicted_gap)
         following = yield from visit(objective, W, point.b + step * db, precision)
-        found = following.evaluation.objective
+        found = following.value
         new_slope = float((following.dW * dW).sum() + following.db @ db)
         if reg > 0.0:  # from behind: a weight that has come to 0 had the other sign
             signs = np.where(following.W == 0.0, -np.sign(dW), np.sign(following.W))

@@ -46,4 +46,4 @@ def _with_l1(objective: Objective, point: Point) -> float:
     value = point.evaluation.data_loss - products
     # at `scale` by its slope at 1, if that is near, and at least in proportion
     value = max(scale * value, value + (1.0 - scale) * products if scale > MIN_TANGENT_SCALE else -math.inf)
-    return point.evaluation.objective - value + penalty.conjugate(-scale * A, reg)
+    return point.value - value + penalty.conjugate(-scale * A, reg)

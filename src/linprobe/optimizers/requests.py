@@ -59,6 +59,11 @@ class Point:
     db: Floats
 
     @property
+    def value(self) -> float:
+        """L(W, b)."""
+        return self.evaluation.objective
+
+    @property
     def gradient(self) -> Floats:
         """dW and db as one array (K, D + 1), a new one."""
         return joined(self.dW, self.db)
