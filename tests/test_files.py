@@ -85,6 +85,28 @@ def test_ctrl_c_while_writing_leaves_the_old_file_alone(
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "x" * 216 + ".csv", "\N{GREEK SMALL LETTER PI}" * 127])
+def test_the_longest_names_are_written(tmp_path: Path, way: str, name: str) -> None:
+    write_whole(tmp_path / name, b"x")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_an_error_in_cleaning_up_does_not_hide_the_first(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def fail_from_now_on(*_: object, **__: object) -> None:
+        patch.setattr(os, "unlink", fail)
+        fail()
+
+    with monkeypatch.context() as patch:  # a disk that became read-only after the bytes were written
+        patch.setattr(os, "replace", fail_from_now_on)
+        with pytest.raises(OSError, match="Read-only"):
+            write_whole(tmp_path / "file", b"x")
+
+
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "none" / "file", b"x")

@@ -4,13 +4,52 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["open_regular", "read_regular", "remove_left_behind", "write_whole"]
+__all__ = ["open_regular", "read_regular", "remove_left_behind", "runs_now", "unwritten", "write_whole"]
+
+NAME_BYTES = 255
+"""Bytes of a file name, at most: the limit of the usual file systems."""
+
+_NUMBER_BYTES = 40
+"""Bytes of the name of a file that is written aside, beyond those of the file: dots, the process, `partial`."""
+
+_REASONS: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: ("the disk is full", "Free some space"),
+    errno.EDQUOT: ("your share of the disk is used up", "Free some space"),
+    errno.EFBIG: ("the file is larger than allowed", "Raise the limit of this shell (`ulimit -f`)"),
+    errno.EROFS: ("the file system is read-only", "Make it writable"),
+    errno.EACCES: ("the folder is not yours to write to", "Change its permissions"),
+    errno.EPERM: ("the folder is not yours to write to", "Change its permissions"),
+    errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter one"),
+    errno.ENOENT: ("its folder does not exist", "Create it"),
+    errno.ENOTDIR: ("a file is in the place of its folder", "Move that file away"),
+    errno.EEXIST: ("a file is in the place of its folder", "Move that file away"),
+    errno.EISDIR: ("a folder of that name is in its place", "Move that folder away"),
+    errno.EIO: ("the disk reports an error", "Check the disk and its connection"),
+    errno.ESTALE: ("the network folder is gone", "Connect it again"),
+    errno.EMFILE: ("too many files are open", "Raise the limit of this shell (`ulimit -n`)"),
+}
+"""What was found when a file could not be written, and what mends it, by the number of the error."""
+
+
+def unwritten(path: str | os.PathLike[str], error: OSError, next_step: str, what: str = "") -> str:
+    """The message that says why `path` could not be written, what mends it, and what to do then.
+
+    Args:
+        path: the file, or the folder that could not be made.
+        error: of the system.
+        next_step: what to do once the cause is mended, to follow "then".
+        what: what the file is, to follow its path; nothing where the path says it.
+    """
+    found, mend = _REASONS.get(error.errno or 0, ("the system refuses it", "Check the folder"))
+    subject = f"{what} cannot be written: " if what else "cannot be written: "
+    return f"{os.fspath(path)}: {subject}{found} ({error.strerror or error}). {mend}, then {next_step}."
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
@@ -67,8 +106,9 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: the disk is full, or the folder cannot be written; `path` is as it was.
     """
-    remove_left_behind(path.parent, glob.escape(path.name), of_the_dead=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    stem = _stem_aside(path.name)
+    remove_left_behind(path.parent, glob.escape(stem), of_the_dead=True)
+    aside = path.with_name(f".{stem}.{os.getpid()}.partial")
     try:
         if os.name == "nt":  # Windows opens no folders
             _write_named(aside, content)
@@ -92,8 +132,15 @@ def write_whole(path: Path, content: bytes) -> None:
         finally:
             os.close(folder)
     except BaseException:  # a full disk, or Ctrl-C between two system calls
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # what hinders the writing may hinder this too, and is the error to report
+            aside.unlink(missing_ok=True)
         raise
+
+
+def _stem_aside(name: str) -> str:
+    """`name`, or a digest of it where the name of the file aside would be too long for the file system."""
+    content = os.fsencode(name)
+    return name if len(content) <= NAME_BYTES - _NUMBER_BYTES else hashlib.sha256(content).hexdigest()
 
 
 def remove_left_behind(folder: Path, name: str, *, of_the_dead: bool = False) -> None:
@@ -106,14 +153,12 @@ def remove_left_behind(folder: Path, name: str, *, of_the_dead: bool = False) ->
         of_the_dead: leave the files of processes that run now; without it no writer of `name` may be at work.
     """
     for aside in folder.glob(f".{name}.*.partial"):
-        if not of_the_dead:
-            aside.unlink(missing_ok=True)
-        elif not _runs_now(aside.suffixes[-2][1:]):
-            with suppress(OSError):  # another user's, in a folder that all may write to
-                aside.unlink()
+        if not of_the_dead or not runs_now(aside.suffixes[-2][1:]):
+            with suppress(OSError):  # another user's, in a folder that all may write to; or the disk is read-only
+                aside.unlink(missing_ok=True)
 
 
-def _runs_now(process: str) -> bool:
+def runs_now(process: str) -> bool:
     """Whether a process of this number may be running on this machine."""
     if os.name == "nt" or not process.isdecimal():
         return True

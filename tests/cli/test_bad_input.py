@@ -455,7 +455,7 @@ def test_a_disk_that_is_full_while_a_run_is_written_is_told_with_the_way_on(pict
     done = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("error: run/checkpoint.safetensors: the disk is full ")
+    assert done.stderr.startswith("error: run/checkpoint.safetensors: cannot be written: the disk is full ")
     assert done.stderr.endswith("Free some space, then continue with `linprobe train --resume run`.\n")
     assert done.stderr.count("\n") == 1
     again = [sys.executable, "-c", CALL, "train", "--resume", "run"]

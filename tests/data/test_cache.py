@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import Image
 from linprobe.data import cache
 from linprobe.data import folder as folder_module
 from linprobe.data.base import Dataset, ReadOptions
-from linprobe.data.cache import cache_folder, cache_info, clear_cache
+from linprobe.data.cache import _host, cache_folder, cache_info, clear_cache
 from linprobe.data.folder import FolderReader
 from linprobe.errors import ImageError, SourceError
 
@@ -148,6 +150,20 @@ def test_clearing_deletes_the_entries_and_nothing_else(pictures: Path) -> None:
     assert clear_cache() == info
     assert sorted(p.name for p in cache_folder().iterdir()) == ["folder", "note.txt"]
     assert cache_info().n_entries == 0
+
+
+def test_what_a_killed_process_of_this_machine_left_is_swept_at_once(pictures: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    numbers = (dead.pid, os.getpid(), os.getppid())  # that of this process may have been another's in a container
+    left, same, written = (cache_folder() / f".filling-{_host()}-{number}-x" for number in numbers)
+    for folder in (left, same, written):
+        folder.mkdir()
+        os.utime(folder, (0, 0))  # its age does not matter: clocks are set
+    read(pictures)
+    assert not left.exists()
+    assert not same.exists()
+    assert written.exists()
 
 
 def test_what_a_killed_process_left_is_swept_after_a_day(pictures: Path) -> None:

@@ -40,9 +40,19 @@ def epoch_row(epoch: int, **changed: Any) -> str:
     return trace_row(Epoch(**numbers, state=state_after(epoch)))
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_names_the_file_and_says_how_to_go_on(
-    tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (errno.ENOSPC, "the disk is full .* Free some space, then"),
+        (errno.EDQUOT, "your share of the disk is used up .* Free some space, then"),
+        (errno.EROFS, "the file system is read-only .* Make it writable, then"),
+        (errno.EACCES, "the folder is not yours to write to .* Change its permissions, then"),
+        (errno.EIO, "the disk reports an error .* Check the disk and its connection, then"),
+        (errno.ENETDOWN, "the system refuses it .* Check the folder, then"),
+    ],
+)
+def test_a_disk_that_refuses_names_the_file_and_says_how_to_go_on(
+    tmp_path: Path, code: int, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "sheet.png"
     write_atomically(path, b"before")
@@ -53,11 +63,11 @@ def test_a_full_disk_names_the_file_and_says_how_to_go_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(RunError, match=r"sheet\.png: the disk is full .* run the command again"):
+        with pytest.raises(RunError, match=rf"sheet\.png: cannot be written: {found} run the command again"):
             write_atomically(path, b"after")
-        with pytest.raises(RunError, match=r"trace\.csv: the disk is full .*`linprobe train --resume '.*/a run'`"):
+        with pytest.raises(RunError, match=rf"trace\.csv: .* {found} .*`linprobe train --resume '.*/a run'`"):
             run.write_progress([epoch_row(0)], state_after(0))
-        with pytest.raises(RunError, match=r"settings\.json: the disk is full .* run the command again"):
+        with pytest.raises(RunError, match=rf"settings\.json: .* {found} run the command again"):
             RunFolder.create(tmp_path / "another", SETTINGS)
     assert path.read_bytes() == b"before"
     assert not (tmp_path / "another").exists()
@@ -248,10 +258,47 @@ def test_the_next_run_gets_the_next_number(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(RunError, match=r"digits-hinge-1: the run folder cannot be created .* --out"):
-        make_run_folder("digits", "hinge", tmp_path / "runs")
-    with pytest.raises(RunError, match="runs/mine: the run folder cannot be created"):
+    (tmp_path / "nowhere").symlink_to("none")
+    for parent in ("runs", "nowhere"):
+        with pytest.raises(RunError, match=rf"{parent}: the run folder cannot be written: a file is in .* --out"):
+            make_run_folder("digits", "hinge", tmp_path / parent)
+    with pytest.raises(RunError, match="runs/mine: the run folder cannot be written: a file is in the place"):
         RunFolder.create(tmp_path / "runs" / "mine", SETTINGS)
+    with pytest.raises(RunError, match=r"x: the run folder cannot be written: the name is too long .*shorter"):
+        RunFolder.create(tmp_path / ("x" * 300), SETTINGS)
+
+
+def test_a_long_name_of_a_source_does_not_make_the_name_of_its_run_too_long(tmp_path: Path) -> None:
+    assert make_run_folder("x" * 255, "hinge", tmp_path).name == "x" * 100 + "-hinge-1"
+
+
+def test_a_run_that_began_and_ended_in_the_meantime_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = RunFolder.lock
+
+    def late(run: RunFolder) -> None:
+        really(run)
+        (run.path / "settings.json").write_text("{}")
+        (run.path / "metrics.json").write_text("{}")
+
+    monkeypatch.setattr(RunFolder, "lock", late)
+    with pytest.raises(RunError, match="holds a finished run already"):
+        RunFolder.create(tmp_path / "run", SETTINGS)
+    assert (tmp_path / "run" / "settings.json").read_text() == "{}"
+
+
+def test_a_numbered_folder_goes_when_nothing_can_be_written_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = make_run_folder("digits", "hinge", tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="settings"):
+        RunFolder.create(path, SETTINGS, ours=True)
+    assert not path.exists()
 
 
 def test_a_name_that_is_too_long_is_no_run(tmp_path: Path) -> None:

@@ -313,7 +313,7 @@ def test_a_full_disk_ends_the_run_in_words_and_the_run_can_go_on(tmp_path: Path,
     assert resource.RLIMIT_FSIZE is not None
     ended = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=False)
     assert "RunError: " in ended.stderr
-    assert f"{out / 'trace.csv'}: the disk is full" in ended.stderr
+    assert f"{out / 'trace.csv'}: cannot be written: the disk is full" in ended.stderr
     whole_files(out)
     assert [row["epoch"] for row in trace_without_seconds(out)] == ["0", "1", "2"]
     resume(out)

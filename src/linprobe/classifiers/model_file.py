@@ -48,7 +48,7 @@ from linprobe.classifiers.tensor_file import parts_of
 from linprobe.errors import IncompatibleError, LinprobeError, ModelFileError, walled
 from linprobe.features.base import Affine
 from linprobe.features.parse import map_class
-from linprobe.files import read_regular, write_whole
+from linprobe.files import read_regular, unwritten, write_whole
 from linprobe.losses import LOSSES, Loss
 from linprobe.parameters import NAMED
 from linprobe.penalties import PENALTIES, Penalty
@@ -103,9 +103,7 @@ def save(
     try:
         write_whole(target, content)
     except OSError as error:
-        raise ModelFileError(
-            f"{target}: the model cannot be written ({error.strerror}); check the folder and the free space."
-        ) from error
+        raise ModelFileError(unwritten(target, error, "save it again, or give another path", "the model")) from error
 
 
 def model_bytes(classifier: LinearModel, extra: Mapping[str, object] | None = None) -> bytes:

@@ -17,6 +17,7 @@ import json
 import math
 import mmap
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -34,6 +35,7 @@ import platformdirs
 
 from linprobe.data.base import SkippedImage
 from linprobe.errors import SourceError
+from linprobe.files import runs_now, unwritten
 from linprobe.plain import parse_json
 from linprobe.shapes import Labels
 
@@ -55,10 +57,14 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 """Names of the folders of entries."""
 
 _ASIDE = ".filling-"
-"""Prefix of the name of an entry that is being written."""
+"""Prefix of the name of an entry that is being written; the host and the number of the process follow."""
 
 _ABANDONED = 24 * 3600.0
-"""Age, in seconds, beyond which an unfinished entry is deleted; no read takes as long."""
+"""Age, in seconds, beyond which the unfinished entry of another host is deleted; no read takes as long."""
+
+
+_filled_here: set[Path] = set()
+"""The unfinished entries that threads of this process write."""
 
 
 @dataclass(frozen=True)
@@ -187,16 +193,16 @@ class Filling:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             _sweep(parent)
-            aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=parent))
+            aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}{_host()}-{os.getpid()}-", dir=parent))
+            _filled_here.add(aside)
             yield cls(key, aside)
         except OSError as error:
-            raise SourceError(
-                f"{parent}: the cache cannot be written ({error.strerror or error}); free some space "
-                "with `linprobe cache clear`, name another folder in LINPROBE_CACHE_DIR, or use --no-cache."
-            ) from error
+            other = "run the command again; or name another folder in LINPROBE_CACHE_DIR, or use --no-cache"
+            raise SourceError(unwritten(parent, error, other, "the cache")) from error
         finally:
             if aside is not None:
                 shutil.rmtree(aside, ignore_errors=True)
+                _filled_here.discard(aside)
 
     def allocate(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> npt.NDArray[Any]:
         """A new memory map of that shape, with its disk space reserved; it replaces an earlier one."""
@@ -284,11 +290,26 @@ def _own_folders() -> list[Path]:
     return [f for f in found if (_KEY.fullmatch(f.name) or f.name.startswith(_ASIDE)) and f.is_dir()]
 
 
+def _host() -> str:
+    """A name of this machine, as part of a file name: others may share the folder, and their processes are unknown."""
+    return hashlib.sha256(platform.node().encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
 def _sweep(parent: Path) -> None:
-    """Delete unfinished entries of killed processes: those older than `_ABANDONED`."""
+    """Delete the unfinished entries of killed processes: of this host those that no process writes, of others the old.
+
+    A clock that is set forward makes the entries of this host no older.
+    """
+    ours = f"{_ASIDE}{_host()}-"
     for folder in parent.glob(f"{_ASIDE}*"):
         try:
-            if time.time() - folder.stat().st_mtime > _ABANDONED:
+            if folder.name.startswith(ours):
+                process = folder.name[len(ours) :].partition("-")[0]
+                # the number of a dead process may be that of this one: containers begin to count anew
+                dead = folder not in _filled_here if process == str(os.getpid()) else not runs_now(process)
+            else:
+                dead = time.time() - folder.stat().st_mtime > _ABANDONED
+            if dead:
                 shutil.rmtree(folder)
         except OSError:  # another process deletes it too
             continue

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.errors import OutputError, ParameterError
-from linprobe.files import write_whole
+from linprobe.files import unwritten, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,9 +155,7 @@ class Picture:
         try:
             write_whole(path, content)
         except OSError as error:
-            raise OutputError(
-                f"{path}: cannot be written ({error.strerror}); check the folder and the space."
-            ) from error
+            raise OutputError(unwritten(path, error, "save it again, or give another path")) from error
         return path
 
     def _repr_svg_(self) -> str:  # notebooks show it

@@ -17,7 +17,7 @@ from linprobe.challenges.wilson import wilson_interval
 from linprobe.choices import only_of
 from linprobe.classifiers.model import BAD_ENDS
 from linprobe.errors import OutputError, ParameterError
-from linprobe.files import write_whole
+from linprobe.files import unwritten, write_whole
 from linprobe.printed import gap_text, objective_text
 from linprobe.report.command import command_of, grid_text
 from linprobe.report.comparing import alike, comparable, duels
@@ -132,10 +132,8 @@ def write_report(
         # file names need not be valid text: what UTF-8 cannot encode becomes a question mark
         write_whole(target, page.encode("utf-8", "replace"))
     except OSError as error:
-        raise OutputError(
-            f"{target}: the report cannot be written ({error.strerror}); check the folder and the space, "
-            "or name another file with --out."
-        ) from error
+        next_step = "run the command again, or name another file with --out"
+        raise OutputError(unwritten(target, error, next_step, "the report")) from error
     return target
 
 

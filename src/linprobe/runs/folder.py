@@ -18,7 +18,6 @@ the rows beyond it, because it runs those epochs again, bit-identically.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
 import math
@@ -35,7 +34,7 @@ from safetensors.numpy import save as save_tensors
 
 from linprobe.classifiers.tensor_file import parts_of
 from linprobe.errors import RunError, walled
-from linprobe.files import read_regular, remove_left_behind, write_whole
+from linprobe.files import read_regular, remove_left_behind, unwritten, write_whole
 from linprobe.optimizers.base import Epoch, State
 from linprobe.plain import parse_json, shell_word
 from linprobe.runs.records import (
@@ -70,6 +69,9 @@ LOCK_NAME = ".lock"
 EPOCH_DIGITS = 15
 """Digits of an epoch at most: no run comes so far, and every such number is an exact float64."""
 
+STEM_LETTERS = 100
+"""Letters of the source's name in the name of a run folder, at most: file systems limit a name to 255 bytes."""
+
 TRACE_COLUMNS = tuple(column.name for column in fields(Epoch) if column.name != "state")
 
 
@@ -82,17 +84,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         write_whole(path, content)
     except OSError as error:
-        raise _unwritten(path, error, "run the command again") from error
-
-
-def _unwritten(path: Path, error: OSError, next_step: str) -> RunError:
-    """The RunError that says in words why `path` could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return RunError(
-            f"{path}: the disk is full ({error.strerror}); the file is as it was before. "
-            f"Free some space, then {next_step}."
-        )
-    return RunError(f"{path}: cannot be written ({error.strerror}); check the folder and its permissions.")
+        raise RunError(unwritten(path, error, "run the command again, or name another file")) from error
 
 
 @dataclass
@@ -109,16 +101,20 @@ class RunFolder:
     _lock: BaseFileLock | None = None
 
     @classmethod
-    def create(cls, path: Path, settings: RunSettings) -> RunFolder:
+    def create(cls, path: Path, settings: RunSettings, *, ours: bool = False) -> RunFolder:
         """A new, locked run folder that holds `settings`.
 
+        Args:
+            path: the folder, new or empty.
+            settings: of the run.
+            ours: whether an empty folder goes if the run cannot be made in it; a new one always goes.
         Raises:
             RunError: `path` exists and is not an empty folder, or cannot be made.
             ParameterError: a setting is no JSON value.
         """
         content = content_of(settings)
         check_free(path)
-        existed = path.exists()
+        existed = path.exists() and not ours
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -126,8 +122,9 @@ class RunFolder:
         run = cls(path)
         try:
             run.lock()
+            check_free(path)  # again: another process may have begun, and even finished, a run in the meantime
             run._write("settings.json", content)
-        except RunError:
+        except BaseException:  # Ctrl-C too
             run.close()
             if not existed:
                 with suppress(OSError):  # another process has begun a run there
@@ -169,16 +166,18 @@ class RunFolder:
                 f"{self.path}: another process is training this run; wait until it ends, or stop it."
             ) from None
         except OSError as error:
-            raise _unwritten(self.path / LOCK_NAME, error, self._next_step()) from error
+            raise RunError(unwritten(self.path / LOCK_NAME, error, self._next_step())) from error
         self._lock = lock
         for name in ("*.json", "*.csv", "*.safetensors"):  # a report is written without the lock
             remove_left_behind(self.path, name)
 
     def remove(self) -> None:
-        """Delete a run that has not trained yet: its settings, and the folder."""
-        (self.path / "settings.json").unlink()
+        """Delete a run that has not trained yet: its settings, and the folder, as far as the disk allows it."""
+        with suppress(OSError):
+            (self.path / "settings.json").unlink()
         self.close()
-        self.path.rmdir()
+        with suppress(OSError):
+            self.path.rmdir()
 
     def close(self) -> None:
         """Let go of the lock."""
@@ -205,7 +204,7 @@ class RunFolder:
             write_whole(path, content)
         except OSError as error:
             self.unwritten = True
-            raise _unwritten(path, error, self._next_step()) from error
+            raise RunError(unwritten(path, error, self._next_step())) from error
 
     @property
     def model_path(self) -> Path:
@@ -425,6 +424,14 @@ def check_free(path: Path) -> None:
     A folder counts as empty where a run was killed before its settings were written: it holds the lock, or a file that
     was never renamed. Whoever locks it next removes these.
     """
+    try:
+        _check_free(path)
+    except OSError as error:
+        raise _cannot_be_made(path, error) from error
+
+
+def _check_free(path: Path) -> None:
+    """As `check_free`. Raises OSError where the system does not say what is there."""
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: is a file; --out needs a new or empty folder. Choose another.")
     if (path / "settings.json").exists():
@@ -445,12 +452,16 @@ def make_run_folder(source: str, loss: str, parent: Path) -> Path:
         RunError: the folder cannot be created.
     """
     stem = re.sub(r"\.(zip|tar|tgz|gz|npz|npy)(?=\.|$)", "", Path(source).name, flags=re.IGNORECASE)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")[:STEM_LETTERS] or "run"
     for number in itertools.count(1):
         path = parent / f"{stem}-{loss}-{number}"
         try:
-            path.mkdir(parents=True)  # fails where another process was faster
-        except FileExistsError:
+            parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_be_made(parent, error) from error
+        try:
+            path.mkdir()
+        except FileExistsError:  # another process was faster
             continue
         except OSError as error:
             raise _cannot_be_made(path, error) from error
@@ -459,7 +470,7 @@ def make_run_folder(source: str, loss: str, parent: Path) -> Path:
 
 
 def _cannot_be_made(path: Path, error: OSError) -> RunError:
-    return RunError(f"{path}: the run folder cannot be created ({error.strerror}); choose another with --out.")
+    return RunError(unwritten(path, error, "run the command again, or choose another with --out", "the run folder"))
 
 
 def _number(value: float) -> float:

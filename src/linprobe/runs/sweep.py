@@ -76,7 +76,7 @@ def sweep(
     # splits into folds: a dataset that cannot be split must leave no folder
     session = _Session(prepared, solving)
     path = out or make_run_folder(began.request.source, f"sweep-{began.parameter('loss')}", Path("runs"))
-    run = RunFolder.create(path, began)
+    run = RunFolder.create(path, began, ours=out is None)
     try:
         return session.run(run)
     except LinprobeError:

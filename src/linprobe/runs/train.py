@@ -56,7 +56,7 @@ def train(
     prepared = prepare(settings, n_threads, cache, reading)
     began = prepared.settings
     path = out or make_run_folder(began.request.source, str(began.parameter("loss")), Path("runs"))
-    run = RunFolder.create(path, began)
+    run = RunFolder.create(path, began, ours=out is None)
     session = _Session(run, prepared, training, watch)
     try:
         return session.run(None)
