@@ -15,6 +15,7 @@ from linprobe.errors import ShapeError
 from linprobe.features.base import Affine
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
 from linprobe.objective import Objective
+from linprobe.optimizers import Exact, Status
 from linprobe.penalties import L1, L2, ElasticNet
 
 LOSSES = [SoftmaxCrossEntropy(), MulticlassHinge(delta=0.7), SquaredHinge()]
@@ -163,3 +164,12 @@ def test_weights_that_diverged_prove_nothing_and_warn_of_nothing():
 @pytest.mark.parametrize("numbers", [(math.nan, 1.0), (1.0, math.nan), (math.inf, 0.0), (math.inf, math.inf)])
 def test_numbers_that_are_not_finite_prove_nothing(numbers):
     assert Certificate(*numbers, 0.0).relative_gap == math.inf
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared-hinge"])
+def test_the_rounding_of_a_large_feature_is_multiplied_by_its_own_small_weight(loss):
+    random = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    X = (random.standard_normal((120, 5)) + random.standard_normal((3, 5))[y]) * 10.0 ** np.arange(-8, 9, 4)
+    solution = Exact().minimize(Objective(X, y, loss=loss, penalty="l2", reg=1e-2, n_threads=1))
+    assert solution.status is Status.CERTIFIED

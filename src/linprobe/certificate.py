@@ -307,7 +307,8 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
 
         sum_k (|c_k| + r M_k) |b_k - b_ref| + r |M| |x - m| |W|,   M_k = sum_i a_i |G_ik|,   r = some roundings
 
-    with b and W of any (W, b) whose L is at most `upper`.
+    with b and W of any (W, b) whose L is at most `upper`. `_conjugate_rounding` is another bound of the second term,
+    and the smaller one counts.
     """
     expected = (objective.n_images, objective.n_classes)
     if G.shape != expected:
@@ -343,11 +344,28 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
         float(np.sqrt(np.square(M).sum())) * _norm(sizes) * norm,
         float(M.max()) * float(sizes.max(initial=0.0)) * total,
     )
+    moved = min(scale * moved, _conjugate_rounding(objective, scale * np.abs(A), scale * M[:, None] * sizes, conjugate))
     reach = _bias_reach(objective, upper, means)
     shift = np.abs(c) + r * M
     columns = float((shift[shift > 0] * reach[shift > 0]).sum())
     terms = float(a @ np.abs(conjugates)) + conjugate + abs(upper)
-    return value - conjugate - r * terms - scale * (columns + moved)
+    return value - conjugate - r * terms - scale * columns - moved
+
+
+def _conjugate_rounding(objective: Objective, A: Floats, errors: Floats, conjugate: float) -> float:
+    """The most that the conjugate of the penalty can exceed `conjugate`, its value at A, if A has these errors.
+
+    The conjugate of a sum W² + c sum |W| grows with each |A|. With L2 alone the result is sum e (2 |A| + e) / (4 reg):
+    the error of a large feature is multiplied by the small weight of that feature, not by the norm of all weights.
+
+    Args:
+        A, errors: (K, D), >= 0.
+    """
+    if objective.penalty is None or objective.penalty.coefficients is None:
+        return math.inf
+    with np.errstate(over="ignore"):
+        most = objective.penalty.conjugate(-(A + errors), objective.reg)
+    return max(0.0, most - conjugate) if math.isfinite(most) else math.inf
 
 
 def _feature_spans(objective: Objective, mean: Floats) -> Floats:
