@@ -49,6 +49,14 @@ class Talk:
         assert answer["id"] == self.number
         return answer
 
+    def event(self, name: str) -> dict[str, Any]:
+        """What the next event of that name holds; all messages before it are left out."""
+        while (message := json.loads(self.socket.recv(timeout=60))).get("event") != name:
+            pass
+        data = message["data"]
+        assert isinstance(data, dict)
+        return data
+
     def __call__(self, method: str, /, **params: Any) -> Any:
         answer = self.answer(method, params)
         assert "error" not in answer, answer["error"]

@@ -97,6 +97,23 @@ def test_scores_probabilities_and_loss_of_a_test_image_are_the_librarys(place, t
     assert (pixels_of(found["picture"]) == image).all()
 
 
+def test_pictures_that_a_run_has_trained_on_are_not_its_test_images_when_the_source_grows(tmp_path):
+    source = write_source(tmp_path / "things.zip")
+    lab = Lab((str(source),), tmp_path / "runs")
+    run = train(TrainSettings(str(source), {"reg": 0.01}, seed=2), out=tmp_path / "runs" / "things").path
+    as_it_was = lab.service(Inspector).subject("things")
+    assert (as_it_was.test.n_images, as_it_was.notes) == (12, ())
+    lab.close()
+    write_source(source, 24)
+    grown = lab.service(Inspector).subject("things")
+    evaluated = evaluate_source(run, str(source))
+    assert grown.test.n_images == evaluated.performance.n_images == 24  # the 12 held out, and the 12 that came
+    assert grown.train.n_images == 48
+    assert float(np.mean(grown.scores().argmax(axis=1) == grown.y)) == evaluated.performance.accuracy
+    assert "things.zip has changed since the training: 48 pictures" in grown.notes[-1]
+    lab.close()
+
+
 def test_the_grid_counts_what_evaluate_counts_and_names_the_wrong_ones(place, talk_to):
     accuracy = evaluate_source(place.run, place.source).performance.accuracy
     found = talk_to("inspect.grid", run="things", show="all", page=0, size=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -13,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from linprobe.errors import ArchiveError, ParameterError, RunError
 from linprobe.lab import train as train_module
@@ -120,11 +123,87 @@ def test_what_is_no_zip_is_refused_in_a_line_and_nothing_is_kept(lab, address, n
 @pytest.mark.parametrize("entry", ["../outside/x.png", "/etc/x.png", "a/../../x.png", "C:/x.png"])
 def test_a_zip_whose_entries_leave_it_is_refused_and_writes_nothing(lab, address, talk_to, tmp_path, entry):
     _, answer = post(address, "a.zip", zip_of({**class_folders(n=2), entry: png_of_one()}))
-    assert "source" in answer  # it is a zip; its entries are met when it is read
-    said = talk_to.error("train.describe", source=answer["source"], seed=0)
-    assert "unsafe entry" in said
-    assert str(tmp_path) not in said
+    assert answer["error"].startswith("a.zip: unsafe entry")
+    assert str(tmp_path) not in answer["error"]
     assert not list(tmp_path.rglob("x.png"))
+    nothing_stays(lab, talk_to)
+
+
+def nothing_stays(lab: Lab, talk_to: Talk) -> None:
+    """Check that a refused upload is neither in the list of sources nor on the disk."""
+    assert not [one for one in talk_to("train.state")["sources"] if one["kind"] == "uploaded"]
+    assert not list(lab.service(Uploads).folder.rglob("*.zip"))
+    assert not list(lab.service(Uploads).folder.glob("upload-*"))
+
+
+def flat() -> dict[str, bytes]:
+    """Pictures without a class folder."""
+    return {name.rpartition("/")[2]: content for name, content in class_folders(n=3).items()}
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({}, "a.zip: "),
+        (flat(), "no class folder"),
+        ({name: content for name, content in class_folders(n=3).items() if "red" in name}, "only the class folder red"),
+        ({"red/": b"", "blue/": b""}, "no picture"),
+        ({**class_folders(n=3), "loose.png": b"PNG"}, "lies in no class folder"),
+        ({f"{split}/{name}/0.png": b"PNG" for split in ("train", "Training") for name in "ab"}, "both mean train"),
+        ({f"test/{name}/0.png": b"PNG" for name in "ab"}, "but no train"),
+        ({"data/batch.npy": b"", "data/x.npy": b""}, "batch.npy"),
+        ({"archive/data.pkl": b"", "archive/data/0": b""}, "PyTorch"),
+    ],
+)
+def test_an_upload_that_is_no_set_of_class_folders_is_refused_and_does_not_stay(lab, address, talk_to, entries, words):
+    _, answer = post(address, "a.zip", zip_of(entries))
+    assert words in answer.get("error", "it was taken")
+    assert "\n" not in answer["error"]
+    nothing_stays(lab, talk_to)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {name: content[:60] for name, content in class_folders(n=3).items()},
+        {"a/0.txt": b"text", "b/0.txt": b"text"},
+    ],
+)
+def test_an_upload_without_a_picture_that_can_be_read_leaves_the_list_once_that_is_known(
+    lab, address, talk_to, entries
+):
+    _, answer = post(address, "a.zip", zip_of(entries))
+    with talking(address) as other:  # another page hears of it as well
+        said = talk_to.error("train.describe", source=answer["source"], seed=0)
+        assert "no picture remains" in said
+        told = other.event("train.sources")
+    assert (told["gone"], told["why"]) == (answer["source"], said)
+    assert not [one for one in told["sources"] if one["kind"] == "uploaded"]
+    nothing_stays(lab, talk_to)
+
+
+def test_an_upload_that_a_setting_makes_readable_stays(lab, address, talk_to):
+    broken = class_folders(n=3) | {"things/red/broken.png": b"no picture"}
+    _, answer = post(address, "a.zip", zip_of(broken))
+    for _ in range(2):
+        assert "'Leave out broken pictures'" in talk_to.error("train.describe", source=answer["source"], seed=0)
+    assert talk_to("train.describe", source=answer["source"], seed=0, skip_bad=True)["skipped"] == 1
+
+
+def test_what_the_reader_did_is_shown_with_the_source(address, talk_to, tmp_path):
+    deep = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 4).save(deep, "PNG")
+    entries = {f"{name}/{i}.png": deep.getvalue() for name in "ab" for i in range(4)}
+    _, answer = post(address, "a.zip", zip_of(entries))
+    (note,) = talk_to("train.describe", source=answer["source"], seed=0)["notes"]
+    assert "8" in note
+
+
+def test_a_named_source_that_has_grown_is_described_as_it_is_now(lab, talk_to):
+    key = f"source:{lab.sources[0]}"
+    assert talk_to("train.describe", source=key, seed=0)["counts"] == {"train": 60}
+    write_source(Path(lab.sources[0]), 30)
+    assert talk_to("train.describe", source=key, seed=0)["counts"] == {"train": 90}
 
 
 def png_of_one() -> bytes:

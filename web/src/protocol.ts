@@ -431,6 +431,7 @@ export interface Result {
   n_classes: number;
   image_shape: [number, number, number] | null;
   features: string;
+  notes: string[];
   texts: FigureTexts;
 }
 
@@ -496,6 +497,7 @@ export interface Description {
   class_names: string[];
   counts: Record<string, number>;
   skipped: number;
+  notes: string[];
 }
 
 /** The rows of W (K, D) as pictures, for the mapped pixels that they multiply; of many classes the first 60. */
@@ -544,6 +546,7 @@ export interface Opened {
   n_test: number;
   n_train: number;
   why: string;
+  notes: string[];
 }
 
 /** A page of test images. */
@@ -653,6 +656,13 @@ export interface Reported {
   run: string;
 }
 
+/** The list of sources is another one now. */
+export interface SourcesChanged {
+  sources: SourceShown[];
+  gone: string;
+  why: string;
+}
+
 /** The answer to an upload: its key and all sources. */
 export interface Uploaded {
   source: string;
@@ -706,4 +716,5 @@ export interface Events {
   "train.glimpse": GlimpseMet;
   "train.templates": Templates;
   "train.reported": Reported;
+  "train.sources": SourcesChanged;
 }

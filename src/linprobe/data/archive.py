@@ -9,7 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -23,11 +23,11 @@ from linprobe.data.decode import BrokenImage, PictureFiles
 from linprobe.data.folder import Layout, arrange, is_hidden, read_class_folders
 from linprobe.data.other_formats import PYTORCH, data_files_among, other_format
 from linprobe.data.tar import is_tar, open_tar, tar_entries
-from linprobe.errors import ArchiveError, DataError, LinprobeError
+from linprobe.errors import ArchiveError, DataError, LinprobeError, walled
 from linprobe.files import open_regular
 from linprobe.plain import printable
 
-__all__ = ["ArchiveReader"]
+__all__ = ["ArchiveReader", "check_layout"]
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 """Ends of the names of archives, in lower case."""
@@ -94,26 +94,46 @@ class ArchiveReader(Reader):
             options.image_size,
             options.on_bad_image,
         )
-        files: list[_ZipFiles | _TarFiles] = []
+        with ExitStack() as files:
 
-        def arranged() -> tuple[Layout, PictureFiles]:
-            with _explained(source, path):
-                opened = _ZipFiles(path, source) if zipfile.is_zipfile(path) else _TarFiles(path, source)
-            files.append(opened)
-            try:
-                layout = arrange(opened.names, opened.folders, source, options.to_train)
-            except DataError as error:
-                _refer_to_data_files(source, path, opened.names, error)
-                raise
-            layout = replace(layout, notes=layout.notes + opened.notes)
-            opened.pick(layout.files)
-            return layout, opened
+            def arranged() -> tuple[Layout, PictureFiles]:
+                opened = _opened(path, source)
+                files.callback(opened.close)
+                return _arranged(opened, path, source, options.to_train), opened
 
-        try:
             return read_class_folders(source, self.name, key, options, arranged)
-        finally:
-            for opened in files:
-                opened.close()
+
+
+def check_layout(path: Path, source: str) -> None:
+    """Look for class folders in an archive by its directory and names alone; no picture is read.
+
+    Args:
+        path: of the archive.
+        source: what messages call it.
+    Raises:
+        DataError: as `ArchiveReader.read`, for what the names and the directory show.
+    """
+    with walled(ArchiveError, source, "expected an archive of class folders. Make it again."), ExitStack() as files:
+        opened = _opened(path, source)
+        files.callback(opened.close)
+        _arranged(opened, path, source, to_train=True)
+
+
+def _opened(path: Path, source: str) -> _ZipFiles | _TarFiles:
+    """The entries of an archive; the caller closes it."""
+    with _explained(source, path):
+        return _ZipFiles(path, source) if zipfile.is_zipfile(path) else _TarFiles(path, source)
+
+
+def _arranged(opened: _ZipFiles | _TarFiles, path: Path, source: str, to_train: bool) -> Layout:
+    """The layout of the entries, which then keep the pictures alone, in its order."""
+    try:
+        layout = arrange(opened.names, opened.folders, source, to_train)
+    except DataError as error:
+        _refer_to_data_files(source, path, opened.names, error)
+        raise
+    opened.pick(layout.files)
+    return replace(layout, notes=layout.notes + opened.notes)
 
 
 class _Entry(NamedTuple):

@@ -141,7 +141,7 @@ def _generator(seed: int, purpose: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, purpose]))
 
 
-def notes_on(dataset: Dataset, split: Split) -> tuple[str, ...]:
+def notes_on(dataset: Dataset, split: Split | Dataset) -> tuple[str, ...]:
     """What a user must know of the figures of a split: the notes of its source, and the classes that a part lacks."""
     parts = (("validation", split.validation), ("test", split.test))
     lacking = [lacking_note(images, part) for part, images in parts if images is not None]

@@ -93,6 +93,7 @@ class Opened:
         loss, features: it was trained with.
         n_test, n_train: pictures that can be inspected, and searched for neighbours.
         why: there are no pictures, in a sentence; "" where there are.
+        notes: sentences that a reader of the test figures must know.
     """
 
     run: str
@@ -103,6 +104,7 @@ class Opened:
     n_test: int
     n_train: int
     why: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,6 +297,7 @@ def open_run(client: Client, asked: OpenRequest) -> Opened:
         n_test=0 if subject.test is None else subject.test.n_images,
         n_train=0 if subject.train is None else subject.train.n_images,
         why=subject.why,
+        notes=subject.notes,
     )
 
 

@@ -18,15 +18,16 @@ from linprobe.challenges.table import INTRACLASS
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
 from linprobe.classifiers.neighbors import NeighborModel
-from linprobe.data.base import ImageSet
-from linprobe.data.splits import train_validation_test
-from linprobe.errors import ImageError, IncompatibleError, LinprobeError, ParameterError
+from linprobe.data.base import Dataset, ImageSet
+from linprobe.errors import ImageError, IncompatibleError, LinprobeError, ParameterError, SplitError
 from linprobe.lab.protocol import Lab
 from linprobe.lab.run_list import run_at
 from linprobe.lab.sources import Sources
 from linprobe.lab.uploads import Uploads, picture_size
+from linprobe.runs.contents import digests_of, seen_among
 from linprobe.runs.evaluation import labels_by_name
-from linprobe.runs.models import picture_shape, reading_of, scores_of_pictures
+from linprobe.runs.evaluation_set import evaluation_set, together
+from linprobe.runs.models import Reading, picture_shape, reading_of, scores_of_pictures
 from linprobe.runs.prediction import read_pictures
 from linprobe.runs.records import RunSettings
 from linprobe.shapes import Floats, Labels, Pixels
@@ -77,6 +78,7 @@ class Subject:
         train, test: the pictures; None where they cannot be read.
         y: (N,) classes of the test images, as positions in the model's.
         why: a sentence that says why there are no pictures.
+        notes: sentences that a reader of the test figures must know.
     """
 
     run: str
@@ -86,6 +88,7 @@ class Subject:
     test: ImageSet | None = None
     y: Labels | None = None
     why: str = ""
+    notes: tuple[str, ...] = ()
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _scores: Floats | None = None
     _neighbors: dict[str, NeighborModel] = field(default_factory=dict)
@@ -139,7 +142,7 @@ class Subject:
             IncompatibleError: there are none.
         """
         if self.train is None:
-            raise IncompatibleError(self.why)
+            raise IncompatibleError(self.why or f"the source of {self.run} holds none of its training images any more.")
         with self._lock:
             if metric not in self._neighbors:
                 self._neighbors[metric] = NeighborModel(1, metric).fit_sets(self.train)
@@ -196,6 +199,35 @@ class Subject:
         return Where(pixels[0], where.number, where.source, where.label, where.name), stand_in
 
 
+def _take_pictures(subject: Subject, dataset: Dataset, reading: Reading, label: str) -> None:
+    """Give a subject the pictures that its model is tested on, as `linprobe evaluate` does, and those it learnt from.
+
+    Raises:
+        LinprobeError: the source has no picture that the model was not trained on, or a class that it does not know.
+    """
+    model = subject.model
+    try:
+        tested = evaluation_set(model, dataset, reading)
+    except SplitError as error:
+        raise IncompatibleError(
+            f"{label} has changed since the training, and the model was trained on all pictures that it holds now."
+        ) from error
+    test = together([part for part in tested.parts if isinstance(part, ImageSet)])
+    subject.y = labels_by_name(test, model.class_names_)
+    learnt = evaluation_set(model, dataset, reading, split="train")
+    train = learnt.parts[0]
+    if model.trained_on_ is not None:  # of a source that has grown: the pictures that were there
+        train = train.subset(np.flatnonzero(seen_among(digests_of(train), model.trained_on_)))
+    subject.notes = tuple(map(in_words, tested.notes))
+    if tested.n_left_out:
+        subject.notes += (
+            f"{label} has changed since the training: {tested.n_left_out:,} pictures that the model was "
+            f"trained on are left out, and the other {test.n_images:,} are the test images ({tested.origin}).",
+        )
+    subject.test = test
+    subject.train = train if isinstance(train, ImageSet) and train.n_images else None
+
+
 class Inspector:
     """The subjects of a lab, and the pictures that its pages brought.
 
@@ -239,13 +271,11 @@ class Inspector:
             found = self.sources.of_run(settings.request.source)
             skip_bad = settings.request.on_bad_image == "skip"
             dataset = self.sources.dataset(found, reading.image_size, reading.seed, skip_bad=skip_bad)
-            parts = train_validation_test(dataset, reading.validation, reading.seed)
-            if not isinstance(parts.test, ImageSet) or not isinstance(parts.train, ImageSet):
+            if dataset.image_shape is None:
                 raise IncompatibleError(f"{found.label} holds vectors, not pictures.")
-            if parts.test.image_shape != subject.shape:
+            if dataset.image_shape != subject.shape:
                 raise IncompatibleError(f"the pictures of {found.label} have another shape now than when {run} began.")
-            subject.y = labels_by_name(parts.test, model.class_names_)
-            subject.train, subject.test = parts.train, parts.test
+            _take_pictures(subject, dataset, reading, found.label)
         except LinprobeError as error:  # the model still classifies the user's own pictures
             subject.why = in_words(str(error))
         return subject

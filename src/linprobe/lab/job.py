@@ -94,7 +94,7 @@ class FigureTexts:
 class Result:
     """The result of a run as the page shows it; the attributes but `texts` are those of `RunMetrics`.
 
-    The sentence of the status is in plain words, not in those of Python.
+    The sentences of the status and the notes are in plain words, not in those of Python.
     """
 
     penalty: str
@@ -114,6 +114,7 @@ class Result:
     n_classes: Count
     image_shape: tuple[Count, Count, Count] | None
     features: str
+    notes: tuple[str, ...]
     texts: FigureTexts
 
     @classmethod
@@ -121,9 +122,16 @@ class Result:
         """What the page shows of metrics.json."""
         proved = metrics.certificate
         shown = None if proved is None else CertificateShown(proved.relative_gap, proved.lower_bound)
-        own = ("certificate", "status_text", "texts")
+        own = ("certificate", "notes", "status_text", "texts")
         same = {each.name: getattr(metrics, each.name) for each in fields(cls) if each.name not in own}
-        return cls(**same, status_text=in_words(metrics.status_text), certificate=shown, texts=FigureTexts.of(metrics))
+        notes = tuple(map(in_words, metrics.notes))
+        return cls(
+            **same,
+            notes=notes,
+            status_text=in_words(metrics.status_text),
+            certificate=shown,
+            texts=FigureTexts.of(metrics),
+        )
 
 
 @dataclass(frozen=True)

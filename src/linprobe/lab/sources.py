@@ -11,10 +11,12 @@ from typing import Literal, TypeAlias
 
 from linprobe.data.base import Dataset, ImageSet, ReadOptions, open_dataset
 from linprobe.data.planar import PLANAR
+from linprobe.data.splits import notes_on
 from linprobe.errors import DataError, ImageError, LinprobeError, ParameterError
 from linprobe.lab.protocol import Lab
-from linprobe.lab.uploads import Uploads, check_numbers
+from linprobe.lab.uploads import LEAVE_OUT, RESIZE, Uploads, check_numbers
 from linprobe.runs.material import absolute_source
+from linprobe.wording import in_words
 
 __all__ = ["BUILT_IN", "Description", "Source", "SourceShown", "Sources"]
 
@@ -59,6 +61,7 @@ class Description:
         class_names: of its classes.
         counts: images by split.
         skipped: pictures that could not be read.
+        notes: sentences on what the reader did or found that a user must know of.
     """
 
     source: str
@@ -69,6 +72,7 @@ class Description:
     class_names: tuple[str, ...]
     counts: Mapping[str, int]
     skipped: int
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,9 @@ class Sources:
             except DataError as error:
                 raise self._in_words(source, error) from error
             except MemoryError as error:
-                raise ImageError(f"{source.label}: its pixels do not fit the memory; resize the pictures.") from error
+                raise ImageError(
+                    f"{source.label}: its pixels do not fit the memory; choose fewer in {RESIZE}."
+                ) from error
             self._open[key] = dataset
             while len(self._open) > KEPT:
                 self._open.popitem(last=False)
@@ -199,6 +205,8 @@ class Sources:
         self, source: Source, image_size: tuple[int, int] | None, seed: int = 0, *, skip_bad: bool = False
     ) -> Description:
         """What the page shows of a source, read as `dataset` reads it: format, classes, counts, shape."""
+        if source.kind == "named":  # it may have changed; a training would read it as it is now
+            self._close(source.key)
         dataset = self.dataset(source, image_size, seed, skip_bad=skip_bad)
         pictures = isinstance(dataset.train, ImageSet)
         parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
@@ -211,15 +219,27 @@ class Sources:
             class_names=dataset.class_names,
             counts={name: part.n_images for name, part in parts.items() if part is not None},
             skipped=len(dataset.skipped),
+            notes=tuple(map(in_words, notes_on(dataset, dataset))),
         )
+
+    def forget(self, key: str) -> None:
+        """Delete an upload, and what was decoded of it. Raises ParameterError where there is none of that key."""
+        self.uploads.forget(key)
+        self._close(key)
+
+    def _close(self, key: str) -> None:
+        """Forget what was read of a source."""
+        with self._lock:
+            for opened in [opened for opened in self._open if opened[0] == key]:
+                del self._open[opened]
 
     @staticmethod
     def _in_words(source: Source, error: LinprobeError) -> LinprobeError:
         """The error with the name that the page shows in place of the path, and with the remedy of the page."""
         text = str(error).replace(source.path, source.label)
         if "--image-size" in text:
-            text = text.partition("; resize all with")[0] + "; choose a size in 'Resize pictures'."
-        text = text.replace("leave them out with --on-bad-image skip", "check 'Leave out broken pictures'")
+            text = text.partition("; resize all with")[0] + f"; choose a size in {RESIZE}."
+        text = text.replace("leave them out with --on-bad-image skip", f"check {LEAVE_OUT}")
         return type(error)(text)
 
 

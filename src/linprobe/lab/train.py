@@ -19,7 +19,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from linprobe.classifiers.model_file import read_model
-from linprobe.errors import IncompatibleError, LinprobeError, ParameterError, RunError
+from linprobe.errors import DataError, IncompatibleError, LinprobeError, ParameterError, RunError
 from linprobe.explain.templates import AT_MOST, as_colors, signed
 from linprobe.lab.job import Event, GlimpseMet, JobShown, Reading, Rows, TraceRow, Weights
 from linprobe.lab.pixels import signed_bytes, smaller
@@ -28,11 +28,12 @@ from linprobe.lab.run_list import BrokenRun, RunShown, list_runs, run_at, trace_
 from linprobe.lab.settings import ImageSize, SettingsRequest, settings_of
 from linprobe.lab.sources import BUILT_IN, Description, Sources, SourceShown
 from linprobe.lab.training import Trainer
-from linprobe.lab.uploads import MOST_BYTES, Uploads
+from linprobe.lab.uploads import LEAVE_OUT, MOST_BYTES, RESIZE, Uploads
 from linprobe.lab.wire import RunName, Seed, SourceKey, Text
 from linprobe.plain import plain, shell_word
 from linprobe.runs.folder import RunFolder
 from linprobe.runs.records import TrainSettings
+from linprobe.wording import in_words
 
 __all__ = ["PAGE", "Trainings", "Uploaded"]
 
@@ -96,6 +97,22 @@ class Trainings:
         with self._reports:  # a second page with the same request waits
             if not (run.path / "report.html").is_file():
                 self.lab.report(run.path, cache)
+
+    def forget(self, key: str, why: str = "") -> None:
+        """Delete an upload, and send all pages the sources that remain.
+
+        Args:
+            key: of the upload.
+            why: it was refused; "" where its user removed it.
+        Raises:
+            ParameterError: there is none of that key.
+            RunError: a training runs on it.
+        """
+        job = self.trainer.job
+        if job is not None and job.running and job.source == key:
+            raise RunError(f"{job.run} is being trained on it; stop it first.")
+        self.sources.forget(key)
+        self.lab.broadcast("train.sources", SourcesChanged(self.sources.shown(), key, in_words(why)))
 
     def _report_of(self, name: str) -> None:
         """Write the report of a run that has just been finished; where that fails, the page still offers to."""
@@ -267,6 +284,21 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class SourcesChanged:
+    """The list of sources is another one now.
+
+    Attributes:
+        sources: all of them.
+        gone: the key of an upload that was removed or refused; "" where one was added.
+        why: it was refused, in a sentence; "" where it was not.
+    """
+
+    sources: tuple[SourceShown, ...]
+    gone: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class Uploaded:
     """The answer to an upload: its key and all sources."""
 
@@ -290,8 +322,15 @@ def state(client: Client, asked: NoParameters) -> TrainState:
 
 def describe(client: Client, asked: DescribeRequest) -> Description:
     """What a source holds, once it is read in this size."""
-    sources = client.lab.service(Sources)
-    return sources.describe(sources.of(asked.source), asked.image_size, asked.seed, skip_bad=asked.skip_bad)
+    trainings = client.lab.service(Trainings)
+    source = trainings.sources.of(asked.source)
+    try:
+        return trainings.sources.describe(source, asked.image_size, asked.seed, skip_bad=asked.skip_bad)
+    except DataError as error:
+        # what no control of the page can make readable does not stay in its list
+        if source.kind == "uploaded" and not any(control in str(error) for control in (RESIZE, LEAVE_OUT)):
+            trainings.forget(source.key, str(error))
+        raise
 
 
 def start(client: Client, asked: StartRequest) -> JobShown:
@@ -366,10 +405,7 @@ def look(client: Client, asked: TrainLookRequest) -> None:
 def forget(client: Client, asked: ForgetRequest) -> tuple[SourceShown, ...]:
     """The sources, once an upload is deleted."""
     trainings = client.lab.service(Trainings)
-    key, job = asked.source, trainings.trainer.job
-    if job is not None and job.running and job.source == key:
-        raise RunError(f"{job.run} is being trained on it; stop it first.")
-    client.lab.service(Uploads).forget(key)
+    trainings.forget(asked.source)
     return trainings.sources.shown()
 
 
@@ -398,13 +434,15 @@ async def receive(request: HttpRequest) -> Response:
     except ClientDisconnect:
         return _json(Refused("the connection ended before the upload was complete; upload it again."))
     except LinprobeError as error:
-        return _json(Refused(str(error)))
+        return _json(Refused(in_words(str(error))))
     except OSError as error:
         return _json(Refused(f"the upload cannot be kept ({error.strerror}); free some space."), status_code=507)
     finally:
         if key is None:  # whatever happened: what stays would count as an upload
             uploads.drop(path)
-    return _json(Uploaded(key, sources.shown()))
+    shown = sources.shown()
+    lab.broadcast("train.sources", SourcesChanged(shown))
+    return _json(Uploaded(key, shown))
 
 
 def _json(answer: Uploaded | Refused, status_code: int = 200) -> Response:
@@ -451,5 +489,6 @@ PAGE = Page(
         "glimpse": GlimpseMet,
         "templates": Templates,
         "reported": Reported,
+        "sources": SourcesChanged,
     },
 )

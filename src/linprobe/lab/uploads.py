@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from linprobe.data.archive import check_layout
 from linprobe.data.decode import picture_formats
 from linprobe.errors import ArchiveError, ImageError, ParameterError
 from linprobe.lab.protocol import Lab
 
 __all__ = [
-    "MOST_BYTES", "MOST_ENTRIES", "MOST_NUMBERS", "MOST_PIXELS", "PICTURE_BYTES", "Upload", "Uploads",
-    "check_numbers", "check_zip", "picture_size",
+    "LEAVE_OUT", "MOST_BYTES", "MOST_ENTRIES", "MOST_NUMBERS", "MOST_PIXELS", "PICTURE_BYTES", "RESIZE", "Upload",
+    "Uploads", "check_numbers", "check_zip", "picture_size",
 ]  # fmt: skip
 
 MOST_BYTES = 512 * 2**20
@@ -45,6 +46,9 @@ UNPACKED_BYTES = 4 * 2**30
 
 MOST_NUMBERS = 2**29
 """Intensities of all pictures of an upload, decoded: height x width x 3 for each."""
+
+RESIZE, LEAVE_OUT = "'Resize pictures'", "'Leave out broken pictures'"
+"""The controls of the page with which a source may be read that is refused without: an upload then stays."""
 
 _END = struct.Struct("<4sHHHHIIH")
 """The end of a zip's directory: signature, disks, entries here, entries, size, start, length of the comment."""
@@ -107,9 +111,10 @@ class Uploads:
         """(key, upload) of the archive that was written to `path`.
 
         Raises:
-            ArchiveError: it is damaged, or beyond a limit.
+            DataError: it is damaged, beyond a limit, or holds no class folders.
         """
         upload = check_zip(path)
+        check_layout(path, path.name)
         key = f"upload:{path.parent.name.rpartition('-')[2]}:{path.name}"
         self.kept[key] = upload
         return key, upload
@@ -134,7 +139,7 @@ class Uploads:
 def check_zip(path: Path) -> Upload:
     """What the zip at `path` holds, by its directory and the headers of its pictures; nothing else is unpacked.
 
-    Unsafe entries, damage and classes are for the reader of archives, which meets them when it is opened.
+    Unsafe entries, damage and classes are for the reader of archives, which meets them in `check_layout` or later.
 
     Raises:
         ArchiveError: no zip, or one with too many entries, bytes, or pixels in a picture.
@@ -181,7 +186,7 @@ def check_numbers(upload: Upload, image_size: tuple[int, int] | None) -> None:
     if numbers > MOST_NUMBERS:
         raise ArchiveError(
             f"{upload.name}: {upload.n_files:,} pictures of {size[0]}x{size[1]} are {numbers / 2**20:,.0f} MiB of "
-            f"pixels; the lab takes up to {MOST_NUMBERS // 2**20:,}: resize them to fewer pixels."
+            f"pixels; the lab takes up to {MOST_NUMBERS // 2**20:,}: choose fewer pixels in {RESIZE}."
         )
 
 

@@ -23,7 +23,7 @@ from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOpti
 from linprobe.data.splits import notes_on, train_validation_test
 from linprobe.errors import IncompatibleError, ParameterError, RunError
 from linprobe.runs.evaluation import labels_by_name, remedy
-from linprobe.runs.evaluation_set import EvaluationSet, evaluation_set
+from linprobe.runs.evaluation_set import EvaluationSet, evaluation_set, together
 from linprobe.runs.folder import write_atomically
 from linprobe.runs.models import Reading, model_file_of, picture_shape, reading_of, scores_of_pictures, suited_to
 from linprobe.shapes import Labels, Pixels
@@ -211,19 +211,11 @@ def _tested(parts: Sequence[LabelledSet], subject: _Subject, limit: int | None) 
     Raises:
         IncompatibleError: they do not fit the subject.
     """
-    images = _together([_fitting(part, subject.shape) for part in parts])
+    images = together([_fitting(part, subject.shape) for part in parts])
     y, some = labels_by_name(images, subject.class_names), _spread(images, limit)
     if some is None:
         return _Tested(images.images, y, images.rows)
     return _Tested(images.images, y[some], some if images.rows is None else images.rows[some])
-
-
-def _together(parts: Sequence[ImageSet]) -> ImageSet:
-    """All pictures of some sets as one, copied where there are several."""
-    if len(parts) == 1:
-        return parts[0]
-    pictures = np.concatenate([part.images[part.positions] for part in parts])
-    return replace(parts[0], images=pictures, y=np.concatenate([part.y for part in parts]), rows=None, names=None)
 
 
 def _write_sheet(sheet: Path, subject: _Subject, tested: _Tested, seed: int, kinds: tuple[str, ...]) -> None:

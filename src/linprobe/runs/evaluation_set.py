@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from linprobe.classifiers.model import LinearModel
-from linprobe.data.base import Dataset, LabelledSet
+from linprobe.data.base import Dataset, ImageSet, LabelledSet
 from linprobe.data.splits import TEST_SHARE, lacking_note, split_dataset
 from linprobe.errors import SplitError
 from linprobe.runs.contents import contents_of, digests_of, seen_among
 from linprobe.runs.models import Reading, picture_shape, suited_to
 
-__all__ = ["EvaluationSet", "SplitName", "evaluation_set"]
+__all__ = ["EvaluationSet", "SplitName", "evaluation_set", "together"]
 
 SplitName = Literal["train", "validation", "test", "all"]
 
@@ -83,6 +84,14 @@ def evaluation_set(
             "seen, or --split train for its accuracy on those."
         )
     return EvaluationSet(split, origin, tuple(kept), n_seen, 0, _notes(dataset, kept, split))
+
+
+def together(parts: Sequence[ImageSet]) -> ImageSet:
+    """All pictures of some sets as one, copied where there are several."""
+    if len(parts) == 1:
+        return parts[0]
+    pictures = np.concatenate([part.images[part.positions] for part in parts])
+    return replace(parts[0], images=pictures, y=np.concatenate([part.y for part in parts]), rows=None, names=None)
 
 
 UNKNOWN = (

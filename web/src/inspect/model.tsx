@@ -1,6 +1,6 @@
 // The panel "Model": which run, and a picture of one's own.
 import { batch } from "@preact/signals";
-import { Failure, Panel, Select } from "../ui/controls";
+import { Failure, Notes, Panel, Select } from "../ui/controls";
 import { Drop } from "../ui/drop";
 import { failure, grid, opened, opening, ownFailure, runs } from "./live";
 import { state } from "./state";
@@ -53,6 +53,11 @@ export function ModelPanel() {
           {subject.shape ? `pictures of ${subject.shape.join(" x ")}, ${subject.features}` : "vectors"}, {subject.loss}
           {grid.value && subject.n_test > 0 ? `; test accuracy ${(100 * grid.value.accuracy).toFixed(2)}%` : ""}
         </p>
+      )}
+      {subject && subject.notes.length > 0 && (
+        <dl class="facts">
+          <Notes notes={subject.notes} />
+        </dl>
       )}
       {subject?.why && (
         <p class="error" role="alert">

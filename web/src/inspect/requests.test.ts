@@ -20,6 +20,7 @@ const answered = async (run: string, shape: number[] | null): Promise<void> => {
     n_test: 0,
     n_train: 0,
     why: "",
+    notes: [],
   };
   await server.answer(sent, about);
 };

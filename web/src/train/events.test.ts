@@ -4,7 +4,8 @@ import { Server } from "../testing";
 
 const server = new Server();
 const { load } = await import("./events");
-const { glimpses, job, rows, templates } = await import("./live");
+const { glimpses, job, rows, sources, templates, uploadFailure } = await import("./live");
+const { state } = await import("./state");
 server.open();
 
 const row = (epoch: number): TraceRow => ({ epoch }) as TraceRow;
@@ -56,6 +57,18 @@ test("over a new connection a training that goes on keeps its rows and templates
 test("a lab that was started anew has neither the rows nor the templates of the training before", async () => {
   await loaded(null);
   expect([job.value, rows.value, glimpses.value, templates.value]).toEqual([null, [], [], null]);
+});
+
+test("an upload that is refused leaves the list, and the page says why", () => {
+  const source = (key: string) => ({ key, label: key, kind: "uploaded", upload: null }) as const;
+  sources.value = [source("upload:1:a.zip"), source("upload:2:b.zip")];
+  state.source.value = "upload:2:b.zip";
+  const left = [source("upload:1:a.zip")];
+  server.tell("train.sources", { sources: left, gone: "upload:3:c.zip", why: "c.zip: not a zip" });
+  expect([state.source.value, uploadFailure.value]).toEqual(["upload:2:b.zip", ""]);
+  server.tell("train.sources", { sources: left, gone: "upload:2:b.zip", why: "b.zip: no picture remains" });
+  expect([state.source.value, uploadFailure.value]).toEqual(["upload:1:a.zip", "b.zip: no picture remains"]);
+  expect(sources.value).toEqual(left);
 });
 
 test("another training does not get the rows of the one before", async () => {

@@ -16,6 +16,7 @@ import {
   runsFailure,
   sources,
   templates,
+  uploadFailure,
 } from "./live";
 import { merged } from "./rows";
 import { state } from "./state";
@@ -139,6 +140,14 @@ hear("train.rows", (sent) => {
 hear("train.glimpse", (sent) => {
   if (sent.data_loss !== null) waiting.glimpses.push([sent.epoch, sent.data_loss]);
   soon();
+});
+hear("train.sources", (sent) => {
+  batch(() => {
+    sources.value = sent.sources;
+    if (!sent.gone || sent.gone !== state.source.peek()) return;
+    uploadFailure.value = sent.why;
+    state.source.value = sent.sources[0]?.key ?? "";
+  });
 });
 hear("train.reading", (sent) => {
   progress.value = sent;

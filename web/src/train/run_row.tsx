@@ -37,6 +37,9 @@ export function RunRow({ one }: { one: RunShown }) {
         {source(one)}, {one.features}: {shortName(one.loss)} + {shortName(one.penalty)}
         {one.reg !== null && one.penalty !== "none" ? ` ${shown(one.reg)}` : ""},{" "}
         {one.kind === "train" ? shortName(one.optimizer) : one.kind}
+        {one.result?.notes.map((note) => (
+          <small class="note">Note: {note}</small>
+        ))}
       </td>
       <td>{one.result?.texts.objective}</td>
       <td>{one.result?.texts.relative_gap}</td>

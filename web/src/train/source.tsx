@@ -1,7 +1,7 @@
 // The panel "Source": which images, in which size, and what they are.
 import { batch, useSignalEffect } from "@preact/signals";
 import { call, connections, request, say } from "../socket";
-import { Button, Check, Failure, Panel, Select } from "../ui/controls";
+import { Button, Check, Failure, Notes, Panel, Select } from "../ui/controls";
 import { Drop } from "../ui/drop";
 import { about, reading, sourceFailure, sources, upload, uploadFailure } from "./live";
 
@@ -100,6 +100,7 @@ export function SourcePanel() {
               .join(", ")}
             {found.counts.test ? "" : "; a fifth is held out for the test"}
           </dd>
+          <Notes notes={found.notes} />
           {found.skipped > 0 && (
             <>
               <dt>left out</dt>
@@ -113,12 +114,7 @@ export function SourcePanel() {
           <Button
             kind="quiet"
             onClick={() => {
-              call("train.forget", { source: current.key }).then((left) => {
-                batch(() => {
-                  sources.value = left;
-                  state.source.value = left[0]?.key ?? "digits";
-                });
-              }, say(sourceFailure));
+              call("train.forget", { source: current.key }).catch(say(sourceFailure));
             }}
           >
             Remove this upload

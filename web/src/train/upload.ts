@@ -9,7 +9,7 @@ export function take(file: File | undefined): void {
   if (!file) return;
   uploadFailure.value = "";
   if (mostBytes.peek() && file.size > mostBytes.peek()) {
-    uploadFailure.value = `${file.name} has ${Math.round(file.size / 2 ** 20)} MiB; the limit of the lab is ${mostBytes.peek() / 2 ** 20}. MiB. Give a larger file on the command line: linprobe lab ${file.name}`;
+    uploadFailure.value = `${file.name} has ${Math.round(file.size / 2 ** 20)} MiB; the limit of the lab is ${mostBytes.peek() / 2 ** 20} MiB. Give a larger file on the command line: linprobe lab ${file.name}`;
     return;
   }
   upload.value = 0;

@@ -2,7 +2,7 @@
 import { computed } from "@preact/signals";
 import type { Result as Metrics } from "../protocol";
 import { call, say } from "../socket";
-import { Button, Choice, Failure, Panel } from "../ui/controls";
+import { Button, Choice, Failure, Notes, Panel } from "../ui/controls";
 import { fixed, shown } from "../ui/numbers";
 import { RunLinks, resume } from "./actions";
 import { Curves, type Series } from "./curves";
@@ -184,6 +184,7 @@ function Result({ metrics }: { metrics: Metrics }) {
         {metrics.texts.objective}
         {metrics.texts.lower_bound !== "-" && `; lower bound ${metrics.texts.lower_bound}`}
       </dd>
+      <Notes notes={metrics.notes} />
     </dl>
   );
 }

@@ -209,6 +209,16 @@ export function Failure({ message }: { message: ReadonlySignal<string> }) {
   ) : null;
 }
 
+/** Sentences on what a reader did, or found, as entries of a list of facts. */
+export function Notes({ notes }: { notes: readonly string[] }) {
+  return notes.map((note) => (
+    <>
+      <dt>note</dt>
+      <dd>{note}</dd>
+    </>
+  ));
+}
+
 /** A formula in the text's own letters: `_j` and `_{j≠y}` are set below the line, `^2` and `^{s_j}` above it. */
 export function Formula({ children }: { children: string | (string | number)[] }) {
   return <span class="formula">{set(Array.isArray(children) ? children.join("") : children)}</span>;
