@@ -107,6 +107,31 @@ def test_without_metadata_pixels_become_0_to_1_in_the_size_of_the_input(tmp_path
     assert other.n_features == 3 * 3 * 4
 
 
+@pytest.mark.parametrize(
+    ("shape", "metadata", "pixels"),
+    [
+        (["N", 3, "h", "w"], {"linprobe.size": "65535x65535"}, "1 x 65535 x 65535 = 4,294,836,225"),
+        (["N", 3, 6000, 6000], {}, "1 x 6000 x 6000 = 36,000,000"),
+        ([2**40, 3, 6, 8], {}, "1099511627776 x 6 x 8 = "),
+        (["N", 3, 0, 8], {}, "1 x 0 x 8 = 0"),
+    ],
+)
+def test_an_input_of_too_many_pixels_is_refused_before_one_is_made(tmp_path, shape, metadata, pixels):
+    found = passed_on(tmp_path / "net.onnx", shape, metadata=metadata)
+    with pytest.raises(FormatError, match=rf"its input is {pixels}.* pixels in one run; expected 1\.\.8,388,608"):
+        found.fit(PICTURES)
+
+
+def test_large_pictures_run_a_few_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("linprobe.features.onnx.MOST_PIXELS", 100)
+    found = passed_on(tmp_path / "net.onnx", ["N", 3, 6, 8]).fit(PICTURES)
+    sizes = []
+    run = found._opened()._run
+    monkeypatch.setattr(found._opened(), "_run", lambda part: (sizes.append(len(part)), run(part))[1])
+    assert_allclose(found.transform(PICTURES), np.moveaxis(PICTURES, 3, 1).reshape(7, -1) / 255.0, atol=1e-7)
+    assert sizes == [2, 2, 2, 1]
+
+
 def test_the_layout_is_told_by_the_channels_or_by_the_metadata(tmp_path):
     flat = PICTURES.reshape(7, -1) / 255.0
     last = passed_on(tmp_path / "last.onnx", ["N", 6, 8, 3]).fit(PICTURES)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
-from . import lab, models, sources
+from . import corrupted, lab, models, networks, sources
 from .cases import Target
 
 
 @cache
 def _all() -> dict[str, Target]:
-    return {each.name: each for room in (sources, models, lab) for each in room.targets()}
+    return {each.name: each for room in (sources, corrupted, networks, models, lab) for each in room.targets()}
 
 
 def names() -> list[str]:

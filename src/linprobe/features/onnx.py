@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +22,11 @@ from linprobe.shapes import Pixels
 __all__ = ["OnnxMap"]
 
 BATCH = 32
-"""Pictures per run of a model with a free batch size."""
+"""Pictures per run of a model with a free batch size; fewer where they would have more than MOST_PIXELS."""
+
+MOST_PIXELS = 2**23
+"""Pixels of the input of one run at most: 32 pictures of 512 x 512, or one of 2,896 x 2,896. As float32 in three
+channels they take 100 MB. A file may declare any size in a few bytes."""
 
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 """Dtypes of a model's input, by their names in onnxruntime."""
@@ -152,7 +157,7 @@ class _Network:
 
     def __call__(self, images: Pixels) -> npt.NDArray[np.float32]:
         """(N, D) float32 of pictures (N, height, width, channels) uint8."""
-        size = self.batch or BATCH
+        size = self.batch or max(1, min(BATCH, MOST_PIXELS // math.prod(self.size)))
         rows = np.empty((len(images), self.n_features), dtype=np.float32)
         for start in range(0, len(images), size):
             part = self._prepared(images[start : start + size])
@@ -197,7 +202,10 @@ class _Network:
             images = resized
         wanted: npt.NDArray[Any] = images
         if self.dtype != np.uint8:
-            wanted = ((images * self.scale - self.mean) / self.std).astype(self.dtype)
+            wanted = images * self.scale
+            wanted -= self.mean
+            wanted /= self.std
+            wanted = wanted.astype(self.dtype, copy=False)
         return np.ascontiguousarray(wanted if self.channels_last else np.moveaxis(wanted, 3, 1))
 
     def _open(self, model: bytes) -> Any:
@@ -247,6 +255,12 @@ class _Network:
             )
         size = [side if isinstance(side, int) else own for side, own in zip(sides, image_shape, strict=False)]
         self.size = self._read_size(given["size"], sides, shape) if "size" in given else (size[0], size[1])
+        n_pixels = math.prod(self.size) * (self.batch or 1)
+        if not 0 < n_pixels <= MOST_PIXELS:
+            raise self._wrong(
+                f"its input is {self.batch or 1} x {self.size[0]} x {self.size[1]} = {n_pixels:,} pixels in one run; "
+                f"expected 1..{MOST_PIXELS:,}: save it with a free number of pictures, or for smaller ones"
+            )
         self._read_scaling(given)
 
     def _read_size(self, text: str, sides: list[int | str | None], shape: list[int | str | None]) -> tuple[int, int]:
