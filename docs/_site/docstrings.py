@@ -16,6 +16,10 @@ OPTION = re.compile(r"(?<![\w-])--\w[\w-]*")
 CLASS = re.compile(r"`([A-Z]\w*)`")
 ALIAS = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
 ARRAY = re.compile(r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[([^\[\]]+(?:\[[^\[\]]+\])?)\]\]")
+ARRAY_LIKE = re.compile(
+    r"~?[\w.]*\b_Buffer \| ~?[\w.]*_SupportsArray\[[^|]+ \| ~?[\w.]*_NestedSequence\[[^|]+ "
+    r"\| complex \| bytes \| str \| ~?[\w.]*_NestedSequence\[complex \| bytes \| str\]"
+)
 MARKUP = re.compile(r"[*|\\]|_(?!\w)|(?<!\w)_")
 
 
@@ -92,7 +96,8 @@ def readable(signature: str | None) -> str | None:
     """A signature with the short names of the array types, and dots for a default that is made afresh each time."""
     if signature is None:
         return None
-    return ARRAY.sub(r"NDArray[\1]", ALIAS.sub(r"\1", signature)).replace("<factory>", "...")
+    short = ARRAY_LIKE.sub("ArrayLike", ALIAS.sub(r"\1", signature))
+    return ARRAY.sub(r"NDArray[\1]", short).replace("<factory>", "...")
 
 
 def sign(

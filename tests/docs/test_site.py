@@ -115,6 +115,11 @@ def test_array_types_in_signatures_are_written_short():
     whole = "(W: ~numpy.ndarray[tuple[~typing.Any, ...], ~numpy.dtype[~numpy.int64]] | None = <factory>)"
     assert docstrings.readable(whole) == "(W: NDArray[~numpy.int64] | None = ...)"
     assert docstrings.readable(None) is None
+    home = "~numpy._typing._array_like."
+    arrays = f"{home}_SupportsArray[~numpy.dtype[~typing.Any]]"
+    nested = "~numpy._typing._nested_sequence._NestedSequence"
+    whole = f"{home}_Buffer | {arrays} | {nested}[{arrays}] | complex | bytes | str | {nested}[complex | bytes | str]"
+    assert docstrings.readable(f"(weight: {whole} | None = None)") == "(weight: ArrayLike | None = None)"
 
 
 def test_the_reference_names_every_picture():
