@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linprobe.data.base import Dataset, ImageSet
-from linprobe.data.splits import lacking_note, split_dataset, stratified_folds, train_validation_test
+from linprobe.data.splits import lacking_note, notes_on, split_dataset, stratified_folds, train_validation_test
 from linprobe.errors import ParameterError, SplitError
 
 NAMES = ("cat", "dog", "owl")
@@ -135,10 +135,11 @@ def test_a_class_with_too_few_images_to_be_in_every_part_is_named():
 
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_a_class_without_an_image_in_a_split_of_the_source_is_named(part):
-    split = split_dataset(dataset((4, 4), **{part: images([0, 0], NAMES[:2])}))
-    note = lacking_note(getattr(split, part), part)
+    lacking = dataset((4, 4), **{part: images([0, 0], NAMES[:2])})
+    (note,) = notes_on(lacking, train_validation_test(lacking))
     assert note == f"class 'dog' has no image in the {part} split: its figures are over the other 1 of 2 classes."
-    assert lacking_note(split.train, "train") is None
+    assert lacking_note([], 2, "all") is None
+    assert str(lacking_note(["dog"], 2, "all")).startswith("class 'dog' has no image in the source:")
 
 
 def test_a_class_without_a_training_image_is_named():

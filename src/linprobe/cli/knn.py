@@ -128,6 +128,7 @@ def _show(result: KnnResult) -> None:
             "k": f"{result.k}, chosen by {result.chosen_by}; metric {result.metric}",
             "test accuracy": f"{share(result.test_accuracy)} of {result.n_test} images",
             "seconds": f"{number(result.seconds, 3)} ({result.search})",
+            **({"skipped images": str(result.skipped_images)} if result.skipped_images else {}),
         }
     )
     for picture in result.neighbours:

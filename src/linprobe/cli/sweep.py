@@ -179,6 +179,7 @@ def _show(metrics: RunMetrics) -> None:
             "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",
             "time": f"{metrics.seconds:.2f} s, {metrics.passes:g} passes over the images",
             "in other tools": metrics.equivalents[1:],
+            **({"skipped images": str(metrics.skipped_images)} if metrics.skipped_images else {}),
             "status": ended(metrics),
             "run": metrics.run,
         }

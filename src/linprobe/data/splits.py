@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -144,19 +145,31 @@ def _generator(seed: int, purpose: int) -> np.random.Generator:
 def notes_on(dataset: Dataset, split: Split | Dataset) -> tuple[str, ...]:
     """What a user must know of the figures of a split: the notes of its source, and the classes that a part lacks."""
     parts = (("validation", split.validation), ("test", split.test))
-    lacking = [lacking_note(images, part) for part, images in parts if images is not None]
-    return (*dataset.notes, *(note for note in lacking if note is not None))
+    notes = [_lacking(images, part) for part, images in parts if images is not None]
+    return (*dataset.notes, *(note for note in notes if note is not None))
 
 
-def lacking_note(images: LabelledSet, part: str) -> str | None:
-    """A sentence on the classes that have no image in a part of the data; None where all have one."""
+def _lacking(images: LabelledSet, part: str) -> str | None:
+    """A sentence on the classes that have no image among some; None where all have one."""
     names = images.class_names
     empty = np.flatnonzero(np.bincount(images.y, minlength=len(names)) == 0)
-    if not len(empty):
+    return lacking_note([names[label] for label in empty], len(names), part)
+
+
+def lacking_note(lacking: Sequence[str], n_classes: int, part: str) -> str | None:
+    """A sentence on the classes that have no image in a part of the data; None where all have one.
+
+    Args:
+        lacking: the names of these classes.
+        n_classes: of the data, or of the model.
+        part: train, validation, test or all.
+    """
+    if not lacking:
         return None
+    where = "the source" if part == "all" else f"the {part} split"
     return (
-        f"{_classes(names, empty)} no image in the {part} split: "
-        f"its figures are over the other {len(names) - len(empty)} of {len(names)} classes."
+        f"{_classes(tuple(lacking), np.arange(len(lacking)))} no image in {where}: "
+        f"its figures are over the other {n_classes - len(lacking)} of {n_classes} classes."
     )
 
 

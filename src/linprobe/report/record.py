@@ -18,6 +18,7 @@ from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import LinprobeError, RunError
 from linprobe.files import read_regular
 from linprobe.parameters import NAMED
+from linprobe.report.words import counted
 from linprobe.runs.contents import contents_of
 from linprobe.runs.evaluation import Performance, labels_by_name, measure
 from linprobe.runs.features import kept_features, map_images
@@ -104,14 +105,14 @@ class Challenges:
     """What `linprobe challenges` has left in the run folder.
 
     Attributes:
-        n_images: pictures that were changed.
+        pictures: how many were changed, and of which source.
         clean: accuracy on them as they are, 0..1.
         severities: the columns.
         rows: (challenge, kind, accuracy at each severity, NaN where there is none).
         sheet: the sheet of example pictures, a PNG file; None where there is none, or it is large.
     """
 
-    n_images: int
+    pictures: str
     clean: float
     severities: tuple[str, ...]
     rows: tuple[tuple[str, str, tuple[float, ...]], ...]
@@ -220,8 +221,11 @@ class Record:
     def accuracies(self) -> list[Accuracy]:
         """Test, validation and training accuracy, those that are there."""
         metrics, found = self.metrics, []
+        unseen = "images never seen before: the number to quote"
+        if metrics.n_test_trained_on:
+            unseen = f"{metrics.n_test_trained_on:,} of them equal to a training image, so too high"
         for part, value, n, note in (
-            ("test", metrics.test_accuracy, metrics.n_test, "images never seen before: the number to quote"),
+            ("test", metrics.test_accuracy, metrics.n_test, unseen),
             ("validation", metrics.validation_accuracy, metrics.n_validation, "held out of the training"),
             ("train", metrics.train_accuracy, metrics.n_train, "the images it learnt from"),
         ):
@@ -338,7 +342,11 @@ def _read_challenges(record: Record, run: RunFolder) -> None:
         png = read_regular(sheet) if sheet.exists() and sheet.stat().st_size <= SHEET_BYTES else None
     except OSError as error:
         raise RunError(f"{sheet}: cannot be read ({error.strerror}); run `linprobe challenges` again.") from error
-    record.challenges = Challenges(found.n_images, found.clean.accuracy, severities, rows, png)
+    pictures = counted(found.n_images, "test image")
+    if not found.own_source:
+        whole = "" if found.split == "all" else f", split {found.split}"
+        pictures = f"{counted(found.n_images)} of another source ({found.source}{whole})"
+    record.challenges = Challenges(pictures, found.clean.accuracy, severities, rows, png)
 
 
 def _severity(severity: int | None) -> str:

@@ -22,8 +22,9 @@ from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import notes_on, train_validation_test
 from linprobe.errors import IncompatibleError, ParameterError, RunError
+from linprobe.runs.contents import Digests, digests_of, seen_among
 from linprobe.runs.evaluation import labels_by_name, remedy
-from linprobe.runs.evaluation_set import EvaluationSet, evaluation_set, together
+from linprobe.runs.evaluation_set import EvaluationSet, drawn_from, evaluation_set, together
 from linprobe.runs.folder import write_atomically
 from linprobe.runs.models import Reading, model_file_of, picture_shape, reading_of, scores_of_pictures, suited_to
 from linprobe.shapes import Labels, Pixels
@@ -42,7 +43,7 @@ class ChallengeRun:
         table: accuracies with their intervals.
         record: the whole result, for JSON.
         record_path, sheet_path: the files written, None where there is none.
-        tested: which images were changed, before a limit.
+        tested: which images were changed; its parts are those before a limit.
     """
 
     table: ChallengeTable
@@ -137,22 +138,29 @@ def challenge_source(
         split = train_validation_test(dataset, 0.0, trained_with.seed)
         neighbours = neighbours_of(split.train, int(asked[1]), asked[2] or "l2", n_threads)
         subject = _Subject(neighbours, dataset.class_names, _pictures(split.train).images.shape[1:])
-        picked = EvaluationSet("test", "of the source", (split.test,), 0, 0, notes_on(dataset, split))
+        origin = "the source's own" if dataset.test is not None else drawn_from(dataset, split.test, trained_with.seed)
+        notes = notes_on(dataset, split)
+        picked = EvaluationSet("test", origin, (split.test,), 0, None, notes, len(dataset.skipped), True)
+        known: Digests | None = np.sort(digests_of(split.train, n_threads))
     else:
         assert shape is not None
         subject = _Subject(classifier_of(classifier, n_threads), classifier.class_names_, shape)
         picked = evaluation_set(classifier, dataset, trained_with, n_threads=n_threads)
+        known = classifier.trained_on_
     tested = _tested(picked.parts, subject, limit)
+    if known is not None and (limit is not None or classifier is None):
+        seen = seen_among(digests_of(tested.images, n_threads), known)
+        picked = replace(picked, n_trained_on=int(seen.sum()))
     # before the table, which takes long: a corrupted set that does not fit is refused now
     sets = [] if corrupted is None else _corrupted(corrupted, dataset.class_names, options, subject)
     table = run_challenges(
         subject.classify,
-        tested.images,
+        tested.images.images,
         tested.y,
         subject.class_names,
         severities,
         seed,
-        rows=tested.rows,
+        rows=tested.images.rows,
         names=wanted,
         n_threads=n_threads,
         progress=progress,
@@ -177,6 +185,8 @@ def challenge_source(
         "n_images": len(tested.y),
         "n_left_out": picked.n_left_out,
         "n_trained_on": picked.n_trained_on,
+        "skipped_images": picked.n_skipped,
+        "own_source": picked.own_source,
         "notes": list(picked.notes),
         **table.as_dict(),
         "sheet": None if sheet is None else str(sheet),
@@ -198,11 +208,10 @@ class _Subject:
 
 @dataclass(frozen=True)
 class _Tested:
-    """The test images that are changed: at `rows` of `images`, None for all, with their labels."""
+    """The test images that are changed, and their labels as the subject has them."""
 
-    images: Pixels
+    images: ImageSet
     y: Labels
-    rows: npt.NDArray[np.int64] | None
 
 
 def _tested(parts: Sequence[LabelledSet], subject: _Subject, limit: int | None) -> _Tested:
@@ -213,9 +222,7 @@ def _tested(parts: Sequence[LabelledSet], subject: _Subject, limit: int | None) 
     """
     images = together([_fitting(part, subject.shape) for part in parts])
     y, some = labels_by_name(images, subject.class_names), _spread(images, limit)
-    if some is None:
-        return _Tested(images.images, y, images.rows)
-    return _Tested(images.images, y[some], some if images.rows is None else images.rows[some])
+    return _Tested(images, y) if some is None else _Tested(images.subset(some), y[some])
 
 
 def _write_sheet(sheet: Path, subject: _Subject, tested: _Tested, seed: int, kinds: tuple[str, ...]) -> None:
@@ -223,7 +230,13 @@ def _write_sheet(sheet: Path, subject: _Subject, tested: _Tested, seed: int, kin
     from linprobe.challenges.sheet import contact_sheet, to_png  # Pillow
 
     drawn = contact_sheet(
-        tested.images, tested.y, subject.class_names, seed, rows=tested.rows, names=kinds, classify=subject.classify
+        tested.images.images,
+        tested.y,
+        subject.class_names,
+        seed,
+        rows=tested.images.rows,
+        names=kinds,
+        classify=subject.classify,
     )
     write_atomically(sheet, to_png(drawn))
 

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from linprobe.cores import usable_cores
 from linprobe.data.base import Dataset, ImageSet, LabelledSet
+from linprobe.shapes import Labels
 
-__all__ = ["Contents", "Digests", "contents_of", "digests_of", "seen_among", "twins_notes"]
+__all__ = ["Contents", "Digests", "contents_of", "digests_of", "doubled_notes", "seen_among", "twins_notes"]
 
 Digests = npt.NDArray[np.uint64]
 """(N,) the first 64 bits of the SHA-256 of each image. A million images share one with a million others by chance with
@@ -32,11 +33,12 @@ class Contents:
 
     Attributes:
         train: of its training images, in their order.
-        test: of its test images; None where it has no such split.
+        validation, test: of these images; None where it has no such split.
         digest: hex digest of the images, labels and class names of all splits, in their order.
     """
 
     train: Digests
+    validation: Digests | None
     test: Digests | None
     digest: str
 
@@ -62,7 +64,7 @@ def contents_of(dataset: Dataset, n_threads: int | None = None) -> Contents:
         if images is not None:
             digests[part] = digests_of(images, n_threads)
             whole.update(part.encode() + digests[part].tobytes() + np.ascontiguousarray(images.y, np.int64).tobytes())
-    return Contents(digests["train"], digests.get("test"), whole.hexdigest())
+    return Contents(digests["train"], digests.get("validation"), digests.get("test"), whole.hexdigest())
 
 
 def digests_of(images: LabelledSet, n_threads: int | None = None) -> Digests:
@@ -88,12 +90,33 @@ def seen_among(digests: Digests, trained_on: Digests) -> npt.NDArray[np.bool_]:
     return found
 
 
-def twins_notes(trained: Digests, tested: Digests) -> tuple[str, ...]:
-    """A sentence on the test images that are equal to training images, if there are any."""
+def twins_notes(trained: Digests, tested: Digests, part: str = "test") -> tuple[str, ...]:
+    """A sentence on the images of a part that are equal to training images, if there are any."""
     n_seen = int(seen_among(tested, trained).sum())
     if not n_seen:
         return ()
     return (
-        f"{n_seen:,} of {len(tested):,} test images are equal to a training image, pixel by pixel or number by number: "
-        "the test figures are too good by that.",
+        f"{n_seen:,} of {len(tested):,} {part} images are equal to a training image, pixel by pixel or number by "
+        f"number: the {part} figures are too good by that.",
     )
+
+
+def doubled_notes(trained: Digests, y: Labels, folds: bool) -> tuple[str, ...]:
+    """Sentences on training images that are equal to one another.
+
+    Args:
+        trained: (N,) digests.
+        y: (N,) labels.
+        folds: whether some of the images judge a model that was trained on the others.
+    """
+    digests, group, counts = np.unique(trained, return_inverse=True, return_counts=True)
+    notes = []
+    if folds and (n_doubled := int(counts[counts > 1].sum())):
+        notes.append(
+            f"{n_doubled:,} of {len(trained):,} training images are equal to another one, which may be in another "
+            "fold: the validation figures are too good by that."
+        )
+    n_labels = np.bincount(np.unique(np.stack([group, y]), axis=1)[0], minlength=len(digests))
+    if n_torn := int(counts[n_labels > 1].sum()):
+        notes.append(f"{n_torn:,} of {len(trained):,} training images are equal to one of another class.")
+    return tuple(notes)

@@ -10,12 +10,13 @@ import numpy as np
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import Dataset, ImageSet, LabelledSet
-from linprobe.data.splits import TEST_SHARE, lacking_note, split_dataset
+from linprobe.data.names import seen_name
+from linprobe.data.splits import lacking_note, split_dataset
 from linprobe.errors import SplitError
 from linprobe.runs.contents import contents_of, digests_of, seen_among
 from linprobe.runs.models import Reading, picture_shape, suited_to
 
-__all__ = ["EvaluationSet", "SplitName", "evaluation_set", "together"]
+__all__ = ["EvaluationSet", "SplitName", "drawn_from", "evaluation_set", "together"]
 
 SplitName = Literal["train", "validation", "test", "all"]
 
@@ -30,6 +31,8 @@ class EvaluationSet:
         parts: the images; several sets for "all".
         n_left_out: images that were left out because the model was trained on them.
         n_trained_on: images among `parts` that the model was trained on; None where that is not known.
+        n_skipped: pictures of the source that could not be read.
+        own_source: whether it is the source of the training, known by its content.
         notes: sentences that a reader of the figures must know.
     """
 
@@ -39,6 +42,8 @@ class EvaluationSet:
     n_left_out: int
     n_trained_on: int | None
     notes: tuple[str, ...]
+    n_skipped: int = 0
+    own_source: bool = False
 
 
 def evaluation_set(
@@ -70,20 +75,23 @@ def evaluation_set(
     parts, origin = _split(dataset, split, draws, trained_with, seed)
     shape = picture_shape(classifier)
     parts = [suited_to(part, shape) for part in parts]
-    known = classifier.trained_on_
+    known, names = classifier.trained_on_, classifier.class_names_
+    n_skipped = len(dataset.skipped)
     if known is None:
-        return EvaluationSet(split, origin, tuple(parts), 0, None, (*_notes(dataset, parts, split), UNKNOWN))
+        notes = (*_notes(dataset, parts, split, names), UNKNOWN)
+        return EvaluationSet(split, origin, tuple(parts), 0, None, notes, n_skipped, same)
     seen = [seen_among(digests_of(part, n_threads), known) for part in parts]
     n_seen = int(sum(found.sum() for found in seen))
     if as_trained or split == "train":
-        return EvaluationSet(split, origin, tuple(parts), 0, n_seen, _notes(dataset, parts, split))
+        notes = _notes(dataset, parts, split, names)
+        return EvaluationSet(split, origin, tuple(parts), 0, n_seen, notes, n_skipped, same)
     kept = [part.subset(np.flatnonzero(~found)) for part, found in zip(parts, seen, strict=True) if not found.all()]
     if not kept:
         raise SplitError(
             f"{dataset.source}: the model was trained on all {n_seen} images of {split}; give images that it has not "
             "seen, or --split train for its accuracy on those."
         )
-    return EvaluationSet(split, origin, tuple(kept), n_seen, 0, _notes(dataset, kept, split))
+    return EvaluationSet(split, origin, tuple(kept), n_seen, 0, _notes(dataset, kept, split, names), n_skipped, same)
 
 
 def together(parts: Sequence[ImageSet]) -> ImageSet:
@@ -128,12 +136,19 @@ def _split(
         return [part], "the source's own"
     if split == "train":
         return [part], f"what seed {seed} left of the source after drawing the other splits"
-    share = TEST_SHARE if split == "test" else trained_with.validation
-    return [part], f"{share:.0%} of the source, drawn with seed {seed}"
+    return [part], drawn_from(dataset, part, seed)
 
 
-def _notes(dataset: Dataset, parts: list[LabelledSet], split: SplitName) -> tuple[str, ...]:
-    """What the reader has to say, and the classes that have no image."""
-    whole = replace(parts[0], y=np.concatenate([part.y for part in parts]))
-    lacking = lacking_note(whole, split)
+def drawn_from(dataset: Dataset, part: LabelledSet, seed: int) -> str:
+    """Where the images of a part come from that was drawn from the training images of a source."""
+    n_all = dataset.train.n_images
+    return f"{part.n_images:,} of the source's {n_all:,} images for training, drawn with seed {seed}"
+
+
+def _notes(
+    dataset: Dataset, parts: list[LabelledSet], split: SplitName, class_names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What the reader has to say, and the classes of the model that have no image."""
+    present = {seen_name(part.class_names[label]) for part in parts for label in np.unique(part.y).tolist()}
+    lacking = lacking_note([name for name in class_names if seen_name(name) not in present], len(class_names), split)
     return dataset.notes if lacking is None else (*dataset.notes, lacking)

@@ -16,7 +16,7 @@ from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
 from linprobe.data.splits import Split, notes_on, split_dataset, stratified_folds
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.neighbors.search import METRICS, check_metric
-from linprobe.runs.contents import digests_of, twins_notes
+from linprobe.runs.contents import digests_of, doubled_notes, twins_notes
 from linprobe.runs.material import read_source
 from linprobe.runs.prediction import read_pictures
 
@@ -230,7 +230,26 @@ def choose_and_test(
         notes=(
             *notes_on(dataset, Split(train, parts.validation, parts.test)),
             *twins_notes(digests_of(train, n_threads), digests_of(parts.test, n_threads)),
+            *_judging_notes(settings, dataset, parts, choosing, n_threads),
         ),
+    )
+
+
+def _judging_notes(
+    settings: KnnSettings, dataset: Dataset, parts: Dataset, choosing: bool, n_threads: int | None
+) -> tuple[str, ...]:
+    """Sentences on the images that judge k: those equal to training images, and a validation split that is not used."""
+    trained = digests_of(parts.train, n_threads)
+    if not choosing:
+        return ()
+    if settings.folds is None:
+        assert parts.validation is not None
+        return twins_notes(trained, digests_of(parts.validation, n_threads), "validation")
+    unused = dataset.validation
+    note = "" if unused is None else f"the {unused.n_images:,} images of the validation split are not used: k is chosen"
+    return (
+        *([] if unused is None else [f"{note} by folds of the train split."]),
+        *doubled_notes(trained, parts.train.y, folds=True),
     )
 
 

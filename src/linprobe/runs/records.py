@@ -296,6 +296,7 @@ class RunMetrics:
         grid: the reg values of a sweep, ascending; empty for a training.
         chosen_by: how a sweep chose reg.
         features: spec of the features.
+        n_test_trained_on: test images that are equal to a training image.
         n_features: D.
         feature_seconds: to compute the features.
         equivalents: lines that say how other tools write the same objective.
@@ -334,6 +335,7 @@ class RunMetrics:
     feature_seconds: NotNegative = 0.0
     equivalents: tuple[str, ...] = ()
     skipped_images: Count = 0
+    n_test_trained_on: Count = 0
     image_shape: tuple[Count, Count, Count] | None = None
     n_validation: Count = 0
     notes: tuple[str, ...] = ()
@@ -451,11 +453,16 @@ class ChallengeRecord:
         n_images: pictures that were changed.
         clean: accuracy on them as they are.
         cells: accuracy by challenge, kind and severity.
+        source, split: where the pictures come from.
+        own_source: whether that is the source of the training.
     """
 
     n_images: Count
     clean: CleanRecord
     cells: tuple[CellRecord, ...]
+    source: str = ""
+    split: str = "test"
+    own_source: bool = True
 
 
 def read_settings(path: Path) -> RunSettings:

@@ -12,7 +12,7 @@ import numpy as np
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import LabelledSet
 from linprobe.data.splits import notes_on
-from linprobe.runs.contents import Digests, twins_notes
+from linprobe.runs.contents import Digests, doubled_notes, seen_among, twins_notes
 from linprobe.runs.evaluation import Performance
 from linprobe.runs.folder import GridWeights
 from linprobe.runs.material import Material
@@ -59,15 +59,26 @@ class Circumstances(TypedDict):
     equivalents: tuple[str, ...]
     skipped_images: int
     n_classes: int
+    n_test_trained_on: int
     image_shape: tuple[int, int, int] | None
     notes: tuple[str, ...]
 
 
-def circumstances(classifier: LinearModel, material: Material, train: LabelledSet) -> Circumstances:
-    """What the metrics of every kind of run say of objective and source."""
+def circumstances(
+    classifier: LinearModel, material: Material, train: LabelledSet, folds: bool = False
+) -> Circumstances:
+    """What the metrics of every kind of run say of objective and source.
+
+    Args:
+        classifier: the trained one.
+        material: what it learnt from.
+        train: the images of the final training.
+        folds: whether reg was chosen by folds of the training images.
+    """
     objective = classifier.objective_of(classifier.rows_of(train))
     dataset, features = material.dataset, material.features
     shape = dataset.image_shape if features is None else features.image_shape
+    tested = _digests(material, "test", material.split.test)
     return {
         "features": "pixels" if features is None else features.spec,
         "n_features": int(train.X.shape[1]),
@@ -75,7 +86,8 @@ def circumstances(classifier: LinearModel, material: Material, train: LabelledSe
         "equivalents": tuple(line.strip() for line in objective.describe().splitlines()),
         "skipped_images": len(dataset.skipped),
         "n_classes": len(dataset.class_names),
-        "notes": _notes(material, train),
+        "n_test_trained_on": int(seen_among(tested, trained_on(material, train)).sum()),
+        "notes": _notes(material, train, folds),
         "image_shape": None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
     }
 
@@ -85,13 +97,29 @@ def trained_on(material: Material, train: LabelledSet) -> Digests:
     return np.sort(material.contents.of_train(material.dataset.train, train))
 
 
-def _notes(material: Material, train: LabelledSet) -> tuple[str, ...]:
+def _digests(material: Material, part: str, images: LabelledSet) -> Digests:
+    """The digests of the images of a part: a split of the source, or drawn from its training images."""
+    contents = material.contents
+    own: Digests | None = getattr(contents, part)
+    if getattr(material.dataset, part) is None or own is None:
+        return contents.of_train(material.dataset.train, images)
+    return own
+
+
+def _notes(material: Material, train: LabelledSet, folds: bool) -> tuple[str, ...]:
     """What a reader of the figures must know of the source and its splits."""
     dataset, split, contents = material.dataset, material.split, material.contents
-    held_out = dataset.test is None or contents.test is None
-    tested = contents.of_train(dataset.train, split.test) if held_out else contents.test
-    assert tested is not None
-    return (*notes_on(material.as_read, split), *twins_notes(contents.of_train(dataset.train, train), tested))
+    trained = contents.of_train(dataset.train, train)
+    notes = [*notes_on(material.as_read, split), *twins_notes(trained, _digests(material, "test", split.test))]
+    if folds and dataset.validation is not None:
+        n = dataset.validation.n_images
+        notes.append(
+            f"the {n:,} images of the validation split are not used: reg is chosen by folds of the train split."
+        )
+    elif split.validation is not None:
+        chosen_on = contents.of_train(dataset.train, split.train)  # a refit takes the validation images as well
+        notes += twins_notes(chosen_on, _digests(material, "validation", split.validation), "validation")
+    return (*notes, *doubled_notes(trained, train.y, folds))
 
 
 def minimised(

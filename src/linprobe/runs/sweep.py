@@ -266,7 +266,7 @@ class _Session:
             seconds=seconds,
             passes=float(sum(part.passes for part in choice.parts) + classifier.solution_.passes),
             status=classifier.status_,
-            **circumstances(classifier, self.material, self.train),
+            **circumstances(classifier, self.material, self.train, bool(self.folds)),
             n_train=trained.n_images,
             n_validation=len(self.train.y) if self.validation is None else self.validation.n_images,
             n_test=tested.n_images,
