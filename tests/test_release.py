@@ -88,3 +88,10 @@ def test_news_notes_are_named_by_room_and_topic_and_say_something() -> None:
 def test_the_links_of_the_pages_at_the_root_lead_to_files(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text()) if not link.startswith("https://")]
     assert not [link for link in links if not (page.parent / link).exists()]
+
+
+@pytest.mark.parametrize("template", sorted(ROOT.glob(".github/ISSUE_TEMPLATE/*.md")), ids=lambda path: path.stem)
+def test_a_template_of_an_issue_has_a_name_and_a_purpose(template: Path) -> None:
+    _, head, text = template.read_text().split("---\n", 2)
+    assert set(yaml.safe_load(head)) >= {"name", "about"}
+    assert "**" in text
