@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
 
 import linprobe.data.parquet as parquet_module
 from linprobe.data.base import Dataset, EmbeddingSet, ReadOptions, open_dataset
@@ -380,6 +381,21 @@ def test_files_that_differ_are_errors_that_name_both(tmp_path, columns, message)
         ),
         (["train/0.parquet", "training/0.parquet"], r"train and training both mean train"),
         (["train/0.parquet", "more.parquet"], r"found more\.parquet and the folder train; expected all files"),
+        (["all.parquet", "more/0.parquet"], r"found all\.parquet and the folder more; expected all files"),
+        (["train/0.parquet", "extra/0.parquet"], r"found Parquet files in extra and in train; expected the folders"),
+        (
+            ["train/2021/0.parquet", "test/2021/0.parquet"],
+            r"test: found the folder 2021 in the folder of the test split",
+        ),
+        (["train/0.parquet", "train/more/1.parquet"], r"train: found the folder more in the folder of the train"),
+        (
+            ["train/train/0.parquet", "test/test/0.parquet"],
+            r"test: found the folder test in the folder of the test split",
+        ),
+        (
+            ["train/0.parquet", "train/test-0.parquet"],
+            r"test-0\.parquet: lies in the folder of the train split, but",
+        ),
     ],
 )
 def test_splits_that_make_no_sense_are_errors(tmp_path, names, message):
@@ -387,6 +403,36 @@ def test_splits_that_make_no_sense_are_errors(tmp_path, names, message):
         pair(tmp_path / name)
     with pytest.raises((SplitError, FormatError), match=message):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("other", ["test/", "test/table.csv", "test/cat/0.png"])
+def test_a_folder_of_a_split_without_parquet_files_is_not_ignored(tmp_path, other):
+    pair(tmp_path / "train" / "0.parquet")
+    (tmp_path / other).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / other).mkdir() if other.endswith("/") else (tmp_path / other).write_bytes(b"0")
+    with pytest.raises(SplitError, match=r"test: found (no Parquet file|the folder cat) in the folder of the test"):
+        read(tmp_path)
+
+
+def test_what_stands_beside_the_folders_of_splits_and_is_no_data_is_left_alone(tmp_path):
+    pair(tmp_path / "train" / "0.parquet", 4)
+    pair(tmp_path / "test" / "0.parquet", 2)
+    for name in ("README.md", "train/_SUCCESS", "train/.0.parquet.crc", "pictures/0.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"0")
+    pair(tmp_path / ".cache" / "test" / "0.parquet")
+    dataset = read(tmp_path)
+    assert dataset.test is not None
+    assert (dataset.train.n_images, dataset.test.n_images) == (4, 2)
+
+
+def test_a_table_beside_class_folders_does_not_hide_the_pictures(tmp_path):
+    for split in ("train", "test"):
+        pair(tmp_path / split / "metadata.parquet")
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir()
+            Image.new("L", (3, 3)).save(tmp_path / split / name / "0.png")
+    assert open_dataset(tmp_path).format == "folder"
 
 
 @pytest.mark.parametrize(

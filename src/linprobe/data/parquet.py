@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,25 +15,20 @@ import numpy.typing as npt
 from linprobe.data.base import Dataset, EmbeddingSet, Reader, ReadOptions
 from linprobe.data.budget import LABEL_CHARACTERS, Budget
 from linprobe.data.cache import Decoded, Filling, cache_key, load
-from linprobe.data.names import SPLITS, split_word, splits_named
-from linprobe.data.stored import check_image_size, files_in, has_folders
+from linprobe.data.names import SPLITS
+from linprobe.data.parquet_files import PARTS, SUFFIXES, PartFile, find_files, has_parquet, missing_note
+from linprobe.data.stored import check_image_size
 from linprobe.errors import FormatError, LabelError, SourceError, SplitError
 from linprobe.extras import install_command
 from linprobe.plain import few
 
 __all__ = ["ParquetReader"]
 
-SUFFIXES = (".parquet", ".parq", ".pq")
-"""Ends of the names of Parquet files, in lower case."""
-
 VECTOR_NAMES = ("embedding", "embeddings", "features", "vector", "x")
 """Names, case-insensitive, that decide which of several lists of floats holds the vectors."""
 
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
 """Names, case-insensitive, that decide which of several suitable columns holds the labels."""
-
-PARTS = ("train", "validation", "test")
-"""The splits, in the order of the rows."""
 
 VECTOR_ROWS = 2**10
 """Vectors decoded at once: 6 MB if each has 1,536 float32 numbers."""
@@ -49,14 +43,6 @@ READ_BUFFER = 2**20
 """Bytes of a column read at once. Without a buffer, or with pre_buffer, Arrow reads the column of a whole row group."""
 
 Allocate: TypeAlias = Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class _File:
-    """One file, and the split by its name or its folder; None if neither names one."""
-
-    path: Path
-    part: str | None
 
 
 @dataclass(frozen=True)
@@ -94,13 +80,13 @@ class ParquetReader(Reader):
         if path is None:
             return False
         if path.is_dir():
-            return bool(_split_folders(path)) or (bool(_parquet_files(path)) and not has_folders(path))
+            return has_parquet(path)
         return path.is_file() and path.suffix.lower() in SUFFIXES
 
     def read(self, source: str, path: Path | None, options: ReadOptions) -> Dataset:
         assert path is not None
         check_image_size(source, None, options)
-        files = _find(path)
+        files = find_files(path)
         try:
             about = [(str(file.path.relative_to(path.parent)), file.path.stat()) for file in files]
         except OSError as error:
@@ -130,25 +116,8 @@ class ParquetReader(Reader):
             sets.get("validation"),
             sets.get("test"),
             fingerprint=key,
-            notes=_missing_note([file.path for file in files]),
+            notes=missing_note([file.path for file in files]),
         )
-
-
-SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.\w+")
-"""The name of a file that is one of several: what they share, its number from 0, and how many there are."""
-
-
-def _missing_note(files: Sequence[Path]) -> tuple[str, ...]:
-    """A sentence on each set of files that is not whole, by their numbers: train-00001-of-00004.parquet."""
-    found: dict[tuple[str, int], set[int]] = {}
-    for file in files:
-        if match := SHARD.fullmatch(file.name):
-            found.setdefault((str(file.parent / match[1]), int(match[3])), set()).add(int(match[2]))
-    return tuple(
-        f"found {len(numbers)} of the {n} files {Path(name).name}-*-of-{n:05d}: the others are missing."
-        for (name, n), numbers in found.items()
-        if len(numbers) < n
-    )
 
 
 def _import_pyarrow(source: str | Path = "a source") -> tuple[Any, Any]:
@@ -164,56 +133,6 @@ def _import_pyarrow(source: str | Path = "a source") -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _parquet_files(folder: Path) -> list[Path]:
-    """The Parquet files directly in `folder`, without Spark's _metadata and hidden files."""
-    return [f for f in files_in(folder) if f.suffix.lower() in SUFFIXES and not f.name.startswith((".", "_"))]
-
-
-def _split_folders(folder: Path) -> list[Path]:
-    """train/, val/, test/ in `folder` that hold Parquet files and no folders, which would be classes."""
-    try:
-        inside = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "_")))
-    except OSError:
-        return []
-    named = splits_named([f.name for f in inside])
-    return [f for f in inside if f.name in named and _parquet_files(f) and not has_folders(f)]
-
-
-def _find(path: Path) -> list[_File]:
-    """The files to read, split after split, sorted by name within each."""
-    if not path.is_dir():
-        return [_File(path, None)]
-    folders, own = _split_folders(path), _parquet_files(path)
-    if folders and own:
-        raise FormatError(
-            f"{path}: found {own[0].name} and the folder {folders[0].name}; expected all files in the folders of "
-            "their splits, or none. Move the files."
-        )
-    if folders:
-        found = splits_named([f.name for f in folders])
-        for part in PARTS:
-            same = [name for name, its in found.items() if its == part]
-            if len(same) > 1:
-                raise SplitError(f"{path}: {few(same, separator=' and ')} both mean {part}; keep one of them.")
-        files = [_File(file, found[f.name]) for f in folders for file in _parquet_files(f)]
-    else:
-        words = [split_word(file.stem) for file in own]
-        if None in words and any(words):
-            other, named = own[words.index(None)].name, next(f.name for f, word in zip(own, words, strict=True) if word)
-            raise SplitError(
-                f"{path}: found {other} and {named}; expected the word of a split in the name of each file, as in "
-                "test-0.parquet, or in none. Rename the files."
-            )
-        files = [_File(file, None if None in words else word) for file, word in zip(own, words, strict=True)]
-    parts = [file.part for file in files]
-    if None not in parts and "train" not in parts:
-        raise SplitError(
-            f"{path}: found {', '.join(p for p in PARTS if p in parts)} but no train; add the files of the training "
-            "split, or give the path of one file."
-        )
-    return sorted(files, key=lambda file: (PARTS.index(file.part or "train"), file.path.name))
-
-
 def _in_memory(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     try:
         return np.empty(shape, dtype)
@@ -223,7 +142,7 @@ def _in_memory(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.
         ) from error
 
 
-def _decode(path: Path, files: Sequence[_File], options: ReadOptions, allocate: Allocate) -> Decoded:
+def _decode(path: Path, files: Sequence[PartFile], options: ReadOptions, allocate: Allocate) -> Decoded:
     """All rows of `files`, split after split: first the labels of all files, then the vectors of all files."""
     columns = _checked_columns(files)
     budget = Budget(str(path), sum(file.path.stat().st_size for file in files), FormatError)
@@ -272,7 +191,7 @@ def _batches(path: Path, names: Sequence[str], n_rows: int, use_threads: bool) -
             start += batch.num_rows
 
 
-def _checked_columns(files: Sequence[_File]) -> _Columns:
+def _checked_columns(files: Sequence[PartFile]) -> _Columns:
     """The columns to read, chosen in the first file; all other files must have them."""
     first: _Columns | None = None
     for file in files:
@@ -301,7 +220,7 @@ def _decoded_bytes(path: Path, columns: _Columns) -> int:
         return int(n_numbers * columns.dtype.itemsize + about.num_rows * LABEL_BYTES)
 
 
-def _choose_columns(file: _File, types: list[tuple[str, Any]]) -> _Columns:
+def _choose_columns(file: PartFile, types: list[tuple[str, Any]]) -> _Columns:
     """The columns of vectors, labels and split among (name, Arrow type) of the first file."""
     split = next((name for name, t in types if name.lower() == "split" and _kind(t) == "strings"), None)
     vectors = [name for name, t in types if _float_of(t) is not None]
@@ -427,7 +346,7 @@ class _Coder:
 
 
 def _read_labels(
-    files: Sequence[_File], columns: _Columns
+    files: Sequence[PartFile], columns: _Columns
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int64], npt.NDArray[np.int8]]:
     """(class names, the class of each row, its split as a position in PARTS), in the order of the files."""
     labels, split_words = _Coder(), _Coder()
@@ -457,7 +376,7 @@ def _read_labels(
 
 
 def _read_vectors(
-    files: Sequence[_File],
+    files: Sequence[PartFile],
     columns: _Columns,
     positions: npt.NDArray[np.int64],
     options: ReadOptions,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-__all__ = ["data_sets_in", "files_of", "wrapped_in"]
+__all__ = ["data_sets_in", "files_of", "folders_in", "wrapped_in"]
 
 MOST_LISTED = 100
 """Folders and files that are looked at for a message, at most."""
@@ -15,7 +15,7 @@ MOST_LISTED = 100
 def wrapped_in(path: Path) -> Iterator[Path]:
     """The folder inside `path` where that is its only visible folder, the one inside that, and so on."""
     seen = {os.path.realpath(path)}
-    while len(folders := _folders(path)) == 1:
+    while len(folders := folders_in(path)) == 1:
         path = folders[0]
         if os.path.realpath(path) in seen:  # a link to a folder around it
             return
@@ -27,7 +27,7 @@ def data_sets_in(path: Path, accepted: Callable[[Path], bool]) -> list[Path]:
     """The folders inside `path` that are, or wrap, something that is `accepted`."""
     return [
         folder
-        for folder in _folders(path)[:MOST_LISTED]
+        for folder in folders_in(path)[:MOST_LISTED]
         if accepted(folder) or any(accepted(inner) for inner in wrapped_in(folder))
     ]
 
@@ -36,7 +36,7 @@ def files_of(path: Path) -> list[Path]:
     """The visible files of a folder that holds no visible folder; else none."""
     from linprobe.data.folder import is_hidden
 
-    if _folders(path):
+    if folders_in(path):
         return []
     try:
         with os.scandir(path) as listed:
@@ -46,7 +46,7 @@ def files_of(path: Path) -> list[Path]:
     return sorted(files)[:MOST_LISTED]
 
 
-def _folders(path: Path) -> list[Path]:
+def folders_in(path: Path) -> list[Path]:
     """The visible folders inside a folder, sorted; none where it cannot be listed."""
     from linprobe.data.folder import is_hidden
 
