@@ -17,7 +17,7 @@ from linprobe.classifiers.model_file import read_model
 from linprobe.cli import main
 from linprobe.lab.job import FigureTexts
 from linprobe.lab.run_list import RunShown, list_runs
-from linprobe.printed import bound_text, gap_text, objective_text
+from linprobe.printed import bound_text, gap_text, number_text, objective_text, percent_text, points_text, share_text
 from linprobe.report.words import certificate_sentence
 from linprobe.runs.folder import RunFolder
 
@@ -87,3 +87,20 @@ def test_a_run_prints_the_same_figures_everywhere(tmp_path: Path, options: list[
     compared = CliRunner().invoke(main, ["report", str(run), str(other), "--out", str(tmp_path / "two.html")])
     assert compared.exit_code == 0, compared.output
     assert (tmp_path / "two.html").read_text().count(objective) >= 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.5, "50.0%"), (1.0, "100.0%"), (0.0, "0.0%"), (0.9996, "99.96%"), (0.99999, "99.999%"), (0.0002, "0.02%")],
+)
+def test_only_a_share_of_0_or_1_is_printed_as_0_or_1(value: float, text: str) -> None:
+    assert percent_text(value) == text
+    assert float(share_text(value)) == value
+    assert percent_text(math.nan, missing="–") == "–"
+    assert percent_text(value + 2**-54) == text  # what rounding of a mean leaves
+
+
+def test_nothing_is_printed_as_minus_0() -> None:
+    texts = [share_text(-0.0), percent_text(-0.0), points_text(-0.0), number_text(-0.0), objective_text(-0.0)]
+    assert texts == ["0.0000", "0.0%", "+0.0", "0", "0"]
+    assert [points_text(value) for value in (-1e-4, 1e-4, -0.02)] == ["-0.01", "+0.01", "-2.0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from linprobe import LinearClassifier, LinearClassifierCV
+from linprobe.classifiers.selection import Choice, PartScores
 from linprobe.data.splits import stratified_folds
 from linprobe.errors import ParameterError, SplitError
 from linprobe.objective import Objective
@@ -134,3 +136,14 @@ def test_it_is_a_classifier_like_others():
     assert_allclose(np.exp(fitted.predict_log_proba(X)), fitted.predict_proba(X))
     assert fitted.decision_function(X).shape == (600, 10)
     assert not hasattr(LinearClassifierCV(loss="hinge"), "predict_proba")
+
+
+def test_values_whose_mean_accuracies_differ_by_rounding_are_equal() -> None:
+    accuracies = np.array(list(itertools.permutations([0.7, 0.8, 0.9]))).T  # (parts, regs): the same mean each
+    means = np.mean(accuracies, axis=0)
+    assert len(set(means.tolist())) > 1
+    nothing = (0.0,) * 6
+    parts = tuple(
+        PartScores(tuple(row), nothing, (), (), 0.0, 0.0, nothing, nothing, nothing) for row in accuracies.tolist()
+    )
+    assert Choice((1.0, 2.0, 3.0, 4.0, 5.0, 6.0), parts).best == 5  # the largest of equal ones

@@ -14,11 +14,15 @@ import pytest
 from linprobe import load_model
 from linprobe.data.base import Dataset, open_dataset
 from linprobe.data.splits import train_validation_test
+from linprobe.errors import ParameterError
 from linprobe.losses import LOSSES, make_loss
 from linprobe.penalties import PENALTIES, make_penalty
 from linprobe.printed import bound_text, gap_text, objective_text
 from linprobe.report.page import _facts
 from linprobe.report.record import read_record
+from linprobe.runs.result import Interrupted
+from linprobe.runs.sweep import SweepSettings, resume_sweep, sweep
+from linprobe.runs.train import TrainSettings, train
 
 REG, SEED = 0.02, 3
 """Settings of all trainings here."""
@@ -195,3 +199,42 @@ def _check_sweep_report(metrics: dict[str, Any]) -> None:
     assert dict(_facts(record))["objective"].split()[0] == objective_text(metrics["objective"])
     for accuracy in record.accuracies():
         assert accuracy.value == metrics[f"{accuracy.part}_accuracy"]
+
+
+def test_evaluate_gives_the_accuracies_of_the_training_to_the_last_bit(linprobe: Any) -> None:
+    random = np.random.default_rng(0)
+    y = np.arange(249) % 3
+    np.savez(
+        "s.npz",
+        X_train=random.normal(size=(200, 9)),
+        y_train=y[:200],
+        X_test=random.normal(size=(49, 9)),
+        y_test=y[200:],
+    )
+    for reg in (1e-3, 1e-2, 0.1, 1.0):
+        metrics = linprobe("train", "s.npz", "--reg", reg, "--out", f"run{reg}", "--json").record
+        evaluated = linprobe("evaluate", f"run{reg}", "s.npz", "--json").record
+        assert (evaluated["accuracy"], evaluated["loss"]) == (metrics["test_accuracy"], metrics["test_loss"])
+        assert round(49 * evaluated["accuracy"]) / 49 == evaluated["accuracy"]
+
+
+def test_a_class_of_weight_0_has_no_part_in_the_figures_of_a_run(source: Path, tmp_path: Path) -> None:
+    settings = TrainSettings(str(source), classifier={"class_weight": {"few": 0.0}})
+    with pytest.raises(ParameterError, match="class_weight is 0 for few; the figures of a run are of all its images"):
+        train(settings, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_seconds_of_a_sweep_are_those_of_all_its_parts(source: Path, tmp_path: Path) -> None:
+    settings = SweepSettings(str(source), (0.1, 1.0), folds=2)
+
+    def stop(part: str, progress: object) -> None:
+        if part == "fold 2 of 2":
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        sweep(settings, out=tmp_path / "run", solving=stop)
+    path = tmp_path / "run" / "part-1.json"
+    part = json.loads(path.read_text())
+    path.write_text(json.dumps({**part, "seconds": 1000.0}))
+    assert 1000.0 < resume_sweep(tmp_path / "run").metrics.seconds < 1600.0

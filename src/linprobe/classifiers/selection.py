@@ -20,7 +20,7 @@ from linprobe.optimizers.path import Path, Progress, path_moment, solve_path
 from linprobe.optimizers.preconditioner import SecondMoment
 from linprobe.shapes import Floats
 
-__all__ = ["Choice", "PartScores", "Selector"]
+__all__ = ["SAME", "Choice", "PartScores", "Selector"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,12 @@ class Choice:
     def best(self) -> int:
         """Position of the chosen value."""
         accuracies = self.accuracies
-        return int(np.flatnonzero(accuracies == accuracies.max())[-1])
+        return int(np.flatnonzero(accuracies >= accuracies.max() - SAME)[-1])
+
+
+SAME = 1e-13
+"""Difference of two mean accuracies below which they are equal: their sums round differently by some 1e-16, and one
+image of a hundred thousand more, in a fold that is larger by one, changes them by 1e-11."""
 
 
 class Selector(Generic[AnyModel]):

@@ -120,6 +120,7 @@ def _show(run: ChallengeRun) -> None:
 def _print_rows(table: ChallengeTable, *, corrupted: bool) -> None:
     """Accuracy by kind and severity, its 95% interval below it: of linprobe's own kinds, or of the corrupted sets."""
     from linprobe.cli.output import print_table
+    from linprobe.printed import share_text
 
     rows = [row for row in table.rows() if (row[0] == "corrupted") == corrupted]
     if not rows:
@@ -134,8 +135,8 @@ def _print_rows(table: ChallengeTable, *, corrupted: bool) -> None:
             shown.append((challenge, *("" for _ in names)))
         above = challenge
         cells = [rates.get(severity) for severity in severities] + ([rates[None]] if whole else [])
-        mean = [] if whole else [f"{sum(rate.accuracy for rate in rates.values()) / len(rates):.3f}"]
-        shown.append((f" {kind}", *("-" if rate is None else f"{rate.accuracy:.3f}" for rate in cells), *mean))
+        mean = [] if whole else [share_text(sum(rate.accuracy for rate in rates.values()) / len(rates), 3)]
+        shown.append((f" {kind}", *("-" if rate is None else share_text(rate.accuracy, 3) for rate in cells), *mean))
         shown.append(("", *("" if rate is None else _ends(rate) for rate in cells), *("" for _ in mean)))
     print_table(("severity", *names), shown, numeric=names)
 

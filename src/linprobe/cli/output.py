@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import io
 import json
-import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from linprobe.cli.progress import busy
 from linprobe.cli.terminal import is_terminal, write, write_error
 from linprobe.plain import UNPRINTABLE, plain, printable, shell_word
+from linprobe.printed import number_text, share_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,12 +72,12 @@ def warn(notes: Sequence[str]) -> None:
 
 def number(value: float | None, digits: int = 4) -> str:
     """`value` for a table; a dash where there is none."""
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+    return number_text(value, digits)
 
 
 def share(value: float | None) -> str:
-    """A share 0..1, such as an accuracy, with four decimals; a dash where there is none."""
-    return "-" if value is None or math.isnan(value) else f"{value:.4f}"
+    """A share 0..1, such as an accuracy, with four decimals or more; a dash where there is none."""
+    return share_text(value)
 
 
 def print_facts(facts: Mapping[str, str | Sequence[str]], title: str = "") -> None:

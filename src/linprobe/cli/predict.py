@@ -79,11 +79,20 @@ def predict(model: Path, images: tuple[Path, ...], **options: Any) -> None:
 
 def _show(predictions: tuple[Prediction, ...], top: int) -> None:
     """The best classes of each picture as a table."""
-    from linprobe.cli.output import print_table, share
+    from linprobe.cli.output import print_table
 
     kind = "probability" if predictions[0].probabilities is not None else "score"
+    text = _probability if kind == "probability" else "{:z.4f}".format
     rows = []
     for prediction in predictions:
         for rank, (name, figure) in enumerate(prediction.best(top)):
-            rows.append((str(prediction.image) if rank == 0 else "", name, share(figure)))
+            rows.append((str(prediction.image) if rank == 0 else "", name, text(figure)))
     print_table(("image", "class", kind), rows, numeric=(kind,))
+
+
+def _probability(value: float) -> str:
+    """A probability with four decimals, which is called 0 or 1 only where it is."""
+    text = f"{value:.4f}"
+    if text == "0.0000" and value > 0.0:
+        return "<0.0001"
+    return ">0.9999" if text == "1.0000" and value < 1.0 else text

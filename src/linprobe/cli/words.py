@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linprobe.optimizers.base import Status
-from linprobe.printed import bound_text, objective_text
+from linprobe.printed import bound_text, objective_text, share_text
 from linprobe.wording import in_options
 
 if TYPE_CHECKING:
@@ -76,4 +76,4 @@ def chosen(metrics: RunMetrics) -> dict[str, str]:
 def interval(rate: Rate) -> str:
     """An accuracy and its 95% interval."""
     low, high = rate.interval
-    return f"{rate.accuracy:.4f}, 95% interval {low:.3f} to {high:.3f}"
+    return f"{share_text(rate.accuracy)}, 95% interval {share_text(low, 3)} to {share_text(high, 3)}"

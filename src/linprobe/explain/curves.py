@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from linprobe.errors import ParameterError
 from linprobe.explain.picture import CLASS_COLORS, Picture, drawing, label_text
-from linprobe.printed import gap_text
+from linprobe.printed import gap_text, percent_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,12 +153,12 @@ def _in_words(name: str, curves: LearningCurves) -> str:
     """How a training ended."""
     parts = [
         f"objective {curves.objective[-1]:.4g}",
-        f"training accuracy {curves.train_accuracy[-1]:.1%}",
+        f"training accuracy {percent_text(curves.train_accuracy[-1])}",
     ]
     if curves.gap is not None:
         parts.insert(1, f"gap {gap_text(float(curves.gap[-1]))}")
     if curves.validation_accuracy is not None:
-        parts.append(f"validation accuracy {curves.validation_accuracy[-1]:.1%}")
+        parts.append(f"validation accuracy {percent_text(curves.validation_accuracy[-1])}")
     return f"{name + ': ' if name else ''}{', '.join(parts)}, after {curves.passes[-1]:.0f} passes"
 
 

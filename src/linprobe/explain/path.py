@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.selection import SAME
 from linprobe.errors import ParameterError
 from linprobe.explain.picture import (
     CLASS_COLORS,
@@ -26,7 +27,7 @@ from linprobe.explain.picture import (
 )
 from linprobe.explain.seen import checked_names
 from linprobe.explain.templates import signed, templates
-from linprobe.printed import gap_text
+from linprobe.printed import gap_text, percent_text
 from linprobe.shapes import Floats
 
 if TYPE_CHECKING:
@@ -359,10 +360,11 @@ def _in_words(name: str, path: RegPath, chosen: float | None) -> str:
     text = f"{name}: " if name else ""
     text += f"{len(path.regs)} reg values from {path.regs[0]:.3g} to {path.regs[-1]:.3g}."
     if np.isfinite(path.validation_accuracy).any():
-        best = int(np.nanargmax(path.validation_accuracy))
-        text += (
-            f" Accuracy on held-out images is highest, {path.validation_accuracy[best]:.1%}, at {path.regs[best]:.3g}."
-        )
+        highest = float(np.nanmax(path.validation_accuracy))
+        best = max(
+            path.regs[path.validation_accuracy >= highest - SAME]
+        )  # of equal ones the largest, as a sweep chooses
+        text += f" Accuracy on held-out images is highest, {percent_text(highest)}, at {best:.3g}."
     if np.isfinite(path.norm).any():
         text += f" The norm of W goes from {path.norm[0]:.3g} to {path.norm[-1]:.3g}"
         text += f", the share of zeros from {path.zeros[0]:.0%} to {path.zeros[-1]:.0%}."

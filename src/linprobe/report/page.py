@@ -18,7 +18,7 @@ from linprobe.choices import only_of
 from linprobe.classifiers.model import BAD_ENDS
 from linprobe.errors import OutputError, ParameterError
 from linprobe.files import unwritten, write_whole
-from linprobe.printed import gap_text, objective_text
+from linprobe.printed import gap_text, number_text, objective_text, points_text
 from linprobe.report.command import command_of, grid_text
 from linprobe.report.comparing import alike, comparable, duels
 from linprobe.report.figures import Svg, compared_sections, sections_of, shared_bound
@@ -199,7 +199,7 @@ def _rendered(template: str, **values: Any) -> str:
     )
     numbers = iter(range(1, 10_000))
     environment.filters["share"] = share
-    environment.filters["points"] = lambda value: f"{100.0 * value:+.1f}"
+    environment.filters["points"] = points_text
     environment.filters["svg"] = lambda picture: Markup(_inline(picture, next(numbers)))
     environment.filters["data_uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}"
     style = Markup((here / "style.css").read_text())
@@ -263,7 +263,8 @@ def _facts(record: Record) -> list[tuple[str, str]]:
             facts.append((f"mean loss on {name} images", _number(loss, 5)))
     if metrics.certificate is not None and metrics.bounded:
         facts.append(("relative gap, proved", gap_text(metrics.certificate.relative_gap)))
-    facts.append(("time", f"{metrics.seconds:.2f} s of optimisation, {metrics.passes:.4g} passes over the images"))
+    what = "in all" if record.swept else "of optimisation"
+    facts.append(("time", f"{metrics.seconds:.2f} s {what}, {metrics.passes:.4g} passes over the images"))
     if metrics.feature_seconds:
         facts.append(("features", f"{metrics.feature_seconds:.1f} s"))
     facts += [(f"{name.replace('_', ' ')}, chosen automatically", words) for name, words in metrics.chosen.items()]
@@ -385,13 +386,14 @@ def _compared(records: Sequence[Record]) -> list[ComparedRow]:
     if any(value is not None for value in objectives):
         best = _best(objectives, min) if alike(records, attrgetter("objective_key")) else []
         rows.append(ComparedRow("objective", [objective_text(value, "–") for value in objectives], best))
+    seconds = "seconds" if any(record.swept for record in records) else "seconds of optimisation"
     numbers: list[tuple[str, list[float | None], bool]] = [
         (
             "mean loss on test images",
             [each.test_loss for each in metrics],
             same_test and alike(records, attrgetter("loss_key")),
         ),
-        ("seconds of optimisation", [each.seconds for each in metrics], False),
+        (seconds, [each.seconds for each in metrics], False),
         ("passes over the images", [each.passes for each in metrics], False),
     ]
     for name, values, same in numbers:
@@ -418,7 +420,7 @@ def _penalised(record: Record) -> float:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+    return number_text(value, digits, "–")
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ import math
 from decimal import ROUND_CEILING, Decimal
 
 from linprobe.choices import title_of
-from linprobe.printed import bound_text, objective_text
+from linprobe.printed import bound_text, objective_text, percent_text
 from linprobe.runs.records import RunMetrics, RunSettings
 
 __all__ = ["certificate_sentence", "counted", "share", "trained_sentence"]
@@ -19,7 +19,7 @@ def counted(n: int, what: str = "image") -> str:
 
 def share(value: float | None) -> str:
     """A share 0..1 in percent, "41.3%"; a dash where there is none."""
-    return "–" if value is None or math.isnan(value) else f"{100.0 * value:.1f}%"
+    return percent_text(value, missing="–")
 
 
 def trained_sentence(settings: RunSettings, metrics: RunMetrics, source: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -150,15 +151,17 @@ def evaluate_source(
     if classifier.features_ is not None:
         parts = tuple(_with_features(classifier.features_, part, n_threads, progress) for part in parts)
     measured = [measure(classifier, part, n_threads) for part in parts]
+    return Evaluation(_together(measured), tested)
+
+
+def _together(measured: Sequence[Performance]) -> Performance:
+    """The performance on several sets as one."""
+    if len(measured) == 1:  # its figures are those of the training, to the last bit
+        return measured[0]
     n = sum(part.n_images for part in measured)
-    performance = Performance(
-        n,
-        sum(part.accuracy * part.n_images for part in measured) / n,
-        sum(part.loss * part.n_images for part in measured) / n,
-        measured[0].class_names,
-        np.sum([part.confusion for part in measured], axis=0),
-    )
-    return Evaluation(performance, tested)
+    confusion: npt.NDArray[np.int64] = np.sum([part.confusion for part in measured], axis=0)
+    loss = sum(part.loss * part.n_images for part in measured) / n
+    return Performance(n, float(np.trace(confusion)) / n, loss, measured[0].class_names, confusion)
 
 
 def _with_features(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import Split, train_validation_test
-from linprobe.errors import RunError
+from linprobe.errors import ParameterError, RunError
 from linprobe.features.base import FeatureMap
+from linprobe.plain import few
 from linprobe.runs.contents import Contents, contents_of
 from linprobe.runs.features import map_dataset, requested
 from linprobe.runs.folder import RunFolder
@@ -162,6 +164,12 @@ def _checked_model(request: TrainSettings | SweepSettings, n_threads: int | None
         ParameterError: a parameter or the features cannot be used.
     """
     model = model_of(request.classifier)
+    weights = model.class_weight
+    if isinstance(weights, Mapping) and (without := [str(label) for label, weight in weights.items() if weight == 0.0]):
+        raise ParameterError(
+            f"class_weight is 0 for {few(without)}; the figures of a run are of all its images. Leave the class out of "
+            "the source, or give it a weight above 0."
+        )
     model.random_state, model.n_threads = request.seed, n_threads
     requested(request.features, request.feature_options)
     return model

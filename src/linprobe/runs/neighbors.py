@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.classifiers.neighbors import NeighborModel, accuracy
+from linprobe.classifiers.selection import SAME
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
 from linprobe.data.splits import Split, notes_on, split_dataset, stratified_folds
 from linprobe.errors import IncompatibleError, ParameterError
@@ -204,7 +205,8 @@ def choose_and_test(
         n_validation = validation.n_images
         if dataset.validation is None:
             train = _together(train, validation)
-    k = max(settings.ks, key=lambda one: (accuracies.get(one, 0.0), -one))
+    most = max(accuracies.values(), default=0.0) - SAME
+    k = min(one for one in settings.ks if accuracies.get(one, 0.0) >= most)
     model = NeighborModel(k, settings.metric, n_threads=n_threads).fit_sets(train)
     found = model.labels_by_k(parts.test.X, [k], parts.test.rows, lambda done, total: tell("test images", done, total))[
         k

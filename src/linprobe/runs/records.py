@@ -289,7 +289,8 @@ class RunMetrics:
             there are no images. Those of a sweep's validation are of the chosen reg, means over the folds if there are
             any.
         validation_loss, test_loss: means of L_i over images, whatever the weights.
-        seconds, passes: of optimisation.
+        seconds: of optimisation; of a sweep those of choosing, refit and test, resumed parts included.
+        passes: over the training images.
         status: why the training ended.
         epochs: done; None for a sweep.
         chosen: what the optimizer chose from the data, in words by name.

@@ -143,6 +143,7 @@ class _Session:
         begun = time.perf_counter()
         regs = check_regs(self.request.regs)
         done = self._parts_done(run, len(regs))
+        earlier = sum(part.seconds for part in done)
         try:
             selector = Selector(self.classifier, self.classifier.rows_of(self.train), regs, self._tell)
             for number, (name, solve) in enumerate(self._parts(selector), start=1):
@@ -170,7 +171,7 @@ class _Session:
             classifier.trained_on_ = trained_on(self.material, self.train)
             model = model_bytes(classifier, made_from)
             tested = measure(classifier, self.test, self.classifier.n_threads)  # the one time it is touched
-            metrics = self._metrics(run, classifier, choice, tested, time.perf_counter() - begun)
+            metrics = self._metrics(run, classifier, choice, tested, earlier + time.perf_counter() - begun)
         except KeyboardInterrupt as stop:
             raise Interrupted(
                 f"stopped after {len(done)} of {self._n_parts} parts; resume with: {run.resume_command()}"
