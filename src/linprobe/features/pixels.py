@@ -16,13 +16,14 @@ from linprobe.shapes import Floats, check_sample_weight, slices, usual_weights
 __all__ = ["PREPROCESS", "Pixels"]
 
 PREPROCESS = {
-    "auto": "center for pixels, none for vectors",
+    "auto": "center for pixels and vectors, standardize for features of pictures",
     "none": "as they are",
     "unit": "pixels / 255; vectors as they are",
     "center": "pixels / 255, minus the mean image; vectors minus their mean",
     "standardize": "mean 0 and standard deviation 1",
 }
-"""Each map of the input that a classifier takes by name, with what it does."""
+"""Each map of the input that a classifier takes by name, with what it does. That of "auto" is what the commands and the
+lab do, which show it; `LinearClassifier` leaves vectors as they are."""
 
 BLOCK_NUMBERS = 2**20
 """Numbers in a block of rows. A block has at most 2**16 rows, so that sums of 255² fit in 32 bits."""
