@@ -205,6 +205,40 @@ def test_the_depth_of_colour_pictures_of_16_bits_is_known_too() -> None:
             for name, body in chunks
         )
 
-    assert decode_with_depth(png(4095))[1].note is not None
-    assert decode_with_depth(png(60000))[1].note is None
-    assert decode_with_depth(encode(Image.fromarray(noise(2, 2))))[1].note is None
+    assert decode_with_depth(png(4095))[1].notes
+    assert decode_with_depth(png(60000))[1].notes == ()
+    assert decode_with_depth(encode(Image.fromarray(noise(2, 2))))[1].notes == ()
+
+
+def tiff_of_numbers(numbers: np.ndarray, bits: int, photometric: int) -> bytes:
+    """A grey TIFF of one strip, uncompressed; `photometric` 0 says that 0 is white."""
+    height, width = numbers.shape
+    if bits == 12:  # two numbers in three bytes
+        flat = "".join(f"{value:012b}" for value in numbers.ravel().tolist())
+        data = int(flat, 2).to_bytes(len(flat) // 8, "big")
+    else:
+        data = numbers.astype("<u2").tobytes()
+    start = 8 + 2 + 12 * 9 + 4
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: start, 277: 1, 278: height}
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in (*tags.items(), (279, len(data))))
+    return b"II*\0" + struct.pack("<IH", 8, 9) + fields + struct.pack("<I", 0) + data
+
+
+@pytest.mark.parametrize(("bits", "largest", "photometric"), [(16, 65535, 0), (16, 65535, 1), (12, 4095, 1)])
+def test_a_tiff_of_many_bits_says_which_end_is_white(bits: int, largest: int, photometric: int) -> None:
+    numbers = np.array([[0, largest], [largest // 5, largest // 3]])
+    pixels, depth = decode_with_depth(tiff_of_numbers(numbers, bits, photometric))
+    expected = np.array([[0, 255], [51, 85]])
+    assert pixels[..., 0].tolist() == (255 - expected if photometric == 0 else expected).tolist()
+    assert depth.notes == ()
+
+
+@pytest.mark.parametrize(("name", "warned"), [("TIFF", True), ("GIF", True), ("WEBP", True), ("MPO", False)])
+def test_frames_that_are_not_read_are_counted(name: str, warned: bool) -> None:
+    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (10, 90)]
+    several = encode(frames[0], name, save_all=True, append_images=frames[1:])
+    pixels, depth = decode_with_depth(several)
+    assert abs(int(pixels[0, 0, 0]) - 10) < 5
+    assert bool(depth.notes) == warned
+    both = depth.with_also(decode_with_depth(encode(frames[0], "TIFF"))[1]).with_also(depth)
+    assert both.notes == ("2 pictures have several frames or pages, of which only the first is read.",) * warned

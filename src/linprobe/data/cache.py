@@ -50,7 +50,7 @@ __all__ = [
     "load",
 ]
 
-_VERSION = 3
+_VERSION = 4
 """Version of the decoder and of an entry's files; entries of another version are ignored."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")

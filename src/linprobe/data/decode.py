@@ -86,32 +86,38 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 @dataclass(frozen=True)
 class Depth:
-    """What 16-bit pictures used of their range.
+    """What of the pictures is lost in 8-bit pixels of one frame.
 
     Attributes:
         n: 16-bit pictures.
         top: the largest of their pixels once they are reduced to 8 bits, 0..255; 255 without such pictures.
+        n_several: pictures of several frames or pages.
     """
 
     n: int = 0
     top: int = 255
+    n_several: int = 0
 
     def with_also(self, other: Depth) -> Depth:
         """That of the pictures of both."""
-        if not (self.n and other.n):
-            return self if self.n else other
-        return Depth(self.n + other.n, max(self.top, other.top))
+        tops = [each.top for each in (self, other) if each.n]
+        return Depth(self.n + other.n, max(tops, default=255), self.n_several + other.n_several)
 
     @property
-    def note(self) -> str | None:
-        """A warning where the pictures used less than a quarter of their range; else None."""
-        if self.n == 0 or self.top >= SMALL_RANGE:
-            return None
-        what = "1 picture has" if self.n == 1 else f"{self.n:,} pictures have"
-        return (
-            f"{what} 16 bits but no value above {100 * (self.top + 1) / 256:.2g}% of their range: as 8-bit pixels "
-            f"they have at most {self.top + 1} grey levels. Scale their values up to 0..65535, then read them again."
-        )
+    def notes(self) -> tuple[str, ...]:
+        """Warnings: where the pictures used less than a quarter of their range, and where frames are not read."""
+        notes = []
+        if self.n and self.top < SMALL_RANGE:
+            what = "1 picture has" if self.n == 1 else f"{self.n:,} pictures have"
+            share = f"{100 * (self.top + 1) / 256:.2g}%"
+            notes.append(
+                f"{what} 16 bits but no value above {share} of their range: as 8-bit pixels they have at most "
+                f"{self.top + 1} grey levels. Scale their values up to 0..65535, then read them again."
+            )
+        if self.n_several:
+            what = "1 picture has" if self.n_several == 1 else f"{self.n_several:,} pictures have"
+            notes.append(f"{what} several frames or pages, of which only the first is read.")
+        return tuple(notes)
 
 
 SMALL_RANGE = 64
@@ -443,11 +449,13 @@ def _any_picture(data: bytes, place: _Place) -> tuple[Pixels, Depth]:
             place.enter(opened.height, opened.width)
             if opened.format in ("JPEG", "MPO"):
                 _check_scans(data, opened.height * opened.width)
-            has_16_bits = _check_kind(opened, data)
+            has_16_bits, n_several = _check_kind(opened, data), int(_has_several_frames(opened))
+            scale = _scale_of(opened)
             opened.load()
             ImageOps.exif_transpose(opened, in_place=True)
-            pixels = _to_pixels(opened)
-            return pixels, Depth(1, int(pixels.max(initial=0))) if has_16_bits else Depth()
+            pixels = _to_pixels(opened, scale)
+            top = int(pixels.max(initial=0)) if has_16_bits else 255
+            return pixels, Depth(int(has_16_bits), top, n_several)
     except (BrokenImage, MemoryError):
         raise
     except Image.DecompressionBombError as error:  # Pillow does not open pictures beyond twice its limit
@@ -494,20 +502,47 @@ def _check_kind(picture: Image.Image, data: bytes) -> bool:
     return picture.mode.startswith("I;16")
 
 
+def _has_several_frames(picture: Image.Image) -> bool:
+    """Whether a picture that is not decoded yet is an animation, or has several pages."""
+    if picture.format in ("JPEG", "MPO"):  # cameras append previews and maps of brightness
+        return False
+    with suppress(Exception):  # the second frame is damaged: the first is what is read
+        return bool(getattr(picture, "is_animated", False))
+    return False
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What the values of a grey picture of more than 8 bits mean: the largest, and whether that is black."""
+
+    largest: int = 65535
+    inverted: bool = False
+
+
+def _scale_of(picture: Image.Image) -> _Scale:
+    """The scale of a picture. A TIFF may have 12 bits, or say that 0 is white, which Pillow heeds for 8 bits only."""
+    if not isinstance(picture, TiffImagePlugin.TiffImageFile) or not picture.mode.startswith("I"):
+        return _Scale()
+    bits = picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (16,))
+    white_is_zero = picture.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    return _Scale(4095 if tuple(bits) == (12,) else 65535, white_is_zero)
+
+
 UNKNOWN_RANGE = "of unknown range; save it with 8 or 16 unsigned bits"
 """End of the message on pixels whose white is not known."""
 
 
-def _to_pixels(picture: Image.Image) -> Pixels:
-    """(height, width, 1 or 3) pixels of a decoded picture of any mode."""
+def _to_pixels(picture: Image.Image, scale: _Scale) -> Pixels:
+    """(height, width, 1 or 3) pixels of a decoded picture of any mode; `scale` is of those of more than 8 bits."""
     mode = picture.mode
     if mode.startswith("I"):
         # 16 bits, or 32 of which PNG and TIFF writers fill 16: 65535 becomes 255, and 257 v becomes v.
         wide = np.asarray(picture, dtype=np.int64)
         low, high = int(wide.min(initial=0)), int(wide.max(initial=0))
-        if low < 0 or high > 65535:
+        if low < 0 or high > scale.largest:
             raise BrokenImage(f"pixels from {low} to {high}, {UNKNOWN_RANGE}")
-        return ((wide + 128) // 257).astype(np.uint8)[:, :, np.newaxis]
+        grey = ((510 * wide + scale.largest) // (2 * scale.largest)).astype(np.uint8)[:, :, np.newaxis]
+        return 255 - grey if scale.inverted else grey
     if mode == "F":
         raise BrokenImage(f"floating-point pixels {UNKNOWN_RANGE}")
     may_be_grey = mode in ("1", "L", "LA", "La", "P", "PA")

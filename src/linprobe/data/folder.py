@@ -486,5 +486,5 @@ def _decode(
                 )
     sizes = tuple((name, int(np.count_nonzero(split == s))) for s, (name, _) in enumerate(layout.splits))
     skipped = tuple(SkippedImage(files.names[i], reason) for i, reason in broken.items())
-    notes = layout.notes if depth.note is None else (*layout.notes, depth.note)
+    notes = (*layout.notes, *depth.notes)
     return Decoded(stored[: len(y)], y, names, layout.class_names, sizes, skipped, notes), stored

@@ -167,8 +167,7 @@ def predict_pictures(
     _check_left_out(images, broken, other_size, on_bad_image == "skip" and bool(found))
     left_out = {**broken, **other_size}
     skipped = tuple(SkippedImage(str(image), left_out[image]) for image in images if image in left_out)
-    notes = () if depth.note is None else (depth.note,)
-    return Predictions(tuple(found), skipped, (*_skipped_notes(skipped, len(images)), *notes))
+    return Predictions(tuple(found), skipped, (*_skipped_notes(skipped, len(images)), *depth.notes))
 
 
 def _decoded(image: Path, size: tuple[int, int] | None) -> tuple[Pixels, Depth] | str:
