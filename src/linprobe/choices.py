@@ -17,7 +17,6 @@ __all__ = [
     "KINDS",
     "Choice",
     "choices",
-    "only_of",
     "own_option",
     "own_parameters",
     "parameters_of",
@@ -102,12 +101,6 @@ def parameters_of(kind: str, name: str) -> tuple[str, ...]:
     """Names of the parameters of a choice; none where it is not registered."""
     found = choices(kind).get(name)
     return () if found is None else tuple(parameter.name for parameter in found.parameters)
-
-
-def only_of(kind: str, name: str) -> tuple[str, ...]:
-    """Names of the parameters that this choice has and no other choice of its kind."""
-    others = {parameter for other in choices(kind) if other != name for parameter in parameters_of(kind, other)}
-    return tuple(parameter for parameter in parameters_of(kind, name) if parameter not in others)
 
 
 def own_option(kind: str, parameter: str) -> str:

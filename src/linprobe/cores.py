@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["by_threads", "share_of", "side_by_side", "usable_cores"]
+__all__ = ["by_threads", "share_of", "side_by_side", "threads_for", "usable_cores"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,6 +20,20 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+PER_CORE, AT_LEAST = 4, 16
+"""Threads for each usable core at most, and the least such limit. Threads beyond the cores only help where they wait
+for a disk, and the core keeps each thread that it has started. Chosen by argument."""
+
+
+def threads_for(n_threads: int | None) -> int:
+    """Threads that work for a request of `n_threads`: None for one per usable core, and never more than help.
+
+    No result depends on the number.
+    """
+    cores = usable_cores()
+    return min(n_threads or cores, max(AT_LEAST, PER_CORE * cores))
 
 
 class _SideBySide(threading.local):
@@ -62,7 +76,7 @@ def by_threads(work: Callable[[Item], Result], items: Sequence[Item], n_threads:
         items: what is worked on; all of it only if the results are taken to the end.
         n_threads: None for one per core.
     """
-    n_threads = min(n_threads or usable_cores(), len(items))
+    n_threads = min(threads_for(n_threads), len(items))
     if n_threads < 2:
         yield from map(work, items)
         return

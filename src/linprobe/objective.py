@@ -120,7 +120,7 @@ class Objective:
         rows: (N,) positions in X of the used rows, or None for all.
         affine: map of each row, applied as it is read; None for none.
         engine: "threads" or "reference".
-        n_threads: for the engine; None for one per core.
+        n_threads: for the engine; None for one per core, and at most four per core (16 on fewer than four cores).
     Raises:
         ShapeError, LabelError, ParameterError: arguments that do not fit together, or out of range.
     Example:

@@ -76,7 +76,7 @@ CASES = {
     ),
     "batches of exact": Advice(
         train("rows.npz", "--batch-size", 4),
-        "add --optimizer sgd",
+        "--batch-size only applies to --optimizer sgd (got exact); choose that",
         ("train", "rows.npz", "--batch-size", 4, "--optimizer", "sgd", "--epochs", 1),
     ),
     "another size, arrays": Advice(

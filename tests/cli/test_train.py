@@ -213,11 +213,48 @@ def test_an_option_of_sgd_is_refused_without_it_in_one_line(linprobe: Any, optio
         answer = linprobe("train", "digits", "--optimizer", optimizer, *option)
         assert answer.code == 2
         assert answer.err == (
-            f"error: {option[0]} only applies to --optimizer sgd (got {optimizer}); add --optimizer sgd, or leave it "
+            f"error: {option[0]} only applies to --optimizer sgd (got {optimizer}); choose that, or leave {option[0]} "
             "out; see linprobe train --help\n"
         )
         assert answer.out == ""
         assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "refused", "takers", "chosen"),
+    [
+        ([*SGD, "--max-iter", 5], "--max-iter", "--optimizer exact or gd", "sgd"),
+        ([*SGD, "--tol", 1e-4], "--tol", "--optimizer exact or gd", "sgd"),  # even at its default
+        ([*SGD, "--update", "adam", "--momentum", 0.5], "--momentum", "--update momentum or nesterov", "adam"),
+        (["--loss", "softmax", "--delta", 2], "--delta", "--loss hinge or squared-hinge", "softmax"),
+        (["--penalty", "l1", "--beta", 2], "--beta", "--penalty elastic-net", "l1"),
+        (["--penalty", "none", "--reg", 2], "--reg", "--penalty l2 or l1 or elastic-net", "none"),
+        (["--features", "hog/2", "--pooling", "max"], "--pooling", "--features patches", "hog/2"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    linprobe: Any, words: list[Any], refused: str, takers: str, chosen: str
+) -> None:
+    answer = linprobe("train", "digits", *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == (
+        f"error: {refused} only applies to {takers} (got {chosen}); choose that, or leave {refused} out; "
+        "see linprobe train --help\n"
+    )
+    assert not Path("runs").exists()
+
+
+def test_gd_takes_its_steps_by_one_name_only(linprobe: Any) -> None:
+    answer = linprobe("train", "digits", "--optimizer", "gd", "--epochs", 4, "--max-iter", 5)
+    assert answer.code == 2
+    assert "--epochs and --max-iter mean the same for --optimizer gd; give one of them" in answer.err
+
+
+def test_gradcheck_refuses_what_its_loss_does_not_have(linprobe: Any) -> None:
+    answer = linprobe("gradcheck", "digits", "--delta", 2)
+    assert answer.code == 2
+    assert "--delta only applies to --loss hinge or squared-hinge (got softmax)" in answer.err
 
 
 def test_the_defaults_are_those_of_the_classifier() -> None:

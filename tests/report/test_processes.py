@@ -19,7 +19,7 @@ ALONE = """
 import os, signal, threading
 from linprobe.report import processes
 from linprobe.report.processes import each
-processes.usable_cores = lambda: 2
+processes.threads_for = lambda n: n or 2
 parent = os.getpid()
 held = threading.Lock()  # cannot be pickled, and need not be
 """
@@ -66,7 +66,7 @@ print(each(work, range(9)))
 
 
 def test_beside_other_threads_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "usable_cores", lambda: 2)
+    monkeypatch.setattr(processes, "threads_for", lambda n: n or 2)
     ended = threading.Event()
     other = threading.Thread(target=ended.wait)
     other.start()

@@ -12,7 +12,7 @@ from linprobe.algebra.base import Algebra
 from linprobe.algebra.curved import CurvedModel
 from linprobe.algebra.dual import DualModel, DualPairs
 from linprobe.algebra.quadratic import QuadraticModel
-from linprobe.cores import share_of, usable_cores
+from linprobe.cores import share_of, threads_for
 from linprobe.shapes import Floats
 
 __all__ = ["NativeAlgebra"]
@@ -29,7 +29,7 @@ class NativeAlgebra(Algebra):
     """
 
     def __init__(self, n_threads: int | None = None) -> None:
-        self._most_threads = n_threads or usable_cores()
+        self._most_threads = threads_for(n_threads)
 
     @property
     def _threads(self) -> int:

@@ -19,7 +19,7 @@ from linprobe.challenges.intraclass import Intraclass, IntraclassJson, intraclas
 from linprobe.challenges.occlusion import Occlusion
 from linprobe.challenges.viewpoint import Viewpoint
 from linprobe.challenges.wilson import Change, ChangeJson, Rate, RateJson
-from linprobe.cores import usable_cores
+from linprobe.cores import threads_for
 from linprobe.data.base import ImageSet, ProgressCallback
 from linprobe.errors import ParameterError, ShapeError
 from linprobe.shapes import Labels, Pixels, slices
@@ -295,7 +295,7 @@ def _hits(
 ) -> list[npt.NDArray[np.bool_]]:
     """Which pictures of each job `classify` gets right: threads make the next blocks while this one scores."""
     total, done = sum(len(job.y) for job in jobs), 0
-    threads = n_threads or usable_cores()
+    threads = threads_for(n_threads)
     waiting: deque[tuple[_Job, slice, Future[Pixels]]] = deque()
     blocks = ((job, part) for job in jobs for part in job.parts())
     with ThreadPoolExecutor(threads, thread_name_prefix="linprobe-challenges") as pool:

@@ -93,7 +93,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  #
         tol: relative duality gap to reach with "exact", gradient norm with "gd".
         random_state: seed of the order of the rows and of the held-out rows; results for one int are bit-identical.
             "exact" uses it only for held-out rows.
-        n_threads: number of threads; None for one per core. The result does not depend on it.
+        n_threads: number of threads; None for one per core. At most four per core are used (16 on fewer than four
+            cores). The result does not depend on it.
         loss_options, penalty_options: dict from parameter to value, for parameters other than delta and beta of a loss
             or penalty given by name; None for their defaults.
     Attributes:
@@ -133,6 +134,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  #
             ValueError, TypeError: raised by scikit-learn if X is not a finite, dense table.
         """
         self.check_parameters()
+        self.check_unused()
         X, labels, weight = self.checked(self, X, y, sample_weight)
         self._train(Rows(X, labels, None, weight))
         self._warn_unless_good()
@@ -176,6 +178,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  #
             LabelError: a label is not in `classes`.
         """
         self.check_parameters()
+        self.check_unused()
         if self.class_weight == "balanced":
             raise ParameterError(
                 "class_weight='balanced' requires all labels at once, but partial_fit gets a part of them; "

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from linprobe.classifiers.row_weights import row_weights
 from linprobe.classifiers.rows import Rows
+from linprobe.classifiers.unused import REGISTRIES, unused
 from linprobe.data.base import LabelledSet
 from linprobe.engines.base import ENGINES, MappedRows, scores_of
 from linprobe.errors import IncompatibleError, LabelError, ParameterError, ShapeError, SplitError
@@ -142,6 +143,8 @@ class LinearModel:
             IncompatibleError: `validation` has other classes or another shape than `train`.
         """
         self.check_parameters()
+        if start is None:  # one that is resumed keeps what an earlier version let it have
+            self.check_unused()
         if validation is not None:
             _check_alike(train, validation)
         for images in (train, validation):
@@ -195,11 +198,6 @@ class LinearModel:
         """Raise ParameterError for a `patience` that this training cannot use."""
         if self.patience is None:
             return
-        if self.optimizer != "sgd":
-            raise ParameterError(
-                f"patience = {self.patience} requires optimizer='sgd'; found optimizer={self.optimizer!r}. "
-                "Set patience=None, or optimizer='sgd'."
-            )
         if held_out is None:
             raise ParameterError(
                 f"patience = {self.patience} needs validation rows; hold some out (validation_fraction=0.1), or leave "
@@ -358,6 +356,26 @@ class LinearModel:
         _check_number("momentum", self.momentum)
         self._sgd(0, epochs=self.epochs, schedule=self.schedule)  # checks the ranges of its own parameters
 
+    def check_unused(self) -> None:
+        """Raise ParameterError for a parameter that is not at its default and would do nothing.
+
+        `check_parameters` lets it pass: a model file or a run of an earlier version may hold one.
+        """
+        defaults = {name: one.default for name, one in inspect.signature(type(self)).parameters.items()}
+        changed = [name for name, default in defaults.items() if _differs(getattr(self, name), default)]
+        for kind, named in NAMED.items():
+            if not isinstance(getattr(self, kind), str) and named in changed:
+                raise ParameterError(
+                    f"{named} = {getattr(self, named)!r} is of a {kind} given by name; set it in the {kind} itself."
+                )
+        found = unused(changed, {kind: getattr(self, kind) for kind in REGISTRIES})
+        if found is not None:
+            name, kind, takers = found.parameter, found.kind, " or ".join(map(repr, found.takers))
+            raise ParameterError(
+                f"{name} = {getattr(self, name)!r} only applies to {kind}={takers}; found {kind}={found.chosen!r}. "
+                f"Leave {name} out, or choose another {kind}."
+            )
+
     def _check_two_classes(self, labels: Labels) -> None:
         """Raise LabelError unless at least two classes occur."""
         present = np.unique(labels)
@@ -375,6 +393,11 @@ def _refuse_options(which: str, options: Mapping[str, float] | None) -> None:
         raise ParameterError(
             f"{which}_options = {options!r} is of a {which} given by name; set them in the {which} itself."
         )
+
+
+def _differs(value: object, default: object) -> bool:
+    """Whether a parameter has another value than its default."""
+    return value is not default and bool(value != default)
 
 
 def _check_choice(name: str, value: Any, choices: Collection[str]) -> None:

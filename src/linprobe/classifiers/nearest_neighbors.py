@@ -36,7 +36,8 @@ class NearestNeighbors(ClassifierMixin, BaseEstimator, NeighborModel, Savable): 
         k: neighbours that vote, 1..N.
         metric: "l2"; "l1", for uint8 pixels; "cosine", for floats.
         engine: "threads" (native code) or "reference" (NumPy, every distance).
-        n_threads: number of threads; None for one per core. The result does not depend on it.
+        n_threads: number of threads; None for one per core. At most four per core are used (16 on fewer than four
+            cores). The result does not depend on it.
     Attributes:
         classes_: (K,) the labels, sorted (class names in their own order after `fit_sets`).
         labels_: (N,) the class of each training row, as a position in `classes_`.

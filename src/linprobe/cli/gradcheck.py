@@ -16,6 +16,7 @@ from linprobe.cli.options import (
     own_given,
     reading,
     reading_given,
+    refuse_unused,
     seed_option,
     threads,
 )
@@ -79,6 +80,7 @@ def gradcheck(ctx: click.Context, /, source: str, **options: Any) -> None:
     from linprobe.objective import Objective
     from linprobe.penalties import make_penalty
 
+    refuse_unused(ctx, options)
     with progress(options["as_json"]) as report:
         dataset = open_dataset(
             source,

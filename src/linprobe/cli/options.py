@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -43,6 +43,7 @@ __all__ = [
     "reading_given",
     "refuse_changes",
     "refuse_start",
+    "refuse_unused",
     "run_options",
     "seed_option",
     "settings_given",
@@ -215,7 +216,8 @@ threads = click.option(
     "--threads",
     type=click.IntRange(min=1),
     metavar="T",
-    help="Threads that compute; the result has the same bits for any number.  [default: one per core]",
+    help="Threads that compute, at most four per core (16 on fewer than four cores); the result has the same bits for "
+    "any number.  [default: one per core]",
 )
 quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 no_cache = click.option(
@@ -384,28 +386,41 @@ def features_given(options: Options) -> Options:
 
 
 def refuse_start(ctx: click.Context, options: Options) -> None:
-    """Raise UsageError for a new run without SOURCE, or with an option that its loss, penalty or features lack."""
-    from linprobe.choices import choices, parameters_of
-
+    """Raise UsageError for a new run without SOURCE, or with an option that would do nothing."""
     if options["moved_to"] is not None:
         raise click.UsageError("--source only applies to --resume; give SOURCE without an option name", ctx)
     if options["source"] is None:
         raise click.UsageError("missing SOURCE; give one, or --resume RUN", ctx)
-    of = {"delta": "loss", "beta": "penalty", "patches": "features", "pooling": "features"}
-    for name, kind in of.items():
-        if not given(ctx, name):
+    refuse_unused(ctx, options)
+
+
+def refuse_unused(ctx: click.Context, options: Options) -> None:
+    """Raise UsageError for a given option that the chosen loss, penalty, optimizer, update or features do not have."""
+    from linprobe.classifiers.unused import REGISTRIES, named_parameters, unused_of
+
+    names = {parameter.name or "": parameter.opts[0] for parameter in ctx.command.get_params(ctx)}
+    named = {name: option for name, option in names.items() if given(ctx, name)}
+    for kind in REGISTRIES:
+        if kind not in options:
             continue
-        having = ["patches"]  # of the features; texts, as --pooling, are not in their table
-        if kind != "features":
-            having = [choice for choice in choices(kind) if name in parameters_of(kind, choice)]
-        chosen = str(options[kind])
-        parts = re.split(r"\+|/2", chosen) if kind == "features" else [chosen]
-        if not set(parts) & set(having):
-            raise click.UsageError(
-                f"--{name} only applies to --{kind} {' or '.join(having)} (got {chosen}); choose that, or leave "
-                f"--{name} out",
-                ctx,
-            )
+        own = _own_key(kind, "")
+        of_kind = {name.removeprefix(own): option for name, option in named.items() if name.startswith(own)}
+        of_kind |= {name: option for name, option in named.items() if name in named_parameters(kind)}
+        if options[kind] == "gd":
+            of_kind.pop("epochs", None)  # its steps, by another name
+        found = unused_of(kind, options[kind], of_kind)
+        if found is not None:
+            _refuse_unused(ctx, of_kind[found.parameter], kind, found.takers, found.chosen)
+    if "features" in options and "patches" not in re.split(r"\+|/2", options["features"]):
+        for name in {"patches", "pooling"} & named.keys():
+            _refuse_unused(ctx, named[name], "features", ("patches",), options["features"])
+
+
+def _refuse_unused(ctx: click.Context, option: str, kind: str, takers: tuple[str, ...], chosen: str) -> NoReturn:
+    raise click.UsageError(
+        f"{option} only applies to --{kind} {' or '.join(takers)} (got {chosen}); choose that, or leave {option} out",
+        ctx,
+    )
 
 
 FEATURE_OPTIONS = ("features", "patches", "pooling", "flips")

@@ -136,26 +136,19 @@ def train(ctx: click.Context, /, **options: Any) -> None:
 
 def _start(ctx: click.Context, options: Options, run: RunOptions) -> RunResult:
     """Begin a run with the options of the command line."""
-    from linprobe.choices import only_of
     from linprobe.cli.progress import progress
     from linprobe.runs.records import RunSettings, TrainSettings
     from linprobe.runs.train import train as begin
 
     refuse_start(ctx, options)
-    optimizer = options["optimizer"]
-    if optimizer == "gd" and given(ctx, "epochs") and not given(ctx, "max_iter"):
-        options["max_iter"] = options["epochs"]
-    for name in only_of("optimizer", "sgd"):
-        if optimizer != "sgd" and given(ctx, name) and (name, optimizer) != ("epochs", "gd"):
-            option = "--" + name.replace("_", "-")
-            raise click.UsageError(
-                f"{option} only applies to --optimizer sgd (got {optimizer}); add --optimizer sgd, or leave it out",
-                ctx,
-            )
-    left_out = {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME}
+    classifier = classifier_given(options, {*NOT_CLASSIFIER, *FEATURE_OPTIONS, *WITH_RESUME})
+    if options["optimizer"] == "gd" and given(ctx, "epochs"):
+        if given(ctx, "max_iter"):
+            raise click.UsageError("--epochs and --max-iter mean the same for --optimizer gd; give one of them", ctx)
+        classifier["max_iter"] = classifier.pop("epochs")
     settings = TrainSettings(
         **settings_given(options),
-        classifier=classifier_given(options, left_out),
+        classifier=classifier,
         **features_given(options),
     )
     with progress(run.silent) as report:

@@ -20,7 +20,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from linprobe.cores import usable_cores
+from linprobe.cores import threads_for
 from linprobe.data.base import ReadOptions
 from linprobe.data.budget import CHUNK_BYTES, FILE_LIMIT, PIXEL_LIMIT, SMALL_PIXELS, PixelRoom
 from linprobe.errors import ImageError
@@ -206,7 +206,7 @@ def decode_all(
     Raises:
         ImageError: sizes differ, or pictures are broken with `options.on_bad_image` "fail", or all are.
     """
-    n_threads = options.n_threads or usable_cores()
+    n_threads = threads_for(options.n_threads)
     # Pillow warns about unusual EXIF data and palettes, which a user cannot act on. The filter is set here and not in
     # the threads, since it applies to the whole process.
     with warnings.catch_warnings():

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.algebra.base import Algebra
-from linprobe.cores import by_threads, usable_cores
+from linprobe.cores import by_threads, threads_for
 from linprobe.engines.curvature import (
     CurvaturePairs,
     HessianWeights,
@@ -191,7 +191,7 @@ class Engine(ABC):
     def gram(self, rows: npt.NDArray[np.int64], roots: Floats) -> Floats:
         """(n, n) products roots_i roots_j x'_i·x'_j of the rows with each other, float32; for roots (n,)."""
         n, D = len(rows), self.examples.n_features
-        n_threads = self.n_threads or usable_cores()
+        n_threads = threads_for(self.n_threads)
         read, products = np.empty((n, D), np.float32), np.empty((n, n), np.float32)
 
         def mapped(block: slice) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from linprobe import _core
 from linprobe.algebra.native import NativeAlgebra
 from linprobe.blas import ONE_BLAS_THREAD
-from linprobe.cores import share_of, usable_cores
+from linprobe.cores import share_of, threads_for
 from linprobe.engines.base import (
     CurvaturePairs,
     Engine,
@@ -90,7 +90,7 @@ def _map_arguments(affine: Affine | None) -> _MapArguments:
 def _most_threads(n_threads: int | None) -> int:
     if n_threads is not None and n_threads < 1:
         raise ParameterError(f"n_threads = {n_threads}; expected a whole number >= 1, or None for one per core.")
-    return n_threads or usable_cores()
+    return threads_for(n_threads)
 
 
 def scores_of(images: MappedRows, W: Floats, b: Floats, n_threads: int | None = None) -> Floats:

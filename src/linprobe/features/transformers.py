@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from linprobe.cores import usable_cores
+from linprobe.cores import threads_for
 from linprobe.features.base import FeatureMap
 from linprobe.features.color import ColorMap
 from linprobe.features.hog import HogMap
@@ -69,7 +69,7 @@ class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         def fill(block: npt.NDArray[Any], part: npt.NDArray[np.float32]) -> None:
             part[:] = self.map_.transform(block)
 
-        with ThreadPoolExecutor(self.n_threads or usable_cores()) as threads:
+        with ThreadPoolExecutor(threads_for(self.n_threads)) as threads:
             for done in [threads.submit(fill, *pair) for pair in zip(blocks, parts, strict=True)]:
                 done.result()
         return rows

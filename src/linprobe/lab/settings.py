@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias
 
 from linprobe.choices import choices
+from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.unused import REGISTRIES, unused
 from linprobe.lab.choices import features
 from linprobe.lab.problem import Options, check_options
 from linprobe.lab.protocol import Request
@@ -48,7 +51,7 @@ class OfferedFeatures(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsRequest(Request):
-    """The settings of a run; those that the optimizer does not have are ignored.
+    """The settings of a run; those that the chosen loss, penalty, optimizer or update does not have are ignored.
 
     Args:
         loss ... penalty_options: parameters of LinearClassifier; learning_rate None for one that is chosen.
@@ -97,13 +100,10 @@ def settings_of(source: Source, asked: SettingsRequest) -> TrainSettings:
     Raises:
         ParameterError: the classifier cannot have them.
     """
-    optimizers = choices("optimizer")
+    chosen = {kind: getattr(asked, kind) for kind in REGISTRIES}
     classifier: dict[str, Parameter] = {
         "loss": asked.loss,
         "penalty": asked.penalty,
-        "reg": asked.reg,
-        "beta": asked.beta,
-        "delta": asked.delta,
         "optimizer": asked.optimizer,
         "preprocess": asked.preprocess,
     }
@@ -111,10 +111,13 @@ def settings_of(source: Source, asked: SettingsRequest) -> TrainSettings:
         classifier["loss_options"] = asked.loss_options
     if asked.penalty_options:
         classifier["penalty_options"] = asked.penalty_options
-    # tol and max_iter, which the command line writes down for every optimizer, and those of this one
-    for about in (*optimizers["exact"].parameters, *optimizers[asked.optimizer].parameters):
-        value = getattr(asked, about.name, None)
-        classifier[about.name] = about.default if value is None else value
+    # what the choices do not take keeps its default, whatever field of the page holds another value
+    optimizers = choices("optimizer")
+    own = (*optimizers["exact"].parameters, *optimizers[asked.optimizer].parameters)
+    for name in ("reg", "delta", "beta", *(about.name for about in own)):
+        value: Parameter = getattr(asked, name, None)
+        default = inspect.signature(LinearModel).parameters[name].default
+        classifier[name] = default if value is None or unused([name], chosen) else value
     model_of(classifier)
     options: dict[str, Parameter] = {"mirror": True} if asked.flips else {}
     if asked.features == "patches" and asked.patches is not None:

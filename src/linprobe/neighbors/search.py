@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe import _core
-from linprobe.cores import usable_cores
+from linprobe.cores import threads_for
 from linprobe.engines.base import ENGINES
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 from linprobe.neighbors.codes import Coder, GroupCoder
@@ -131,7 +131,7 @@ class NeighborSearch:
     @property
     def threads(self) -> int:
         """Threads that search."""
-        return self.n_threads or usable_cores()
+        return threads_for(self.n_threads)
 
     def describe(self) -> str:
         """One line: the engine, its instruction set, its threads, and whether codes rule rows out."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.algebra.dual import DualModel, DualPairs
-from linprobe.cores import by_threads, usable_cores
+from linprobe.cores import by_threads, threads_for
 from linprobe.objective import Objective
 from linprobe.optimizers.dual_images import DualImages
 from linprobe.shapes import Floats, slices
@@ -122,7 +122,7 @@ class DualSweeps:
             return np.bincount(image, minlength=len(n)), k.astype(np.int32), A[image, k]
 
         blocks = slices(len(y), max(1, BLOCK_SCORES // K))
-        parts = list(by_threads(list_block, blocks, self._objective.engine.n_threads or usable_cores()))
+        parts = list(by_threads(list_block, blocks, threads_for(self._objective.engine.n_threads)))
         counts, classes, A = (np.concatenate([part[i] for part in parts]) for i in range(3))
         ends = np.concatenate([[0], np.cumsum(counts)])
         return DualPairs(ends, classes, A, model.V.astype(np.float32), W if model.size > 0.0 else None)

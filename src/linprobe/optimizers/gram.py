@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.cores import by_threads, usable_cores
+from linprobe.cores import by_threads, threads_for
 from linprobe.objective import Objective
 from linprobe.shapes import Floats, mirror_lower, slices
 
@@ -57,4 +57,4 @@ def centred_products(
 
 
 def _threads(objective: Objective) -> int:
-    return objective.engine.n_threads or usable_cores()
+    return threads_for(objective.engine.n_threads)

@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from linprobe.cores import side_by_side, usable_cores
+from linprobe.cores import side_by_side, threads_for
 from linprobe.engines.base import Precision
 from linprobe.objective import DataGradient, Evaluation, Objective
 from linprobe.shapes import Floats
@@ -121,7 +121,7 @@ def run_searches(objective: Objective, searches: list[Search[Result]]) -> tuple[
             results[i] = end.value
 
     size = max(1, MAX_TEMPLATES // objective.n_classes)
-    with ThreadPoolExecutor(objective.engine.n_threads or usable_cores()) as pool:
+    with ThreadPoolExecutor(threads_for(objective.engine.n_threads)) as pool:
 
         def resume_all(sent: dict[int, DataGradient | KeyboardInterrupt | None]) -> None:
             futures = [pool.submit(resume, i, gradient) for i, gradient in sent.items()]

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from linprobe.parameters import Parameter
 from linprobe.shapes import Floats
 
 __all__ = ["UPDATES", "Rates", "Update"]
@@ -41,6 +42,7 @@ class Update:
         adaptive: whether each coordinate has a step size of its own, free of the scale of the gradient.
         direction: (G, m, v, eta, t, rates) -> (d, s), with m and v updated in place; t counts from 1; s is a
             number or an array of the shape of G.
+        parameter_info: its parameters among those of `SGD`.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Update:
     arrays: tuple[str, ...]
     adaptive: bool
     direction: Direction
+    parameter_info: tuple[Parameter, ...] = ()
 
     def gradients_per_step(self, momentum: float) -> float:
         """h: how many gradients d adds up in the long run: 1 / (1 - mu) for momentum and nesterov, else 1.
@@ -123,10 +126,14 @@ def _adam(
     return m / (1.0 - rates.beta1**t), s
 
 
+MOMENTUM = (
+    Parameter("momentum", Rates.momentum, "mu, the share of the last step that is kept, below 1", low=0.0, high=1.0),
+)
+
 UPDATES: dict[str, Update] = {
     "plain": Update("plain", "W ← W − η g", (), False, _plain),
-    "momentum": Update("momentum", "m ← μ m + g;  W ← W − η m", ("m",), False, _momentum),
-    "nesterov": Update("Nesterov", "m ← μ m + g;  W ← W − η (g + μ m)", ("m",), False, _nesterov),
+    "momentum": Update("momentum", "m ← μ m + g;  W ← W − η m", ("m",), False, _momentum, MOMENTUM),
+    "nesterov": Update("Nesterov", "m ← μ m + g;  W ← W − η (g + μ m)", ("m",), False, _nesterov, MOMENTUM),
     "adagrad": Update("AdaGrad", "v ← v + g^2;  W ← W − η g / √v", ("v",), True, _adagrad),
     "rmsprop": Update("RMSProp", "v ← ρ v + (1 − ρ) g^2;  W ← W − η g / √v", ("v",), True, _rmsprop),
     "adam": Update("Adam", "m, v: running means of g and g^2;  W ← W − η m / √v", ("m", "v"), True, _adam),

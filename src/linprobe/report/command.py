@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from linprobe.choices import only_of, own_option
+from linprobe.choices import own_option
+from linprobe.classifiers.unused import REGISTRIES, unused
 from linprobe.errors import ParameterError
 from linprobe.optimizers.path import reg_grid
 from linprobe.runs.records import RunSettings, SweepSettings, TrainSettings, default_parameters
 
-__all__ = ["command_of", "grid_text"]
+__all__ = ["command_of", "grid_text", "without_use"]
 
 ALWAYS = ("loss", "penalty", "reg", "optimizer")
 """Options that are written out even where they have their defaults."""
@@ -37,11 +38,9 @@ def command_of(settings: RunSettings) -> list[str] | None:
     if isinstance(request, SweepSettings):
         words += ["--reg-grid", grid_text(request.regs)]
         words += ["--folds", str(request.folds)] if request.folds else ["--validation", repr(request.validation)]
-    sgd = not settings.swept and settings.parameter("optimizer") == "sgd"
-    left_out = {*(NOT_OF_SWEEP if settings.swept else ()), *(() if sgd else only_of("optimizer", "sgd"))}
     for name in OPTIONS:
         value = settings.parameter(name)
-        if name in left_out:
+        if (settings.swept and name in NOT_OF_SWEEP) or without_use(settings, name):
             continue
         if name in ALWAYS or value != defaults[name]:
             if not isinstance(value, str | int | float):
@@ -64,6 +63,11 @@ def command_of(settings: RunSettings) -> list[str] | None:
     if request.on_bad_image != "fail":
         words += ["--on-bad-image", request.on_bad_image]
     return [*words, "--seed", str(request.seed)]
+
+
+def without_use(settings: RunSettings, name: str) -> bool:
+    """Whether the loss, penalty, optimizer or update of the run does not take a parameter of the classifier."""
+    return unused([name], {kind: settings.parameter(kind) for kind in REGISTRIES}) is not None
 
 
 def _feature_options(request: TrainSettings | SweepSettings) -> list[str] | None:

@@ -14,12 +14,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 from linprobe.challenges.wilson import wilson_interval
-from linprobe.choices import only_of
 from linprobe.classifiers.model import BAD_ENDS
 from linprobe.errors import OutputError, ParameterError
 from linprobe.files import unwritten, write_whole
 from linprobe.printed import gap_text, number_text, objective_text, points_text
-from linprobe.report.command import command_of, grid_text
+from linprobe.report.command import command_of, grid_text, without_use
 from linprobe.report.comparing import alike, comparable, duels
 from linprobe.report.figures import Svg, compared_sections, sections_of, shared_bound
 from linprobe.report.record import Record, read_record, record_of
@@ -329,7 +328,7 @@ NOT_SHOWN = (
 
 def _options(record: Record) -> list[tuple[str, str]]:
     """Every setting that decides the result of the run, defaults included."""
-    request, metrics = record.settings.request, record.metrics
+    request = record.settings.request
     values: dict[str, object] = {**record.model.parameters()}
     values |= {each.name: getattr(request, each.name) for each in fields(request)}
     values |= {**request.classifier, **request.feature_options}
@@ -339,15 +338,9 @@ def _options(record: Record) -> list[tuple[str, str]]:
     if isinstance(request, SweepSettings):
         values.pop("reg")  # the members', not the one of the model
         values["regs"] = grid_text(request.regs)
-    sgd = values["optimizer"] == "sgd"
-    without_use = {
-        "reg": metrics.penalty == "none",
-        "validation": bool(record.folds),
-        "folds": not record.folds,
-        **dict.fromkeys(only_of("optimizer", "sgd"), not sgd),
-        **dict.fromkeys(("max_iter", "tol"), sgd),
-    }
-    return [(name, _text(value)) for name, value in sorted(values.items()) if not without_use.get(name)]
+    idle = {"validation": bool(record.folds), "folds": not record.folds}
+    idle |= {name: without_use(record.settings, name) for name in values.keys() & record.model.parameters().keys()}
+    return [(name, _text(value)) for name, value in sorted(values.items()) if not idle.get(name)]
 
 
 def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
@@ -359,8 +352,8 @@ def _differing(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
         values["fingerprint of the data"] = str(record.settings.fingerprint)[:12]
     names = sorted({name for values in options for name in values})
     table = [(name, [values.get(name, "–") for values in options]) for name in names]
-    without_use = {"–"} if len({values["kind"] for values in options}) == 1 else set()
-    return [(name, values) for name, values in table if len(set(values) - without_use) > 1]
+    no_use = {"–"} if len({values["kind"] for values in options}) == 1 else set()
+    return [(name, values) for name, values in table if len(set(values) - no_use) > 1]
 
 
 def _compared(records: Sequence[Record]) -> list[ComparedRow]:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryFile
 from typing import IO, NoReturn, TypeVar
 
-from linprobe.cores import usable_cores
+from linprobe.cores import threads_for
 
 __all__ = ["each"]
 
@@ -36,7 +36,7 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], n_threads: int |
         items: on several processes 256 at most; the slowest first, if some are much slower.
         n_threads: processes at most; None for a core each.
     """
-    n_processes = min(n_threads or usable_cores(), len(items))
+    n_processes = min(threads_for(n_threads), len(items))
     found: dict[int, Result] = {}
     if n_processes > 1 and len(items) <= MOST_ITEMS and sys.platform == "linux" and threading.active_count() == 1:
         _together(work, items, n_processes, found)

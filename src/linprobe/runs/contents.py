@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.cores import usable_cores
+from linprobe.cores import threads_for
 from linprobe.data.base import Dataset, ImageSet, LabelledSet
 from linprobe.shapes import Labels
 
@@ -80,7 +80,7 @@ def digests_of(images: LabelledSet, n_threads: int | None = None) -> Digests:
                 rows = rows.astype(np.float32) + np.float32(0.0)  # -0.0 becomes 0.0
         return b"".join(hashlib.sha256(row).digest()[:8] for row in np.ascontiguousarray(rows))
 
-    with np.errstate(over="ignore"), ThreadPoolExecutor(n_threads or usable_cores()) as workers:
+    with np.errstate(over="ignore"), ThreadPoolExecutor(threads_for(n_threads)) as workers:
         return np.frombuffer(b"".join(workers.map(digest, range(0, images.n_images, size))), np.uint64)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from linprobe.cores import usable_cores
+from linprobe.cores import threads_for
 from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, ProgressCallback
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.errors import IncompatibleError, ParameterError
@@ -204,7 +204,7 @@ def _fill(
         return len(values)
 
     done = 0
-    with threadpool_limits(1), ThreadPoolExecutor(n_threads or usable_cores()) as workers:
+    with threadpool_limits(1), ThreadPoolExecutor(threads_for(n_threads)) as workers:
         futures = [workers.submit(work, block) for block in blocks]
         try:
             for future in futures:

@@ -15,7 +15,7 @@ import numpy as np
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
-from linprobe.cores import usable_cores
+from linprobe.cores import threads_for
 from linprobe.data.base import ProgressCallback, SkippedImage
 from linprobe.data.decode import BrokenImage, Depth, decode, decode_with_depth, read_file
 from linprobe.data.folder import pictures_below
@@ -145,7 +145,7 @@ def predict_pictures(
     broken: dict[Path, str] = {}
     other_size: dict[Path, str] = {}
     depth = Depth()
-    with ThreadPoolExecutor(n_threads or usable_cores()) as workers:
+    with ThreadPoolExecutor(threads_for(n_threads)) as workers:
         for start in range(0, len(images), BLOCK):
             block = images[start : start + BLOCK]
             pixels, kept = [], []
