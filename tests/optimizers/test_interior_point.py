@@ -168,3 +168,28 @@ def large(n, D, K):
     random = np.random.default_rng(0)
     y = np.arange(n) % K
     return random.standard_normal((n, D)) + random.standard_normal((K, D))[y], y
+
+
+def outlying(seed=2, n=60, factor=1e6):
+    """(X, y) of three classes, the first image far from all others and wrongly labelled."""
+    random = np.random.default_rng(seed)
+    y = np.arange(n) % 3
+    X = random.standard_normal((n, 5)) + random.standard_normal((3, 5))[y]
+    X[0], y[0] = factor * X[0], 1
+    return X, y
+
+
+def test_softmax_with_l1_is_proved_with_an_outlying_image():
+    X, y = outlying()
+    objective = Objective(X, y, loss="softmax", penalty="l1", reg=1e-2, engine="reference")
+    assert InteriorPoint().minimize(objective).status is Status.CERTIFIED
+
+
+def test_collinear_features_without_a_penalty_have_a_minimum():
+    X, y = outlying(seed=0, factor=1.0)
+    mixed = np.concatenate([X, X, X @ np.random.default_rng(0).standard_normal((5, 4))], axis=1)
+    of = {"loss": "hinge", "penalty": None, "reg": 0.0, "engine": "reference"}
+    alone, together = (InteriorPoint().minimize(Objective(data, y, **of)) for data in (X, mixed))
+    assert together.status is Status.CONVERGED
+    assert together.certificate.objective == pytest.approx(alone.certificate.objective, rel=1e-3)
+    assert np.abs(together.W).max() < 100.0

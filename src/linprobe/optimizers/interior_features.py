@@ -23,10 +23,27 @@ MIN_DEVIATION = 1e-12
 """Deviation of a feature, as a share of the numbers it is computed from, below which the feature counts as constant:
 what varies is rounding. Chosen by argument."""
 
+SPANNED = 1e-9
+"""Part of a standardised feature outside the span of others, relative to the largest, below which the feature counts as
+spanned by them. Chosen by argument: far above rounding, far below the noise of any measurement."""
+
 
 def needs_all_features(objective: Objective) -> bool:
     """Whether |W| is in the penalty. Otherwise the weights may be taken in the span of the images."""
     return objective.penalised and objective.l1_weight > 0.0
+
+
+def _spanned(X: Floats, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(D,) whether the other columns of X (n, D) span a column, but for rounding; `known` ones are left out.
+
+    Without a penalty any weights of such columns are as good as 0, and the system of a step is singular.
+    """
+    R, order = scipy.linalg.qr(np.where(known, 0.0, X), mode="r", pivoting=True, check_finite=False)
+    sizes = np.zeros(X.shape[1])
+    sizes[: min(X.shape)] = np.abs(np.diag(R))
+    found = np.zeros(X.shape[1], bool)
+    found[order] = sizes <= SPANNED * sizes[0]
+    return found
 
 
 class ScaledFeatures:
@@ -60,6 +77,8 @@ class ScaledFeatures:
         deviations = np.sqrt(np.square(X).mean(axis=0))
         sizes = objective.statistics.feature_sizes
         constant = deviations <= MIN_DEVIATION * (sizes if positions is None else sizes[positions])
+        if not objective.penalised:
+            constant |= _spanned(X / np.where(constant, 1.0, np.maximum(deviations, 1e-300)), constant)
         X[:, constant] = 0.0
         deviations[constant] = 0.0
         self._basis: Floats | None = None

@@ -42,9 +42,10 @@ SHORT_STEP, MAX_SHORT_STEPS = 1e-6, 4
 """The search ends after MAX_SHORT_STEPS successive steps shorter than SHORT_STEP times the full one. Chosen by
 argument."""
 
-PROGRESS, MAX_STALLED = 0.9, 8
-"""An iteration makes progress if the gap falls below PROGRESS times the lowest gap so far. The search ends after
-MAX_STALLED successive iterations without progress. Chosen by argument."""
+PROGRESS, FALL, MAX_STALLED = 0.9, 1e-3, 8
+"""An iteration makes progress if the gap falls below PROGRESS times the lowest gap so far, or the objective falls by the
+share FALL below its lowest value. The search ends after MAX_STALLED successive iterations without progress. Chosen by
+argument."""
 
 RESIDUAL_CUT = 0.01
 """Factor by which the residual of the linear systems is lowered when the gap stops falling. Chosen by argument."""
@@ -65,7 +66,7 @@ class InteriorPointState(SavedState):
         size_g, size_u, size_v: (k, d), slopes and slacks of |W|; None without |W|.
         short_steps: successive short steps.
         exact, residual, by_class: of `SystemOptions`; None and NaN for those of a new search.
-        lowest: the lowest gap that counted as progress.
+        lowest, least: the lowest gap, and the lowest objective, that counted as progress.
         stalled: iterations since then.
         attempted: the gap that was estimated at the last certificate.
         predicted_gap: the gap estimated now.
@@ -83,6 +84,7 @@ class InteriorPointState(SavedState):
     residual: float = saved_number(low=0.0, key="left")
     by_class: bool = saved_flag(True, key="coarse")
     lowest: float = saved_number(math.inf)
+    least: float = saved_number(math.inf)
     stalled: int = saved_number(0, low=0, key="since")
     attempted: float = saved_number(math.inf)
     predicted_gap: float = saved_number(math.inf)
@@ -267,7 +269,8 @@ class _Search:
         self.options = SystemOptions(exact, residual, saved.by_class)
         self.clock, self.passes, self.iteration = Clock(saved.seconds), saved.passes, saved.epoch
         self.short_steps, self.stalled = saved.short_steps, saved.stalled
-        self.lowest, self.attempted, self.predicted = saved.lowest, saved.attempted, math.inf
+        self.lowest, self.least = saved.lowest, saved.least
+        self.attempted, self.predicted = saved.attempted, math.inf
 
     def run(self) -> Solution:
         """Steps until the certificate reaches tol, or there is no more progress."""
@@ -284,7 +287,7 @@ class _Search:
                 promising = self.predicted <= min(
                     ATTEMPT_BELOW * self._absolute_tol(evaluation), RETRY_BELOW * self.attempted
                 )
-                self._watch_progress()
+                self._watch_progress(evaluation.objective)
                 ended = self._has_stalled() or self.iteration >= min(self.settings.max_iter, MAX_STEPS)
                 if promising or ended:
                     self.attempted = self.predicted
@@ -311,7 +314,7 @@ class _Search:
         while True:
             evaluation = self._evaluate(*self._weights())
             allowed = max(abs(evaluation.objective), 1e-300) * self.settings.tol
-            self._watch_progress()
+            self._watch_progress(evaluation.objective)
             ended = self._has_stalled() or self.iteration >= MAX_STEPS
             if self.predicted <= allowed and not exact_zeros:
                 return
@@ -349,9 +352,16 @@ class _Search:
             return Status.STALLED if self.iteration < self.settings.max_iter else Status.MAX_ITER
         return status
 
-    def _watch_progress(self) -> None:
-        """Count iterations without progress; after one, solve the linear systems more precisely."""
+    def _watch_progress(self, value: float) -> None:
+        """Count iterations without progress; after one, solve the linear systems more precisely.
+
+        At the start W = 0 hides what the residual costs, so progress is measured from the first step on.
+        """
         options = self.options
+        if self.iteration == 0:
+            return
+        if value < self.least - FALL * abs(value):
+            self.least, self.stalled = value, 0
         if self.predicted < PROGRESS * self.lowest:
             self.lowest, self.stalled = self.predicted, 0
             return
@@ -415,6 +425,7 @@ class _Search:
             residual=self.options.residual,
             by_class=self.options.by_class,
             lowest=self.lowest,
+            least=self.least,
             stalled=self.stalled,
             attempted=self.attempted,
             predicted_gap=self.predicted,

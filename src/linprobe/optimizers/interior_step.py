@@ -26,6 +26,10 @@ MIN_COMPLEMENTARITY = 0.1
 """Smallest complementarity that a step aims at, as a share of the gap due to the residual. Chosen by argument: slopes
 that reach their bounds while the gradient is far from 0 hardly move again."""
 
+MUCH_RESIDUAL = 100.0
+"""Gap due to the residual, in units of the complementarity's, above which a step keeps the complementarity. Below, each
+step may halve it. Chosen by argument: softmax at an outlying image may need a dozen steps, by a factor of e each."""
+
 MAX_HALVINGS = 30
 """Halvings of a step, at most, for a loss that is not piecewise quadratic. Chosen by argument."""
 
@@ -80,7 +84,9 @@ def _predict_and_correct(
     aim = min(centering, 1.0) * mu
     if centering < 1.0:
         cost = variables.residual_product(residual)
-        aim = max(aim, min(0.5 * mu, MIN_COMPLEMENTARITY * cost * mu / max(variables.gap(), 1e-300)))
+        gap = max(variables.gap(), 1e-300)
+        most = 1.0 if cost > MUCH_RESIDUAL * gap else 0.5
+        aim = max(aim, min(most * mu, MIN_COMPLEMENTARITY * cost * mu / gap))
     second_order = variables.margins is not None
     reductions = [
         (
