@@ -117,7 +117,7 @@ def in_lab(address: str, source: str, settings: dict[str, Any], page: Any) -> tu
             page.get_by_role("button", name="Start training").wait_for()
             page.wait_for_timeout(500)
             page.evaluate(COUNT)
-        send(socket, 2, "train.start", {"source": f"source:{source}", "settings": {**SETTINGS, **settings}})
+        send(socket, 2, "train.start", {"source": f"source:{Path(source).name}", "settings": {**SETTINGS, **settings}})
         if page is not None:
             send(socket, 3, "train.look", {"on": False})  # starting a training looks at it; the page does that here
         times: list[float] = []

@@ -83,7 +83,7 @@ def draw(browser: Browser, address: str, source: str) -> dict[str, bytes]:
     gradient.wait_for_timeout(1000)
     drawn["gradient"] = gradient.screenshot()
 
-    sgd = {"source": f"source:{source}", "optimizer": "sgd", "reg": 0.01}
+    sgd = {"source": f"source:{Path(source).name}", "optimizer": "sgd", "reg": 0.01}
     trained(browser, address, {"source": "digits"}, "digits-softmax-1")
     trained(browser, address, {**sgd, "epochs": 12}, "cifar10-softmax-1")
     trained(browser, address, {**sgd, "epochs": 6, "reg": 0.001}, "cifar10-softmax-2")

@@ -45,8 +45,9 @@ def test_it_serves_on_a_free_port_of_loopback_until_ctrl_c():
 
 def test_another_host_is_served_with_a_token_in_its_address():
     with started("--port", "0", "--host", "0.0.0.0") as (_, address):
-        bare, token = re.fullmatch(r"(http://0\.0\.0\.0:\d+/)\?token=(\S{32})", address).groups()
-        bare = bare.replace("0.0.0.0", "127.0.0.1")
+        port, token = re.fullmatch(r"http://[\w.-]+:(\d+)/\?token=(\S{32})", address).groups()
+        assert "0.0.0.0" not in address  # which no other machine can open
+        bare = f"http://127.0.0.1:{port}/"
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(bare, timeout=20)
         request = urllib.request.Request(bare, headers={"Authorization": f"Bearer {token}"})

@@ -20,6 +20,7 @@ from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import open_dataset
 from linprobe.data.splits import train_validation_test
 from linprobe.explain.contributions import contributions
+from linprobe.lab import inspect
 from linprobe.lab.inspector import Inspector
 from linprobe.lab.protocol import Lab
 from linprobe.lab.server import served
@@ -112,6 +113,14 @@ def test_pictures_that_a_run_has_trained_on_are_not_its_test_images_when_the_sou
     assert float(np.mean(grown.scores().argmax(axis=1) == grown.y)) == evaluated.performance.accuracy
     assert "things.zip has changed since the training: 48 pictures" in grown.notes[-1]
     lab.close()
+
+
+def test_more_pictures_at_a_time_than_the_memory_has_room_for_are_refused(place, address, monkeypatch):
+    monkeypatch.setattr(inspect, "MOST_ARRIVING", 0)
+    assert "wait until they have arrived" in post_picture(address, png(picture(0, 0)))[1]["error"]
+    monkeypatch.undo()
+    assert "own" in post_picture(address, png(picture(0, 0)))[1]
+    assert place.lab.service(Inspector).arriving == 0
 
 
 def test_the_grid_counts_what_evaluate_counts_and_names_the_wrong_ones(place, talk_to):

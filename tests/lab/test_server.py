@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from linprobe.errors import ParameterError
+from linprobe.lab import protocol, uploads
 from linprobe.lab.guard import HEADERS, is_loopback
 from linprobe.lab.protocol import EVENTS_WAITING, Client, Lab
-from linprobe.lab.server import MESSAGE_BYTES, make_app, open_port, served
+from linprobe.lab.server import MESSAGE_BYTES, make_app, open_port, reachable, served
 
 from .conftest import talking
 
@@ -204,6 +208,42 @@ def test_requests_beyond_those_in_flight_are_told_to_wait(lab_address):
         answers = [json.loads(talk.socket.recv(timeout=20)) for _ in range(200)]
         assert {answer["id"] for answer in answers} == set(range(200))
         assert all("result" in answer or "wait for an answer" in answer["error"] for answer in answers)
+
+
+def test_a_page_that_reads_no_answer_is_closed_before_they_fill_the_memory(lab_address, monkeypatch):
+    monkeypatch.setattr(protocol, "MOST_WAITING", 0)
+    with talking(lab_address) as talk, pytest.raises(ConnectionClosed, match="does not read its answers"):
+        talk("scores.explain", **ROW)
+
+
+def test_the_end_of_the_lab_during_an_upload_prints_no_traceback(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(uploads.tempfile, "tempdir", str(tmp_path))
+    with served(Lab()) as address:
+        host = address.removeprefix("http://")
+        with socket.create_connection(host.split(":"), 20) as half:
+            half.sendall(
+                f"POST /train/upload?name=a.zip HTTP/1.1\r\nHost: {host}\r\nOrigin: {address}\r\n"
+                "Content-Length: 99\r\n\r\nhalf".encode()
+            )
+            wait_until(lambda: list(tmp_path.rglob("a.zip")))
+    assert "Traceback" not in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def wait_until(happens: Callable[[], object]) -> None:
+    """Wait for it, 20 seconds at most."""
+    end = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_printed_address_of_all_addresses_is_one_that_others_can_open():
+    assert [reachable(host) for host in ("127.0.0.1", "my-machine", "::1")] == ["127.0.0.1", "my-machine", "::1"]
+    for host in ("0.0.0.0", "::", "[::]"):
+        found = reachable(host)
+        assert found
+        assert found not in ("0.0.0.0", "::", "[::]")
 
 
 def test_a_port_that_is_taken_is_told_in_one_sentence():

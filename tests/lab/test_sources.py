@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +78,7 @@ def test_a_zip_of_class_folders_is_taken_described_and_gone_with_the_lab(lab, ad
     assert found["class_names"] == ["blue", "green", "red"]
     assert found["counts"] == {"train": 18}
     assert found["shape"] == [8, 8, 3]
-    assert found["label"] == "my-pictures.zip"
+    assert found["label"] == "my pictures.zip"
     folder = lab.service(Uploads).folder
     assert folder.parent == tmp_path / "tmp"
     assert (folder / "upload-1" / "my-pictures.zip").is_file()
@@ -91,7 +93,7 @@ def test_what_is_decoded_of_an_upload_never_reaches_the_cache_of_the_user(lab, a
     _, answer = post(address, "a.zip", zip_of(class_folders(n=4)))
     talk_to("train.describe", source=answer["source"], seed=0)
     assert not list(own_cache.iterdir())
-    talk_to("train.describe", source=f"source:{lab.sources[0]}", seed=0)
+    talk_to("train.describe", source="source:things.zip", seed=0)
     assert list(own_cache.iterdir())  # that of a named source does
 
 
@@ -200,7 +202,7 @@ def test_what_the_reader_did_is_shown_with_the_source(address, talk_to, tmp_path
 
 
 def test_a_named_source_that_has_grown_is_described_as_it_is_now(lab, talk_to):
-    key = f"source:{lab.sources[0]}"
+    key = "source:things.zip"
     assert talk_to("train.describe", source=key, seed=0)["counts"] == {"train": 60}
     write_source(Path(lab.sources[0]), 30)
     assert talk_to("train.describe", source=key, seed=0)["counts"] == {"train": 90}
@@ -263,11 +265,60 @@ def test_a_zip_that_says_less_than_it_holds_is_read_no_further_than_its_director
     at = content.rfind(b"PK\5\6")
     content[at + 8 : at + 12] = (1).to_bytes(2, "little") * 2  # one entry, it says
     (tmp_path / "a.zip").write_bytes(content)
-    assert check_zip(tmp_path / "a.zip").n_files == 12
+    assert check_zip(tmp_path / "a.zip", "a.zip").n_files == 12
     content[at + 12 : at + 16] = (uploads_module.DIRECTORY_BYTES + 1).to_bytes(4, "little")
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(ArchiveError, match="entries"):
-        check_zip(tmp_path / "a.zip")
+        check_zip(tmp_path / "a.zip", "a.zip")
+
+
+def test_a_zip_whose_end_in_64_bits_declares_more_than_that_in_32_is_refused_before_it_is_listed(tmp_path):
+    entry = struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 20, 20, *[0] * 7, 7, 0, 0, 0, 0, 0, 0) + b"a/b.png"
+    count = uploads_module.MOST_ENTRIES + 1
+    end_64 = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(entry) * count, 0)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, len(entry) * count, 1)
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(entry), 0, 0)
+    (tmp_path / "a.zip").write_bytes(entry * count + end_64 + locator + end)
+    with pytest.raises(ArchiveError, match=r"65,001 entries or more"):
+        check_zip(tmp_path / "a.zip", "a.zip")
+
+
+def test_a_zip_whose_pictures_cannot_be_measured_before_they_are_unpacked_is_refused(lab, address, talk_to):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_BZIP2) as archive:
+        for name, content in class_folders(n=2).items():
+            archive.writestr(name, content)
+    said = post(address, "a.zip", file.getvalue())[1]["error"]
+    assert said.endswith("make the zip with Deflate.")
+    nothing_stays(lab, talk_to)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "file"),
+    [
+        ("猫.zip", "猫.zip", "archive.zip"),
+        ("my pictures.ZIP", "my pictures.ZIP", "my-pictures.zip"),
+        ("C:\\Users\\me\\pets.zip", "pets.zip", "pets.zip"),
+        ("a\nb\x1b[31m.zip", "a\\nb\\x1b[31m.zip", "a-nb-x1b-31m.zip"),
+        ("x" * 5000 + ".zip", "x" * 76 + ".zip", "x" * 76 + ".zip"),
+    ],
+)
+def test_an_upload_keeps_the_name_that_its_user_gave_it_and_gets_a_plain_file(lab, address, name, label, file):
+    _, answer = post(address, name, zip_of(class_folders(n=2)))
+    (shown,) = (one for one in answer["sources"] if one["kind"] == "uploaded")
+    assert shown["label"] == label
+    assert [path.name for path in lab.service(Uploads).folder.rglob("*.zip")] == [file]
+
+
+def test_no_address_of_the_page_holds_a_folder_of_this_machine(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    texts = tuple(str(write_source(tmp_path / name)) for name in ("things.zip", "one/pets.zip", "two/pets.zip"))
+    lab = Lab((*texts, texts[0]), tmp_path / "runs")
+    named = [source for source in lab.service(Sources).all() if source.kind == "named"]
+    assert [source.key for source in named] == ["source:things.zip", "source:2:pets.zip", "source:3:pets.zip"]
+    assert [source.path for source in named] == list(texts)
+    lab.close()
 
 
 def test_pictures_of_several_sizes_are_told_with_the_remedy_of_the_page(address, talk_to):
@@ -341,7 +392,7 @@ def test_settings_are_checked_before_a_process_is_started(lab, talk_to):
         ("max_iter", True, "max_iter"),
     ):
         settings = {**good, name: value}
-        assert words in talk_to.error("train.start", source=f"source:{lab.sources[0]}", settings=settings)
+        assert words in talk_to.error("train.start", source="source:things.zip", settings=settings)
     assert "expected an object" in talk_to.error("train.start", source="digits", settings=[])
     assert talk_to("train.state")["job"] is None
     assert not lab.runs.exists()
@@ -364,6 +415,19 @@ def test_a_report_is_served_with_a_policy_that_runs_nothing(lab, address, talk_t
     for name in ("two", "..", "%2e%2e%2foutside", "..%2f..%2fetc"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"{address}/train/report/{name}", timeout=20)
+
+
+def test_a_report_that_is_a_link_is_not_served(lab, address, tmp_path):
+    run = lab.runs / "one"
+    run.mkdir(parents=True)
+    (run / "settings.json").write_text('{"run_version": 1, "source": "digits"}')
+    (tmp_path / "secret").write_text("of this machine")
+    (run / "report.html").symlink_to(tmp_path / "secret")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{address}/train/report/one", timeout=20)
+    (listed,) = list_runs(lab.runs)
+    assert isinstance(listed, RunShown)
+    assert not listed.has_report
 
 
 def test_a_report_that_would_read_a_source_that_was_not_named_is_not_made(lab, talk_to, tmp_path):

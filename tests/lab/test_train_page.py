@@ -88,7 +88,7 @@ def test_a_source_with_a_broken_picture_is_trained_on_without_it_and_inspected(l
 
 
 def test_a_training_is_watched_stopped_resumed_and_kept(lab, address, open_page):
-    source = f"source:{lab.sources[0]}"
+    source = "source:things.zip"
     page = open_page(f"{address}/#/train?source={source}&optimizer=sgd&epochs=1000000&batch=1&loss=hinge", width=390)
     page.get_by_text("blue, green, red").wait_for()
     page.get_by_role("button", name="Start training").click()

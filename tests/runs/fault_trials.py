@@ -98,7 +98,7 @@ def upload(at: Path) -> None:
     path = uploads.place("pictures.zip")
     try:
         shutil.copyfile(at / "pictures.zip", path)
-        _, kept = uploads.keep(path)
+        _, kept = uploads.keep(path, "a.zip")
     except BaseException:
         uploads.close()
         raise

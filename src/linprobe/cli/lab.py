@@ -56,7 +56,7 @@ def lab(sources: tuple[str, ...], port: int, host: str, runs: Path) -> None:
         raise IncompatibleError(f"the lab needs {', '.join(missing)}; install with: {install_command('lab')}")
     from linprobe.lab.guard import is_loopback, new_token
     from linprobe.lab.protocol import Lab
-    from linprobe.lab.server import make_app, open_port, serve
+    from linprobe.lab.server import make_app, open_port, reachable, serve
     from linprobe.lab.sources import BUILT_IN
 
     for source in sources:
@@ -66,7 +66,8 @@ def lab(sources: tuple[str, ...], port: int, host: str, runs: Path) -> None:
     shared = Lab(sources, runs, _write_report)
     app = make_app(shared, host=host, token=token)
     listening = open_port(host, port)
-    at = f"[{host}]" if ":" in host else host
+    at = reachable(host)
+    at = f"[{at}]" if ":" in at else at
     address = f"http://{at}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
     write(f"the lab is at {address} - Ctrl-C ends it")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -90,7 +91,24 @@ class Guard:
         elif scope["type"] == "http" and any(name == "token" for name, _ in query):
             await self._admit(scope, receive, answer, query)
         else:
-            await self.app(scope, receive, answer)
+            await self._answer(scope, receive, answer)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer; a request that the end of the lab cuts off gets an answer and no traceback."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except asyncio.CancelledError:
+            if scope["type"] == "http" and not begun:
+                from starlette.responses import PlainTextResponse
+
+                await PlainTextResponse("The lab has ended.\n", status_code=503)(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: dict[str, str], query: list[tuple[str, str]]) -> str | None:
         """Why the request is refused, or None."""

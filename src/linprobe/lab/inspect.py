@@ -40,6 +40,9 @@ SIDE, THUMBNAIL = 256, 64
 PER_PAGE = 60
 """Test images of a page of the grid, at most."""
 
+MOST_ARRIVING = 8
+"""Pictures of the user's own that may be on their way at a time: they are kept in memory until they are complete."""
+
 MOST_NEIGHBOURS = 30
 """Neighbours of a picture that are shown, at most."""
 
@@ -420,20 +423,26 @@ async def receive(request: HttpRequest) -> Response:
     """Take a picture of the user's own; the answer holds its key, or the refusal: {"error": one sentence}."""
 
     lab: Lab = request.app.state.lab
+    inspector = lab.service(Inspector)
     content = bytearray()
     try:
+        inspector.arriving += 1
+        if inspector.arriving > MOST_ARRIVING:
+            raise ParameterError(f"{MOST_ARRIVING} pictures are being sent already; wait until they have arrived.")
         async for piece in request.stream():
             content += piece
             if len(content) > PICTURE_BYTES:
                 raise ParameterError(f"the picture is larger than {PICTURE_BYTES // 2**20} MiB; make it smaller.")
         name = request.query_params.get("name", "") or "your picture"
-        key = await run_in_threadpool(lab.service(Inspector).keep, bytes(content), name)
+        key = await run_in_threadpool(inspector.keep, bytes(content), name)
     except ClientDisconnect:
-        return JSONResponse(plain(Refused("the upload was broken off.")))
+        return JSONResponse(plain(Refused("the connection ended before the picture was complete; drop it again.")))
     except LinprobeError as error:
         return JSONResponse(plain(Refused(str(error))))
     except OSError as error:
-        return JSONResponse(plain(Refused(f"the picture cannot be kept ({error.strerror}).")))
+        return JSONResponse(plain(Refused(f"the picture cannot be kept ({error.strerror}); free some space.")))
+    finally:
+        inspector.arriving -= 1
     return JSONResponse(plain(Kept(key)))
 
 

@@ -233,12 +233,15 @@ class Inspector:
 
     Args:
         lab: whose service it is.
+    Attributes:
+        arriving: pictures that are being sent now.
     """
 
     def __init__(self, lab: Lab) -> None:
         self.lab, self.sources, self.uploads = lab, lab.service(Sources), lab.service(Uploads)
         self._subjects: OrderedDict[tuple[str, int], Subject] = OrderedDict()
         self._own: OrderedDict[str, tuple[Path, str]] = OrderedDict()
+        self.arriving = 0
         self._count = 0
         self._lock = threading.RLock()
 

@@ -33,6 +33,10 @@ __all__ = [
 EVENTS_WAITING = 256
 """Events that may wait for a slow page; further ones are dropped. Answers and broadcasts are never dropped."""
 
+MOST_WAITING = 4096
+"""Answers and events that may wait for a page; the connection of one that is further behind is closed. Chosen by
+argument: a page that reads is never more than some hundred behind, and most answers are below 10 kB."""
+
 Service = TypeVar("Service")
 
 
@@ -98,6 +102,11 @@ class Client:
     def answer(self, message: Mapping[str, object]) -> None:
         """Queue an answer; from the loop's own thread."""
         self._outgoing.put_nowait(encode(message))
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits for this page that it cannot be reading any more."""
+        return self._outgoing.qsize() >= MOST_WAITING
 
     async def next(self) -> str:
         """The next text for the page."""

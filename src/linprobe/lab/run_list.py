@@ -11,7 +11,7 @@ from linprobe.errors import RunError, walled
 from linprobe.lab.job import Result, TraceRow
 from linprobe.runs.folder import RunFolder
 
-__all__ = ["BrokenRun", "RunShown", "list_runs", "run_at", "trace_of"]
+__all__ = ["BrokenRun", "RunShown", "list_runs", "report_of", "run_at", "trace_of"]
 
 MOST_RUNS = 500
 """The latest ones are listed."""
@@ -71,11 +71,19 @@ def run_at(runs: Path, name: str) -> RunFolder:
 
 
 def list_runs(runs: Path) -> tuple[RunShown | BrokenRun, ...]:
-    """What the page shows of each run, the latest first; folders that are no runs are left out."""
+    """What the page shows of each run, the latest first; folders that are no runs are left out.
+
+    Raises:
+        RunError: the folder cannot be listed.
+    """
     if not runs.is_dir():
         return ()
     found = []
-    for path in runs.iterdir():
+    try:
+        paths = list(runs.iterdir())
+    except OSError as error:
+        raise RunError(f"{runs}: cannot be listed ({error.strerror}); check its permissions.") from error
+    for path in paths:
         try:
             found.append((path.joinpath("settings.json").stat().st_mtime_ns, path))
         except OSError:  # no run folder
@@ -103,9 +111,15 @@ def _shown(runs: Path, name: str) -> RunShown | BrokenRun:
         features=request.features,
         finished=run.finished,
         has_model=run.model_path.exists(),
-        has_report=(run.path / "report.html").is_file(),
+        has_report=report_of(run) is not None,
         result=None if metrics is None else Result.of(metrics),
     )
+
+
+def report_of(run: RunFolder) -> Path | None:
+    """The report of a run: None where there is none, or a link, which may lead to any file of this machine."""
+    path = run.path / "report.html"
+    return path if path.is_file() and not path.is_symlink() else None
 
 
 def trace_of(run: RunFolder) -> tuple[TraceRow, ...]:

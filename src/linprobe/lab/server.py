@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import ipaddress
 import signal
 import socket
 import sys
@@ -32,7 +33,17 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.websockets import WebSocket
 
-__all__ = ["IN_FLIGHT", "MESSAGE_BYTES", "PAGE_FOLDER", "make_app", "make_server", "open_port", "serve", "served"]
+__all__ = [
+    "IN_FLIGHT",
+    "MESSAGE_BYTES",
+    "PAGE_FOLDER",
+    "make_app",
+    "make_server",
+    "open_port",
+    "reachable",
+    "serve",
+    "served",
+]
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 """The built page."""
@@ -131,6 +142,9 @@ async def _talk(websocket: WebSocket, lab: Lab, methods: Methods) -> None:
     sender = asyncio.create_task(send_all())
     try:
         while (message := await websocket.receive())["type"] != "websocket.disconnect":
+            if client.behind:
+                await websocket.close(1013, "this page does not read its answers")
+                break
             try:
                 number, method, params = _request(message, methods)
             except _BadRequest as bad:
@@ -217,6 +231,24 @@ def open_port(host: str, port: int) -> socket.socket:
                 why = f"host {host!r} cannot be listened to ({error.strerror or error}); try --host 127.0.0.1."
         raise ParameterError(why) from None
     return listening
+
+
+def reachable(host: str) -> str:
+    """The name or address of this machine under which other machines find what listens to `host`.
+
+    "0.0.0.0" and "::" stand for all addresses of a machine and are no address that another machine can open.
+    """
+    try:
+        listens = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host
+    if not listens.is_unspecified:
+        return host
+    family, elsewhere = (socket.AF_INET, "192.0.2.1") if listens.version == 4 else (socket.AF_INET6, "2001:db8::1")
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((elsewhere, 9))  # sends nothing: it looks up which own address leads out
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
 
 
 def make_server(app: Guard) -> uvicorn.Server:

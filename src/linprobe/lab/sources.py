@@ -101,8 +101,10 @@ class Sources:
 
     def __init__(self, lab: Lab) -> None:
         self.uploads = lab.service(Uploads)
+        texts = tuple(dict.fromkeys(lab.sources))
         self._named = [
-            Source(f"source:{text}", _label(text, lab.sources), "named", absolute_source(text)) for text in lab.sources
+            Source(_key(number, text, texts), _label(text, texts), "named", absolute_source(text))
+            for number, text in enumerate(texts, 1)
         ]
         self._open: OrderedDict[tuple[str, tuple[int, int] | None, int, bool], Dataset] = OrderedDict()
         self._lock = threading.Lock()
@@ -245,5 +247,15 @@ class Sources:
 
 def _label(text: str, all_of_them: tuple[str, ...]) -> str:
     """The last part of a path, where that distinguishes it from the others."""
-    name = Path(text).name or text
-    return name if sum((Path(other).name or other) == name for other in all_of_them) == 1 else text
+    return _name(text) if sum(_name(other) == _name(text) for other in all_of_them) == 1 else text
+
+
+def _key(number: int, text: str, all_of_them: tuple[str, ...]) -> str:
+    """The key of the source `text`: it stands in the address of the page, which is passed on, and holds no folder."""
+    alone = sum(_name(other) == _name(text) for other in all_of_them) == 1
+    return f"source:{_name(text)}" if alone else f"source:{number}:{_name(text)}"
+
+
+def _name(text: str) -> str:
+    """The last part of a path; of "." and "/" that of the folder itself, or the text."""
+    return Path(text).name or Path(text).resolve().name or text

@@ -24,11 +24,11 @@ from linprobe.explain.templates import AT_MOST, as_colors, signed
 from linprobe.lab.job import Event, GlimpseMet, JobShown, Reading, Rows, TraceRow, Weights
 from linprobe.lab.pixels import signed_bytes, smaller
 from linprobe.lab.protocol import Client, Lab, Method, NoParameters, Page, Refused, Request
-from linprobe.lab.run_list import BrokenRun, RunShown, list_runs, run_at, trace_of
+from linprobe.lab.run_list import BrokenRun, RunShown, list_runs, report_of, run_at, trace_of
 from linprobe.lab.settings import ImageSize, SettingsRequest, settings_of
 from linprobe.lab.sources import BUILT_IN, Description, Sources, SourceShown
 from linprobe.lab.training import Trainer
-from linprobe.lab.uploads import LEAVE_OUT, MOST_BYTES, RESIZE, Uploads
+from linprobe.lab.uploads import LEAVE_OUT, MOST_BYTES, RESIZE, Uploads, shown_name
 from linprobe.lab.wire import RunName, Seed, SourceKey, Text
 from linprobe.plain import plain, shell_word
 from linprobe.runs.folder import RunFolder
@@ -95,7 +95,7 @@ class Trainings:
         if source in BUILT_IN or Path(source).exists():  # a report does without a source that is gone
             cache = self.sources.cache_of(self.sources.of_run(source)) is None
         with self._reports:  # a second page with the same request waits
-            if not (run.path / "report.html").is_file():
+            if report_of(run) is None:
                 self.lab.report(run.path, cache)
 
     def forget(self, key: str, why: str = "") -> None:
@@ -392,7 +392,7 @@ def templates(client: Client, asked: RunRequest) -> Templates:
 def report(client: Client, asked: RunRequest) -> ReportAddress:
     """The address of a run's report; it is written first where it is missing."""
     run = run_at(client.lab.runs, asked.run)
-    if not (run.path / "report.html").is_file():
+    if report_of(run) is None:
         client.lab.service(Trainings).report(run)
     return ReportAddress(f"train/report/{run.path.name}")
 
@@ -417,20 +417,20 @@ async def receive(request: HttpRequest) -> Response:
 
     lab: Lab = request.app.state.lab
     uploads, sources = lab.service(Uploads), lab.service(Sources)
-    path, key = None, None
+    path, key, name = None, None, request.query_params.get("name", "")
     try:
-        path = uploads.place(request.query_params.get("name", ""))
+        path = uploads.place(name)
         with path.open("wb") as file:
             length = 0
             async for piece in request.stream():
                 length += len(piece)
                 if length > MOST_BYTES:
                     raise ParameterError(
-                        f"{path.name} is larger than {MOST_BYTES // 2**20} MiB; name it on the command line: "
-                        f"linprobe lab {path.name}"
+                        f"{shown_name(name)} is larger than {MOST_BYTES // 2**20} MiB; name it on the command line: "
+                        f"linprobe lab {shell_word(shown_name(name))}"
                     )
                 await run_in_threadpool(file.write, piece)
-        key, _ = await run_in_threadpool(uploads.keep, path)
+        key, _ = await run_in_threadpool(uploads.keep, path, name)
     except ClientDisconnect:
         return _json(Refused("the connection ended before the upload was complete; upload it again."))
     except LinprobeError as error:
@@ -454,11 +454,12 @@ def show_report(request: HttpRequest) -> Response:
 
     lab: Lab = request.app.state.lab
     try:
-        path = run_at(lab.runs, request.path_params["run"]).path / "report.html"
+        run = run_at(lab.runs, request.path_params["run"])
     except RunError as error:
         return PlainTextResponse(f"{error}\n", status_code=404)
-    if not path.is_file():
-        return PlainTextResponse(f"{path.parent.name} has no report yet.\n", status_code=404)
+    path = report_of(run)
+    if path is None:
+        return PlainTextResponse(f"{run.path.name} has no report yet.\n", status_code=404)
     return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
 
 

@@ -17,10 +17,11 @@ from linprobe.data.archive import check_layout
 from linprobe.data.decode import picture_formats
 from linprobe.errors import ArchiveError, ImageError, ParameterError
 from linprobe.lab.protocol import Lab
+from linprobe.plain import printable
 
 __all__ = [
     "LEAVE_OUT", "MOST_BYTES", "MOST_ENTRIES", "MOST_NUMBERS", "MOST_PIXELS", "PICTURE_BYTES", "RESIZE", "Upload",
-    "Uploads", "check_numbers", "check_zip", "picture_size",
+    "Uploads", "check_numbers", "check_zip", "picture_size", "shown_name",
 ]  # fmt: skip
 
 MOST_BYTES = 512 * 2**20
@@ -52,6 +53,15 @@ RESIZE, LEAVE_OUT = "'Resize pictures'", "'Leave out broken pictures'"
 
 _END = struct.Struct("<4sHHHHIIH")
 """The end of a zip's directory: signature, disks, entries here, entries, size, start, length of the comment."""
+
+_END_64 = struct.Struct("<32xQQ8x")
+"""The end in 64 bits, 56 bytes: entries, and size of the directory."""
+
+_LOCATOR_64_BYTES = 20
+"""Bytes between the end in 64 bits and that in 32 bits; they begin with PK 6 7."""
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Methods of compression that are read: zipfile unpacks the others without a limit."""
 
 
 @dataclass(frozen=True)
@@ -97,24 +107,28 @@ class Uploads:
         Raises:
             ParameterError: it is not called `.zip`, or there are too many.
         """
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("\\", "/").rsplit("/", 1)[-1]).strip("-.")[-80:]
-        if not plain.lower().endswith(".zip") or len(plain) < 5:
-            raise ParameterError(f"{name[:80]!r} is no .zip; put the class folders into one.")
+        last = shown_name(name)
+        if not last.lower().endswith(".zip") or len(last) < 5:
+            raise ParameterError(f"{last or 'a file without a name'} is no .zip; put the class folders into one.")
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", last[:-4]).strip("-.")[-76:] or "archive"
         if len(list(self.folder.glob("upload-*"))) >= MOST_UPLOADS:  # those that are still being sent count as well
             raise ParameterError(f"there are {MOST_UPLOADS} uploads already; remove one first.")
         self._count += 1
         folder = self.folder / f"upload-{self._count}"
         folder.mkdir()
-        return folder / plain
+        return folder / f"{plain}.zip"
 
-    def keep(self, path: Path) -> tuple[str, Upload]:
+    def keep(self, path: Path, name: str) -> tuple[str, Upload]:
         """(key, upload) of the archive that was written to `path`.
 
+        Args:
+            path: as from `place`.
+            name: what the user calls it.
         Raises:
             DataError: it is damaged, beyond a limit, or holds no class folders.
         """
-        upload = check_zip(path)
-        check_layout(path, path.name)
+        upload = check_zip(path, shown_name(name))
+        check_layout(path, upload.name)
         key = f"upload:{path.parent.name.rpartition('-')[2]}:{path.name}"
         self.kept[key] = upload
         return key, upload
@@ -136,7 +150,12 @@ class Uploads:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def check_zip(path: Path) -> Upload:
+def shown_name(name: str) -> str:
+    """The last part of the name of a file that is sent, as messages show it: at most 80 letters, all printable."""
+    return printable(name.replace("\\", "/").rpartition("/")[2].strip())[-80:]
+
+
+def check_zip(path: Path, name: str) -> Upload:
     """What the zip at `path` holds, by its directory and the headers of its pictures; nothing else is unpacked.
 
     Unsafe entries, damage and classes are for the reader of archives, which meets them in `check_layout` or later.
@@ -144,8 +163,7 @@ def check_zip(path: Path) -> Upload:
     Raises:
         ArchiveError: no zip, or one with too many entries, bytes, or pixels in a picture.
     """
-    name = path.name
-    count, size = _directory_size(path)
+    count, size = _directory_size(path, name)
     if count > MOST_ENTRIES or size > DIRECTORY_BYTES:
         raise ArchiveError(f"{name}: {count:,} entries or more; the lab takes up to {MOST_ENTRIES:,}: train on a part.")
     try:
@@ -153,6 +171,12 @@ def check_zip(path: Path) -> Upload:
             files = [entry for entry in archive.infolist() if not entry.is_dir()]
             if len(files) > MOST_ENTRIES:
                 raise ArchiveError(f"{name}: {len(files):,} entries; the lab takes up to {MOST_ENTRIES:,}.")
+            other = next((entry for entry in files if entry.compress_type not in _METHODS), None)
+            if other is not None:
+                raise ArchiveError(
+                    f"{name}: {printable(other.filename)[-80:]} is compressed by another method than Deflate, and the "
+                    "lab cannot see how large its picture is before it is unpacked; make the zip with Deflate."
+                )
             unpacked = sum(entry.file_size for entry in files)
             if unpacked > UNPACKED_BYTES:
                 raise ArchiveError(
@@ -162,8 +186,8 @@ def check_zip(path: Path) -> Upload:
             large = next((entry for entry in files if entry.file_size > PICTURE_BYTES), None)
             if large is not None:
                 raise ArchiveError(
-                    f"{name}: {large.filename[-80:]} holds {large.file_size / 2**20:,.0f} MiB; the lab takes pictures "
-                    f"of up to {PICTURE_BYTES // 2**20} MiB: make it smaller, or leave it out."
+                    f"{name}: {printable(large.filename)[-80:]} holds {large.file_size / 2**20:,.0f} MiB; the lab "
+                    f"takes pictures of up to {PICTURE_BYTES // 2**20} MiB: make it smaller, or leave it out."
                 )
             sizes = [found for entry in files if (found := _size_of(archive, entry)) is not None]
     except (ArchiveError, MemoryError):
@@ -190,30 +214,35 @@ def check_numbers(upload: Upload, image_size: tuple[int, int] | None) -> None:
         )
 
 
-def _directory_size(path: Path) -> tuple[int, int]:
-    """(entries, bytes) as the end of the zip's directory declares them.
+def _directory_size(path: Path, name: str) -> tuple[int, int]:
+    """(entries, bytes) as the end of the zip's directory declares them, in 32 or in 64 bits.
 
     Raises:
         ArchiveError: there is no such end.
     """
     with path.open("rb") as file:
         length = file.seek(0, os.SEEK_END)
-        file.seek(max(0, length - _END.size - 0xFFFF))
+        file.seek(max(0, length - _END_64.size - _LOCATOR_64_BYTES - _END.size - 0xFFFF))
         tail = file.read()
     at = tail.rfind(b"PK\5\6")
     if at < 0 or at + _END.size > len(tail):
-        raise ArchiveError(f"{path.name}: not a zip, or one that was cut short; make it again.")
+        raise ArchiveError(f"{name}: not a zip, or one that was cut short; make it again.")
     _, _, _, _, entries, size, _, _ = _END.unpack_from(tail, at)
+    # zipfile takes the numbers of 64 bits wherever there are some, whatever those of 32 bits are
+    before = tail[max(0, at - _LOCATOR_64_BYTES - _END_64.size) : at]
+    if before[-_LOCATOR_64_BYTES:][:4] == b"PK\6\7" and len(before) == _LOCATOR_64_BYTES + _END_64.size:
+        entries_64, size_64 = _END_64.unpack_from(before)
+        entries, size = max(entries, entries_64), max(size, size_64)
     return int(entries), int(size)
 
 
 def _size_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[int, int] | None:
     """(height, width) of a picture by its header; None for anything else. Raises ImageError as `picture_size`."""
-    if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return None  # zipfile unpacks the other methods without a limit
+    if entry.flag_bits & 1:
+        return None
     try:
         with archive.open(entry) as file:
-            return picture_size(entry.filename[-80:], file)
+            return picture_size(printable(entry.filename)[-80:], file)
     except ImageError:
         raise
     except Exception:  # damage of any kind: the reader of archives reports it

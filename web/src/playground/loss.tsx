@@ -4,6 +4,7 @@ import { Choice, Formula, Panel, Slider } from "../ui/controls";
 import { fixed, shown } from "../ui/numbers";
 import { seen, seenPoints } from "./look";
 import { state } from "./state";
+import { byScores } from "./tools";
 
 export function Total() {
   const look = seen.value;
@@ -31,8 +32,8 @@ export function Total() {
         </span>
       </p>
       <p class="muted small">
-        {shown((look?.accuracy ?? 0) * 100, 3)}% of {seenPoints.value.length} points classified correctly; norm of the
-        gradient {shown(look?.gradient_norm, 3)}.
+        {shown((look?.accuracy ?? 0) * 100, 3)}% of {seenPoints.value.length} points classified correctly
+        {byScores()}; norm of the gradient {shown(look?.gradient_norm, 3)}.
       </p>
       <Choice label="loss" value={state.loss} choices={shortEntries("loss", state.loss.value)} />
       <Explained kind="loss" name={state.loss.value} />

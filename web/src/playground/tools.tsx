@@ -17,7 +17,7 @@ export function Legend() {
         <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
           <circle class="rim" r="5" />
         </svg>
-        {theme.value === "dark" ? "bright" : "dark"} rim: {wrongly()}
+        {theme.value === "dark" ? "bright" : "dark"} rim: classified wrong{byScores()}
       </span>
       <span>
         <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
@@ -41,11 +41,9 @@ export function Legend() {
 /** The name of a class of the set; its number where points were moved by hand. */
 const named = (k: number): string => (state.p.value ? undefined : classNames.value[k]) || String(k);
 
-/** The rims are those of the linear classifier, whatever the regions show. */
-const wrongly = () =>
-  state.regions.value === "knn" || state.regions.value === "both"
-    ? "classified wrong by the linear classifier"
-    : "classified wrong";
+/** Whose the rims and the accuracy are, where regions of the neighbours are shown: always the linear classifier's. */
+export const byScores = (): string =>
+  state.regions.value === "knn" || state.regions.value === "both" ? " by the linear classifier" : "";
 
 export function Tools() {
   const chosen = points.value[selected.value];

@@ -5,7 +5,7 @@ import { Button, Check, Failure, Notes, Panel, Select } from "../ui/controls";
 import { Drop } from "../ui/drop";
 import { about, reading, sourceFailure, sources, upload, uploadFailure } from "./live";
 
-import { imageSize, SIZES, state } from "./state";
+import { imageSize, SIZES, skipBad, state } from "./state";
 import { take } from "./upload";
 
 export function SourcePanel() {
@@ -15,7 +15,7 @@ export function SourcePanel() {
       source: state.source.value,
       image_size: imageSize.value,
       seed: state.seed.value,
-      skip_bad: state.skip.value,
+      skip_bad: skipBad.value,
     };
     if (!sources.value.some((one) => one.key === asked.source)) {
       batch(() => {

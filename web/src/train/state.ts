@@ -4,6 +4,7 @@ import { choiceField, flagField, nameField, numberField, textField, wholeField }
 import { objectiveFields, objectiveOf } from "../objective";
 import type { SettingsRequest } from "../protocol";
 import { linked } from "../route";
+import { sources } from "./live";
 
 export const SIZES = [
   ["as", "as they are"],
@@ -61,9 +62,13 @@ export const state = linked("train", {
   metric: choiceField("objective", keys(COMPARED)),
 });
 
+const builtIn = computed(() => sources.value.find((one) => one.key === state.source.value)?.kind === "built-in");
+/** The size in which the source is read; sets that come with linprobe have one of their own, and no control for it. */
 export const imageSize = computed(() =>
-  state.size.value === "as" ? null : ([Number(state.size.value), Number(state.size.value)] as const),
+  state.size.value === "as" || builtIn.value ? null : ([Number(state.size.value), Number(state.size.value)] as const),
 );
+/** Whether broken pictures are left out. */
+export const skipBad = computed(() => state.skip.value && !builtIn.value);
 /** The runs whose curves are compared. */
 export const chosenRuns = computed(() => state.runs.value.split("/").filter(Boolean));
 
@@ -88,5 +93,5 @@ export const settings = (): SettingsRequest => ({
   validation: state.validation.peek(),
   seed: state.seed.peek(),
   image_size: imageSize.peek(),
-  skip_bad: state.skip.peek(),
+  skip_bad: skipBad.peek(),
 });
