@@ -43,9 +43,9 @@ SHORT_STEP, MAX_SHORT_STEPS = 1e-6, 4
 argument."""
 
 PROGRESS, FALL, MAX_STALLED = 0.9, 1e-3, 8
-"""An iteration makes progress if the gap falls below PROGRESS times the lowest gap so far, or the objective falls by the
-share FALL below its lowest value. The search ends after MAX_STALLED successive iterations without progress. Chosen by
-argument."""
+"""An iteration makes progress if the gap falls below PROGRESS times the lowest gap so far, or the objective falls by
+the share FALL below its lowest value. The search ends after MAX_STALLED successive iterations without progress. Chosen
+by argument."""
 
 RESIDUAL_CUT = 0.01
 """Factor by which the residual of the linear systems is lowered when the gap stops falling. Chosen by argument."""
