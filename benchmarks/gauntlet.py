@@ -172,6 +172,14 @@ def summary(temper: str, size: str, results: list[dict[str, Any]], checked: bool
     ]
 
 
+def print_unless_good(result: dict[str, Any]) -> None:
+    """A line for a result that is slow, false, or without a proof."""
+    if result["status"].startswith("CERTIFIED") and not result["false"] and result["cpu_seconds"] <= SLOW:
+        return
+    line = "{problem}: {status} by {method}, gap {gap:.1e}, {cpu_seconds:.1f} s, seed {seed}"
+    print(line.format(**result), flush=True)
+
+
 def main() -> int:
     """The exit code: 1 if a bound is false."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -194,14 +202,7 @@ def main() -> int:
             try:
                 for result in solved([(seed, temper, size, checked) for seed in seeds], given.jobs):
                     results.append(result)
-                    slow = result["cpu_seconds"] > SLOW
-                    if not result["status"].startswith("CERTIFIED") or result["false"] or slow:
-                        print(
-                            "{problem}: {status} by {method}, gap {gap:.1e}, {cpu_seconds:.1f} s, seed {seed}".format(
-                                **result
-                            ),
-                            flush=True,
-                        )
+                    print_unless_good(result)
             except KeyboardInterrupt:
                 stopped = True
             if results:

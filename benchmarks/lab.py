@@ -75,19 +75,21 @@ def measure(
                 ways = [("alone", alone, None), ("socket", *in_lab(address, source, settings, None))]
                 if page is not None:
                     ways.append(("browser", *in_lab(address, source, settings, page)))
-                for way, took, told in ways:
-                    if repeat:
-                        seconds.setdefault(way, []).append(took)
-                    if repeat and told:
-                        updates.setdefault(way, []).append(told)
+                for way, took, told in ways if repeat else ():  # the first round warms up
+                    seconds.setdefault(way, []).append(took)
+                    updates.setdefault(way, []).extend([told] if told else [])
             found[case] = {
                 "seconds": {way: summary(all_) for way, all_ in seconds.items()},
                 "slower": {
                     way: statistics.median(a / b for a, b in zip(all_, seconds["alone"], strict=True)) - 1
                     for way, all_ in seconds.items()
                 },
-                "updates_a_second": {way: statistics.median(rate for rate, _ in all_) for way, all_ in updates.items()},
-                "longest_pause_s": {way: statistics.median(gap for _, gap in all_) for way, all_ in updates.items()},
+                "updates_a_second": {
+                    way: statistics.median(rate for rate, _ in all_) for way, all_ in updates.items() if all_
+                },
+                "longest_pause_s": {
+                    way: statistics.median(gap for _, gap in all_) for way, all_ in updates.items() if all_
+                },
             }
     return found
 

@@ -23,6 +23,7 @@ operations, of 4 N K D.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -441,19 +442,18 @@ def main() -> None:
                 X, y = make(name, given)
                 np.savez(path, X=X, y=y)
                 del X, y
-            for loss in given.losses:
-                for reg in given.regs:
-                    problem = problem_from(path, name, loss, reg)
-                    say(f"{problem.name}: {problem.X.shape} {problem.X.dtype}, {problem.n_classes} classes")
-                    task = {"rows": str(path.resolve()), "data": name, "loss": loss, "reg": reg}
-                    task |= {"threads": given.threads, "budget": given.budget}
-                    about = race_all(problem, names, task, given.repeats, in_a_process)
-                    say(f"pass time {about['pass_seconds']:.4g} s; bound known to {about['gap_of_bound']:.1e}")
-                    say(text_table(HEAD, table_rows(about)) + "\n")
-                    for solver, reason in about["skipped"].items():
-                        say(f"  {solver}: skipped: {reason}")
-                    raced.append(about)
-                    lost += losses_of(about)
+            for loss, reg in itertools.product(given.losses, given.regs):
+                problem = problem_from(path, name, loss, reg)
+                say(f"{problem.name}: {problem.X.shape} {problem.X.dtype}, {problem.n_classes} classes")
+                task = {"rows": str(path.resolve()), "data": name, "loss": loss, "reg": reg}
+                task |= {"threads": given.threads, "budget": given.budget}
+                about = race_all(problem, names, task, given.repeats, in_a_process)
+                say(f"pass time {about['pass_seconds']:.4g} s; bound known to {about['gap_of_bound']:.1e}")
+                say(text_table(HEAD, table_rows(about)) + "\n")
+                for solver, reason in about["skipped"].items():
+                    say(f"  {solver}: skipped: {reason}")
+                raced.append(about)
+                lost += losses_of(about)
     say("\n".join(["where a peer is faster:", *lost]) if lost else "no peer is faster than ours to the proof")
     record = {"benchmark": "many_classes", **watch.facts(libraries()), **settings, "problems": raced, "lost": lost}
     deliver(record, given.out)

@@ -142,6 +142,23 @@ def measure_scikit(
     }
 
 
+def table_of(about: list[dict[str, Any]]) -> str:
+    """The members of the grid, a row each."""
+    rows = [
+        (
+            f"{found['C']:.2e}",
+            f"{found['reg']:.2e}",
+            found["status"],
+            f"{found['relative_gap']:.1e}",
+            f"{found['objective']:.3e}",
+            f"{found['passes']:.0f}",
+            f"{100 * found['validation_accuracy']:.1f}%",
+        )
+        for found in about
+    ]
+    return text_table(("C", "reg", "status", "relative gap", "objective", "passes", "validation"), rows)
+
+
 def main() -> None:
     """Time the sweep and scikit-learn, show tables on stderr, deliver the record."""
     parser = arguments(__doc__, "protocol")
@@ -176,19 +193,7 @@ def main() -> None:
         metrics = functions[-1]["metrics"]
         about = members(C, metrics)
         scikit = measure_scikit(X, y, about, given.scikit, given.max_iter, given.threads) if given.scikit else None
-    rows = [
-        (
-            f"{found['C']:.2e}",
-            f"{found['reg']:.2e}",
-            found["status"],
-            f"{found['relative_gap']:.1e}",
-            f"{found['objective']:.3e}",
-            f"{found['passes']:.0f}",
-            f"{100 * found['validation_accuracy']:.1f}%",
-        )
-        for found in about
-    ]
-    say(text_table(("C", "reg", "status", "relative gap", "objective", "passes", "validation"), rows) + "\n")
+    say(table_of(about) + "\n")
     command = spread([run["seconds"] for run in commands])
     grid = spread([run["grid_seconds"] for run in functions])
     function = spread([run["seconds"] for run in functions])

@@ -34,7 +34,7 @@ GROUND = FLOORS[: FLOORS.index("data")]
 
 
 class Walk:
-    """Records which files of linprobe call which, in all threads."""
+    """Records which files of linprobe call which, in all threads. What a module calls while it is imported is no hop."""
 
     def __init__(self) -> None:
         self.files: dict[str, None] = {}
@@ -47,10 +47,12 @@ class Walk:
         here = _file_of(frame)
         if here is None:
             return
-        self.files.setdefault(here)
         back = frame.f_back
         while back is not None and (there := _file_of(back)) is None:
+            if back.f_code.co_filename.startswith("<frozen importlib"):
+                return
             back = back.f_back
+        self.files.setdefault(here)
         if back is not None and there is not None and there != here:
             self.hops.setdefault((there, here))
 
@@ -125,7 +127,8 @@ def fit(folder: Path) -> Callable[[], object]:
 def train(folder: Path) -> Callable[[], object]:
     """`linprobe train` -> the report."""
     pictures = _pictures(folder / "pictures")
-    return lambda: _command("train", pictures, "--out", folder / "run")
+    # with one thread no other process draws figures: the walk would lose sight of it
+    return lambda: _command("train", pictures, "--out", folder / "run", "--threads", 1)
 
 
 def drag(folder: Path) -> Callable[[], object]:

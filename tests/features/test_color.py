@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import itertools
 import math
 
 import numpy as np
@@ -35,10 +36,9 @@ def by_loops(picture: np.ndarray, color: ColorMap) -> list[float]:
                 hues = [(min(math.floor(hue * color.hue_bins), color.hue_bins - 1), 1.0)]
                 saturations = [(min(math.floor(saturation * color.saturation_bins), color.saturation_bins - 1), 1.0)]
             region = shares[i * color.grid // height, j * color.grid // width]
-            for h, hue_share in hues:
-                for s, saturation_share in saturations:
-                    if hue_share * saturation_share:
-                        region[h % color.hue_bins, s] += hue_share * saturation_share
+            for (h, hue_share), (s, saturation_share) in itertools.product(hues, saturations):
+                if hue_share * saturation_share:
+                    region[h % color.hue_bins, s] += hue_share * saturation_share
     shares /= shares.sum(axis=(2, 3), keepdims=True)
     return list((np.sqrt(shares) if color.root else shares).ravel())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -41,13 +42,12 @@ def by_loops(picture: np.ndarray, hog: HogMap) -> list[float]:
                 turn = math.atan2(along_y, along_x) / (2 * math.pi) * (1 if hog.signed else 2)
                 place = turn * hog.orientations
                 low = math.floor(place)
-                for k, share in ((low, 1 - (place - low)), (low + 1, place - low)):
-                    for cell_y in range(n_y):
-                        for cell_x in range(n_x):
-                            near_y = max(0.0, 1 - abs((i + 0.5) / size - (cell_y + 0.5)))
-                            near_x = max(0.0, 1 - abs((j + 0.5) / size - (cell_x + 0.5)))
-                            vote = math.hypot(along_x, along_y) * share * near_y * near_x
-                            cells[cell_y, cell_x, k % hog.orientations] += vote
+                shares = ((low, 1 - (place - low)), (low + 1, place - low))
+                for (k, share), cell_y, cell_x in itertools.product(shares, range(n_y), range(n_x)):
+                    near_y = max(0.0, 1 - abs((i + 0.5) / size - (cell_y + 0.5)))
+                    near_x = max(0.0, 1 - abs((j + 0.5) / size - (cell_x + 0.5)))
+                    vote = math.hypot(along_x, along_y) * share * near_y * near_x
+                    cells[cell_y, cell_x, k % hog.orientations] += vote
         for top in range(n_y - hog.block_size + 1):
             for left in range(n_x - hog.block_size + 1):
                 block = cells[top : top + hog.block_size, left : left + hog.block_size].ravel()

@@ -158,14 +158,20 @@ def optimum(data: Data) -> Optimum:
     W = full[:, :-1].astype(WIDE) / unit
     b = full[:, -1] - W @ mean
     multipliers = z[N : N + 3 * (pairs + N) : 3][:pairs] if data.loss == "softmax" else z[:pairs]
-    G = np.zeros((len(data.y), K))
-    G[used[image], other] = np.abs(multipliers) / share[image]
+    G = _feasible_slopes(data, np.abs(multipliers) / share[image], used[image], other)
+    return Optimum(W, b, data.value(W, b), lower, G)
+
+
+def _feasible_slopes(data: Data, slopes: Array, rows: Array, others: Array) -> Array:
+    """G (N, K): the slope of each pair of row and other class, moved to where the conjugate is finite."""
+    G = np.zeros((len(data.y), data.n_classes))
+    G[rows, others] = slopes
     if data.loss == "softmax":
         G /= np.maximum(1.0, G.sum(axis=1, keepdims=True))
     elif data.loss == "hinge":
         G = np.minimum(G, 1.0)
     G[np.arange(len(G)), data.y] = -G.sum(axis=1)
-    return Optimum(W, b, data.value(W, b), lower, G)
+    return G
 
 
 class _Program:

@@ -103,14 +103,15 @@ def model_file_of(path: Path) -> Path:
     """The model file at `path`, or in the run folder `path`.
 
     Raises:
-        RunError: `path` does not exist, is a folder but no run, or a run without a model.
+        RunError: `path` does not exist, or is a folder without a model.
     """
     with walled(RunError, path, "expected a run folder or a model file. Check the path."):  # a name that is too long
         if not path.is_dir():
             if not path.exists():
                 raise RunError(f"{path}: no such run folder or model file; `linprobe train SOURCE` makes one.")
             return path
-    run = RunFolder.open(path)
-    if not run.model_path.exists():
-        raise RunError(f"{path}: this run has no model yet; finish it with `{run.resume_command()}`.")
-    return run.model_path
+    model = RunFolder(path).model_path  # it holds all that a prediction needs: the other files are not read
+    if not model.exists():
+        resume = RunFolder.open(path).resume_command()
+        raise RunError(f"{path}: this run has no model yet; finish it with `{resume}`.")
+    return model
