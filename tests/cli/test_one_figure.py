@@ -239,3 +239,16 @@ def test_the_seconds_of_a_sweep_are_those_of_all_its_parts(source: Path, tmp_pat
     part = json.loads(path.read_text())
     path.write_text(json.dumps({**part, "seconds": 1000.0}))
     assert 1000.0 < resume_sweep(tmp_path / "run").metrics.seconds < 1600.0
+
+
+@pytest.mark.parametrize("command", [("train", "--reg", REG), ("sweep", "--reg-grid", "0.02,2")])
+def test_info_prints_the_figures_as_the_training_did(linprobe: Any, source: Path, command: tuple[object, ...]) -> None:
+    trained = facts_in(linprobe(command[0], source, *command[1:], "--out", "run").out)
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    told = dict(re.findall(r"^  (\w+) +(.*)$", linprobe("info", "run").out, re.MULTILINE))
+    assert told["objective"] == trained["objective"].split()[0]
+    assert told["train_accuracy"] == trained["train accuracy"]
+    assert told["test_accuracy"] == trained["test accuracy"].split()[0]
+    assert f"lower_bound {bound_text(metrics['certificate']['lower_bound'])}, " in told["certificate"]
+    if command[0] == "sweep":
+        assert told["grid"] == "2 values of reg, 0.02 to 2; --json has their figures"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from linprobe.data import open_dataset
 from linprobe.data.base import Dataset
-from linprobe.data.names import case_note, split_word, splits_named
+from linprobe.data.names import alike_note, split_word, splits_named
 from linprobe.errors import LabelError, SplitError
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
@@ -93,8 +93,11 @@ def test_names_that_differ_in_what_nobody_sees_are_one_class(tmp_path: Path) -> 
 def test_names_that_differ_in_capital_letters_are_warned_of(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", X=X, y=np.array(["Cat", "cat", "dog", "emu"])[np.arange(40) % 4])
     (note,) = open_dataset(tmp_path / "a.npz").notes
-    assert note.startswith("the classes 'Cat' and 'cat' differ in capital letters only")
-    assert case_note(["a", "b"]) is None
+    assert note.startswith("the classes 'Cat' and 'cat' differ in capital letters or unseen characters only")
+    assert alike_note(["a", "b"]) is None
+    note = alike_note(["x", "x ", "\xe9", "e\u0301"])
+    assert note is not None
+    assert note.startswith("the classes 'x' and 'x ', '\\xe9' and 'e\\u0301' differ")
 
 
 @pytest.mark.parametrize("word", ["X_test y_test", "test_X test_y", "X_testing y_testing", "X_holdout y_holdout"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from linprobe.cli.options import Options, debug, json_output, reading, reading_given, threads
 from linprobe.plain import shell_word
+from linprobe.printed import bound_text, gap_text, number_text, objective_text, share_text
 
 SHOWN = 20
 """Items of a list, at most, that are shown; --json has all."""
@@ -39,9 +41,9 @@ def info(what: str, as_json: bool, **options: Any) -> None:
         print_json(record)
         return
     tables = {name: value for name, value in record.items() if isinstance(value, dict)}
-    print_facts({_words(name): _shown(value) for name, value in record.items() if name not in tables})
+    print_facts({_words(name): _shown(value, name) for name, value in record.items() if name not in tables})
     for name, table in tables.items():
-        print_facts({str(key): _shown(value) for key, value in table.items()}, title=_words(name))
+        print_facts({str(key): _shown(value, str(key)) for key, value in table.items()}, title=_words(name))
 
 
 def _run(path: Path) -> dict[str, object]:
@@ -136,18 +138,29 @@ def _words(name: str) -> str:
     )
 
 
-def _shown(value: object) -> str | list[str]:
+def _shown(value: object, name: str) -> str | list[str]:
     """`value` for a table: sentences, or names with blanks, one below the other; all else as `_text`."""
+    if name == "grid" and isinstance(value, list):
+        return f"{len(value)} values of reg, {value[0]['reg']:.3g} to {value[-1]['reg']:.3g}; --json has their figures"
     if isinstance(value, list | tuple) and any(isinstance(item, str) and " " in item for item in value):
         more = [f"and {len(value) - SHOWN} more"] if len(value) > SHOWN else []
         return [str(item) for item in value[:SHOWN]] + more
-    return _text(value)
+    return _text(value, name)
 
 
-def _text(value: object) -> str:
+TEXTS: Mapping[str, Callable[[float], str]] = {
+    **dict.fromkeys(("objective", "data_loss"), objective_text),
+    **dict.fromkeys(("train_accuracy", "validation_accuracy", "test_accuracy"), share_text),
+    **dict.fromkeys(("gap", "relative_gap"), gap_text),
+    "lower_bound": bound_text,
+}
+"""How figures are printed, by their names: as all other commands do."""
+
+
+def _text(value: object, name: str = "") -> str:
     """`value` in one line: shapes as 32x32x3, counts by split as train 10, test 2, the first of many names."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+        return ", ".join(f"{key} {_text(item, key)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         if all(isinstance(item, int) for item in value):
             return "x".join(map(str, value))
@@ -156,5 +169,5 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return TEXTS[name](value) if name in TEXTS else number_text(value, 6)
     return "-" if value is None or value == "" else str(value)

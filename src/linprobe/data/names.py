@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from linprobe.plain import few, printable
 
-__all__ = ["SPLITS", "case_note", "seen_name", "shared_words", "split_named", "split_word", "splits_named", "words_of"]
+__all__ = ["SPLITS", "alike_note", "seen_name", "shared_words", "split_named", "split_word", "splits_named", "words_of"]
 
 SPLITS = {
     "train": "train",
@@ -95,15 +95,15 @@ def words_of(name: str) -> frozenset[str]:
     return frozenset(re.findall(r"[^\W\d_]+|\d+", apart))
 
 
-def case_note(class_names: Iterable[str]) -> str | None:
-    """A sentence on classes whose names differ in capital letters only; None where there are none."""
+def alike_note(class_names: Iterable[str]) -> str | None:
+    """A sentence on classes whose names differ in what is easily overlooked; None where there are none."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in class_names:
-        alike[name.casefold()].append(name)
-    pairs = [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
+        alike[seen_name(name).casefold()].append(name)
+    pairs = [" and ".join(map(ascii, names)) for names in alike.values() if len(names) > 1]
     if not pairs:
         return None
     return (
-        f"the classes {few(pairs, 4)} differ in capital letters only, and are told apart. If they are the "
-        "same, give both the same name."
+        f"the classes {few(pairs, 4)} differ in capital letters or unseen characters only, and are two. "
+        "If they are the same, give both the same name."
     )
