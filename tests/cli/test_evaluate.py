@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from linprobe import LinearClassifier, load_model, open_dataset
-from linprobe.classifiers.model_file import save
+from linprobe.classifiers.model_file import model_bytes, save
 from linprobe.data.digits import load_digits
 
 Write = Callable[..., None]
@@ -187,7 +187,36 @@ def test_a_model_that_does_not_know_its_training_images_says_so(linprobe: Any, p
     save(LinearClassifier(random_state=0).fit_sets(data.train), "mine.safetensors")
     answer = linprobe("evaluate", "mine.safetensors", pictures, "--json")
     assert answer.record["n_trained_on"] is None
-    assert "the model file does not say which images the model was trained on" in answer.err
+    assert answer.err == (
+        "warning: the model file does not say which images the model was trained on, so none was left out, and any "
+        "among these makes the figures too good. Give images that it has not seen, or train again.\n"
+    )
+
+
+def test_a_run_of_a_version_without_digests_says_what_to_do(
+    linprobe: Any, tmp_path: Path, write_pictures: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "undivided", 10, 0)
+
+    def earlier(classifier: Any, made_from: dict[str, Any]) -> bytes:
+        classifier.trained_on_ = None
+        return model_bytes(classifier, {name: value for name, value in made_from.items() if name != "content"})
+
+    with monkeypatch.context() as patched:
+        patched.setattr("linprobe.runs.train.model_bytes", earlier)
+        trained = linprobe("train", "undivided", "--seed", 3, "--out", "run", "--json").record
+    advised = "If this is the source of the training, add --seed 3 to test on what it held out; else train again."
+    whole = linprobe("evaluate", "run", "undivided", "--json")
+    assert whole.record["split"] == "all"
+    assert advised in whole.err
+    assert whole.err.count("\n") == 1
+    refused = linprobe("evaluate", "run", "undivided", "--split", "test")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "not known whether this is the source of the training; add --seed 3 to draw the split" in refused.err
+    followed = linprobe("evaluate", "run", "undivided", "--seed", 3, "--json")
+    assert followed.record["accuracy"] == trained["test_accuracy"]
+    assert followed.record["split_origin"] == trained["test_origin"]
+    assert "right only if the source is that of the training, unchanged" in followed.err
 
 
 @pytest.mark.parametrize("grey", ["trained", "tested"])

@@ -101,6 +101,8 @@ def test_every_place_of_a_training_shows_the_same_figures(
     _check_report(metrics)
     for part in ("train", "validation", "test"):
         evaluated = linprobe("evaluate", "run", source, "--split", part, "--json").record
+        if part == "test":
+            assert evaluated["split_origin"] == metrics["test_origin"]
         assert evaluated["accuracy"] == metrics[f"{part}_accuracy"]
         assert evaluated["n_images"] == metrics[f"n_{part}"]
         assert evaluated["loss"] == pytest.approx(expected[f"{part}_loss"], rel=1e-6)
@@ -114,6 +116,7 @@ def _check_table(facts: dict[str, str], metrics: dict[str, Any]) -> None:
         assert facts[f"{part} accuracy"].split()[0] == f"{metrics[f'{part}_accuracy']:.4f}"
     assert f"{metrics['n_train']} training images" in facts["source"]
     assert f"({metrics['n_test']} images)" in facts["test accuracy"]
+    assert facts["test split"] == metrics["test_origin"]
     proved = metrics["certificate"]
     assert proved["objective"] == metrics["objective"]
     assert proved["lower_bound"] <= metrics["objective"]
@@ -139,6 +142,7 @@ def _check_report(metrics: dict[str, Any]) -> None:
     record = read_record(Path("run"))
     facts = dict(_facts(record))
     assert facts["objective"].split()[0] == objective_text(metrics["objective"])
+    assert facts["test split"] == metrics["test_origin"]
     if "relative gap, proved" in facts:
         assert facts["relative gap, proved"] == gap_text(metrics["certificate"]["relative_gap"])
     for part in ("test", "validation"):
@@ -193,6 +197,20 @@ def test_every_place_of_a_sweep_shows_the_same_figures(
         if part == "test" or evaluated["n_images"] == metrics["n_train"]:
             assert evaluated["accuracy"] == metrics[f"{part}_accuracy"]
     _check_sweep_report(metrics)
+
+
+def test_every_command_says_whether_its_test_split_was_drawn(linprobe: Any, source: Path) -> None:
+    own = "X_test" in np.load(source)
+    expected = "the source's own" if own else f"15 of the source's 75 images for training, drawn with seed {SEED}"
+    for command in (("train", "--max-iter", 5), ("sweep", "--reg-grid", "0.1,1"), ("knn",)):
+        name, *options = command
+        answer = linprobe(name, source, *options, "--seed", SEED)
+        assert facts_in(answer.out)["test split"] == expected
+        assert linprobe(name, source, *options, "--seed", SEED, "--json").record["test_origin"] == expected
+    for name in ("evaluate", "challenges"):
+        more = ["--challenges", "illumination", "--severity", 1] if name == "challenges" else []
+        answer = linprobe(name, next(Path("runs").iterdir()), source, *more, "--json")
+        assert answer.record["split_origin"] == expected
 
 
 def _check_sweep_report(metrics: dict[str, Any]) -> None:

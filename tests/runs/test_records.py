@@ -192,7 +192,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(records, "MOST_BYTES", 10)
     path = tmp_path / "metrics.json"
     path.write_bytes(content_of(TRAINED))
-    with pytest.raises(RunError, match=r"metrics\.json: cannot be read \(it has \d+ bytes, at most 10 are read"):
+    with pytest.raises(RunError, match=r"metrics\.json: cannot be read \(it has [\d,]+ bytes, at most 10 are read"):
         read_metrics(path)
 
 

@@ -127,6 +127,7 @@ def _show(result: KnnResult) -> None:
             "source": trained_on(result),
             "k": f"{result.k}, chosen by {result.chosen_by}; metric {result.metric}",
             "test accuracy": f"{share(result.test_accuracy)} of {result.n_test} images",
+            "test split": result.test_origin,
             "seconds": f"{number(result.seconds, 3)} ({result.search})",
             **({"skipped images": str(result.skipped_images)} if result.skipped_images else {}),
         }

@@ -177,6 +177,7 @@ def _show(metrics: RunMetrics) -> None:
             "certificate": "no bound is proved" if close is None else f"the objective is {close}",
             "train accuracy": share(metrics.train_accuracy),
             "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",
+            **({"test split": metrics.test_origin} if metrics.test_origin else {}),
             "time": f"{metrics.seconds:.2f} s in all, {metrics.passes:g} passes over the images",
             "in other tools": metrics.equivalents[1:],
             **({"skipped images": str(metrics.skipped_images)} if metrics.skipped_images else {}),

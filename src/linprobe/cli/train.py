@@ -218,6 +218,7 @@ def _show(metrics: RunMetrics) -> None:
             "train accuracy": share(metrics.train_accuracy),
             **({"validation accuracy": share(metrics.validation_accuracy)} if metrics.n_validation else {}),
             "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",
+            **({"test split": metrics.test_origin} if metrics.test_origin else {}),
             "time": f"{metrics.seconds:.2f} s of optimisation, {metrics.passes:g} passes over the images",
             **chosen(metrics),
             **({"skipped images": str(metrics.skipped_images)} if metrics.skipped_images else {}),

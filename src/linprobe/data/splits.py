@@ -18,6 +18,7 @@ __all__ = [
     "Split",
     "lacking_note",
     "notes_on",
+    "origin_of",
     "split_dataset",
     "stratified_folds",
     "train_validation_test",
@@ -154,6 +155,23 @@ def _lacking(images: LabelledSet, part: str) -> str | None:
     names = images.class_names
     empty = np.flatnonzero(np.bincount(images.y, minlength=len(names)) == 0)
     return lacking_note([names[label] for label in empty], len(names), part)
+
+
+def origin_of(dataset: Dataset, part: str, images: LabelledSet, seed: int) -> str:
+    """Where a part of a source comes from, in words that every table, file and page shows.
+
+    Args:
+        dataset: as its source has it, before it is split.
+        part: "train", "validation" or "test".
+        images: the part.
+        seed: of the draw.
+    """
+    if images is getattr(dataset, part) or (part != "train" and getattr(dataset, part) is not None):
+        return "the source's own"
+    if part == "train":
+        return f"what seed {seed} left of the source after drawing the other splits"
+    n_all = dataset.train.n_images
+    return f"{images.n_images:,} of the source's {n_all:,} images for training, drawn with seed {seed}"
 
 
 def lacking_note(lacking: Sequence[str], n_classes: int, part: str) -> str | None:

@@ -256,7 +256,8 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     text = objective_text(objective, "–")
     if objective is not None and data_loss is not None and metrics.penalty != "none":
         text += f" = loss {objective_text(data_loss)} + penalty {_number(_penalised(record), 4)}"
-    facts = [("objective", text)]
+    facts = [("test split", metrics.test_origin)] if metrics.test_origin else []
+    facts.append(("objective", text))
     for name, loss in (("test", metrics.test_loss), ("validation", metrics.validation_loss)):
         if loss is not None:
             facts.append((f"mean loss on {name} images", _number(loss, 5)))

@@ -20,11 +20,11 @@ from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import read_model
 from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset
-from linprobe.data.splits import notes_on, train_validation_test
+from linprobe.data.splits import notes_on, origin_of, train_validation_test
 from linprobe.errors import IncompatibleError, ParameterError, RunError
 from linprobe.runs.contents import Digests, digests_of, seen_among
 from linprobe.runs.evaluation import labels_by_name, remedy
-from linprobe.runs.evaluation_set import EvaluationSet, drawn_from, evaluation_set, together
+from linprobe.runs.evaluation_set import EvaluationSet, evaluation_set, together
 from linprobe.runs.folder import write_atomically
 from linprobe.runs.models import Reading, model_file_of, picture_shape, reading_of, scores_of_pictures, suited_to
 from linprobe.shapes import Labels, Pixels
@@ -138,7 +138,7 @@ def challenge_source(
         split = train_validation_test(dataset, 0.0, trained_with.seed)
         neighbours = neighbours_of(split.train, int(asked[1]), asked[2] or "l2", n_threads)
         subject = _Subject(neighbours, dataset.class_names, _pictures(split.train).images.shape[1:])
-        origin = "the source's own" if dataset.test is not None else drawn_from(dataset, split.test, trained_with.seed)
+        origin = origin_of(dataset, "test", split.test, trained_with.seed)
         notes = notes_on(dataset, split)
         picked = EvaluationSet("test", origin, (split.test,), 0, None, notes, len(dataset.skipped), True)
         known: Digests | None = np.sort(digests_of(split.train, n_threads))

@@ -11,12 +11,12 @@ import numpy as np
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import Dataset, ImageSet, LabelledSet
 from linprobe.data.names import seen_name
-from linprobe.data.splits import lacking_note, split_dataset
+from linprobe.data.splits import lacking_note, origin_of, split_dataset
 from linprobe.errors import SplitError
 from linprobe.runs.contents import contents_of, digests_of, seen_among
 from linprobe.runs.models import Reading, picture_shape, suited_to
 
-__all__ = ["EvaluationSet", "SplitName", "drawn_from", "evaluation_set", "together"]
+__all__ = ["EvaluationSet", "SplitName", "evaluation_set", "together"]
 
 SplitName = Literal["train", "validation", "test", "all"]
 
@@ -78,7 +78,8 @@ def evaluation_set(
     known, names = classifier.trained_on_, classifier.class_names_
     n_skipped = len(dataset.skipped)
     if known is None:
-        notes = (*_notes(dataset, parts, split, names), UNKNOWN)
+        written = trained_with.seed if "seed" in classifier.extra_ else None
+        notes = (*_notes(dataset, parts, split, names), _unknown(dataset, split, draws, written))
         return EvaluationSet(split, origin, tuple(parts), 0, None, notes, n_skipped, same)
     seen = [seen_among(digests_of(part, n_threads), known) for part in parts]
     n_seen = int(sum(found.sum() for found in seen))
@@ -102,11 +103,28 @@ def together(parts: Sequence[ImageSet]) -> ImageSet:
     return replace(parts[0], images=pictures, y=np.concatenate([part.y for part in parts]), rows=None, names=None)
 
 
-UNKNOWN = (
-    "the model file does not say which images the model was trained on: those among them, if any, make the figures too "
-    "good."
-)
-"""Note of a model that was not trained by a run."""
+def _unknown(dataset: Dataset, split: SplitName, draws: bool, seed: int | None) -> str:
+    """The note on a model whose file does not say which images it was trained on, and what to do.
+
+    Args:
+        draws: whether the split was drawn as the training may have drawn it.
+        seed: that of the training, where a run of an earlier version wrote it down; None where nothing did.
+    """
+    earlier = "" if seed is None else " (it is of an earlier version)"
+    found = f"the model file does not say which images the model was trained on{earlier}"
+    if split == "train":
+        return f"{found}: these may be others. Train again to have that checked."
+    if draws:
+        return f"{found}: this split is right only if the source is that of the training, unchanged."
+    if seed is not None and dataset.test is None:
+        return (
+            f"{found}, so none was left out. If this is the source of the training, add --seed {seed} to test on what "
+            "it held out; else train again."
+        )
+    return (
+        f"{found}, so none was left out, and any among these makes the figures too good. Give images that it has not "
+        "seen, or train again."
+    )
 
 
 def _split(
@@ -129,20 +147,19 @@ def _split(
     if part is None or not part.n_images:
         there = [name for name in ("train", "validation", "test") if (own := getattr(dataset, name)) and own.n_images]
         raise SplitError(
-            f"{dataset.source}: has no {split} split, only {' and '.join(there)}, and the training held out none; "
-            "choose --split all."
+            f"{dataset.source}: has no {split} split, only {' and '.join(there)}, {_why_not_drawn(trained_with, split)}"
         )
-    if part is getattr(dataset, split):
-        return [part], "the source's own"
-    if split == "train":
-        return [part], f"what seed {seed} left of the source after drawing the other splits"
-    return [part], drawn_from(dataset, part, seed)
+    return [part], origin_of(dataset, split, part, seed)
 
 
-def drawn_from(dataset: Dataset, part: LabelledSet, seed: int) -> str:
-    """Where the images of a part come from that was drawn from the training images of a source."""
-    n_all = dataset.train.n_images
-    return f"{part.n_images:,} of the source's {n_all:,} images for training, drawn with seed {seed}"
+def _why_not_drawn(trained_with: Reading, split: SplitName) -> str:
+    """Why a split that the source lacks was not drawn, and what to do."""
+    if trained_with.content is None and split == "test":
+        return (
+            "and it is not known whether this is the source of the training; "
+            f"add --seed {trained_with.seed} to draw the split as the training did, or choose --split all."
+        )
+    return "and the training held out none; choose --split all."
 
 
 def _notes(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from linprobe.classifiers.neighbors import NeighborModel, accuracy
 from linprobe.classifiers.selection import SAME
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
-from linprobe.data.splits import Split, notes_on, split_dataset, stratified_folds
+from linprobe.data.splits import Split, notes_on, origin_of, split_dataset, stratified_folds
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.neighbors.search import METRICS, check_metric
 from linprobe.runs.contents import digests_of, doubled_notes, twins_notes
@@ -111,6 +111,7 @@ class KnnResult:
         seconds: to choose and to test.
         search: how it was searched, in words.
         n_train, n_validation, n_test, n_classes: counts.
+        test_origin: where the test images come from, in words.
         image_shape: (height, width, channels); None for vectors.
         skipped_images: pictures that could not be read.
         neighbours: of the pictures that were requested.
@@ -131,6 +132,7 @@ class KnnResult:
     n_classes: int
     image_shape: tuple[int, ...] | None
     skipped_images: int
+    test_origin: str
     neighbours: tuple[Neighbourhood, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -228,6 +230,7 @@ def choose_and_test(
         n_classes=len(dataset.class_names),
         image_shape=dataset.image_shape,
         skipped_images=len(dataset.skipped),
+        test_origin=origin_of(dataset, "test", parts.test, settings.seed),
         neighbours=_neighbours(model, train, neighbours_of, pictures),
         notes=(
             *notes_on(dataset, Split(train, parts.validation, parts.test)),

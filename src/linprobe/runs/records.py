@@ -305,6 +305,7 @@ class RunMetrics:
         n_classes: K.
         image_shape: (height, width, channels), or None for vectors.
         n_train, n_validation, n_test: images.
+        test_origin: where the test images come from, in words; "" where it was not recorded.
         notes: sentences on the source and its splits that a reader of the figures must know.
     """
 
@@ -339,6 +340,7 @@ class RunMetrics:
     n_test_trained_on: Count = 0
     image_shape: tuple[Count, Count, Count] | None = None
     n_validation: Count = 0
+    test_origin: str = ""
     notes: tuple[str, ...] = ()
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import LabelledSet
-from linprobe.data.splits import notes_on
+from linprobe.data.splits import notes_on, origin_of
 from linprobe.runs.contents import Digests, doubled_notes, seen_among, twins_notes
 from linprobe.runs.evaluation import Performance
 from linprobe.runs.folder import GridWeights
@@ -61,17 +61,19 @@ class Circumstances(TypedDict):
     n_classes: int
     n_test_trained_on: int
     image_shape: tuple[int, int, int] | None
+    test_origin: str
     notes: tuple[str, ...]
 
 
 def circumstances(
-    classifier: LinearModel, material: Material, train: LabelledSet, folds: bool = False
+    classifier: LinearModel, material: Material, train: LabelledSet, seed: int, folds: bool = False
 ) -> Circumstances:
     """What the metrics of every kind of run say of objective and source.
 
     Args:
         classifier: the trained one.
         material: what it learnt from.
+        seed: of the splits.
         train: the images of the final training.
         folds: whether reg was chosen by folds of the training images.
     """
@@ -86,6 +88,7 @@ def circumstances(
         "equivalents": tuple(line.strip() for line in objective.describe().splitlines()),
         "skipped_images": len(dataset.skipped),
         "n_classes": len(dataset.class_names),
+        "test_origin": origin_of(material.as_read, "test", material.split_as_read.test, seed),
         "n_test_trained_on": int(seen_among(tested, trained_on(material, train)).sum()),
         "notes": _notes(material, train, folds),
         "image_shape": None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),

@@ -267,7 +267,7 @@ class _Session:
             seconds=seconds,
             passes=float(sum(part.passes for part in choice.parts) + classifier.solution_.passes),
             status=classifier.status_,
-            **circumstances(classifier, self.material, self.train, bool(self.folds)),
+            **circumstances(classifier, self.material, self.train, self.request.seed, bool(self.folds)),
             n_train=trained.n_images,
             n_validation=len(self.train.y) if self.validation is None else self.validation.n_images,
             n_test=tested.n_images,

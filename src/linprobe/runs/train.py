@@ -203,7 +203,7 @@ class _Session:
             status=solution.status,
             certificate=certificate,
             chosen=dict(solution.chosen),
-            **circumstances(classifier, self.material, split.train),
+            **circumstances(classifier, self.material, split.train, self.settings.request.seed),
             n_train=trained.n_images,
             n_validation=0 if validated is None else validated.n_images,
             n_test=tested.n_images,
