@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 Write = Callable[..., None]
 
@@ -124,3 +125,18 @@ def test_folds_say_that_a_validation_split_is_not_used(linprobe: Any, tmp_path: 
         told = linprobe(command[0], "s.npz", *command[1:], "--folds", 2, "--json")
         assert "the 6 images of the validation split are not used" in told.err
         assert len(json.loads(told.out)["notes"]) == 1
+
+
+def test_mirror_images_of_training_images_are_left_out(linprobe: Any, pictures: Path, tmp_path: Path) -> None:
+    linprobe("train", pictures, *SGD, "--out", "run")
+    for path in (pictures / "train").rglob("*.png"):
+        new = tmp_path / "mirrored" / path.parent.name / path.name
+        new.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as picture:
+            picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(new)
+    refused = linprobe("evaluate", "run", "mirrored")
+    assert refused.code == 2
+    assert "the model was trained on all 16 images" in refused.err
+    shutil.copy(tmp_path / "mirrored" / "dark" / "0.png", pictures / "test" / "dark" / "seen.png")
+    assert linprobe("evaluate", "run", pictures, "--json").record["n_left_out"] == 1
+    assert linprobe("train", pictures, *SGD, "--json").record["n_test_trained_on"] == 1

@@ -10,7 +10,7 @@ import numpy as np
 from linprobe import LinearClassifier, load_model
 from linprobe.data.base import Dataset, EmbeddingSet, ImageSet
 from linprobe.data.digits import load_digits
-from linprobe.runs.contents import contents_of, digests_of, seen_among, twins_notes
+from linprobe.runs.contents import contents_of, digests_of, seen_among, seen_images, twins_notes
 
 RANDOM = np.random.default_rng(0)
 VECTORS = RANDOM.normal(size=(700, 600)).astype(np.float16)
@@ -62,9 +62,24 @@ def test_a_set_without_images_has_no_digests() -> None:
 
 
 def test_test_images_that_are_training_images_are_counted() -> None:
-    digests = digests_of(vectors(VECTORS[:10]))
-    assert twins_notes(digests[:5], digests[5:]) == ()
-    assert twins_notes(digests[:7], digests[5:])[0].startswith("2 of 5 test images are equal to a training image")
+    trained = digests_of(vectors(VECTORS[:7]))
+    assert twins_notes(seen_images(vectors(VECTORS[7:10]), trained)) == ()
+    (note,) = twins_notes(seen_images(vectors(VECTORS[5:10]), trained))
+    assert note.startswith("2 of 5 test images are equal to a training image")
+
+
+def test_mirror_images_of_training_images_were_seen() -> None:
+    digits = load_digits()
+    pictures = np.repeat(digits.images, 3, axis=3)
+    pictures[..., 1] //= 2
+    whole = replace(digits, images=pictures)
+    mirrored = replace(digits, images=np.ascontiguousarray(pictures[:, :, ::-1]))
+    trained = np.sort(digests_of(whole.subset(np.arange(100))))
+    seen = seen_images(mirrored, trained)
+    assert seen[:100].all()
+    assert not seen[100:].any()
+    assert (digests_of(mirrored) == digests_of(whole, mirrored=True)).all()
+    assert (digests_of(mirrored.subset(np.arange(9, 2, -1)), 1) == digests_of(whole, 3, mirrored=True)[9:2:-1]).all()
 
 
 def test_a_model_keeps_its_digests_until_it_is_trained_again(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def share(value: float | None) -> str:
 def trained_sentence(settings: RunSettings, metrics: RunMetrics, source: str) -> str:
     """What was trained on what, by what."""
     shape, features = metrics.image_shape, metrics.features
-    size = f" of {shape[1]}×{shape[0]} {'grey' if shape[2] == 1 else 'RGB'} pixels" if shape else ""
+    size = f" of {shape[0]}×{shape[1]} {'grey' if shape[2] == 1 else 'RGB'} pixels (height × width)" if shape else ""
     what = (
         "their pixels"
         if shape and features == "pixels"

@@ -22,7 +22,7 @@ from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import notes_on, origin_of, train_validation_test
 from linprobe.errors import IncompatibleError, ParameterError, RunError
-from linprobe.runs.contents import Digests, digests_of, seen_among
+from linprobe.runs.contents import Digests, digests_of, seen_images
 from linprobe.runs.evaluation import labels_by_name, remedy
 from linprobe.runs.evaluation_set import EvaluationSet, evaluation_set, together
 from linprobe.runs.folder import write_atomically
@@ -149,7 +149,7 @@ def challenge_source(
         known = classifier.trained_on_
     tested = _tested(picked.parts, subject, limit)
     if known is not None and (limit is not None or classifier is None):
-        seen = seen_among(digests_of(tested.images, n_threads), known)
+        seen = seen_images(tested.images, known, n_threads)
         picked = replace(picked, n_trained_on=int(seen.sum()))
     # before the table, which takes long: a corrupted set that does not fit is refused now
     sets = [] if corrupted is None else _corrupted(corrupted, dataset.class_names, options, subject)

@@ -17,7 +17,16 @@ from linprobe.cores import threads_for
 from linprobe.data.base import Dataset, ImageSet, LabelledSet
 from linprobe.shapes import Labels
 
-__all__ = ["Contents", "Digests", "contents_of", "digests_of", "doubled_notes", "seen_among", "twins_notes"]
+__all__ = [
+    "Contents",
+    "Digests",
+    "contents_of",
+    "digests_of",
+    "doubled_notes",
+    "seen_among",
+    "seen_images",
+    "twins_notes",
+]
 
 Digests = npt.NDArray[np.uint64]
 """(N,) the first 64 bits of the SHA-256 of each image. A million images share one with a million others by chance with
@@ -67,10 +76,10 @@ def contents_of(dataset: Dataset, n_threads: int | None = None) -> Contents:
     return Contents(digests["train"], digests.get("validation"), digests.get("test"), whole.hexdigest())
 
 
-def digests_of(images: LabelledSet, n_threads: int | None = None) -> Digests:
-    """The digest of each image (N,)."""
+def digests_of(images: LabelledSet, n_threads: int | None = None, mirrored: bool = False) -> Digests:
+    """The digest of each image (N,), or of its mirror image."""
     X, positions = images.X, images.positions
-    pictures = isinstance(images, ImageSet)
+    pictures, shape = isinstance(images, ImageSet), images.image_shape
     size = max(1, BLOCK_BYTES // max(1, X.shape[1] * X.itemsize))
 
     def digest(start: int) -> bytes:
@@ -78,6 +87,8 @@ def digests_of(images: LabelledSet, n_threads: int | None = None) -> Digests:
         if not pictures:
             with np.errstate(over="ignore"):  # beyond float32 is infinite, for both that are compared
                 rows = rows.astype(np.float32) + np.float32(0.0)  # -0.0 becomes 0.0
+        elif mirrored and shape is not None:
+            rows = rows.reshape(-1, *shape)[:, :, ::-1].reshape(rows.shape)
         return b"".join(hashlib.sha256(row).digest()[:8] for row in np.ascontiguousarray(rows))
 
     with np.errstate(over="ignore"), ThreadPoolExecutor(threads_for(n_threads)) as workers:
@@ -90,14 +101,35 @@ def seen_among(digests: Digests, trained_on: Digests) -> npt.NDArray[np.bool_]:
     return found
 
 
-def twins_notes(trained: Digests, tested: Digests, part: str = "test") -> tuple[str, ...]:
-    """A sentence on the images of a part that are equal to training images, if there are any."""
-    n_seen = int(seen_among(tested, trained).sum())
-    if not n_seen:
+def seen_images(
+    images: LabelledSet, trained_on: Digests, n_threads: int | None = None, digests: Digests | None = None
+) -> npt.NDArray[np.bool_]:
+    """(N,) whether each image, or its mirror image, is one of those that a model was trained on.
+
+    Args:
+        images: as they were read.
+        trained_on: digests of the training images.
+        n_threads: threads that read; None for one per core.
+        digests: those of `images`, where they are known already.
+    """
+    found = seen_among(digests_of(images, n_threads) if digests is None else digests, trained_on)
+    if isinstance(images, ImageSet):
+        found |= seen_among(digests_of(images, n_threads, mirrored=True), trained_on)
+    return found
+
+
+def twins_notes(seen: npt.NDArray[np.bool_], part: str = "test") -> tuple[str, ...]:
+    """A sentence on the images of a part that are equal to training images, if there are any.
+
+    Args:
+        seen: (N,) as `seen_images` returns it.
+        part: test or validation.
+    """
+    if not seen.any():
         return ()
     return (
-        f"{n_seen:,} of {len(tested):,} {part} images are equal to a training image, pixel by pixel or number by "
-        f"number: the {part} figures are too good by that.",
+        f"{int(seen.sum()):,} of {len(seen):,} {part} images are equal to a training image or to its mirror image: "
+        f"the {part} figures are too good by that.",
     )
 
 

@@ -13,7 +13,7 @@ from linprobe.data.base import Dataset, ImageSet, LabelledSet
 from linprobe.data.names import seen_name
 from linprobe.data.splits import lacking_note, origin_of, split_dataset
 from linprobe.errors import SplitError
-from linprobe.runs.contents import contents_of, digests_of, seen_among
+from linprobe.runs.contents import contents_of, seen_images
 from linprobe.runs.models import Reading, picture_shape, suited_to
 
 __all__ = ["EvaluationSet", "SplitName", "evaluation_set", "together"]
@@ -81,7 +81,7 @@ def evaluation_set(
         written = trained_with.seed if "seed" in classifier.extra_ else None
         notes = (*_notes(dataset, parts, split, names), _unknown(dataset, split, draws, written))
         return EvaluationSet(split, origin, tuple(parts), 0, None, notes, n_skipped, same)
-    seen = [seen_among(digests_of(part, n_threads), known) for part in parts]
+    seen = [seen_images(part, known, n_threads) for part in parts]
     n_seen = int(sum(found.sum() for found in seen))
     if as_trained or split == "train":
         notes = _notes(dataset, parts, split, names)

@@ -17,7 +17,7 @@ from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
 from linprobe.data.splits import Split, notes_on, origin_of, split_dataset, stratified_folds
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.neighbors.search import METRICS, check_metric
-from linprobe.runs.contents import digests_of, doubled_notes, twins_notes
+from linprobe.runs.contents import digests_of, doubled_notes, seen_images, twins_notes
 from linprobe.runs.material import read_source
 from linprobe.runs.prediction import read_pictures
 
@@ -234,7 +234,7 @@ def choose_and_test(
         neighbours=_neighbours(model, train, neighbours_of, pictures),
         notes=(
             *notes_on(dataset, Split(train, parts.validation, parts.test)),
-            *twins_notes(digests_of(train, n_threads), digests_of(parts.test, n_threads)),
+            *twins_notes(seen_images(parts.test, digests_of(train, n_threads), n_threads)),
             *_judging_notes(settings, dataset, parts, choosing, n_threads),
         ),
     )
@@ -249,7 +249,7 @@ def _judging_notes(
         return ()
     if settings.folds is None:
         assert parts.validation is not None
-        return twins_notes(trained, digests_of(parts.validation, n_threads), "validation")
+        return twins_notes(seen_images(parts.validation, trained, n_threads), "validation")
     unused = dataset.validation
     note = "" if unused is None else f"the {unused.n_images:,} images of the validation split are not used: k is chosen"
     return (

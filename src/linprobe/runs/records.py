@@ -297,7 +297,7 @@ class RunMetrics:
         grid: the reg values of a sweep, ascending; empty for a training.
         chosen_by: how a sweep chose reg.
         features: spec of the features.
-        n_test_trained_on: test images that are equal to a training image.
+        n_test_trained_on: test images that are equal to a training image or to its mirror image.
         n_features: D.
         feature_seconds: to compute the features.
         equivalents: lines that say how other tools write the same objective.

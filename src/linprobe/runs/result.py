@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import LabelledSet
 from linprobe.data.splits import notes_on, origin_of
-from linprobe.runs.contents import Digests, doubled_notes, seen_among, twins_notes
+from linprobe.runs.contents import Digests, doubled_notes, seen_images, twins_notes
 from linprobe.runs.evaluation import Performance
 from linprobe.runs.folder import GridWeights
 from linprobe.runs.material import Material
@@ -80,7 +81,7 @@ def circumstances(
     objective = classifier.objective_of(classifier.rows_of(train))
     dataset, features = material.dataset, material.features
     shape = dataset.image_shape if features is None else features.image_shape
-    tested = _digests(material, "test", material.split.test)
+    seen = _seen(material, "test", material.contents.of_train(dataset.train, train), classifier.n_threads)
     return {
         "features": "pixels" if features is None else features.spec,
         "n_features": int(train.X.shape[1]),
@@ -89,8 +90,8 @@ def circumstances(
         "skipped_images": len(dataset.skipped),
         "n_classes": len(dataset.class_names),
         "test_origin": origin_of(material.as_read, "test", material.split_as_read.test, seed),
-        "n_test_trained_on": int(seen_among(tested, trained_on(material, train)).sum()),
-        "notes": _notes(material, train, folds),
+        "n_test_trained_on": int(seen.sum()),
+        "notes": (*notes_on(material.as_read, material.split), *twins_notes(seen), *_notes(material, train, folds)),
         "image_shape": None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
     }
 
@@ -100,20 +101,22 @@ def trained_on(material: Material, train: LabelledSet) -> Digests:
     return np.sort(material.contents.of_train(material.dataset.train, train))
 
 
-def _digests(material: Material, part: str, images: LabelledSet) -> Digests:
-    """The digests of the images of a part: a split of the source, or drawn from its training images."""
-    contents = material.contents
-    own: Digests | None = getattr(contents, part)
-    if getattr(material.dataset, part) is None or own is None:
-        return contents.of_train(material.dataset.train, images)
-    return own
+def _seen(
+    material: Material, part: Literal["validation", "test"], trained: Digests, n_threads: int | None
+) -> npt.NDArray[np.bool_]:
+    """(N,) whether each image of a part, a split of the source or drawn from it, is one of the training images."""
+    contents, images = material.contents, getattr(material.split_as_read, part)
+    digests: Digests | None = getattr(contents, part)
+    if getattr(material.as_read, part) is None or digests is None:
+        digests = contents.of_train(material.as_read.train, images)
+    return seen_images(images, trained, n_threads, digests)
 
 
 def _notes(material: Material, train: LabelledSet, folds: bool) -> tuple[str, ...]:
-    """What a reader of the figures must know of the source and its splits."""
+    """What a reader must know of the images that were trained on, and of those that judge."""
     dataset, split, contents = material.dataset, material.split, material.contents
     trained = contents.of_train(dataset.train, train)
-    notes = [*notes_on(material.as_read, split), *twins_notes(trained, _digests(material, "test", split.test))]
+    notes: list[str] = []
     if folds and dataset.validation is not None:
         n = dataset.validation.n_images
         notes.append(
@@ -121,7 +124,7 @@ def _notes(material: Material, train: LabelledSet, folds: bool) -> tuple[str, ..
         )
     elif split.validation is not None:
         chosen_on = contents.of_train(dataset.train, split.train)  # a refit takes the validation images as well
-        notes += twins_notes(chosen_on, _digests(material, "validation", split.validation), "validation")
+        notes += twins_notes(_seen(material, "validation", chosen_on, None), "validation")
     return (*notes, *doubled_notes(trained, train.y, folds))
 
 
