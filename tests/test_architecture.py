@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "statistics": {"engines.base"},
     "objective": {"losses", "penalties", "features.base", "engines.base", "equivalents", "statistics"},
     "gradcheck": {"objective", "losses.base", "penalties.base"},
-    "certificate": {"objective"},
+    "certificate": {"objective", "algebra"},
     "optimizers": {"objective", "certificate", "algebra", "engines.base"},
     "classifiers": THE_FIT,
     "challenges": {"data"},

@@ -173,3 +173,12 @@ def test_the_rounding_of_a_large_feature_is_multiplied_by_its_own_small_weight(l
     X = (random.standard_normal((120, 5)) + random.standard_normal((3, 5))[y]) * 10.0 ** np.arange(-8, 9, 4)
     solution = Exact().minimize(Objective(X, y, loss=loss, penalty="l2", reg=1e-2, n_threads=1))
     assert solution.status is Status.CERTIFIED
+
+
+def test_standardised_features_far_from_0_are_certified_with_a_small_reg():
+    random = np.random.default_rng(0)
+    y = np.arange(200) % 3
+    X = 1e6 + random.standard_normal((200, 4)) + random.standard_normal((3, 4))[y]
+    affine = Affine(1.0 / X.std(axis=0), -X.mean(axis=0) / X.std(axis=0))
+    objective = Objective(X, y, loss="squared-hinge", penalty="l1", reg=1e-5, affine=affine, n_threads=1)
+    assert Exact().minimize(objective).status is Status.CERTIFIED

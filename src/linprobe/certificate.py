@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from linprobe.algebra.exact_product import LOST, exact_product
 from linprobe.errors import ShapeError
 from linprobe.objective import DataGradient, DualPoint, Objective
 from linprobe.printed import bound_text, gap_text, objective_text
@@ -44,6 +45,19 @@ Chosen by argument."""
 ROUNDINGS = 64.0
 """Bound on the rounding of a float64 sum of few terms, in units of `EPS`. Chosen by argument: a dozen operations lead
 to each term. A larger number only makes the lower bound looser."""
+
+
+EXACT_ABOVE = 1e-7
+"""Effect of rounded sums on a bound, relative to the objective, above which the sums are computed exactly. Chosen by
+argument: a thousandth of the usual tol."""
+
+MAX_EXACT_NUMBERS, MANY = 2**24, 16
+"""Numbers of the images, N times D, up to which that is done: 128 MB; with more than MANY classes in proportion less.
+It takes some tenths of a second."""
+
+ROUNDINGS_OF_TERM = 6.0
+"""Roundings of one term of an exact sum, in units of `EPS`: of the row and its map, the centre, the slope of a label,
+and the result. Chosen by argument: each takes half a unit."""
 
 
 @dataclass(frozen=True)
@@ -313,8 +327,7 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
     expected = (objective.n_images, objective.n_classes)
     if G.shape != expected:
         raise ShapeError(f"G has shape {G.shape}; expected (n_images, n_classes) = {expected}.")
-    penalty, loss, reg = objective.penalty, objective.loss, objective.reg
-    if penalty is None or reg == 0.0:
+    if not objective.penalised:
         return -math.inf  # A = 0 is needed, which rounding never leaves
     shares, y = objective.shares(), objective.examples.y
     counted = shares > 0  # an image of weight 0 bounds nothing
@@ -327,29 +340,82 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
     # about the mean image, where a column sum near 0 changes A least: W·x + b = W·(x - m) + (b + W·m)
     means = objective.statistics.class_means.sums.sum(axis=0)
     A, c = objective.engine.about(means).gradient_of_scores(slopes, precise=True)
-    M = np.abs(slopes).sum(axis=0)
-    if not (np.isfinite(A).all() and np.isfinite(M).all()):
-        return -math.inf
+    sums = _SlopeSums(A, c, np.abs(slopes).sum(axis=0), _sum_roundings(objective) * EPS)
+    spans = _feature_spans(objective, means)
+    bound, rounding = _bound_from_sums(objective, off, a, labels, sums, spans, means, upper)
+    numbers = objective.n_images * objective.n_features * max(1.0, objective.n_classes / MANY)
+    if rounding <= EXACT_ABOVE * abs(upper) or numbers > MAX_EXACT_NUMBERS:
+        return bound
+    exact = _exact_sums(objective, slopes, means)
+    return max(bound, _bound_from_sums(objective, off, a, labels, exact, spans, means, upper)[0])
+
+
+@dataclass(frozen=True)
+class _SlopeSums:
+    """Sums of weighted slopes G (N, K).
+
+    Attributes:
+        A: (K, D) sum of G_i x_iᵀ, about some centre.
+        c, M: (K,) sum of G_i and of |G_i|.
+        error: bound on the error of A and c, relative to the sum of the sizes of their terms.
+    """
+
+    A: Floats
+    c: Floats
+    M: Floats
+    error: float
+
+
+def _exact_sums(objective: Objective, slopes: Floats, centre: Floats) -> _SlopeSums:
+    """The sums of these slopes and rows, without the rounding of sums.
+
+    What remains are a few roundings of each row, log2 K of the slope of each label, and one of the result.
+    """
+    X = objective.examples.mapped(slice(None)) - centre
+    found = exact_product(slopes, np.concatenate([X, np.ones((len(X), 1))], axis=1))
+    error = (ROUNDINGS_OF_TERM + math.log2(objective.n_classes)) * EPS + len(X) * LOST
+    return _SlopeSums(found[:, :-1], found[:, -1], np.abs(slopes).sum(axis=0), error)
+
+
+def _bound_from_sums(
+    objective: Objective,
+    off: Floats,
+    a: Floats,
+    labels: Labels,
+    sums: _SlopeSums,
+    spans: Floats,
+    means: Floats,
+    upper: float,
+) -> tuple[float, float]:
+    """(lower bound, the effect of the errors of the sums that is subtracted in it); -inf if it proves nothing.
+
+    Args:
+        off, a, labels: slopes (n, K) of the images of weight above 0, their shares and labels.
+        sums: of the slopes times the shares, about `means`.
+        spans: of `_feature_spans`.
+    """
+    penalty, A, M = objective.penalty, sums.A, sums.M
+    if penalty is None or not (np.isfinite(A).all() and np.isfinite(M).all()):
+        return -math.inf, 0.0
     with np.errstate(over="ignore"):
-        scale = penalty.dual_scale(A, reg)
-        conjugate = penalty.conjugate(-scale * A, reg)
-    conjugates = loss.conjugate(scale * off, labels)
+        scale = penalty.dual_scale(A, objective.reg)
+        conjugate = penalty.conjugate(-scale * A, objective.reg)
+    conjugates = objective.loss.conjugate(scale * off, labels)
     value = -float(a @ conjugates)
     if not (math.isfinite(value) and math.isfinite(conjugate)):
-        return -math.inf
+        return -math.inf, 0.0
     norm, total = _norm_bounds(objective, upper)
-    r = _sum_roundings(objective) * EPS
-    sizes = r * _feature_spans(objective, means)
+    sizes = sums.error * spans
     moved = min(
         float(np.sqrt(np.square(M).sum())) * _norm(sizes) * norm,
         float(M.max()) * float(sizes.max(initial=0.0)) * total,
     )
     moved = min(scale * moved, _conjugate_rounding(objective, scale * np.abs(A), scale * M[:, None] * sizes, conjugate))
     reach = _bias_reach(objective, upper, means)
-    shift = np.abs(c) + r * M
-    columns = float((shift[shift > 0] * reach[shift > 0]).sum())
+    shift = np.abs(sums.c) + sums.error * M
+    columns = scale * float((shift[shift > 0] * reach[shift > 0]).sum())
     terms = float(a @ np.abs(conjugates)) + conjugate + abs(upper)
-    return value - conjugate - r * terms - scale * columns - moved
+    return value - conjugate - _sum_roundings(objective) * EPS * terms - columns - moved, columns + moved
 
 
 def _conjugate_rounding(objective: Objective, A: Floats, errors: Floats, conjugate: float) -> float:
