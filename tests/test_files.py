@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -59,6 +60,22 @@ def test_a_full_disk_leaves_the_file_as_it_was(
             write_whole(path, b"after")
     assert path.read_bytes() == b"before"
     assert os.listdir(tmp_path) == ["trace.csv"]
+
+
+def test_a_folder_that_cannot_be_synced_keeps_the_file(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network folders refuse it; and what was renamed is written, whatever the disk says of its folder."""
+    real = os.fsync
+
+    def sync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_whole(tmp_path / "file", b"x")
+    assert (tmp_path / "file").read_bytes() == b"x"
 
 
 def test_a_short_write_is_continued(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:

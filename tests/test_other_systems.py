@@ -41,8 +41,9 @@ import numpy as np
 from linprobe import LinearClassifier
 from linprobe.errors import RunError
 from linprobe.runs.folder import RunFolder
+from linprobe.runs.records import RunSettings, TrainSettings
 
-run = RunFolder.create(Path("run"), {})
+run = RunFolder.create(Path("run"), RunSettings(TrainSettings("digits")))
 try:
     RunFolder(Path("run")).lock()
 except RunError as error:

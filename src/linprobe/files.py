@@ -101,7 +101,7 @@ def write_whole(path: Path, content: bytes) -> None:
     The bytes go to a file without a name (Linux: O_TMPFILE), or to a hidden file in the same folder where the file
     system has no such files. Of the first kind only a kill between the last two system calls leaves anything. The next
     writer of `path` removes it. The bytes are on the disk before the name moves. Except on Windows, so is the name
-    before this returns.
+    before this returns, where the file system can do that.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; `path` is as it was.
@@ -128,7 +128,8 @@ def write_whole(path: Path, content: bytes) -> None:
                 if nameless is not None:
                     os.close(nameless)
             os.replace(aside, path)
-            os.fsync(folder)
+            with suppress(OSError):  # it is written: only a loss of power can bring back the old name
+                os.fsync(folder)  # some network folders refuse it
         finally:
             os.close(folder)
     except BaseException:  # a full disk, or Ctrl-C between two system calls

@@ -81,3 +81,12 @@ def test_the_lab_says_what_ended_it_and_deletes_its_uploads(tmp_path: Path, name
         child.communicate()
     assert (child.returncode, err) == (128 + getattr(signal, name), f"stopped by {name}\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_while_the_words_are_read_is_one_line(linprobe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("click.Group.parse_args", stop)
+    answer = linprobe("info", "digits")
+    assert (answer.code, answer.out, answer.err) == (130, "", "stopped by Ctrl-C\n")

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -181,6 +182,22 @@ def test_a_training_that_is_killed_is_told_and_what_it_reached_can_be_kept(train
     assert kept.metrics.status is Status.STOPPED
     assert kept.metrics.epochs == kept.rows[-1].epoch
     assert (tmp_path / "runs" / job.run / "model.safetensors").exists()
+
+
+def test_a_training_that_is_killed_before_its_run_began_leaves_no_folder(trainer, source, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/bin/false")  # it ends at once, without a word
+    trainer.start(endless(source), "things")
+    assert (
+        ended(trainer).message == "the training process ended with exit code 1 (it printed no error); start it again."
+    )
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_without_a_temporary_folder_a_training_is_refused_and_leaves_no_folder(trainer, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(RunError, match="a temporary file cannot be written: its folder does not exist"):
+        trainer.start(endless(source), "things")
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_an_error_in_the_source_is_told_in_its_words_and_leaves_no_run(trainer, tmp_path):

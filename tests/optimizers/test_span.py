@@ -52,6 +52,17 @@ def test_a_search_resumed_from_any_state_has_the_same_bits():
         assert again.W.tobytes() == whole.W.tobytes()
 
 
+def test_ctrl_c_at_any_row_ends_the_search_also_where_the_proof_suffices():
+    n_rows = len(SpanOfImages().minimize(wide(), callback=lambda epoch: None).history)
+    for last in range(n_rows):
+
+        def stop(epoch, last=last):
+            if epoch.epoch == last:
+                raise KeyboardInterrupt
+
+        assert SpanOfImages().minimize(wide(), callback=stop).status is Status.INTERRUPTED
+
+
 def test_rows_of_the_trace_have_the_validation_images_measured_too():
     rows = []
     SpanOfImages().minimize(wide(), callback=rows.append, validation=wide(seed=1))

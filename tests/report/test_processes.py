@@ -42,6 +42,16 @@ print([square for _, _, square in found] == [x * x for x in range(9)], len({proc
     assert alone(code).split() == ["True", "2"]
 
 
+def test_without_a_temporary_folder_this_process_does_all() -> None:
+    code = """
+def full():
+    raise FileNotFoundError(2, "No usable temporary directory found")
+processes.TemporaryFile = full
+print(each(lambda x: (os.getpid() == parent, x * x), range(5)) == [(True, x * x) for x in range(5)])
+"""
+    assert alone(code) == "True\n"
+
+
 def test_one_thread_asks_for_no_process() -> None:
     assert alone("print(each(lambda x: os.getpid() == parent, range(3), 1))").strip() == str([True] * 3)
 

@@ -1,8 +1,10 @@
-"""A program that ends commands at their operations on files:  python fault_trials.py FOLDER COMMAND kill|full N
+"""A program that spoils the files of a command.
 
-It runs a command whole, then up to N times anew. In each trial the process is killed at one of its operations on files,
-or from that operation on every one that writes fails, as on a full disk. Then the command is resumed or repeated. Each
-trial has a folder of its own, and prints a line of JSON: the operation, the exit code, the last line of the errors.
+    LD_PRELOAD=faulty_files.so python fault_trials.py FOLDER COMMAND KIND=N...
+
+It runs the command whole, then N times for each kind of fault, at operations on files that are spread evenly over its
+run. Then the fault is mended, and the command is resumed or repeated as its message advises. Each trial has a folder of
+its own, and prints a line of JSON: the kind, the exit code, the lines on stderr, and the exit code of the second try.
 
 All modules are imported once, and each trial is a forked child that never sees the threads of another.
 """
@@ -10,148 +12,96 @@ All modules are imported once, and each trial is a forked child that never sees 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
+import importlib
 import json
 import os
 import shutil
 import signal
 import sys
-import tempfile
+import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import matplotlib.figure  # noqa: F401 - loaded once, not in each trial
 import numpy as np
-from PIL import Image
+from tests.runs.fault_commands import log_of, prepare, work
 
-import linprobe.challenges
-import linprobe.report.page  # noqa: F401
-from linprobe.cli import main
-from linprobe.lab.uploads import Uploads
+READS, WRITES, REMOVES, CHANGES_NAMES = 1, 2, 4, 8
+"""Kinds of operations, as in `faulty_files.c`."""
 
-OPERATIONS = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.truncate", "shutil.rmtree"}
-WRITING = {"os.link", "os.mkdir", "os.rename", "os.truncate"}
-WRITE_FLAGS = os.O_WRONLY | os.O_RDWR
+WRITING = WRITES | REMOVES | CHANGES_NAMES
+ENDS_WITHIN = 20.0
+"""Seconds in which the processes of a command that was killed end by themselves; they finish one drawing."""
 
 
-def pictures(folder: Path) -> Path:
-    """Twelve pictures of 6 x 6 in two class folders."""
-    random = np.random.default_rng(0)
-    for name in ("cat", "owl"):
-        (folder / name).mkdir(parents=True)
-        for i in range(6):
-            pixels = random.integers(0, 128, (6, 6, 3)) + (127 if name == "owl" else 0)
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i}.png")
-    return folder
+@dataclass(frozen=True)
+class Fault:
+    """What happens at an operation.
+
+    Attributes:
+        counted: the kinds of operations that are counted, and that fail.
+        code: the error of that operation and all later ones; 0 for none.
+        sent: the signal; 0 for none.
+        vanishes: whether the folder that the command makes is renamed.
+        later: whether the signal comes at a random moment, not at an operation.
+    """
+
+    counted: int
+    code: int = 0
+    sent: int = 0
+    vanishes: bool = False
+    later: bool = False
 
 
-def trained(at: Path) -> str:
-    """A finished run that a command may read."""
-    if not (at / "given").exists():
-        run(
-            [
-                "train",
-                str(pictures(at / "pictures")),
-                "--no-cache",
-                "--no-report",
-                "--quiet",
-                "--out",
-                str(at / "given"),
-            ]
-        )
-    return str(at / "given")
-
-
-def train(at: Path) -> list[str]:
-    return ["train", str(at / "pictures"), "--reg", "0.01", "--no-report", "--quiet", "--out", str(at / "run")]
-
-
-def sweep(at: Path) -> list[str]:
-    grid = ["--reg-grid", "1e-3:1:4", "--folds", "2"]
-    return ["sweep", str(at / "pictures"), *grid, "--no-report", "--quiet", "--out", str(at / "run")]
-
-
-def report(at: Path) -> list[str]:
-    return ["report", str(at / "given"), "--threads", "1", "--out", str(at / "page.html")]
-
-
-def challenges(at: Path) -> list[str]:
-    chosen = ["--severity", "1:1", "--challenges", "viewpoint", "--sheet", str(at / "sheet.png")]
-    return ["challenges", str(at / "given"), str(at / "pictures"), *chosen]
-
-
-COMMANDS: dict[str, Callable[[Path], list[str]]] = {
-    "train": train,
-    "sweep": sweep,
-    "report": report,
-    "challenges": challenges,
+FAULTS = {
+    "kill": Fault(WRITING, sent=signal.SIGKILL),
+    "full": Fault(WRITES, errno.ENOSPC),
+    "quota": Fault(WRITES, errno.EDQUOT),
+    "read-only": Fault(CHANGES_NAMES, errno.EROFS),
+    "denied": Fault(CHANGES_NAMES, errno.EACCES),
+    "failing": Fault(READS | WRITING, errno.EIO),
+    "gone": Fault(WRITING, vanishes=True),
+    "SIGINT": Fault(READS | WRITING, sent=signal.SIGINT),
+    "SIGTERM": Fault(READS | WRITING, sent=signal.SIGTERM),
+    "SIGHUP": Fault(READS | WRITING, sent=signal.SIGHUP),
+    "SIGINT-later": Fault(0, sent=signal.SIGINT, later=True),
+    "SIGTERM-later": Fault(0, sent=signal.SIGTERM, later=True),
 }
+VANISHING = {"cache": "cache", "upload": "temporary"}
+"""The folder that a command makes, where it is not `run`."""
+
+SHIM = ctypes.CDLL(None)
 
 
-def upload(at: Path) -> None:
-    """What the lab does with an archive; the folder of a lab that was killed goes when the next one starts."""
-    tempfile.tempdir = str(at / "temporary")
-    os.makedirs(tempfile.tempdir, exist_ok=True)
-    uploads = Uploads(None)  # type: ignore[arg-type]  # no service is asked
-    path = uploads.place("pictures.zip")
-    try:
-        shutil.copyfile(at / "pictures.zip", path)
-        _, kept = uploads.keep(path, "a.zip")
-    except BaseException:
-        uploads.close()
-        raise
-    (at / "kept.json").write_text(json.dumps([kept.name, kept.n_files, kept.size]))
-    uploads.close()
+def begin(at: Path, name: str, fault: Fault, last: int) -> None:
+    """Count the operations below `at`, and spoil the operation `last`; 0 for none."""
+    victim = str(at / VANISHING.get(name, "run")) if fault.vanishes else ""
+    sent = 0 if fault.later else int(fault.sent)
+    SHIM.faults_begin(f"{at}/".encode(), fault.counted, ctypes.c_long(last), sent, victim.encode(), fault.code)
 
 
-def run(arguments: list[str]) -> int:
-    """The exit code of a command of linprobe."""
-    try:
-        main(arguments)
-    except SystemExit as left:
-        return left.code if isinstance(left.code, int) else 0
-    return 0
+def forked(at: Path, log: str, body: Callable[[], int], after: tuple[float, int] | None = None) -> int:
+    """How a child ends that does it: its exit code, or minus the signal. Its output goes to the files of `log_of`.
 
-
-def work(command: str, at: Path, again: bool) -> int:
-    """Run the command in its folder; `again` after a trial, as its user would."""
-    if command == "upload":
-        try:
-            upload(at)
-        except OSError as error:
-            sys.stderr.write(f"error: {error.strerror}; the lab says so to the page\n")
-            return 2
-        return 0
-    arguments = COMMANDS[command](at)
-    if again and (advice := next_step(command, at)) is not None:
-        if advice == "done":
-            return 0
-        arguments = [command, "--resume", str(at / "run"), "--no-report", "--quiet"]
-    return run(arguments)
-
-
-def next_step(command: str, at: Path) -> str | None:
-    """What the user does: "resume" where the error says so, or a killed run has begun; None to repeat the command."""
-    said = (at / "first.err").read_text(errors="replace")
-    if said:
-        return "resume" if f"linprobe {command} --resume {at / 'run'}" in said else None
-    if (at / "run" / "metrics.json").exists():
-        return "done"
-    return "resume" if (at / "run" / "settings.json").exists() else None
-
-
-def forked(at: Path, log: str, body: Callable[[], int]) -> int:
-    """How a child ends that does it: its exit code, or minus the signal. Its output goes to files of that name."""
+    Args:
+        at, log: the folder of the trial, and "first" or "again".
+        body: what it does.
+        after: (seconds, signal) that it is sent.
+    """
     child = os.fork()
     if child == 0:
         code = 70
         try:
-            os.environ["LINPROBE_CACHE_DIR"] = str(at / "cache")
+            os.setsid()
+            os.environ["FAULT_LOG"] = log
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             for stream, name in ((1, "out"), (2, "err")):
-                file = os.open(at / f"{log}.{name}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+                file = os.open(log_of(at, log, name), os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
                 os.dup2(file, stream)
+                os.close(file)
             code = body()
         except BaseException:
             traceback.print_exc()
@@ -160,62 +110,105 @@ def forked(at: Path, log: str, body: Callable[[], int]) -> int:
         with contextlib.suppress(BaseException):
             sys.stderr.flush()
         os._exit(code)
+    if after is not None:
+        time.sleep(after[0])
+        os.kill(child, after[1])
     status = os.waitpid(child, 0)[1]
+    assert ended(child), f"{log} of {at} left processes"
     return os.waitstatus_to_exitcode(status)
 
 
-def spoil(at: Path, kind: str, last: int) -> Callable[[], int]:
-    """Count the operations on files in the folder, and begin to spoil them at that one; gives their number."""
-    events = 0
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal events
-        if event not in OPERATIONS or not any(str(at) in str(argument) for argument in arguments[:2]):
-            return
-        writes = event in WRITING or (event == "open" and bool((arguments[2] or 0) & WRITE_FLAGS))
-        if kind == "full" and not writes:
-            return
-        events += 1
-        if kind == "kill" and events == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if kind == "full" and 0 < last <= events:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
-
-    sys.addaudithook(hook)
-    return lambda: events
+def ended(session: int) -> bool:
+    """Whether no process of the session is left, or is within some seconds."""
+    until = time.monotonic() + ENDS_WITHIN
+    while any(session_of(process) == session for process in os.listdir("/proc") if process.isdecimal()):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
 
 
-def trial(root: Path, command: str, kind: str, last: int) -> tuple[int, int]:
-    """(exit code, operations) of the command with the operation `last` spoilt; 0 for none."""
-    at = root / (f"{kind}-{last}" if last else "whole")
+def session_of(process: str) -> int:
+    """The session of a process; 0 where it has ended, also where nobody has waited for it."""
+    with contextlib.suppress(OSError):
+        fields = Path("/proc", process, "stat").read_text().rpartition(")")[2].split()
+        return 0 if fields[0] == "Z" else int(fields[3])
+    return 0
+
+
+def left_open() -> list[str]:
+    """Sockets and shared memory of this process."""
+    links = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            links.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    mapped = [
+        line.split(maxsplit=5)[5] for line in Path("/proc/self/maps").read_text().splitlines() if "/dev/shm" in line
+    ]
+    return mapped + [link for link in links if link.startswith(("socket:", "/dev/shm"))]
+
+
+def whole(root: Path, name: str, fault: Fault) -> tuple[int, float]:
+    """(operations, seconds) of the command with nothing spoilt."""
+    at = root / "whole"
+    shutil.rmtree(at, ignore_errors=True)
     shutil.copytree(root / "start", at)
 
     def body() -> int:
-        operations = spoil(at, kind, last)
-        code = work(command, at, again=False)
-        if not last:
-            (root / "operations").write_text(str(operations()))
+        begin(at, name, fault, 0)
+        code = work(name, at, again=False)
+        (root / "operations").write_text(str(SHIM.faults_met()))
+        (root / "modules").write_text("\n".join(sys.modules))
+        assert not left_open(), left_open()
         return code
 
-    code = forked(at, "first", body)
-    return code, int((root / "operations").read_text())
+    begun = time.monotonic()
+    assert forked(at, "first", body) == 0, log_of(at, "first", "err").read_text()
+    return int((root / "operations").read_text()), time.monotonic() - begun
 
 
-def main_of_trials(root: Path, command: str, kind: str, most: int) -> None:
-    start = root / "start"
-    start.mkdir(parents=True)
-    assert forked(root, "given", lambda: 0 if trained(start) else 1) == 0, (root / "given.err").read_text()
-    shutil.make_archive(str(start / "pictures"), "zip", start / "pictures")
-    code, operations = trial(root, command, kind, 0)
-    assert code == 0, (root / "whole" / "first.err").read_text()
-    assert operations > 1
-    for last in sorted({1 + i * operations // most for i in range(most)}):
+def trials(root: Path, name: str, kind: str, most: int) -> None:
+    """Spoil the command `most` times, or at each of its operations if these are fewer."""
+    fault = FAULTS[kind]
+    operations, seconds = whole(root, name, fault)
+    for module in (root / "modules").read_text().split():  # once, in place of once in each child
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+    random = np.random.default_rng(0)
+    for last in (
+        sorted({1 + i * (operations - 1) // max(1, most - 1) for i in range(most)}) if not fault.later else range(most)
+    ):
         at = root / f"{kind}-{last}"
-        code, _ = trial(root, command, kind, last)
-        again = forked(at, "again", lambda at=at: work(command, at, again=True))  # type: ignore[misc]
-        errors = (at / "first.err").read_text(errors="replace").splitlines()
-        print(json.dumps({"at": at.name, "code": code, "errors": errors, "again": again}), flush=True)
+        shutil.copytree(root / "start", at)
+
+        def first(at: Path = at, last: int = last) -> int:
+            begin(at, name, fault, last)
+            code = work(name, at, again=False)
+            begin(at, name, Fault(0), 0)
+            return code
+
+        code = forked(at, "first", first, (random.uniform(0, seconds), fault.sent) if fault.later else None)
+        if fault.vanishes:
+            shutil.rmtree(at / f"{VANISHING.get(name, 'run')}.gone", ignore_errors=True)
+            (at / "temporary").mkdir(exist_ok=True)
+        again = forked(at, "again", lambda at=at: work(name, at, again=True))  # type: ignore[misc]
+        errors = log_of(at, "first", "err").read_text(errors="replace").splitlines()
+        print(json.dumps({"kind": kind, "at": at.name, "code": code, "errors": errors, "again": again}), flush=True)
+
+
+def main_of_trials(root: Path, name: str, *counts: str) -> None:
+    """Prepare the folder that each trial copies, then spoil the command."""
+    (root / "start").mkdir(parents=True)
+
+    def given() -> int:
+        prepare(root / "start")
+        return 0
+
+    assert forked(root, "given", given) == 0, log_of(root, "given", "err").read_text()
+    for count in counts:
+        kind, _, most = count.partition("=")
+        trials(root, name, kind, int(most))
 
 
 if __name__ == "__main__":
-    main_of_trials(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main_of_trials(Path(sys.argv[1]), *sys.argv[2:])

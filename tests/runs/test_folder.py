@@ -288,6 +288,20 @@ def test_a_run_that_began_and_ended_in_the_meantime_is_not_written_over(
     assert (tmp_path / "run" / "settings.json").read_text() == "{}"
 
 
+def test_a_disk_that_fails_does_not_hide_the_command_to_resume_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    RunFolder.create(tmp_path / "run", SETTINGS).close()
+    run = RunFolder.open(tmp_path / "run")
+    for name in ("open", "fsync", "stat"):
+        monkeypatch.setattr(os, name, failing)
+    with pytest.raises(RunError, match=r"the disk reports an error .* continue with `linprobe train --resume .*run`"):
+        run.write_model(b"x")
+
+
 def test_a_numbered_folder_goes_when_nothing_can_be_written_into_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

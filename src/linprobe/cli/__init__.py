@@ -64,6 +64,14 @@ class Linprobe(click.Group):
             ctx.fail(f"no such command {args[0]!r}; expected one of {', '.join(COMMANDS)}")
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """As click does; after Ctrl-C click would print an empty line."""
+        try:
+            return super().make_context(*args, **extra)
+        except KeyboardInterrupt:
+            write_error(_stopped(""))
+            raise click.exceptions.Exit(code_of_stop()) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; every exception that is not click's own ends here."""
         try:

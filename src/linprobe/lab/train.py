@@ -21,6 +21,7 @@ from starlette.routing import Route
 from linprobe.classifiers.model_file import read_model
 from linprobe.errors import DataError, IncompatibleError, LinprobeError, ParameterError, RunError
 from linprobe.explain.templates import AT_MOST, as_colors, signed
+from linprobe.files import unwritten
 from linprobe.lab.job import Event, GlimpseMet, JobShown, Reading, Rows, TraceRow, Weights
 from linprobe.lab.pixels import signed_bytes, smaller
 from linprobe.lab.protocol import Client, Lab, Method, NoParameters, Page, Refused, Request
@@ -416,9 +417,9 @@ async def receive(request: HttpRequest) -> Response:
     """
 
     lab: Lab = request.app.state.lab
-    uploads, sources = lab.service(Uploads), lab.service(Sources)
-    path, key, name = None, None, request.query_params.get("name", "")
+    uploads, path, key, name = None, None, None, request.query_params.get("name", "")
     try:
+        uploads, sources = lab.service(Uploads), lab.service(Sources)
         path = uploads.place(name)
         with path.open("wb") as file:
             length = 0
@@ -436,9 +437,9 @@ async def receive(request: HttpRequest) -> Response:
     except LinprobeError as error:
         return _json(Refused(in_words(str(error))))
     except OSError as error:
-        return _json(Refused(f"the upload cannot be kept ({error.strerror}); free some space."), status_code=507)
+        return _json(Refused(unwritten(error.filename or "TMPDIR", error, "upload it again")), status_code=507)
     finally:
-        if key is None:  # whatever happened: what stays would count as an upload
+        if key is None and uploads is not None:  # whatever happened: what stays would count as an upload
             uploads.drop(path)
     shown = sources.shown()
     lab.broadcast("train.sources", SourcesChanged(shown))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from linprobe.errors import RunError
+from linprobe.files import unwritten
 from linprobe.lab.job import (
     EVENTS,
     Command,
@@ -33,7 +34,7 @@ from linprobe.lab.job import (
 from linprobe.optimizers.base import Status
 from linprobe.optimizers.registry import OPTIMIZERS
 from linprobe.plain import plain
-from linprobe.runs.folder import make_run_folder
+from linprobe.runs.folder import RunFolder, make_run_folder
 from linprobe.runs.records import TrainSettings
 from linprobe.typed_json import dataclass_from
 
@@ -75,7 +76,12 @@ class Trainer:
         with self._lock:
             self._check_free()
             path = make_run_folder(settings.source, str(settings.classifier.get("loss", "softmax")), self.runs)
-            return self._begin(path, source, settings, cache=cache)
+            try:
+                return self._begin(path, source, settings, cache=cache)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    path.rmdir()  # it is empty
+                raise
 
     def resume(
         self,
@@ -175,7 +181,11 @@ class Trainer:
         trace: Sequence[TraceRow] = (),
     ) -> Job:
         order = Order(str(path), None if resumed else settings, finish)
-        errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by the thread that follows
+        try:
+            errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by the thread that follows
+        except OSError as error:
+            next_step = "start it again; or start the lab with another folder in TMPDIR"
+            raise RunError(unwritten(error.filename or "TMPDIR", error, next_step, "a temporary file")) from error
         environment = dict(os.environ) if cache is None else {**os.environ, "LINPROBE_CACHE_DIR": str(cache)}
         process = subprocess.Popen(
             [sys.executable, "-m", "linprobe.lab.worker"],
@@ -222,7 +232,19 @@ class Trainer:
                 errors.seek(0)
                 last = errors.read().strip().splitlines()[-1:] or ["it printed no error"]
                 how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                self._end(job, "failed", f"the training process ended with {how} ({last[0]}); try to resume the run.")
+                begun = (self.runs / job.run / "settings.json").exists()
+                if not begun:
+                    self._remove_empty(self.runs / job.run)
+                then = "resume the run" if begun else "start it again"
+                self._end(job, "failed", f"the training process ended with {how} ({last[0]}); {then}.")
+
+    def _remove_empty(self, run: Path) -> None:
+        """Delete the folder of a process that ended before its run began."""
+        folder = RunFolder(run)
+        with contextlib.suppress(OSError, RunError):  # resumed by somebody else
+            folder.lock()  # which removes what was left behind
+            folder.close()
+            run.rmdir()
 
     def _met(self, job: Job, event: Event) -> bool:
         """Take in one line; whether it is the last one."""

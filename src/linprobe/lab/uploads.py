@@ -15,7 +15,8 @@ from typing import IO
 
 from linprobe.data.archive import check_layout
 from linprobe.data.decode import picture_formats
-from linprobe.errors import ArchiveError, ImageError, ParameterError
+from linprobe.errors import ArchiveError, ImageError, ParameterError, RunError
+from linprobe.files import unwritten
 from linprobe.lab.protocol import Lab
 from linprobe.plain import printable
 
@@ -88,11 +89,17 @@ class Uploads:
 
     Args:
         lab: whose service it is.
+    Raises:
+        RunError: the temporary folder cannot be written.
     """
 
     def __init__(self, lab: Lab) -> None:
-        _sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"linprobe-lab-{os.getpid()}-"))
+        try:
+            _sweep()
+            self.folder = Path(tempfile.mkdtemp(prefix=f"linprobe-lab-{os.getpid()}-"))
+        except OSError as error:
+            next_step = "upload again; or start the lab with another folder in TMPDIR"
+            raise RunError(unwritten(error.filename or "TMPDIR", error, next_step, "the temporary folder")) from error
         self.kept: dict[str, Upload] = {}
         self._count = 0
 
@@ -115,7 +122,7 @@ class Uploads:
             raise ParameterError(f"there are {MOST_UPLOADS} uploads already; remove one first.")
         self._count += 1
         folder = self.folder / f"upload-{self._count}"
-        folder.mkdir()
+        folder.mkdir(parents=True)  # a service that cleans temporary folders may have deleted that of the lab
         return folder / f"{plain}.zip"
 
     def keep(self, path: Path, name: str) -> tuple[str, Upload]:

@@ -147,5 +147,7 @@ def run_searches(objective: Objective, searches: list[Search[Result]]) -> tuple[
                 for precision in Precision:
                     answer_all(precision)
             except KeyboardInterrupt as stop:
+                if not requests:  # nobody is left who could end with what it has
+                    raise
                 resume_all(dict.fromkeys(list(requests), stop))
     return [results[i] for i in range(len(searches))], passes

@@ -126,6 +126,9 @@ class SpanOfImages(Optimizer):
             history = history[:-1] + found.history if history else found.history
             W, b = span.weights(found.W, found.b)
             certificate = certify(objective, W, b, passes=passes + found.passes, seconds=clock())
+            if found.status is Status.INTERRUPTED:  # also where the proof suffices: a resumed run gets further
+                status = None
+                break
             status = proved_status(objective, certificate, self.tol)
             if status is not None or found.status not in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE):
                 break

@@ -56,7 +56,10 @@ def _together(
         ending.callback(_end, others)
         for _ in range(n_processes - 1):
             # a file: a pipe holds 64 KB, and would make the process wait until this one reads
-            file = ending.enter_context(TemporaryFile())
+            try:
+                file = ending.enter_context(TemporaryFile())
+            except OSError:  # no temporary folder, or a full one: this process does the work
+                break
             with _interrupts_held():  # or Ctrl-C would leave a process that nobody knows
                 try:
                     process = _fork()
@@ -87,8 +90,8 @@ def _end(others: Iterable[int]) -> None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C is held back meanwhile."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ctrl-C and what ends a command as Ctrl-C does are held back meanwhile."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:

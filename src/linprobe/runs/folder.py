@@ -98,6 +98,7 @@ class RunFolder:
 
     path: Path
     unwritten: bool = False
+    _command: str | None = None
     _lock: BaseFileLock | None = None
 
     @classmethod
@@ -119,7 +120,7 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(path, error) from error
-        run = cls(path)
+        run = cls(path, _command=settings.request.kind)
         try:
             run.lock()
             check_free(path)  # again: another process may have begun, and even finished, a run in the meantime
@@ -190,11 +191,16 @@ class RunFolder:
 
     def resume_command(self) -> str:
         """The command that finishes the run. Raises RunError as `settings`."""
-        return f"linprobe {'sweep' if self.settings().swept else 'train'} --resume {shell_word(self.path)}"
+        if self._command is None:
+            self.settings()
+        return f"linprobe {self._command} --resume {shell_word(self.path)}"
 
     def _next_step(self) -> str:
         """What to do once a file can be written again."""
-        begun = (self.path / "settings.json").exists()
+        try:
+            begun = (self.path / "settings.json").exists()
+        except OSError:  # the disk does not say
+            begun = self._command is not None
         return f"continue with `{self.resume_command()}`" if begun else "run the command again"
 
     def _write(self, name: str, content: bytes) -> None:
@@ -222,7 +228,9 @@ class RunFolder:
 
     def settings(self) -> RunSettings:
         """What was requested. Raises RunError when settings.json holds something else."""
-        return read_settings(self.path / "settings.json")
+        found = read_settings(self.path / "settings.json")
+        self._command = found.request.kind  # kept: a disk that fails later must not hide the command to resume with
+        return found
 
     def metrics(self) -> RunMetrics:
         """The result of a finished run. Raises RunError when metrics.json holds something else."""
