@@ -145,7 +145,7 @@ export interface StartRequest {
   settings: SettingsRequest;
 }
 
-/** The settings of a run; those that the optimizer does not have are ignored. */
+/** The settings of a run; those that the chosen loss, penalty, optimizer or update does not have are ignored. */
 export interface SettingsRequest {
   loss: string;
   penalty: string;
@@ -441,11 +441,12 @@ export interface CertificateShown {
   lower_bound: number;
 }
 
-/** Figures as the command line and the report print them; "-" where there is none. */
+/** Figures and the status as the command line and the report print them; "-" where there is none. */
 export interface FigureTexts {
   objective: string;
   lower_bound: string;
   relative_gap: string;
+  status: string;
 }
 
 /** A row of a trace: the columns of trace.csv, and the predicted gap; None for what is not known. */

@@ -153,7 +153,7 @@ def _warnings(metrics: RunMetrics) -> list[str]:
 def _show(metrics: RunMetrics) -> None:
     """The grid as a table, and the result below it."""
     from linprobe.cli.output import number, print_facts, print_table, share, trained_on
-    from linprobe.cli.words import SHORT, ended, how_close
+    from linprobe.cli.words import ended, how_close
 
     rows = [
         (
@@ -161,7 +161,7 @@ def _show(metrics: RunMetrics) -> None:
             share(row.validation_accuracy),
             number(row.validation_loss, 4),
             gap_text(row.relative_gap),
-            ", ".join(sorted({SHORT[status] for status in row.statuses})),
+            ", ".join(sorted({status.short for status in row.statuses})),
             "<- chosen" if row.reg == metrics.reg else "",
         )
         for row in metrics.grid

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linprobe.optimizers.base import Status
 from linprobe.printed import bound_text, objective_text, share_text
 from linprobe.wording import in_options
 
@@ -12,22 +11,7 @@ if TYPE_CHECKING:
     from linprobe.challenges.wilson import Rate
     from linprobe.runs.records import RunMetrics
 
-__all__ = ["SHORT", "chosen", "ended", "how_close", "interval", "objective", "warning"]
-
-SHORT = {
-    Status.CERTIFIED: "certified",
-    Status.CERTIFIED_ABSOLUTE: "certified",
-    Status.CONVERGED: "converged",
-    Status.COMPLETED: "completed",
-    Status.EARLY_STOPPED: "stopped early",
-    Status.MAX_ITER: "unfinished",
-    Status.STALLED: "stalled",
-    Status.DIVERGED: "diverged",
-    Status.SEPARABLE: "no optimum",
-    Status.STOPPED: "stopped",
-    Status.INTERRUPTED: "interrupted",
-}
-"""A word or two for each end, for a column of a table; --json has the names of the library."""
+__all__ = ["chosen", "ended", "how_close", "interval", "objective", "warning"]
 
 USEFUL = ("method", "learning_rate", "weights")
 """What a table shows of what an optimizer chose: what one may choose oneself. The report and --json have all."""
@@ -35,7 +19,7 @@ USEFUL = ("method", "learning_rate", "weights")
 
 def ended(metrics: RunMetrics) -> str:
     """How the training ended: a word, and the sentence of the status."""
-    return f"{SHORT[metrics.status]}: {in_options(metrics.status_text, metrics.swept)}"
+    return f"{metrics.status.short}: {in_options(metrics.status_text, metrics.swept)}"
 
 
 def warning(metrics: RunMetrics) -> str:

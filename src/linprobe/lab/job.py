@@ -76,18 +76,21 @@ class CertificateShown:
 
 @dataclass(frozen=True)
 class FigureTexts:
-    """Figures as the command line and the report print them; "-" where there is none."""
+    """Figures and the status as the command line and the report print them; "-" where there is none."""
 
     objective: str
     lower_bound: str
     relative_gap: str
+    status: str
 
     @classmethod
     def of(cls, metrics: RunMetrics) -> FigureTexts:
         """Those of a result."""
         proved = metrics.certificate if metrics.bounded else None
         gap = None if proved is None else proved.relative_gap
-        return cls(objective_text(metrics.objective), bound_text(metrics.lower_bound), gap_text(gap))
+        return cls(
+            objective_text(metrics.objective), bound_text(metrics.lower_bound), gap_text(gap), metrics.status.short
+        )
 
 
 @dataclass(frozen=True)

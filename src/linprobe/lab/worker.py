@@ -30,6 +30,7 @@ from linprobe.optimizers.base import Epoch, Glimpse
 from linprobe.plain import plain
 from linprobe.runs.folder import TRACE_COLUMNS
 from linprobe.runs.records import finite
+from linprobe.runs.result import Interrupted
 from linprobe.runs.train import resume, train
 from linprobe.shapes import Floats
 from linprobe.typed_json import dataclass_from
@@ -118,7 +119,9 @@ def main() -> None:
         _work(order, teller)
     except KeyboardInterrupt as stop:
         teller.flush()
-        teller.send(Ended("stopped", str(stop) or "stopped before the training began"))
+        teller.send(
+            Ended("stopped", stop.reached if isinstance(stop, Interrupted) else "stopped before the training began")
+        )
     except LinprobeError as error:
         teller.flush()
         teller.send(Ended("failed", str(error)))

@@ -55,6 +55,27 @@ class Status(Enum):
     STOPPED = "stopped on request; the weights of that moment were kept"
     INTERRUPTED = "stopped by Ctrl-C; the best weights so far were kept, with their certificate"
 
+    @property
+    def short(self) -> str:
+        """A word or two, for a column of a table."""
+        return SHORT[self]
+
+
+SHORT = {
+    Status.CERTIFIED: "certified",
+    Status.CERTIFIED_ABSOLUTE: "certified",
+    Status.CONVERGED: "converged",
+    Status.COMPLETED: "completed",
+    Status.EARLY_STOPPED: "stopped early",
+    Status.MAX_ITER: "unfinished",
+    Status.STALLED: "stalled",
+    Status.DIVERGED: "diverged",
+    Status.SEPARABLE: "no optimum",
+    Status.STOPPED: "stopped",
+    Status.INTERRUPTED: "interrupted",
+}
+"""A word or two for each status; --json and the records have the names."""
+
 
 SOLVED = frozenset(status.name.lower() for status in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE, Status.CONVERGED))
 """How an exact search ends at the optimum, as far as can be proved: names as in the records of a run."""

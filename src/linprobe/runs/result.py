@@ -48,7 +48,16 @@ class RunResult:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run; the message says what was kept and how to resume."""
+    """Ctrl-C during a run; the message says what was kept and how to resume.
+
+    Args:
+        reached: how far the run was, in a sentence.
+        command: resumes it.
+    """
+
+    def __init__(self, reached: str, command: str) -> None:
+        super().__init__(f"{reached}; resume with: {command}")
+        self.reached = reached
 
 
 class Circumstances(TypedDict):

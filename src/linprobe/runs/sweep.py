@@ -173,9 +173,7 @@ class _Session:
             tested = measure(classifier, self.test, self.classifier.n_threads)  # the one time it is touched
             metrics = self._metrics(run, classifier, choice, tested, earlier + time.perf_counter() - begun)
         except KeyboardInterrupt as stop:
-            raise Interrupted(
-                f"stopped after {len(done)} of {self._n_parts} parts; resume with: {run.resume_command()}"
-            ) from stop
+            raise Interrupted(f"stopped after {len(done)} of {self._n_parts} parts", run.resume_command()) from stop
         run.write_model(model)
         run.write_metrics(metrics)
         return RunResult(run.path, self.settings, metrics, classifier, self.material, tested, weights=self.weights)

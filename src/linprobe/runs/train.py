@@ -167,15 +167,15 @@ class _Session:
 
     def _interrupted(self, certificate: Certificate | None = None) -> Interrupted:
         """Ctrl-C in words, once the last epoch is written; with a certificate the model file is there, too."""
-        next_step = f"resume with: {self.run_folder.resume_command()}"
+        command = self.run_folder.resume_command()
         self._write_progress()
         if certificate is not None:
-            return Interrupted(f"stopped, the best model so far was kept: {certificate.describe()}; {next_step}")
+            return Interrupted(f"stopped, the best model so far was kept: {certificate.describe()}", command)
         unit = OPTIMIZERS[str(self.settings.parameter("optimizer"))].unit
         if self.last is None:
-            return Interrupted(f"stopped before the first {unit}; {next_step}")
+            return Interrupted(f"stopped before the first {unit}", command)
         passes = "" if unit == "epoch" else f" ({self.last.passes:g} passes over the images)"
-        return Interrupted(f"stopped after {unit} {self.last.epoch}{passes}; {next_step}")
+        return Interrupted(f"stopped after {unit} {self.last.epoch}{passes}", command)
 
     def _metrics(self, tested: Performance) -> RunMetrics:
         """The result: figures at the weights that were kept, in one fresh pass over each split."""

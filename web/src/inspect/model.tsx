@@ -2,6 +2,7 @@
 import { batch } from "@preact/signals";
 import { Failure, Notes, Panel, Select } from "../ui/controls";
 import { Drop } from "../ui/drop";
+import { percentText } from "../ui/numbers";
 import { failure, grid, opened, opening, ownFailure, runs } from "./live";
 import { state } from "./state";
 import { take } from "./upload";
@@ -51,7 +52,7 @@ export function ModelPanel() {
         <p class="help">
           {subject.class_names.length} classes,{" "}
           {subject.shape ? `pictures of ${subject.shape.join(" x ")}, ${subject.features}` : "vectors"}, {subject.loss}
-          {grid.value && subject.n_test > 0 ? `; test accuracy ${(100 * grid.value.accuracy).toFixed(2)}%` : ""}
+          {grid.value && subject.n_test > 0 ? `; test accuracy ${percentText(grid.value.accuracy)}` : ""}
         </p>
       )}
       {subject && subject.notes.length > 0 && (

@@ -1,7 +1,7 @@
 // The panel "Loss": the objective of the weights that are shown, its parts and settings.
 import { Explained, OwnParameters, shortEntries, takes } from "../choices";
 import { Choice, Formula, Panel, Slider } from "../ui/controls";
-import { fixed, shown } from "../ui/numbers";
+import { fixed, percentText, shown } from "../ui/numbers";
 import { seen, seenPoints } from "./look";
 import { state } from "./state";
 import { byScores } from "./tools";
@@ -32,7 +32,7 @@ export function Total() {
         </span>
       </p>
       <p class="muted small">
-        {shown((look?.accuracy ?? 0) * 100, 3)}% of {seenPoints.value.length} points classified correctly
+        {percentText(look?.accuracy ?? 0, 1)} of {seenPoints.value.length} points classified correctly
         {byScores()}; norm of the gradient {shown(look?.gradient_norm, 3)}.
       </p>
       <Choice label="loss" value={state.loss} choices={shortEntries("loss", state.loss.value)} />

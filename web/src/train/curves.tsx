@@ -1,7 +1,7 @@
 // A chart of lines that grow with a training.
 import { classColor } from "../classes";
 import { Chart, type Line } from "../ui/chart";
-import { shown } from "../ui/numbers";
+import { percentText, shown } from "../ui/numbers";
 import { thinned } from "./rows";
 
 export interface Series {
@@ -43,7 +43,7 @@ export function Curves({
     const drawn = thinned(x, y, MOST_POINTS, log);
     if (!drawn.length) return;
     const end = y[drawn.at(-1)!]!;
-    const text = percent ? `${shown(100 * end, 3)}%` : shown(end, 3);
+    const text = percent ? percentText(end, 1) : shown(end, 3);
     said.push(`${name} ${text}`);
     [first, last] = [Math.min(first, x[drawn[0]!]!), Math.max(last, x[drawn.at(-1)!]!)];
     lines.push({

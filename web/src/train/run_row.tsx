@@ -2,7 +2,7 @@
 import { shortName } from "../names";
 import type { BrokenRun, RunShown } from "../protocol";
 import { Button } from "../ui/controls";
-import { shown } from "../ui/numbers";
+import { percentText, shown } from "../ui/numbers";
 import { RunLinks, resume } from "./actions";
 import { busy, job, runsFailure } from "./live";
 import { chosenRuns, state } from "./state";
@@ -10,8 +10,7 @@ import { chosenRuns, state } from "./state";
 /** Runs that are compared at most: curves.tsx has as many dashes of lines. */
 const MOST_COMPARED = 8;
 
-const percent = (value: number | null | undefined) =>
-  value === null || value === undefined ? "" : `${(100 * value).toFixed(2)}%`;
+const percent = (value: number | null | undefined) => (value === null || value === undefined ? "" : percentText(value));
 
 const source = (one: RunShown) => one.source.split("/").at(-1) ?? "";
 
@@ -49,7 +48,9 @@ export function RunRow({ one }: { one: RunShown }) {
         <b>{percent(one.result?.test_accuracy)}</b>
       </td>
       <td>{one.result ? shown(one.result.seconds, 3) : ""}</td>
-      <td>{one.result?.status ?? (job.value?.running && job.value.run === one.run ? "running" : "unfinished")}</td>
+      <td>
+        {one.result?.texts.status ?? (job.value?.running && job.value.run === one.run ? "running" : "not finished")}
+      </td>
       <td class="actions">
         <span class="row">
           {!one.finished && one.kind === "train" && !(busy.value && job.value?.run === one.run) && (

@@ -3,7 +3,7 @@ import { computed } from "@preact/signals";
 import type { Result as Metrics } from "../protocol";
 import { call, say } from "../socket";
 import { Button, Choice, Failure, Notes, Panel } from "../ui/controls";
-import { fixed, shown } from "../ui/numbers";
+import { fixed, percentText, shown } from "../ui/numbers";
 import { RunLinks, resume } from "./actions";
 import { Curves, type Series } from "./curves";
 import { done, glimpses, job, latest, liveFailure, planned, progress, rows, unit } from "./live";
@@ -167,7 +167,7 @@ function GapCurves() {
 }
 
 function Result({ metrics }: { metrics: Metrics }) {
-  const percent = (value: number | null) => (value === null ? "none held out" : `${(100 * value).toFixed(2)}%`);
+  const percent = (value: number | null) => (value === null ? "none held out" : percentText(value));
   return (
     <dl class="facts" data-test="result">
       <dt>test accuracy</dt>

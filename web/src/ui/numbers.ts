@@ -27,3 +27,12 @@ export const typed = (text: string): number | undefined => {
   const value = Number(plain);
   return plain !== "" && Number.isFinite(value) ? value : undefined;
 };
+
+/** A share 0..1 in percent; with more decimals where it would be rounded to 0% or 100% and is not: as in printed.py. */
+export function percentText(share: number, decimals = 2): string {
+  const percent = 100 * share;
+  const whole = (text: string) => [0, 100].some((end) => Number(text) === end && percent !== end);
+  let text = percent.toFixed(decimals);
+  for (let more = decimals + 1; whole(text) && more <= 12; more += 1) text = percent.toFixed(more);
+  return `${text}%`;
+}
