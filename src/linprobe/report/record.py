@@ -223,7 +223,7 @@ class Record:
         metrics, found = self.metrics, []
         unseen = "images never seen before: the number to quote"
         if metrics.n_test_trained_on:
-            unseen = f"{metrics.n_test_trained_on:,} of them equal to a training image, so too high"
+            unseen = f"{metrics.n_test_trained_on:,} of them equal to a training image, so not all are new"
         for part, value, n, note in (
             ("test", metrics.test_accuracy, metrics.n_test, unseen),
             ("validation", metrics.validation_accuracy, metrics.n_validation, "held out of the training"),

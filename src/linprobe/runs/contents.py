@@ -129,7 +129,7 @@ def twins_notes(seen: npt.NDArray[np.bool_], part: str = "test") -> tuple[str, .
         return ()
     return (
         f"{int(seen.sum()):,} of {len(seen):,} {part} images are equal to a training image or to its mirror image: "
-        f"the {part} figures are too good by that.",
+        f"the {part} figures are not those of new images alone.",
     )
 
 
@@ -146,7 +146,7 @@ def doubled_notes(trained: Digests, y: Labels, folds: bool) -> tuple[str, ...]:
     if folds and (n_doubled := int(counts[counts > 1].sum())):
         notes.append(
             f"{n_doubled:,} of {len(trained):,} training images are equal to another one, which may be in another "
-            "fold: the validation figures are too good by that."
+            "fold: the validation figures are not those of new images alone."
         )
     n_labels = np.bincount(np.unique(np.stack([group, y]), axis=1)[0], minlength=len(digests))
     if n_torn := int(counts[n_labels > 1].sum()):

@@ -1,7 +1,7 @@
 // The panel "Scores": a row and a bar for each class.
 import { classColor } from "../classes";
 import { Formula, Panel } from "../ui/controls";
-import { fixed } from "../ui/numbers";
+import { fixed, probability } from "../ui/numbers";
 import { Scroll } from "../ui/scroll";
 import { className, found, opened } from "./live";
 
@@ -68,7 +68,7 @@ export function ScoresPanel() {
                   <Bar value={now.scores[k]!} low={low} high={high} k={k} />
                 </td>
                 <td>{fixed(now.scores[k], 3)}</td>
-                {now.probabilities && <td>{(100 * now.probabilities[k]!).toFixed(1)}%</td>}
+                {now.probabilities && <td>{probability(now.probabilities[k]!)}</td>}
               </tr>
             ))}
           </tbody>

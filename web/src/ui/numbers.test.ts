@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fixed, percentText, shown, typed } from "./numbers";
+import { fixed, percentText, probability, shown, typed } from "./numbers";
 
 test("numbers have four digits, a true minus sign, and no noise", () => {
   expect([0.1 + 0.2, -2, 1234567, 0.00001, 0].map((value) => shown(value))).toEqual([
@@ -33,4 +33,8 @@ test("a share is called 0% or 100% only where it is", () => {
     "0.0%",
   ]);
   expect([0.99996, 0.9444].map((share) => percentText(share))).toEqual(["99.996%", "94.44%"]);
+});
+
+test("a probability is called 0 or 1 only where it is", () => {
+  expect([0.5, 1, 0, 0.9996, 1e-9].map(probability)).toEqual(["50.0%", "100.0%", "0.0%", ">99.9%", "<0.1%"]);
 });

@@ -36,3 +36,10 @@ export function percentText(share: number, decimals = 2): string {
   for (let more = decimals + 1; whole(text) && more <= 12; more += 1) text = percent.toFixed(more);
   return `${text}%`;
 }
+
+/** A probability in percent with one decimal, called 0 or 1 only where it is. */
+export const probability = (value: number): string => {
+  const text = (100 * value).toFixed(1);
+  if (text === "0.0" && value > 0) return "<0.1%";
+  return text === "100.0" && value < 1 ? ">99.9%" : `${text}%`;
+};
