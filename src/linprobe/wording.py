@@ -21,6 +21,7 @@ PARAMETERS = {
     "optimizer": ("--optimizer", "the optimizer"),
     "patience": ("--patience", "a patience"),
     "penalty": ("--penalty", "the penalty"),
+    "pooling": ("--pooling", "the pooling"),
     "preprocess": ("--preprocess", "the preprocessing"),
     "reg": ("--reg", "reg"),
     "tol": ("--tol", "tol"),

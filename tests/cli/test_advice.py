@@ -59,6 +59,16 @@ CASES = {
     "hog of vectors": Advice(
         train("rows.npz", "--features", "hog"), "Use --features pixels", train("rows.npz", "--features", "pixels")
     ),
+    "hog of pictures that are too small": Advice(
+        train("files", "--features", "hog"),
+        "Enlarge them with --image-size, or leave hog out",
+        train("files", "--features", "hog", "--image-size", "16x16"),
+    ),
+    "pooling that has no flips": Advice(
+        train("files", "--features", "patches", "--patches", 4, "--pooling", "fractional", "--flips"),
+        "use --pooling average or --pooling max, or leave out the flips",
+        train("files", "--features", "patches", "--patches", 4, "--pooling", "average", "--image-size", "16x16"),
+    ),
     "patches of pixels": Advice(
         train("digits", "--patches", 4),
         "--patches only applies to --features patches (got pixels); choose that, or leave --patches out",

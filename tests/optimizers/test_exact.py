@@ -133,3 +133,28 @@ def test_a_plan_that_is_resumed_in_its_second_method_keeps_what_the_first_had_pr
     broken = State(later[0].epoch, later[0].arrays | {"earlier_b": np.full(3, np.nan)}, later[0].numbers)
     with pytest.raises(StateError, match="'earlier_b' is not finite"):
         method.minimize(objective, start=broken)
+
+
+@pytest.mark.parametrize(
+    ("loss", "penalty", "n", "D", "K", "first"),
+    [
+        ("softmax", "l2", 60, 5, 3, LBFGS),
+        ("hinge", "l2", 60, 5, 3, InteriorPoint),
+        ("hinge", "l2", 100, 120, 20, DualAscent),
+        ("softmax", "l2", 40, 50, 20, SpanOfImages),
+        ("softmax", "l2", 400, 100, 50, Newton),
+        ("squared-hinge", "l1", 400, 40, 40, WorkingSet),
+    ],
+)
+def test_a_resumed_search_counts_the_passes_of_an_unbroken_one(loss, penalty, n, D, K, first):
+    y = np.arange(n) % K
+    X = np.random.default_rng(0).standard_normal((n, D)).astype(np.float32)
+    objective = Objective(X, y, loss=loss, penalty=penalty, reg=0.01, n_threads=1)
+    assert type(Exact().plan(objective, Moments(objective))[0].method) is first
+    states = []
+    whole = Exact(tol=1e-3).minimize(objective, callback=lambda epoch: states.append(epoch.state))
+    for state in (states[0], states[len(states) // 2], states[-1]):
+        again = Exact(tol=1e-3).minimize(objective, state)
+        assert again.W.tobytes() == whole.W.tobytes()
+        assert again.passes == whole.passes
+        assert again.certificate.passes == whole.certificate.passes

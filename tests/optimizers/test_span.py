@@ -50,6 +50,7 @@ def test_a_search_resumed_from_any_state_has_the_same_bits():
     for state in states:
         again = SpanOfImages().minimize(wide(), state)
         assert again.W.tobytes() == whole.W.tobytes()
+        assert again.passes == again.certificate.passes == whole.passes
 
 
 def test_ctrl_c_at_any_row_ends_the_search_also_where_the_proof_suffices():

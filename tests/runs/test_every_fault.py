@@ -64,9 +64,8 @@ SAYS = {
 
 STOPPED = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
-DIFFERENT = {"seconds", "run", "source", "fingerprint", "passes", "sha256", "pixel_file_time", "feature_seconds"}
-"""Keys of JSON files that differ from run to run: times, and what holds the place of the data. A certificate that is
-computed again after a kill counts its passes once more or once less, and with them the digest of the model file."""
+DIFFERENT = {"seconds", "run", "source", "fingerprint", "sha256", "pixel_file_time", "feature_seconds"}
+"""Keys of JSON files that differ from run to run: times, what holds the place of the data, and digests of both."""
 
 
 def trials_of(command: str) -> list[str]:

@@ -110,8 +110,8 @@ class HogMap(FeatureMap):
             side = self.cell_size * self.block_size
             raise ParameterError(
                 f"hog: the pictures are {height}x{width}, smaller than a block of {self.block_size}x{self.block_size} "
-                f"cells of {self.cell_size}x{self.cell_size} pixels; they need {side}x{side} or more, "
-                "or take a smaller cell_size or block_size."
+                f"cells of {self.cell_size}x{self.cell_size} pixels; they need {side}x{side} or more. "
+                "Enlarge them with --image-size, or leave hog out; in Python, a smaller cell_size will do, too."
             )
 
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:

@@ -101,11 +101,11 @@ class PatchesMap(FeatureMap):
             if not getattr(self, name) >= 0.0:
                 raise ParameterError(f"{name} = {getattr(self, name)}; expected a number >= 0.")
         if self.mirror and self.patches % 2:
-            raise ParameterError(f"patches = {self.patches}; with mirror they come in pairs: expected an even number.")
+            raise ParameterError(f"patches = {self.patches}; with flips they come in pairs: expected an even number.")
         if self.mirror and self.pooling.startswith("fractional"):
             raise IncompatibleError(
                 f"pooling = {self.pooling!r} has regions that are not symmetric, but flips require symmetric ones; "
-                "use pooling='average' or 'max', or leave out the flips."
+                "use pooling='average' or pooling='max', or leave out the flips."
             )
 
     @property
@@ -200,7 +200,7 @@ class PatchesMap(FeatureMap):
             return regions, None
         if (width - self.size) % self.stride:
             raise ParameterError(
-                f"stride = {self.stride}; pictures {width} wide leave a margin on one side: with mirror the stride "
+                f"stride = {self.stride}; pictures {width} wide leave a margin on one side: with flips the stride "
                 f"must divide {width - self.size}."
             )
         return regions, np.arange(self.grid**2).reshape(self.grid, self.grid)[:, ::-1].ravel()

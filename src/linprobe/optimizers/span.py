@@ -118,8 +118,9 @@ class SpanOfImages(Optimizer):
             tol = self.tol if math.isnan(saved.inner_tol) else saved.inner_tol
         history: list[dict[str, float]] = []
         certificate: Certificate | None = None
-        # forming and factoring the products takes as many operations as some passes over the images
-        passes = 0.0 if start is not None else objective.n_images / (4.0 * objective.n_classes)
+        # forming and factoring the products takes as many operations as some passes over the images; a resumed search
+        # repeats them, and counts what an unbroken one counts
+        passes = objective.n_images / (4.0 * objective.n_classes)
         for _ in range(MAX_TRIES):
             outer = span.callback(callback, validation, tol)
             found = LBFGS(tol, self.max_iter).minimize(span.reduced, inner, outer, spent=clock())
