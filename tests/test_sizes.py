@@ -19,16 +19,18 @@ MOST_LINES, MOST_DEPTH = 80, 4
 """Lines of a function's body, and statements that hold others one within the other."""
 
 
-@pytest.mark.parametrize("path", figures.PYTHON, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", figures.PYTHON + figures.AROUND, ids=lambda path: path.stem)
 def test_functions_of_python_are_short_and_flat(path):
     found = list(figures.python_functions(path))
     assert [(f.where, f.name, f.lines) for f in found if f.lines >= MOST_LINES] == []
     assert [(f.where, f.name, f.depth) for f in found if f.depth > MOST_DEPTH] == []
 
 
-@pytest.mark.parametrize("path", figures.NATIVE, ids=lambda path: path.stem)
-def test_functions_of_the_core_are_short(path):
-    assert [(f.where, f.name, f.lines) for f in figures.native_functions(path) if f.lines >= MOST_LINES] == []
+@pytest.mark.parametrize("path", figures.NATIVE + figures.NATIVE_TESTS, ids=lambda path: path.stem)
+def test_functions_of_the_core_are_short_and_flat(path):
+    found = list(figures.native_functions(path))
+    assert [(f.where, f.name, f.lines) for f in found if f.lines >= MOST_LINES] == []
+    assert [(f.where, f.name, f.depth) for f in found if f.depth > MOST_DEPTH] == []
 
 
 def test_the_depth_of_a_function_is_counted(tmp_path, monkeypatch):
@@ -45,13 +47,26 @@ def test_a_function_of_the_core_is_found(tmp_path, monkeypatch):
     path = tmp_path / "one.hpp"
     lines = [
         "// a comment",
-        "template <class T>",
+        "template <class T, class U = std::vector<T>>",
         "void run(T x,",
         "         int y) {",
         "  for (;;) {",
-        "    y++;",
+        "    if (y > 1) y++;",
+        "    else if (y < 0) y--;",
+        "#pragma GCC unroll 8",
+        "    for (;;)",
+        "      while (y) y--;",
         "  }",
         "}",
     ]
-    path.write_text("\n".join([*lines, "", "struct A {", "  int a;", "};"]))
-    assert [(f.name, f.lines) for f in figures.native_functions(path)] == [("run", 3)]
+    method = [
+        "struct A {",
+        "  int a;",
+        " private:",
+        "  int b() {",
+        "    with([&](int i) {",
+        "      if (i) a++;",
+        "    });",
+    ]
+    path.write_text("\n".join([*lines, "", *method, "  }", "};"]))
+    assert [(f.name, f.lines, f.depth) for f in figures.native_functions(path)] == [("run", 7, 2), ("b", 3, 1)]

@@ -17,12 +17,21 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PYTHON = sorted((ROOT / "src" / "linprobe").rglob("*.py"))
 NATIVE = sorted(path for path in (ROOT / "src" / "linprobe" / "native").iterdir() if path.suffix in (".cpp", ".hpp"))
+AROUND = sorted(path for room in ("tests", "tools", "benchmarks") for path in (ROOT / room).rglob("*.py"))
+NATIVE_TESTS = sorted(path for path in (ROOT / "tests" / "native").iterdir() if path.suffix in (".cpp", ".hpp"))
+"""What is no part of the package, held to the same limits."""
 
 BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.Match)
 """Statements that hold others; a function within a function starts anew."""
 
 NO_FUNCTION = {"if", "for", "while", "switch", "catch", "else", "do", "return", "namespace", "struct", "class", "enum"}
 """First words of a line with an opening brace that is no function's."""
+
+CONTROL = re.compile(r"\b(?:for|while|if|switch)\s*(?:constexpr\s*)?\(|\bdo\s*\{|\belse\b(?!\s*if)")
+"""What holds other statements in C++."""
+
+LAMBDA = re.compile(r"\[[&=\w., *]*\]\s*(?:\([^()]*\))?[^;]*\{$")
+"""The beginning of a function within a function of C++."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Function:
         where: file and line.
         name: its name.
         lines: of its body, without the docstring.
-        depth: of the statements that hold others, one within the other; 0 for C++.
+        depth: of the statements that hold others, one within the other.
         public: whether neither its name nor that of its file begins with an underscore.
         described: whether it has a docstring.
     """
@@ -78,12 +87,16 @@ def native_functions(path: Path) -> Iterator[Function]:
     lines = path.read_text(encoding="utf-8").splitlines()
     heading = 0
     for number, line in enumerate(lines):
-        if not line.strip() or line.rstrip().endswith((";", "}")) or line.lstrip().startswith(("//", "#", "/*", "*")):
+        if (
+            not line.strip()
+            or line.rstrip().endswith((";", "}", ":"))
+            or line.lstrip().startswith(("//", "#", "/*", "*"))
+        ):
             heading = number + 1
             continue
         if not line.rstrip().endswith("{"):
             continue
-        text = " ".join(lines[heading : number + 1])
+        text = _without_template(" ".join(lines[heading : number + 1]))
         indent = re.match(r"\s*", lines[heading]).group()  # type: ignore[union-attr]
         words = re.findall(r"[A-Za-z_]\w*", text)
         name = re.search(r"([A-Za-z_]\w*)\s*\(", text)
@@ -92,8 +105,49 @@ def native_functions(path: Path) -> Iterator[Function]:
             continue
         for end in range(number + 1, len(lines)):
             if lines[end].startswith(indent + "}"):
-                yield Function(f"{path.relative_to(ROOT)}:{number + 1}", name.group(1), end - number - 1)
+                depth = _native_depth(lines[number + 1 : end])
+                yield Function(f"{path.relative_to(ROOT)}:{number + 1}", name.group(1), end - number - 1, depth)
                 break
+
+
+def _without_template(heading: str) -> str:
+    """The heading of a function behind its `template <...>`, whose defaults hold "="."""
+    begin = re.match(r"\s*template\s*<", heading)
+    if begin is None:
+        return heading
+    opened = 1
+    for at in range(begin.end(), len(heading)):
+        opened += {"<": 1, ">": -1}.get(heading[at], 0)
+        if opened == 0:
+            return _without_template(heading[at + 1 :])
+    return heading
+
+
+def _native_depth(body: list[str]) -> int:
+    """How deep the statements of the body of a C++ function hold others, by their indents.
+
+    A lambda starts anew. A loop below `#pragma GCC unroll` is not counted: it is a vector statement of fixed length.
+    """
+    around: list[tuple[int, bool]] = []  # (indent, whether a lambda) of the statements that hold the line
+    reached, unrolled = 0, False
+    for line in body:
+        code = re.sub(r'"(?:\\.|[^"\\])*"|//.*', "", line).rstrip()
+        if not code.strip() or code.lstrip().startswith("#"):
+            unrolled = code.lstrip().startswith("#pragma GCC unroll")
+            continue
+        indent = len(code) - len(code.lstrip())
+        while around and indent <= around[-1][0]:
+            around.pop()
+        if not re.match(r"\s*\} while\b", code):
+            around += [(indent, False)] * (len(CONTROL.findall(code)) - unrolled)
+        unrolled = False
+        if LAMBDA.search(code):
+            around.append((indent, True))
+        depth = 0
+        for _, is_lambda in around:
+            depth = 0 if is_lambda else depth + 1
+        reached = max(reached, depth)
+    return reached
 
 
 def main() -> None:
@@ -107,8 +161,8 @@ def main() -> None:
             f"{title}: {len(found):,} functions, lines: median {statistics.median(lines):g}, "
             f"p90 {lines[int(0.9 * len(lines))]}, max {longest.lines} ({longest.where} {longest.name})"
         )
-    deepest = max(functions, key=lambda function: function.depth)
-    print(f"nesting: at most {deepest.depth} ({deepest.where} {deepest.name})")
+        deepest = max(found, key=lambda function: function.depth)
+        print(f"{title} nesting: at most {deepest.depth} ({deepest.where} {deepest.name})")
     for title, paths in (("Python", PYTHON), ("C++", NATIVE)):
         sizes = sorted(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
         print(

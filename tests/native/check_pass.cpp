@@ -147,6 +147,14 @@ void check_given(const InstructionSet& set, Report& report, const Problem& probl
     }
 }
 
+void check_pass(const InstructionSet& set, Report& report, const Problem& problem, Random& random) {
+  for (const Precision precision : {Precision::singles, Precision::doubles}) check_scores(set, report, problem, precision);
+  for (const Precision precision : {Precision::singles, Precision::proof, Precision::doubles})
+    for (const LossKind loss : {LossKind::softmax, LossKind::hinge, LossKind::squared_hinge}) check_gradient(set, report, problem, loss, precision);
+  check_gradient(set, report, problem, LossKind::softmax, Precision::coarse);
+  for (const Precision precision : {Precision::singles, Precision::doubles}) check_given(set, report, problem, random, precision);
+}
+
 }  // namespace
 
 void check_passes(const InstructionSet& set, Report& report) {
@@ -158,14 +166,7 @@ void check_passes(const InstructionSet& set, Report& report) {
       for (const Layout layout : layouts) {
         report.context = std::string("a pass over ") + name_of(dtype) + ", " + std::to_string(shape.n) + " x " + std::to_string(shape.D) + ", " +
                          std::to_string(shape.K) + " classes" + (layout.mapped ? ", mapped" : "") + (layout.apart ? ", columns apart" : "");
-        const Problem problem(random, shape, dtype, layout);
-        check_scores(set, report, problem, Precision::singles);
-        check_scores(set, report, problem, Precision::doubles);
-        for (const Precision precision : {Precision::singles, Precision::proof, Precision::doubles})
-          for (const LossKind loss : {LossKind::softmax, LossKind::hinge, LossKind::squared_hinge}) check_gradient(set, report, problem, loss, precision);
-        check_gradient(set, report, problem, LossKind::softmax, Precision::coarse);
-        check_given(set, report, problem, random, Precision::singles);
-        check_given(set, report, problem, random, Precision::doubles);
+        check_pass(set, report, Problem(random, shape, dtype, layout), random);
       }
   for (const Dtype dtype : kDtypes) {  // as many templates as make it products of the BLAS
     report.context = std::string("a pass by the BLAS over ") + name_of(dtype);

@@ -125,6 +125,22 @@ struct Dictionary {
   int64_t height, width, channels, size, stride, filters;
 };
 
+// The response of a filter to the patch p, which is normalised and whitened.
+double response(std::vector<double> p, const std::vector<float>& centre, const std::vector<float>& whiten, const float* filter) {
+  const size_t d = p.size();
+  double sum = 0, squares = 0, length = 0, product = 0;
+  for (const double x : p) sum += x;
+  for (double& x : p) x -= sum / static_cast<double>(d), squares += x * x;
+  for (size_t e = 0; e < d; ++e) p[e] = p[e] / std::sqrt(squares / static_cast<double>(d) + 1.0) - static_cast<double>(centre[e]);
+  for (size_t e = 0; e < d; ++e) {
+    double z = 0;
+    for (size_t f = 0; f < d; ++f) z += p[f] * static_cast<double>(whiten[f * d + e]);
+    length += z * z;
+    product += z * static_cast<double>(filter[e]);
+  }
+  return product / std::sqrt(length);
+}
+
 void check_patches(const InstructionSet& set, Report& report, Random& random, Dictionary of, bool maximum) {
   const int64_t d = of.size * of.size * of.channels, n = 3;
   report.context = "responses of " + std::to_string(of.filters) + " filters to patches of " + std::to_string(d) + (maximum ? ", maxima" : ", means");
@@ -147,25 +163,18 @@ void check_patches(const InstructionSet& set, Report& report, Random& random, Di
   job.epsilon = 1.0f, job.threshold = 0.1f, job.n_regions = regions, job.region_ends = ends.data(), job.places = where.data();
   job.maximum = maximum, job.out = out.data(), job.threads = 2, job.interrupted = never;
   report.expect(set.kernels.patches(job), "interrupted");
+  auto patch = [&](int64_t i, int64_t place) {
+    const int64_t top = place / across * of.stride, left = place % across * of.stride, line = of.size * of.channels;
+    std::vector<double> p(d);
+    for (int64_t e = 0; e < d; ++e) p[e] = table.x(i, ((top + e / line) * of.width + left) * of.channels + e % line);
+    return p;
+  };
   for (int64_t i = 0; i < n; ++i)
     for (int64_t g = 0, begin = 0; g < regions; begin = ends[g++])
       for (int64_t k = 0; k < of.filters; ++k) {
         double up = 0, low = 0;
         for (int64_t at = begin; at < ends[g]; ++at) {
-          const int64_t top = where[at] / across * of.stride, left = where[at] % across * of.stride;
-          std::vector<double> p, z(d);
-          double sum = 0, squares = 0, length = 0, product = 0;
-          for (int64_t r = 0; r < of.size; ++r)
-            for (int64_t x = 0; x < of.size * of.channels; ++x) p.push_back(table.x(i, ((top + r) * of.width + left) * of.channels + x));
-          for (const double x : p) sum += x;
-          for (double& x : p) x -= sum / static_cast<double>(d), squares += x * x;
-          for (int64_t e = 0; e < d; ++e) p[e] = p[e] / std::sqrt(squares / static_cast<double>(d) + 1.0) - static_cast<double>(centre[e]);
-          for (int64_t e = 0; e < d; ++e) {
-            for (int64_t f = 0; f < d; ++f) z[e] += p[f] * static_cast<double>(whiten[f * d + e]);
-            length += z[e] * z[e];
-            product += z[e] * static_cast<double>(filters[k * d + e]);
-          }
-          const double s = product / std::sqrt(length), more = std::max(0.0, s - 0.1), less = std::max(0.0, -s - 0.1);
+          const double s = response(patch(i, where[at]), centre, whiten, filters.data() + k * d), more = std::max(0.0, s - 0.1), less = std::max(0.0, -s - 0.1);
           up = maximum ? std::max(up, more) : up + more / static_cast<double>(ends[g] - begin);
           low = maximum ? std::max(low, less) : low + less / static_cast<double>(ends[g] - begin);
         }

@@ -201,18 +201,18 @@ void check_curved(const InstructionSet& set, Report& report, Random& random, boo
     if (round % 20 == 10) set.curved.krylov(job);
   }
   report.expect(job.largest < 1e-6, "the sweeps do not settle");
+  auto moved = [&](int64_t i, int64_t k) {  // by how much the step changes the score of class k of image i
+    double change = W[n * K + k];
+    for (int64_t f = 0; f < n; ++f) change += W[f * K + k] * X[f * N + i];
+    return change;
+  };
   for (int64_t j = 0; j <= n; ++j)
     for (int64_t k = 0; k < K; ++k) {
       double at = slope[j * K + k] + damp[j] * W[j * K + k] + (j < n ? job.ridge * W[j * K + k] : 0);
       for (int64_t i = 0; i < N; ++i) {
-        double mean = 0, own = 0;
-        for (int64_t l = 0; l < K; ++l) {
-          double moved = W[n * K + l];
-          for (int64_t f = 0; f < n; ++f) moved += W[f * K + l] * X[f * N + i];
-          mean += p[i][l] * moved;
-          if (l == k) own = moved;
-        }
-        at += (j < n ? X[j * N + i] : 1) * p[i][k] * (own - mean);
+        double mean = 0;
+        for (int64_t l = 0; l < K; ++l) mean += p[i][l] * moved(i, l);
+        at += (j < n ? X[j * N + i] : 1) * p[i][k] * (moved(i, k) - mean);
       }
       const double weight = W[j * K + k], aside = j < n ? job.size : 0;
       report.near(weight != 0 ? at + (weight > 0 ? aside : -aside) : std::max(0.0, std::abs(at) - aside), 0, 1e-5, "the slope at the minimum");

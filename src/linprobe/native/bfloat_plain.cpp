@@ -70,21 +70,25 @@ int pack(const float* from, int64_t ld, int64_t m, int64_t n, int terms, int64_t
   return used;
 }
 
+// sum plus the products of a row of A with a column of B, term by term.
+float added_to(float sum, const BfloatProduct& job, const Bfloat* A, const Bfloat* B) {
+  for (int p = 0; p < job.n_pairs; ++p) {
+    const Bfloat* a = A + job.pairs[p][0] * job.a_term;
+    const Bfloat* b = B + job.pairs[p][1] * job.b_term;
+    for (int64_t s = 0; s < job.steps; ++s, a += kTileNumbers, b += kTileNumbers)
+      for (int64_t k = 0; k < 16; ++k)
+        sum += widened(a[2 * k]) * widened(b[32 * k]) + widened(a[2 * k + 1]) * widened(b[32 * k + 1]);
+  }
+  return sum;
+}
+
 void multiply(const BfloatProduct& job) {
   for (int64_t i = 0; i < job.m; ++i)
     for (int64_t j = 0; j < job.n; ++j)
       for (int64_t r = 0; r < kTileSide; ++r)
         for (int64_t c = 0; c < kTileSide; ++c) {
           float* const out = job.C + i * job.c_down + j * job.c_across + r * job.c_row + c;
-          float sum = job.add ? *out : 0.0f;
-          for (int p = 0; p < job.n_pairs; ++p) {
-            const Bfloat* a = job.A + job.pairs[p][0] * job.a_term + i * job.a_panel + r * kTileDepth;
-            const Bfloat* b = job.B + job.pairs[p][1] * job.b_term + j * job.b_panel + c * 2;
-            for (int64_t s = 0; s < job.steps; ++s, a += kTileNumbers, b += kTileNumbers)
-              for (int64_t k = 0; k < 16; ++k)
-                sum += widened(a[2 * k]) * widened(b[32 * k]) + widened(a[2 * k + 1]) * widened(b[32 * k + 1]);
-          }
-          *out = sum;
+          *out = added_to(job.add ? *out : 0.0f, job, job.A + i * job.a_panel + r * kTileDepth, job.B + j * job.b_panel + c * 2);
         }
 }
 

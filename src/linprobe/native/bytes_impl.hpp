@@ -335,8 +335,7 @@ struct ByteBlock {
               scores_of_bytes<As, N()>(x, early, d == 0 ? over : 0, width, digits, W->unit + k, out + (r + i) * M + k, some - i, M, d == 0);
             }
           });
-          for (; asked < ahead; ++asked)
-            for (int64_t e = d; e < d + width; e += 64) __builtin_prefetch(row_at<uint8_t>(rows, after + asked) - over + e, 0, 2);
+          for (; asked < ahead; ++asked) prefetch(row_at<uint8_t>(rows, after + asked) - over + d, width);
         }
       }
     }

@@ -125,6 +125,16 @@ void mirror(T* A, int64_t D, int threads) {
   });
 }
 
+// kByteTogether bytes of the row x, from byte `at` on, as one int32; 0 after byte `end`.
+inline int32_t bytes_together(const Rows& rows, const uint8_t* x, int64_t at, int64_t end) {
+  uint32_t bytes = 0;
+  if (kByteTogether == 4 && rows.column_stride == 1 && at + 4 <= end) std::memcpy(&bytes, x + at, 4);
+  else
+    for (int64_t i = 0; i < std::min(kByteTogether, end - at); ++i)
+      bytes |= uint32_t{x[(at + i) * rows.column_stride]} << (32 / kByteTogether * i);
+  return static_cast<int32_t>(bytes);
+}
+
 // A panel of `width` columns, each a row of bytes, from their number `first` on: `deep` int32 of kByteTogether bytes, 0 after
 // byte `end`.
 inline void lay_rows(const Rows& rows, int64_t begin, int64_t width, int64_t first, int64_t end, int64_t deep, int32_t* to) {
@@ -132,15 +142,8 @@ inline void lay_rows(const Rows& rows, int64_t begin, int64_t width, int64_t fir
   for (int64_t p = 0; p < deep; p += line)  // from one line of each row at a time
     for (int64_t c = 0; c < width; ++c) {
       const uint8_t* const x = row_at<uint8_t>(rows, begin + c);
-      for (int64_t q = p; q < std::min(deep, p + line); ++q) {
-        uint32_t bytes = 0;
-        const int64_t at = first + q * kByteTogether;
-        if (kByteTogether == 4 && rows.column_stride == 1 && at + 4 <= end) std::memcpy(&bytes, x + at, 4);
-        else
-          for (int64_t i = 0; i < std::min(kByteTogether, end - at); ++i)
-            bytes |= uint32_t{x[(at + i) * rows.column_stride]} << (32 / kByteTogether * i);
-        to[q * kByteWidth + c] = static_cast<int32_t>(bytes);
-      }
+      for (int64_t q = p; q < std::min(deep, p + line); ++q)
+        to[q * kByteWidth + c] = bytes_together(rows, x, first + q * kByteTogether, end);
     }
 }
 

@@ -102,9 +102,7 @@ struct FusedBlock {
           for (int64_t i = 0; i < kAhead; ++i) here[count + i] = last ? (i < ahead ? next[i] : here[0]) : row[r + std::min(i, count - 1)] + d + width;
           unpacked_slice<T, S>(here, count, W + M * d, M, width, total, fresh, keeps ? strips + d / step * strip + r * step : nullptr, strip);
         } else {
-          if (rows.column_stride == 1)
-            for (int64_t i = 0; i < ahead; ++i)
-              for (int64_t e = 0; e < width; e += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(next[i] + d + e, 0, 2);
+          for (int64_t i = 0; i < (rows.column_stride == 1 ? ahead : 0); ++i) prefetch(next[i] + d, width);
           dot_slice<T, S>(here, scores_centre != nullptr ? scores_centre + d : nullptr, count, W + M * d, width, M, width, total, fresh);
         }
         fresh = false;
@@ -328,8 +326,23 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
     constexpr bool flushes = requires { block.flush(static_cast<double*>(nullptr)); };  // the block keeps its own sums
     const int64_t stride = std::max(size, plan.across);
     Buffer<T> S(plan.W != nullptr ? stride * padded(plan.scores) : 0), dS(gradient ? stride * plan.gradients : 0), G(gradient && !flushes ? numbers : 0);
+    auto flush = [&](double* dW) {  // the sums of the last blocks into those of the group
+      if constexpr (flushes) block.flush(dW);
+      else
+        for (int64_t i = 0; i < numbers; ++i) dW[i] += G[i], G[i] = 0;
+    };
+    auto add_lost = [&](int64_t rows, double* sums) {
+      if constexpr (requires { block.lost(rows, rows); })
+        for (int64_t k = 0; plan.lost != nullptr && k < plan.gradients; ++k)
+          sums[plan.n_sums - plan.gradients + k] += block.lost(rows, k);
+    };
+    auto interrupted = [&plan, asked = std::chrono::steady_clock::now()]() mutable {  // the caller is asked every 50 ms
+      const auto now = std::chrono::steady_clock::now();
+      if (now - asked <= std::chrono::milliseconds(50)) return false;
+      asked = now;
+      return plan.interrupted();
+    };
     totals.begin(parts);
-    auto asked = std::chrono::steady_clock::now();
     for (int64_t group; !stop && (group = next.fetch_add(1)) < n_groups;) {
       auto& part = totals.next(parts);
       double *const dW = part.dW, *const sums = part.sums;
@@ -343,22 +356,10 @@ bool run_blocks(const Plan<T>& plan, Make&& make, MakeStage&& make_stage) {
         stage(first, rows, S.data, dS.data, sums);
         if (gradient) {
           block.gradient(first, rows, std::min(end * size, n), dS, plan.gradients, G);
-          if constexpr (requires { block.lost(rows, rows); })
-            for (int64_t k = 0; plan.lost != nullptr && k < plan.gradients; ++k)
-              sums[plan.n_sums - plan.gradients + k] += block.lost(rows, k);
-          if ((at - begin) % kFlush == kFlush - 1 || at == end - 1) {
-            if constexpr (flushes) block.flush(dW);
-            else
-              for (int64_t i = 0; i < numbers; ++i) dW[i] += G[i], G[i] = 0;
-          }
+          add_lost(rows, sums);
+          if ((at - begin) % kFlush == kFlush - 1 || at == end - 1) flush(dW);
         }
-        if (member == 0) {
-          const auto now = std::chrono::steady_clock::now();
-          if (now - asked > std::chrono::milliseconds(50)) {
-            asked = now;
-            if (plan.interrupted()) stop = true;
-          }
-        }
+        if (member == 0 && interrupted()) stop = true;
       }
       totals.finish(group, part);
     }
@@ -476,23 +477,25 @@ class PassStage {
       return;
     }
     for (int64_t l = 0; l < L; ++l)
-      for (int64_t sub = 0; sub < rows; sub += kBlock) {
-        const int64_t count = std::min(kBlock, rows - sub), row = first + sub;
-        double *three = sum + l * (3 + K), *db = three + 3;
-        if (!given) {
-          read_scores(l, sub, count, S);
-          for (int64_t r = 0; job.scores != nullptr && r < count; ++r)
-            for (int64_t k = 0; k < K; ++k) job.scores[((row + r) * L + l) * K + k] = loss.S[k * kBlock + r];
-          if (job.y == nullptr) continue;
-          loss.run(job.y + row, count);
-          add_losses(row, count, three);
-        }
-        if (gradient && across > 0) slopes_by_class(l, sub, row, count, dS, db);
-        else if (gradient) slopes_by_row(l, sub, row, count, dS, db);
-      }
+      for (int64_t sub = 0; sub < rows; sub += kBlock) add_rows(l, sub, first + sub, std::min(kBlock, rows - sub), S, dS, sum + l * (3 + K));
   }
 
  private:
+  // The loss, and the slopes, of member l in `count` rows from `row` on, which is the row `sub` of the block.
+  void add_rows(int64_t l, int64_t sub, int64_t row, int64_t count, const T* S, T* dS, double* three) {
+    if (!given) {
+      read_scores(l, sub, count, S);
+      for (int64_t r = 0; job.scores != nullptr && r < count; ++r)
+        for (int64_t k = 0; k < K; ++k) job.scores[((row + r) * L + l) * K + k] = loss.S[k * kBlock + r];
+      if (job.y == nullptr) return;
+      loss.run(job.y + row, count);
+      add_losses(row, count, three);
+    }
+    double* const db = three + 3;
+    if (gradient && across > 0) slopes_by_class(l, sub, row, count, dS, db);
+    else if (gradient) slopes_by_row(l, sub, row, count, dS, db);
+  }
+
   // The scores of member l in the rows of the block from `sub` on, class by class.
   void read_scores(int64_t l, int64_t sub, int64_t count, const T* S) {
     for (int64_t k = 0; across > 0 && k < K; ++k) {

@@ -72,10 +72,8 @@ struct SoftmaxBlock {
     for (int64_t k = 0; k < K; ++k)
       for (int64_t p = 0; p < parts; ++p) {
         V<double> g = load(E + k * kSoftmaxRows + p * lanes) * load(scale + p * lanes);
-        if (n < kSoftmaxRows) {  // the numbers after the last row may be NaN
-          for (int64_t i = 0; i < lanes; ++i)
-            if (p * lanes + i >= n) g[i] = 0;
-        }
+        if (n < kSoftmaxRows)  // the numbers after the last row may be NaN
+          for (int64_t i = std::max<int64_t>(0, n - p * lanes); i < lanes; ++i) g[i] = 0;
         if (k < own) store_from_double(dS + k * across + p * lanes, g < kLeastSlope<T> ? V<double>{} : g);
         store<double>(totals + k * lanes, load(totals + k * lanes) + g);
       }

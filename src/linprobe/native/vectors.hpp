@@ -315,6 +315,12 @@ inline int64_t row_of(const Rows& rows, int64_t i) { return rows.picked != nullp
 template <class S>
 inline const S* row_at(const Rows& rows, int64_t i) { return static_cast<const S*>(rows.data) + row_of(rows, i) * rows.row_stride; }
 
+// The n numbers from x on are fetched into the second-level cache.
+template <class S>
+inline void prefetch(const S* x, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(x + i, 0, 2);
+}
+
 // row[r] = row `first + r` of n, in place; or a copy of it in `contiguous` (n, D) if its columns are strided.
 template <class S>
 void open_rows(const Rows& rows, int64_t first, int64_t n, S* contiguous, const S** row) {
