@@ -32,20 +32,31 @@ FLOORS = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(encoding="utf-8"), re.MULT
 GROUND = FLOORS[: FLOORS.index("data")]
 """Left out of a walk: every room calls them."""
 
+DRAWING = "report/processes.py"
+"""It shares work between processes: how much of it this one does is chance."""
+
 
 class Walk:
-    """Records which files of linprobe call which, in all threads. What a module calls while it is imported is no hop."""
+    """Records which files of linprobe call which, in all threads.
+
+    What a module calls while it is imported is no hop, nor is what `DRAWING` calls.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, None] = {}
         self.hops: dict[tuple[str, str], None] = {}
+        self.drawing = 0  # calls of the file `DRAWING` that have not returned
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         """What `sys.setprofile` calls."""
-        if event != "call":
+        if event not in ("call", "return"):
             return
         here = _file_of(frame)
         if here is None:
+            return
+        if here == DRAWING:
+            self.drawing += 1 if event == "call" else -1
+        if event == "return" or self.drawing > (here == DRAWING):
             return
         back = frame.f_back
         while back is not None and (there := _file_of(back)) is None:
@@ -127,8 +138,7 @@ def fit(folder: Path) -> Callable[[], object]:
 def train(folder: Path) -> Callable[[], object]:
     """`linprobe train` -> the report."""
     pictures = _pictures(folder / "pictures")
-    # with one thread no other process draws figures: the walk would lose sight of it
-    return lambda: _command("train", pictures, "--out", folder / "run", "--threads", 1)
+    return lambda: _command("train", pictures, "--out", folder / "run")
 
 
 def drag(folder: Path) -> Callable[[], object]:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from linprobe.certificate import Certificate
+from linprobe.classifiers.model_record import default_parameters, model_of
 from linprobe.errors import ParameterError, RunError
 from linprobe.optimizers.base import Status
 from linprobe.runs import records
@@ -27,7 +28,6 @@ from linprobe.runs.records import (
     TrainSettings,
     as_json,
     content_of,
-    model_of,
     read_challenges,
     read_metrics,
     read_part,
@@ -279,8 +279,8 @@ def test_a_value_that_no_file_can_hold_is_refused_before_the_folder_is_made(tmp_
 
 
 def test_the_types_of_all_parameters_are_known_to_the_reader() -> None:
-    defaults = {name: value for name, value in records.default_parameters().items() if name != "n_threads"}
-    assert model_of(defaults, "classifier").parameters() == records.default_parameters()  # type: ignore[arg-type]
+    defaults = {name: value for name, value in default_parameters().items() if name != "n_threads"}
+    assert model_of(defaults, "classifier").parameters() == default_parameters()  # type: ignore[arg-type]
     assert [each.name for each in fields(PartRecord)] == [
         "accuracies", "losses", "certificates", "statuses", "passes", "seconds", "train_accuracies", "norms", "zeros",
     ]  # fmt: skip

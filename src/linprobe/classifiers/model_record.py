@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -13,12 +14,20 @@ import numpy.typing as npt
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.budget import PIXEL_LIMIT
-from linprobe.errors import IncompatibleError
+from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.features.base import FeatureMap
 from linprobe.optimizers.base import Status
 from linprobe.typed_json import Closed, MismatchError, Within, hints_of, inside, value_of
 
-__all__ = ["ClassesRecord", "FeaturesRecord", "ModelRecord", "ProofRecord", "parameters_of"]
+__all__ = [
+    "ClassesRecord",
+    "FeaturesRecord",
+    "ModelRecord",
+    "ProofRecord",
+    "default_parameters",
+    "model_of",
+    "parameters_of",
+]
 
 LABEL_KINDS = "biufUO"
 """Kinds of NumPy dtypes that labels may have: booleans, integers, floats, text, and text as objects."""
@@ -168,3 +177,28 @@ def parameters_of(
         else:
             values[name] = value_of(hints[name], value, place)
     return values
+
+
+def model_of(settings: Mapping[str, object], key: str = "") -> LinearModel:
+    """The classifier with the parameters that settings hold, none of them out of range.
+
+    Args:
+        settings, key: as of `parameters_of`.
+    Raises:
+        ParameterError: a parameter is unknown, of another type, or out of range.
+    """
+    try:
+        model = LinearModel(**parameters_of(settings, key))
+    except MismatchError as odd:
+        raise ParameterError(str(odd)) from None
+    try:
+        model.check_parameters()
+    except (TypeError, OverflowError) as error:
+        raise ParameterError(f"{key or 'the classifier'} cannot be used: {error}.") from error
+    return model
+
+
+@cache
+def default_parameters() -> dict[str, object]:
+    """The parameters of the classifier, and their defaults."""
+    return dict(LinearModel().parameters())

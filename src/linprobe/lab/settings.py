@@ -8,13 +8,14 @@ from typing import Annotated, Any, TypeAlias
 
 from linprobe.choices import choices
 from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.model_record import model_of
 from linprobe.classifiers.unused import REGISTRIES, unused
 from linprobe.lab.choices import features
 from linprobe.lab.problem import Options, check_options
 from linprobe.lab.protocol import Request
 from linprobe.lab.sources import Source
 from linprobe.lab.wire import NotNegative, Positive, Registered, Seed
-from linprobe.runs.records import Parameter, TrainSettings, model_of
+from linprobe.runs.records import Parameter, TrainSettings
 from linprobe.typed_json import MismatchError, Rule, Within
 
 __all__ = ["ImageSize", "SettingsRequest", "settings_of"]

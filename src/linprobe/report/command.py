@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from linprobe.choices import own_option
+from linprobe.classifiers.model_record import default_parameters
 from linprobe.classifiers.unused import REGISTRIES, unused
 from linprobe.errors import ParameterError
 from linprobe.optimizers.path import reg_grid
-from linprobe.runs.records import RunSettings, SweepSettings, TrainSettings, default_parameters
+from linprobe.runs.records import RunSettings, SweepSettings, TrainSettings
 
 __all__ = ["command_of", "grid_text", "without_use"]
 

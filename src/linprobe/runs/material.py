@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.model_record import model_of
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import Split, train_validation_test
 from linprobe.errors import ParameterError, RunError
@@ -20,7 +21,7 @@ from linprobe.plain import few
 from linprobe.runs.contents import Contents, contents_of
 from linprobe.runs.features import map_dataset, requested
 from linprobe.runs.folder import RunFolder
-from linprobe.runs.records import RunSettings, SweepSettings, TrainSettings, model_of
+from linprobe.runs.records import RunSettings, SweepSettings, TrainSettings
 
 __all__ = [
     "Material",

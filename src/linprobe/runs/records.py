@@ -18,13 +18,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from linprobe.certificate import Certificate
-from linprobe.classifiers.model import LinearModel
-from linprobe.classifiers.model_record import parameters_of
+from linprobe.classifiers.model_record import default_parameters, model_of
 from linprobe.classifiers.selection import PartScores
 from linprobe.errors import LinprobeError, ParameterError, RunError
 from linprobe.files import read_regular
@@ -47,9 +45,7 @@ __all__ = [
     "TrainSettings",
     "as_json",
     "content_of",
-    "default_parameters",
     "finite",
-    "model_of",
     "read_challenges",
     "read_metrics",
     "read_part",
@@ -554,35 +550,9 @@ def content_of(record: RunSettings | RunMetrics | PartRecord) -> bytes:
         ) from error
 
 
-def model_of(parameters: Parameters, key: str = "") -> LinearModel:
-    """The classifier with these parameters, none of them out of range.
-
-    Args:
-        parameters: by name, as settings hold them.
-        key: where they stand in a file; "" for parameters that no file holds.
-    Raises:
-        ParameterError: a parameter is unknown, of another type, or out of range.
-    """
-    try:
-        model = LinearModel(**parameters_of(parameters, key))
-    except MismatchError as odd:
-        raise ParameterError(str(odd)) from None
-    try:
-        model.check_parameters()
-    except (TypeError, OverflowError) as error:
-        raise ParameterError(f"{key or 'the classifier'} cannot be used: {error}.") from error
-    return model
-
-
 def finite(value: float) -> float | None:
     """`value`; None, which JSON can hold, where it is NaN or infinite."""
     return float(value) if math.isfinite(value) else None
-
-
-@cache
-def default_parameters() -> dict[str, object]:
-    """The parameters of the classifier, and their defaults."""
-    return dict(LinearModel().parameters())
 
 
 class _Named:
