@@ -92,7 +92,7 @@ def test_the_result_comes_as_a_table_that_a_pipe_can_read(linprobe: Any, options
     assert answer.code == 0
     lines = table(answer.out)
     assert re.fullmatch(r"0\.\d{4}  \(359 images\)", lines["test accuracy"])
-    assert re.fullmatch(r"0\.\d{4}", lines["validation accuracy"])
+    assert re.fullmatch(r"0\.\d{4} +\(\d+ images\)", lines["validation accuracy"])
     assert lines["status"] == status
     assert (Path(lines["run"]) / "model.safetensors").is_file()
     assert "\x1b" not in answer.out

@@ -144,3 +144,12 @@ def test_files_that_are_missing_by_their_numbers_are_counted(tmp_path: Path) -> 
     names = {"train-00000-of-00003.parquet": 9, "train-00002-of-00003.parquet": 9, "test-00000-of-00001.parquet": 9}
     dataset = open_dataset(write_parquet(tmp_path, names), cache=False)
     assert dataset.notes == ("found 2 of the 3 files train-*-of-00003: the others are missing.",)
+
+
+@pytest.mark.parametrize(("labels", "warned"), [(["nan", "x"], True), (["", "x"], True), (["none", "x"], False)])
+def test_a_class_named_as_a_missing_label_is_warned_of(tmp_path: Path, labels: list[str], warned: bool) -> None:
+    np.savez(tmp_path / "a.npz", X=X, y=np.array(labels)[Y])
+    notes = open_dataset(tmp_path / "a.npz").notes
+    assert [note.startswith(f"the class {labels[0]!r} has the name that programs write") for note in notes] == [
+        True
+    ] * warned

@@ -216,7 +216,11 @@ def _show(metrics: RunMetrics) -> None:
             "objective": objective(metrics),
             **({} if certificate is None else {"certificate": f"the objective is {certificate}"}),
             "train accuracy": share(metrics.train_accuracy),
-            **({"validation accuracy": share(metrics.validation_accuracy)} if metrics.n_validation else {}),
+            **(
+                {"validation accuracy": f"{share(metrics.validation_accuracy)}  ({metrics.n_validation} images)"}
+                if metrics.n_validation
+                else {}
+            ),
             "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",
             **({"test split": metrics.test_origin} if metrics.test_origin else {}),
             "time": f"{metrics.seconds:.2f} s of optimisation, {metrics.passes:g} passes over the images",

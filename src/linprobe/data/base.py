@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.data.names import alike_note
+from linprobe.data.names import alike_note, missing_note
 from linprobe.data.other_formats import other_format
 from linprobe.data.wrapping import data_sets_in, files_of, wrapped_in
 from linprobe.errors import DataError, FormatError, IncompatibleError, ParameterError, SourceError, walled
@@ -310,8 +310,9 @@ def _read(name: str, path: Path | None, options: ReadOptions) -> Dataset:
     if reader is not None:
         try:
             dataset = reader.read(name, path, options)
-            alike = alike_note(dataset.class_names)
-            return dataset if alike is None else replace(dataset, notes=(*dataset.notes, alike))
+            found = (alike_note(dataset.class_names), missing_note(dataset.class_names))
+            notes = tuple(note for note in found if note is not None)
+            return replace(dataset, notes=(*dataset.notes, *notes)) if notes else dataset
         except DataError as error:
             _refer_to_folders_inside(name, reader, path, error)
             raise

@@ -9,7 +9,17 @@ from collections.abc import Collection, Iterable, Mapping
 
 from linprobe.plain import few, printable
 
-__all__ = ["SPLITS", "alike_note", "seen_name", "shared_words", "split_named", "split_word", "splits_named", "words_of"]
+__all__ = [
+    "SPLITS",
+    "alike_note",
+    "missing_note",
+    "seen_name",
+    "shared_words",
+    "split_named",
+    "split_word",
+    "splits_named",
+    "words_of",
+]
 
 SPLITS = {
     "train": "train",
@@ -93,6 +103,21 @@ def words_of(name: str) -> frozenset[str]:
     "2"}."""
     apart = re.sub(r"(set|data|images)(?=\d*$)", r" \1", name.lower())
     return frozenset(re.findall(r"[^\W\d_]+|\d+", apart))
+
+
+MISSING = frozenset(["", "nan"])
+"""Names of classes, in lower case, that programs write where a label is missing."""
+
+
+def missing_note(class_names: Iterable[str]) -> str | None:
+    """A sentence on a class that has the name of a missing label; None where there is none."""
+    found = [name for name in class_names if name.strip().casefold() in MISSING]
+    if not found:
+        return None
+    return (
+        f"the class {found[0]!r} has the name that programs write for a missing label. If it is one, leave these rows "
+        "out."
+    )
 
 
 def alike_note(class_names: Iterable[str]) -> str | None:

@@ -107,7 +107,7 @@ class Epoch:
         epoch: how many are done; 0 is the start.
         objective, data_loss, penalty, gradient_norm: at the weights of `state`, over the training images;
             objective = data_loss + penalty, where penalty = reg R(W).
-        train_accuracy: share of the training images classified correctly, 0..1; each counts once, whatever its weight.
+        train_accuracy: share of the training images of weight above 0 classified correctly, 0..1; each counts once.
         validation_loss, validation_accuracy: over the validation images, each once; NaN where there are none.
         learning_rate: the last one used.
         passes: passes over the training images so far, those that filled this row included.
