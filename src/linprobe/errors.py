@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from linprobe.plain import printable
+from linprobe.plain import cut_words, printable
 
 __all__ = [
     "ArchiveError",
@@ -51,8 +51,8 @@ class LinprobeError(Exception):
     """Base class of all errors of linprobe. The command line prints them in one line and exits with code 2."""
 
     def __str__(self) -> str:
-        """The message in one line: a name in a file may hold ends of lines, or codes that move a cursor."""
-        return printable(super().__str__())
+        """The message in one line: a name may hold ends of lines, codes that move a cursor, or 4,000 letters."""
+        return cut_words(printable(super().__str__()))
 
 
 class DataError(LinprobeError, ValueError):

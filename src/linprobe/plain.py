@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["MOST_NAMES", "UNPRINTABLE", "few", "parse_json", "plain", "printable", "shell_word"]
+__all__ = ["MOST_NAMES", "UNPRINTABLE", "cut_words", "few", "parse_json", "plain", "printable", "shell_word"]
 
 UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """What a name may hold and a terminal must not get: control characters, ends of lines, marks that turn the direction
@@ -48,6 +48,18 @@ def printable(text: str, keep: str = "") -> str:
         keep: characters that are left as they are, such as "\n" where lines are meant.
     """
     return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+MOST_WORD, HEAD, TAIL = 300, 200, 80
+"""Characters of a word in a message, from which on it is cut; and those of its beginning and its end that are kept. A
+name in an archive may have 4,096."""
+
+_LONG_WORD = re.compile(rf"\S{{{MOST_WORD},}}")
+
+
+def cut_words(text: str) -> str:
+    """`text` with the middle of each word of `MOST_WORD` characters or more left out."""
+    return _LONG_WORD.sub(lambda word: f"{word[0][:HEAD]}...{word[0][-TAIL:]}", text)
 
 
 MOST_NAMES = 8

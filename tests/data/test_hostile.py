@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 import struct
 import tarfile
 import time
@@ -326,3 +327,86 @@ def test_links_that_make_a_billion_paths(tmp_path):
             (tmp_path / f"level{level}" / name).symlink_to(tmp_path / f"level{level + 1}")
     with pytest.raises(SourceError, match=r"more than 100 links lead to .*level"):
         open_dataset(tmp_path)
+
+
+def arrays(folder: Path, X: np.ndarray, y: np.ndarray) -> Path:
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", y)
+    return folder / "X.npy"
+
+
+EYE = np.eye(4, dtype=np.float32)
+
+
+def test_an_npz_with_two_arrays_of_one_name(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez(path, X=EYE, y=[0, 1, 0, 1])
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("X", b"other")
+    with pytest.raises(FormatError, match=r"set\.npz: found two arrays called 'X'"):
+        open_dataset(path)
+
+
+def test_an_encrypted_npz_and_other_formats_under_its_name(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez(path, X=EYE, y=[0, 1, 0, 1])
+    path.write_bytes(re.sub(rb"(?s)(PK\x01\x02.{4})\x00", lambda found: found[1] + b"\1", path.read_bytes()))
+    with pytest.raises(FormatError, match="array 'X': found an encrypted array"):
+        open_dataset(path)
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(FormatError, match=r"set\.npz is an HDF5 file\. Read it with h5py"):
+        open_dataset(path)
+
+
+def test_stored_pictures_of_too_many_pixels(tmp_path):
+    path = arrays(tmp_path, np.zeros((2, 1), np.uint8), np.arange(2))
+    stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(2, 60000, 10000, 1))  # a hole on disk
+    del stored
+    with pytest.raises(FormatError, match=r"60000 x 10000 = 600,000,000 pixels, expected at most 67,108,864"):
+        open_dataset(path)
+    images = tmp_path / "train-images-idx3-ubyte"
+    images.write_bytes(struct.pack(">IIII", 0x803, 2, 1, 100_000_000))
+    os.truncate(images, 16 + 200_000_000)
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 2) + b"\0\1")
+    with pytest.raises(FormatError, match="1 x 100000000 = 100,000,000 pixels"):
+        open_dataset(images)
+
+
+def test_names_of_classes_that_are_no_text_are_escaped_or_refused(tmp_path):
+    names = np.array(["ab\n\x1b[2J", "cd"] * 2)
+    path = arrays(tmp_path, EYE, names)
+    assert open_dataset(path).class_names == ("ab\\n\\x1b[2J", "cd")
+    raw = bytearray((tmp_path / "y.npy").read_bytes())
+    raw[-4:] = struct.pack("<I", 0xD800)
+    (tmp_path / "y.npy").write_bytes(raw)
+    assert any("\\ud800" in name for name in open_dataset(path).class_names)
+    raw[-4:] = struct.pack("<I", 0x7FFFFFFF)
+    (tmp_path / "y.npy").write_bytes(raw)
+    with pytest.raises(LabelError, match="found a text with the character 0x7fffffff, expected at most 0x10ffff"):
+        open_dataset(path)
+
+
+def test_long_names_are_cut_in_messages_and_refused_as_classes(tmp_path):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/" + "x" * 4000 + ".png", b"no picture")
+        archive.writestr("b/0.png", png())
+    with pytest.raises(DataError) as caught:
+        open_dataset(path, cache=False)
+    assert "xxx...xxx" in str(caught.value)
+    assert len(str(caught.value)) < 600 + len(str(path))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x" * 4000 + "/0.png", png())
+        archive.writestr("b/0.png", png())
+    with pytest.raises(LabelError, match="has 4,000 characters, expected at most 1,000"):
+        open_dataset(path, cache=False)
+
+
+def test_an_archive_in_an_archive_is_named(tmp_path):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("inner.tar.gz", b"")
+    with pytest.raises(
+        ArchiveError, match=r"found inner\.tar\.gz, no class folders; .* Unpack it, and give"
+    ):
+        open_dataset(path)

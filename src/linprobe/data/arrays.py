@@ -14,9 +14,16 @@ from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, Rea
 from linprobe.data.budget import LABEL_CHARACTERS
 from linprobe.data.names import SPLITS, splits_named, words_of
 from linprobe.data.npy import load_npy, load_npz
-from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, has_folders, number_classes
+from linprobe.data.stored import (
+    check_image_size,
+    check_pixels,
+    files_in,
+    fingerprint_of_files,
+    has_folders,
+    number_classes,
+)
 from linprobe.errors import FormatError, LabelError
-from linprobe.plain import few
+from linprobe.plain import few, printable
 
 __all__ = ["ArraysReader"]
 
@@ -57,6 +64,9 @@ RENAME = "Save them again under these names."
 
 CLASS_NAMES = "class_names"
 """An optional array of K strings; the labels must then be integers in 0..K-1."""
+
+LARGEST_CODE = 0x10FFFF
+"""The last character of Unicode; NumPy reads any 32 bits as a text."""
 
 LARGEST = 1e100
 """Largest absolute value of a number in a vector: sums of squares over all features and rows stay finite in float64."""
@@ -284,6 +294,7 @@ def _checked_rows(rows: _Stored) -> _Stored:
                 f"{rows.where}: found {found}, expected (N, height, width, channels) with 1 to 4 channels. "
                 "Put the channels last: X.transpose(0, 2, 3, 1)."
             )
+        check_pixels(rows.where, X.shape[1:])
         # pictures are read as rows: from another layout, each read would copy all of them
         return _Stored(rows.where, np.ascontiguousarray(X))
     if X.dtype.kind == "f" and X.dtype.itemsize in (2, 4, 8) and X.ndim == 2 and X.shape[1]:
@@ -329,7 +340,7 @@ def _checked_labels(labels: _Stored, n_rows: int, rows_where: str) -> _Stored:
         raise LabelError(
             f"{labels.where}: found dtype {y.dtype}, expected integers or strings. Save y.astype(int), or the names."
         )
-    _check_widths(labels)
+    _check_texts(labels)
     if len(y) != n_rows:
         raise LabelError(
             f"{labels.where}: found {len(y)} labels, expected {n_rows}, one for each row of {rows_where}. "
@@ -350,8 +361,8 @@ def _checked_labels(labels: _Stored, n_rows: int, rows_where: str) -> _Stored:
     return _Stored(labels.where, y.astype(np.int64) if y.dtype.kind in "iu" else np.asarray(y))
 
 
-def _check_widths(names: _Stored) -> None:
-    """Raise LabelError for texts that are too long: an array pads each of its texts to the longest."""
+def _check_texts(names: _Stored) -> None:
+    """Raise LabelError for texts that are too long, as an array pads each to the longest, or hold no characters."""
     kind, size = names.array.dtype.kind, names.array.dtype.itemsize
     width = size // 4 if kind == "U" else size
     if kind in "US" and width > LABEL_CHARACTERS:
@@ -359,6 +370,13 @@ def _check_widths(names: _Stored) -> None:
             f"{names.where}: found texts of up to {width:,} characters, expected at most {LABEL_CHARACTERS:,}. "
             "Save shorter names."
         )
+    if kind == "U" and size and names.array.size:
+        codes = np.ascontiguousarray(names.array).view(names.array.dtype.str[0] + "u4")
+        if int(codes.max()) > LARGEST_CODE:
+            raise LabelError(
+                f"{names.where}: found a text with the character {int(codes.max()):#x}, expected at most "
+                f"{LARGEST_CODE:#x}, the last of Unicode. The file is damaged: save or fetch it again."
+            )
 
 
 def _check_alike(X: Mapping[str, _Stored], y: Mapping[str, _Stored]) -> None:
@@ -398,8 +416,8 @@ def _checked_class_names(names: _Stored) -> tuple[str, ...]:
             f"{names.where}: found {names.array.dtype} of shape {names.array.shape}, expected K strings. "
             "Save numpy.array([...names...]), or leave it out."
         )
-    _check_widths(names)
-    class_names = tuple(str(name) for name in names.array)
+    _check_texts(names)
+    class_names = tuple(printable(str(name)) for name in names.array)
     if len(set(class_names)) < len(class_names):
         twice = next(name for name in class_names if class_names.count(name) > 1)
         raise LabelError(f"{names.where}: found {twice!r} twice, expected K different names. Rename one.")

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions
-from linprobe.data.budget import Budget
+from linprobe.data.budget import LABEL_CHARACTERS, Budget
 from linprobe.data.plain_pickle import unpickle
 from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files
 from linprobe.data.tar import tar_entries
 from linprobe.errors import ArchiveError, FormatError, LabelError, walled
 from linprobe.files import read_regular
-from linprobe.plain import few
+from linprobe.plain import few, printable
 
 __all__ = ["CifarReader"]
 
@@ -304,7 +304,11 @@ def _class_names(where: str, content: bytes, version: _Version) -> tuple[str, ..
         names = [_text(name) for name in found] if isinstance(found, list) else []
     if not names or len(set(names)) < len(names):
         raise FormatError(f"{where}: found {len(names)} class names, expected different names, one a class. {_AGAIN}")
-    return tuple(names)
+    if (longest := max(map(len, names))) > LABEL_CHARACTERS:
+        raise FormatError(
+            f"{where}: found a class name of {longest:,} characters, expected at most {LABEL_CHARACTERS:,}. {_AGAIN}"
+        )
+    return tuple(map(printable, names))
 
 
 _AGAIN = "This is not the CIFAR that its authors publish: fetch it again."

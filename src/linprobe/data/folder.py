@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions, SkippedImage
-from linprobe.data.budget import Budget
+from linprobe.data.budget import LABEL_CHARACTERS, Budget
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.data.decode import PictureFiles, decode_all, read_file
 from linprobe.data.names import seen_name, split_named, splits_named
@@ -221,8 +221,14 @@ def _class_names(folders: Iterable[tuple[str, ...]], source: str) -> dict[str, s
     """The class of each of the names of class folders: one class for names that differ in nothing that is seen.
 
     Raises:
-        LabelError: two folders in one place have such names.
+        LabelError: two folders in one place have such names, or a name is too long.
     """
+    for folder in folders:
+        if len(folder[-1]) > LABEL_CHARACTERS:
+            raise LabelError(
+                f"{source}: the name of the class folder {folder[-1][:40]!r}... has {len(folder[-1]):,} characters, "
+                f"expected at most {LABEL_CHARACTERS:,}. Rename it."
+            )
     given: dict[tuple[tuple[str, ...], str], str] = {}
     for folder in sorted(folders):
         before = given.setdefault((folder[:-1], seen_name(folder[-1])), folder[-1])

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions
 from linprobe.data.budget import RATIO, most_unpacked
-from linprobe.data.stored import check_image_size, files_in, fingerprint_of_files, number_classes
+from linprobe.data.stored import check_image_size, check_pixels, files_in, fingerprint_of_files, number_classes
 from linprobe.errors import FormatError, LabelError, walled
 from linprobe.files import open_regular
 from linprobe.plain import few
@@ -214,12 +214,13 @@ def _check_magic(path: Path, magic: bytes, axes: tuple[int, ...]) -> None:
 
 
 def _check_images(path: Path, images: Pixels, train_path: Path, train: Pixels) -> None:
-    """Raise FormatError unless there are 1 to 4 channels, and the shape is that of the training pictures."""
+    """Raise FormatError unless there are 1 to 4 channels, few enough pixels, and the shape of the training pictures."""
     if images.ndim == 4 and images.shape[3] > 4:
         raise FormatError(
             f"{path}: found {images.shape[3]} channels in {_times(images.shape)}, expected 1 to 4 on the "
             "last axis. Write the images with the channels last."
         )
+    check_pixels(path, images.shape[1:])
     if images.shape[1:] != train.shape[1:]:
         raise FormatError(
             f"{path}: found pictures of {_times(images.shape[1:])}, expected {_times(train.shape[1:])} as "

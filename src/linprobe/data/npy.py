@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.data.budget import Budget
+from linprobe.data.other_formats import other_format
 from linprobe.errors import FormatError, walled
 from linprobe.files import open_regular
 
@@ -61,10 +62,14 @@ def load_npz(path: Path, wanted: Callable[[list[str]], list[str]]) -> Iterator[t
         if file.read(6) == b"\x93NUMPY":
             raise FormatError(f"{path}: found a single array, expected an .npz. Rename the file to .npy.")
         if not zipfile.is_zipfile(file):
-            raise _pickled(str(path))
+            known = other_format(path)
+            raise FormatError(f"{path} is {known}.") if known else _pickled(str(path))
         budget = Budget(str(path), size, FormatError)
         with zipfile.ZipFile(file) as archive:
-            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            entries: dict[str, zipfile.ZipInfo] = {}
+            for entry in archive.infolist():
+                if entries.setdefault(name := entry.filename.removesuffix(".npy"), entry) is not entry:
+                    raise FormatError(f"{path}: found two arrays called {name!r}, {AGAIN}")
             for name in wanted(list(entries)):
                 budget.unpack(entries[name].file_size)
                 yield name, _member(archive, entries[name], f"{path}, array {name!r}")
@@ -72,6 +77,8 @@ def load_npz(path: Path, wanted: Callable[[list[str]], list[str]]) -> Iterator[t
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> npt.NDArray[Any]:
     """The array in an entry of an .npz file. Raises FormatError as `load_npz`."""
+    if entry.flag_bits & 1:
+        raise FormatError(f"{where}: found an encrypted array, expected a plain one. Save the file without a password.")
     with walled(FormatError, where, AGAIN):
         with archive.open(entry) as member:
             _check_header(member, where, entry.file_size)

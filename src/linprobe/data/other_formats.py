@@ -59,7 +59,7 @@ _SUFFIXES = {
 """The same by the end of the name, in lower case, where the first bytes say nothing."""
 
 _DATA_FILES = re.compile(
-    r"([^/]*(idx\d-ubyte|\.idx\d?)(\.gz)?|[^/]*\.(npy|npz|parquet|bin|mat|h5|hdf5|tfrecord|csv)|data_batch_\d+)",
+    r"([^/]*(idx\d-ubyte|\.idx\d?)(\.gz)?|[^/]*\.(npy|npz|parquet|bin|mat|h5|hdf5|tfrecord|csv|zip|tar|tgz|tar\.(gz|bz2|xz))|data_batch_\d+)",
     re.IGNORECASE,
 )
 """Names of files that hold many pictures or vectors."""

@@ -20,7 +20,7 @@ from linprobe.data.parquet_files import PARTS, SUFFIXES, PartFile, find_files, h
 from linprobe.data.stored import check_image_size
 from linprobe.errors import FormatError, LabelError, SourceError, SplitError
 from linprobe.extras import install_command
-from linprobe.plain import few
+from linprobe.plain import few, printable
 
 __all__ = ["ParquetReader"]
 
@@ -372,7 +372,7 @@ def _read_labels(
     classes = sorted(labels.numbers)
     rank = np.empty(len(classes), np.int64)
     rank[[labels.numbers[value] for value in classes]] = np.arange(len(classes))
-    return tuple(str(value) for value in classes), rank[np.concatenate(y)], np.concatenate(parts)
+    return tuple(printable(str(value)) for value in classes), rank[np.concatenate(y)], np.concatenate(parts)
 
 
 def _read_vectors(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.data.base import ReadOptions
-from linprobe.errors import ImageError
+from linprobe.data.budget import PIXEL_LIMIT
+from linprobe.errors import FormatError, ImageError
+from linprobe.plain import printable
 
 __all__ = [
     "check_image_size",
+    "check_pixels",
     "files_in",
     "fingerprint_of_arrays",
     "fingerprint_of_files",
@@ -44,6 +48,8 @@ def number_classes(
 ) -> tuple[tuple[str, ...], list[npt.NDArray[np.int64]]]:
     """(names of the classes in sorted order, each array of `labels` as positions among them).
 
+    Characters that no terminal can show become escapes, as in the names of folders.
+
     Args:
         labels: one array (N,) for each split, all of integers, all of bools or all of strings.
     Example:
@@ -52,7 +58,7 @@ def number_classes(
     """
     labels = list(labels)
     classes = np.unique(np.concatenate(labels))
-    return tuple(str(c) for c in classes), [np.searchsorted(classes, y).astype(np.int64) for y in labels]
+    return tuple(printable(str(c)) for c in classes), [np.searchsorted(classes, y).astype(np.int64) for y in labels]
 
 
 def fingerprint_of_files(paths: Iterable[Path]) -> str:
@@ -71,6 +77,16 @@ def fingerprint_of_arrays(*arrays: npt.NDArray[Any]) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def check_pixels(where: object, image_shape: tuple[int, ...]) -> None:
+    """Raise FormatError for stored pictures of more than `PIXEL_LIMIT` pixels each, the limit of picture files."""
+    n_pixels = math.prod(image_shape[:2])
+    if n_pixels > PIXEL_LIMIT:
+        raise FormatError(
+            f"{where}: found pictures of {image_shape[0]} x {image_shape[1]} = {n_pixels:,} pixels, expected at most "
+            f"{PIXEL_LIMIT:,}. Save smaller ones."
+        )
 
 
 def check_image_size(source: str, image_shape: tuple[int, ...] | None, options: ReadOptions) -> None:
