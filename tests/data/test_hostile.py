@@ -406,7 +406,78 @@ def test_an_archive_in_an_archive_is_named(tmp_path):
     path = tmp_path / "set.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("inner.tar.gz", b"")
-    with pytest.raises(
-        ArchiveError, match=r"found inner\.tar\.gz, no class folders; .* Unpack it, and give"
-    ):
+    with pytest.raises(ArchiveError, match=r"found inner\.tar\.gz, no class folders; .* Unpack it, and give"):
         open_dataset(path)
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def encoded(kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.new("L", (16, 16)).save(out, kind, **options)
+    return out.getvalue()
+
+
+def with_strips(n: int) -> bytes:
+    """A TIFF of n rows, each in a strip of its own."""
+    tags = ((256, 3, 1, 4), (257, 4, 1, n), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, n, 130),
+            (277, 3, 1, 1), (278, 3, 1, 1), (279, 4, n, 130))  # fmt: skip
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 16) + bytes(8) + directory + struct.pack("<I", 8) * n + bytes(8)
+
+
+GIF = encoded("GIF")
+PALETTE_END = 13 + 3 * 2 ** ((GIF[10] & 7) + 1)
+
+PARTS = {
+    "text": (png()[:33] + chunk(b"tEXt", b"k\0v") * 200_000 + png()[33:], "more than 100,000 chunks"),
+    "jpeg": (encoded("JPEG")[:2] + b"\xff\xe5\0\2" * 500_000 + encoded("JPEG")[2:], "more than 10,000 segments"),
+    "filling": (encoded("JPEG")[:2] + b"\xff" * 500_000 + encoded("JPEG")[2:], "more than 10,000 segments"),
+    "gif": (GIF[:PALETTE_END] + b"\x21\xfe\1x\0" * 200_000 + GIF[PALETTE_END:], "more than 100,000 blocks"),
+    "comment": (GIF[:PALETTE_END] + b"\x21\xfe" + b"\1x" * 200_000 + b"\0", "more than 100,000 blocks"),
+    "strips": (with_strips(500_000), "more than 65,536 strips"),
+    "tiles": (encoded("JPEG2000", tile_size=(4, 4)).replace(struct.pack(">4I", 16, 16, 0, 0),
+                                                            struct.pack(">4I", 4000, 4000, 0, 0)),
+              "more than 4,096 tiles"),
+    "plain": (b"P1 4000 4000\n" + b"01" * 8_000_000, "a plain PPM of 16,000,013 bytes"),
+    "comments": (b"P6\n" + b"#\n" * 8_000_000 + b"2 2 255\n" + bytes(12), "more than 65,536 bytes before its size"),
+    "runs": (encoded("BMP")[:30] + b"\1" + encoded("BMP")[31:] + b"\0\2\0\0" * 2_000_000, "a run-length BMP"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_pictures_of_too_many_parts(name):
+    data, found = PARTS[name]
+    with pytest.raises(BrokenImage, match=found):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png()[:33] + chunk(b"tEXt", b"k\0v") * 1000 + png()[33:],
+        encoded("JPEG")[:2] + b"\xff\xe5\0\2" * 1000 + encoded("JPEG")[2:],
+        GIF[:PALETTE_END] + b"\x21\xfe\1x\0" * 1000 + GIF[PALETTE_END:],
+        encoded("TIFF", tiffinfo={278: 1}),
+        encoded("TIFF", big_tiff=True),
+        encoded("JPEG2000", tile_size=(4, 4)),
+        b"P2 # a comment\n# another\n 2 1\n255 7 9\n",
+        b"P6\n" + b"#\n" * 1000 + b"2 2 255\n" + bytes(12),
+    ],
+    ids=["text", "jpeg", "gif", "strips", "big tiff", "tiles", "plain", "comments"],
+)
+def test_pictures_of_many_parts_are_read(data):
+    assert decode(data).shape[2] == (3 if data[:2] == b"P6" else 1)
+
+
+def test_folders_in_one_another_are_not_shown_to_every_reader_again_and_again(tmp_path):
+    inner = tmp_path.joinpath(*["d"] * 60)
+    for name in ("a", "b"):
+        (inner / name).mkdir(parents=True)
+        (inner / name / "0.png").write_bytes(png())
+    assert open_dataset(tmp_path, cache=False).class_names == ("a", "b")
+    (inner / "a" / "0.png").unlink()
+    with pytest.raises(DataError, match="the class folder a holds no picture"):
+        open_dataset(tmp_path, cache=False)

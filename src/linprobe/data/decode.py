@@ -23,6 +23,7 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from linprobe.cores import threads_for
 from linprobe.data.base import ReadOptions
 from linprobe.data.budget import CHUNK_BYTES, FILE_LIMIT, PIXEL_LIMIT, SMALL_PIXELS, PixelRoom
+from linprobe.data.picture_parts import MOST_SEGMENTS, too_many_parts
 from linprobe.errors import ImageError
 from linprobe.plain import few, printable
 from linprobe.shapes import Pixels
@@ -429,10 +430,6 @@ def _may_be_turned(data: bytes) -> bool:
     return True
 
 
-MOST_SEGMENTS = 10_000
-"""Segments and filling bytes of a JPEG that are followed: a file of filling bytes would take a minute."""
-
-
 @cache
 def picture_formats() -> tuple[str, ...]:
     """The formats of pictures that are read, as Pillow calls them: those of FORMATS that it has."""
@@ -444,6 +441,8 @@ def picture_formats() -> tuple[str, ...]:
 
 def _any_picture(data: bytes, place: _Place) -> tuple[Pixels, Depth]:
     """The pixels of a picture in any of the FORMATS, and its depth; `place` as for `_fast_jpeg`."""
+    if reason := too_many_parts(data):
+        raise BrokenImage(reason)
     try:
         with Image.open(io.BytesIO(data), formats=picture_formats()) as opened:
             place.enter(opened.height, opened.width)

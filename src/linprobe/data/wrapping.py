@@ -12,10 +12,14 @@ MOST_LISTED = 100
 """Folders and files that are looked at for a message, at most."""
 
 
+MOST_WRAPS = 8
+"""Folders around a data set that are looked through, at most: each of them is shown to every reader."""
+
+
 def wrapped_in(path: Path) -> Iterator[Path]:
-    """The folder inside `path` where that is its only visible folder, the one inside that, and so on."""
+    """The folder inside `path` where that is its only visible folder, the one inside that, and so on: `MOST_WRAPS`."""
     seen = {os.path.realpath(path)}
-    while len(folders := folders_in(path)) == 1:
+    while len(seen) <= MOST_WRAPS and len(folders := folders_in(path)) == 1:
         path = folders[0]
         if os.path.realpath(path) in seen:  # a link to a folder around it
             return
