@@ -59,6 +59,20 @@ def test_paths_and_words_of_english_stay_as_they_are(text):
     assert in_options(text) == in_words(text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hog needs pictures. Use --features pixels.", "hog needs pictures. Use features pixels."),
+        ("Leave --flips out.", "Leave flips out."),
+        ("resize all with --image-size 8x8.", "resize all with the size of the pictures 8x8."),
+        ("resume it with: linprobe train --resume runs/x", "resume it with: linprobe train --resume runs/x"),
+        ("expected a name--with-dashes, or `--json`", "expected a name--with-dashes, or `--json`"),
+    ],
+)
+def test_options_of_the_command_line_are_plain_words_on_a_page(text, words):
+    assert in_words(text) == words
+
+
 def test_every_option_is_one_of_the_command_line():
     from linprobe.cli.sweep import sweep
     from linprobe.cli.train import train

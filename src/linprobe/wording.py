@@ -42,6 +42,12 @@ _FOUND = re.compile(
 and no subject of "batch_size = 0" or "batch_size is 0"."""
 
 
+_OPTION = re.compile(r"(?<![\w`-])--([a-z]+(?:-[a-z]+)*)")
+_COMMAND = re.compile(r"\blinprobe [a-z]")
+_OF_OPTION = {option.removeprefix("--"): words for option, words in PARAMETERS.values()}
+"""What a page calls an option, by its name without dashes."""
+
+
 def in_options(text: str, swept: bool = False) -> str:
     """A sentence for Python with its parameters as options, those of `sweep` or of `train`.
 
@@ -65,7 +71,9 @@ def in_options(text: str, swept: bool = False) -> str:
 
 
 def in_words(text: str) -> str:
-    """A sentence for Python in plain words, for a reader who has controls in place of parameters.
+    """A sentence for Python, or for the command line, in plain words: for a reader who has controls in place of both.
+
+    Options of a command that is written out, as in "linprobe report RUN --out X", stay as they are.
 
     Example:
         >>> in_words("lower learning_rate or use learning_rate='auto'")
@@ -82,4 +90,9 @@ def in_words(text: str) -> str:
             return f"no {written.partition(' ')[2] or written}"
         return " ".join(filter(None, (written, word, number)))
 
-    return _FOUND.sub(plain, text)
+    def without_dashes(found: re.Match[str]) -> str:
+        if _COMMAND.search(text, 0, found.start()):
+            return found[0]
+        return _OF_OPTION.get(found[1], found[1].replace("-", " "))
+
+    return _FOUND.sub(plain, _OPTION.sub(without_dashes, text))

@@ -280,7 +280,7 @@ class Inspector:
                 raise IncompatibleError(f"the pictures of {found.label} have another shape now than when {run} began.")
             _take_pictures(subject, dataset, reading, found.label)
         except LinprobeError as error:  # the model still classifies the user's own pictures
-            subject.why = in_words(str(error))
+            subject.why = f"{in_words(str(error)).rstrip('.')}. The model still classifies pictures of your own."
         return subject
 
     def keep(self, content: bytes, name: str) -> str:

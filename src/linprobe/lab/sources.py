@@ -151,7 +151,7 @@ class Sources:
                 return source
         gone = not Path(path).exists()
         raise ParameterError(
-            f"{Path(path).name}: the source of this run is gone; its model still classifies pictures of your own."
+            f"{Path(path).name}: the source of this run is gone; its pictures cannot be read again."
             if gone
             else f"the lab was not started with the source of this run; start it with: linprobe lab {path}"
         )

@@ -20,6 +20,7 @@ function toggle(name: string): void {
 }
 
 export function RunRow({ one }: { one: RunShown }) {
+  const reg = one.reg ?? one.result?.reg ?? null; // of a sweep the value that it chose
   return (
     <tr class={chosenRuns.value.includes(one.run) ? "chosen" : ""}>
       <th scope="row">{one.run}</th>
@@ -34,7 +35,7 @@ export function RunRow({ one }: { one: RunShown }) {
       </td>
       <td class="what">
         {source(one)}, {one.features}: {shortName(one.loss)} + {shortName(one.penalty)}
-        {one.reg !== null && one.penalty !== "none" ? ` ${shown(one.reg)}` : ""},{" "}
+        {reg !== null && one.penalty !== "none" ? ` ${shown(reg)}` : ""},{" "}
         {one.kind === "train" ? shortName(one.optimizer) : one.kind}
         {one.result?.notes.map((note) => (
           <small class="note">Note: {note}</small>
