@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from linprobe.cli import COMMANDS, main
+from linprobe.cli.output import print_facts, print_table
 from linprobe.errors import LinprobeError
 from linprobe.plain import UNPRINTABLE, printable
 
@@ -150,3 +151,22 @@ def test_a_warning_of_python_is_one_line(linprobe: Any, monkeypatch: pytest.Monk
     assert first == "warning: the pictures are dark"
     assert re.fullmatch(r"warning: overflow encountered in .* \(RuntimeWarning, .*test_terminal\.py:\d+\)", second)
     assert last == "error: the end"
+
+
+@pytest.mark.parametrize("width", [20, 40, 100])
+def test_a_narrow_terminal_cuts_no_figure_and_no_name(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("linprobe.cli.output.is_terminal", lambda _: True)
+    name, digest = "a_picture_with_a_long_name.png", "0123456789abcdef" * 4
+    figures = ("0.1234", "<0.0001", "0.64-1.00", "4.5e-05")
+    print_table(("image", "validation accuracy", *"abc"), [(name, *figures)], numeric=("validation accuracy", *"abc"))
+    print_facts({"fingerprint": digest})
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert all(figure in shown for figure in figures)
+    table, facts = shown.split("\n\n")
+    below = table.partition("─\n")[2].splitlines()
+    assert "".join(row.split(" ")[0] for row in below) == name
+    assert "".join(row.rsplit(" ", 1)[-1] for row in map(str.rstrip, facts.splitlines())) == digest

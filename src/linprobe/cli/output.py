@@ -89,6 +89,8 @@ def print_facts(facts: Mapping[str, str | Sequence[str]], title: str = "") -> No
     from rich.text import Text
 
     table = Table.grid(padding=(0, 3))
+    for _ in range(2):
+        table.add_column(overflow="fold")  # what is too long for a line goes on in the next: nothing is cut
     for name, value in facts.items():
         lines = [value] if isinstance(value, str) else value
         table.add_row(
@@ -100,14 +102,23 @@ def print_facts(facts: Mapping[str, str | Sequence[str]], title: str = "") -> No
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Row], *, numeric: Sequence[str] = ()) -> None:
-    """A table on stdout, with an empty line below it; `numeric` columns are set flush right."""
+    """A table on stdout, with an empty line below it; `numeric` columns are set flush right.
+
+    In a narrow terminal texts are broken, and figures stay whole: 0.1 for 0.1234 would be another figure.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="cyan")
-    for column in columns:
-        table.add_column(Text(printable(column)), justify="right" if column in numeric else "left")
+    for position, column in enumerate(columns):
+        figures = column in numeric
+        table.add_column(
+            Text(printable(column)),
+            justify="right" if figures else "left",
+            overflow="fold",
+            min_width=max((len(row[position]) for row in rows), default=0) if figures else None,
+        )
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     _print(table)
@@ -119,7 +130,7 @@ def _print(table: Table) -> None:
     from rich.console import Console
 
     if is_terminal(sys.stdout):
-        Console(highlight=False).print(table)
+        Console(highlight=False).print(table, crop=False)
         return
     console = Console(highlight=False, no_color=True, width=1000, file=io.StringIO())
     with console.capture() as captured:
