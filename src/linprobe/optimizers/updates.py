@@ -129,6 +129,7 @@ def _adam(
 MOMENTUM = (
     Parameter("momentum", Rates.momentum, "mu, the share of the last step that is kept, below 1", low=0.0, high=1.0),
 )
+"""The parameter of the two updates with a velocity."""
 
 UPDATES: dict[str, Update] = {
     "plain": Update("plain", "W ← W − η g", (), False, _plain),
