@@ -11,13 +11,15 @@ __all__ = ["data_sets_in", "files_of", "folders_in", "wrapped_in"]
 MOST_LISTED = 100
 """Folders and files that are looked at for a message, at most."""
 
-
 MOST_WRAPS = 8
 """Folders around a data set that are looked through, at most: each of them is shown to every reader."""
 
 
 def wrapped_in(path: Path) -> Iterator[Path]:
-    """The folder inside `path` where that is its only visible folder, the one inside that, and so on: `MOST_WRAPS`."""
+    """The only visible folder inside `path`, the only one inside that, and so on: `MOST_WRAPS` at most.
+
+    It ends at a folder that holds no visible folder, or several.
+    """
     seen = {os.path.realpath(path)}
     while len(seen) <= MOST_WRAPS and len(folders := folders_in(path)) == 1:
         path = folders[0]
