@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import os
 import pickle
@@ -481,3 +483,14 @@ def test_folders_in_one_another_are_not_shown_to_every_reader_again_and_again(tm
     (inner / "a" / "0.png").unlink()
     with pytest.raises(DataError, match="the class folder a holds no picture"):
         open_dataset(tmp_path, cache=False)
+
+
+@pytest.mark.parametrize("name", ["set.tar.gz", "set.tar.bz2", "train-images-idx3-ubyte"])
+def test_packed_files_of_empty_streams(tmp_path, name):
+    pack = bz2.compress if name.endswith("bz2") else gzip.compress
+    (tmp_path / name).write_bytes(pack(b"") * 100_000)
+    with pytest.raises(DataError, match="1,048,576 packed bytes that hold nothing"):
+        open_dataset(tmp_path / name)
+    (tmp_path / name).write_bytes(pack(b"") * 1000 + pack(b"no tar"))
+    with pytest.raises(DataError):
+        open_dataset(tmp_path / name)

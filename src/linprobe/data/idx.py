@@ -7,13 +7,12 @@ last. Labels are unsigned bytes with 1 axis.
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import BinaryIO, ClassVar, cast, final
+from typing import BinaryIO, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from linprobe.data.base import Dataset, ImageSet, Reader, ReadOptions
 from linprobe.data.budget import RATIO, most_unpacked
 from linprobe.data.stored import check_image_size, check_pixels, files_in, fingerprint_of_files, number_classes
+from linprobe.data.tar import gunzipped
 from linprobe.errors import FormatError, LabelError, walled
 from linprobe.files import open_regular
 from linprobe.plain import few
@@ -144,8 +144,8 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
         if not packed:
             yield file, False
             return
-        with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
-            yield cast(BinaryIO, unpacked), True
+        with closing(gunzipped(file)) as unpacked:
+            yield unpacked, True
 
 
 def _read(path: Path, axes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
