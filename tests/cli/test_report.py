@@ -11,7 +11,7 @@ import pytest
 def test_a_training_leaves_its_report_and_says_where(linprobe: Any, pictures: Path) -> None:
     answer = linprobe("train", pictures, "--out", "run", report=True)
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.splitlines()[-1].split() == ["report", "run/report.html"]
+    assert answer.out.splitlines()[-1].split() == ["report", "run/report.html"], answer.err
     assert "certificate" in Path("run/report.html").read_text()
     # in JSON there is the result alone
     answer = linprobe("train", pictures, "--out", "other", "--json", report=True)
@@ -22,7 +22,7 @@ def test_a_training_leaves_its_report_and_says_where(linprobe: Any, pictures: Pa
 def test_a_sweep_leaves_its_report_and_no_report_leaves_none(linprobe: Any, pictures: Path) -> None:
     options = ("sweep", pictures, "--reg-grid", "1e-2,1e-1", "--validation", "0.3")
     answer = linprobe(*options, "--out", "run", report=True)
-    assert answer.out.splitlines()[-1].split() == ["report", "run/report.html"]
+    assert answer.out.splitlines()[-1].split() == ["report", "run/report.html"], answer.err
     assert linprobe(*options, "--out", "bare").code == 0
     assert not Path("bare/report.html").exists()
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from linprobe.cli.progress import busy
-from linprobe.cli.terminal import is_terminal, write, write_error
+from linprobe.cli.terminal import drop_output, is_terminal, write, write_error
+from linprobe.errors import RunError
 from linprobe.plain import UNPRINTABLE, plain, printable, shell_word
 from linprobe.printed import number_text, share_text
 
@@ -29,12 +32,12 @@ __all__ = [
     "print_facts",
     "print_json",
     "print_table",
+    "result_shown",
     "say",
     "share",
     "tested_facts",
     "trained_on",
     "warn",
-    "write_page",
 ]
 
 Row: TypeAlias = Sequence[str]
@@ -156,17 +159,46 @@ def tested_facts(tested: EvaluationSet, n_images: int) -> dict[str, str]:
     return facts
 
 
-def write_page(run: RunResult, options: RunOptions) -> None:
-    """Write the report of a run that has just ended, and say where it is, unless the options say otherwise.
+@contextlib.contextmanager
+def result_shown(run: RunResult, options: RunOptions) -> Iterator[None]:
+    """Inside, the result of a run is printed; then its report is written, unless the options say otherwise.
 
-    Whatever goes wrong is a warning: the training is done, and its files are there.
+    The report is written as well where nobody reads what is printed (`| head`), or the disk behind stdout is full.
 
     Args:
         run: the result; nothing of it is read again.
         options: of the command.
+    Raises:
+        BrokenPipeError: nobody reads stdout.
+        RunError: stdout cannot be written; the message says how to see the result.
     """
-    if not options.report:
-        return
+    again = f"the run is complete; show it with `linprobe info {shell_word(run.path)}`"
+    try:
+        yield
+        path = _page_written(run, options)
+        if path is not None and not options.as_json:
+            print_facts({"report": str(path)})
+    except BrokenPipeError:
+        _page_written(run, options, once_more=False)
+        say(f"stdout was closed: {again}")
+        raise
+    except OSError as error:
+        drop_output()
+        _page_written(run, options, once_more=False)
+        raise RunError(f"stdout cannot be written ({error.strerror}); {again}.") from error
+
+
+def _page_written(run: RunResult, options: RunOptions, *, once_more: bool = True) -> Path | None:
+    """The report of a run that has just ended; None where the options want none.
+
+    Whatever goes wrong is a warning: the training is done, and its files are there.
+
+    Args:
+        run, options: as of `result_shown`.
+        once_more: whether a report that is there is replaced.
+    """
+    if not options.report or (not once_more and (run.path / "report.html").exists()):
+        return None
     try:
         from linprobe.report.page import write_report
 
@@ -178,6 +210,5 @@ def write_page(run: RunResult, options: RunOptions) -> None:
             f"warning: no report was written ({reason}); the run is complete, try: "
             f"linprobe report {shell_word(run.path)}"
         )
-        return
-    if not options.as_json:
-        print_facts({"report": str(path)})
+        return None
+    return path

@@ -6,9 +6,9 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
-from linprobe.cli.terminal import is_terminal
+from linprobe.cli.terminal import Lossy, is_terminal
 from linprobe.optimizers.registry import OPTIMIZERS
 from linprobe.plain import printable
 
@@ -49,7 +49,7 @@ def progress(quiet: bool = False, first: str = "reading the source") -> Iterator
         TextColumn("{task.fields[count]}", markup=False, table_column=Column(no_wrap=True)),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Console(file=cast("IO[str]", Lossy(sys.stderr))), transient=True) as bars:
         display = _Display(bars)
         display(first, 0, 0)
         yield display
@@ -81,14 +81,12 @@ def busy(what: str, quiet: bool = False) -> Iterator[None]:
     """A line on stderr while something runs, where that is a terminal. No thread draws it, so that forks are safe."""
     shown = not quiet and is_terminal(sys.stderr)
     if shown:
-        sys.stderr.write(f"{what} ...")
-        sys.stderr.flush()
+        Lossy(sys.stderr).write(f"{what} ...")
     try:
         yield
     finally:
         if shown:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+            Lossy(sys.stderr).write("\r\x1b[2K")
 
 
 class TrainingTeller:

@@ -68,17 +68,17 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
     All values are solved together in shared passes over the images, each to a proven gap. The value with the highest
     accuracy on held-out images is fitted to all training images. The test split is used once, at the end.
     """
-    from linprobe.cli.output import print_json, warn, write_page
+    from linprobe.cli.output import print_json, result_shown, warn
     from linprobe.runs.records import as_json
 
     run = RunOptions.of(options)
     result = _start(ctx, options, run) if run.resume is None else _resume(ctx, options, run, run.resume)
     warn([*_warnings(result.metrics), *result.metrics.notes])
-    if run.as_json:
-        print_json(as_json(result.metrics))
-    else:
-        _show(result.metrics)
-    write_page(result, run)
+    with result_shown(result, run):
+        if run.as_json:
+            print_json(as_json(result.metrics))
+        else:
+            _show(result.metrics)
 
 
 def _start(ctx: click.Context, options: Options, run: RunOptions) -> RunResult:

@@ -7,10 +7,11 @@ import contextlib
 import io
 import os
 import sys
+from typing import TextIO
 
 from linprobe.plain import printable
 
-__all__ = ["degraded", "drop_output", "is_terminal", "prepare", "write", "write_error"]
+__all__ = ["Lossy", "degraded", "drop_output", "is_terminal", "prepare", "write", "write_error"]
 
 _DEGRADE = "linprobe.degrade"
 """Name of the error handler of `prepare`, among those of `codecs`."""
@@ -58,6 +59,37 @@ def write_error(text: str) -> None:
         if sys.stderr is not None:
             sys.stderr.write(printable(text, keep="\n") + "\n")
             sys.stderr.flush()
+
+
+class Lossy(io.TextIOBase):
+    """A stream of text that loses what cannot be written: a training does not end because its terminal was closed.
+
+    Args:
+        stream: the terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # writable there
+        """That of the terminal."""
+        return self._stream.encoding
+
+    def write(self, text: str) -> int:
+        """Write and flush, as far as that can be had; the number of letters."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a closed stream
+            self._stream.write(text)
+            self._stream.flush()
+        return len(text)
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The descriptor of the terminal."""
+        return self._stream.fileno()
 
 
 def is_terminal(stream: object) -> bool:

@@ -120,18 +120,18 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     of one. It may also be CIFAR, IDX (MNIST), embeddings in .npz, .npy or .parquet files, or a built-in set: digits,
     planar:shell, ...
     """
-    from linprobe.cli.output import print_json, warn, write_page
+    from linprobe.cli.output import print_json, result_shown, warn
     from linprobe.runs.records import as_json
 
     run = RunOptions.of(options)
     result = _start(ctx, options, run) if run.resume is None else _resume(ctx, options, run, run.resume)
     _warn(result.metrics)
     warn(result.metrics.notes)
-    if run.as_json:
-        print_json(as_json(result.metrics))
-    else:
-        _show(result.metrics)
-    write_page(result, run)
+    with result_shown(result, run):
+        if run.as_json:
+            print_json(as_json(result.metrics))
+        else:
+            _show(result.metrics)
 
 
 def _start(ctx: click.Context, options: Options, run: RunOptions) -> RunResult:
