@@ -143,7 +143,18 @@ def certify(
     if G is not None and math.isfinite(value):
         bounds.append(_bound_from_slopes(objective, G, value))
         passes += 1.0  # half a pass of products, and one reading of the rows for `_feature_spans`
-    return Certificate(value, min(value, max(bounds)), norm, passes, seconds)
+    lower = min(value, max(bounds)) - _rounding_of_value(objective, W, b, value)
+    return Certificate(value, max(0.0, lower), norm, passes, seconds)
+
+
+def _rounding_of_value(objective: Objective, W: Floats, b: Floats, value: float) -> float:
+    """What one rounding of a score may have changed in L(W, b); 0 if that is below EXACT_ABOVE of it.
+
+    A feature that lies 1e15 times its spread from 0 gives scores that are wrong in their first digit.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # diverged weights
+        error = EPS * float((np.abs(W) @ objective.statistics.feature_sizes + np.abs(b)).max())
+    return error if EXACT_ABOVE * abs(value) < error < math.inf else 0.0
 
 
 def absolute_tol(objective: Objective, tol: float) -> float:

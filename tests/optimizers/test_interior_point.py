@@ -193,3 +193,11 @@ def test_collinear_features_without_a_penalty_have_a_minimum():
     assert together.status is Status.CONVERGED
     assert together.certificate.objective == pytest.approx(alone.certificate.objective, rel=1e-3)
     assert np.abs(together.W).max() < 100.0
+
+
+def test_the_hinge_of_fewer_images_than_features_falls_to_0_without_a_penalty():
+    random = np.random.default_rng(0)
+    X, y = np.exp(1.5 * random.standard_normal((30, 300)) + 5.0), np.arange(30) % 2
+    solution = InteriorPoint().minimize(Objective(X, y, loss="hinge", penalty=None, reg=0.0, engine="reference"))
+    assert solution.status in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE, Status.CONVERGED)
+    assert solution.certificate.objective <= 1e-6

@@ -21,6 +21,7 @@ from linprobe.classifiers.savable import Savable
 from linprobe.errors import LabelError, ParameterError
 from linprobe.losses import LOSSES, Loss
 from linprobe.optimizers.base import Solution, State, Status
+from linprobe.optimizers.obstacles import OBSTACLE
 from linprobe.optimizers.sgd import SGDState
 from linprobe.plain import few
 from linprobe.printed import gap_text
@@ -288,4 +289,5 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  #
         elif self.optimizer == "gd":
             norm = self.history_[-1].get("gradient_norm", math.nan) if self.history_ else math.nan
             aim = f" (gradient norm {norm:.3g}, tol {self.tol:g})"
-        warnings.warn(f"{type(self).__name__}: {self.status_.value}{aim}", ConvergenceWarning, stacklevel=3)
+        why = self.chosen_.get(OBSTACLE, self.status_.value)
+        warnings.warn(f"{type(self).__name__}: {why}{aim}", ConvergenceWarning, stacklevel=3)

@@ -14,6 +14,7 @@ from linprobe.objective import Objective
 from linprobe.optimizers.base import Callback, Epoch, Optimizer, Solution, State, Status, Watch, proved_status
 from linprobe.optimizers.lbfgs import LBFGS
 from linprobe.optimizers.moments import Moments
+from linprobe.optimizers.obstacles import OBSTACLE, obstacle
 from linprobe.optimizers.plan import PlannedMethod, plan_methods
 from linprobe.optimizers.trace import Clock
 from linprobe.shapes import check_range
@@ -251,11 +252,19 @@ def _with_careful_certificate(objective: Objective, solution: Solution, tol: flo
     """The solution, with a careful certificate if its bound is tighter."""
     old = solution.certificate
     if old is None or not objective.penalised:
-        return solution
+        return _explained(objective, solution)
     if not objective.loss.smooth:
-        return replace(solution, status=proved_status(objective, old, tol, ended=True) or solution.status)
+        proved = replace(solution, status=proved_status(objective, old, tol, ended=True) or solution.status)
+        return _explained(objective, proved)
     found = certify(objective, solution.W, solution.b, careful=True, passes=old.passes, seconds=old.seconds)
     if found.lower_bound < old.lower_bound:
         found = replace(found, lower_bound=min(found.objective, old.lower_bound))
     status = proved_status(objective, found, tol, ended=True) or solution.status
-    return replace(solution, certificate=found, passes=found.passes, status=status)
+    return _explained(objective, replace(solution, certificate=found, passes=found.passes, status=status))
+
+
+def _explained(objective: Objective, solution: Solution) -> Solution:
+    """The solution; if it is STALLED, with what in the data is in the way of a proof."""
+    if solution.status is not Status.STALLED:
+        return solution
+    return replace(solution, chosen={**solution.chosen, OBSTACLE: obstacle(objective)})

@@ -77,7 +77,7 @@ class ScaledFeatures:
         deviations = np.sqrt(np.square(X).mean(axis=0))
         sizes = objective.statistics.feature_sizes
         constant = deviations <= MIN_DEVIATION * (sizes if positions is None else sizes[positions])
-        if not objective.penalised:
+        if not objective.penalised and n >= D:
             constant |= _spanned(X / np.where(constant, 1.0, np.maximum(deviations, 1e-300)), constant)
         X[:, constant] = 0.0
         deviations[constant] = 0.0
@@ -85,6 +85,9 @@ class ScaledFeatures:
         if n < D and not needs_all_features(objective):
             scale = float(np.sqrt(np.square(deviations).mean())) or 1.0
             self._basis, R = scipy.linalg.qr(X.T, mode="economic", check_finite=False)
+            if not objective.penalised:
+                sizes_of_rows = np.abs(R).max(axis=1)
+                R[sizes_of_rows <= SPANNED * sizes_of_rows.max()] = 0.0  # beyond the span: the system would be singular
             X, self.scale = np.ascontiguousarray(R.T) / scale, np.full(n, scale)
         else:
             self.scale = np.where(deviations > 0.0, deviations, 1.0)

@@ -347,7 +347,9 @@ class _Search:
         """The status if the search ends after this certificate, else None."""
         status = proved_status(self.objective, certificate, self.settings.tol)
         if status is None and promising and not self.objective.penalised:
-            return Status.CONVERGED
+            # weights that grow without end make any gap small, relative to their objective
+            at_zero = self.objective.gradient_at_zero(np.zeros(self.objective.n_classes)).loss
+            return Status.CONVERGED if certificate.objective <= at_zero else Status.STALLED
         if status is None and ended:
             return Status.STALLED if self.iteration < self.settings.max_iter else Status.MAX_ITER
         return status

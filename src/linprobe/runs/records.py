@@ -27,6 +27,7 @@ from linprobe.classifiers.selection import PartScores
 from linprobe.errors import LinprobeError, ParameterError, RunError
 from linprobe.files import read_regular
 from linprobe.optimizers.base import SOLVED, Status
+from linprobe.optimizers.obstacles import OBSTACLE
 from linprobe.optimizers.path import check_regs
 from linprobe.penalties import PENALTIES
 from linprobe.plain import parse_json
@@ -346,8 +347,8 @@ class RunMetrics:
 
     @property
     def status_text(self) -> str:
-        """Why the training ended, in a sentence."""
-        return self.status.value
+        """Why the training ended, in a sentence; what in the data was in the way, where that is known."""
+        return self.chosen.get(OBSTACLE, self.status.value)
 
     @property
     def solved(self) -> bool:
