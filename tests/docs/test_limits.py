@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from linprobe.data import budget, cifar
+from linprobe.data import budget, cifar, picture_parts
 from linprobe.lab import guard, half_sent, server, uploads
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -59,7 +59,11 @@ def test_the_uploads_that_the_page_of_limits_allows_are_those_that_the_lab_takes
             "pixels that are decoded at one time",
             f"{budget.PIXEL_LIMIT:,}, or {budget.THREAD_PIXELS:,} for each thread if that is more",
         ),
-        ("bytes of a picture file", f"{budget.FILE_LIMIT // MIB} MiB"),
+        (
+            "bytes of a picture file",
+            f"{budget.FILE_LIMIT // MIB} MiB; {picture_parts.INTERPRETED_BYTES // MIB} MiB for a plain (ASCII) PPM or "
+            "a run-length BMP",
+        ),
         ("bytes of a CIFAR file", f"{cifar.MOST_BYTES // MIB} MiB"),
     ],
 )
