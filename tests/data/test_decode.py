@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from linprobe.data import budget
 from linprobe.data import decode as module
+from linprobe.data.base import open_dataset
 from linprobe.data.decode import BrokenImage, decode, decode_with_depth
+from linprobe.errors import ImageError
 
 
 def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -115,6 +119,21 @@ def test_a_jpeg_bomb_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "PIXEL_LIMIT", 63)
     with pytest.raises(BrokenImage, match="8x8 = 64 pixels; at most 63"):
         decode(encode(Image.fromarray(noise(8, 8)), "JPEG"))
+
+
+@pytest.mark.parametrize("on_bad_image", ["fail", "skip"])
+def test_many_tiny_files_of_large_pictures_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_bad_image: str
+) -> None:
+    flat = Image.new("L", (1000, 1000))  # a thousand pixels for each byte of its file
+    for kind in ("a", "b"):
+        (tmp_path / kind).mkdir()
+        for i in range(20):
+            flat.save(tmp_path / kind / f"{i}.png")
+    assert len(open_dataset(tmp_path, image_size=(4, 4), on_bad_image=on_bad_image).train.y) == 40
+    monkeypatch.setattr(budget, "FREE_PIXELS", 10**7)
+    with pytest.raises(ImageError, match=r"pictures of [\d,]+ pixels or more in [\d,]+ bytes of files; expected"):
+        open_dataset(tmp_path, image_size=(4, 4), on_bad_image=on_bad_image, cache=False)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])

@@ -56,6 +56,10 @@ def test_the_uploads_that_the_page_of_limits_allows_are_those_that_the_lab_takes
         ("characters of a label or class name", f"{budget.LABEL_CHARACTERS:,}"),
         ("pixels of a picture, by its header", f"{budget.PIXEL_LIMIT:,}"),
         (
+            "pixels of all pictures",
+            f"{budget.FREE_PIXELS:,}, and {budget.PIXELS_PER_BYTE} for each byte of their files",
+        ),
+        (
             "pixels that are decoded at one time",
             f"{budget.PIXEL_LIMIT:,}, or {budget.THREAD_PIXELS:,} for each thread if that is more",
         ),

@@ -13,11 +13,16 @@ from linprobe.errors import ArchiveError, DataError
 
 __all__ = [
     "CHUNK_BYTES", "DEPTH", "ENTRIES", "FILE_LIMIT", "LABEL_CHARACTERS", "NAME_CHARACTERS", "PIXEL_LIMIT",
-    "SMALL_PIXELS", "Budget", "PixelRoom", "most_unpacked",
+    "SMALL_PIXELS", "Budget", "PixelRoom", "most_pixels", "most_unpacked",
 ]  # fmt: skip
 
 PIXEL_LIMIT = 2**26
 """Pixels of one picture at most, by its header: 67 million, the sensor of a 64-megapixel camera."""
+
+FREE_PIXELS, PIXELS_PER_BYTE = 2**29, 200
+"""The pictures of a source may have 537 million pixels, and 200 for each byte of their files. Photographs have 2 to 20
+pixels a byte, flat drawings of a million pixels some 200; a picture of one colour has 1,000 and more, and takes as long
+to decode."""
 
 THREAD_PIXELS = 2**25
 """Pixels that each decoding thread adds to those that may be decoded at once: 235 MB at 7 bytes a pixel, which
@@ -59,6 +64,11 @@ LABEL_CHARACTERS = 1000
 def most_unpacked(n_bytes: int) -> int:
     """Bytes that a compressed file of `n_bytes` may unpack to."""
     return FREE_BYTES + RATIO * n_bytes
+
+
+def most_pixels(n_bytes: int) -> int:
+    """Pixels that picture files of `n_bytes` together may have."""
+    return FREE_PIXELS + PIXELS_PER_BYTE * n_bytes
 
 
 class Budget:

@@ -22,7 +22,15 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from linprobe.cores import threads_for
 from linprobe.data.base import ReadOptions
-from linprobe.data.budget import CHUNK_BYTES, FILE_LIMIT, PIXEL_LIMIT, SMALL_PIXELS, PixelRoom
+from linprobe.data.budget import (
+    CHUNK_BYTES,
+    FILE_LIMIT,
+    PIXEL_LIMIT,
+    PIXELS_PER_BYTE,
+    SMALL_PIXELS,
+    PixelRoom,
+    most_pixels,
+)
 from linprobe.data.picture_parts import MOST_SEGMENTS, too_many_parts
 from linprobe.errors import ImageError
 from linprobe.plain import few, printable
@@ -141,11 +149,12 @@ def decode(data: bytes, image_size: tuple[int, int] | None = None) -> Pixels:
     return decode_with_depth(data, image_size)[0]
 
 
-def decode_with_depth(
-    data: bytes, image_size: tuple[int, int] | None = None, room: PixelRoom | None = None
-) -> tuple[Pixels, Depth]:
-    """As `decode`, and what the picture used of its range if it has 16 bits; threads share the `room`."""
-    place = _Place(room)
+def decode_with_depth(data: bytes, image_size: tuple[int, int] | None = None) -> tuple[Pixels, Depth]:
+    """As `decode`, and what the picture used of its range if it has 16 bits."""
+    return _decoded(data, image_size, _Place(None))
+
+
+def _decoded(data: bytes, image_size: tuple[int, int] | None, place: _Place) -> tuple[Pixels, Depth]:
     try:
         pixels, depth = _fast_jpeg(data, place), Depth()
         if pixels is None:
@@ -156,18 +165,23 @@ def decode_with_depth(
 
 
 class _Place:
-    """The place of one picture in the room of all; a small one needs none."""
+    """The place of one picture in the room of all; a small one needs none.
 
-    __slots__ = ("_room", "_taken")
+    Attributes:
+        n_pixels: of the picture, by its header; 0 before it is known.
+    """
+
+    __slots__ = ("_room", "_taken", "n_pixels")
 
     def __init__(self, room: PixelRoom | None) -> None:
-        self._room, self._taken = room, 0
+        self._room, self._taken, self.n_pixels = room, 0, 0
 
     def enter(self, height: int, width: int) -> None:
         """Wait for a place. Raises BrokenImage for a picture of too many pixels."""
         n_pixels = height * width
         if n_pixels > PIXEL_LIMIT:
             raise BrokenImage(f"{height}x{width} = {n_pixels:,} pixels; at most {PIXEL_LIMIT:,} are read")
+        self.n_pixels = n_pixels
         if n_pixels > SMALL_PIXELS and self._room is not None:
             self.leave()
             self._room.take(n_pixels)
@@ -242,16 +256,22 @@ class _Task:
     def run(self, numbers: Sequence[int], contents: Sequence[bytes | BrokenImage] | None) -> _Outcome:
         """The outcome for the files `numbers`; `contents` are their bytes, or None if they are still to be read."""
         outcome = _Outcome(len(numbers), {})
-        for place, i in enumerate(numbers):
+        for number, i in enumerate(numbers):
+            place = _Place(self.room)
             try:
-                data = self.files.read(i) if contents is None else contents[place]
+                data = self.files.read(i) if contents is None else contents[number]
                 if isinstance(data, BrokenImage):
                     raise data
-                pixels, depth = decode_with_depth(data, self.image_size, self.room)
+                outcome.n_bytes += len(data)
+                pixels, depth = _decoded(data, self.image_size, place)
                 outcome.depth = outcome.depth.with_also(depth)
             except BrokenImage as error:
                 outcome.broken[i] = str(error)
                 continue
+            finally:
+                outcome.n_pixels += place.n_pixels
+            if outcome.n_pixels > most_pixels(outcome.n_bytes):
+                break
             if pixels.shape[:2] != self.out.shape[1:3]:
                 outcome.other_size = (i, pixels.shape[:2])
                 break
@@ -269,6 +289,8 @@ class _Outcome:
     other_size: tuple[int, tuple[int, ...]] | None = None
     has_colour: bool = False
     depth: Depth = Depth()
+    n_bytes: int = 0
+    n_pixels: int = 0
 
 
 def _first_picture(files: PictureFiles, source: str, options: ReadOptions) -> tuple[int, tuple[int, int, int]]:
@@ -292,12 +314,19 @@ def _run(
     waiting: deque[Future[_Outcome]] = deque()
     ahead: deque[int] = deque()  # bytes that were read for each of these
     broken: dict[int, str] = {}
-    done, depth = 0, Depth()
+    done, depth, n_bytes, n_pixels = 0, Depth(), 0, 0
 
     def meet() -> None:
-        nonlocal done, depth
+        nonlocal done, depth, n_bytes, n_pixels
         outcome = waiting.popleft().result()
         ahead.popleft()
+        n_bytes, n_pixels = n_bytes + outcome.n_bytes, n_pixels + outcome.n_pixels
+        if n_pixels > most_pixels(n_bytes):
+            raise ImageError(
+                f"{source}: pictures of {n_pixels:,} pixels or more in {n_bytes:,} bytes of files; expected at most "
+                f"{most_pixels(0):,} pixels and {PIXELS_PER_BYTE} for each byte. If you trust them, make them smaller "
+                "with another program first."
+            )
         broken.update(outcome.broken)
         depth = depth.with_also(outcome.depth)
         if outcome.other_size is not None:
