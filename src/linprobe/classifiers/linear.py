@@ -158,6 +158,17 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  #
         self.image_shape_ = None
         return X, labels.astype(np.int64), weight
 
+    def checked_more(self, X: Any, y: Any) -> Rows:
+        """Rows with the features and classes of those that `checked` has seen, to choose by; each counts once.
+
+        Raises:
+            ParameterError, LabelError: there are none, or a label is not among the classes.
+        """
+        if len(y) == 0:
+            raise ParameterError("there are no validation rows to choose by; expected at least one.")
+        X, y = validate_data(self, X, y, dtype=list(DTYPES), reset=False)
+        return Rows(X, self._positions(y, "Leave those rows out, or add their classes to the training rows."))
+
     @available_if(_is_sgd)  # type: ignore[untyped-decorator]
     def partial_fit(
         self: Fitted,
@@ -200,7 +211,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  #
         objective = self.objective_of(rows)
         start = None if first else self._stream_state()
         epochs = 1 if start is None else start.epoch + 1
-        optimizer = self._sgd(self._seed(), epochs=epochs, schedule="constant")
+        optimizer = self._sgd(self.drawn_seed(), epochs=epochs, schedule="constant")
         self.keep(optimizer.minimize(objective, start), objective)
         self._warn_unless_good()
         return self
@@ -260,15 +271,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  #
                 "pass the same classes, or leave them out."
             )
 
-    def _positions(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """Each label as its position in classes_."""
+    def _positions(
+        self, y: npt.NDArray[Any], remedy: str = "Pass all labels as classes in the first call."
+    ) -> npt.NDArray[np.int64]:
+        """Each label as its position in classes_; `remedy` ends the message for one that has none."""
         found, inverse = np.unique(y, return_inverse=True)
         known = {label: k for k, label in enumerate(self.classes_.tolist())}
         unknown = tuple(str(label) for label in found.tolist() if label not in known)
         if unknown:
             raise LabelError(
-                f"y holds {few(unknown)}; expected labels among the classes {few(self.class_names_)}. "
-                "Pass all labels as classes in the first call."
+                f"y holds {few(unknown)}; expected labels among the classes {few(self.class_names_)}. {remedy}"
             )
         table = np.array([known[label] for label in found.tolist()], dtype=np.int64)
         positions: npt.NDArray[np.int64] = table[inverse]

@@ -183,7 +183,7 @@ class LinearModel:
         watch: Watch | None = None,
     ) -> None:
         """Minimise over the rows, less those held out, and keep the solution."""
-        seed = self._seed()
+        seed = self.drawn_seed()
         held_out = None if validation is None else self.rows_of(validation)
         if held_out is None and self.validation_fraction:
             kept, out = self._hold_out(train.y, seed)
@@ -192,7 +192,7 @@ class LinearModel:
         self.affine_ = self._fit_affine(train)
         objective = self.objective_of(train)
         judge = None if held_out is None else self.objective_of(held_out.each_once())
-        self.keep(self._optimizer(seed).minimize(objective, start, callback, judge, watch), objective)
+        self.keep(self.optimizer_for(seed).minimize(objective, start, callback, judge, watch), objective)
 
     def _check_patience(self, held_out: Rows | None) -> None:
         """Raise ParameterError for a `patience` that this training cannot use."""
@@ -204,8 +204,8 @@ class LinearModel:
                 "patience out."
             )
 
-    def _optimizer(self, seed: int) -> Optimizer:
-        """The optimizer that the parameters describe."""
+    def optimizer_for(self, seed: int) -> Optimizer:
+        """The optimizer that the parameters describe, with this seed of the order of the rows."""
         if self.optimizer == "sgd":
             return self._sgd(seed, epochs=self.epochs, schedule=self.schedule)
         if self.optimizer == "exact":
@@ -303,7 +303,7 @@ class LinearModel:
         pixels = Pixels(center=kind != "unit", standardize=kind == "standardize")
         return pixels.fit(train.X, train.rows, train.weight, self.n_threads).affine
 
-    def _seed(self) -> int:
+    def drawn_seed(self) -> int:
         """`random_state` itself if it is an int, so that a seed has one meaning everywhere; else a random draw."""
         if isinstance(self.random_state, int | np.integer):
             return int(self.random_state)

@@ -23,7 +23,7 @@ from linprobe.optimizers.requests import run_searches
 from linprobe.optimizers.trace import Clock
 from linprobe.shapes import Floats, check_range
 
-__all__ = ["Path", "Progress", "reg_grid", "solve_path"]
+__all__ = ["Path", "Progress", "grid_values", "reg_grid", "solve_path"]
 
 MAX_REG_RATIO = 300.0
 """Ratio of two neighbouring reg values above which the middle between them also starts at zero weights. Chosen by
@@ -86,6 +86,18 @@ def reg_grid(text: str) -> tuple[float, ...]:
         >>> reg_grid("1e-2:1:3")
         (0.01, 0.1, 1.0)
     """
+    return check_regs(grid_values(text, "reg"))
+
+
+def grid_values(text: str, name: str) -> list[float]:
+    """The values of `LOW:HIGH:COUNT`, evenly spaced in their logarithm, or of a list `A,B,...`, as they stand there.
+
+    Args:
+        text: the grid.
+        name: what messages call its values.
+    Raises:
+        ParameterError: it is neither; LOW, HIGH and COUNT must be positive.
+    """
     expected = "expected LOW:HIGH:COUNT, as in 1e-6:1e0:20, or values with commas between them"
     try:
         if ":" in text:
@@ -93,12 +105,12 @@ def reg_grid(text: str) -> tuple[float, ...]:
             n = int(count)
             if not (0.0 < float(low) <= float(high) < math.inf and n >= 1) or (n == 1 and float(low) != float(high)):
                 raise ValueError
-            values = np.geomspace(float(low), float(high), n).tolist()
+            values: list[float] = np.geomspace(float(low), float(high), n).tolist()
         else:
             values = [float(value) for value in text.split(",")]
     except ValueError:
-        raise ParameterError(f"reg grid {text!r}; {expected}.") from None
-    return check_regs(values)
+        raise ParameterError(f"{name} grid {text!r}; {expected}.") from None
+    return values
 
 
 def check_regs(regs: Sequence[float]) -> tuple[float, ...]:
