@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from linprobe.errors import IncompatibleError, StateError
 from linprobe.losses import Loss
@@ -201,3 +202,16 @@ def test_the_hinge_of_fewer_images_than_features_falls_to_0_without_a_penalty():
     solution = InteriorPoint().minimize(Objective(X, y, loss="hinge", penalty=None, reg=0.0, engine="reference"))
     assert solution.status in (Status.CERTIFIED, Status.CERTIFIED_ABSOLUTE, Status.CONVERGED)
     assert solution.certificate.objective <= 1e-6
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elastic-net"])
+@pytest.mark.parametrize("loss", ["softmax", "hinge", "squared-hinge"])
+def test_weights_of_0_are_exactly_0(loss, penalty):
+    digits = load_digits()
+    X, y = digits.data[:160] / 16.0, digits.target[:160]
+    objective = Objective(X - X.mean(axis=0), y, loss=loss, penalty=penalty, reg=3e-3, engine="reference")
+    solution = InteriorPoint().minimize(objective)
+    W = np.abs(solution.W)
+    assert solution.status is Status.CERTIFIED
+    assert (W == 0.0).mean() > 0.5
+    assert not ((W > 0.0) & (1e-5 * W.max() > W)).any()

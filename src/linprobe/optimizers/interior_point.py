@@ -47,6 +47,11 @@ PROGRESS, FALL, MAX_STALLED = 0.9, 1e-3, 8
 the share FALL below its lowest value. The search ends after MAX_STALLED successive iterations without progress. Chosen
 by argument."""
 
+ZERO_RATIOS = (1.0, 1e-2, 1e-4)
+"""Ratios of `with_exact_zeros` that are tried in this order, before no weight is set to 0: the first whose certificate
+suffices is taken. With 1 alone 3 of 9 problems of 160 digits (three losses, L1 and the elastic net) kept weights of
+1e-5 where 0 is optimal."""
+
 RESIDUAL_CUT = 0.01
 """Factor by which the residual of the linear systems is lowered when the gap stops falling. Chosen by argument."""
 
@@ -395,7 +400,8 @@ class _Search:
         best: tuple[Certificate, Floats, Floats] | None = None
         candidates = [(W, b)]
         if variables.sizes is not None:
-            candidates.insert(0, variables.features.weights(variables.with_exact_zeros()))
+            sparse = [variables.features.weights(variables.with_exact_zeros(ratio)) for ratio in ZERO_RATIOS]
+            candidates = [*sparse, *candidates]
         for at, bias in candidates:
             found = certify(objective, at, bias, G, careful=True, passes=self.passes, seconds=self.clock())
             self.passes = found.passes

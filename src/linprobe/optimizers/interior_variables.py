@@ -300,11 +300,14 @@ class Variables:
         W = theta[:, :-1]
         return float(self.a @ losses) + float((self.l2 * np.square(W)).sum()) + float((self.l1 * np.abs(W)).sum())
 
-    def with_exact_zeros(self) -> Floats:
-        """theta, with 0 for every weight whose slack is smaller than the distance of its slope from the bounds."""
+    def with_exact_zeros(self, ratio: float = 1.0) -> Floats:
+        """theta, with 0 for every weight whose slack, over the distance of its slope from the bounds, is below `ratio`.
+
+        At the optimum the ratio is 0 for weights of 0, and infinite for all others.
+        """
         assert self.sizes is not None
         sparse = self.theta.copy()
-        sparse[:, :-1][np.maximum(self.sizes.u, self.sizes.v) < 1.0 - np.abs(self.sizes.g)] = 0.0
+        sparse[:, :-1][np.maximum(self.sizes.u, self.sizes.v) < ratio * (1.0 - np.abs(self.sizes.g))] = 0.0
         return sparse
 
     def dual_point(self) -> Floats | None:
