@@ -368,6 +368,9 @@ def test_every_instruction_set_that_runs_here_agrees(instruction_set):
 def test_an_instruction_set_that_is_not_here_is_an_error():
     done = with_instruction_set("avx9", "from linprobe import _core; _core.instruction_set()")
     assert "ValueError: LINPROBE_INSTRUCTION_SET is 'avx9'; this build of linprobe has: plain" in done.stderr
+    done = with_instruction_set("avx9", "from linprobe.cli import main; main(['train', 'digits', '--out', 'unused'])")
+    assert done.returncode == 2
+    assert "error: LINPROBE_INSTRUCTION_SET is 'avx9'; this build of linprobe has: plain" in done.stderr
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

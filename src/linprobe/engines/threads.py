@@ -95,6 +95,7 @@ def _most_threads(n_threads: int | None) -> int:
 
 def scores_of(images: MappedRows, W: Floats, b: Floats, n_threads: int | None = None) -> Floats:
     """Scores (N, K), float64, of rows without labels; see `base.scores_of`."""
+    _check_instruction_set()
     check_mapped(images.X)
     picked = None if images.rows is None else np.array(images.rows, dtype=np.int64)
     threads = share_of(_most_threads(n_threads))
@@ -133,6 +134,7 @@ class ThreadsEngine(Engine):
     """
 
     def __init__(self, examples: Examples, n_threads: int | None = None) -> None:
+        _check_instruction_set()
         self._most_threads = _most_threads(n_threads)
         super().__init__(examples, n_threads)
         self._algebra = NativeAlgebra(self._most_threads)
@@ -550,6 +552,14 @@ class ThreadsEngine(Engine):
         elif self._in_bfloat16:
             precision += f", coarse passes in bfloat16 ({_core.bfloat16()})"
         return f"threads: {_core.instruction_set()}, {self._most_threads} threads, {precision}"
+
+
+def _check_instruction_set() -> None:
+    """Raise ParameterError where LINPROBE_INSTRUCTION_SET names no set of this build and processor."""
+    try:
+        _core.instruction_set()
+    except ValueError as error:
+        raise ParameterError(f"{error}.") from error
 
 
 def fused_arguments(loss: Loss) -> _LossArguments:
