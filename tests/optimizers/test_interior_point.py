@@ -214,4 +214,4 @@ def test_weights_of_0_are_exactly_0(loss, penalty):
     W = np.abs(solution.W)
     assert solution.status is Status.CERTIFIED
     assert (W == 0.0).mean() > 0.5
-    assert ((W > 0.0) & (1e-4 * W.max() > W)).mean() < 0.01  # a few may not be decided within tol
+    assert ((W > 0.0) & (1e-4 * W.max() > W)).mean() < 0.02  # a few may not be decided within tol
