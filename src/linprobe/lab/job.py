@@ -9,7 +9,8 @@ from typing import ClassVar, Literal, TypeAlias
 
 from linprobe.optimizers.base import Status
 from linprobe.printed import bound_text, gap_text, objective_text
-from linprobe.runs.records import Count, NotNegative, RunMetrics, Share, TrainSettings, finite
+from linprobe.runs.json_numbers import Count, NotNegative, Share
+from linprobe.runs.records import RunMetrics, TrainSettings, finite
 from linprobe.wording import in_words
 
 __all__ = [

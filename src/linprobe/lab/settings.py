@@ -15,7 +15,7 @@ from linprobe.lab.problem import Options, check_options
 from linprobe.lab.protocol import Request
 from linprobe.lab.sources import Source
 from linprobe.lab.wire import NotNegative, Positive, Registered, Seed
-from linprobe.runs.records import Parameter, TrainSettings
+from linprobe.runs.requests import Parameter, TrainSettings
 from linprobe.typed_json import MismatchError, Rule, Within
 
 __all__ = ["ImageSize", "SettingsRequest", "settings_of"]

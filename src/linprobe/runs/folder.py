@@ -7,6 +7,8 @@
     metrics.json             the result, written last: a run that has it is finished
     part-1.json, ...         of a sweep, in place of trace and checkpoint: the scores of each part
     path.safetensors         of a sweep: the weights of all members of the grid
+    cell-1.json, ...         of a sweep over learning rates: the scores of each run of SGD, and until all are done
+    cell-1.safetensors, ...  the state from which it continues
     report.html              the report
     .lock                    while a process trains: its lock
 
@@ -37,12 +39,14 @@ from linprobe.errors import RunError, walled
 from linprobe.files import read_regular, remove_left_behind, unwritten, write_whole
 from linprobe.optimizers.base import Epoch, State
 from linprobe.plain import parse_json, shell_word
+from linprobe.runs.rate_records import CellRunRecord
 from linprobe.runs.records import (
     RUN_VERSION,
     PartRecord,
     RunMetrics,
     RunSettings,
     content_of,
+    read_cell,
     read_metrics,
     read_part,
     read_settings,
@@ -249,6 +253,35 @@ class RunFolder:
         numbers = itertools.takewhile(lambda n: (self.path / f"part-{n}.json").is_file(), itertools.count(1))
         return [read_part(self.path / f"part-{n}.json") for n in numbers]
 
+    def write_cell(self, number: int, record: CellRunRecord, state: State | None) -> None:
+        """Write the scores of cell `number` (1, 2, ...) of a sweep, and first the state from which it continues."""
+        if state is not None:
+            self._write(f"cell-{number}.safetensors", _state_bytes(state))
+        self._write(f"cell-{number}.json", content_of(record))
+
+    def read_cell(self, number: int) -> CellRunRecord:
+        """The scores of a cell of a sweep; without rungs where none is done."""
+        path = self.path / f"cell-{number}.json"
+        return read_cell(path) if path.is_file() else CellRunRecord(())
+
+    def read_cell_state(self, number: int) -> State:
+        """The state from which a cell of a sweep continues.
+
+        Raises:
+            RunError: there is none, or it is damaged.
+        """
+        path = self.path / f"cell-{number}.safetensors"
+        try:
+            return _state_in(read_regular(path))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path}: the state of a run cannot be read ({error}); sweep again.") from error
+
+    def remove_cell_states(self) -> None:
+        """Delete the states of all cells, which nothing continues any more, as far as the disk allows it."""
+        for path in self.path.glob("cell-*.safetensors"):
+            with suppress(OSError):
+                path.unlink()
+
     def write_path(self, regs: Sequence[float], weights: Sequence[tuple[Floats, Floats]]) -> GridWeights:
         """The W (K, D) and b (K,) of each member of a sweep as they are written: in float32."""
         W, b = (np.stack([pair[i] for pair in weights]).astype(np.float32) for i in (0, 1))
@@ -301,15 +334,7 @@ class RunFolder:
         """Write the trace (a line per epoch, without the header) and the checkpoint of its last epoch."""
         text = "\n".join([",".join(TRACE_COLUMNS), *trace, ""])
         self._write("trace.csv", text.encode())
-        numbers = {name: _number(value) for name, value in state.numbers.items()}
-        # JSON writes floats as repr does: they read back bit for bit
-        metadata = {
-            "run_version": str(RUN_VERSION),
-            "epoch": str(state.epoch),
-            "numbers": json.dumps(numbers),
-        }
-        arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
-        self._write("checkpoint.safetensors", save_tensors(arrays, metadata))
+        self._write("checkpoint.safetensors", _state_bytes(state))
 
     def read_progress(self) -> tuple[list[str], State] | None:
         """The trace up to the checkpoint, and the checkpoint, as `write_progress` takes them; or None.
@@ -361,6 +386,15 @@ class GridWeights:
     W: Floats
     b: Floats
     regs: Floats
+
+
+def _state_bytes(state: State) -> bytes:
+    """The bytes of a checkpoint."""
+    numbers = {name: _number(value) for name, value in state.numbers.items()}
+    # JSON writes floats as repr does: they read back bit for bit
+    metadata = {"run_version": str(RUN_VERSION), "epoch": str(state.epoch), "numbers": json.dumps(numbers)}
+    arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
+    return save_tensors(arrays, metadata)
 
 
 def _state_in(content: bytes) -> State:

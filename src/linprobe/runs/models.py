@@ -12,7 +12,7 @@ from linprobe.data.base import ImageSet, LabelledSet
 from linprobe.errors import ModelFileError, RunError, walled
 from linprobe.runs.features import transformed
 from linprobe.runs.folder import RunFolder
-from linprobe.runs.records import Count, Seed, Share
+from linprobe.runs.json_numbers import Count, Seed, Share
 from linprobe.shapes import Floats, Pixels
 from linprobe.typed_json import MismatchError, dataclass_from
 

@@ -3,6 +3,7 @@
     settings.json     RunSettings        what was requested, and the data and versions that the run began with
     metrics.json      RunMetrics         the result, with its CertificateRecord
     part-1.json, ...  PartRecord         of a sweep: the scores of the grid on one part of the images
+    cell-1.json, ...  CellRunRecord      of a sweep over learning rates: the scores of one run of SGD
     challenges.json   ChallengeRecord    of `linprobe challenges`: the figures that a report shows
 
 The fields of a dataclass are the keys of its file, and their types say what a file may hold: `typed_json.py` compares
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal
 
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model_record import default_parameters, model_of
@@ -28,10 +29,11 @@ from linprobe.errors import LinprobeError, ParameterError, RunError
 from linprobe.files import read_regular
 from linprobe.optimizers.base import SOLVED, Status
 from linprobe.optimizers.obstacles import OBSTACLE
-from linprobe.optimizers.path import check_regs
-from linprobe.penalties import PENALTIES
 from linprobe.plain import parse_json
-from linprobe.typed_json import MismatchError, Within, dataclass_from, shortened, value_of
+from linprobe.runs.json_numbers import Count, NotNegative, Share
+from linprobe.runs.rate_records import CellRow, CellRunRecord
+from linprobe.runs.requests import Parameters, SweepSettings, TrainSettings
+from linprobe.typed_json import MismatchError, dataclass_from, shortened, value_of
 
 __all__ = [
     "RUN_VERSION",
@@ -47,6 +49,7 @@ __all__ = [
     "as_json",
     "content_of",
     "finite",
+    "read_cell",
     "read_challenges",
     "read_metrics",
     "read_part",
@@ -59,103 +62,6 @@ RUN_VERSION = 1
 MOST_BYTES = 2**26
 """Bytes of a JSON file, at most: 64 MiB. A sweep of 1,000 values and 10 folds writes 10,000 certificates of some 250
 bytes each: 3 MB."""
-
-MOST_COUNT = 2**53
-"""Largest count that is read: larger ones are no exact float64."""
-
-
-Count: TypeAlias = Annotated[int, Within(0, MOST_COUNT)]
-Seed: TypeAlias = Annotated[int, Within(0)]
-Share: TypeAlias = Annotated[float, Within(0.0, 1.0 + 1e-9)]  # a ratio of sums of weights: rounding may exceed 1
-NotNegative: TypeAlias = Annotated[float, Within(0.0)]
-
-Parameter: TypeAlias = str | bool | int | float | tuple[float, ...] | Mapping[str, bool | int | float] | None
-"""A value of a setting, as JSON can hold it."""
-
-Parameters: TypeAlias = Mapping[str, Parameter]
-"""Settings by name."""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """All that decides the bits of a training.
-
-    Args:
-        source: what `open_dataset` takes.
-        classifier: parameters of LinearClassifier by name, all but random_state and n_threads. Here preprocess
-            "auto" centres vectors, too.
-        seed: of the splits, of the order of the images, and of sources that are drawn at random.
-        validation: share of the training images held out, 0..1; a validation split of the source is used as it is.
-        image_size: (height, width) to which pictures are resized, or None.
-        on_bad_image: "fail" or "skip".
-        features, feature_options: what the pictures are turned into, as `feature_map` takes them.
-    """
-
-    kind: ClassVar[Literal["train", "sweep"]] = "train"
-
-    source: str
-    classifier: Parameters = field(default_factory=dict)
-    seed: Seed = 0
-    validation: Share = 0.0
-    image_size: tuple[Count, Count] | None = None
-    on_bad_image: Literal["fail", "skip"] = "fail"
-    features: str = "pixels"
-    feature_options: Parameters = field(default_factory=dict)
-
-    @property
-    def held_out(self) -> float:
-        """Share of the training images that is held out for good."""
-        return self.validation
-
-
-@dataclass(frozen=True)
-class SweepSettings:
-    """All that decides the bits of a sweep.
-
-    Args:
-        source: what `open_dataset` takes.
-        regs: the grid, each >= 0.
-        classifier: parameters of LinearClassifier by name, without reg, optimizer, random_state and n_threads.
-        folds: how many; None for one validation split.
-        validation: share of the training images held out to choose reg by, 0..1, when there are no folds; a
-            validation split of the source is used as it is.
-        seed: of the splits and folds, and of sources that are drawn at random.
-        image_size: (height, width) to which pictures are resized, or None.
-        on_bad_image: "fail" or "skip".
-        features, feature_options: what the pictures are turned into, as `feature_map` takes them.
-    Raises:
-        ParameterError: a sweep cannot be made of these values.
-    """
-
-    kind: ClassVar[Literal["train", "sweep"]] = "sweep"
-
-    source: str
-    regs: tuple[NotNegative, ...]
-    classifier: Parameters = field(default_factory=dict)
-    folds: Count | None = None
-    validation: Share = 0.1
-    seed: Seed = 0
-    image_size: tuple[Count, Count] | None = None
-    on_bad_image: Literal["fail", "skip"] = "fail"
-    features: str = "pixels"
-    feature_options: Parameters = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_regs(self.regs)
-        if self.classifier.get("penalty") == "none":
-            known = ", ".join(name for name in PENALTIES if name != "none")
-            raise ParameterError(f"penalty = 'none'; a sweep over reg needs a penalty, one of {known}.")
-        if self.folds is not None and self.folds < 2:
-            raise ParameterError(f"folds = {self.folds}; expected at least 2.")
-        if self.folds is None and not 0.0 < self.validation < 1.0:
-            raise ParameterError(
-                f"validation = {self.validation}; a sweep chooses reg on held-out images: expected a share > 0 and < 1."
-            )
-
-    @property
-    def held_out(self) -> float:
-        """Share of the training images that is held out for good: none with folds."""
-        return 0.0 if self.folds else self.validation
 
 
 @dataclass(frozen=True)
@@ -291,7 +197,9 @@ class RunMetrics:
         status: why the training ended.
         epochs: done; None for a sweep.
         chosen: what the optimizer chose from the data, in words by name.
-        grid: the reg values of a sweep, ascending; empty for a training.
+        grid: the reg values of a sweep, ascending, each solved exactly; empty for a training, and for a sweep over
+            learning rates without a penalty.
+        cells: the runs of a sweep over learning rates; empty for others.
         chosen_by: how a sweep chose reg.
         features: spec of the features.
         n_test_trained_on: test images that are equal to a training image or to its mirror image.
@@ -329,6 +237,7 @@ class RunMetrics:
     epochs: Count | None = None
     chosen: Mapping[str, str] = field(default_factory=dict)
     grid: tuple[GridRow, ...] = ()
+    cells: tuple[CellRow, ...] = ()
     chosen_by: str = ""
     features: str = "pixels"
     feature_seconds: NotNegative = 0.0
@@ -343,7 +252,12 @@ class RunMetrics:
     @property
     def swept(self) -> bool:
         """Whether it is the result of a sweep."""
-        return bool(self.grid)
+        return bool(self.grid or self.cells)
+
+    @property
+    def chosen_cell(self) -> CellRow | None:
+        """The run that a sweep over learning rates has chosen."""
+        return next((cell for cell in self.cells if cell.chosen), None)
 
     @property
     def status_text(self) -> str:
@@ -465,6 +379,10 @@ class ChallengeRecord:
     own_source: bool = True
 
 
+OF_RATES = ("learning_rates", "schedules", "updates", "halving")
+"""Fields of SweepSettings that only a sweep over learning rates has; the files of others do not name them."""
+
+
 def read_settings(path: Path) -> RunSettings:
     """The settings in the file `path`.
 
@@ -511,6 +429,17 @@ def read_part(path: Path) -> PartRecord:
         return dataclass_from(PartRecord, found)
 
 
+def read_cell(path: Path) -> CellRunRecord:
+    """The scores of a run of SGD of a sweep in the file `path`.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    found = _object_in(path)
+    with _Named(path):
+        return dataclass_from(CellRunRecord, found)
+
+
 def read_challenges(path: Path) -> ChallengeRecord:
     """The figures of `linprobe challenges` in the file `path`.
 
@@ -522,22 +451,26 @@ def read_challenges(path: Path) -> ChallengeRecord:
         return dataclass_from(ChallengeRecord, found)
 
 
-def as_json(record: RunSettings | RunMetrics | PartRecord) -> dict[str, object]:
+def as_json(record: RunSettings | RunMetrics | PartRecord | CellRunRecord) -> dict[str, object]:
     """The record as JSON values, by the keys of its file."""
     if isinstance(record, RunSettings):
         values = {each.name: getattr(record, each.name) for each in fields(record) if each.name != "request"}
         kind = {"kind": "sweep"} if record.swept else {}
-        return {"run_version": RUN_VERSION, **kind, **_plain(values), **_plain(record.request)}
+        request = _plain(record.request)
+        if record.swept and not request["learning_rates"]:  # a sweep over reg alone
+            request = {name: value for name, value in request.items() if name not in OF_RATES}
+        return {"run_version": RUN_VERSION, **kind, **_plain(values), **request}
     plain: dict[str, object] = _plain(record)
     if isinstance(record, RunMetrics):
-        other = ("epochs", "chosen") if record.swept else ("grid", "chosen_by")
+        other = {"epochs", "chosen"} if record.swept else {"grid", "chosen_by"}
+        other |= set() if record.cells else {"cells"}
         kind = {"kind": "sweep"} if record.swept else {}
         plain = {**kind, **{name: value for name, value in plain.items() if name not in other}}
         plain["status_text"] = record.status_text
     return {"run_version": RUN_VERSION, **plain}
 
 
-def content_of(record: RunSettings | RunMetrics | PartRecord) -> bytes:
+def content_of(record: RunSettings | RunMetrics | PartRecord | CellRunRecord) -> bytes:
     """The record as the bytes of its file.
 
     Raises:
@@ -590,7 +523,7 @@ def _object_in(path: Path, remedy: str = "restore the file, or start a new run")
 
 def _plain(value: Any) -> Any:
     """A record as JSON values."""
-    if is_dataclass(value) and type(value).__module__ == __name__:  # not a loss of the caller's own
+    if is_dataclass(value) and type(value).__module__.startswith("linprobe.runs."):  # not a loss of the caller's own
         plain = {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
         if isinstance(value, CertificateRecord):
             plain |= {"gap": value.gap, "relative_gap": value.relative_gap}

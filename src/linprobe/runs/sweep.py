@@ -1,4 +1,4 @@
-"""A sweep over reg that leaves a run folder: the grid solved jointly, reg chosen on validation, the winner tested once.
+"""A sweep that leaves a run folder: a grid solved, its best member chosen on validation, the winner tested once.
 
 Besides the files of a training, the folder holds part-1.json, part-2.json, ...: the scores and certificates of each
 part (a fold, or the one validation split), written when it is done. A sweep that was stopped resumes with the next.
@@ -9,7 +9,7 @@ float32, and the reg values (L,).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,24 +18,26 @@ import numpy.typing as npt
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_file import model_bytes
+from linprobe.classifiers.rate_selection import CellProgress
 from linprobe.classifiers.selection import Choice, PartScores, Selector
-from linprobe.data.base import ProgressCallback
+from linprobe.data.base import LabelledSet, ProgressCallback
 from linprobe.data.splits import stratified_folds
 from linprobe.errors import LinprobeError, RunError
 from linprobe.optimizers.base import Status
 from linprobe.optimizers.path import Progress, check_regs
 from linprobe.runs.evaluation import Performance, measure
-from linprobe.runs.folder import GridWeights, RunFolder, check_free, make_run_folder
+from linprobe.runs.folder import RunFolder, check_free, make_run_folder
 from linprobe.runs.material import Prepared, prepare, prepare_again, unfinished_settings
+from linprobe.runs.rate_sweep import RateSearch
 from linprobe.runs.records import (
     CertificateRecord,
-    GridRow,
     PartRecord,
     RunMetrics,
     SweepSettings,
     finite,
 )
 from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised, trained_on
+from linprobe.runs.search import Chosen, Search, grid_rows
 from linprobe.shapes import Floats
 
 __all__ = ["SweepSettings", "resume_sweep", "sweep"]
@@ -52,6 +54,7 @@ def sweep(
     cache: bool = True,
     reading: ProgressCallback | None = None,
     solving: Callable[[str, Progress], None] | None = None,
+    training: Callable[[CellProgress], None] | None = None,
 ) -> RunResult:
     """The result of a sweep in a new run folder.
 
@@ -64,6 +67,7 @@ def sweep(
         cache: whether decoded pixels are kept, and those that are there are used.
         reading: called with the progress of reading the source.
         solving: called with each step of each member and the name of the part ("fold 2 of 5", "all images").
+        training: of a sweep over learning rates: called after each epoch of each run of SGD.
     Raises:
         RunError: `out` is not free, or a file cannot be written.
         LinprobeError: the source or a setting cannot be used.
@@ -74,13 +78,13 @@ def sweep(
     prepared = prepare(settings, n_threads, cache, reading)
     began = prepared.settings
     # splits into folds: a dataset that cannot be split must leave no folder
-    session = _Session(prepared, solving)
+    session = _Session(prepared, _search(prepared, solving, training))
     path = out or make_run_folder(began.request.source, f"sweep-{began.parameter('loss')}", Path("runs"))
     run = RunFolder.create(path, began, ours=out is None)
     try:
         return session.run(run)
     except LinprobeError:
-        if not (run.unwritten or run.read_parts()):
+        if not (run.unwritten or run.read_parts() or run.read_cell(1).rungs):
             run.remove()
         raise
     finally:
@@ -95,13 +99,14 @@ def resume_sweep(
     cache: bool = True,
     reading: ProgressCallback | None = None,
     solving: Callable[[str, Progress], None] | None = None,
+    training: Callable[[CellProgress], None] | None = None,
 ) -> RunResult:
     """The result of the sweep at `path`, continued after its finished parts; bit-identical to an unbroken sweep.
 
     Args:
         path: the run folder.
         source: where the data are now, if they have moved.
-        n_threads, cache, reading, solving: as for `sweep`.
+        n_threads, cache, reading, solving, training: as for `sweep`.
     Raises:
         RunError: there is no sweep, it is finished, another process works on it, or its data changed.
         LinprobeError, Interrupted: as for `sweep`.
@@ -110,56 +115,41 @@ def resume_sweep(
     run.lock()
     try:
         prepared = prepare_again(run, unfinished_settings(run, SweepSettings), source, n_threads, cache, reading)
-        return _Session(prepared, solving).run(run)
+        return _Session(prepared, _search(prepared, solving, training)).run(run)
+    except (ArithmeticError, np.linalg.LinAlgError) as error:  # numbers that are finite, and that no search reaches
+        raise RunError(f"{path}: the sweep cannot be resumed from its numbers ({error}); start it anew.") from error
     finally:
         run.close()
+
+
+def _search(
+    prepared: Prepared,
+    solving: Callable[[str, Progress], None] | None,
+    training: Callable[[CellProgress], None] | None,
+) -> Search:
+    """The search that the settings of a run request."""
+    request = prepared.settings.request
+    if isinstance(request, SweepSettings) and request.learning_rates:
+        return RateSearch(prepared, solving, training)
+    return _RegSearch(prepared, solving)
 
 
 class _Session:
     """One process's share of a sweep."""
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        solving: Callable[[str, Progress], None] | None,
-    ) -> None:
-        settings, material = prepared.settings, prepared.material
-        assert isinstance(settings.request, SweepSettings)
-        self.settings, self.request, self.material, self.solving = settings, settings.request, material, solving
-        self.part_name = ""
-        self.weights: GridWeights | None = None
-        split, folds = material.split, self.request.folds
-        self.test = split.test
-        # with folds, a validation split of the source is not looked at
-        self.train, self.validation = split.train, None if folds else split.validation
-        self.own_validation = material.dataset.validation is not None and not folds
-        self.folds = stratified_folds(self.train.y, folds, self.request.seed) if folds else []
-        self.classifier = prepared.model
-        self.classifier.classes_ = np.array(material.dataset.class_names)
-        self.classifier.image_shape_ = material.dataset.image_shape
+    def __init__(self, prepared: Prepared, search: Search) -> None:
+        self.settings, self.search = prepared.settings, search
+        self.request, self.material, self.test = search.request, search.material, search.material.split.test
+        self.n_threads = search.classifier.n_threads
 
     def run(self, run: RunFolder) -> RunResult:
         """Solve the parts that are not done, choose, fit to all, test, and write the result."""
         begun = time.perf_counter()
-        regs = check_regs(self.request.regs)
-        done = self._parts_done(run, len(regs))
-        earlier = sum(part.seconds for part in done)
         try:
-            selector = Selector(self.classifier, self.classifier.rows_of(self.train), regs, self._tell)
-            for number, (name, solve) in enumerate(self._parts(selector), start=1):
-                if number <= len(done):
-                    continue
-                self.part_name = name
-                scores = solve()
-                if Status.INTERRUPTED in scores.statuses:
-                    raise KeyboardInterrupt
-                if scores.weights:  # before the part: a resumed sweep skips the parts that are there
-                    self.weights = run.write_path(regs, scores.weights)
-                run.write_part(number, PartRecord.of(scores))
-                done.append(replace(scores, weights=()))
-            choice = Choice(regs, tuple(done))
-            self.part_name = "all training images"
-            classifier = self._refit(selector, regs[choice.best], self._start_of_refit(choice.best))
+            earlier = self.search.choose(run)
+            images = self.search.images_to_refit
+            classifier = self.search.refit(images)
+            train = self.search.train if images is None else images
             if classifier.status_ is Status.INTERRUPTED:
                 raise KeyboardInterrupt
             made_from = {
@@ -168,17 +158,117 @@ class _Session:
                 "validation": 0.0,
                 "content": self.material.contents.digest,
             }
-            classifier.trained_on_ = trained_on(self.material, self.train)
+            classifier.trained_on_ = trained_on(self.material, train)
             model = model_bytes(classifier, made_from)
-            tested = measure(classifier, self.test, self.classifier.n_threads)  # the one time it is touched
-            metrics = self._metrics(run, classifier, choice, tested, earlier + time.perf_counter() - begun)
+            tested = measure(classifier, self.test, self.n_threads)  # the one time it is touched
+            metrics = self._metrics(run, classifier, train, tested, earlier + time.perf_counter() - begun)
         except KeyboardInterrupt as stop:
-            raise Interrupted(f"stopped after {len(done)} of {self._n_parts} parts", run.resume_command()) from stop
+            raise Interrupted(f"stopped after {self.search.reached}", run.resume_command()) from stop
         run.write_model(model)
         run.write_metrics(metrics)
-        return RunResult(run.path, self.settings, metrics, classifier, self.material, tested, weights=self.weights)
+        weights = self.search.weights
+        return RunResult(run.path, self.settings, metrics, classifier, self.material, tested, weights=weights)
 
-    def _parts_done(self, run: RunFolder, n_regs: int) -> list[PartScores]:
+    def _metrics(
+        self, run: RunFolder, classifier: LinearModel, train: LabelledSet, tested: Performance, seconds: float
+    ) -> RunMetrics:
+        trained = measure(classifier, train, self.n_threads)
+        certificate = CertificateRecord.of(classifier.certificate_)
+        objective, data_loss = minimised(classifier, train, trained, certificate)
+        chosen, validation = self.search.chosen, self.search.validation
+        return RunMetrics(
+            run=str(run.path),
+            source=self.request.source,
+            loss=str(classifier.loss),
+            penalty=str(classifier.penalty),
+            reg=float(classifier.reg),
+            grid=chosen.grid,
+            cells=chosen.cells,
+            chosen_by=chosen.chosen_by,
+            objective=finite(objective),
+            data_loss=finite(data_loss),
+            certificate=certificate,
+            train_accuracy=trained.accuracy,
+            validation_accuracy=chosen.accuracy,
+            test_accuracy=tested.accuracy,
+            validation_loss=finite(chosen.loss),
+            test_loss=finite(tested.loss),
+            seconds=seconds,
+            passes=float(chosen.passes + classifier.solution_.passes),
+            status=classifier.status_,
+            **circumstances(classifier, self.material, train, self.request.seed, bool(self.request.folds)),
+            n_train=trained.n_images,
+            n_validation=len(train.y) if validation is None else validation.n_images,
+            n_test=tested.n_images,
+        )
+
+
+class _RegSearch(Search):
+    """The exact optima of all reg values on each part, a fold or the one validation split.
+
+    Args:
+        prepared: of the run.
+        solving: called with each step of each member, and the name of the part.
+    """
+
+    def __init__(self, prepared: Prepared, solving: Callable[[str, Progress], None] | None) -> None:
+        super().__init__(prepared)
+        self.solving, self.part_name = solving, ""
+        folds = self.request.folds
+        self.folds = stratified_folds(self.train.y, folds, self.request.seed) if folds else []
+        self.regs = check_regs(self.request.regs)
+        self.done: list[PartScores] = []
+        self.selector: Selector[LinearModel] | None = None
+
+    def choose(self, run: RunFolder) -> float:
+        """As `Search.choose`."""
+        self.done = self._parts_done(run)
+        earlier = sum(part.seconds for part in self.done)
+        self.selector = Selector(self.classifier, self.classifier.rows_of(self.train), self.regs, self._tell)
+        for number, (name, solve) in enumerate(self._parts(self.selector), start=1):
+            if number <= len(self.done):
+                continue
+            self.part_name = name
+            scores = solve()
+            if Status.INTERRUPTED in scores.statuses:
+                raise KeyboardInterrupt
+            if scores.weights:  # before the part: a resumed sweep skips the parts that are there
+                self.weights = run.write_path(self.regs, scores.weights)
+            run.write_part(number, PartRecord.of(scores))
+            self.done.append(replace(scores, weights=()))
+        return earlier
+
+    def refit(self, images: LabelledSet | None) -> LinearModel:
+        """As `Search.refit`; the search starts at the weights of the winner, where they are kept."""
+        assert self.selector is not None
+        self.part_name, best = "all training images", self._choice.best
+        reg, start = self.regs[best], self._start_of_refit(best)
+        if images is None:
+            return self.selector.refit(reg, start)
+        return Selector(self.classifier, self.classifier.rows_of(images), [reg], self._tell).refit(reg, start)
+
+    @property
+    def chosen(self) -> Chosen:
+        """As `Search.chosen`."""
+        choice, folds = self._choice, self.request.folds
+        return Chosen(
+            grid=grid_rows(choice),
+            chosen_by=f"{folds} folds" if folds else "validation images",
+            accuracy=float(choice.accuracies[choice.best]),
+            loss=float(choice.losses[choice.best]),
+            passes=sum(part.passes for part in choice.parts),
+        )
+
+    @property
+    def reached(self) -> str:
+        """As `Search.reached`."""
+        return f"{len(self.done)} of {self._n_parts} parts"
+
+    @property
+    def _choice(self) -> Choice:
+        return Choice(self.regs, tuple(self.done))
+
+    def _parts_done(self, run: RunFolder) -> list[PartScores]:
         """The scores of the parts that a stopped sweep has left, and in `weights` those of part 1.
 
         Raises:
@@ -186,10 +276,10 @@ class _Session:
         """
         done = [part.scores for part in run.read_parts()]
         for number, scores in enumerate(done, start=1):
-            if len(scores.accuracies) != n_regs or number > self._n_parts:
+            if len(scores.accuracies) != len(self.regs) or number > self._n_parts:
                 raise RunError(
-                    f"{run.path / f'part-{number}.json'}: holds {len(scores.accuracies)} reg values; expected {n_regs} "
-                    f"in each of {self._n_parts} parts, as settings.json says; start a new sweep."
+                    f"{run.path / f'part-{number}.json'}: holds {len(scores.accuracies)} reg values; expected "
+                    f"{len(self.regs)} in each of {self._n_parts} parts, as settings.json says; start a new sweep."
                 )
         if done:
             self.weights = run.read_path()
@@ -225,71 +315,6 @@ class _Session:
         n_weights: int = len(self.material.dataset.class_names) * int(self.train.X.shape[1])
         return len(self.request.regs) * n_weights <= PATH_NUMBERS
 
-    def _refit(self, selector: Selector[LinearModel], reg: float, start: tuple[Floats, Floats] | None) -> LinearModel:
-        """The winner on all training images: with those that were held out of them, but not a val/ folder."""
-        if self.validation is None or self.own_validation:
-            return selector.refit(reg, start)
-        assert self.train.rows is not None
-        assert self.validation.rows is not None
-        whole = self.material.dataset.train
-        kept = np.union1d(self.train.rows, self.validation.rows)
-        self.train = whole.subset(np.flatnonzero(np.isin(whole.positions, kept)))
-        return Selector(self.classifier, self.classifier.rows_of(self.train), [reg], self._tell).refit(reg, start)
-
     def _tell(self, progress: Progress) -> None:
         if self.solving is not None:
             self.solving(self.part_name, progress)
-
-    def _metrics(
-        self, run: RunFolder, classifier: LinearModel, choice: Choice, tested: Performance, seconds: float
-    ) -> RunMetrics:
-        trained = measure(classifier, self.train, self.classifier.n_threads)
-        certificate = CertificateRecord.of(classifier.certificate_)
-        objective, data_loss = minimised(classifier, self.train, trained, certificate)
-        return RunMetrics(
-            run=str(run.path),
-            source=self.request.source,
-            loss=str(classifier.loss),
-            penalty=str(classifier.penalty),
-            reg=float(classifier.reg),
-            grid=_grid(choice),
-            chosen_by=f"{self.request.folds} folds" if self.request.folds else "validation images",
-            objective=finite(objective),
-            data_loss=finite(data_loss),
-            certificate=certificate,
-            train_accuracy=trained.accuracy,
-            validation_accuracy=float(choice.accuracies[choice.best]),
-            test_accuracy=tested.accuracy,
-            validation_loss=finite(float(choice.losses[choice.best])),
-            test_loss=finite(tested.loss),
-            seconds=seconds,
-            passes=float(sum(part.passes for part in choice.parts) + classifier.solution_.passes),
-            status=classifier.status_,
-            **circumstances(classifier, self.material, self.train, self.request.seed, bool(self.folds)),
-            n_train=trained.n_images,
-            n_validation=len(self.train.y) if self.validation is None else self.validation.n_images,
-            n_test=tested.n_images,
-        )
-
-
-def _grid(choice: Choice) -> tuple[GridRow, ...]:
-    """A row for each reg value."""
-    accuracies, losses, parts = choice.accuracies, choice.losses, choice.parts
-    return tuple(
-        GridRow(
-            reg=float(reg),
-            validation_accuracy=float(accuracies[i]),
-            validation_loss=finite(float(losses[i])),
-            train_accuracy=_mean(part.train_accuracies[i] for part in parts),
-            norm=finite(_mean(part.norms[i] for part in parts)),
-            zeros=_mean(part.zeros[i] for part in parts),
-            accuracies=tuple(part.accuracies[i] for part in parts),
-            certificates=tuple(CertificateRecord.of(part.certificates[i]) for part in parts),
-            statuses=tuple(part.statuses[i] for part in parts),
-        )
-        for i, reg in enumerate(choice.regs)
-    )
-
-
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))
