@@ -67,6 +67,7 @@ def in_options(text: str, swept: bool = False) -> str:
 
     if swept:
         text = text.replace("increase reg", "leave the smallest values of --reg-grid out")
+        text = text.replace("lower learning_rate or use learning_rate='auto'", "lower --learning-rate-grid")
     return _FOUND.sub(option, text)
 
 

@@ -14,13 +14,13 @@ from linprobe.classifiers.rate_selection import (
     RateChoice,
     RateGrid,
     RateSelector,
-    rate_grid,
     run_cells,
     sweep_rates,
 )
 from linprobe.classifiers.rows import Rows
 from linprobe.errors import LabelError, ParameterError
 from linprobe.optimizers.base import Status
+from linprobe.optimizers.path import rate_grid
 
 N_TRAIN = 300
 CELLS = {

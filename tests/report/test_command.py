@@ -36,6 +36,10 @@ SWEEP = [
     [],
     ["--reg-grid", "0,1e-3,0.5", "--folds", "3", "--loss", "hinge", "--penalty", "l1"],
     ["--reg-grid", "1e-4:1e-1:7", "--validation", "0.3", "--tol", "1e-2", "--features", "color", "--seed", "2"],
+    ["--optimizer", "sgd", "--learning-rate-grid", "1e-3:1:4", "--epochs", "3", "--batch-size", "8", "--halving"],
+    ["--optimizer", "sgd", "--learning-rate-grid", "0.1,0.3", "--reg-grid", "1e-4,1e-1", "--schedule", "step,1/t"],
+    ["--optimizer", "sgd", "--learning-rate-grid", "0.1", "--update", "nesterov,plain", "--momentum", "0.5"],
+    ["--optimizer", "sgd", "--learning-rate-grid", "0.1,0.3", "--penalty", "none", "--average"],
 ]
 
 

@@ -187,6 +187,27 @@ def test_a_sweep_has_its_path_and_templates_along_it(source, closed):
     assert "No templates along the path: " in report(result.path, closed).words
 
 
+def test_a_sweep_over_learning_rates_says_what_was_chosen(source, closed):
+    settings = SweepSettings(
+        str(source.path),
+        (1e-3, 1e-1),
+        {"optimizer": "sgd", "epochs": 3},
+        validation=0.2,
+        learning_rates=(0.01, 0.1, 1e9),
+        schedules=("cosine", "step"),
+        updates=("plain",),
+    )
+    result = sweep(settings, out=source.runs / "rates", cache=False)
+    page = report(result.path, closed)
+    assert "it was trained by stochastic gradient descent, its settings the best of 12 runs by validation images" in (
+        page.words
+    )
+    assert "best of 12 runs, so slightly too high" in page.words
+    assert "--optimizer sgd --learning-rate-grid 0.01,0.1,1000000000.0 --reg-grid 0.001:0.1:2" in page.words
+    assert "No templates along the path" not in page.words
+    assert "schedules cosine, step" in page.words
+
+
 def test_challenges_that_were_run_have_their_table_and_their_sheet(source, closed):
     trained = source.train("challenged")
     challenged = challenge_source(trained, str(source.path), names=("occlusion",), severities=(0, 3), cache=False)

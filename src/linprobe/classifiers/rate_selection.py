@@ -19,7 +19,7 @@ from linprobe.classifiers.unused import named_parameters, unused_of
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
 from linprobe.optimizers.base import Epoch, State, Status
-from linprobe.optimizers.path import Progress, check_regs, grid_values
+from linprobe.optimizers.path import Progress, check_rates, check_regs, rate_grid, reg_grid
 from linprobe.optimizers.schedules import schedule_name
 from linprobe.optimizers.updates import UPDATES
 from linprobe.shapes import check_range
@@ -35,7 +35,6 @@ __all__ = [
     "RateGrid",
     "RateSelector",
     "check_swept",
-    "rate_grid",
     "run_cells",
     "sweep_rates",
 ]
@@ -87,7 +86,7 @@ class RateGrid:
             repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
             if repeated is not None:
                 raise ParameterError(f"{kind} {repeated!r} is given twice; expected each one once.")
-        object.__setattr__(self, "learning_rates", _checked_rates(self.learning_rates))
+        object.__setattr__(self, "learning_rates", check_rates(self.learning_rates))
         object.__setattr__(self, "regs", check_regs(self.regs))
         object.__setattr__(self, "schedules", schedules)
         if self.halving and len(self.cells) == 1:
@@ -369,7 +368,7 @@ def sweep_rates(
     held_out = template.checked_more(X_validation, y_validation)
     grid = RateGrid(
         rate_grid(learning_rates) if isinstance(learning_rates, str) else tuple(learning_rates),
-        check_regs(grid_values(regs, "reg") if isinstance(regs, str) else [classifier.reg] if regs is None else regs),
+        reg_grid(regs) if isinstance(regs, str) else check_regs([classifier.reg] if regs is None else regs),
         (classifier.schedule,) if schedules is None else tuple(schedules),
         (classifier.update,) if updates is None else tuple(updates),
         halving,
@@ -383,15 +382,6 @@ def sweep_rates(
         return scores
 
     return RateChoice(grid, run_cells(grid, selector.rungs, run), optima)
-
-
-def rate_grid(text: str) -> tuple[float, ...]:
-    """The learning rates of `LOW:HIGH:COUNT`, evenly spaced in their logarithm, or of a list `A,B,...`; ascending.
-
-    Raises:
-        ParameterError: it is neither, or holds a value that is no learning rate.
-    """
-    return _checked_rates(grid_values(text, "learning rate"))
 
 
 def check_swept(classifier: AnyModel, grid: RateGrid) -> None:
@@ -414,12 +404,3 @@ def check_swept(classifier: AnyModel, grid: RateGrid) -> None:
                 f"{name} = {getattr(classifier, name)!r} only applies to update={takers}, and the grid has neither; "
                 f"leave {name} out."
             )
-
-
-def _checked_rates(rates: Sequence[float]) -> tuple[float, ...]:
-    """`rates` as floats, without repeats, in ascending order."""
-    if len(rates) == 0:
-        raise ParameterError("the learning rate grid is empty; give at least one value.")
-    for rate in rates:
-        check_range("learning_rate", rate, low=0.0, open_low=True)
-    return tuple(sorted({float(rate) for rate in rates}))

@@ -50,15 +50,19 @@ def _run(path: Path) -> dict[str, object]:
     """What a run folder holds: its model too, if it is finished."""
     from linprobe.optimizers.registry import OPTIMIZERS
     from linprobe.runs.folder import RunFolder
-    from linprobe.runs.records import as_json
+    from linprobe.runs.records import SweepSettings, as_json
 
     run = RunFolder.open(path)
     if run.finished:
         result = as_json(run.metrics())
         return {**_model(run.model_path), "kind": "run", "run": str(path), "finished": True, "result": result}
     settings = run.settings()
-    if settings.swept:
+    request = settings.request
+    if isinstance(request, SweepSettings):
         done = {"parts_done": len(run.read_parts())}
+        if request.rate_grid is not None:
+            cells = range(1, len(request.rate_grid.cells) + 1)
+            done["sgd_runs_begun"] = sum(bool(run.read_cell(number).rungs) for number in cells)
     else:
         progress, unit = run.read_progress(), OPTIMIZERS[str(settings.parameter("optimizer"))].unit
         done = {f"{unit}s_done": 0 if progress is None else progress[1].epoch}

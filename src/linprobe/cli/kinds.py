@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import click
 
-__all__ = ["Grid", "ImageSize", "LearningRate", "Named", "Number", "Severities"]
+__all__ = ["Grid", "ImageSize", "LearningRate", "Named", "NamedList", "Number", "Severities"]
 
 
 class ImageSize(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
@@ -44,19 +46,26 @@ class LearningRate(click.ParamType):  # type: ignore[type-arg]  # generic only s
 
 
 class Grid(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """reg values: `LOW:HIGH:COUNT` or `A,B,...`."""
+    """Values of reg, or learning rates: `LOW:HIGH:COUNT` or `A,B,...`.
+
+    Args:
+        rates: whether they are learning rates.
+    """
 
     name = "LOW:HIGH:COUNT"
+
+    def __init__(self, *, rates: bool = False) -> None:
+        self.rates = rates
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         """The values, ascending."""
         if isinstance(value, tuple):
             return value
         from linprobe.errors import ParameterError
-        from linprobe.optimizers.path import reg_grid
+        from linprobe.optimizers.path import rate_grid, reg_grid
 
         try:
-            return reg_grid(str(value))
+            return rate_grid(str(value)) if self.rates else reg_grid(str(value))
         except ParameterError as error:
             self.fail(str(error), param, ctx)
 
@@ -89,6 +98,36 @@ class Named(click.Choice):  # type: ignore[type-arg]  # generic only since click
         from linprobe.choices import choices
 
         return (*choices(self.kind), *self.also)
+
+
+class NamedList(Named):
+    """Choices of a kind with commas between them, each once.
+
+    Args:
+        kind: a name in `linprobe.choices.KINDS`.
+        also: further names for some of them.
+    """
+
+    name = "NAME,..."
+
+    def __init__(self, kind: str, also: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(kind, tuple(also))
+        self.other_names = also
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names, in their order."""
+        if isinstance(value, tuple):
+            return value
+        given = [str(super(NamedList, self).convert(name.strip(), param, ctx)) for name in str(value).split(",")]
+        names = [self.other_names.get(name, name) for name in given]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                self.fail(f"{given[i]!r} is given twice; expected each one once", param, ctx)
+        return tuple(names)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What the help shows for a value."""
+        return "NAME,..."
 
 
 class Severities(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4

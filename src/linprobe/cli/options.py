@@ -38,6 +38,7 @@ __all__ = [
     "no_cache",
     "objective_options",
     "own_given",
+    "parameter_option",
     "quiet",
     "reading",
     "reading_given",
@@ -103,6 +104,26 @@ def _own_options(kind: str, taken: set[str]) -> list[click.Option]:
             )
         )
     return options
+
+
+def parameter_option(parameter: Parameter, of: str) -> click.Option:
+    """The option of a parameter that the classifiers take by name.
+
+    Args:
+        parameter: its description.
+        of: the choice that has it.
+    """
+    option = "--" + parameter.name.replace("_", "-")
+    flag = parameter.kind == "flag"
+    return click.Option(
+        [option],
+        is_flag=flag,
+        type=None if flag else _own_type([parameter]),
+        default=parameter.default,
+        show_default=not flag,
+        help=degraded(f"Of {of}: {parameter.meaning}."),
+        metavar=None if flag else {"text": "TEXT", "whole": "N"}.get(parameter.kind, "F"),
+    )
 
 
 def _own_key(kind: str, name: str) -> str:
@@ -534,6 +555,7 @@ def refuse_changes(ctx: click.Context, options: Options, settings: RunSettings) 
     from dataclasses import asdict
 
     from linprobe.runs.material import absolute_source
+    from linprobe.runs.requests import SweepSettings
 
     request = settings.request
     known: Options = {**asdict(request), **request.classifier, **request.feature_options}
@@ -541,6 +563,10 @@ def refuse_changes(ctx: click.Context, options: Options, settings: RunSettings) 
         own = request.classifier.get(f"{kind}_options")
         known |= {_own_key(kind, name): value for name, value in own.items()} if isinstance(own, Mapping) else {}
     known |= {"flips": request.feature_options.get("mirror", False), "reg_grid": known.get("regs")}
+    if isinstance(request, SweepSettings):
+        grid = {"schedule": request.schedules, "update": request.updates, "learning_rate_grid": request.learning_rates}
+        known |= {name: values or None for name, values in grid.items()}
+        known["optimizer"] = settings.parameter("optimizer")
     for parameter in ctx.command.get_params(ctx):
         name = parameter.name or ""
         if name in WITH_RESUME or not given(ctx, name):

@@ -15,11 +15,12 @@ from linprobe.plain import printable
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from linprobe.classifiers.rate_selection import CellProgress
     from linprobe.data.base import ProgressCallback
     from linprobe.optimizers.base import Epoch, Glimpse, Watch
     from linprobe.optimizers.path import Progress as PathProgress
 
-__all__ = ["TrainingTeller", "busy", "path_teller", "progress"]
+__all__ = ["TrainingTeller", "busy", "cell_teller", "path_teller", "progress"]
 
 BAR_WIDTH = 24
 """Letters of a bar: with the words of a training beside it a terminal of 100 letters is not full."""
@@ -131,6 +132,17 @@ def path_teller(report: ProgressCallback) -> Callable[[str, PathProgress], None]
     def tell(part: str, progress: PathProgress) -> None:
         now = f"reg {progress.reg:.3g}: objective {progress.epoch.objective:.4g}{close_to_least(progress.epoch)}"
         report(f"{part}: reg values solved; {now}", progress.n_done, progress.n_members)
+
+    return tell
+
+
+def cell_teller(report: ProgressCallback) -> Callable[[CellProgress], None]:
+    """What shows how far a sweep over learning rates is: the runs are counted, and the one that runs is named."""
+
+    def tell(progress: CellProgress) -> None:
+        cell, epoch = progress.cell, progress.epoch
+        now = f"rate {cell.learning_rate:.3g}, reg {cell.reg:.3g}: epoch {epoch.epoch}, objective {epoch.objective:.4g}"
+        report(f"runs of SGD done; {now}", progress.number - 1, progress.n_cells)
 
     return tell
 

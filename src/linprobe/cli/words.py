@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from linprobe.optimizers.base import Status
 from linprobe.printed import bound_text, objective_text, share_text
 from linprobe.wording import in_options
 
 if TYPE_CHECKING:
     from linprobe.challenges.wilson import Rate
+    from linprobe.runs.rate_records import CellRow
     from linprobe.runs.records import RunMetrics
 
-__all__ = ["chosen", "ended", "how_close", "interval", "objective", "warning"]
+__all__ = ["above_optimum", "cell_status", "chosen", "ended", "how_close", "interval", "objective", "warning"]
 
 USEFUL = ("method", "learning_rate", "weights")
 """What a table shows of what an optimizer chose: what one may choose oneself. The report and --json have all."""
@@ -55,6 +57,20 @@ def objective(metrics: RunMetrics) -> str:
 def chosen(metrics: RunMetrics) -> dict[str, str]:
     """What the optimizer chose from the data, by name: those of `USEFUL`, without their formulas."""
     return {name.replace("_", " "): text.partition(" = ")[0] for name, text in metrics.chosen.items() if name in USEFUL}
+
+
+def above_optimum(cell: CellRow) -> str:
+    """How far a run of SGD ended above the least possible objective of its reg, at most, in percent; else a dash."""
+    from linprobe.report.words import percent_above
+
+    return "-" if cell.above_optimum is None else f"{percent_above(1.0 + cell.above_optimum, 1.0)}%"
+
+
+def cell_status(cell: CellRow) -> str:
+    """How a run of SGD ended, in a word or two; with the epochs where others went on."""
+    if cell.status is not Status.STOPPED:
+        return cell.status.short
+    return f"dropped after {cell.epochs} epoch{'s' if cell.epochs != 1 else ''}"
 
 
 def interval(rate: Rate) -> str:

@@ -23,7 +23,7 @@ from linprobe.optimizers.requests import run_searches
 from linprobe.optimizers.trace import Clock
 from linprobe.shapes import Floats, check_range
 
-__all__ = ["Path", "Progress", "grid_values", "reg_grid", "solve_path"]
+__all__ = ["Path", "Progress", "check_rates", "check_regs", "rate_grid", "reg_grid", "solve_path"]
 
 MAX_REG_RATIO = 300.0
 """Ratio of two neighbouring reg values above which the middle between them also starts at zero weights. Chosen by
@@ -86,10 +86,10 @@ def reg_grid(text: str) -> tuple[float, ...]:
         >>> reg_grid("1e-2:1:3")
         (0.01, 0.1, 1.0)
     """
-    return check_regs(grid_values(text, "reg"))
+    return check_regs(_grid_values(text, "reg"))
 
 
-def grid_values(text: str, name: str) -> list[float]:
+def _grid_values(text: str, name: str) -> list[float]:
     """The values of `LOW:HIGH:COUNT`, evenly spaced in their logarithm, or of a list `A,B,...`, as they stand there.
 
     Args:
@@ -111,6 +111,28 @@ def grid_values(text: str, name: str) -> list[float]:
     except ValueError:
         raise ParameterError(f"{name} grid {text!r}; {expected}.") from None
     return values
+
+
+def rate_grid(text: str) -> tuple[float, ...]:
+    """The learning rates of `LOW:HIGH:COUNT`, evenly spaced in their logarithm, or of a list `A,B,...`; ascending.
+
+    Raises:
+        ParameterError: it is neither, or holds a value that is no learning rate.
+    """
+    return check_rates(_grid_values(text, "learning rate"))
+
+
+def check_rates(rates: Sequence[float]) -> tuple[float, ...]:
+    """`rates` as floats, without repeats, in ascending order.
+
+    Raises:
+        ParameterError: there is none, or one is not above 0, or not finite.
+    """
+    if len(rates) == 0:
+        raise ParameterError("the learning rate grid is empty; give at least one value.")
+    for rate in rates:
+        check_range("learning_rate", rate, low=0.0, open_low=True)
+    return tuple(sorted({float(rate) for rate in rates}))
 
 
 def check_regs(regs: Sequence[float]) -> tuple[float, ...]:

@@ -25,8 +25,8 @@ OPTIONS = (
 KNOWN = (*OPTIONS, "loss_options", "penalty_options")
 """Parameters of LinearClassifier that the command line can set."""
 
-NOT_OF_SWEEP = ("reg", "optimizer")
-"""Options that `linprobe sweep` does not have, besides those of SGD."""
+NOT_OF_SWEEP = ("reg", "optimizer", "learning_rate", "schedule", "update")
+"""Parameters that are no options of `linprobe sweep`, or that its grid gives."""
 
 
 def command_of(settings: RunSettings) -> list[str] | None:
@@ -37,7 +37,7 @@ def command_of(settings: RunSettings) -> list[str] | None:
     request, defaults = settings.request, default_parameters()
     words = ["linprobe", request.kind, request.source]
     if isinstance(request, SweepSettings):
-        words += ["--reg-grid", grid_text(request.regs)]
+        words += _grid_options(request)
         words += ["--folds", str(request.folds)] if request.folds else ["--validation", repr(request.validation)]
     for name in OPTIONS:
         value = settings.parameter(name)
@@ -64,6 +64,19 @@ def command_of(settings: RunSettings) -> list[str] | None:
     if request.on_bad_image != "fail":
         words += ["--on-bad-image", request.on_bad_image]
     return [*words, "--seed", str(request.seed)]
+
+
+def _grid_options(request: SweepSettings) -> list[str]:
+    """The options of the grid of a sweep."""
+    words = ["--reg-grid", grid_text(request.regs)]
+    if not request.learning_rates:
+        return words
+    return [
+        *("--optimizer", "sgd", "--learning-rate-grid", grid_text(request.learning_rates)),
+        *([] if request.classifier.get("penalty") == "none" else words),
+        *("--schedule", ",".join(request.schedules), "--update", ",".join(request.updates)),
+        *(["--halving"] if request.halving else []),
+    ]
 
 
 def without_use(settings: RunSettings, name: str) -> bool:

@@ -156,7 +156,7 @@ def _sections(plans: Sequence[Plan], of: Any, n_threads: int | None) -> list[Sec
 
 
 def _compared_paths(records: Sequence[Record]) -> Drawn:
-    sweeps = [record for record in records if record.swept]
+    sweeps = [record for record in records if record.swept and not record.metrics.cells]
     if not sweeps:
         return
     paths = {record.name: _path_of(record) for record in sweeps}
@@ -228,7 +228,7 @@ def shared_bound(record: Record, records: Sequence[Record]) -> tuple[float | Non
 
 
 def _path(record: Record) -> Drawn:
-    if not record.swept:
+    if not record.swept or record.metrics.cells:
         return
     path, chosen = _path_of(record), record.metrics.reg
     yield _path_figure(

@@ -23,7 +23,7 @@ from linprobe.report.comparing import alike, comparable, duels
 from linprobe.report.figures import Svg, compared_sections, sections_of, shared_bound
 from linprobe.report.record import Record, read_record, record_of
 from linprobe.report.words import certificate_sentence, share, trained_sentence
-from linprobe.runs.records import SweepSettings
+from linprobe.runs.records import OF_RATES, SweepSettings
 from linprobe.runs.result import RunResult
 from linprobe.wording import in_words
 
@@ -339,6 +339,11 @@ def _options(record: Record) -> list[tuple[str, str]]:
     if isinstance(request, SweepSettings):
         values.pop("reg")  # the members', not the one of the model
         values["regs"] = grid_text(request.regs)
+        for name in OF_RATES if not request.learning_rates else ("learning_rate", "schedule", "update"):
+            values.pop(name)
+        if request.learning_rates:
+            values["learning_rates"] = grid_text(request.learning_rates)
+            values |= {"schedules": ", ".join(request.schedules), "updates": ", ".join(request.updates)}
     idle = {"validation": bool(record.folds), "folds": not record.folds}
     idle |= {name: without_use(record.settings, name) for name in values.keys() & record.model.parameters().keys()}
     return [(name, _text(value)) for name, value in sorted(values.items()) if not idle.get(name)]

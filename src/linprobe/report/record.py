@@ -233,7 +233,8 @@ class Record:
                 continue
             fresh = part != "train"
             if part == "validation" and self.swept:
-                note, fresh = f"best of {len(metrics.grid)} values of reg, so slightly too high", False
+                tried = counted(len(metrics.cells), "run") if metrics.cells else f"{len(metrics.grid)} values of reg"
+                note, fresh = f"best of {tried}, so slightly too high", False
             elif part == "validation" and self.settings.parameter("patience"):
                 note, fresh = "chose when to stop, so slightly too high", False
             interval = wilson_interval(min(n, round(value * n)), n) if fresh else None
@@ -293,7 +294,7 @@ def record_of(result: RunResult, *, n_threads: int | None = None) -> Record:
         result.trace,
         result.weights,
     )
-    if record.swept and record.weights is None:
+    if record.swept and record.weights is None and not record.metrics.cells:
         record.missing.append(NO_WEIGHTS)
     try:
         _read_challenges(record, RunFolder(result.path))
@@ -314,7 +315,7 @@ def _read_trace(record: Record, run: RunFolder) -> None:
 
 
 def _read_weights(record: Record, run: RunFolder) -> None:
-    if not record.swept:
+    if not record.swept or record.metrics.cells:
         return
     weights = run.read_path()
     if weights is None:

@@ -45,6 +45,11 @@ def trained_sentence(settings: RunSettings, metrics: RunMetrics, source: str) ->
 
 def _solved_how(settings: RunSettings, metrics: RunMetrics) -> str:
     """How the weights were found."""
+    if metrics.cells:
+        runs = counted(len(metrics.cells), "run")
+        return (
+            f"it was trained by {title_of('optimizer', 'sgd')}, its settings the best of {runs} by {metrics.chosen_by}"
+        )
     if metrics.swept:
         every = all(row.solved for row in metrics.grid)
         solved = "solved to its optimum" if every else "by the exact solver, which did not always reach its tol"

@@ -36,6 +36,7 @@ from linprobe.runs.requests import Parameters, SweepSettings, TrainSettings
 from linprobe.typed_json import MismatchError, dataclass_from, shortened, value_of
 
 __all__ = [
+    "OF_RATES",
     "RUN_VERSION",
     "CertificateRecord",
     "ChallengeRecord",
