@@ -202,6 +202,12 @@ def test_a_sweep_over_learning_rates_says_what_was_chosen(source, closed):
     assert "it was trained by stochastic gradient descent, its settings the best of 12 runs by validation images" in (
         page.words
     )
+    assert page.sections() == ["certificate", "numbers", "rates", *SECTIONS[3:], "reproduce"]
+    above = result.metrics.chosen_cell.above_optimum
+    assert above > 0.0
+    assert "The objective of the chosen run ended at most " in page.words
+    assert "from the chosen one" in page.words
+    assert "In brackets" not in page.words
     assert "best of 12 runs, so slightly too high" in page.words
     assert "--optimizer sgd --learning-rate-grid 0.01,0.1,1000000000.0 --reg-grid 0.001:0.1:2" in page.words
     assert "No templates along the path" not in page.words

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.classifiers.neighbors import NeighborModel
+from linprobe.classifiers.rate_selection import Cell
 from linprobe.data.base import ImageSet
 from linprobe.errors import LinprobeError
 from linprobe.explain.algebra import algebra_picture
@@ -19,13 +20,15 @@ from linprobe.explain.confusion import confusion_picture
 from linprobe.explain.contributions import contributions_picture
 from linprobe.explain.curves import AXES, QUANTITIES, LearningCurves, curves_picture, learning_curves
 from linprobe.explain.landscape import Walk, landscape_picture, slice_around, walk
+from linprobe.explain.learning_rates import rate_maps, rates_picture
 from linprobe.explain.neighbors import neighbors_picture
 from linprobe.explain.path import PATH_QUANTITIES, RegPath, path_picture, path_templates_picture
 from linprobe.explain.picture import Picture
 from linprobe.explain.planes import planes_picture, regions_picture, slice_picture
 from linprobe.explain.reliability import reliability, reliability_picture
+from linprobe.explain.schedules import schedules_picture
 from linprobe.explain.templates import of_pixels, templates_picture
-from linprobe.optimizers.base import Optimizer
+from linprobe.optimizers.base import Optimizer, Status
 from linprobe.optimizers.exact import Exact
 from linprobe.optimizers.gradient_descent import GradientDescent
 from linprobe.optimizers.registry import OPTIMIZERS
@@ -33,7 +36,7 @@ from linprobe.optimizers.sgd import SGD
 from linprobe.report.comparing import alike
 from linprobe.report.processes import each
 from linprobe.report.record import Record, Tested, evenly
-from linprobe.report.words import share
+from linprobe.report.words import percent_above, share
 from linprobe.runs.evaluation import labels_by_name
 
 __all__ = ["Figure", "Section", "Svg", "compared_sections", "sections_of", "shared_bound"]
@@ -114,6 +117,7 @@ def sections_of(record: Record, n_threads: int | None = None) -> list[Section]:
     """The pictures of one run, those that it has, drawn on `n_threads` cores, None for all."""
     plans: list[Plan] = [
         ("path", "The path over reg", _path),
+        ("rates", "The learning rate", _rates),
         ("curves", "How it learnt", _curves),
         ("templates", "What it looks for: a template per class", _templates),
         ("geometry", "Where it draws the line", _geometry),
@@ -245,6 +249,31 @@ def _path(record: Record) -> Drawn:
             "The same classes along the path, each column on its own scale: an L2 penalty blurs the templates as reg "
             "grows, an L1 penalty carves them down to few pixels.",
         )
+
+
+def _rates(record: Record) -> Drawn:
+    """The runs of a sweep over learning rates, and their schedules."""
+    rows, chosen = record.metrics.cells, record.metrics.chosen_cell
+    if chosen is None:
+        return
+    cells = [Cell(row.learning_rate, row.reg, row.schedule, row.update) for row in rows]
+    accuracies = [np.nan if row.validation_accuracy is None else row.validation_accuracy for row in rows]
+    dropped = [row.status is Status.STOPPED for row in rows]
+    caption = (
+        "Each square is a run of SGD, with its accuracy on the validation images. The chosen one has a frame; a cross "
+        "is a run that diverged."
+    )
+    if any(dropped):
+        caption += " In brackets are runs that successive halving ended early: their accuracies are of fewer epochs."
+    if chosen.above_optimum is not None:
+        percent = percent_above(1.0 + chosen.above_optimum, 1.0)
+        caption += f" The objective of the chosen run ended at most {percent}% above the least possible one of its reg."
+    yield _figure([rates_picture(rate_maps(cells, accuracies, dropped=dropped, chosen=rows.index(chosen)))], caption)
+    schedules, epochs = list(dict.fromkeys(row.schedule for row in rows)), int(str(record.settings.parameter("epochs")))
+    yield _figure(
+        [schedules_picture(schedules, chosen.learning_rate, epochs)],
+        "How the learning rate falls over a whole run, from the chosen one.",
+    )
 
 
 def _path_of(record: Record) -> RegPath:
