@@ -82,7 +82,7 @@ def test_a_run_prints_the_same_figures_everywhere(tmp_path: Path, options: list[
     listed = list_runs(run.parent)[0]
     assert isinstance(listed, RunShown)
     assert listed.result is not None
-    assert listed.result.texts == FigureTexts(objective, bound, gap)
+    assert listed.result.texts == FigureTexts(objective, bound, gap, metrics.status.short)
     other = shutil.copytree(run, tmp_path / "other")
     compared = CliRunner().invoke(main, ["report", str(run), str(other), "--out", str(tmp_path / "two.html")])
     assert compared.exit_code == 0, compared.output

@@ -697,7 +697,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"momentum": 1.0}, "momentum = 1.0"),
     ({"patience": 0}, "patience = 0; expected an integer >= 1"),
     ({"patience": 2, "optimizer": "sgd"}, "patience = 2 needs validation rows"),
-    ({"patience": 2, "validation_fraction": 0.5}, "patience = 2 only applies to optimizer='sgd'; found"),
     ({"validation_fraction": 1.0}, "validation_fraction = 1"),
     ({"preprocess": "whiten"}, "preprocess = 'whiten'; expected one of auto, none"),
     ({"engine": "steam"}, "engine = 'steam'; expected one of"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV
 
 from linprobe import LinearClassifier, load_model
 from linprobe.classifiers.linear_cv import LinearClassifierCV
@@ -47,14 +48,22 @@ def test_every_parameter_of_a_choice_has_a_value_here() -> None:
 
 
 @pytest.mark.parametrize(("kind", "choice", "parameter"), refusals())
-def test_the_classifier_refuses_what_its_choices_do_not_take(kind: str, choice: str, parameter: str) -> None:
-    chosen = {kind: choice, **({"optimizer": "sgd"} if kind == "update" else {})}
+def test_the_classifier_warns_of_what_its_choices_do_not_take(kind: str, choice: str, parameter: str) -> None:
+    chosen = {kind: choice, "random_state": 0, **({"optimizer": "sgd"} if kind == "update" else {})}
     classifier = LinearClassifier(**{**chosen, parameter: OTHER[parameter]})
-    with pytest.raises(
-        ParameterError, match=rf"^{parameter} = .* only applies to {kind}=.*; found {kind}='{choice}'\."
+    with pytest.warns(
+        UserWarning, match=rf"^{parameter} = .* does nothing with {kind}='{choice}'; it only applies to {kind}="
     ):
-        classifier.fit(X, Y)
-    LinearClassifier(**chosen, max_iter=1000).fit(X, Y)  # a default may be given
+        warned = classifier.fit(X, Y)
+    plain = LinearClassifier(**chosen, max_iter=1000).fit(X, Y)  # a default may be given
+    assert np.array_equal(warned.coef_, plain.coef_)
+
+
+def test_a_search_over_optimizers_may_set_the_parameters_of_one() -> None:
+    grid = {"optimizer": ["sgd", "exact"], "epochs": [3]}
+    with pytest.warns(UserWarning, match="epochs = 3 does nothing with optimizer='exact'"):
+        found = GridSearchCV(LinearClassifier(random_state=0), grid, cv=2, error_score="raise").fit(X, Y)
+    assert found.best_params_["epochs"] == 3
 
 
 def test_what_is_taken_is_not_refused() -> None:
@@ -69,29 +78,24 @@ def test_a_loss_that_holds_its_own_parameters_takes_none_by_name() -> None:
         LinearClassifier(MulticlassHinge(delta=2.0), delta=3.0).fit(X, Y)
 
 
-def test_a_sweep_refuses_it_too() -> None:
-    with pytest.raises(ParameterError, match="delta = 2"):
+def test_a_sweep_warns_of_it_too() -> None:
+    with pytest.warns(UserWarning, match="delta = 2"):
         LinearClassifierCV("0.1,1", folds=2, delta=2.0).fit(X, Y)
 
 
-def test_a_run_refuses_it_before_it_reads_its_source(tmp_path: Path) -> None:
-    settings = TrainSettings("no such source", {"optimizer": "sgd", "max_iter": 5})
-    with pytest.raises(ParameterError, match="max_iter = 5 only applies to optimizer='exact' or 'gd'"):
-        train(settings, out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_runs_of_earlier_versions_that_hold_one_are_read_and_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_may_hold_one_as_those_of_earlier_versions_do(tmp_path: Path) -> None:
     def stop(epoch: Any) -> None:
         if epoch.epoch == 1:
             raise KeyboardInterrupt
 
     settings = TrainSettings("digits", {"optimizer": "sgd", "epochs": 3, "tol": 0.5})
-    with monkeypatch.context() as earlier:
-        earlier.setattr("linprobe.classifiers.model.LinearModel.check_unused", lambda _: None)
-        with pytest.raises(KeyboardInterrupt):
-            train(settings, out=tmp_path / "run", training=stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, out=tmp_path / "run", training=stop)
     resume(tmp_path / "run")
     assert load_model(tmp_path / "run").tol == 0.5
+
+
+def test_a_reg_of_0_says_the_same_as_no_penalty() -> None:
+    assert LinearClassifier(penalty="none", reg=0.0, tol=1e-2).fit(X, Y).classes_.tolist() == [0, 1, 2]
+    with pytest.warns(UserWarning, match=r"reg = 0\.5 does nothing with penalty='none'"):
+        LinearClassifier(penalty="none", reg=0.5, tol=1e-2).fit(X, Y)

@@ -167,7 +167,8 @@ NUMBERS = {
 def test_a_number_outside_its_range_is_refused_with_what_was_expected(method, name, value, expected):
     objective, optimizer, _, state = run(method)
     assert name in state.numbers
-    with pytest.raises(StateError, match=f"number '{name}' is {value!r}; expected {expected}"):
+    # long messages are cut in their middle
+    with pytest.raises(StateError, match=f"number '{name}' is {repr(value)[:50]}.*; expected {expected}"):
         optimizer.minimize(objective, start=replace(state, numbers=state.numbers | {name: value}))
 
 

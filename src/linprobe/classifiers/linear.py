@@ -135,7 +135,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  #
             ValueError, TypeError: raised by scikit-learn if X is not a finite, dense table.
         """
         self.check_parameters()
-        self.check_unused()
+        self.warn_unused()
         X, labels, weight = self.checked(self, X, y, sample_weight)
         self._train(Rows(X, labels, None, weight))
         self._warn_unless_good()
@@ -190,7 +190,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  #
             LabelError: a label is not in `classes`.
         """
         self.check_parameters()
-        self.check_unused()
+        self.warn_unused()
         if self.class_weight == "balanced":
             raise ParameterError(
                 "class_weight='balanced' requires all labels at once, but partial_fit gets a part of them; "

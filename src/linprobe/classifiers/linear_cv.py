@@ -163,7 +163,7 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator, Savable):  # type: igno
         names = LinearClassifier().parameters()
         template = LinearClassifier(**{name: value for name, value in self.get_params().items() if name in names})
         template.check_parameters()
-        template.check_unused()
+        template.warn_unused()
         return template
 
     def _warn_unless_good(self, choice: Choice) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypeVar
 
@@ -143,8 +144,6 @@ class LinearModel:
             IncompatibleError: `validation` has other classes or another shape than `train`.
         """
         self.check_parameters()
-        if start is None:  # one that is resumed keeps what an earlier version let it have
-            self.check_unused()
         if validation is not None:
             _check_alike(train, validation)
         for images in (train, validation):
@@ -196,7 +195,7 @@ class LinearModel:
 
     def _check_patience(self, held_out: Rows | None) -> None:
         """Raise ParameterError for a `patience` that this training cannot use."""
-        if self.patience is None:
+        if self.patience is None or self.optimizer != "sgd":
             return
         if held_out is None:
             raise ParameterError(
@@ -356,13 +355,18 @@ class LinearModel:
         _check_number("momentum", self.momentum)
         self._sgd(0, epochs=self.epochs, schedule=self.schedule)  # checks the ranges of its own parameters
 
-    def check_unused(self) -> None:
-        """Raise ParameterError for a parameter that is not at its default and would do nothing.
+    def warn_unused(self) -> None:
+        """Warn of a parameter that is not at its default and does nothing, as one of another optimizer.
 
-        `check_parameters` lets it pass: a model file or a run of an earlier version may hold one.
+        A search over several optimizers may set such parameters.
+
+        Raises:
+            ParameterError: `delta` or `beta` besides a loss or penalty that is given as an object.
         """
         defaults = {name: one.default for name, one in inspect.signature(type(self)).parameters.items()}
         changed = [name for name, default in defaults.items() if _differs(getattr(self, name), default)]
+        if self.reg == 0:  # says the same as the penalty "none"
+            changed = [name for name in changed if name != "reg"]
         for kind, named in NAMED.items():
             if not isinstance(getattr(self, kind), str) and named in changed:
                 raise ParameterError(
@@ -371,9 +375,11 @@ class LinearModel:
         found = unused(changed, {kind: getattr(self, kind) for kind in REGISTRIES})
         if found is not None:
             name, kind, takers = found.parameter, found.kind, " or ".join(map(repr, found.takers))
-            raise ParameterError(
-                f"{name} = {getattr(self, name)!r} only applies to {kind}={takers}; found {kind}={found.chosen!r}. "
-                f"Leave {name} out, or choose another {kind}."
+            warnings.warn(
+                f"{name} = {getattr(self, name)!r} does nothing with {kind}={found.chosen!r}; it only applies to "
+                f"{kind}={takers}.",
+                UserWarning,
+                stacklevel=3,
             )
 
     def _check_two_classes(self, labels: Labels) -> None:

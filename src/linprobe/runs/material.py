@@ -103,7 +103,6 @@ def prepare(
         LinprobeError: the source or a setting cannot be used.
     """
     model = _checked_model(request, n_threads)
-    model.check_unused()  # not of a run that is resumed: an earlier version may have begun it
     dataset = read_source(request, n_threads, cache, reading)
     contents = contents_of(dataset, n_threads)
     material = _material_of(request, dataset, contents, n_threads, cache, reading)
