@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from safetensors.numpy import load
 
 from linprobe.classifiers import model_file
 from linprobe.classifiers.model import LinearModel
+from linprobe.classifiers.rate_selection import CellProgress
 from linprobe.data import cache as pixel_cache
 from linprobe.data.base import EmbeddingSet, ImageSet
 from linprobe.errors import LinprobeError
@@ -24,7 +26,7 @@ from linprobe.lab.run_list import list_runs, trace_of
 from linprobe.runs.folder import RunFolder
 from linprobe.runs.models import picture_shape, reading_of, scores_of_pictures
 from linprobe.runs.records import SweepSettings, TrainSettings, read_challenges
-from linprobe.runs.sweep import sweep
+from linprobe.runs.sweep import resume_sweep, sweep
 from linprobe.runs.train import resume, train
 
 from .cases import Target
@@ -161,6 +163,24 @@ def exact_files() -> dict[str, bytes]:
         }
 
 
+@cache
+def rate_files() -> dict[str, bytes]:
+    """The files of a sweep over learning rates that was stopped while its second cell was continued."""
+
+    def stop(progress: CellProgress) -> None:
+        if progress.until == 4:
+            raise KeyboardInterrupt
+
+    with TemporaryDirectory() as name:
+        path = Path(name) / "run"
+        grid = {"learning_rates": (1e-9, 0.1), "schedules": ("step",), "updates": ("adam",), "halving": True}
+        classifier = {"optimizer": "sgd", "epochs": 4, "batch_size": 400}
+        with contextlib.suppress(KeyboardInterrupt):
+            wanted = SweepSettings("planar:quadrants", (1e-2,), classifier, **grid)
+            sweep(wanted, out=path, n_threads=1, training=stop)
+        return {file.name: file.read_bytes() for file in path.iterdir() if file.is_file() and file.name != ".lock"}
+
+
 def mutated_file(content: bytes, chance: random.Random) -> bytes:
     """Mutates a file of a run by its kind."""
     if content[:1] == b"{":
@@ -196,7 +216,8 @@ def run_target(name: str, file: str, files: Callable[[], dict[str, bytes]], *, r
             steps += [run.metrics, lambda: read_challenges(path / "challenges.json")]
         if resumed:
             (path / "metrics.json").unlink(missing_ok=True)
-            steps.append(lambda: resume(path, n_threads=1, cache=False))
+            again = resume_sweep if any("cell-" in other for other in files()) else resume
+            steps.append(lambda: again(path, n_threads=1, cache=False))
         refusals = []
         for step in steps:
             try:
@@ -263,6 +284,9 @@ def targets() -> list[Target]:
           ("settings.json", "metrics.json", "part-1.json", "path.safetensors")),
         run_target("run trace.csv", "trace.csv", trained, resumed=True),
         run_target("run checkpoint", "checkpoint.safetensors", trained, resumed=True),
+        run_target("rates settings.json", "settings.json", rate_files),
+        *(run_target(f"rates {file}", file, rate_files, resumed=True) for file in
+          ("part-1.json", "cell-2.json", "cell-2.safetensors")),
         run_target("exact checkpoint", "checkpoint.safetensors", exact_files, resumed=True),
         *map(cache_target, ("entry.json", "labels.npy", "pixels.npy")),
     ]  # fmt: skip

@@ -114,6 +114,10 @@ WORK: dict[str, Work] = {
     "sgd": command("train", PICTURES, "--optimizer", "sgd", "--epochs", "3", *FIRST, "--out", "AT/run"),
     "features": command("train", PICTURES, "--features", "hog", *FIRST, "--out", "AT/run"),
     "sweep": command("sweep", PICTURES, "--reg-grid", "1e-3:1:4", "--folds", "2", *FIRST, "--out", "AT/run"),
+    "rates": command(
+        *("sweep", PICTURES, "--optimizer", "sgd", "--learning-rate-grid", "0.01,0.1,0.2,1e9", "--epochs", "4"),
+        *("--halving", "--validation", "0.2", *FIRST, "--out", "AT/run"),
+    ),
     "report": command("report", "AT/given", "--threads", "2", "--out", "AT/page.html"),
     "challenges": command(
         *("challenges", "AT/given", PICTURES, "--severity", "1:1", "--challenges", "mirror", "--sheet", "AT/sheet.png")

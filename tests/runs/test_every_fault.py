@@ -21,6 +21,7 @@ KILLS = {
     "sgd": 25,
     "features": 20,
     "sweep": 40,
+    "rates": 20,
     "report": 8,
     "challenges": 15,
     "evaluate": 5,

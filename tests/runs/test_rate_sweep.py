@@ -78,6 +78,7 @@ def test_runs_that_diverge_are_rows(tmp_path):
     assert (bad.validation_accuracy, bad.validation_loss, bad.objective, bad.above_optimum) == (None, None, None, None)
     with pytest.raises(ParameterError, match="all 2 runs diverged; give lower learning rates"):
         sweep(settings(learning_rates=(1e8, 1e9), regs=(1e-3,)), out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("halving", [False, True])

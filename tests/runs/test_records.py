@@ -18,6 +18,7 @@ from linprobe.errors import ParameterError, RunError
 from linprobe.optimizers.base import Status
 from linprobe.runs import records
 from linprobe.runs.folder import RunFolder
+from linprobe.runs.rate_records import CellRow, CellRunRecord, RungRecord
 from linprobe.runs.records import (
     CertificateRecord,
     GridRow,
@@ -28,6 +29,7 @@ from linprobe.runs.records import (
     TrainSettings,
     as_json,
     content_of,
+    read_cell,
     read_challenges,
     read_metrics,
     read_part,
@@ -76,6 +78,27 @@ TRAIN = RunSettings(
     "digits",
 )
 SWEEP = RunSettings(SweepSettings("digits", (1e-3, 1.0), {"penalty": "l1"}, folds=3))
+RATES = RunSettings(
+    SweepSettings(
+        "digits",
+        (1e-3, 1.0),
+        {"optimizer": "sgd", "epochs": 8, "momentum": 0.5},
+        learning_rates=(0.1, 0.3),
+        schedules=("step", "cosine"),
+        updates=("momentum",),
+        halving=True,
+    )
+)
+RATED = replace(
+    SWEPT,
+    cells=(
+        CellRow(0.1, 1e-3, "step", "momentum", 8, Status.COMPLETED, 0.9, 0.3, 0.4, 0.01, chosen=True),
+        CellRow(0.3, 1e-3, "step", "momentum", 0, Status.DIVERGED),
+    ),
+)
+CELL = CellRunRecord(
+    (RungRecord(2, Status.STOPPED, 0.1, 0.9, None, 0.5), RungRecord(3, Status.DIVERGED, 0.2)),
+)
 PART = PartRecord(
     (0.9, 0.8), (0.3, None), (CERTIFICATE, None), (Status.CERTIFIED, Status.STALLED), 3.5, 0.1,
     (1.0000000000000002, 0.5), (2.0, None), (0.0, 1.0),
@@ -93,9 +116,15 @@ WHOLE: list[tuple[Reader, dict[str, Any]]] = [
     (read_metrics, as_json(TRAINED)),
     (read_metrics, as_json(SWEPT)),
     (read_part, as_json(PART)),
+    (read_settings, as_json(RATES)),
+    (read_metrics, as_json(RATED)),
+    (read_cell, as_json(CELL)),
     (read_challenges, CHALLENGES),
 ]
-KINDS = ["settings", "settings of a sweep", "metrics", "metrics of a sweep", "part", "challenges"]
+KINDS = [
+    *("settings", "settings of a sweep", "metrics", "metrics of a sweep", "part"),
+    *("settings of rates", "metrics of rates", "cell", "challenges"),
+]
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["hinge", "skip", "sweep"]),
@@ -104,12 +133,12 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("record", [TRAIN, SWEEP, TRAINED, SWEPT, PART], ids=KINDS[:5])
+@pytest.mark.parametrize("record", [TRAIN, SWEEP, TRAINED, SWEPT, PART, RATES, RATED, CELL], ids=KINDS[:8])
 def test_a_record_reads_back_as_it_was_written(tmp_path: Path, record: Any) -> None:
     path = tmp_path / "record.json"
     path.write_bytes(content_of(record))
-    read = {RunSettings: read_settings, RunMetrics: read_metrics, PartRecord: read_part}[type(record)]
-    assert read(path) == record  # type: ignore[operator]  # one of three functions
+    readers = {RunSettings: read_settings, RunMetrics: read_metrics, PartRecord: read_part, CellRunRecord: read_cell}
+    assert readers[type(record)](path) == record  # type: ignore[operator]  # one of four functions
     assert json.loads(path.read_text())["run_version"] == 1
 
 

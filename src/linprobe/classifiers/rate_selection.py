@@ -249,7 +249,7 @@ class RateSelector(Generic[AnyModel]):
         """
         if self._of_all()[1].penalty is None:
             return None
-        exact = self.classifier.unfitted(optimizer="exact")
+        exact = self._with("optimizer", "exact")
         exact.classes_, exact.image_shape_ = self.classifier.classes_, self.classifier.image_shape_
         return Selector(exact, self.images, self.grid.regs, callback).part(None, held_out)
 
@@ -286,11 +286,16 @@ class RateSelector(Generic[AnyModel]):
         return model
 
     def _model_of(self, cell: Cell) -> AnyModel:
-        """An untrained classifier with the parameters of a cell; those that its update does not take are left out."""
+        """An untrained classifier with the parameters of a cell."""
+        return self._with("update", cell.update).unfitted(
+            learning_rate=cell.learning_rate, reg=cell.reg, schedule=cell.schedule
+        )
+
+    def _with(self, kind: str, chosen: str) -> AnyModel:
+        """An untrained classifier with an optimizer or an update; parameters that this does not take are left out."""
         usual = type(self.classifier)()
-        idle = [name for name in named_parameters("update") if unused_of("update", cell.update, [name])]
-        left_out = {name: getattr(usual, name) for name in idle}
-        return self.classifier.unfitted(**{**cell.parameters, **left_out})
+        idle = [name for name in named_parameters(kind) if unused_of(kind, chosen, [name])]
+        return self.classifier.unfitted(**{kind: chosen}, **{name: getattr(usual, name) for name in idle})
 
     def _of_all(self) -> tuple[AnyModel, Objective]:
         """(member, objective) of all images, read once."""

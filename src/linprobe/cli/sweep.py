@@ -318,7 +318,7 @@ def _show(metrics: RunMetrics) -> None:
     print_facts(
         {
             "source": trained_on(metrics),
-            **({"reg": chosen} if cell is None else _chosen(cell, metrics.chosen_by)),
+            **({"reg": chosen} if cell is None else _chosen(cell, metrics)),
             "objective": objective_text(metrics.objective),
             **(
                 {"certificate": "no bound is proved" if close is None else f"the objective is {close}"}
@@ -337,10 +337,11 @@ def _show(metrics: RunMetrics) -> None:
     )
 
 
-def _chosen(cell: CellRow, by: str) -> dict[str, str]:
+def _chosen(cell: CellRow, metrics: RunMetrics) -> dict[str, str]:
     """The run that was chosen, as facts."""
+    reg = "" if metrics.penalty == "none" else f", with reg {cell.reg:.6g}"
     return {
-        "learning rate": f"{cell.learning_rate:.6g}, with reg {cell.reg:.6g}, chosen by {by}",
+        "learning rate": f"{cell.learning_rate:.6g}{reg}, chosen by {metrics.chosen_by}",
         "schedule, update": f"{cell.schedule}, {cell.update}",
     }
 

@@ -106,7 +106,7 @@ def rates_picture(maps: Sequence[RateMap]) -> Picture:
     best = float(known.max(initial=0.0))
     norm = Normalize(max(float(known.min(initial=best)), best - COLORED), max(best, 1e-9))
     n_rates, n_regs = max(len(one.learning_rates) for one in maps), max(len(one.regs) for one in maps)
-    columns = min(len(maps), MOST_PANELS)
+    columns = 2 if len(maps) == 4 else min(len(maps), MOST_PANELS)
     rows = -(-len(maps) // columns)
     width = max(2.2, 0.9 + 0.42 * min(n_rates, 2 * MOST_WRITTEN))
     with drawing(columns * width + 0.8, rows * (1.0 + 0.32 * n_regs)) as figure:

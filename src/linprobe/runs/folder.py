@@ -282,6 +282,12 @@ class RunFolder:
             with suppress(OSError):
                 path.unlink()
 
+    def remove_parts(self) -> None:
+        """Delete what a sweep has found that cannot be finished, as far as the disk allows it."""
+        for path in (*self.path.glob("part-*.json"), *self.path.glob("cell-*.*")):
+            with suppress(OSError):
+                path.unlink()
+
     def write_path(self, regs: Sequence[float], weights: Sequence[tuple[Floats, Floats]]) -> GridWeights:
         """The W (K, D) and b (K,) of each member of a sweep as they are written: in float32."""
         W, b = (np.stack([pair[i] for pair in weights]).astype(np.float32) for i in (0, 1))

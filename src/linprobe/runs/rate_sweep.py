@@ -71,6 +71,8 @@ class RateSearch(Search):
 
         scores = run_cells(self.grid, self.selector.rungs, step)
         self.choice = RateChoice(self.grid, scores, optima)
+        if all(one.status is Status.DIVERGED for one in scores):
+            run.remove_parts()  # no session can finish it: `best` says so
         run.remove_cell_states()
         return earlier
 
