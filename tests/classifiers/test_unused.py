@@ -23,7 +23,8 @@ Y = np.arange(30) % 3
 
 OTHER: dict[str, Any] = {
     "delta": 2.0, "beta": 2.0, "reg": 0.5, "tol": 1e-2, "max_iter": 3, "batch_size": 4, "epochs": 2,
-    "learning_rate": 0.5, "schedule": "step", "update": "adam", "momentum": 0.5, "average": True, "patience": 2,
+    "learning_rate": 0.5, "schedule": "step", "update": "adam", "momentum": 0.5, "dropout": 0.5, "average": True,
+    "patience": 2,
 }  # fmt: skip
 """A value that is not the default for every parameter of a loss, penalty, optimizer or update."""
 

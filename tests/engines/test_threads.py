@@ -19,6 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from linprobe import _core
 from linprobe.engines.base import EpochPlan, Examples, Precision, open_engine
+from linprobe.engines.dropout import Dropout
 from linprobe.features.base import Affine
 from linprobe.losses import MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
 from linprobe.losses.base import Loss
@@ -227,7 +228,19 @@ def sgd_arrays(examples, update, averaging):
     return {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
 
 
-def run_epoch(examples, loss, update, *, n_threads=2, batch_size=7, averaging=False, l1=1e-3, rate=0.01, bias_rate=1.0):
+def run_epoch(
+    examples,
+    loss,
+    update,
+    *,
+    n_threads=2,
+    batch_size=7,
+    averaging=False,
+    l1=1e-3,
+    rate=0.01,
+    bias_rate=1.0,
+    dropout=None,
+):
     order = np.random.default_rng(5).permutation(examples.n_images)
     arrays = sgd_arrays(examples, update, averaging)
     plan = EpochPlan(
@@ -245,6 +258,7 @@ def run_epoch(examples, loss, update, *, n_threads=2, batch_size=7, averaging=Fa
         step=0,
         averaged=0 if averaging else -1,
         bias_rate=bias_rate,
+        dropout=dropout,
     )
     mean_loss = open_engine("threads", examples, n_threads).sgd_epoch(arrays, loss, plan)
     return mean_loss, arrays
@@ -289,6 +303,27 @@ def test_an_sgd_epoch_has_the_same_bits_for_any_number_of_threads(update):
         assert loss == first_loss
         for name in first:
             assert_array_equal(arrays[name], first[name])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n_features", "batch_size"), [(1, 1), (33, 7), (1100, 300)])
+def test_dropout_of_the_core_is_that_of_the_plain_masks(dtype, n_features, batch_size):
+    examples, mask = made_examples(320, n_features, 3, dtype), Dropout(0.4, 2**63 + 12345)
+    inputs = examples.mapped(slice(None)) * mask.masks(np.arange(320), n_features)
+    masked = Examples(inputs if dtype == "float64" else inputs.astype(np.float32), examples.y, 3)
+    given = {"batch_size": batch_size, "rate": 1e-4, "l1": 0.0}
+    loss, arrays = run_epoch(examples, SoftmaxCrossEntropy(), "plain", dropout=mask, **given)
+    wanted_loss, wanted = run_epoch(masked, SoftmaxCrossEntropy(), "plain", **given)
+    rtol = 1e-12 if dtype == "float64" else 1e-4
+    assert_allclose(loss, wanted_loss, rtol=rtol)
+    assert_allclose(arrays["W"], wanted["W"], atol=rtol * np.abs(wanted["W"]).max())
+
+
+def test_dropout_has_the_same_bits_for_any_number_of_threads():
+    examples, mask = made_examples(150, 2100, 10, "uint8"), Dropout(0.5, 7)
+    first = run_epoch(examples, LOSSES[0], "adam", n_threads=1, dropout=mask)[1]["W"]
+    for n_threads in (2, 3, 8):
+        assert_array_equal(run_epoch(examples, LOSSES[0], "adam", n_threads=n_threads, dropout=mask)[1]["W"], first)
 
 
 def test_an_sgd_epoch_stops_at_a_loss_that_is_not_finite():

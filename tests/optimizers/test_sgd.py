@@ -1,9 +1,11 @@
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from linprobe.engines.dropout import Dropout
 from linprobe.errors import ParameterError
 from linprobe.features import Pixels
 from linprobe.objective import Objective
@@ -317,6 +319,8 @@ def test_the_words_say_that_the_hinge_has_a_stand_in(make_objective):
         {"schedule": "linear"},
         {"update": "lion"},
         {"momentum": 1.0},
+        {"dropout": 1.0},
+        {"dropout": -0.1},
         {"rho": -0.1},
         {"beta1": 1.0},
         {"beta2": 2.0},
@@ -392,3 +396,74 @@ def test_single_steps_refuse_what_counts_whole_epochs(settings):
     objective = Objective(np.eye(4), np.arange(4) % 2, loss="hinge", penalty="l2", reg=0.01, n_threads=1)
     with pytest.raises(ParameterError, match="no average and no patience"):
         next(SGD(**settings).steps(objective))
+
+
+def masked_epochs(problem, *, share, seed, epochs, batch_size, rate):
+    """Mini-batch descent with dropout, written out once more: plain steps, in float64."""
+    X, y = problem.examples.mapped(slice(None)), problem.examples.y
+    W, b = np.zeros((problem.n_classes, problem.n_features)), np.zeros(problem.n_classes)
+    for epoch in range(epochs):
+        order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(X))
+        masks = Dropout.of_epoch(share, seed, epoch).masks(np.arange(len(X)), X.shape[1])
+        for first in range(0, len(X), batch_size):
+            rows = order[first : first + batch_size]
+            inputs = X[rows] * masks[rows]
+            dS = problem.loss.value_and_gradient(inputs @ W.T + b, y[rows])[1] / len(rows)
+            W = W - rate * (dS.T @ inputs + problem.reg * problem.penalty.gradient(W))
+            b = b - rate * dS.sum(axis=0)
+    return W, b
+
+
+@pytest.mark.parametrize("loss", ["softmax", "squared-hinge"])
+@pytest.mark.parametrize("engine", ["reference", "threads"])
+def test_dropout_masks_the_inputs_of_every_step(digits, loss, engine):
+    train, _ = digits(loss, "l2")
+    examples = train.examples
+    problem = Objective(
+        examples.X, examples.y, rows=examples.rows, affine=examples.affine, loss=loss, penalty="l2", reg=1e-3,
+        engine=engine,
+    )  # fmt: skip
+    given = {"epochs": 3, "batch_size": 32, "seed": 4}
+    optimizer = SGD(update="plain", schedule="constant", learning_rate=0.01, dropout=0.3, **given)
+    solution = optimizer.minimize(problem)
+    W, b = masked_epochs(problem, share=0.3, rate=0.01, **given)
+    atol = 1e-10 if engine == "reference" else 1e-4  # the loop of the core is float32
+    np.testing.assert_allclose(solution.W, W, atol=atol)
+    np.testing.assert_allclose(solution.b, b, atol=atol)
+    assert "0.3 of the inputs" in solution.chosen["dropout"]
+    assert "dropout" not in SGD(epochs=0).minimize(problem).chosen
+
+
+def test_dropout_counts_the_weights_of_images_by_the_plain_loop():
+    random = np.random.default_rng(2)
+    X, y, weight = random.standard_normal((30, 4)), np.arange(30) % 3, random.random(30) + np.arange(30)
+    problem = Objective(X, y, loss="hinge", penalty="l2", reg=0.1, sample_weight=weight, engine="reference")
+    order, mask = np.arange(problem.n_images), Dropout(0.5, 3)
+    plan = SGD(update="plain", dropout=0.5)._plan(order, np.array([0.1]), 0, 0)
+    W, b = random.standard_normal((3, 4)), random.standard_normal(3)
+    arrays = {"W": W.copy(), "b": b.copy()}
+    loss = plain_epoch(problem, arrays, dataclasses.replace(plan, batch_size=problem.n_images, dropout=mask))
+    masked = Objective(
+        X * mask.masks(order, 4), y, loss="hinge", penalty="l2", reg=0.1, sample_weight=weight, engine="reference"
+    )
+    assert loss == pytest.approx(masked.evaluate(W, b).data_loss)
+    _, dW, db = masked.value_and_gradient(W, b)
+    np.testing.assert_allclose(arrays["W"], W - 0.1 * dW)
+    np.testing.assert_allclose(arrays["b"], b - 0.1 * db)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_watched_run_with_dropout_has_the_same_bits(digits, share):
+    train, _ = digits("softmax", "l2")
+    optimizer, glimpses = SGD(epochs=3, dropout=share, batch_size=5), []
+    watched = optimizer.minimize(train, watch=glimpses.append)
+    assert watched.W.tobytes() == optimizer.minimize(train).W.tobytes()
+    steps = list(SGD(epochs=3, dropout=share, batch_size=5).steps(train))
+    assert steps[-1].state.arrays["W"].astype(np.float64).tobytes() == watched.W.tobytes()
+
+
+def test_the_automatic_rate_learns_digits_with_dropout(digits):
+    for share in (0.2, 0.5, 0.9):
+        train, test = digits("softmax", "l2")
+        solution = SGD(epochs=8, dropout=share).minimize(train)
+        assert test.evaluate(solution.W, solution.b).accuracy >= 0.9

@@ -162,6 +162,7 @@ export interface SettingsRequest {
   schedule?: string | undefined;
   update?: string | undefined;
   momentum?: number | undefined;
+  dropout?: number | undefined;
   average?: boolean | undefined;
   patience?: number | null | undefined;
   loss_options?: Record<string, boolean | number> | undefined;

@@ -79,7 +79,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, LinearModel, Savable):  #
         optimizer: "exact" (the optimum, with a certificate: `Exact`), "sgd" (mini-batches) or "gd" (gradient
             descent on all rows, with a line search).
         delta: required margin of the correct class, > 0, for the two hinge losses.
-        batch_size, epochs, learning_rate, schedule, update, momentum, average: of SGD, as in `SGD`.
+        batch_size, epochs, learning_rate, schedule, update, momentum, dropout, average: of SGD, as in `SGD`.
         patience: stop SGD when the validation loss has not decreased for this many epochs, and keep the weights with
             the lowest validation loss; None for no early stopping. Requires validation rows.
         validation_fraction: share of each class that `fit` holds out for the trace and for `patience`, in [0, 1).

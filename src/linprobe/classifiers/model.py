@@ -74,6 +74,7 @@ class LinearModel:
         schedule: str = "cosine",
         update: str = "momentum",
         momentum: float = 0.9,
+        dropout: float = 0.0,
         average: bool = False,
         patience: int | None = None,
         validation_fraction: float = 0.0,
@@ -99,6 +100,7 @@ class LinearModel:
         self.schedule = schedule
         self.update = update
         self.momentum = momentum
+        self.dropout = dropout
         self.average = average
         self.patience = patience
         self.validation_fraction = validation_fraction
@@ -262,6 +264,7 @@ class LinearModel:
             schedule=schedule,
             update=self.update,
             momentum=self.momentum,
+            dropout=self.dropout,
             average=self.average,
             patience=self.patience,
             seed=seed,
@@ -353,6 +356,7 @@ class LinearModel:
         if self.learning_rate != "auto":
             _check_number("learning_rate", self.learning_rate)
         _check_number("momentum", self.momentum)
+        _check_number("dropout", self.dropout)
         self._sgd(0, epochs=self.epochs, schedule=self.schedule)  # checks the ranges of its own parameters
 
     def warn_unused(self) -> None:

@@ -429,6 +429,8 @@ def refuse_unused(ctx: click.Context, options: Options) -> None:
         of_kind |= {name: option for name, option in named.items() if name in named_parameters(kind)}
         if options[kind] == "gd":
             of_kind.pop("epochs", None)  # its steps, by another name
+        if options.get("reg") == 0:
+            of_kind.pop("reg", None)  # says the same as the penalty "none"
         found = unused_of(kind, options[kind], of_kind)
         if found is not None:
             _refuse_unused(ctx, of_kind[found.parameter], kind, found.takers, found.chosen)

@@ -86,6 +86,15 @@ NOT_CLASSIFIER = ("source", "seed", "validation", "image_size", "on_bad_image", 
     metavar="F",
     help="mu of the updates momentum and nesterov: v = mu v + gradient.",
 )
+@click.option(
+    "--dropout",
+    type=Number(min=0, max=1, max_open=True),
+    default=0.0,
+    show_default=True,
+    metavar="P",
+    help="Set each input of sgd to 0 with probability P, anew for every image of every batch, and divide the others by "
+    "1 - P.",
+)
 @click.option("--average", is_flag=True, help="Take the mean of the iterates of the second half of the epochs.")
 @click.option(
     "--patience",

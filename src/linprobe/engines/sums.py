@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.engines.dropout import Dropout
 from linprobe.shapes import Doubles, Floats
 
 __all__ = ["EpochPlan", "Precision", "SplitSums", "Sums"]
@@ -99,6 +100,7 @@ class EpochPlan:
         bias_rate: the learning rate of b, in units of that of W.
         l2, l1: weights of sum W² and of sum |W| in a step of the engine's own loop; the plain loop takes the penalty
             of its objective.
+        dropout: the masks of the inputs; None for none.
     """
 
     order: npt.NDArray[np.int64]
@@ -115,3 +117,4 @@ class EpochPlan:
     bias_rate: float = 1.0
     l2: float = 0.0
     l1: float = 0.0
+    dropout: Dropout | None = None

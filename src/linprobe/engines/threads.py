@@ -540,6 +540,9 @@ class ThreadsEngine(Engine):
             step=plan.step,
             averaged=plan.averaged,
             bias_rate=plan.bias_rate,
+            keys=None if plan.dropout is None else plan.dropout.keys(plan.order),
+            kept_below=0 if plan.dropout is None else plan.dropout.threshold,
+            kept_factor=1.0 if plan.dropout is None else plan.dropout.factor,
             threads=self._threads,
         )
 

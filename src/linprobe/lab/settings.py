@@ -78,6 +78,7 @@ class SettingsRequest(Request):
     schedule: Annotated[str, Registered("schedule")] = "cosine"
     update: Annotated[str, Registered("update")] = "momentum"
     momentum: NotNegative = 0.9
+    dropout: Annotated[float, Within(0.0, 0.95)] = 0.0
     average: bool = False
     patience: Positives | None = None
     loss_options: Options = field(default_factory=dict)

@@ -740,7 +740,8 @@ double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<
                  const MaybeIn<double, 1>& shift, const In<int64_t, 1>& y, const MaybeIn<double, 1>& weight,
                  const Arrays& arrays, int64_t batch, const In<double, 1>& rates, const std::string& loss,
                  double delta, const std::string& update, double momentum, double rho, double beta1, double beta2,
-                 double epsilon, double l2, double l1, int64_t step, int64_t averaged, int threads, double bias_rate) {
+                 double epsilon, double l2, double l1, int64_t step, int64_t averaged, int threads,
+                 const MaybeIn<uint64_t, 1>& keys, uint32_t kept_below, double kept_factor, double bias_rate) {
   Epoch job{};
   job.rows = rows_of(X, picked, scale, shift);
   require((job.rows.dtype == Dtype::f64) == (sizeof(T) == 8), "W must be float64 for float64 rows, else float32");
@@ -774,6 +775,9 @@ double sgd_epoch(const AnyArray& X, const In<int64_t, 1>& picked, const MaybeIn<
   require(static_cast<int64_t>(y.shape(0)) == job.rows.n, "y must have one label a row");
   check_labels(y.data(), job.rows.n, job.K);
   require(!weight || static_cast<int64_t>(weight->shape(0)) == job.rows.n, "weight must have one number a row");
+  require(!keys || static_cast<int64_t>(keys->shape(0)) == job.rows.n, "keys must have one number a row");
+  job.keys = keys ? keys->data() : nullptr;
+  job.kept_below = kept_below, job.kept_factor = kept_factor;
   job.y = y.data();
   job.weight = weight ? weight->data() : nullptr;
   job.rates = rates.data();
@@ -885,7 +889,8 @@ NB_MODULE(_core, module) {
   const auto define_sgd = [&](const char* name, auto function) {
     module.def(name, function, "X"_a, "picked"_a, "scale"_a.none(), "shift"_a.none(), "y"_a, "weight"_a.none(),
                "arrays"_a, "batch"_a, "rates"_a, "loss"_a, "delta"_a, "update"_a, "momentum"_a, "rho"_a, "beta1"_a,
-               "beta2"_a, "epsilon"_a, "l2"_a, "l1"_a, "step"_a, "averaged"_a, "threads"_a, "bias_rate"_a = 1.0);
+               "beta2"_a, "epsilon"_a, "l2"_a, "l1"_a, "step"_a, "averaged"_a, "threads"_a,
+               "keys"_a.none() = nb::none(), "kept_below"_a = 0, "kept_factor"_a = 1.0, "bias_rate"_a = 1.0);
   };
   define_sgd("sgd_epoch_float32", &sgd_epoch<float>);
   define_sgd("sgd_epoch_float64", &sgd_epoch<double>);

@@ -179,6 +179,9 @@ struct Epoch {
   Update update;
   double momentum, rho, beta1, beta2, epsilon, l2, l1;
   int64_t step;          // updates done before this epoch
+  const uint64_t* keys;  // (n) in visiting order, of the dropout masks, or null; see engines/dropout.py
+  uint32_t kept_below;   // an input is kept where its hash is below
+  double kept_factor;    // what kept inputs are multiplied by
   int64_t averaged;      // iterates already in the average, or -1
   void *W, *b, *W_m, *b_m, *W_v, *b_v, *W_avg, *b_avg;  // (K, D) and (K) of T, updated in place; unused ones null
   double loss_sum, weight_sum;  // out

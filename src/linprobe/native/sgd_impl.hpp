@@ -7,6 +7,13 @@ constexpr int64_t kSubBatch = 256;  // rows of a mini-batch that a slice keeps c
 template <class T>
 inline T soft(T w, T threshold) { return w > threshold ? w - threshold : (w < -threshold ? w + threshold : T(0)); }
 
+// lowbias32 by Chris Wellons: a permutation of the numbers of 32 bits, as in engines/dropout.py.
+inline uint32_t mixed(uint32_t x) {
+  x = (x ^ (x >> 16)) * 0x7FEB352Du;
+  x = (x ^ (x >> 15)) * 0x846CA68Bu;
+  return x ^ (x >> 16);
+}
+
 // One update of n weights by the batch gradient G; m, v and average may be null. Formulas: optimizers/updates.py.
 template <class T>
 void update_weights(const Epoch& job, T rate, T first_correction, T second_correction, T l2, T l1, T share, int64_t n,
@@ -182,9 +189,21 @@ class SgdLoop {
     finished = !ended_early;
   }
 
-  // `count` rows from `first` on, `width` columns from `column` on, mapped, into x. Without a map the shift is 0.
+  // `count` rows from `first` on, `width` columns from `column` on, mapped and masked, into x. Without a map the shift
+  // is 0.
   void copy_slice(int64_t first, int64_t count, int64_t column, int64_t width, T* x, int64_t widest) const {
     copy_rows<T>(job.rows, mapped ? scale.data : nullptr, shift.data, first, count, column, width, x, widest);
+    if (job.keys != nullptr)
+      for (int64_t r = 0; r < count; ++r) drop(job.keys[first + r], column, width, x + r * widest);
+  }
+  // Dropout: kept inputs times a factor, the others 0. The plain form is engines/dropout.py.
+  void drop(uint64_t key, int64_t column, int64_t width, T* x) const {
+    const uint32_t low = static_cast<uint32_t>(key), high = static_cast<uint32_t>(key >> 32), below = job.kept_below;
+    const T factor = static_cast<T>(job.kept_factor);
+    for (int64_t d = 0; d < width; ++d) {
+      const uint32_t number = static_cast<uint32_t>(column + d) * 0x9E3779B9u;
+      x[d] = mixed(mixed(number + low) ^ high) < below ? x[d] * factor : T(0);
+    }
   }
   T* rows_of_slice(const Share& share, MemberScratch<T>& of, int64_t s) const {
     return of.X + (s - share.begin) * std::min(M, kSubBatch) * share.widest;

@@ -41,7 +41,9 @@ def descent_rate(objective: Objective) -> tuple[float, str]:
     )
 
 
-def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum: float) -> tuple[float, float, str]:
+def stochastic_rate(
+    objective: Objective, update: str, batch_size: int, momentum: float, dropout: float = 0.0
+) -> tuple[float, float, str]:
     """(eta, rate of the bias in units of eta, words) for mini-batch SGD.
 
     plain, momentum, nesterov:  eta = h / (c (lambda_max + (q - lambda_max) / M) + curvature of reg R)
@@ -58,6 +60,9 @@ def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum
     times N sum w² / (sum w)², since a heavy image makes a heavy batch. For plain h = 1; for momentum and
     nesterov h = min(1, 2 (1 - mu)): the velocity adds up 1 / (1 - mu) gradients, yet, unlike a plain step
     twice as long, stays stable on any quadratic.
+
+    Dropout divides the inputs that it keeps by 1 - dropout, and so, at most, the eigenvalues of the second moment: the
+    bracket is divided by it too.
 
     adagrad, rmsprop, adam:  eta = r margin / (mean of ||[x', 1]||_1)
 
@@ -78,7 +83,8 @@ def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum
     if weight is not None:
         square *= float((weight**2).sum()) * len(weight) / float(weight.sum()) ** 2
     M = min(batch_size, objective.n_images)
-    batch = largest + max(0.0, square - largest) / M
+    batch = (largest + max(0.0, square - largest) / M) / (1.0 - dropout)
+    masked = f", divided by {1.0 - dropout:.4g} for the dropout" if dropout else ""
     share = 1.0 if update == "plain" else min(1.0, 2.0 * (1.0 - momentum))
     eta = share / (c * batch + _penalty_curvature(objective))
     bias = "" if bias_rate == 1.0 else f"; {bias_rate:.4g} times as much for the bias, whose feature is 1"
@@ -88,7 +94,7 @@ def stochastic_rate(objective: Objective, update: str, batch_size: int, momentum
         (
             f"{eta:.4g} = {share:.4g} / (c lambda + curvature of the penalty), with c = {words}, and "
             f"lambda = {batch:.4g}, the largest eigenvalue of the second moment of the features in a batch "
-            f"of {M} ({largest:.4g} over all images){bias}{_warning(moments.square_norm - 1.0)}"
+            f"of {M} ({largest:.4g} over all images){masked}{bias}{_warning(moments.square_norm - 1.0)}"
         ),
     )
 

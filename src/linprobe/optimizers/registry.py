@@ -48,6 +48,7 @@ OPTIMIZERS = {
             Parameter("schedule", "cosine", "how the learning rate falls over the epochs", "text"),
             Parameter("update", "momentum", "how a gradient becomes a step", "text"),
             Parameter("momentum", 0.9, "mu of the updates momentum and nesterov, below 1", low=0.0, high=1.0),
+            Parameter("dropout", 0.0, "probability that an input is dropped, below 1", low=0.0, high=1.0),
             Parameter("average", False, "whether the iterates of the second half of the epochs are averaged", "flag"),
             Parameter("patience", None, "epochs without a lower validation loss before it ends", "whole", low=1),
         ),

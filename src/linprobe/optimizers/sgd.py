@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.engines.base import EpochPlan
+from linprobe.engines.dropout import Dropout
+from linprobe.engines.sums import Sums
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
 from linprobe.optimizers.base import (
@@ -128,6 +130,10 @@ class SGD(Optimizer):
     the kinked part of the penalty, |W|, in the prox: weights become exactly 0. The sample weights w_i
     are normalised to mean 1.
 
+    With `dropout` the gradient is that of the loss at masked inputs: each is 0 with that probability, else divided by
+    1 - dropout, drawn anew for every image of every batch (see engines/dropout.py). The trace, and predictions, are
+    without masks.
+
     The order of epoch e comes from PCG64([seed, e]), so that a run continued from a `State` has the same bits
     as one that was never stopped. The engine's own loop is used where it knows loss and penalty, in float32
     unless the rows are float64; else `plain_epoch`, in float64.
@@ -146,7 +152,8 @@ class SGD(Optimizer):
         average: whether the result is the mean of the iterates of the second half of the epochs.
         patience: end after this many epochs without a lower validation loss, >= 1; None runs all. With it the
             weights of the lowest validation loss are kept.
-        seed: of the order of the images, >= 0.
+        seed: of the order of the images and of the masks, >= 0.
+        dropout: probability that an input is masked, 0 <= dropout < 1.
     Raises:
         ParameterError: an argument outside its range.
     Example:
@@ -172,6 +179,7 @@ class SGD(Optimizer):
     average: bool = False
     patience: int | None = None
     seed: int = 0
+    dropout: float = 0.0
     name: ClassVar[str] = "sgd"
 
     def __post_init__(self) -> None:
@@ -185,7 +193,7 @@ class SGD(Optimizer):
         schedule_name(self.schedule)
         if self.update not in UPDATES:
             raise ParameterError(f"update = {self.update!r}; expected one of {', '.join(UPDATES)}.")
-        for name in ("momentum", "rho", "beta1", "beta2"):
+        for name in ("momentum", "rho", "beta1", "beta2", "dropout"):
             value = getattr(self, name)
             check_range(name, value, low=0.0)
             if value >= 1.0:
@@ -280,7 +288,7 @@ class SGD(Optimizer):
             epoch, batch = divmod(saved.steps, n_batches)
             rows = self._order(objective, epoch)[batch * M : (batch + 1) * M]
             rate, arrays = self._rates(objective, saved)[batch : batch + 1], saved.updated_arrays()
-            plan = replace(self._plan(rows, rate, saved.steps), bias_rate=saved.bias_rate)
+            plan = replace(self._plan(rows, rate, saved.steps, epoch), bias_rate=saved.bias_rate)
             loss = plain_epoch(objective, arrays, plan)
             value = objective.value(arrays["W"], arrays["b"])
             if not math.isfinite(loss) or diverged(value, saved.usual_objective):
@@ -298,8 +306,8 @@ class SGD(Optimizer):
         )
         return order
 
-    def _plan(self, order: npt.NDArray[np.int64], etas: npt.NDArray[np.float64], step: int) -> EpochPlan:
-        """The steps over these images, the first of them after `step` others."""
+    def _plan(self, order: npt.NDArray[np.int64], etas: npt.NDArray[np.float64], step: int, epoch: int) -> EpochPlan:
+        """The steps over these images of an epoch, the first of them after `step` others."""
         return EpochPlan(
             order=order,
             batch_size=int(self.batch_size),
@@ -311,6 +319,7 @@ class SGD(Optimizer):
             beta2=float(self.beta2),
             epsilon=float(self.epsilon),
             step=step,
+            dropout=Dropout.of_epoch(self.dropout, self.seed, epoch) if self.dropout else None,
         )
 
     def _begin(self, objective: Objective, start: State | None, fused: bool) -> tuple[SGDState, dict[str, str]]:
@@ -329,13 +338,18 @@ class SGD(Optimizer):
         if math.isnan(saved.usual_objective):
             saved = replace(saved, usual_objective=usual_objective(objective, start))
         if self.learning_rate == "auto":
-            eta, bias_rate, words = stochastic_rate(objective, self.update, self.batch_size, self.momentum)
+            eta, bias_rate, words = stochastic_rate(
+                objective, self.update, self.batch_size, self.momentum, self.dropout
+            )
         else:
             eta, bias_rate, words = self.learning_rate, 1.0, f"{self.learning_rate:g}, as given"
         if math.isnan(saved.learning_rate):  # a resumed run keeps its rates
             saved = replace(saved, learning_rate=float(eta), bias_rate=bias_rate)
         loop = "the engine's own" if fused else "plain NumPy"
-        return saved, {"learning_rate": words, "loop": f"{loop}, {np.dtype(dtype).name}"}
+        chosen = {"learning_rate": words, "loop": f"{loop}, {np.dtype(dtype).name}"}
+        if self.dropout:
+            chosen["dropout"] = f"{self.dropout:g} of the inputs, in the steps alone; losses are measured without it"
+        return saved, chosen
 
     def _weights(self, saved: SGDState) -> tuple[Floats, Floats]:
         """The weights to measure and to return: the averaged ones if there are any."""
@@ -377,7 +391,7 @@ class SGD(Optimizer):
         while first < n_batches and math.isfinite(loss):
             begun, stop = time.perf_counter(), min(first + pace.batches, n_batches)
             plan = replace(
-                self._plan(order[first * M : stop * M], etas[first:stop], steps),
+                self._plan(order[first * M : stop * M], etas[first:stop], steps, saved.epoch),
                 averaged=averaged if averages else -1,
                 bias_rate=saved.bias_rate,
             )
@@ -444,7 +458,7 @@ def plain_epoch(objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan:
     total = seen = 0.0
     for index, eta in enumerate(plan.rates):
         rows = plan.order[index * plan.batch_size : (index + 1) * plan.batch_size]
-        sums = objective.engine.loss_and_gradient(arrays["W"], arrays["b"], objective.loss, rows)
+        sums = _batch_sums(objective, arrays["W"], arrays["b"], rows, plan.dropout)
         if not math.isfinite(sums.loss) or sums.dW is None or sums.db is None:
             return math.nan
         total, seen = total + sums.loss, seen + sums.weight
@@ -463,6 +477,26 @@ def plain_epoch(objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan:
                 average = arrays[f"{name}_avg"]
                 average += (arrays[name] - average) / (plan.averaged + index + 1)
     return total / seen if seen else 0.0
+
+
+def _batch_sums(
+    objective: Objective, W: Floats, b: Floats, rows: npt.NDArray[np.int64], dropout: Dropout | None
+) -> Sums:
+    """The sums of the loss and its gradient over the images at these positions, with masked inputs if asked for."""
+    if dropout is None:
+        return objective.engine.loss_and_gradient(W, b, objective.loss, rows)
+    examples, loss = objective.examples, objective.loss
+    y, weight = examples.y[rows], examples.sample_weight
+    shares = np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64)
+    X = examples.mapped(rows) * dropout.masks(rows, examples.n_features)
+    S = X @ W.T.astype(np.float64) + b
+    values, slopes = loss.value_and_gradient(S, y)
+    slopes = shares[:, None] * slopes
+    counted = shares > 0.0
+    correct = float((counted & (S.argmax(axis=1) == y)).sum())
+    return Sums(
+        float(shares @ values), slopes.T @ X, slopes.sum(axis=0), correct, float(shares.sum()), float(counted.sum())
+    )
 
 
 def _engine_runs(objective: Objective) -> bool:

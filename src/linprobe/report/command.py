@@ -18,7 +18,7 @@ ALWAYS = ("loss", "penalty", "reg", "optimizer")
 
 OPTIONS = (
     "loss", "delta", "penalty", "reg", "beta", "optimizer", "batch_size", "epochs", "learning_rate", "schedule",
-    "update", "momentum", "average", "patience", "class_weight", "preprocess", "max_iter", "tol", "engine",
+    "update", "momentum", "dropout", "average", "patience", "class_weight", "preprocess", "max_iter", "tol", "engine",
 )  # fmt: skip
 """Parameters of LinearClassifier that are options of `linprobe train`."""
 

@@ -144,6 +144,7 @@ function MoreSettings() {
           {(state.update.value === "momentum" || state.update.value === "nesterov") && (
             <Slider label="momentum, μ" value={state.momentum} low={0} high={0.99} />
           )}
+          <Slider label="dropout" value={state.dropout} low={0} high={0.9} />
           <Check label="average the second half" value={state.average} />
           <NumberField label="patience (0: none)" value={state.patience} low={0} high={10_000} />
         </>
