@@ -429,6 +429,9 @@ def sgd_epoch_float32(
     step: int,
     averaged: int,
     threads: int,
+    keys: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order="C", device="cpu", writable=False)] | None = None,
+    kept_below: int = 0,
+    kept_factor: float = 1.0,
     bias_rate: float = 1.0,
 ) -> float: ...
 def sgd_epoch_float64(
@@ -454,5 +457,8 @@ def sgd_epoch_float64(
     step: int,
     averaged: int,
     threads: int,
+    keys: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order="C", device="cpu", writable=False)] | None = None,
+    kept_below: int = 0,
+    kept_factor: float = 1.0,
     bias_rate: float = 1.0,
 ) -> float: ...

@@ -36,7 +36,7 @@ def refusals() -> list[tuple[str, str, str]]:
         for kind, registry in REGISTRIES.items()
         for choice in registry
         for parameter in sorted(named_parameters(kind))
-        if unused_of(kind, choice, [parameter])
+        if unused_of(kind, choice, [parameter]) and parameter != "dropout"
     ]
 
 
@@ -100,3 +100,9 @@ def test_a_reg_of_0_says_the_same_as_no_penalty() -> None:
     assert LinearClassifier(penalty="none", reg=0.0, tol=1e-2).fit(X, Y).classes_.tolist() == [0, 1, 2]
     with pytest.warns(UserWarning, match=r"reg = 0\.5 does nothing with penalty='none'"):
         LinearClassifier(penalty="none", reg=0.5, tol=1e-2).fit(X, Y)
+
+
+@pytest.mark.parametrize("optimizer", ["exact", "gd"])
+def test_dropout_is_refused_where_it_cannot_be_had(optimizer: str) -> None:
+    with pytest.raises(ParameterError, match="has no closed form"):
+        LinearClassifier(optimizer=optimizer, dropout=0.5).fit(X, Y)

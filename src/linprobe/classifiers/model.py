@@ -357,6 +357,11 @@ class LinearModel:
             _check_number("learning_rate", self.learning_rate)
         _check_number("momentum", self.momentum)
         _check_number("dropout", self.dropout)
+        if self.dropout and self.optimizer != "sgd":
+            raise ParameterError(
+                f"dropout = {self.dropout!r} needs optimizer='sgd'; found {self.optimizer!r}, which minimises one "
+                "function, and the mean of the loss over all masks has no closed form. Choose 'sgd', or a penalty."
+            )
         self._sgd(0, epochs=self.epochs, schedule=self.schedule)  # checks the ranges of its own parameters
 
     def warn_unused(self) -> None:

@@ -21,6 +21,7 @@ from linprobe.engines.curvature import (
     hessian_product,
     hessian_weights,
 )
+from linprobe.engines.dropout import Dropout
 from linprobe.engines.examples import Examples, MappedRows
 from linprobe.engines.sums import EpochPlan, Precision, SplitSums, Sums
 from linprobe.errors import ParameterError
@@ -31,6 +32,7 @@ from linprobe.shapes import Floats, slices
 __all__ = [
     "ENGINES",
     "CurvaturePairs",
+    "Dropout",
     "Engine",
     "EpochPlan",
     "Examples",

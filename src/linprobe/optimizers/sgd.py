@@ -12,9 +12,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 import numpy.typing as npt
 
-from linprobe.engines.base import EpochPlan
-from linprobe.engines.dropout import Dropout
-from linprobe.engines.sums import Sums
+from linprobe.engines.base import Dropout, EpochPlan, Sums
 from linprobe.errors import ParameterError
 from linprobe.objective import Objective
 from linprobe.optimizers.base import (
