@@ -171,7 +171,6 @@ def test_without_a_penalty_there_is_no_optimum_to_compare_with(rows):
         ({"classifier": LinearClassifier()}, "optimizer = 'exact'; a grid of learning rates requires 'sgd'"),
         ({"classifier": sgd(patience=2)}, "set patience=None"),
         ({"classifier": sgd().set_params(epochs=0)}, "epochs = 0"),
-        ({"classifier": sgd(momentum=0.5), "updates": ("plain", "adam")}, "momentum = 0.5 only applies to update="),
     ],
 )
 def test_what_cannot_be_swept_is_named(rows, changes, message):
@@ -179,6 +178,14 @@ def test_what_cannot_be_swept_is_named(rows, changes, message):
     with pytest.raises(ParameterError, match=message) as error:
         sweep_rates(options.pop("classifier"), *rows, **options)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_parameter_that_no_update_takes_is_warned_of(rows):
+    grid = {"learning_rates": (0.01, 0.1)}
+    with pytest.warns(UserWarning, match="momentum = 0.5 does nothing with update='plain'"):
+        idle = sweep_rates(sgd(momentum=0.5), *rows, **grid, updates=("plain", "adam"))
+    assert idle.scores[0].objective == sweep_rates(sgd(), *rows, **grid, updates=("plain",)).scores[0].objective
+    sweep_rates(sgd(momentum=0.5), *rows, **grid, updates=("plain", "nesterov"))
 
 
 def test_validation_rows_are_needed_and_are_of_known_classes(rows):

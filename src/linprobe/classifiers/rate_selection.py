@@ -378,6 +378,8 @@ def sweep_rates(
         (classifier.update,) if updates is None else tuple(updates),
         halving,
     )
+    using = [update for update in grid.updates if unused_of("update", update, named_parameters("update")) is None]
+    template.unfitted(update=(using or grid.updates)[0]).warn_unused()
     selector = RateSelector(template, Rows(values, labels, None, weight), grid, callback)
     optima = selector.optima(held_out)
     states: dict[int, State] = {}
@@ -401,11 +403,3 @@ def check_swept(classifier: AnyModel, grid: RateGrid) -> None:
     grid.rungs(classifier.epochs)
     if classifier.penalty == "none" and len(grid.regs) > 1:
         raise ParameterError("penalty = 'none' has no reg to sweep over; leave the reg grid out, or choose a penalty.")
-    for name in sorted(named_parameters("update")):
-        refused = [found for update in grid.updates if (found := unused_of("update", update, [name])) is not None]
-        if len(refused) == len(grid.updates) and getattr(classifier, name) != getattr(type(classifier)(), name):
-            takers = " or ".join(map(repr, refused[0].takers))
-            raise ParameterError(
-                f"{name} = {getattr(classifier, name)!r} only applies to update={takers}, and the grid has neither; "
-                f"leave {name} out."
-            )
