@@ -55,6 +55,15 @@ def test_each_cell_is_a_plain_fit(rows):
         assert scores.objective == plain.history_[-1]["objective"]
 
 
+@pytest.mark.parametrize("own", [{"dropout": 0.3}, {"average": True}, {"batch_size": 7, "loss": "hinge"}])
+def test_the_other_parameters_of_sgd_are_those_of_the_classifier(rows, own):
+    choice = sweep_rates(sgd(**own), *rows, learning_rates=(0.01, 0.1), halving=True)
+    best = choice.scores[choice.best]
+    plain = sgd(**own, **choice.best_cell.parameters).fit(*rows[:2])
+    assert (best.objective, best.accuracy) == (plain.history_[-1]["objective"], plain.score(*rows[2:]))
+    assert choice.optima.certificates[0].relative_gap <= 1e-4
+
+
 def test_the_state_of_a_cell_and_the_refit_have_the_bits_of_a_plain_fit(rows):
     X, y, X_held, y_held = rows
     grid = RateGrid((0.02, 0.05), (1e-3,), ("cosine",), ("momentum", "plain"), halving=True)
