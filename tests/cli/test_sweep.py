@@ -112,6 +112,16 @@ def test_the_runs_of_sgd_come_as_one_json_object(linprobe):
     assert table.out.count("dropped after 1 epoch\n") == 2
 
 
+def test_a_finished_sweep_over_rates_is_described(linprobe):
+    for penalty in ("l2", "none"):
+        grid = ("--learning-rate-grid", "1e-2,1e-1", "--penalty", penalty, "--out", penalty)
+        answer = linprobe("sweep", "digits", *SGD, *grid)
+        assert ("with reg" in answer.out) == (penalty == "l2")
+        answer = linprobe("info", penalty)
+        assert answer.code == 0, answer.err
+        assert "2 runs of SGD; --json has their figures" in answer.out
+
+
 def test_the_end_of_the_grid_of_rates_is_warned_of(linprobe):
     answer = linprobe("sweep", "digits", *SGD, "--learning-rate-grid", "1e-4,1e-1")
     assert "the best learning rate, 0.1, is at the end of the grid" in answer.err

@@ -144,7 +144,9 @@ def _words(name: str) -> str:
 
 def _shown(value: object, name: str) -> str | list[str]:
     """`value` for a table: sentences, or names with blanks, one below the other; all else as `_text`."""
-    if name == "grid" and isinstance(value, list):
+    if name == "cells" and isinstance(value, list):
+        return f"{len(value)} runs of SGD; --json has their figures"
+    if name == "grid" and isinstance(value, list) and value:
         return f"{len(value)} values of reg, {value[0]['reg']:.3g} to {value[-1]['reg']:.3g}; --json has their figures"
     if isinstance(value, list | tuple) and any(isinstance(item, str) and " " in item for item in value):
         more = [f"and {len(value) - SHOWN} more"] if len(value) > SHOWN else []
