@@ -158,3 +158,12 @@ def test_a_resumed_search_counts_the_passes_of_an_unbroken_one(loss, penalty, n,
         assert again.W.tobytes() == whole.W.tobytes()
         assert again.passes == whole.passes
         assert again.certificate.passes == whole.certificate.passes
+
+
+def test_a_hinge_on_one_hot_vectors_takes_the_interior_point_method_after_dual_ascent():
+    random = np.random.default_rng(3)
+    X = np.concatenate([np.eye(n)[random.integers(0, n, 700)] for n in (2, 5, 12, 50, 120)], axis=1)
+    y = (X @ random.normal(size=(X.shape[1], 6)) + random.gumbel(size=(700, 6))).argmax(axis=1)
+    objective = Objective(X, y, loss="hinge", penalty="l2", reg=1e-5)
+    names = [type(one.method).__name__ for one in Exact().plan(objective, Moments(objective))]
+    assert names == ["DualAscent", "InteriorPoint", "WorkingSet"]

@@ -129,7 +129,8 @@ class Exact(Optimizer):
         2. `WorkingSet`, if the penalty leaves few weights nonzero, and the loss has kinks too, or there are few scores
            or many features.
         3. `DualAscent`, for losses of margins with a squared penalty, if there are few images in all or per weight.
-           With |W| it gets some epochs only, if 4. can follow.
+           With |W| it gets some epochs only, if 4. can follow. For a hinge without |W| `InteriorPoint` follows, if a
+           step of it takes some tenths of a second.
         4. `WorkingSet`, for a hinge whose features fit memory as float64, and as in 2. if most weights are nonzero.
         5. `SpanOfImages`, for smooth losses with L2 and fewer images than features.
         6. `LBFGS`, for smooth losses; with L2 and many classes `Newton`. With |W| it takes steps by coordinate descent,
