@@ -76,6 +76,6 @@ def test_an_unfinished_sweep_counts_its_parts(linprobe: Any, monkeypatch: pytest
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("linprobe.runs.sweep._Session._refit", stop)
+        patched.setattr("linprobe.classifiers.selection.Selector.refit", stop)
         linprobe("sweep", "digits", "--reg-grid", "0.1,1", "--folds", 2, "--out", "run")
     assert linprobe("info", "run", "--json").record["parts_done"] == 2
