@@ -175,7 +175,11 @@ LONG: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("way", LONG.values(), ids=LONG.keys())
+@pytest.mark.parametrize(
+    "way",
+    # test_every_fault.py, which is slow too, kills runs at each of their operations
+    [pytest.param(way, id=name, marks=[] if name == "sgd" else [pytest.mark.slow]) for name, way in LONG.items()],
+)
 def test_a_run_killed_again_and_again_leaves_whole_files_and_ends_at_the_same_bits(
     tmp_path: Path, way: dict[str, Any]
 ) -> None:
