@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import io
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -32,9 +31,9 @@ __all__ = [
     "print_facts",
     "print_json",
     "print_table",
-    "result_shown",
     "say",
     "share",
+    "show_result",
     "tested_facts",
     "trained_on",
     "warn",
@@ -159,22 +158,27 @@ def tested_facts(tested: EvaluationSet, n_images: int) -> dict[str, str]:
     return facts
 
 
-@contextlib.contextmanager
-def result_shown(run: RunResult, options: RunOptions) -> Iterator[None]:
-    """Inside, the result of a run is printed; then its report is written, unless the options say otherwise.
+def show_result(run: RunResult, options: RunOptions, show: Callable[[RunMetrics], None]) -> None:
+    """Print the result of a run, as JSON if asked for; then write its report, unless the options say otherwise.
 
     The report is written as well where nobody reads what is printed (`| head`), or the disk behind stdout is full.
 
     Args:
         run: the result; nothing of it is read again.
         options: of the command.
+        show: prints the tables of the command.
     Raises:
         BrokenPipeError: nobody reads stdout.
         RunError: stdout cannot be written; the message says how to see the result.
     """
+    from linprobe.runs.records import as_json
+
     again = f"the run is complete; show it with `linprobe info {shell_word(run.path)}`"
     try:
-        yield
+        if options.as_json:
+            print_json(as_json(run.metrics))
+        else:
+            show(run.metrics)
         path = _page_written(run, options)
         if path is not None and not options.as_json:
             print_facts({"report": str(path)})
@@ -194,7 +198,7 @@ def _page_written(run: RunResult, options: RunOptions, *, once_more: bool = True
     Whatever goes wrong is a warning: the training is done, and its files are there.
 
     Args:
-        run, options: as of `result_shown`.
+        run, options: as of `show_result`.
         once_more: whether a report that is there is replaced.
     """
     if not options.report or (not once_more and (run.path / "report.html").exists()):

@@ -138,17 +138,12 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
     With --optimizer sgd the grid is of learning rates, each with each reg, schedule and update. The table shows how far
     each run ends above the certified optimum of its reg.
     """
-    from linprobe.cli.output import print_json, result_shown, warn
-    from linprobe.runs.records import as_json
+    from linprobe.cli.output import show_result, warn
 
     run = RunOptions.of(options)
     result = _start(ctx, options, run) if run.resume is None else _resume(ctx, options, run, run.resume)
     warn([*_warnings(result.metrics), *result.metrics.notes])
-    with result_shown(result, run):
-        if run.as_json:
-            print_json(as_json(result.metrics))
-        else:
-            _show(result.metrics)
+    show_result(result, run, _show)
 
 
 def _start(ctx: click.Context, options: Options, run: RunOptions) -> RunResult:

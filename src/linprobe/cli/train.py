@@ -129,18 +129,13 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     of one. It may also be CIFAR, IDX (MNIST), embeddings in .npz, .npy or .parquet files, or a built-in set: digits,
     planar:shell, ...
     """
-    from linprobe.cli.output import print_json, result_shown, warn
-    from linprobe.runs.records import as_json
+    from linprobe.cli.output import show_result, warn
 
     run = RunOptions.of(options)
     result = _start(ctx, options, run) if run.resume is None else _resume(ctx, options, run, run.resume)
     _warn(result.metrics)
     warn(result.metrics.notes)
-    with result_shown(result, run):
-        if run.as_json:
-            print_json(as_json(result.metrics))
-        else:
-            _show(result.metrics)
+    show_result(result, run, _show)
 
 
 def _start(ctx: click.Context, options: Options, run: RunOptions) -> RunResult:

@@ -296,7 +296,7 @@ class _Search:
                 ended = self._has_stalled() or self.iteration >= min(self.settings.max_iter, MAX_STEPS)
                 if promising or ended:
                     self.attempted = self.predicted
-                    certificate, *candidate = self._certify(W, b)
+                    certificate, *candidate = self._certify()
                     status = self._status(certificate, promising, ended)
                 if status is None:
                     self._step()
@@ -306,7 +306,7 @@ class _Search:
         # before the certificate of an interrupted search, whose passes an uninterrupted one does not make
         state = self._state(*self._weights())
         if certificate is None:
-            certificate, *candidate = self._certify(*self._weights())
+            certificate, *candidate = self._certify()
         W, b = candidate
         if self.trace.history:
             data_loss = certificate.objective - self.objective.penalty_value(W)
@@ -393,16 +393,18 @@ class _Search:
         self.predicted = variables.gap() + variables.residual_cost(r) if math.isfinite(value) else math.inf
         return Evaluation(value, data_loss, penalty, accuracy, norm)
 
-    def _certify(self, W: Floats, b: Floats) -> tuple[Certificate, Floats, Floats]:
-        """(certificate, W, b): with exact zeros in W if their gap is smaller, else those given."""
+    def _certify(self) -> tuple[Certificate, Floats, Floats]:
+        """(certificate, W, b): the present weights, with exact zeros in W where these can be certified."""
         objective, variables = self.objective, self.variables
         G = variables.dual_point()
         best: tuple[Certificate, Floats, Floats] | None = None
-        candidates = [(W, b)]
-        if variables.sizes is not None:
-            sparse = [variables.features.weights(variables.with_exact_zeros(ratio)) for ratio in ZERO_RATIOS]
-            candidates = [*sparse, *candidates]
-        for at, bias in candidates:
+        sparse = [] if variables.sizes is None else map(variables.with_exact_zeros, ZERO_RATIOS)
+        tried: list[Floats] = []
+        for theta in (*sparse, variables.theta):
+            if any(np.array_equal(theta, other) for other in tried):
+                continue  # another ratio sets the same weights to 0
+            tried.append(theta)
+            at, bias = variables.features.weights(theta)
             found = certify(objective, at, bias, G, careful=True, passes=self.passes, seconds=self.clock())
             self.passes = found.passes
             if best is None or found.relative_gap < best[0].relative_gap:

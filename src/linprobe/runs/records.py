@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from linprobe.certificate import Certificate
 from linprobe.classifiers.model_record import default_parameters, model_of
@@ -56,6 +56,11 @@ __all__ = [
     "read_part",
     "read_settings",
 ]
+
+Record = TypeVar("Record")
+
+ANEW = "restore the file, or start a new run"
+"""Next step of the message about a damaged file of a run."""
 
 RUN_VERSION = 1
 """Version of the layout of a run folder; every file of it carries it."""
@@ -425,9 +430,7 @@ def read_part(path: Path) -> PartRecord:
     Raises:
         RunError: it holds something else.
     """
-    found = _object_in(path)
-    with _Named(path):
-        return dataclass_from(PartRecord, found)
+    return _record_in(path, PartRecord)
 
 
 def read_cell(path: Path) -> CellRunRecord:
@@ -436,9 +439,7 @@ def read_cell(path: Path) -> CellRunRecord:
     Raises:
         RunError: it holds something else.
     """
-    found = _object_in(path)
-    with _Named(path):
-        return dataclass_from(CellRunRecord, found)
+    return _record_in(path, CellRunRecord)
 
 
 def read_challenges(path: Path) -> ChallengeRecord:
@@ -447,9 +448,7 @@ def read_challenges(path: Path) -> ChallengeRecord:
     Raises:
         RunError: it holds something else.
     """
-    found = _object_in(path, "run `linprobe challenges` again")
-    with _Named(path, "run `linprobe challenges` again"):
-        return dataclass_from(ChallengeRecord, found)
+    return _record_in(path, ChallengeRecord, "run `linprobe challenges` again")
 
 
 def as_json(record: RunSettings | RunMetrics | PartRecord | CellRunRecord) -> dict[str, object]:
@@ -493,7 +492,7 @@ def finite(value: float) -> float | None:
 class _Named:
     """Turns what is wrong inside of it into one RunError that names the file."""
 
-    def __init__(self, path: Path, remedy: str = "restore the file, or start a new run") -> None:
+    def __init__(self, path: Path, remedy: str = ANEW) -> None:
         self.path, self.remedy = path, remedy
 
     def __enter__(self) -> None: ...
@@ -503,7 +502,14 @@ class _Named:
             raise RunError(f"{self.path}: {str(error).rstrip('.')}; {self.remedy}.") from error
 
 
-def _object_in(path: Path, remedy: str = "restore the file, or start a new run") -> dict[str, object]:
+def _record_in(path: Path, kind: type[Record], remedy: str = ANEW) -> Record:
+    """The record of that kind in the file `path`. Raises RunError, with `remedy`, where it holds something else."""
+    found = _object_in(path, remedy)
+    with _Named(path, remedy):
+        return dataclass_from(kind, found)
+
+
+def _object_in(path: Path, remedy: str = ANEW) -> dict[str, object]:
     """The JSON object in a file of this version."""
     try:
         found = parse_json(read_regular(path, MOST_BYTES))
