@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from linprobe.errors import ModelFileError, RunError
 from linprobe.optimizers.base import Epoch, State
 from linprobe.runs.folder import TRACE_COLUMNS, RunFolder, make_run_folder, trace_row, write_atomically
 from linprobe.runs.models import model_file_of
-from linprobe.runs.records import RunSettings, TrainSettings
+from linprobe.runs.records import RunSettings, TrainSettings, content_of
 
 SETTINGS = RunSettings(TrainSettings("digits", {"reg": 1e-3}))
 
@@ -300,6 +301,19 @@ def test_a_disk_that_fails_does_not_hide_the_command_to_resume_with(
         monkeypatch.setattr(os, name, failing)
     with pytest.raises(RunError, match=r"the disk reports an error .* continue with `linprobe train --resume .*run`"):
         run.write_model(b"x")
+
+
+def test_the_settings_are_read_once_and_anew_with_the_lock(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run", SETTINGS).close()
+    run = RunFolder.open(tmp_path / "run")
+    moved = replace(SETTINGS, request=replace(SETTINGS.request, source="elsewhere"))
+    (tmp_path / "run" / "settings.json").write_bytes(content_of(moved))  # as a process that resumed it has
+    assert run.settings() == SETTINGS
+    run.lock()
+    try:
+        assert run.settings() == moved
+    finally:
+        run.close()
 
 
 def test_a_numbered_folder_goes_when_nothing_can_be_written_into_it(

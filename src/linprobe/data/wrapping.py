@@ -40,24 +40,20 @@ def data_sets_in(path: Path, accepted: Callable[[Path], bool]) -> list[Path]:
 
 def files_of(path: Path) -> list[Path]:
     """The visible files of a folder that holds no visible folder; else none."""
-    from linprobe.data.folder import is_hidden
-
-    if folders_in(path):
-        return []
-    try:
-        with os.scandir(path) as listed:
-            files = [Path(entry.path) for entry in listed if entry.is_file() and not is_hidden(entry.name)]
-    except OSError:
-        return []
-    return sorted(files)[:MOST_LISTED]
+    return [] if folders_in(path) else _visible(path, os.DirEntry.is_file)[:MOST_LISTED]
 
 
 def folders_in(path: Path) -> list[Path]:
     """The visible folders inside a folder, sorted; none where it cannot be listed."""
+    return _visible(path, os.DirEntry.is_dir)
+
+
+def _visible(path: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[Path]:
+    """The visible entries of a folder that are `wanted`, sorted; none where it cannot be listed."""
     from linprobe.data.folder import is_hidden
 
     try:
         with os.scandir(path) as listed:
-            return sorted(Path(entry.path) for entry in listed if entry.is_dir() and not is_hidden(entry.name))
+            return sorted(Path(entry.path) for entry in listed if wanted(entry) and not is_hidden(entry.name))
     except OSError:
         return []

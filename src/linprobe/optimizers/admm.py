@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from linprobe.certificate import Certificate, certify, lower_bound_from
 from linprobe.objective import DualPoint, Evaluation, Objective, Split
+from linprobe.optimizers.balance import bias_step
 from linprobe.optimizers.base import Callback, Glimpse, Optimizer, Solution, State, Status, Watch, zeros_state
 from linprobe.optimizers.normal_equations import ExactMoment, NormalEquations, exact_moment
 from linprobe.optimizers.proofs import ProofPolicy
@@ -399,7 +400,7 @@ class _Search:
             slope = objective.loss.prox_slope(v, objective.examples.y[positions], self.rho, share / share.sum())
             if not np.isfinite(slope).all():
                 break  # scores of a search that diverged
-            shift = -np.linalg.pinv(slope, rcond=1e-9, hermitian=True) @ dual.c
+            shift = -bias_step(slope, dual.c)
             z += g / np.float32(self.rho) + shift.astype(np.float32)
             g[:] = 0.0
             split = objective.split_step(zeros["W"], zeros["b"], z, g, rho=self.rho, relax=0.0, need_dual=True)

@@ -12,7 +12,7 @@ from linprobe.objective import DataGradient, Objective
 from linprobe.optimizers.requests import GradientRequest, Search
 from linprobe.shapes import Floats
 
-__all__ = ["SINGLE_TOL", "balance", "balanced_bias", "bias_curvature", "bias_step", "nearly_balance"]
+__all__ = ["SINGLE_TOL", "balance", "balanced_bias", "bias_curvature", "bias_inverse", "bias_step", "nearly_balance"]
 
 SAMPLE_ROWS = 4096
 """Images from which the (K, K) curvature in the bias is estimated. Chosen by argument: an error of a few hundredths in
@@ -31,6 +31,10 @@ rounding of the sums in float64. Passes in benchmarks/constants.py: no change.""
 SINGLE_TOL = 1e-5
 """Smallest tol for which float32 scores give the column sums precisely enough: `BALANCED` times it is their rounding
 over some thousand images, 1e-9. Chosen by argument."""
+
+SINGULAR = 1e-9
+"""Eigenvalue of the curvature in the bias, as a share of the largest, that counts as 0. Chosen by argument: along
+(1, ..., 1) the rounding of float64 leaves about 1e-15."""
 
 HELD_SCORES = 2**25
 """Scores, N times K, that are kept between the steps: 256 MB of float64. More are computed again in each step."""
@@ -132,8 +136,14 @@ def bias_curvature(objective: Objective, W: Floats, b: Floats, n_rows: int = SAM
     return 0.5 * (H + H.T)
 
 
+def bias_inverse(curvature: Floats) -> Floats:
+    """The pseudo-inverse (K, K) of the curvature in the bias, which is singular along (1, ..., 1): adding one number to
+    every score changes no loss."""
+    inverse: Floats = np.linalg.pinv(curvature, rcond=SINGULAR, hermitian=True)
+    return inverse
+
+
 def bias_step(curvature: Floats, columns: Floats) -> Floats:
-    """The Newton step (K,) in the bias, by the pseudo-inverse of the (K, K) curvature: that is singular along
-    (1, ..., 1), as adding one number to every score changes no loss."""
-    step: Floats = np.linalg.pinv(curvature, rcond=1e-9, hermitian=True) @ columns
+    """The Newton step (K,) in the bias, at which the gradient in the bias is `columns`; it is to be subtracted."""
+    step: Floats = bias_inverse(curvature) @ columns
     return step

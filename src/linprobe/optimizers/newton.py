@@ -13,7 +13,7 @@ from linprobe.certificate import Certificate, certify, lower_bound_from
 from linprobe.engines.base import Precision
 from linprobe.errors import IncompatibleError
 from linprobe.objective import DataGradient, DualPoint, Evaluation, Objective
-from linprobe.optimizers.balance import bias_curvature
+from linprobe.optimizers.balance import bias_curvature, bias_inverse
 from linprobe.optimizers.base import Callback, Optimizer, Solution, State, Status, Watch
 from linprobe.optimizers.conjugate_gradients import SmoothedConjugateGradients
 from linprobe.optimizers.curvature import ClassMetric, Hessian, curvature_at, most_pairs
@@ -520,7 +520,7 @@ class _Run:
             dual: a dual point to use besides that gradient.
         """
         objective = self.objective
-        inverse = np.linalg.pinv(bias_curvature(objective, W, b), rcond=1e-9, hermitian=True)
+        inverse = bias_inverse(bias_curvature(objective, W, b))
         for trial in range(MAX_BALANCES):
             if db is not None:
                 b = b - inverse @ db

@@ -102,7 +102,7 @@ class RunFolder:
 
     path: Path
     unwritten: bool = False
-    _command: str | None = None
+    _settings: RunSettings | None = None
     _lock: BaseFileLock | None = None
 
     @classmethod
@@ -124,10 +124,11 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(path, error) from error
-        run = cls(path, _command=settings.request.kind)
+        run = cls(path)
         try:
             run.lock()
             check_free(path)  # again: another process may have begun, and even finished, a run in the meantime
+            run._settings = settings
             run._write("settings.json", content)
         except BaseException:  # Ctrl-C too
             run.close()
@@ -172,7 +173,7 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise RunError(unwritten(self.path / LOCK_NAME, error, self._next_step())) from error
-        self._lock = lock
+        self._lock, self._settings = lock, None  # another process may have changed them before
         for name in ("*.json", "*.csv", "*.safetensors"):  # a report is written without the lock
             remove_left_behind(self.path, name)
 
@@ -195,16 +196,14 @@ class RunFolder:
 
     def resume_command(self) -> str:
         """The command that finishes the run. Raises RunError as `settings`."""
-        if self._command is None:
-            self.settings()
-        return f"linprobe {self._command} --resume {shell_word(self.path)}"
+        return f"linprobe {self.settings().request.kind} --resume {shell_word(self.path)}"
 
     def _next_step(self) -> str:
         """What to do once a file can be written again."""
         try:
             begun = (self.path / "settings.json").exists()
         except OSError:  # the disk does not say
-            begun = self._command is not None
+            begun = self._settings is not None
         return f"continue with `{self.resume_command()}`" if begun else "run the command again"
 
     def _write(self, name: str, content: bytes) -> None:
@@ -229,12 +228,13 @@ class RunFolder:
     def write_settings(self, settings: RunSettings) -> None:
         """Write settings that say where the source is now; they decide the same bits."""
         self._write("settings.json", content_of(settings))
+        self._settings = settings
 
     def settings(self) -> RunSettings:
-        """What was requested. Raises RunError when settings.json holds something else."""
-        found = read_settings(self.path / "settings.json")
-        self._command = found.request.kind  # kept: a disk that fails later must not hide the command to resume with
-        return found
+        """What was requested, read once. Raises RunError when settings.json holds something else."""
+        if self._settings is None:  # kept: a disk that fails later must not hide the command to resume with
+            self._settings = read_settings(self.path / "settings.json")
+        return self._settings
 
     def metrics(self) -> RunMetrics:
         """The result of a finished run. Raises RunError when metrics.json holds something else."""
