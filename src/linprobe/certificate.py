@@ -46,14 +46,13 @@ ROUNDINGS = 64.0
 """Bound on the rounding of a float64 sum of few terms, in units of `EPS`. Chosen by argument: a dozen operations lead
 to each term. A larger number only makes the lower bound looser."""
 
-
 EXACT_ABOVE = 1e-7
 """Effect of rounded sums on a bound, relative to the objective, above which the sums are computed exactly. Chosen by
 argument: a thousandth of the usual tol."""
 
 MAX_EXACT_NUMBERS, MANY = 2**24, 16
-"""Numbers of the images, N times D, up to which that is done: 128 MB; with more than MANY classes in proportion less.
-It takes some tenths of a second."""
+"""Numbers of the images, N times D, up to which the sums are computed exactly: 128 MB of float64. With K > MANY classes
+the limit is MANY / K of that. Chosen by argument: some tenths of a second."""
 
 ROUNDINGS_OF_TERM = 6.0
 """Roundings of one term of an exact sum, in units of `EPS`: of the row and its map, the centre, the slope of a label,
@@ -148,7 +147,7 @@ def certify(
 
 
 def _rounding_of_value(objective: Objective, W: Floats, b: Floats, value: float) -> float:
-    """What one rounding of a score may have changed in L(W, b); 0 if that is below EXACT_ABOVE of it.
+    """The most that one rounding of each score may have changed L(W, b); 0 if that is below EXACT_ABOVE of it.
 
     A feature that lies 1e15 times its spread from 0 gives scores that are wrong in their first digit.
     """
@@ -213,7 +212,7 @@ def _rounding_of_bound(objective: Objective, value: float, terms: float, upper: 
 
 
 def _digits_error(objective: Objective, point: DualPoint, upper: float) -> float:
-    """The most that products in few integer digits may have changed a bound and L together.
+    """The most that the integer products of `Precision.PROOF` may have changed a bound and L together.
 
     G is the gradient of the losses at inexact scores. L, and G_i·s_i in the value, have that error times sum |G|. The
     error of A is multiplied by the scores at the minimum, and in the value by those at the W where G was computed. The
@@ -299,7 +298,7 @@ def _scaled_gradient_point(
     differ from these by at most the curvature of the loss times the error of their scores.
     """
     engine, loss, y, shares = objective.engine, objective.loss, objective.examples.y, objective.shares()
-    counted = np.flatnonzero(shares > 0)  # an image of weight 0 bounds nothing
+    counted = np.flatnonzero(shares > 0)  # rows of G of images of weight 0 may be infeasible
 
     def share_of(block: slice) -> float:
         rows = counted[block]
@@ -341,24 +340,25 @@ def _bound_from_slopes(objective: Objective, G: Floats, upper: float) -> float:
     if not objective.penalised:
         return -math.inf  # A = 0 is needed, which rounding never leaves
     shares, y = objective.shares(), objective.examples.y
-    counted = shares > 0  # an image of weight 0 bounds nothing
+    counted = shares > 0  # rows of G of images of weight 0 may be infeasible
     a, labels = shares[counted], y[counted]
-    off = _balanced(G[counted].astype(np.float64), a, labels)
-    if off is None:
+    balanced = _balanced(G[counted].astype(np.float64), a, labels)
+    if balanced is None:
         return -math.inf
     slopes = np.zeros(expected)
-    slopes[counted] = a[:, None] * off
-    # about the mean image, where a column sum near 0 changes A least: W·x + b = W·(x - m) + (b + W·m)
+    slopes[counted] = a[:, None] * balanced
+    # features about the mean image m: a column sum that is not quite 0 changes A least there.
+    # The scores are the same: W·x + b = W·(x - m) + (b + W·m)
     means = objective.statistics.class_means.sums.sum(axis=0)
     A, c = objective.engine.about(means).gradient_of_scores(slopes, precise=True)
     sums = _SlopeSums(A, c, np.abs(slopes).sum(axis=0), _sum_roundings(objective) * EPS)
     spans = _feature_spans(objective, means)
-    bound, rounding = _bound_from_sums(objective, off, a, labels, sums, spans, means, upper)
+    bound, rounding = _bound_from_sums(objective, balanced, a, labels, sums, spans, means, upper)
     numbers = objective.n_images * objective.n_features * max(1.0, objective.n_classes / MANY)
     if rounding <= EXACT_ABOVE * abs(upper) or numbers > MAX_EXACT_NUMBERS:
         return bound
     exact = _exact_sums(objective, slopes, means)
-    return max(bound, _bound_from_sums(objective, off, a, labels, exact, spans, means, upper)[0])
+    return max(bound, _bound_from_sums(objective, balanced, a, labels, exact, spans, means, upper)[0])
 
 
 @dataclass(frozen=True)
@@ -390,7 +390,7 @@ def _exact_sums(objective: Objective, slopes: Floats, centre: Floats) -> _SlopeS
 
 def _bound_from_sums(
     objective: Objective,
-    off: Floats,
+    G: Floats,
     a: Floats,
     labels: Labels,
     sums: _SlopeSums,
@@ -401,7 +401,7 @@ def _bound_from_sums(
     """(lower bound, the effect of the errors of the sums that is subtracted in it); -inf if it proves nothing.
 
     Args:
-        off, a, labels: slopes (n, K) of the images of weight above 0, their shares and labels.
+        G, a, labels: slopes (n, K) of the images of weight above 0, their shares and labels.
         sums: of the slopes times the shares, about `means`.
         spans: of `_feature_spans`.
     """
@@ -411,7 +411,7 @@ def _bound_from_sums(
     with np.errstate(over="ignore"):
         scale = penalty.dual_scale(A, objective.reg)
         conjugate = penalty.conjugate(-scale * A, objective.reg)
-    conjugates = objective.loss.conjugate(scale * off, labels)
+    conjugates = objective.loss.conjugate(scale * G, labels)
     value = -float(a @ conjugates)
     if not (math.isfinite(value) and math.isfinite(conjugate)):
         return -math.inf, 0.0
@@ -475,13 +475,13 @@ def _balanced(G: Floats, a: Floats, y: Labels) -> Floats | None:
     is negative.
     """
     rows, K = np.arange(len(y)), G.shape[1]
-    off = G.copy()
-    off[rows, y] = 0.0
-    if off.min(initial=0.0) < -float(np.finfo(np.float32).eps):
+    found = G.copy()
+    found[rows, y] = 0.0
+    if found.min(initial=0.0) < -float(np.finfo(np.float32).eps):
         return None
-    np.maximum(off, 0.0, out=off)
+    np.maximum(found, 0.0, out=found)
     flows = np.zeros((K, K))
-    np.add.at(flows, y, a[:, None] * off)
+    np.add.at(flows, y, a[:, None] * found)
     into, out_of = np.ones(K), np.ones(K)
     for _ in range(MAX_BALANCE_STEPS):
         flow = out_of[:, None] * flows * into
@@ -492,9 +492,9 @@ def _balanced(G: Floats, a: Floats, y: Labels) -> Floats | None:
             # square roots, as both ends of a flow may scale it: without them the iteration would oscillate
             into *= np.where(inflow > outflow, np.sqrt(outflow / inflow), 1.0)
             out_of *= np.where(outflow > inflow, np.sqrt(inflow / outflow), 1.0)
-    off *= out_of[y][:, None] * into
-    off[rows, y] = -off.sum(axis=1)
-    return off
+    found *= out_of[y][:, None] * into
+    found[rows, y] = -found.sum(axis=1)
+    return found
 
 
 def _bias_reach(objective: Objective, upper: float, centre: Floats) -> Floats:

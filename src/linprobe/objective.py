@@ -21,7 +21,7 @@ from linprobe.statistics import Statistics
 __all__ = ["DataGradient", "DualPoint", "Evaluation", "Objective", "Split"]
 
 BLOCK_NUMBERS = 2**20
-"""Float64 numbers in a block of rows: 8 MB."""
+"""Float64 numbers in a block of rows, at most: 8 MB."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class DualPoint:
         value: -sum_i a_i L*_i(G_i), with a_i = w_i / sum w.
         A: (K, D), sum_i a_i G_i x'_iᵀ.
         c: (K,), sum_i a_i G_i; with an unpenalised bias it must be 0.
-        terms: sum of the sizes of the terms of `value`, where it exceeds |value|: rounding is proportional to it.
+        terms: sum of the absolute terms that add up to `value`, to which its rounding is proportional; 0 if that is
+            no more than |value|.
         score_error: bound on the error of the scores from which `value` was computed, rounding excluded.
         slope_error: bound on sum_i a_i |error of G_i| for the G from which A was computed, rounding excluded.
     """
@@ -336,7 +337,9 @@ class Objective:
         if (np.abs(columns) > 64.0 * float(np.finfo(G.dtype).eps) * sizes).any():
             return float("-inf")
         conjugates = self.loss.conjugate(G, examples.y)
-        data = float((share[share > 0] * conjugates[share > 0]).sum())  # an image of weight 0 bounds nothing
+        data = float(
+            (share[share > 0] * conjugates[share > 0]).sum()
+        )  # rows of G of images of weight 0 may be infeasible
         V = np.zeros((self.n_classes, self.n_features))
         for block in _blocks(self.n_images, self.n_features):
             V -= (share[block, None] * G[block]).T @ examples.mapped(block)
@@ -400,4 +403,5 @@ class Objective:
 
 
 def _blocks(n_rows: int, n_numbers: int) -> list[slice]:
+    """Slices of the rows, of `n_numbers` each, that hold at most `BLOCK_NUMBERS` numbers."""
     return slices(n_rows, max(1, BLOCK_NUMBERS // max(1, n_numbers)))

@@ -1,4 +1,4 @@
-"""Aᵀ B of float64 matrices without the rounding of sums: of products of short integers, which float64 holds exactly."""
+"""Aᵀ B of float64 matrices without rounding of sums: by products of short integers, which float64 holds exactly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from linprobe.shapes import Floats, slices
 __all__ = ["LOST", "exact_product"]
 
 ROWS = 2**13
-"""Rows of a block. The more rows, the fewer bits of a number fit one integer matrix. Chosen by argument."""
+"""Rows of a block. With more rows, fewer bits of a number fit into one integer matrix. Chosen by argument."""
 
 BITS = 20
 """Bits of a number in one integer matrix: the sum of ROWS products of 2 BITS bits each has 53, all that float64 has.
@@ -40,18 +40,18 @@ def exact_product(A: Floats, B: Floats) -> Floats:
         >>> exact_product(np.array([[1e16], [1.0], [-1e16]]), np.ones((3, 1)))
         array([[1.]])
     """
-    total, lost = np.zeros((A.shape[1], B.shape[1])), np.zeros((A.shape[1], B.shape[1]))
+    total, compensation = np.zeros((A.shape[1], B.shape[1])), np.zeros((A.shape[1], B.shape[1]))
     left, right = _exponents(A), _exponents(B)
     for block in slices(len(A), ROWS):
         own, other = _parts(A[block], left), _parts(B[block], right)
         for order in range(PARTS - 1, -1, -1):
             for i in range(order + 1):
                 term = np.ldexp(own[i].T @ other[order - i], -BITS * (order + 2))
-                added = total + term  # the rounding of the sum is kept apart: Knuth's two-sum
+                added = total + term  # its rounding error is added to the compensation: Knuth's two-sum
                 part = added - total
-                lost += (total - (added - part)) + (term - part)
+                compensation += (total - (added - part)) + (term - part)
                 total = added
-    found: Floats = np.ldexp(total + lost, left[:, None] + right)
+    found: Floats = np.ldexp(total + compensation, left[:, None] + right)
     return found
 
 
@@ -62,7 +62,7 @@ def _exponents(A: Floats) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
 
 
 def _parts(A: Floats, exponents: np.ndarray[tuple[int], np.dtype[np.int32]]) -> list[Floats]:
-    """PARTS integer matrices I_i (N, K) with A = 2^exponents sum_i I_i 2^(-BITS (i + 1)), but for what is left."""
+    """PARTS integer matrices I_i (N, K) with A = 2^exponents sum_i I_i 2^(-BITS (i + 1)), up to a remainder."""
     rest, found = np.ldexp(A, -exponents), []
     for _ in range(PARTS):
         rest = np.ldexp(rest, BITS)

@@ -1,4 +1,4 @@
-"""Choosing the learning rate of SGD: rate by reg by schedule by update, beside the certified optimum of each reg."""
+"""Choosing the learning rate of SGD: a grid of runs, compared with the certified optimum of each reg."""
 
 from __future__ import annotations
 
@@ -94,13 +94,14 @@ class RateGrid:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """The cells, the last kind changing first."""
+        """The cells; the update varies fastest, then the schedule, the reg and the learning rate."""
         return tuple(Cell(*cell) for cell in product(self.learning_rates, self.regs, self.schedules, self.updates))
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """The epochs after which cells are compared, ascending; the last is `epochs`, and with halving each doubles.
+        """The epochs after which cells are compared, ascending; the last is `epochs`.
 
-        There are as many as halve the cells to one, if there are epochs enough.
+        With halving, each is twice the one before, and there are enough rungs to leave one cell in the end; fewer if
+        the first would come before epoch 1.
 
         Example:
             >>> RateGrid((0.1, 1.0), (1e-3, 1e-2), ("cosine",), ("plain",), halving=True).rungs(20)
@@ -139,9 +140,9 @@ class CellProgress:
 
     Attributes:
         cell: the one that runs.
-        number: its place, from 1.
-        n_cells: all of them.
-        epoch: its row of the trace.
+        number: its position in the grid, from 1.
+        n_cells: number of cells in the grid.
+        epoch: the row of its trace.
         until: the epoch at which it is compared with the others.
     """
 
@@ -191,7 +192,7 @@ class RateChoice:
 
     @property
     def above_optimum(self) -> npt.NDArray[np.float64]:
-        """How far each cell's objective ends above the least possible one of its reg, at most, in units of that.
+        """(n_cells,) bounds on how far each cell ends above the minimum of its reg, relative to that minimum.
 
         (L - lower bound) / lower bound, with the lower bound of the certificate; NaN where the cell diverged or no
         bound above 0 is proved. It cannot show less than the relative gap of the certificate.
@@ -204,7 +205,7 @@ class RateChoice:
         return np.maximum(above, 0.0)  # float32 may round below a bound that is met; NaN stays
 
     def _bounds(self) -> Sequence[float]:
-        """For each reg what no weights go below; NaN where nothing is proved."""
+        """For each reg a lower bound on the minimum; NaN where none is proved."""
         if self.optima is None:
             return [math.nan] * len(self.grid.regs)
         proved: Sequence[Certificate] = self.optima.certificates
@@ -292,13 +293,13 @@ class RateSelector(Generic[AnyModel]):
         )
 
     def _with(self, kind: str, chosen: str) -> AnyModel:
-        """An untrained classifier with an optimizer or an update; parameters that this does not take are left out."""
+        """An untrained classifier with this optimizer or update; parameters that it does not use are defaults."""
         usual = type(self.classifier)()
         idle = [name for name in named_parameters(kind) if unused_of(kind, chosen, [name])]
         return self.classifier.unfitted(**{kind: chosen}, **{name: getattr(usual, name) for name in idle})
 
     def _of_all(self) -> tuple[AnyModel, Objective]:
-        """(member, objective) of all images, read once."""
+        """(a classifier with the map of the input, the objective) for all training images; made once."""
         if self._whole is None:
             member = self.classifier.unfitted()
             member.begin(self.classifier, self.images)
@@ -309,8 +310,8 @@ class RateSelector(Generic[AnyModel]):
 def run_cells(grid: RateGrid, rungs: Sequence[int], run: Callable[[int, int], CellScores]) -> tuple[CellScores, ...]:
     """The last scores of each cell, in their order.
 
-    After each rung but the last, the half of the cells with the lower validation loss goes on, rounded up. A cell that
-    diverged goes no further. Of equal losses the first cell goes on.
+    After each rung but the last, the half of the cells with the lower validation loss continues, rounded up. A cell
+    that diverged ends. Of equal losses the first cell continues.
 
     Args:
         grid: the cells.

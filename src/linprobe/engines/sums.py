@@ -17,8 +17,8 @@ __all__ = ["EpochPlan", "Precision", "SplitSums", "Sums"]
 class Precision(IntEnum):
     """Precision of the products of a pass. Products with float64 images are float64 in all four.
 
-    `COARSE`: the fastest that the engine has: slopes rounded to 16 bits, or rows and slopes rounded by
-    `Engine.coarse_rounding`. Weights that `Engine.coarse` gives lose nothing. `SINGLE`, if the engine has none faster.
+    `COARSE`: the fastest that the engine has; if none is faster, that of `SINGLE`. Slopes are rounded to 16 bits, or
+    rows and slopes by the share `Engine.coarse_rounding`. Weights from `Engine.coarse` are not rounded.
     `SINGLE`: float32 or better.
     `PROOF`: float64, or faster integer arithmetic whose error bound is returned in `Sums`: for certificates.
     `DOUBLE`: float64.
@@ -95,7 +95,7 @@ class EpochPlan:
         rates: (n_batches,) learning rate of each step.
         update: plain, momentum, nesterov, adagrad, rmsprop or adam.
         momentum, rho, beta1, beta2, epsilon: of the updates that have them.
-        step: updates done before these.
+        step: updates done before this plan.
         averaged: iterates that are already in the average; -1 for no averaging.
         bias_rate: the learning rate of b, in units of that of W.
         l2, l1: weights of sum W² and of sum |W| in a step of the engine's own loop; the plain loop takes the penalty

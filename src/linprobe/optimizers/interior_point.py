@@ -177,14 +177,14 @@ def minimize_within(
     gap: float = math.inf,
     exact_zeros: bool = True,
 ) -> PointWithin | None:
-    """The optimum over few of the weights, for a loss of margins with |W|; None if a step was not finite.
+    """The optimum over a subset of the weights, for a loss of margins with |W|; None if a step was not finite.
 
     Args:
         objective: a loss of margins, and a penalty with |W|.
-        within: which weights.
+        within: the subset; all other weights are 0.
         tol: the relative gap over these weights at which the search ends.
-        near: where it begins; None for weights of 0.
-        gap: of the point of the central path by `near` at which it begins; absolute, above 0.
+        near: the point near which it begins; None for weights of 0.
+        gap: duality gap, absolute and > 0, of the point of the central path at which it begins.
         exact_zeros: whether weights that are 0 at the optimum are to be exactly 0, within `tol`.
     """
     with threadpool_limits(1), np.errstate(all="ignore"):
@@ -213,6 +213,7 @@ def interior_point_cost(objective: Objective) -> tuple[float, float]:
 
 
 def _check(objective: Objective) -> None:
+    """Raise IncompatibleError if `InteriorPoint` cannot minimise this objective."""
     loss, penalty = objective.loss, objective.penalty
     if loss.margin_power is None and loss.curvature_form != "spread":
         raise IncompatibleError(
@@ -228,7 +229,7 @@ def _check(objective: Objective) -> None:
 
 @dataclass(frozen=True)
 class PointWithin:
-    """The solution over few of the weights.
+    """The solution over a subset of the weights.
 
     Attributes:
         W: (K, n) float64, with exact zeros if these were requested.
@@ -249,7 +250,7 @@ class _Search:
         objective: what is minimised.
         start: a state to resume bit-identically; None for a new search. Weights alone are ignored.
         trace: receives a row per iteration.
-        within: which weights, for a search over few of them; None for all.
+        within: the weights to search over; None for all.
     """
 
     def __init__(
@@ -303,7 +304,7 @@ class _Search:
                     self.passes += 3.0  # one for scores and curvature, two for sums of slopes
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        # before the certificate of an interrupted search, whose passes an uninterrupted one does not make
+        # saved before the certificate of an interrupted search: an uninterrupted one does not make its passes
         state = self._state(*self._weights())
         if certificate is None:
             certificate, *candidate = self._certify()
@@ -314,7 +315,7 @@ class _Search:
         return Solution(W, b, status, self.trace.history, state, self.passes, self.clock(), {}, certificate)
 
     def to_tolerance(self, exact_zeros: bool) -> None:
-        """Steps until the gap over these weights is at most tol, with exact zeros too if asked, or progress ends."""
+        """Steps until the gap over these weights is at most tol, or progress ends; with exact zeros on request."""
         variables = self.variables
         while True:
             evaluation = self._evaluate(*self._weights())
@@ -346,6 +347,7 @@ class _Search:
         return self.settings.tol * evaluation.objective if evaluation.objective > negligible else negligible
 
     def _has_stalled(self) -> bool:
+        """Whether `MAX_SHORT_STEPS` steps were short, or `MAX_STALLED` made no progress."""
         return self.short_steps >= MAX_SHORT_STEPS or self.stalled >= MAX_STALLED
 
     def _status(self, certificate: Certificate, promising: bool, ended: bool) -> Status | None:
@@ -362,7 +364,7 @@ class _Search:
     def _watch_progress(self, value: float) -> None:
         """Count iterations without progress; after one, solve the linear systems more precisely.
 
-        At the start W = 0 hides what the residual costs, so progress is measured from the first step on.
+        Progress is measured from the first step on: the cost of the residual is a product with W, and 0 at the start.
         """
         options = self.options
         if self.iteration == 0:

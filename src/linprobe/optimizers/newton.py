@@ -23,6 +23,7 @@ from linprobe.optimizers.newton_forecast import NewtonForecast
 from linprobe.optimizers.newton_metric import MAX_PRODUCTS, KeptMetric
 from linprobe.optimizers.newton_state import NewtonState, handed_over
 from linprobe.optimizers.preconditioner import SecondMoment, second_moment
+from linprobe.optimizers.predicted_gap import BALANCED_SHIFT
 from linprobe.optimizers.proofs import ProofPolicy
 from linprobe.optimizers.states import sizes_of
 from linprobe.optimizers.trace import Clock, Trace
@@ -61,13 +62,17 @@ MIN_THRESHOLD = 1e-13
 argument."""
 
 STAGES_ABOVE_GAP, STAGE_GAP, STAGE_RATIO = 3.0, 0.3, 10.0
-"""Predicted relative gap above which problems with larger reg values, called stages, are solved first: far from the
-optimum full steps overshoot, as classes without curvature gain some on the way. Then the relative gap to which a stage
-is solved, and the ratio of reg between the first stages. Chosen by argument."""
+"""Predicted relative gap above which problems with larger reg values, called stages, are solved first. Far from the
+optimum a full step overshoots: classes that have no curvature at its start gain curvature along it. Then the relative
+gap to which a stage is solved, and the ratio of reg between the first stages. Chosen by argument."""
 
 NEXT_STAGE_GAP, NEXT_RATIOS = 1.0, (10.0, 5.6, 3.2, 1.8, 1.33)
 """Predicted relative gap up to which the next stage may begin, and the ratios of reg that are tried for it, the largest
 first. Chosen by argument."""
+
+SAME_REG = 1.001
+"""Ratio of reg values below which two of them count as equal: it allows for the rounding of divisions by `NEXT_RATIOS`.
+Chosen by argument."""
 
 ARMIJO, MAX_TRIALS = 1e-4, 30
 """For the line search: required decrease of the objective, as a share of the decrease that the slope predicts (the
@@ -269,7 +274,9 @@ class _Run:
         self.state = start
         shares, sums = objective.statistics.class_means
         means = np.square(sums / np.where(shares > 0.0, shares, 1.0)[:, None] - self.mean).sum(axis=1)
-        self.bias_weight = 10.0 * objective.l2_weight * objective.n_classes + 2.5 * float(means.mean())
+        # 4 l2_weight times the weight of |db|² in `predicted_gap`, with the mean over the classes
+        curvature = 4.0 * BALANCED_SHIFT * objective.l2_weight * objective.n_classes
+        self.bias_weight = curvature + BALANCED_SHIFT * float(means.mean())
 
     def finish(self, history: list[dict[str, float]]) -> Solution:
         """The solution of this run; `history` are the rows of the trace before it."""
@@ -290,7 +297,7 @@ class _Run:
         return Solution(point.W, point.b, status, rows, self.state, self.passes, seconds, words, certificate)
 
     def _search(self) -> Status:
-        """Report, try to prove, step; until one of them returns the status."""
+        """The status at the end of the loop: add a row to the trace, attempt a proof, take a step."""
         opens = not self.repeats_pass and self.objective.loss.margin_power is None
         point, step = self._visit(self.W, self.b, self.precision), math.nan
         while opens and self._predicted(point) > STAGES_ABOVE_GAP * abs(point.evaluation.objective):
@@ -336,6 +343,7 @@ class _Run:
         return None
 
     def _needs_double(self, point: _Point) -> bool:
+        """Whether float32 passes are too coarse for the gap that is predicted here."""
         small = self._predicted(point) <= SINGLE_GAP * abs(point.evaluation.objective)
         return small and self.precision < Precision.DOUBLE
 
@@ -365,7 +373,7 @@ class _Run:
             return point, False
         for ratio in NEXT_RATIOS:
             reg = max(self.objective.reg, self.stage.reg / ratio)
-            stage = self.objective if reg < 1.001 * self.objective.reg else self.stage.with_reg(reg)
+            stage = self.objective if reg < SAME_REG * self.objective.reg else self.stage.with_reg(reg)
             found = _Point.of(stage, point.W, point.b, point.gradient)
             self.stage, before = stage, self.stage
             if self._predicted(found) <= NEXT_STAGE_GAP * abs(found.evaluation.objective) or ratio == NEXT_RATIOS[-1]:
@@ -429,8 +437,8 @@ class _Run:
         return np.concatenate([step[:, :-1], (step[:, -1] - step[:, :-1] @ self.mean)[:, None]], axis=1)
 
     def _squared_norm(self, gradient: Floats) -> float:
-        """Squared norm of a gradient. `bias_weight` counts for how much balancing the bias changes the gradient of
-        W."""
+        """Squared norm of a gradient; the part in the bias times `bias_weight`, as balancing the bias before a proof
+        changes the gradient in W."""
         return float(np.square(gradient[:, :-1]).sum() + self.bias_weight * np.square(gradient[:, -1]).sum())
 
     def _predicted(self, point: _Point) -> float:
@@ -469,7 +477,7 @@ class _Run:
         search.run(metric, tol, MAX_PRODUCTS)
         self.passes += search.products * (curvature.cost + metric.solve_cost)
         dual = model_point(objective, point.W, point.b, self._uncentred(search.best))
-        self.passes += 1.5
+        self.passes += 1.5  # the reads of `model_point`
         if dual is None:
             return False
         self._prove(following.W, following.b, None, dual)
@@ -517,7 +525,7 @@ class _Run:
 
         Args:
             db: the gradient in the bias there, if it is known.
-            dual: a dual point to use besides that gradient.
+            dual: a second dual point; the higher of the two bounds counts.
         """
         objective = self.objective
         inverse = bias_inverse(bias_curvature(objective, W, b))
@@ -550,12 +558,12 @@ def _between(low: tuple[float, float], high: tuple[float, float]) -> float:
     halfway."""
     part = 0.5
     if high[1] > 0.0 and math.isfinite(high[1]):
-        part = min(max(low[1] / (low[1] - high[1]), 0.1), 0.9)
+        part = min(max(low[1] / (low[1] - high[1]), 0.1), 0.9)  # a tenth of the interval from its ends, at least
     return low[0] + part * (high[0] - low[0])
 
 
 def _next_damping(damping: Floats, overshoot: Floats) -> Floats:
-    """The damping of each class for the next step: that with which this step would have ended at the minimum."""
+    """The damping (K,) of the next step: with it, this step would have ended at the minimum of each class."""
     change = np.clip(1.0 + overshoot, MIN_RIDGE_CHANGE, MAX_RIDGE_CHANGE)
     following: Floats = np.maximum(1.0, (1.0 + damping) * change) - 1.0
     return following

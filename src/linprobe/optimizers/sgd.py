@@ -46,10 +46,10 @@ class SGDState(SavedState):
         W_v, b_v: sums of squares, or second moment, of the update; None where it has none.
         W_avg, b_avg: the averaged weights; None without averaging.
         W_best, b_best: the weights of the lowest validation loss; None without `patience`.
-        passes: not written: they are the epochs.
+        passes: not saved: equal to the epochs.
         steps: updates done.
         averaged: iterates in the average.
-        learning_rate: NaN for that of a new run.
+        learning_rate: before the schedule; NaN until a new run has chosen it.
         bias_rate: learning rate of b, in units of that of W.
         usual_objective: what `diverged` compares with; NaN where it is to be computed.
         best_loss, best_epoch: the lowest validation loss, and its epoch; infinite and NaN before the first.
@@ -120,7 +120,7 @@ class BatchStep:
 @final
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Steps along the gradient of a few images at a time, each image once per epoch, in a new order.
+    """Steps along the gradient of a mini-batch of images; each image once per epoch, in a new order.
 
         G = (1/M) sum over the batch of w_i dL_i/dW + reg dR/dW,   W <- prox(W - s d, s h)
 
@@ -129,8 +129,8 @@ class SGD(Optimizer):
     are normalised to mean 1.
 
     With `dropout` the gradient is that of the loss at masked inputs: each is 0 with that probability, else divided by
-    1 - dropout, drawn anew for every image of every batch (see engines/dropout.py). The trace, and predictions, are
-    without masks.
+    1 - dropout, drawn anew for every image of every batch (see engines/dropout.py). The trace and predictions use
+    no masks.
 
     The order of epoch e comes from PCG64([seed, e]), so that a run continued from a `State` has the same bits
     as one that was never stopped. The engine's own loop is used where it knows loss and penalty, in float32
@@ -143,7 +143,8 @@ class SGD(Optimizer):
         schedule: constant, step, exponential, cosine or inverse (1/t), see schedules.py.
         update: plain, momentum, nesterov, adagrad, rmsprop or adam, see updates.py.
         momentum: mu of momentum and nesterov, 0 <= mu < 1.
-        rho, beta1, beta2: of rmsprop and adam, likewise.
+        rho: decay of the mean of squares of rmsprop, 0 <= rho < 1.
+        beta1, beta2: decays of the first and second moment of adam, each >= 0 and < 1.
         epsilon: of the adaptive updates, > 0.
         warmup: epochs over which the rate rises in a straight line, >= 0.
         final_rate: share of the learning rate at which schedules end, 0 < final_rate <= 1.
@@ -268,12 +269,12 @@ class SGD(Optimizer):
         return Solution(W, b, status, trace.history, saved.to_state(), passes, clock(), chosen)
 
     def steps(self, objective: Objective, start: State | None = None) -> Iterator[BatchStep]:
-        """One mini-batch after the other of the run that `minimize` makes by its plain loop, for those who watch each.
+        """Yields the mini-batch steps of the run that `minimize` makes with its plain loop, one at a time.
 
-        Every step holds the state that continues the run. The last one says why it ended.
+        Each holds the state from which the run continues. The last one says why the run ended.
 
         Args:
-            start: as for `minimize`; the state of a step, too, which lies between two epochs.
+            start: as for `minimize`, or the state of a step, which may lie within an epoch.
         Raises:
             ParameterError: with `average` or `patience`, which count whole epochs.
             StateError: `start` is not of this problem.
@@ -380,7 +381,7 @@ class SGD(Optimizer):
     ) -> tuple[SGDState, float]:
         """(the state after one epoch; the mean loss last seen, NaN where the run diverged).
 
-        An epoch is run in parts for one who watches.
+        With `watch` an epoch is run in parts.
         """
         order = self._order(objective, saved.epoch)
         averages = self.average and saved.epoch >= self.epochs // 2
@@ -412,7 +413,7 @@ class SGD(Optimizer):
     def _run_batches(
         self, objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan: EpochPlan, fused: bool
     ) -> float:
-        """Update `arrays` by some batches, with the engine's own loop or the plain one; the mean loss seen."""
+        """The mean loss seen in some batches, which update `arrays`; with the engine's own loop or the plain one."""
         if not fused:
             return plain_epoch(objective, arrays, plan)
         a, c = (0.0, 0.0) if objective.penalty is None else objective.penalty.coefficients or (0.0, 0.0)
@@ -425,7 +426,7 @@ class SGD(Optimizer):
 
 
 class _Pace:
-    """How many batches to run at once: all of an epoch, or `WATCH_SECONDS` of them for one who watches.
+    """How many batches to run at once: all of an epoch, or with `watch` those of `WATCH_SECONDS`.
 
     The bits are the same wherever an epoch is cut between two batches.
     """
@@ -435,7 +436,7 @@ class _Pace:
         self.batches = sys.maxsize if watch is None else 1  # one, to learn how long it takes
 
     def ran(self, batches: int, seconds: float) -> None:
-        """Learn from what so many batches took."""
+        """Adapt to the seconds that the last batches took."""
         self.batches = max(1, round(batches * WATCH_SECONDS / max(seconds, 1e-6)))
 
 
@@ -461,7 +462,7 @@ def plain_epoch(objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan:
             return math.nan
         total, seen = total + sums.loss, seen + sums.weight
         gradient = {"W": sums.dW / (len(rows) * mean_weight), "b": sums.db / (len(rows) * mean_weight)}
-        with np.errstate(over="ignore", invalid="ignore"):  # what diverges is seen in the next loss
+        with np.errstate(over="ignore", invalid="ignore"):  # a divergence shows in the next loss
             if objective.penalty is not None:
                 gradient["W"] += objective.reg * objective.penalty.gradient(arrays["W"])
             for name, G in gradient.items():
@@ -480,14 +481,14 @@ def plain_epoch(objective: Objective, arrays: dict[str, npt.NDArray[Any]], plan:
 def _batch_sums(
     objective: Objective, W: Floats, b: Floats, rows: npt.NDArray[np.int64], dropout: Dropout | None
 ) -> Sums:
-    """The sums of the loss and its gradient over the images at these positions, with masked inputs if asked for."""
+    """The sums of the loss and its gradient over the images at these positions, masked if `dropout` is given."""
     if dropout is None:
         return objective.engine.loss_and_gradient(W, b, objective.loss, rows)
     examples, loss = objective.examples, objective.loss
     y, weight = examples.y[rows], examples.sample_weight
     shares = np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64)
     X = examples.mapped(rows) * dropout.masks(rows, examples.n_features)
-    with np.errstate(all="ignore"):  # what diverges is seen in the loss
+    with np.errstate(all="ignore"):  # a divergence shows in the loss
         S = X @ W.T.astype(np.float64) + b
         values, slopes = loss.value_and_gradient(S, y)
     slopes = shares[:, None] * slopes

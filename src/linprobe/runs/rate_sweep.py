@@ -27,11 +27,11 @@ __all__ = ["RateSearch"]
 
 
 class RateSearch(Search):
-    """Every cell of a grid of learning rates, the best on validation images.
+    """Runs every cell of a grid of learning rates, and chooses the best on the validation images.
 
     Args:
-        prepared: of the run.
-        solving: called with each step of each exact member, and the name of the part.
+        prepared: the settings of the run, its untrained classifier and its data.
+        solving: called with the name of the part and each step of the exact optimizer, for each reg.
         training: called after each epoch of each cell.
     """
 
@@ -72,7 +72,7 @@ class RateSearch(Search):
         scores = run_cells(self.grid, self.selector.rungs, step)
         self.choice = RateChoice(self.grid, scores, optima)
         if all(one.status is Status.DIVERGED for one in scores):
-            run.remove_parts()  # no session can finish it: `best` says so
+            run.remove_parts()  # no later session could finish it: `choice.best` raises
         run.remove_cell_states()
         return earlier
 
@@ -125,11 +125,12 @@ class RateSearch(Search):
         return scores, scores.seconds
 
     def _tell(self, progress: Progress) -> None:
+        """Report a step of the exact optimizer."""
         if self.solving is not None:
             self.solving("exact optima", progress)
 
     def _start(self, run: RunFolder, number: int, done: int) -> State:
-        """The state of a cell at the rung before, or where it was killed before its scores were written."""
+        """The state of a cell at the rung before; or at this rung, if the run was killed before it wrote the scores."""
         state, rungs = run.read_cell_state(number + 1), self.selector.rungs
         if state.epoch not in rungs[done - 1 : done + 1]:
             raise RunError(
