@@ -40,7 +40,7 @@ class Advice:
 
 
 def divide() -> None:
-    """No number above 1e18."""
+    """No number above 1e6."""
     np.savez("large.npz", X=ROWS.astype(np.float64), y=TWO)
 
 
@@ -109,7 +109,10 @@ CASES = {
         ("knn", "rows.npz", "--k", "5,60"), "use a k of at most 29", ("knn", "rows.npz", "--k", "5,29")
     ),
     "squares too large": Advice(
-        train("large.npz"), "divide the features so that none is above 1e18", train("large.npz"), divide
+        train("large.npz"), "use --preprocess standardize", train("large.npz", "--preprocess", "standardize")
+    ),
+    "squares too large, divided": Advice(
+        train("large.npz"), "divide the features so that none is above 1e6", train("large.npz"), divide
     ),
     "a broken picture, repaired": Advice(train("broken"), "replace them", train("broken"), repair),
     "a broken picture, left out": Advice(
@@ -152,7 +155,7 @@ CASES = {
 def sources(linprobe: Any, tmp_path: Path, write_pictures: Callable[..., None]) -> None:
     """Small sources and two runs in the working folder."""
     np.savez("rows.npz", X=ROWS, y=TWO)
-    np.savez("large.npz", X=ROWS.astype(np.float64) * 1e60, y=TWO)
+    np.savez("large.npz", X=ROWS.astype(np.float64) * 1e30, y=TWO)
     np.savez("pictures.npz", X=RANDOM.integers(0, 256, (40, 8, 8, 3)).astype(np.uint8), y=TWO)
     np.savez("other_size.npz", X=np.zeros((40, 10, 9, 3), np.uint8), y=TWO)
     write_pictures(tmp_path / "files", 5, 0)

@@ -96,3 +96,10 @@ def test_features_too_large_to_square_are_told_of_without_warnings():
     for reg in (1e-2, 1e3):
         with pytest.raises(IncompatibleError, match="too large for float32"):
             LBFGS().minimize(made_objective(X, reg=reg))
+
+
+def test_the_spread_of_eigenvalues_is_that_of_the_features_whatever_their_size():
+    X = np.random.default_rng(0).standard_normal((60, 4))
+    expected = second_moment(made_objective(X)).spread
+    for size in (2.0**-50, 2.0**20, 2.0**60):  # the powers of 2 keep all digits
+        assert second_moment(made_objective(X * size)).spread == expected * size**2

@@ -12,6 +12,7 @@ import scipy.linalg
 from linprobe.cores import by_threads
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
+from linprobe.optimizers.obstacles import SQUARES_TOO_LARGE
 from linprobe.shapes import Floats, mirror_lower, slices
 
 __all__ = ["ExactMoment", "NormalEquations", "exact_moment"]
@@ -113,10 +114,7 @@ def _cleaned(matrix: Floats, mean: Floats) -> Floats:
     mean: weights fitted to it grow without end, and the bias that must cancel them with it.
     """
     if not np.isfinite(matrix).all():
-        raise IncompatibleError(
-            "optimizer='exact' sums squares of the features times the weights of the images, and some are too large "
-            "for float32: divide the features so that none is above 1e18, and the weights so that none is above 1."
-        )
+        raise IncompatibleError(SQUARES_TOO_LARGE)
     return matrix if np.trace(matrix) > CONSTANT_SPREAD**2 * float(mean @ mean) else np.zeros_like(matrix)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from linprobe.objective import Objective
 from linprobe.shapes import Floats
 
-__all__ = ["OBSTACLE", "obstacle"]
+__all__ = ["OBSTACLE", "SQUARES_TOO_LARGE", "obstacle"]
 
 OBSTACLE = "obstacle"
 """Name, in `Solution.chosen`, of that sentence."""
@@ -20,11 +20,24 @@ FAR, UNEVEN, LIGHT = 1e9, 1e6, 1e12
 features; and of the weights of two images. Chosen by argument: float64 has 16 digits, and a proof of tol needs some
 six."""
 
+LARGE = 1e6
+"""Largest spread of a feature that does not count as an obstacle. Chosen by argument: a proof loses as many digits as
+the features have before the point. Features of 1e5 are certified in tests/optimizers/test_obstacles.py, and those of
+1e11 are not."""
+
+SQUARES_TOO_LARGE = (
+    "sums of squares of the features are too large for float32: for numbers of up to 1e36 use "
+    "preprocess='standardize'; else divide the features so that none is above 1e6"
+)
+"""What methods say that sum squares in float32, which ends at 3.4e38; engines read the features in float32 before they
+standardise. Weights are not to blame: an objective divides unusually large ones by a power of 2."""
+
 
 def obstacle(objective: Objective) -> str:
     """What was found in the data, and a next step.
 
-    Features far from 0 are named first, then scales that differ, then weights that differ. Else reg is.
+    Features far from 0 are named first, then scales that differ, features that are large, and weights that differ.
+    Else reg is.
     """
     examples = objective.examples
     X = examples.mapped(objective.statistics.sample(SAMPLE_ROWS))
@@ -41,6 +54,11 @@ def obstacle(objective: Objective) -> str:
             return (
                 f"the scales of the features differ by a factor of {uneven:.0e}, so rounding hides the minimum: use "
                 "preprocess='standardize'"
+            )
+        if spreads.max() > LARGE and objective.penalised:
+            return (
+                f"the features spread over {spreads.max():.0e}, so rounding hides the minimum at "
+                f"reg={objective.reg:g}: use preprocess='standardize'"
             )
     weight = examples.sample_weight
     if weight is not None and (light := float(weight.max() / weight[weight > 0.0].min())) > LIGHT:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from linprobe.engines.base import Engine
 from linprobe.errors import IncompatibleError
 from linprobe.objective import Objective
+from linprobe.optimizers.obstacles import SQUARES_TOO_LARGE
 from linprobe.shapes import Floats
 
 __all__ = ["Preconditioner", "Preconditioners", "Sample", "SecondMoment", "second_moment", "typical_curvature"]
@@ -151,8 +152,11 @@ class SecondMoment:
         """Root mean square of the eigenvalues, estimated from some rows of the matrix."""
         n = len(self.factored)
         some = np.random.Generator(np.random.PCG64(0)).permutation(n)[:SPREAD_ROWS]  # features may come in a pattern
-        of_all = n / max(1, len(some)) * float(np.square(self.factored[some]).sum(dtype=np.float64))
-        return math.sqrt(of_all / max(1, len(self.mean)))
+        rows = self.factored[some]
+        # A power of 2 changes no digit; without it the squares of large or tiny features leave the range of float32.
+        scale = np.float32(2.0 ** math.frexp(float(np.abs(rows).max(initial=0.0)))[1] if self.finite else 1.0)
+        of_all = n / max(1, len(some)) * float(np.square(rows / scale).sum(dtype=np.float64))
+        return float(scale) * math.sqrt(of_all / max(1, len(self.mean)))
 
     @cached_property
     def finite(self) -> bool:
@@ -240,11 +244,7 @@ class Preconditioner:
         least = RIDGE * moment.trace / (1 if moment.matrix is None else max(1, D))
         self._ratio = min(max(ratio, least, float(np.finfo(np.float32).tiny) * 1e8), MAX_RATIO)
         if not moment.finite:
-            raise IncompatibleError(
-                "the preconditioner sums squares of the features times the weights of the images, and some are too "
-                "large for float32: divide the features so that none is above 1e18, and the weights so that none is "
-                "above 1."
-            )
+            raise IncompatibleError(SQUARES_TOO_LARGE)
         while True:
             try:
                 self._factor = engine.algebra.factored(moment.factored, self._ratio)
