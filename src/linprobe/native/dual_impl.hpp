@@ -1,11 +1,13 @@
-// One sweep of dual coordinate ascent, image by image: see dual.hpp. Included by dual_*.cpp, in a namespace and with a
-// vector width of its own.
+// One sweep of dual coordinate ascent, image by image: see dual.hpp for the problem and the notation. Each dual_*.cpp
+// includes this file in its own namespace, with its own vector width.
 #pragma once
 
-constexpr int kRootSteps = 100;  // Newton steps for the root of an image, at most; 3 to 6 are usual
+constexpr int kRootSteps = 100;  // Newton steps of dual_root, at most; 3 to 6 are usual. Chosen by argument
 
-// The total T of the changes of an image, with A_j = clip(factor (v_j - T), 0, most): the root of
-// sum_j A_j - before - T, which falls. Newton's method inside a bracket. n is a multiple of the vector length.
+// The root T of sum_j clip(factor (v_j - T), 0, most) - before - T, which falls as T grows. T is the sum of the changes
+// of the A_j of an image, if all of them move to their common optimum A_j = clip(factor (v_j - T), 0, most). Newton's
+// method, and bisection where its step would leave the bracket [low, high]. v (n), with n a multiple of the vector
+// length; `before` is the sum of the A_j so far.
 inline double dual_root(const double* v, int64_t n, double factor, double most, double before) {
   using D = V<double>;
   constexpr int64_t size = Vector<double>::size;
@@ -28,7 +30,7 @@ inline double dual_root(const double* v, int64_t n, double factor, double most, 
   return T;
 }
 
-// Products of x (D) with four rows of W.
+// out (4): the products of x (D) with four rows of W, to which w (4) points.
 template <class S>
 inline void four_products(const S* x, const double* const* w, int64_t D, double* out) {
   using Vd = V<double>;
@@ -57,11 +59,15 @@ inline void add_row(double factor, const S* x, int64_t D, double* to) {
   for (; d < D; ++d) to[d] += factor * static_cast<double>(x[d]);
 }
 
-// w (D) = soft(v, size) / lambda.
+// w (D) = soft(v, size) / lambda, with soft thresholding: v is moved towards 0 by size, and not beyond it.
 inline void weights_of(const double* v, int64_t D, double size, double lambda, double* w) {
   for (int64_t d = 0; d < D; ++d) w[d] = (v[d] - std::min(std::max(v[d], -size), size)) / lambda;
 }
 
+// Visits the images of job.order. For image i with label y, all A_ij with j != y are set to their common optimum, if
+// the predicted gain exceeds job.threshold. With q = |x_i|² / lambda + bias, the changes of the A_ij lower the margin
+// of j by q (change_j + sum of all changes), or by less with `size` > 0. Rows are S: float32 or float64; sums are
+// float64.
 template <class S>
 void run_dual_sweep(DualSweep& job) {
   constexpr int64_t lanes = Vector<double>::size;
@@ -76,15 +82,16 @@ void run_dual_sweep(DualSweep& job) {
     double* A = job.A + i * K;
     const double share = job.share[i], most = share * job.most, q = job.squares[i] / job.lambda + job.bias;
     const double own_curvature = 1 / (job.curvature * share), factor = q / (q + own_curvature);
-    int64_t n = 0;
+    int64_t n = 0;  // the coordinates to optimise: all, or those that are not 0
     for (int64_t j = 0; j < K; ++j)
       if (j != y && (job.all || A[j] != 0)) classes[n++] = j;
     if (n == 0) continue;
     classes[n] = y;
+    // scores[k], without the bias, of these classes and the label
     if (job.gram) {
       for (int64_t k = 0; k <= n; ++k) scores[k] = job.V[classes[k] * D + i] / job.lambda;
     } else {
-      for (int64_t k = n + 1; k < n + 4; ++k) classes[k] = y;
+      for (int64_t k = n + 1; k < n + 4; ++k) classes[k] = y;  // padding: four products at a time
       for (int64_t k = 0; k <= n; k += 4) {
         const double* w[4];
         for (int64_t l = 0; l < 4; ++l) w[l] = job.W + classes[k + l] * D;
@@ -93,7 +100,7 @@ void run_dual_sweep(DualSweep& job) {
       job.products += n + 1;
     }
     const double own = scores[n] + job.b[y];
-    double gain = 0, before = 0;
+    double gain = 0, before = 0;  // gain: of the best change of each coordinate alone, summed
     for (int64_t k = 0; k < n; ++k) {
       const int64_t j = classes[k];
       const double margin = scores[k] + job.b[j] - own + job.delta, slope = margin - A[j] * own_curvature;
@@ -104,13 +111,13 @@ void run_dual_sweep(DualSweep& job) {
     }
     job.gain += gain;
     if (!(gain > job.threshold)) continue;
-    int64_t ends = n;
+    int64_t ends = n;  // padded to whole vectors: -inf adds nothing to a sum
     for (; ends % lanes != 0; ++ends) v[ends] = -std::numeric_limits<double>::infinity();
     const double T = dual_root(v, ends, factor, most, before);
     double total = 0;
     for (int64_t k = 0; k <= n; ++k) {
       const int64_t j = classes[k];
-      double change = -total;
+      double change = -total;  // of the label, k = n: minus the sum of the others
       if (k < n) {
         const double moved = std::min(std::max(factor * (v[k] - T), 0.0), most);
         change = moved - A[j];
