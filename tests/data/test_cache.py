@@ -152,6 +152,64 @@ def test_clearing_deletes_the_entries_and_nothing_else(pictures: Path) -> None:
     assert cache_info().n_entries == 0
 
 
+FILLS = """
+import sys
+from pathlib import Path
+from linprobe.data import folder
+from linprobe.data.base import ReadOptions
+
+decode_all = folder.decode_all
+
+def slowly(files, source, options, allocate):
+    def waits(shape):
+        stored = allocate(shape)
+        print("begun", flush=True)
+        sys.stdin.readline()
+        return stored
+    return decode_all(files, source, options, waits)
+
+folder.decode_all = slowly
+path = Path(sys.argv[1])
+print(folder.FolderReader().read(str(path), path, ReadOptions()).train.X[:, 0].tolist())
+"""
+"""A program that reads a folder into the cache, and waits for a line while its entry is unfinished."""
+
+
+def test_clearing_leaves_what_another_process_is_decoding(pictures: Path) -> None:
+    read(pictures, image_size=(1, 1))
+    arguments = [sys.executable, "-c", FILLS, str(pictures)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(arguments, text=True, **pipes) as other:  # type: ignore[call-overload]
+        assert other.stdout.readline() == "begun\n"
+        assert clear_cache().n_entries == 1
+        assert entry().name.startswith(f".filling-{_host()}-{other.pid}-")
+        assert other.communicate("\n", timeout=60) == ("[0, 1, 10, 11]\n", "")
+    assert cache_info().n_entries == 1
+    assert clear_cache().n_entries == 1
+    assert list(cache_folder().iterdir()) == []
+
+
+def test_clearing_deletes_what_a_killed_process_left(pictures: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    (cache_folder() / f".filling-{_host()}-{dead.pid}-x").mkdir()
+    clear_cache()
+    assert list(cache_folder().iterdir()) == []
+
+
+def test_a_cache_that_vanishes_while_it_is_filled_is_one_line(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode_all = folder_module.decode_all
+
+    def decode_and_delete(*arguments: object) -> object:
+        decoded = decode_all(*arguments)  # type: ignore[arg-type]
+        shutil.rmtree(cache_folder())
+        return decoded
+
+    monkeypatch.setattr(folder_module, "decode_all", decode_and_delete)
+    with pytest.raises(SourceError, match=r"the cache cannot be written: .* run the command again"):
+        read(pictures)
+
+
 def test_what_a_killed_process_of_this_machine_left_is_swept_at_once(pictures: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         dead.wait()

@@ -34,7 +34,7 @@ def info(as_json: bool) -> None:
 @json_output
 @debug
 def clear(as_json: bool) -> None:
-    """Delete all decoded pixels; the next run decodes again."""
+    """Delete all decoded pixels; the next run decodes again. What a running command is decoding is left."""
     from linprobe.data.cache import clear_cache
 
     _show(clear_cache(), as_json, "folder", "sources deleted", "size freed")

@@ -123,7 +123,9 @@ def cache_info() -> CacheInfo:
 
 
 def clear_cache() -> CacheInfo:
-    """Delete all entries, and no other file of the folder; returns the contents before.
+    """Delete all entries, and no other file of the folder; returns what was deleted.
+
+    An entry that a running process writes is left: the process goes on.
 
     Raises:
         SourceError: an entry cannot be deleted.
@@ -131,12 +133,15 @@ def clear_cache() -> CacheInfo:
     before = cache_info()
     for folder in _own_folders():
         try:
-            shutil.rmtree(folder)
+            if not (folder.name.startswith(_ASIDE) and _may_be_written(folder)):
+                shutil.rmtree(folder)
         except FileNotFoundError:
             continue
         except OSError as error:
             raise SourceError(f"{folder}: cannot be deleted ({error.strerror}); check its permissions.") from error
-    return before
+    after = cache_info()  # other processes may have filled it meanwhile
+    n_entries, n_bytes = before.n_entries - after.n_entries, before.n_bytes - after.n_bytes
+    return CacheInfo(before.folder, max(0, n_entries), max(0, n_bytes))
 
 
 def load(key: str) -> Decoded | None:
@@ -295,21 +300,27 @@ def _host() -> str:
     return hashlib.sha256(platform.node().encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def _sweep(parent: Path) -> None:
-    """Delete the unfinished entries of killed processes: of this host those that no process writes, of others the old.
+def _may_be_written(folder: Path) -> bool:
+    """Whether a process may be writing the unfinished entry: on this host one that runs, on others for a day.
 
     A clock that is set forward makes the entries of this host no older.
+
+    Raises:
+        OSError: the folder is gone.
     """
     ours = f"{_ASIDE}{_host()}-"
+    if not folder.name.startswith(ours):
+        return time.time() - folder.stat().st_mtime <= _ABANDONED
+    process = folder.name[len(ours) :].partition("-")[0]
+    # the number of a dead process may be that of this one: containers begin to count anew
+    return folder in _filled_here if process == str(os.getpid()) else runs_now(process)
+
+
+def _sweep(parent: Path) -> None:
+    """Delete the unfinished entries of killed processes."""
     for folder in parent.glob(f"{_ASIDE}*"):
         try:
-            if folder.name.startswith(ours):
-                process = folder.name[len(ours) :].partition("-")[0]
-                # the number of a dead process may be that of this one: containers begin to count anew
-                dead = folder not in _filled_here if process == str(os.getpid()) else not runs_now(process)
-            else:
-                dead = time.time() - folder.stat().st_mtime > _ABANDONED
-            if dead:
+            if not _may_be_written(folder):
                 shutil.rmtree(folder)
         except OSError:  # another process deletes it too
             continue
