@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from linprobe.choices import choices, parameters_of
 from linprobe.losses import make_loss
 from linprobe.objective import Objective
 from linprobe.optimizers import Exact, GradientDescent
@@ -194,6 +195,18 @@ def test_gradient_descent_steps_runs_and_is_reset(lab_address, open_page, talk):
     wait_for_objective(page, Exact(tol=1e-8).minimize(objective).certificate.objective)
     page.get_by_role("button", name="Reset").click()
     wait_for_objective(page, start)
+
+
+def test_the_slider_of_momentum_is_there_for_the_updates_that_the_table_gives_it(lab_address, open_page):
+    shown = set()
+    for update in choices("update"):
+        page = open_page(f"{lab_address}/{SMALL}&opt=sgd&update={update}")
+        page.get_by_label("seed of the order").first.wait_for()
+        page.get_by_text("g is the gradient of the mini-batch").wait_for()  # the table has come
+        if page.get_by_label("momentum, μ").count():
+            shown.add(update)
+    assert shown == {update for update in choices("update") if "momentum" in parameters_of("update", update)}
+    assert shown == {"momentum", "nesterov"}
 
 
 def test_sgd_walks_by_mini_batches_and_ends_with_its_epochs(lab_address, open_page):

@@ -46,6 +46,7 @@ def test_the_digits_are_trained_to_the_end_and_the_result_is_that_of_the_run(lab
     page.locator("[data-test=test-accuracy]").wait_for()
     metrics = json.loads((lab.runs / "digits-softmax-1" / "metrics.json").read_text())
     assert figure(page, "test-accuracy") == pytest.approx(100 * metrics["test_accuracy"], abs=0.006)
+    assert page.locator("[data-test=test-origin]").inner_text() == metrics["test_origin"] != ""
     row = page.get_by_role("row").filter(has_text="digits-softmax-1")
     assert f"{100 * metrics['validation_accuracy']:.2f}%" in row.inner_text()
     assert "certified" in row.inner_text()

@@ -429,6 +429,7 @@ export interface Result {
   certificate: CertificateShown | null;
   n_train: number;
   n_test: number;
+  test_origin: string;
   n_classes: number;
   image_shape: [number, number, number] | null;
   features: string;

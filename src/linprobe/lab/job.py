@@ -115,6 +115,7 @@ class Result:
     certificate: CertificateShown | None
     n_train: Count
     n_test: Count
+    test_origin: str
     n_classes: Count
     image_shape: tuple[Count, Count, Count] | None
     features: str

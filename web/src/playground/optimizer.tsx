@@ -1,5 +1,5 @@
 // The panel "Optimizer": its settings, its buttons, and how the walk goes.
-import { Explained, titleEntries } from "../choices";
+import { Explained, takes, titleEntries } from "../choices";
 import { Chart } from "../ui/chart";
 import { Button, Check, Choice, Formula, Panel, Select, Slider } from "../ui/controls";
 import { shown } from "../ui/numbers";
@@ -97,7 +97,7 @@ function SgdSettings() {
         onChange={endWalk}
       />
       <Explained kind="update" name={state.update.value} />
-      {["momentum", "nesterov"].includes(state.update.value) && (
+      {takes("update", state.update.value, "momentum") && (
         <Slider label="momentum, μ" value={state.momentum} low={0} high={0.99} step={0.01} onChange={endWalk} />
       )}
       <Slider label="seed of the order" value={state.order} low={0} high={50} step={1} onChange={endWalk} />

@@ -141,7 +141,7 @@ function MoreSettings() {
         <>
           <Select label="schedule" value={state.schedule} choices={titleEntries("schedule", state.schedule.value)} />
           <Explained kind="schedule" name={state.schedule.value} />
-          {(state.update.value === "momentum" || state.update.value === "nesterov") && (
+          {takes("update", state.update.value, "momentum") && (
             <Slider label="momentum, μ" value={state.momentum} low={0} high={0.99} />
           )}
           <Slider label="dropout" value={state.dropout} low={0} high={0.9} />

@@ -175,6 +175,12 @@ function Result({ metrics }: { metrics: Metrics }) {
         <b data-test="test-accuracy">{percent(metrics.test_accuracy)}</b> of {metrics.n_test.toLocaleString("en")}{" "}
         images
       </dd>
+      {metrics.test_origin && (
+        <>
+          <dt>test split</dt>
+          <dd data-test="test-origin">{metrics.test_origin}</dd>
+        </>
+      )}
       <dt>training, validation</dt>
       <dd>
         {percent(metrics.train_accuracy)}, {percent(metrics.validation_accuracy)}
