@@ -239,7 +239,7 @@ class RateSelector(Generic[AnyModel]):
         self.classifier, self.images, self.grid, self.callback = classifier, images, grid, callback
         self.seed = classifier.drawn_seed()
         self.rungs = grid.rungs(classifier.epochs)
-        self._whole: tuple[AnyModel, Objective] | None = None
+        self._cached: tuple[AnyModel, Objective] | None = None
 
     def optima(self, held_out: Rows, callback: Callable[[Progress], None] | None = None) -> PartScores | None:
         """The exact optimum for each reg, all solved jointly; None without a penalty.
@@ -248,9 +248,9 @@ class RateSelector(Generic[AnyModel]):
             held_out: the images for evaluation.
             callback: called after each step of each member.
         """
-        if self._of_all()[1].penalty is None:
+        if self._prepared()[1].penalty is None:
             return None
-        exact = self._with("optimizer", "exact")
+        exact = self._untrained("optimizer", "exact")
         exact.classes_, exact.image_shape_ = self.classifier.classes_, self.classifier.image_shape_
         return Selector(exact, self.images, self.grid.regs, callback).part(None, held_out)
 
@@ -262,7 +262,7 @@ class RateSelector(Generic[AnyModel]):
             start: the state at an earlier rung; None for a new run.
         """
         cells = self.grid.cells
-        cell, (member, objective) = cells[number], self._of_all()
+        cell, (member, objective) = cells[number], self._prepared()
 
         def stop(epoch: Epoch) -> bool:
             if self.callback is not None:
@@ -273,9 +273,9 @@ class RateSelector(Generic[AnyModel]):
         if solution.status is Status.DIVERGED:  # the weights are those of an epoch before
             nothing = (math.nan, math.nan, math.nan)
             return CellScores(solution.state.epoch, *nothing, solution.status, solution.seconds), solution.state
-        judged = member.objective_of(held_out.each_once()).evaluate(solution.W, solution.b)
+        evaluated = member.objective_of(held_out.each_once()).evaluate(solution.W, solution.b)
         reached = solution.history[-1]["objective"]
-        scores = (judged.accuracy, judged.data_loss, reached)
+        scores = (evaluated.accuracy, evaluated.data_loss, reached)
         return CellScores(solution.state.epoch, *scores, solution.status, solution.seconds), solution.state
 
     def refit(self, cell: Cell) -> AnyModel:
@@ -288,23 +288,23 @@ class RateSelector(Generic[AnyModel]):
 
     def _model_of(self, cell: Cell) -> AnyModel:
         """An untrained classifier with the parameters of a cell."""
-        return self._with("update", cell.update).unfitted(
+        return self._untrained("update", cell.update).unfitted(
             learning_rate=cell.learning_rate, reg=cell.reg, schedule=cell.schedule
         )
 
-    def _with(self, kind: str, chosen: str) -> AnyModel:
+    def _untrained(self, kind: str, chosen: str) -> AnyModel:
         """An untrained classifier with this optimizer or update; parameters that it does not use are defaults."""
         usual = type(self.classifier)()
         idle = [name for name in named_parameters(kind) if unused_of(kind, chosen, [name])]
         return self.classifier.unfitted(**{kind: chosen}, **{name: getattr(usual, name) for name in idle})
 
-    def _of_all(self) -> tuple[AnyModel, Objective]:
+    def _prepared(self) -> tuple[AnyModel, Objective]:
         """(a classifier with the map of the input, the objective) for all training images; made once."""
-        if self._whole is None:
+        if self._cached is None:
             member = self.classifier.unfitted()
             member.begin(self.classifier, self.images)
-            self._whole = member, member.objective_of(self.images)
-        return self._whole
+            self._cached = member, member.objective_of(self.images)
+        return self._cached
 
 
 def run_cells(grid: RateGrid, rungs: Sequence[int], run: Callable[[int, int], CellScores]) -> tuple[CellScores, ...]:

@@ -106,7 +106,7 @@ class Selector(Generic[AnyModel]):
         callback: Callable[[Progress], None] | None = None,
     ) -> None:
         self.classifier, self.images, self.regs, self.callback = classifier, images, tuple(regs), callback
-        self._whole: tuple[AnyModel, Objective, SecondMoment | ExactMoment | None] | None = None
+        self._cached: tuple[AnyModel, Objective, SecondMoment | ExactMoment | None] | None = None
 
     def part(self, train: npt.NDArray[np.int64] | None, held_out: Rows, keep: bool = False) -> PartScores:
         """The grid solved on the images at positions `train` (None for all), and evaluated on `held_out`.
@@ -117,7 +117,7 @@ class Selector(Generic[AnyModel]):
         """
         moment: SecondMoment | ExactMoment | None
         if train is None:
-            member, objective, moment = self._of_all()
+            member, objective, moment = self._prepared()
         else:
             member, objective = self._objective(self.images.at(train))
             moment = self._moment_without(held_out, objective)
@@ -144,7 +144,7 @@ class Selector(Generic[AnyModel]):
         Args:
             start: W (K, D) and b (K,) near the optimum, for mapped rows, float64: those that reg was chosen by.
         """
-        member, objective, moment = self._of_all()
+        member, objective, moment = self._prepared()
         member, objective = copy(member), objective.with_reg(reg)
         member.reg = reg
         # without a penalty the solver may use another method, with another moment
@@ -169,17 +169,17 @@ class Selector(Generic[AnyModel]):
         member.begin(self.classifier, images)
         return member, member.objective_of(images)
 
-    def _of_all(self) -> tuple[AnyModel, Objective, SecondMoment | ExactMoment | None]:
+    def _prepared(self) -> tuple[AnyModel, Objective, SecondMoment | ExactMoment | None]:
         """(member, objective, second moment, if one is needed) of all images, read once."""
-        if self._whole is None:
+        if self._cached is None:
             member, objective = self._objective(self.images)
             tol, max_iter = self.classifier.tol, self.classifier.max_iter
-            self._whole = member, objective, path_moment(objective, self.regs, tol=tol, max_iter=max_iter)
-        return self._whole
+            self._cached = member, objective, path_moment(objective, self.regs, tol=tol, max_iter=max_iter)
+        return self._cached
 
     def _moment_without(self, left_out: Rows, objective: Objective) -> SecondMoment | ExactMoment | None:
         """The moment of all images but `left_out`; None if it cannot be derived and is computed again."""
-        member, _, total = self._of_all()
+        member, _, total = self._prepared()
         if not isinstance(total, ExactMoment):
             return total
         D = objective.n_features
