@@ -11,6 +11,7 @@ import click
 from linprobe.cli.options import Options, debug, json_output, reading, reading_given, threads
 from linprobe.plain import shell_word
 from linprobe.printed import bound_text, gap_text, number_text, objective_text, share_text
+from linprobe.wording import in_options
 
 SHOWN = 20
 """Items of a list, at most, that are shown; --json has all."""
@@ -48,14 +49,16 @@ def info(what: str, as_json: bool, **options: Any) -> None:
 
 def _run(path: Path) -> dict[str, object]:
     """What a run folder holds: its model too, if it is finished."""
+    from linprobe.cli.words import figures
     from linprobe.optimizers.registry import OPTIMIZERS
     from linprobe.runs.folder import RunFolder
     from linprobe.runs.records import SweepSettings, as_json
 
     run = RunFolder.open(path)
     if run.finished:
-        result = as_json(run.metrics())
-        return {**_model(run.model_path), "kind": "run", "run": str(path), "finished": True, "result": result}
+        result = figures(run.metrics())
+        said = {"kind": "run", "run": str(path), "status": result["status_text"], "finished": True}
+        return {**_model(run.model_path), **said, "result": result}
     settings = run.settings()
     request = settings.request
     if isinstance(request, SweepSettings):
@@ -91,7 +94,7 @@ def _model(path: Path) -> dict[str, object]:
         "n_parameters": classifier.weights_.size + classifier.bias_.size,
         "zero_weights": int((classifier.weights_ == 0).sum()),
         "class_names": list(classifier.class_names_),
-        "status": classifier.status_.value,
+        "status": in_options(classifier.status_.value),
         "settings": {name: value for name, value in classifier.parameters().items() if value is not None},
         "trained_with": classifier.extra_,
     }

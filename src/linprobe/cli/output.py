@@ -171,12 +171,12 @@ def show_result(run: RunResult, options: RunOptions, show: Callable[[RunMetrics]
         BrokenPipeError: nobody reads stdout.
         RunError: stdout cannot be written; the message says how to see the result.
     """
-    from linprobe.runs.records import as_json
+    from linprobe.cli.words import figures
 
     again = f"the run is complete; show it with `linprobe info {shell_word(run.path)}`"
     try:
         if options.as_json:
-            print_json(as_json(run.metrics))
+            print_json(figures(run.metrics))
         else:
             show(run.metrics)
         path = _page_written(run, options)

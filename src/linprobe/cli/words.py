@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linprobe.optimizers.base import Status
+from linprobe.optimizers.obstacles import OBSTACLE
 from linprobe.printed import bound_text, objective_text, share_text
 from linprobe.wording import in_options
 
@@ -13,7 +14,17 @@ if TYPE_CHECKING:
     from linprobe.runs.rate_records import CellRow
     from linprobe.runs.records import RunMetrics
 
-__all__ = ["above_optimum", "cell_status", "chosen", "ended", "how_close", "interval", "objective", "warning"]
+__all__ = [
+    "above_optimum",
+    "cell_status",
+    "chosen",
+    "ended",
+    "figures",
+    "how_close",
+    "interval",
+    "objective",
+    "warning",
+]
 
 USEFUL = ("method", "learning_rate", "weights")
 """What a table shows of what an optimizer chose: what one may choose oneself. The report and --json have all."""
@@ -22,6 +33,16 @@ USEFUL = ("method", "learning_rate", "weights")
 def ended(metrics: RunMetrics) -> str:
     """How the training ended: a word, and the sentence of the status."""
     return f"{metrics.status.short}: {in_options(metrics.status_text, metrics.swept)}"
+
+
+def figures(metrics: RunMetrics) -> dict[str, object]:
+    """The figures of a run for --json: those of its metrics.json, the status in the words that the terminal shows."""
+    from linprobe.runs.records import as_json
+
+    words = {"status_text": in_options(metrics.status_text, metrics.swept)}
+    if OBSTACLE in metrics.chosen:
+        return as_json(metrics) | words | {"chosen": {**metrics.chosen, OBSTACLE: words["status_text"]}}
+    return as_json(metrics) | words
 
 
 def warning(metrics: RunMetrics) -> str:
