@@ -170,3 +170,23 @@ def test_a_narrow_terminal_cuts_no_figure_and_no_name(
     below = table.partition("─\n")[2].splitlines()
     assert "".join(row.split(" ")[0] for row in below) == name
     assert "".join(row.rsplit(" ", 1)[-1] for row in map(str.rstrip, facts.splitlines())) == digest
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_a_narrow_terminal_cuts_no_help(command: str, linprobe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {}
+    for width in (40, 60, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        shown = linprobe(*command.split(), "--help").out
+        assert max(map(len, shown.splitlines())) <= min(width, 80)
+        words[width] = re.sub(r"\s|-", "", shown)  # words are broken at their hyphens
+    assert words[40] == words[60] == words[200]
+
+
+def test_in_a_narrow_terminal_the_text_of_an_option_stands_below_it(
+    linprobe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = linprobe("train", "--help").out
+    assert "\n  --batch-size M\n      Images per step of sgd.\n" in shown
+    assert "\n  --schedule [constant|step|\n      exponential|cosine|inverse|1/t]\n      The learning rate" in shown

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
+from linprobe.cli.help import HelpContext
 from linprobe.cli.options import debug
 from linprobe.cli.stops import code_of_stop, leave_quietly, name_of_stop, stops_answered
 from linprobe.cli.terminal import drop_output, prepare, write, write_error
@@ -41,9 +42,18 @@ COMMANDS = (
 )
 """Each is a module of this room that holds a click command of the same name."""
 
+EXAMPLES = (
+    ("linprobe train pictures/", "a folder with one folder of pictures per class"),
+    ("linprobe evaluate runs/... pictures/", "accuracy, class by class"),
+    ("linprobe predict runs/... cat.jpg", "the class of one picture"),
+)
+"""What to begin with: a command, and what it does or reads."""
+
 
 class Linprobe(click.Group):
     """The group of commands, which also turns every exception into one line and an exit code."""
+
+    context_class = HelpContext
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands, in the order of use."""
@@ -54,7 +64,15 @@ class Linprobe(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(importlib.import_module(f"linprobe.cli.{cmd_name}"), cmd_name)
+        command.context_class = HelpContext
         return command
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does, and the examples."""
+        super().format_help_text(ctx, formatter)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_dl(EXAMPLES, col_max=max(len(command) for command, _ in EXAMPLES))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -196,10 +214,4 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     help="Show the version.",
 )
 def main() -> None:
-    """Train and inspect a linear image classifier, f(x, W) = Wx + b.
-
-    \b
-    linprobe train pictures/              a folder with one folder of pictures per class
-    linprobe evaluate runs/... pictures/  accuracy, class by class
-    linprobe predict runs/... cat.jpg     the class of one picture
-    """
+    """Train and inspect a linear image classifier, f(x, W) = Wx + b."""

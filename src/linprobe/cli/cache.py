@@ -20,7 +20,7 @@ def cache() -> None:
     """
 
 
-@cache.command()
+@cache.command(short_help="The folder of the cache, and what it holds.")
 @json_output
 @debug
 def info(as_json: bool) -> None:
@@ -30,7 +30,7 @@ def info(as_json: bool) -> None:
     _show(cache_info(), as_json, "folder", "sources kept", "size")
 
 
-@cache.command()
+@cache.command(short_help="Delete all decoded pixels.")
 @json_output
 @debug
 def clear(as_json: bool) -> None:
