@@ -100,6 +100,14 @@ def test_one_warning_says_how_many_fits_ended_early():
     assert len(seen) == 1
 
 
+def test_the_warning_names_what_in_the_features_stood_in_the_way():
+    random = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    X = 1e17 * (random.standard_normal((40, 3)) + y[:, None])
+    with pytest.warns(ConvergenceWarning, match="fits ended early: the features spread .* preprocess='standardize'"):
+        LinearClassifierCV([1e-2], folds=2, random_state=0, loss="hinge").fit(X, y)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

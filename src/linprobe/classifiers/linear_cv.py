@@ -22,6 +22,7 @@ from linprobe.classifiers.selection import Choice, Selector
 from linprobe.data.splits import stratified_folds
 from linprobe.errors import ParameterError
 from linprobe.losses import Loss
+from linprobe.optimizers.base import Status
 from linprobe.optimizers.path import check_regs, reg_grid
 from linprobe.penalties import Penalty
 from linprobe.printed import gap_text
@@ -126,7 +127,7 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator, Savable):  # type: igno
         if hasattr(self, "feature_names_in_"):
             self.classifier_.feature_names_in_ = self.feature_names_in_
         self.classes_ = self.classifier_.classes_
-        self._warn_unless_good(choice)
+        self._warn_unless_good(choice, selector)
         return self
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:
@@ -166,13 +167,16 @@ class LinearClassifierCV(ClassifierMixin, BaseEstimator, Savable):  # type: igno
         template.warn_unused()
         return template
 
-    def _warn_unless_good(self, choice: Choice) -> None:
-        statuses = [status for part in choice.parts for status in part.statuses] + [self.classifier_.status_]
-        bad = [status for status in statuses if status in BAD_ENDS]
+    def _warn_unless_good(self, choice: Choice, selector: Selector[LinearClassifier]) -> None:
+        fits = [fit for part in choice.parts for fit in zip(part.statuses, choice.regs, strict=True)]
+        fits.append((self.classifier_.status_, self.reg_))
+        bad = [(status, reg) for status, reg in fits if status in BAD_ENDS]
         if bad:
+            status, reg = bad[0]
+            why = selector.obstacle(reg) if status is Status.STALLED else status.value
             gaps = [certificate.relative_gap for part in choice.parts for certificate in part.certificates]
             warnings.warn(
-                f"{type(self).__name__}: {len(bad)} of {len(statuses)} fits ended early: {bad[0].value} "
+                f"{type(self).__name__}: {len(bad)} of {len(fits)} fits ended early: {why} "
                 f"(largest relative duality gap {gap_text(max(gaps))}, tol {self.tol:g})",
                 ConvergenceWarning,
                 stacklevel=3,

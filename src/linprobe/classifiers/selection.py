@@ -16,6 +16,7 @@ from linprobe.classifiers.rows import Rows
 from linprobe.objective import Objective
 from linprobe.optimizers.base import Solution, Status
 from linprobe.optimizers.normal_equations import ExactMoment, exact_moment
+from linprobe.optimizers.obstacles import obstacle
 from linprobe.optimizers.path import Path, Progress, path_moment, solve_path
 from linprobe.optimizers.preconditioner import SecondMoment
 from linprobe.shapes import Floats
@@ -151,6 +152,11 @@ class Selector(Generic[AnyModel]):
         path = self._solve(objective, [reg], moment if objective.penalised else None, start)
         member.keep(path.solutions[0], objective)
         return member
+
+    def obstacle(self, reg: float) -> str:
+        """What in the images keeps a fit with this reg from a proof, and a next step."""
+        _, objective, _ = self._prepared()
+        return obstacle(objective.with_reg(reg))
 
     def _solve(
         self,
