@@ -93,7 +93,7 @@ HEAVY = {
         "optimizers.normal_equations",
         "optimizers.span",
     },
-    "torch": set(),
+    "torch": {"features.net_layers", "features.net_training"},
     "pandas": set(),
     "polars": set(),
     "matplotlib": {"explain"},

@@ -10,6 +10,7 @@ import pytest
 
 from linprobe.features.color import ColorMap
 from linprobe.features.hog import HogMap
+from linprobe.features.net import NetMap
 from linprobe.features.onnx import KEYS
 from linprobe.features.parse import FEATURE_MAPS
 from linprobe.features.patches import PatchesMap
@@ -17,7 +18,7 @@ from linprobe.features.patches import PatchesMap
 PAGE = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
 
 
-@pytest.mark.parametrize("kind", [HogMap, ColorMap, PatchesMap])
+@pytest.mark.parametrize("kind", [HogMap, ColorMap, PatchesMap, NetMap])
 def test_each_parameter_is_named_with_its_default(kind):
     section = PAGE.split(f"\n## {kind.name}\n")[1].split("\n## ")[0]
     told = dict(re.findall(r"^\| `(\w+)` \| ([\w.-]+) \|", section, flags=re.MULTILINE))

@@ -84,7 +84,11 @@ def test_an_option_goes_to_every_map_that_has_it():
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("sift", {}, r"^features = 'sift'; expected one of pixels, hog, color, patches, onnx:FILE, or several joined"),
+        (
+            "sift",
+            {},
+            r"^features = 'sift'; expected one of pixels, hog, color, patches, net, onnx:FILE, or several joined",
+        ),
         ("hog+", {}, "^features = ''; expected one of"),
         ("", {}, "^features = ''; expected one of"),
         ("hog+colour", {}, "^features = 'colour'; expected one of"),

@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline, make_union
 
 from linprobe import LinearClassifier
 from linprobe.errors import ParameterError, ShapeError
-from linprobe.features import HOG, ColorHistogram, OnnxEmbedding, Patches
+from linprobe.features import HOG, ColorHistogram, Net, OnnxEmbedding, Patches
 from linprobe.features.color import ColorMap
 from linprobe.features.hog import HogMap
+from linprobe.features.net import NetMap
 from linprobe.features.onnx import OnnxMap
 from linprobe.features.patches import PatchesMap
 
@@ -39,7 +40,7 @@ def bars(n_images: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(
     ("transformer", "kind"),
-    [(HOG, HogMap), (ColorHistogram, ColorMap), (OnnxEmbedding, OnnxMap), (Patches, PatchesMap)],
+    [(HOG, HogMap), (ColorHistogram, ColorMap), (OnnxEmbedding, OnnxMap), (Patches, PatchesMap), (Net, NetMap)],
 )
 def test_parameters_and_their_defaults_are_those_of_the_map(transformer, kind):
     signature = inspect.signature(transformer)

@@ -61,16 +61,16 @@ A record of them would repeat each declaration: the settings of a run are taken 
 
 
 class ObjectiveCommand(click.Command):
-    """A command with `objective_options`: each loss and penalty adds an option for each parameter of its own.
+    """A command with `objective_options`: each loss, each penalty and the network add an option for each own parameter.
 
-    They are made from the table of choices when the command runs, and stand behind --loss and --penalty.
+    They are made from the table of choices when the command runs, and stand behind --loss, --penalty and --features.
     """
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """All parameters, those of the losses and penalties included."""
         known = super().get_params(ctx)
         taken = {name for parameter in known for name in parameter.opts}
-        own = {kind: _own_options(kind, taken) for kind in OWN}
+        own = {kind: _own_options(kind, taken) for kind in OWN} | {"features": _network_options()}
         return [
             each for parameter in known for each in (parameter, *own.get(getattr(parameter, "lists", None) or "", ()))
         ]
@@ -104,6 +104,32 @@ def _own_options(kind: str, taken: set[str]) -> list[click.Option]:
             )
         )
     return options
+
+
+OF_NETWORK = "features__"
+"""Start of the names, among those that click hands to a command, of the options that one feature map alone has."""
+
+
+def _network_options() -> list[click.Option]:
+    """The parameters of the features "net", with that name in front."""
+    from linprobe.choices import choices
+
+    found = []
+    for about in choices("features")["net"].parameters:
+        option = f"net-{about.name.replace('_', '-')}"
+        flag = about.kind == "flag"
+        names = [f"--{no}{option}" for no in (("", "no-") if flag else ("",))]
+        default = "" if about.default is None else f"  [default: {'on' if about.default is True else about.default}]"
+        found.append(
+            click.Option(
+                ["/".join(names), f"{OF_NETWORK}net_{about.name}"],
+                type=None if flag else _own_type([about]),
+                default=None,
+                help=degraded(f"Of net: {about.meaning}.{default}"),
+                metavar=None if flag else {"text": "TEXT", "whole": "N"}.get(about.kind, "F"),
+            )
+        )
+    return found
 
 
 def parameter_option(parameter: Parameter, of: str) -> click.Option:
@@ -403,6 +429,11 @@ def features_given(options: Options) -> Options:
     chosen = {name: options[name] for name in ("patches", "pooling") if options[name] is not None}
     if options["flips"]:
         chosen["mirror"] = True
+    chosen |= {
+        name.removeprefix(OF_NETWORK): value
+        for name, value in options.items()
+        if name.startswith(OF_NETWORK) and value is not None
+    }
     return {"features": options["features"], "feature_options": chosen}
 
 
@@ -434,9 +465,12 @@ def refuse_unused(ctx: click.Context, options: Options) -> None:
         found = unused_of(kind, options[kind], of_kind)
         if found is not None:
             _refuse_unused(ctx, of_kind[found.parameter], kind, found.takers, found.chosen)
-    if "features" in options and "patches" not in re.split(r"\+|/2", options["features"]):
-        for name in {"patches", "pooling"} & named.keys():
-            _refuse_unused(ctx, named[name], "features", ("patches",), options["features"])
+    if "features" in options:
+        maps = re.split(r"\+|/2", options["features"])
+        network = {name for name in named if name.startswith(OF_NETWORK)}
+        for taker, own_names in (("patches", {"patches", "pooling"}), ("net", network)):
+            for name in sorted(own_names & named.keys()) if taker not in maps else ():
+                _refuse_unused(ctx, named[name], "features", (taker,), options["features"])
 
 
 def _refuse_unused(ctx: click.Context, option: str, kind: str, takers: tuple[str, ...], chosen: str) -> NoReturn:
@@ -565,6 +599,7 @@ def refuse_changes(ctx: click.Context, options: Options, settings: RunSettings) 
         own = request.classifier.get(f"{kind}_options")
         known |= {_own_key(kind, name): value for name, value in own.items()} if isinstance(own, Mapping) else {}
     known |= {"flips": request.feature_options.get("mirror", False), "reg_grid": known.get("regs")}
+    known |= {OF_NETWORK + name: value for name, value in request.feature_options.items()}
     if isinstance(request, SweepSettings):
         grid = {"schedule": request.schedules, "update": request.updates, "learning_rate_grid": request.learning_rates}
         known |= {name: values or None for name, values in grid.items()}

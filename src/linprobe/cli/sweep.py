@@ -291,6 +291,7 @@ def _show(metrics: RunMetrics) -> None:
     """The grid as a table, and the result below it."""
     from linprobe.cli.output import number, print_facts, print_table, share, trained_on
     from linprobe.cli.words import ended, how_close
+    from linprobe.report.words import learnt_features
 
     if metrics.cells:
         _show_cells(metrics.cells)
@@ -320,6 +321,7 @@ def _show(metrics: RunMetrics) -> None:
                 if cell is None
                 else {}
             ),
+            **({"features": learnt} if (learnt := learnt_features(metrics)) else {}),
             "train accuracy": share(metrics.train_accuracy),
             "test accuracy": f"{share(metrics.test_accuracy)}  ({metrics.n_test} images)",
             **({"test split": metrics.test_origin} if metrics.test_origin else {}),

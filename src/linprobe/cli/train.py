@@ -212,6 +212,7 @@ def _show(metrics: RunMetrics) -> None:
     """The result as a table."""
     from linprobe.cli.output import print_facts, share, trained_on
     from linprobe.cli.words import chosen, ended, how_close, objective
+    from linprobe.report.words import learnt_features
 
     certificate = how_close(metrics)
     print_facts(
@@ -219,6 +220,7 @@ def _show(metrics: RunMetrics) -> None:
             "source": trained_on(metrics),
             "objective": objective(metrics),
             **({} if certificate is None else {"certificate": f"the objective is {certificate}"}),
+            **({"features": learnt} if (learnt := learnt_features(metrics)) else {}),
             "train accuracy": share(metrics.train_accuracy),
             **(
                 {"validation accuracy": f"{share(metrics.validation_accuracy)}  ({metrics.n_validation} images)"}

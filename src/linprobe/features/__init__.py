@@ -2,7 +2,8 @@
 
 feature_map(spec)                              "hog+color" -> a FeatureMap: fit(images), transform(images)
 Pixels                                         the affine map of the pixels
-HOG, ColorHistogram, Patches, OnnxEmbedding    the same maps for scikit-learn, imported when they are first used
+Supervision                                    what a map that learns from labels is given beside the pictures
+HOG, ColorHistogram, Patches, Net, OnnxEmbedding    the same maps for scikit-learn, imported when they are first used
 """
 
 from __future__ import annotations
@@ -10,16 +11,27 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from linprobe.features.base import Affine, FeatureMap
+from linprobe.features.base import Affine, FeatureMap, Supervision
 from linprobe.features.parse import feature_map
 from linprobe.features.pixels import Pixels
 
 if TYPE_CHECKING:
-    from linprobe.features.transformers import HOG, ColorHistogram, OnnxEmbedding, Patches
+    from linprobe.features.transformers import HOG, ColorHistogram, Net, OnnxEmbedding, Patches
 
-__all__ = ["HOG", "Affine", "ColorHistogram", "FeatureMap", "OnnxEmbedding", "Patches", "Pixels", "feature_map"]
+__all__ = [
+    "HOG",
+    "Affine",
+    "ColorHistogram",
+    "FeatureMap",
+    "Net",
+    "OnnxEmbedding",
+    "Patches",
+    "Pixels",
+    "Supervision",
+    "feature_map",
+]
 
-_TRANSFORMERS = ("HOG", "ColorHistogram", "OnnxEmbedding", "Patches")
+_TRANSFORMERS = ("HOG", "ColorHistogram", "Net", "OnnxEmbedding", "Patches")
 """Names that are imported on first use."""
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 from linprobe.parameters import Parameter
-from linprobe.shapes import Floats, Pixels
+from linprobe.shapes import Floats, Labels, Pixels
 from linprobe.typed_json import Closed, MismatchError, dataclass_from
 
-__all__ = ["Affine", "FeatureMap", "MapRecord"]
+__all__ = ["Affine", "FeatureMap", "KeptTensors", "MapRecord", "Supervision"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,37 @@ class MapRecord(Closed):
         return {"name": self.name, "settings": dict(self.settings)}
 
 
+class KeptTensors(Protocol):
+    """A place where arrays are kept between two processes."""
+
+    def read(self) -> dict[str, npt.NDArray[Any]] | None:
+        """What was written last; None where there is nothing, or it is damaged."""
+
+    def write(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Keep these in place of what was there, whole or not at all."""
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """What a map that learns from labels is given beside its training pictures.
+
+    Args:
+        y: (N,) int64, the class of each training picture, 0..K-1.
+        n_classes: K, >= 2.
+        validation: pictures and their classes, which decide when the training ends; None for none.
+        n_threads: threads that train; None for one per core.
+        progress: called with what is done, how much of it, and how much there is.
+        store: from a description of the training to the place where it is kept; None to keep nothing.
+    """
+
+    y: Labels
+    n_classes: int
+    validation: tuple[Pixels, Labels] | None = None
+    n_threads: int | None = None
+    progress: Callable[[str, int, int], None] | None = None
+    store: Callable[[str], KeptTensors] | None = None
+
+
 @dataclass
 class FeatureMap(Closed, ABC):
     """Pictures of one size (N, height, width, channels) uint8 to numbers (N, D) float32.
@@ -90,9 +121,18 @@ class FeatureMap(Closed, ABC):
     def n_features(self) -> int:
         """D, once fitted."""
 
-    @abstractmethod
+    @property
+    def supervised(self) -> bool:
+        """Whether it learns from labels, too."""
+        return False
+
     def _fit(self, images: Pixels, seed: int) -> None:
         """Set the learned arrays; `image_shape` is set already. `images` may be a large memory map."""
+        raise NotImplementedError(f"{type(self).__name__} has neither _fit nor _learn")
+
+    def _learn(self, images: Pixels, seed: int, supervision: Supervision | None) -> None:
+        """As `_fit`, which it calls; what a supervised map overrides, and one that is made of others."""
+        self._fit(images, seed)
 
     @abstractmethod
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
@@ -111,22 +151,25 @@ class FeatureMap(Closed, ABC):
             )
         return self.image_shape
 
-    def fit(self, images: Pixels, seed: int = 0) -> Self:
+    def fit(self, images: Pixels, seed: int = 0, supervision: Supervision | None = None) -> Self:
         """The map itself, fitted to training pictures.
 
         Args:
             images: (N, height, width, channels) uint8, or (N, height, width) for grey; memory maps included.
             seed: of random draws.
+            supervision: their labels and more, which a map that is `supervised` requires; others ignore it.
         Raises:
-            ShapeError: they have another shape or dtype, or there are none.
-            ParameterError: a parameter that does not suit their size.
+            ShapeError: they have another shape or dtype, or there are none; or the labels do not suit them.
+            ParameterError: a parameter that does not suit their size, or a supervised map without labels.
         """
         images = checked_images(images)
         if len(images) == 0:
             raise ShapeError("images has no rows; at least one picture is needed.")
+        if self.supervised:
+            supervision = _checked_supervision(self.spec, images, supervision)
         height, width, channels = images.shape[1:]
         self.image_shape = (height, width, channels)
-        self._fit(images, seed)
+        self._learn(images, seed, supervision)
         return self
 
     def transform(self, images: Pixels) -> npt.NDArray[np.float32]:
@@ -188,6 +231,30 @@ class FeatureMap(Closed, ABC):
 
     def check_learnt(self) -> None:
         """Raise ShapeError or ParameterError where learned arrays of a file do not suit the map; none by default."""
+
+
+def _checked_supervision(spec: str, images: Pixels, supervision: Supervision | None) -> Supervision:
+    """The supervision, its validation pictures as (N, height, width, channels).
+
+    Raises:
+        ParameterError: there is none.
+        ShapeError: the labels are others than one class, 0..K-1, for each picture.
+    """
+    if supervision is None:
+        raise ParameterError(
+            f"{spec}: these features learn from labels; call fit(images, seed, Supervision(y, n_classes))."
+        )
+    parts = [(images, supervision.y)]
+    if supervision.validation is not None:
+        pictures, y = supervision.validation
+        supervision = replace(supervision, validation=(checked_images(pictures), y))
+        parts.append((pictures, y))
+    for pictures, y in parts:
+        if y.shape != (len(pictures),) or y.dtype != np.int64 or len(y) == 0:
+            raise ShapeError(f"y has shape {y.shape} and dtype {y.dtype}; expected ({len(pictures)},) int64.")
+        if y.min() < 0 or y.max() >= supervision.n_classes:
+            raise ShapeError(f"y holds {y.min()}..{y.max()}; expected 0..{supervision.n_classes - 1}.")
+    return supervision
 
 
 def checked_images(images: Pixels) -> Pixels:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
 from linprobe.errors import ParameterError
+from linprobe.features.base import Supervision
 from linprobe.features.wrapped import WrappedMap
 from linprobe.shapes import Floats, Pixels
 
@@ -31,14 +32,17 @@ class HalvedMap(WrappedMap):
         """That of phi, followed by "/2"."""
         return f"{self.inner.spec}/2"
 
-    def _fit(self, images: Pixels, seed: int) -> None:
+    def _learn(self, images: Pixels, seed: int, supervision: Supervision | None) -> None:
         height, width, _ = self.fitted_shape
         if height % 2 or width % 2:
             raise ParameterError(
                 f"features = {self.spec!r}: the pictures are {height}x{width}, and an odd number of pixels cannot be "
                 "halved; resize them (image_size)."
             )
-        self.inner.fit(halved(images), seed)
+        if supervision is not None and supervision.validation is not None:
+            pictures, y = supervision.validation
+            supervision = replace(supervision, validation=(halved(pictures), y))
+        self.inner.fit(halved(images), seed, supervision)
 
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
         return self.inner.transform(halved(images))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linprobe.errors import ParameterError
-from linprobe.features.base import FeatureMap, MapRecord
+from linprobe.features.base import FeatureMap, MapRecord, Supervision
 from linprobe.features.parse import map_class, read_part
 from linprobe.shapes import Floats, Pixels
 
@@ -50,9 +50,14 @@ class JoinedMap(FeatureMap):
         """D, once fitted."""
         return sum(part.n_features for part in self.maps)
 
-    def _fit(self, images: Pixels, seed: int) -> None:
+    @property
+    def supervised(self) -> bool:
+        """Whether one of the maps is."""
+        return any(part.supervised for part in self.maps)
+
+    def _learn(self, images: Pixels, seed: int, supervision: Supervision | None) -> None:
         for part in self.maps:
-            part.fit(images, seed)
+            part.fit(images, seed, supervision)
 
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
         return np.concatenate([part.transform(images) for part in self.maps], axis=1)

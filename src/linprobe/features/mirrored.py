@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from linprobe.features.base import Supervision
 from linprobe.features.wrapped import WrappedMap
 from linprobe.shapes import Floats, Pixels
 
@@ -34,8 +35,8 @@ class MirroredMap(WrappedMap):
         """That of phi."""
         return self.inner.spec
 
-    def _fit(self, images: Pixels, seed: int) -> None:
-        self.inner.fit(images, seed)
+    def _learn(self, images: Pixels, seed: int, supervision: Supervision | None) -> None:
+        self.inner.fit(images, seed, supervision)
 
     def _transform(self, images: Pixels) -> npt.NDArray[np.float32]:
         mean = self.inner.transform(images)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from linprobe.errors import FormatError, IncompatibleError, ParameterError, ShapeError, SourceError
 from linprobe.extras import install_command
-from linprobe.features.base import FeatureMap
+from linprobe.features.base import FeatureMap, Supervision
 from linprobe.files import read_regular
 from linprobe.parameters import Parameter
 from linprobe.shapes import Pixels
@@ -85,7 +85,7 @@ class OnnxMap(FeatureMap):
         """D, once fitted."""
         return self._opened().n_features
 
-    def fit(self, images: Pixels, seed: int = 0) -> Self:
+    def fit(self, images: Pixels, seed: int = 0, supervision: Supervision | None = None) -> Self:
         """The map itself, with the bytes of `file`.
 
         Raises:
@@ -94,7 +94,7 @@ class OnnxMap(FeatureMap):
             IncompatibleError: onnxruntime is not installed.
             ShapeError, ParameterError: as for every map.
         """
-        return super().fit(images, seed)
+        return super().fit(images, seed, supervision)
 
     def _fit(self, images: Pixels, seed: int) -> None:
         try:

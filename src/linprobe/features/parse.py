@@ -20,6 +20,7 @@ FEATURE_MAPS = {
     "hog": ("linprobe.features.hog", "HogMap"),
     "color": ("linprobe.features.color", "ColorMap"),
     "patches": ("linprobe.features.patches", "PatchesMap"),
+    "net": ("linprobe.features.net", "NetMap"),
     "onnx": ("linprobe.features.onnx", "OnnxMap"),
 }
 """Each map by its name: the module and the class. A map of your own needs an entry here, and nothing else."""
@@ -76,7 +77,8 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
         spec: a name of `FEATURE_MAPS`, or several joined by "+"; onnx is followed by its file, "onnx:net.onnx". A name
             followed by "/2" is the map of the pictures at half their size, its grid one region smaller on each side.
         mirror: average every feature with that of the mirrored picture: training on flipped pictures, too.
-        options: parameters of the maps; each goes to every map of the spec that has it.
+        options: parameters of the maps; each goes to every map of the spec that has it. With the name of a map in
+            front, as `net_dropout`, it goes to that map alone.
     Raises:
         ParameterError: an unknown name, a missing or superfluous file, an option that no map of the spec has, or a
             value out of range.
@@ -92,8 +94,9 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
         if name not in FEATURE_MAPS:
             raise _unknown(name)
     known = {option for name, _, _ in parts for option in _parameters(map_class(name))}
+    own = {f"{name}_{option}" for name, _, _ in parts for option in _parameters(map_class(name))}
     for option in options:
-        if option not in known:
+        if option not in known | own:
             has = ", ".join(sorted(known - {"file"})) or "none"
             raise ParameterError(f"the features {spec} have no parameter {option!r}; they have {has}.")
     maps = [_made(part, spec, options, mirror) for part in parts]
@@ -114,6 +117,7 @@ def _made(part: tuple[str, str, bool], spec: str, options: Mapping[str, Any], mi
     kind = map_class(name)
     names = _parameters(kind)
     chosen = {option: value for option, value in options.items() if option in names}
+    chosen |= {option: options[f"{name}_{option}"] for option in names if f"{name}_{option}" in options}
     if name == "onnx":
         if not file and "file" not in chosen:
             raise ParameterError(f"features = {spec!r}: onnx requires a file, as onnx:network.onnx.")

@@ -11,14 +11,16 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from linprobe.cores import threads_for
-from linprobe.features.base import FeatureMap
+from linprobe.errors import ShapeError
+from linprobe.features.base import FeatureMap, Supervision
 from linprobe.features.color import ColorMap
 from linprobe.features.hog import HogMap
+from linprobe.features.net import NetMap
 from linprobe.features.onnx import OnnxMap
 from linprobe.features.parameters import count
 from linprobe.features.patches import PatchesMap
 
-__all__ = ["HOG", "ColorHistogram", "ImageTransformer", "OnnxEmbedding", "Patches"]
+__all__ = ["HOG", "ColorHistogram", "ImageTransformer", "Net", "OnnxEmbedding", "Patches"]
 
 BLOCK = 256
 """Pictures per task of a thread."""
@@ -48,8 +50,12 @@ class ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         if parameters.pop("n_threads") is not None:
             count("n_threads", self.n_threads)
         seed = parameters.pop("random_state", 0)
-        self.map_ = self.kind(**parameters).fit(np.asarray(X), seed=seed)
+        self.map_ = self.kind(**parameters).fit(np.asarray(X), seed=seed, supervision=self._supervision(y))
         return self
+
+    def _supervision(self, y: Any) -> Supervision | None:
+        """What a map that learns from labels is given; None for the others."""
+        return None
 
     def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The features (N, D) float32.
@@ -195,6 +201,57 @@ class Patches(ImageTransformer):
         self.epsilon = epsilon
         self.random_state = random_state
         self.n_threads = n_threads
+
+
+@final
+class Net(ImageTransformer):
+    """What a residual network has learnt from the pictures and their labels: `NetMap` for scikit-learn.
+
+    Args:
+        width, depth, epochs, minutes, dropout, stochastic_depth, pooling, batch_norm, patience, mirror: as in `NetMap`;
+            without validation pictures, `patience` has no effect.
+        random_state: seed of what is drawn, an int >= 0.
+        n_threads: threads that train and map; None for one per core. The bits of the network depend on it.
+    """
+
+    kind = NetMap
+
+    def __init__(
+        self,
+        width: int = 64,
+        depth: int = 1,
+        *,
+        epochs: int | None = None,
+        minutes: float | None = None,
+        dropout: float = 0.0,
+        stochastic_depth: float = 0.0,
+        pooling: str = "max",
+        batch_norm: bool = True,
+        patience: int = 5,
+        mirror: bool = False,
+        random_state: int = 0,
+        n_threads: int | None = None,
+    ) -> None:
+        self.width = width
+        self.depth = depth
+        self.epochs = epochs
+        self.minutes = minutes
+        self.dropout = dropout
+        self.stochastic_depth = stochastic_depth
+        self.pooling = pooling
+        self.batch_norm = batch_norm
+        self.patience = patience
+        self.mirror = mirror
+        self.random_state = random_state
+        self.n_threads = n_threads
+
+    def _supervision(self, y: Any) -> Supervision:
+        if y is None:
+            raise ShapeError("y is missing; the network learns from labels: call fit(X, y).")
+        classes, labels = np.unique(np.asarray(y), return_inverse=True)
+        if len(classes) < 2:
+            raise ShapeError(f"y holds {len(classes)} class; expected at least 2.")
+        return Supervision(labels.astype(np.int64), len(classes), n_threads=threads_for(self.n_threads))
 
 
 @final

@@ -29,6 +29,11 @@ class WrappedMap(FeatureMap):
         """D, once fitted."""
         return self.inner.n_features
 
+    @property
+    def supervised(self) -> bool:
+        """As phi."""
+        return self.inner.supervised
+
     def settings(self) -> dict[str, object]:
         """{"inner": {"name": ..., "settings": {...}}}, as JSON values."""
         return {"inner": MapRecord.of(self.inner).as_json()}

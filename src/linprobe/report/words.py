@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import ROUND_CEILING, Decimal
 
 from linprobe.choices import title_of
 from linprobe.printed import bound_text, objective_text, percent_text
 from linprobe.runs.records import RunMetrics, RunSettings
 
-__all__ = ["certificate_sentence", "counted", "share", "trained_sentence"]
+__all__ = ["certificate_sentence", "counted", "learnt_features", "share", "trained_sentence"]
 
 
 def counted(n: int, what: str = "image") -> str:
@@ -63,6 +64,16 @@ def _solved_how(settings: RunSettings, metrics: RunMetrics) -> str:
     return "it was trained by the exact solver, which ended before its tol"
 
 
+def learnt_features(metrics: RunMetrics) -> str | None:
+    """What is said of features that a network has learnt; None where none has."""
+    if "net" not in re.split(r"\+|/2", metrics.features):
+        return None
+    return (
+        f"{metrics.features}, {counted(metrics.n_features, 'number')} for each image; what is proved holds for the "
+        "linear classifier, given these features, and nothing is proved of the network"
+    )
+
+
 def certificate_sentence(metrics: RunMetrics, bound: float | None = None, proved_by: str = "") -> str:
     """How close to the best possible classifier of its kind the run came, and no closer than is proven.
 
@@ -77,10 +88,15 @@ def certificate_sentence(metrics: RunMetrics, bound: float | None = None, proved
     if objective is None:
         return "The objective is not a finite number: this training diverged, and its weights are of no use."
     if bound is not None and bound > 0.0:
+        learnt = (
+            ""
+            if learnt_features(metrics) is None
+            else (" This holds given the features; nothing is proved of the network that learnt them.")
+        )
         return (
             f"No linear classifier of this kind can have an objective below {bound_text(bound)}; this one has "
             f"{objective_text(objective)}, "
-            f"so it is within {percent_above(objective, bound)}% of the best possible{source}."
+            f"so it is within {percent_above(objective, bound)}% of the best possible{source}.{learnt}"
         )
     if metrics.bounded:
         return (

@@ -19,8 +19,9 @@ from linprobe.cores import threads_for
 from linprobe.data.base import Dataset, EmbeddingSet, ImageSet, LabelledSet, ProgressCallback
 from linprobe.data.cache import Decoded, Filling, cache_key, load
 from linprobe.errors import IncompatibleError, ParameterError
-from linprobe.features.base import FeatureMap
+from linprobe.features.base import FeatureMap, Supervision
 from linprobe.features.parse import feature_map
+from linprobe.runs.cached_tensors import CachedTensors
 from linprobe.runs.records import Parameters
 from linprobe.shapes import Pixels
 
@@ -67,6 +68,7 @@ def map_dataset(
     train: LabelledSet,
     features: FeatureMap,
     *,
+    validation: LabelledSet | None = None,
     seed: int = 0,
     cache: bool = True,
     n_threads: int | None = None,
@@ -74,13 +76,16 @@ def map_dataset(
 ) -> Mapped:
     """`dataset` with every picture mapped by `features`, which are fitted to the pictures of `train` alone.
 
+    Features that learn from labels take those of `train`, and look at `validation` to decide when their training ends.
+
     Args:
         dataset: of pictures.
         train: the pictures that may be learnt from: neither held out nor of the test split.
         features: not fitted yet.
+        validation: pictures that choices are made by; None for none.
         seed: of what the features draw at random.
         cache: whether the features are kept in the cache folder, and those that are there are used.
-        n_threads: None for one per core. The result does not depend on it.
+        n_threads: None for one per core. The result does not depend on it, but for a trained network.
         progress: called with the number of mapped pictures.
     Raises:
         IncompatibleError: the dataset holds no pictures, or the numbers are too large for float16.
@@ -98,8 +103,12 @@ def map_dataset(
                 f"{dataset.source}: holds vectors; {features.spec} needs pictures. Use --features pixels."
             )
     assert isinstance(train, ImageSet)
+    supervision = None
+    if features.supervised:
+        assert validation is None or isinstance(validation, ImageSet)
+        supervision = _supervision(dataset, train, validation, cache, n_threads, progress)
     with threadpool_limits(1):  # the result must not depend on the threads of the BLAS
-        features.fit(_Picked(train).all(), seed)
+        features.fit(_Picked(train).all(), seed, supervision)
     key = _key(dataset, features)
     found = load(key) if cache else None
     if found is None:
@@ -110,6 +119,31 @@ def map_dataset(
     else:
         X = found.pixels
     return Mapped(_with_vectors(dataset, X), features, time.perf_counter() - begun)
+
+
+def _supervision(
+    dataset: Dataset,
+    train: ImageSet,
+    validation: ImageSet | None,
+    cache: bool,
+    n_threads: int | None,
+    progress: ProgressCallback | None,
+) -> Supervision:
+    """The labels of `train`, and a place in the cache for what is trained: its key holds the pictures that it saw."""
+    held_out = None if validation is None else (_Picked(validation).all(), validation.y.astype(np.int64))
+    seen = [_digest_rows(train), None if validation is None else _digest_rows(validation)]
+
+    def store(description: str) -> CachedTensors:
+        return CachedTensors(cache_key("trained features", dataset.fingerprint, seen, description))
+
+    return Supervision(
+        train.y.astype(np.int64),
+        len(train.class_names),
+        held_out,
+        threads_for(n_threads),
+        progress,
+        store if cache else None,
+    )
 
 
 def kept_features(dataset: Dataset, features: FeatureMap) -> Dataset | None:

@@ -15,7 +15,7 @@ from linprobe.classifiers.model import LinearModel
 from linprobe.classifiers.model_record import model_of
 from linprobe.data.base import Dataset, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import Split, train_validation_test
-from linprobe.errors import ParameterError, RunError
+from linprobe.errors import IncompatibleError, ParameterError, RunError
 from linprobe.features.base import FeatureMap
 from linprobe.plain import few
 from linprobe.runs.contents import Contents, contents_of
@@ -172,7 +172,12 @@ def _checked_model(request: TrainSettings | SweepSettings, n_threads: int | None
             "the source, or give it a weight above 0."
         )
     model.random_state, model.n_threads = request.seed, n_threads
-    requested(request.features, request.feature_options)
+    features = requested(request.features, request.feature_options)
+    if features is not None and features.supervised and isinstance(request, SweepSettings) and request.folds:
+        raise IncompatibleError(
+            f"folds = {request.folds}: the features {features.spec} learn from labels, those of the held-out fold "
+            "included. Leave folds out, and choose reg on a validation split."
+        )
     return model
 
 
@@ -204,7 +209,14 @@ def _material_of(
     if features is None:
         return Material(dataset, dataset, split, split, contents)
     mapped = map_dataset(
-        dataset, split.train, features, seed=request.seed, cache=cache, n_threads=n_threads, progress=reading
+        dataset,
+        split.train,
+        features,
+        validation=split.validation,
+        seed=request.seed,
+        cache=cache,
+        n_threads=n_threads,
+        progress=reading,
     )
     as_mapped = split_like(split, dataset, mapped.dataset)
     return Material(dataset, mapped.dataset, split, as_mapped, contents, mapped.features, mapped.seconds)
