@@ -84,9 +84,12 @@ def test_mirror_images_of_training_images_were_seen() -> None:
 
 def test_a_model_keeps_its_digests_until_it_is_trained_again(tmp_path: Path) -> None:
     model = LinearClassifier(random_state=0).fit(VECTORS[:, :5], np.arange(700) % 2)
-    assert model.trained_on_ is None
+    assert model.trained_on_ is model.chosen_on_ is None
     model.trained_on_ = np.sort(digests_of(vectors(VECTORS)))
+    model.chosen_on_ = model.trained_on_[:3]
     model.save(tmp_path / "m.safetensors")
     again = load_model(tmp_path / "m.safetensors")
     assert (again.trained_on_ == model.trained_on_).all()
-    assert again.fit(VECTORS[:, :5], np.arange(700) % 2).trained_on_ is None
+    assert (again.chosen_on_ == model.chosen_on_).all()
+    again.fit(VECTORS[:, :5], np.arange(700) % 2)
+    assert again.trained_on_ is again.chosen_on_ is None

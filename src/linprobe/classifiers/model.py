@@ -58,6 +58,8 @@ class LinearModel:
     features_: FeatureMap | None = None
     trained_on_: npt.NDArray[np.uint64] | None = None
     """(N,) digests of the images that a run has trained on, ascending; None where they are not known."""
+    chosen_on_: npt.NDArray[np.uint64] | None = None
+    """(N,) digests of other images by which a run chose something, ascending; None where they are not known."""
 
     def __init__(
         self,
@@ -223,7 +225,7 @@ class LinearModel:
 
     def keep(self, solution: Solution, objective: Objective) -> None:
         """Set the attributes that come from a solution."""
-        self.trained_on_ = None  # of other images now
+        self.trained_on_ = self.chosen_on_ = None  # of other images now
         self.loss_, self.penalty_ = objective.loss, objective.penalty
         self.solution_, self.certificate_ = solution, solution.certificate
         self.status_, self.history_, self.chosen_ = solution.status, solution.history, solution.chosen

@@ -19,8 +19,9 @@ The file of a NearestNeighbors holds its training rows instead (`neighbors_file.
 that of the classifier that it chose.
 
 The arrays of a feature map are tensors `features.NAME`. The model of a run has a tensor `trained_on` (N,) uint64, the
-digests of the images that it was trained on (`runs/contents.py`). The metadata is one entry because safetensors does
-not fix the order of several, and equal trainings give equal files.
+digests of the images that it was trained on (`runs/contents.py`). A tensor `chosen_on` (M,) uint64 has those of other
+images that chose something. The metadata is one entry because safetensors does not fix the order of several, and equal
+trainings give equal files.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ TENSORS = ("W", "b", "scale", "shift")
 
 TRAINED_ON = "trained_on"
 """Name of the tensor of the digests of the training images."""
+
+CHOSEN_ON = "chosen_on"
+"""Name of the tensor of the digests of other images that chose something; files of earlier versions lack it."""
 
 FEATURES = "features."
 """Prefix of the names of the feature map's tensors."""
@@ -127,8 +131,9 @@ def model_bytes(classifier: LinearModel, extra: Mapping[str, object] | None = No
     features, proved = classifier.features_, classifier.certificate_
     if features is not None:
         tensors |= {FEATURES + name: np.ascontiguousarray(tensor) for name, tensor in features.tensors().items()}
-    if classifier.trained_on_ is not None:
-        tensors[TRAINED_ON] = classifier.trained_on_
+    for name, digests in ((TRAINED_ON, classifier.trained_on_), (CHOSEN_ON, classifier.chosen_on_)):
+        if digests is not None:
+            tensors[name] = digests
     names = getattr(classifier, "feature_names_in_", None)
     record = {
         "classes": asdict(ClassesRecord.of(classifier.classes_)),
@@ -316,13 +321,18 @@ def _assembled(kind: type[AnyModel], tensors: dict[str, npt.NDArray[Any]], recor
         if made.n_features != D:
             raise ValueError(f"the feature map has {made.n_features} numbers but W {D} columns")
         classifier.features_ = made
-    if TRAINED_ON in tensors:
-        if tensors[TRAINED_ON].dtype != np.uint64 or tensors[TRAINED_ON].ndim != 1:
-            raise ValueError(f"{TRAINED_ON} is no array (N,) of uint64")
-        classifier.trained_on_ = tensors[TRAINED_ON]
+    classifier.trained_on_, classifier.chosen_on_ = _digests_in(tensors, TRAINED_ON), _digests_in(tensors, CHOSEN_ON)
     classifier.loss_, classifier.penalty_ = classifier._make_loss(), classifier._make_penalty()
     classifier._set_weights(tensors["W"], tensors["b"])
     return classifier
+
+
+def _digests_in(tensors: Tensors, name: str) -> npt.NDArray[np.uint64] | None:
+    """The digests of images in a tensor; None where the file has none."""
+    found = tensors.get(name)
+    if found is not None and (found.dtype != np.uint64 or found.ndim != 1):
+        raise ValueError(f"{name} is no array (N,) of uint64")
+    return found
 
 
 def _settings_record(classifier: LinearModel) -> dict[str, object]:

@@ -153,6 +153,11 @@ def tested_facts(tested: EvaluationSet, n_images: int) -> dict[str, str]:
         facts["left out"] = f"{tested.n_left_out} images that the model was trained on"
     if tested.n_trained_on:
         facts["trained on"] = f"{tested.n_trained_on} of these images"
+    if tested.n_chosen_on:
+        facts["chosen by"] = (
+            f"{tested.n_chosen_on} of these images, so not all are new: they chose settings of the model, or when a "
+            "training ended"
+        )
     if tested.n_skipped:
         facts["skipped images"] = str(tested.n_skipped)
     return facts

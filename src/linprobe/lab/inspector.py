@@ -224,6 +224,11 @@ def _take_pictures(subject: Subject, dataset: Dataset, reading: Reading, label: 
             f"{label} has changed since the training: {tested.n_left_out:,} pictures that the model was "
             f"trained on are left out, and the other {test.n_images:,} are the test images ({tested.origin}).",
         )
+    if tested.n_chosen_on:
+        subject.notes += (
+            f"{tested.n_chosen_on:,} of the test images are not new: they chose settings of the model, or when a "
+            "training ended.",
+        )
     subject.test = test
     subject.train = train if isinstance(train, ImageSet) and train.n_images else None
 

@@ -347,6 +347,8 @@ def _read_challenges(record: Record, run: RunFolder) -> None:
     if not found.own_source:
         whole = "" if found.split == "all" else f", split {found.split}"
         pictures = f"{counted(found.n_images)} of another source ({found.source}{whole})"
+    if found.n_chosen_on:
+        pictures += f", {found.n_chosen_on:,} of them not new because they chose settings of the model"
     record.challenges = Challenges(pictures, found.clean.accuracy, severities, rows, png)
 
 

@@ -22,9 +22,9 @@ from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import ImageSet, LabelledSet, ProgressCallback, ReadOptions, open_dataset
 from linprobe.data.splits import notes_on, origin_of, train_validation_test
 from linprobe.errors import IncompatibleError, ParameterError, RunError
-from linprobe.runs.contents import Digests, digests_of, seen_images
+from linprobe.runs.contents import Digests, digests_of
 from linprobe.runs.evaluation import labels_by_name, remedy
-from linprobe.runs.evaluation_set import EvaluationSet, evaluation_set, together
+from linprobe.runs.evaluation_set import EvaluationSet, counted_again, evaluation_set, together
 from linprobe.runs.folder import write_atomically
 from linprobe.runs.models import Reading, model_file_of, picture_shape, reading_of, scores_of_pictures, suited_to
 from linprobe.shapes import Labels, Pixels
@@ -140,17 +140,17 @@ def challenge_source(
         subject = _Subject(neighbours, dataset.class_names, _pictures(split.train).images.shape[1:])
         origin = origin_of(dataset, "test", split.test, trained_with.seed)
         notes = notes_on(dataset, split)
-        picked = EvaluationSet("test", origin, (split.test,), 0, None, notes, len(dataset.skipped), True)
+        picked = EvaluationSet("test", origin, (split.test,), 0, None, 0, notes, len(dataset.skipped), True)
         known: Digests | None = np.sort(digests_of(split.train, n_threads))
+        chosen: Digests | None = np.empty(0, np.uint64)  # k is given
     else:
         assert shape is not None
         subject = _Subject(classifier_of(classifier, n_threads), classifier.class_names_, shape)
         picked = evaluation_set(classifier, dataset, trained_with, n_threads=n_threads)
-        known = classifier.trained_on_
+        known, chosen = classifier.trained_on_, classifier.chosen_on_
     tested = _tested(picked.parts, subject, limit)
     if known is not None and (limit is not None or classifier is None):
-        seen = seen_images(tested.images, known, n_threads)
-        picked = replace(picked, n_trained_on=int(seen.sum()))
+        picked = counted_again(picked, tested.images, known, chosen, n_threads)
     # before the table, which takes long: a corrupted set that does not fit is refused now
     sets = [] if corrupted is None else _corrupted(corrupted, dataset.class_names, options, subject)
     table = run_challenges(
@@ -185,6 +185,7 @@ def challenge_source(
         "n_images": len(tested.y),
         "n_left_out": picked.n_left_out,
         "n_trained_on": picked.n_trained_on,
+        "n_chosen_on": picked.n_chosen_on,
         "skipped_images": picked.n_skipped,
         "own_source": picked.own_source,
         "notes": list(picked.notes),

@@ -7,6 +7,7 @@ that of what a model reads: of its decoded pixels, or of its vector in float32.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,7 +23,9 @@ __all__ = [
     "Digests",
     "contents_of",
     "digests_of",
+    "digests_to_know",
     "doubled_notes",
+    "known_by",
     "seen_among",
     "seen_images",
     "twins_notes",
@@ -112,9 +115,28 @@ def seen_images(
         n_threads: threads that read; None for one per core.
         digests: those of `images`, where they are known already.
     """
-    found = seen_among(digests_of(images, n_threads) if digests is None else digests, trained_on)
-    if isinstance(images, ImageSet):
-        found |= seen_among(digests_of(images, n_threads, mirrored=True), trained_on)
+    return known_by(digests_to_know(images, n_threads, digests), trained_on)
+
+
+def digests_to_know(
+    images: LabelledSet, n_threads: int | None = None, digests: Digests | None = None
+) -> tuple[Digests, ...]:
+    """The digests (N,) by which images are known again: as they are, and those of pictures mirrored as well.
+
+    Args:
+        images, n_threads, digests: as for `seen_images`.
+    """
+    as_read = digests_of(images, n_threads) if digests is None else digests
+    return (as_read, digests_of(images, n_threads, mirrored=True)) if isinstance(images, ImageSet) else (as_read,)
+
+
+def known_by(digests: Sequence[Digests], among: Digests) -> npt.NDArray[np.bool_]:
+    """(N,) whether each image is one of `among`.
+
+    Args:
+        digests: as `digests_to_know` returns them.
+    """
+    found: npt.NDArray[np.bool_] = np.any([seen_among(one, among) for one in digests], axis=0)
     return found
 
 

@@ -84,6 +84,7 @@ class Evaluation:
             "n_images": found.n_images,
             "n_left_out": tested.n_left_out,
             "n_trained_on": tested.n_trained_on,
+            "n_chosen_on": tested.n_chosen_on,
             "skipped_images": tested.n_skipped,
             "notes": list(tested.notes),
             "accuracy": found.accuracy,

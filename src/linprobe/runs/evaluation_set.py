@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import Dataset, ImageSet, LabelledSet
 from linprobe.data.names import seen_name
 from linprobe.data.splits import lacking_note, origin_of, split_dataset
 from linprobe.errors import SplitError
-from linprobe.runs.contents import contents_of, seen_images
+from linprobe.runs.contents import Digests, contents_of, digests_to_know, known_by
 from linprobe.runs.models import Reading, picture_shape, suited_to
 
-__all__ = ["EvaluationSet", "SplitName", "evaluation_set", "together"]
+__all__ = ["EvaluationSet", "SplitName", "counted_again", "evaluation_set", "together"]
 
 SplitName = Literal["train", "validation", "test", "all"]
 
@@ -31,6 +32,7 @@ class EvaluationSet:
         parts: the images; several sets for "all".
         n_left_out: images that were left out because the model was trained on them.
         n_trained_on: images among `parts` that the model was trained on; None where that is not known.
+        n_chosen_on: others among `parts` that chose something of the model, such as reg; None where that is not known.
         n_skipped: pictures of the source that could not be read.
         own_source: whether it is the source of the training, known by its content.
         notes: sentences that a reader of the figures must know.
@@ -41,6 +43,7 @@ class EvaluationSet:
     parts: tuple[LabelledSet, ...]
     n_left_out: int
     n_trained_on: int | None
+    n_chosen_on: int | None
     notes: tuple[str, ...]
     n_skipped: int = 0
     own_source: bool = False
@@ -76,23 +79,44 @@ def evaluation_set(
     shape = picture_shape(classifier)
     parts = [suited_to(part, shape) for part in parts]
     known, names = classifier.trained_on_, classifier.class_names_
-    n_skipped = len(dataset.skipped)
+    n_skipped, chosen = len(dataset.skipped), classifier.chosen_on_
     if known is None:
         written = trained_with.seed if "seed" in classifier.extra_ else None
         notes = (*_notes(dataset, parts, split, names), _unknown(dataset, split, draws, written))
-        return EvaluationSet(split, origin, tuple(parts), 0, None, notes, n_skipped, same)
-    seen = [seen_images(part, known, n_threads) for part in parts]
+        return EvaluationSet(split, origin, tuple(parts), 0, None, None, notes, n_skipped, same)
+    counted = [_seen(part, known, chosen, n_threads) for part in parts]
+    seen = [found for found, _ in counted]
     n_seen = int(sum(found.sum() for found in seen))
+    n_chosen = None if chosen is None else sum(n for _, n in counted)
     if as_trained or split == "train":
         notes = _notes(dataset, parts, split, names)
-        return EvaluationSet(split, origin, tuple(parts), 0, n_seen, notes, n_skipped, same)
+        return EvaluationSet(split, origin, tuple(parts), 0, n_seen, n_chosen, notes, n_skipped, same)
     kept = [part.subset(np.flatnonzero(~found)) for part, found in zip(parts, seen, strict=True) if not found.all()]
     if not kept:
         raise SplitError(
             f"{dataset.source}: the model was trained on all {n_seen} images of {split}; give images that it has not "
             "seen, or --split train for its accuracy on those."
         )
-    return EvaluationSet(split, origin, tuple(kept), n_seen, 0, _notes(dataset, kept, split, names), n_skipped, same)
+    notes = _notes(dataset, kept, split, names)
+    return EvaluationSet(split, origin, tuple(kept), n_seen, 0, n_chosen, notes, n_skipped, same)
+
+
+def counted_again(
+    tested: EvaluationSet,
+    images: LabelledSet,
+    trained_on: Digests,
+    chosen_on: Digests | None,
+    n_threads: int | None = None,
+) -> EvaluationSet:
+    """`tested` with the counts of those of its images that are left after a limit.
+
+    Args:
+        images: these.
+        trained_on, chosen_on: digests of the images that the model knows; None where they are not known.
+        n_threads: threads that read; None for one per core.
+    """
+    seen, n_chosen = _seen(images, trained_on, chosen_on, n_threads)
+    return replace(tested, n_trained_on=int(seen.sum()), n_chosen_on=None if chosen_on is None else n_chosen)
 
 
 def together(parts: Sequence[ImageSet]) -> ImageSet:
@@ -101,6 +125,15 @@ def together(parts: Sequence[ImageSet]) -> ImageSet:
         return parts[0]
     pictures = np.concatenate([part.images[part.positions] for part in parts])
     return replace(parts[0], images=pictures, y=np.concatenate([part.y for part in parts]), rows=None, names=None)
+
+
+def _seen(
+    images: LabelledSet, trained_on: Digests, chosen_on: Digests | None, n_threads: int | None
+) -> tuple[npt.NDArray[np.bool_], int]:
+    """((N,) whether each image was trained on, how many of the others chose something)."""
+    digests = digests_to_know(images, n_threads)
+    seen = known_by(digests, trained_on)
+    return seen, 0 if chosen_on is None else int((known_by(digests, chosen_on) & ~seen).sum())
 
 
 def _unknown(dataset: Dataset, split: SplitName, draws: bool, seed: int | None) -> str:

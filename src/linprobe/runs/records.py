@@ -375,6 +375,7 @@ class ChallengeRecord:
         cells: accuracy by challenge, kind and severity.
         source, split: where the pictures come from.
         own_source: whether that is the source of the training.
+        n_chosen_on: of the pictures, those that chose something of the model; None where that is not known.
     """
 
     n_images: Count
@@ -383,6 +384,7 @@ class ChallengeRecord:
     source: str = ""
     split: str = "test"
     own_source: bool = True
+    n_chosen_on: Count | None = None
 
 
 OF_RATES = ("learning_rates", "schedules", "updates", "halving")

@@ -19,7 +19,7 @@ from linprobe.runs.folder import GridWeights
 from linprobe.runs.material import Material
 from linprobe.runs.records import CertificateRecord, RunMetrics, RunSettings
 
-__all__ = ["Circumstances", "Interrupted", "RunResult", "circumstances", "minimised", "trained_on"]
+__all__ = ["Circumstances", "Interrupted", "RunResult", "circumstances", "minimised", "remember_images"]
 
 
 @dataclass(frozen=True)
@@ -105,20 +105,35 @@ def circumstances(
     }
 
 
-def trained_on(material: Material, train: LabelledSet) -> Digests:
-    """The digests of the images that were trained on, ascending."""
-    return np.sort(material.contents.of_train(material.dataset.train, train))
+def remember_images(classifier: LinearModel, material: Material, train: LabelledSet, chose: bool) -> None:
+    """Give a trained classifier the digests of the images of its run, as the model file holds them.
+
+    Args:
+        train: the images that it was trained on.
+        chose: whether the validation images chose something of its training. Features that learn from labels are
+            chosen by them in any case.
+    """
+    trained = np.sort(material.contents.of_train(material.dataset.train, train))
+    chosen = np.empty(0, np.uint64)
+    chose = chose or (material.features is not None and material.features.supervised)
+    if chose and material.split.validation is not None:
+        chosen = np.setdiff1d(_digests_of(material, "validation"), trained)
+    classifier.trained_on_, classifier.chosen_on_ = trained, chosen
 
 
 def _seen(
     material: Material, part: Literal["validation", "test"], trained: Digests, n_threads: int | None
 ) -> npt.NDArray[np.bool_]:
     """(N,) whether each image of a part, a split of the source or drawn from it, is one of the training images."""
-    contents, images = material.contents, getattr(material.split_as_read, part)
-    digests: Digests | None = getattr(contents, part)
+    return seen_images(getattr(material.split_as_read, part), trained, n_threads, _digests_of(material, part))
+
+
+def _digests_of(material: Material, part: Literal["validation", "test"]) -> Digests:
+    """(N,) the digests of a part, a split of the source or drawn from it."""
+    digests: Digests | None = getattr(material.contents, part)
     if getattr(material.as_read, part) is None or digests is None:
-        digests = contents.of_train(material.as_read.train, images)
-    return seen_images(images, trained, n_threads, digests)
+        return material.contents.of_train(material.as_read.train, getattr(material.split_as_read, part))
+    return digests
 
 
 def _notes(material: Material, train: LabelledSet, folds: bool) -> tuple[str, ...]:

@@ -85,6 +85,11 @@ class Search(ABC):
         """How far `choose` came, to follow "stopped after"."""
 
     @property
+    def validation_chose(self) -> bool:
+        """Whether validation images chose among several members, once `choose` has ended."""
+        return self.validation is not None and len(self.chosen.cells or self.chosen.grid) > 1
+
+    @property
     def images_to_refit(self) -> LabelledSet | None:
         """The images of the refit, those held out included; None for those trained on, with a val/ folder or folds."""
         if self.validation is None or self.own_validation:

@@ -36,7 +36,7 @@ from linprobe.runs.records import (
     SweepSettings,
     finite,
 )
-from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised, trained_on
+from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised, remember_images
 from linprobe.runs.search import Chosen, Search, grid_rows
 from linprobe.shapes import Floats
 
@@ -158,7 +158,7 @@ class _Session:
                 "validation": 0.0,
                 "content": self.material.contents.digest,
             }
-            classifier.trained_on_ = trained_on(self.material, train)
+            remember_images(classifier, self.material, train, self.search.validation_chose)
             model = model_bytes(classifier, made_from)
             tested = measure(classifier, self.test, self.n_threads)  # the one time it is touched
             metrics = self._metrics(run, classifier, train, tested, earlier + time.perf_counter() - begun)

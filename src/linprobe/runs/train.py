@@ -18,7 +18,7 @@ from linprobe.runs.evaluation import Performance, measure
 from linprobe.runs.folder import RunFolder, check_free, make_run_folder, trace_row, trace_rows
 from linprobe.runs.material import Prepared, prepare, prepare_again, unfinished_settings
 from linprobe.runs.records import CertificateRecord, RunMetrics, TrainSettings, finite
-from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised, trained_on
+from linprobe.runs.result import Interrupted, RunResult, circumstances, minimised, remember_images
 
 __all__ = ["Interrupted", "RunResult", "TrainSettings", "resume", "train"]
 
@@ -135,7 +135,8 @@ class _Session:
                 "validation": request.validation,
                 "content": self.material.contents.digest,
             }
-            classifier.trained_on_ = trained_on(self.material, split.train)
+            ends_by_validation = classifier.optimizer == "sgd" and classifier.patience is not None
+            remember_images(classifier, self.material, split.train, ends_by_validation)
             model = model_bytes(classifier, made_from)
             if classifier.status_ is Status.INTERRUPTED:
                 self.run_folder.write_model(model)
