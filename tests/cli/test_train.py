@@ -309,17 +309,17 @@ def test_divergence_is_a_status_and_a_warning(linprobe: Any) -> None:
     assert answer.err.startswith("warning: the objective became NaN or grew without end")
 
 
-def test_json_names_what_stood_in_the_way_in_the_words_of_the_terminal(linprobe: Any) -> None:
+@pytest.mark.parametrize("words", [("train",), ("sweep", "--reg-grid", "1e-3,1e-2")])
+def test_json_names_what_stood_in_the_way_in_the_words_of_the_terminal(linprobe: Any, words: tuple[str, ...]) -> None:
     rows = np.random.default_rng(0).normal(size=(40, 5)) * 1e11
     np.savez("large.npz", X=rows, y=np.arange(40) % 2)
-    record = linprobe("train", "large.npz", "--preprocess", "none", "--json").record
+    record = linprobe(words[0], "large.npz", *words[1:], "--preprocess", "none", "--json").record
     assert record["status"] == "stalled"
     assert "use --preprocess standardize" in record["status_text"]
     assert record["chosen"]["obstacle"] == record["status_text"]
     stored = json.loads((Path(record["run"]) / "metrics.json").read_text())
     assert "use preprocess='standardize'" in stored["status_text"]
-    words = ("status_text", "chosen")
-    assert {**record, **{name: stored[name] for name in words}} == stored
+    assert {**record, **{name: stored[name] for name in ("status_text", "chosen")}} == stored
 
 
 def test_broken_pictures_are_counted_when_skipped(linprobe: Any, pictures: Path) -> None:

@@ -202,7 +202,7 @@ class RunMetrics:
         passes: over the training images.
         status: why the training ended.
         epochs: done; None for a sweep.
-        chosen: what the optimizer chose from the data, in words by name.
+        chosen: what the optimizer chose from the data, in words by name; of a sweep, that of the final fit.
         grid: the reg values of a sweep, ascending, each solved exactly; empty for a training, and for a sweep over
             learning rates without a penalty.
         cells: the runs of a sweep over learning rates; empty for others.
@@ -464,7 +464,7 @@ def as_json(record: RunSettings | RunMetrics | PartRecord | CellRunRecord) -> di
         return {"run_version": RUN_VERSION, **kind, **_plain(values), **request}
     plain: dict[str, object] = _plain(record)
     if isinstance(record, RunMetrics):
-        other = {"epochs", "chosen"} if record.swept else {"grid", "chosen_by"}
+        other = {"epochs"} if record.swept else {"grid", "chosen_by"}
         other |= set() if record.cells else {"cells"}
         kind = {"kind": "sweep"} if record.swept else {}
         plain = {**kind, **{name: value for name, value in plain.items() if name not in other}}

@@ -196,6 +196,7 @@ class _Session:
             seconds=seconds,
             passes=float(chosen.passes + classifier.solution_.passes),
             status=classifier.status_,
+            chosen=dict(classifier.chosen_),
             **circumstances(classifier, self.material, train, self.request.seed, bool(self.request.folds)),
             n_train=trained.n_images,
             n_validation=len(train.y) if validation is None else validation.n_images,
