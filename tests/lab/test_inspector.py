@@ -115,6 +115,19 @@ def test_pictures_that_a_run_has_trained_on_are_not_its_test_images_when_the_sou
     lab.close()
 
 
+def test_pictures_that_chose_the_epoch_of_a_run_are_named_when_the_source_grows(tmp_path):
+    source = write_source(tmp_path / "things.zip")
+    lab = Lab((str(source),), tmp_path / "runs")
+    early = {"optimizer": "sgd", "epochs": 2, "patience": 1}
+    result = train(TrainSettings(str(source), early, validation=0.25, seed=2), out=tmp_path / "runs" / "things")
+    n = result.metrics.n_validation
+    assert n > 0
+    write_source(source, 24)
+    notes = lab.service(Inspector).subject("things").notes
+    assert notes[-1].startswith(f"{n} of the test images are not new: they chose settings of the model")
+    lab.close()
+
+
 def test_more_pictures_at_a_time_than_the_memory_has_room_for_are_refused(place, address, monkeypatch):
     monkeypatch.setattr(inspect, "MOST_ARRIVING", 0)
     assert "wait until they have arrived" in post_picture(address, png(picture(0, 0)))[1]["error"]
