@@ -32,6 +32,10 @@ RESIZED = 2
 SOURCES = {
     "lab-*.png": (("src/linprobe/lab/page", "docs/make_lab_pictures.py"), "docs/make_lab_pictures.py"),
     "report-*.png": (("src/linprobe/report", "docs/make_report_pictures.py"), "docs/make_report_pictures.py"),
+    "pictures-rates-cifar10.png": (
+        ("src/linprobe/explain/learning_rates.py", "src/linprobe/explain/picture.py"),
+        "docs/make_pictures.py --cifar10 ARCHIVE",
+    ),
     "lecture-templates-cifar10.png": (("docs/lecture.md",), "docs/make_pictures.py --cifar10 ARCHIVE"),
 }
 """For each kind of picture that the tests do not draw: what draws it, and the script to run.
