@@ -109,6 +109,17 @@ def test_an_image_that_trained_and_chose_is_counted_once(linprobe: Any, own: Pat
     assert of(linprobe("evaluate", "run", mixed, "--split", "train", "--json").record) == (17, 0, 1, 6)
 
 
+def test_a_test_image_that_chose_is_named_by_the_run_and_its_report(linprobe: Any, own: Path) -> None:
+    shutil.copy(own / "val" / "dark" / "0.png", own / "test" / "dark" / "seen.png")
+    swept = linprobe(REGS[0], own, *REGS[1:], "--out", "run", "--json", report=True)
+    assert (swept.record["n_test_trained_on"], swept.record["n_test_chosen_on"]) == (0, 1)
+    assert "1 of 9 test images are equal to a validation image or to its mirror image" in swept.err
+    assert of(linprobe("evaluate", "run", own, "--json").record) == (9, 0, 0, 1)
+    assert "1 of them equal to a validation image, so not all are new" in Path("run/report.html").read_text()
+    trained = linprobe(SGD[0], own, *SGD[1:], "--json")
+    assert (trained.record["n_test_chosen_on"], trained.err) == (0, "")
+
+
 def test_a_limit_counts_those_that_it_leaves_and_the_report_names_them(linprobe: Any, own: Path, mixed: Path) -> None:
     linprobe(REGS[0], own, *REGS[1:], "--out", "run")
     words = ("challenges", "run", own.parent / "pictures" / "val", "--challenges", "mirror", "--severity", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import re
 import shutil
@@ -199,7 +200,8 @@ def test_a_run_of_a_version_without_digests_says_what_to_do(
     write_pictures(tmp_path / "undivided", 10, 0)
 
     def earlier(classifier: Any, made_from: dict[str, Any]) -> bytes:
-        classifier.trained_on_ = None
+        classifier = copy.copy(classifier)
+        classifier.trained_on_ = classifier.chosen_on_ = None
         return model_bytes(classifier, {name: value for name, value in made_from.items() if name != "content"})
 
     with monkeypatch.context() as patched:

@@ -222,8 +222,10 @@ class Record:
         """Test, validation and training accuracy, those that are there."""
         metrics, found = self.metrics, []
         unseen = "images never seen before: the number to quote"
-        if metrics.n_test_trained_on:
-            unseen = f"{metrics.n_test_trained_on:,} of them equal to a training image, so not all are new"
+        twins = {"training": metrics.n_test_trained_on, "validation": metrics.n_test_chosen_on}
+        equal = [f"{n:,} of them equal to a {part} image" for part, n in twins.items() if n]
+        if equal:
+            unseen = f"{' and '.join(equal)}, so not all are new"
         for part, value, n, note in (
             ("test", metrics.test_accuracy, metrics.n_test, unseen),
             ("validation", metrics.validation_accuracy, metrics.n_validation, "held out of the training"),

@@ -140,17 +140,18 @@ def known_by(digests: Sequence[Digests], among: Digests) -> npt.NDArray[np.bool_
     return found
 
 
-def twins_notes(seen: npt.NDArray[np.bool_], part: str = "test") -> tuple[str, ...]:
-    """A sentence on the images of a part that are equal to training images, if there are any.
+def twins_notes(seen: npt.NDArray[np.bool_], part: str = "test", of: str = "training") -> tuple[str, ...]:
+    """A sentence on the images of a part that are equal to images of another, if there are any.
 
     Args:
         seen: (N,) as `seen_images` returns it.
         part: test or validation.
+        of: training, or validation where its images chose something.
     """
     if not seen.any():
         return ()
     return (
-        f"{int(seen.sum()):,} of {len(seen):,} {part} images are equal to a training image or to its mirror image: "
+        f"{int(seen.sum()):,} of {len(seen):,} {part} images are equal to a {of} image or to its mirror image: "
         f"the {part} figures are not those of new images alone.",
     )
 

@@ -209,6 +209,7 @@ class RunMetrics:
         chosen_by: how a sweep chose reg.
         features: spec of the features.
         n_test_trained_on: test images that are equal to a training image or to its mirror image.
+        n_test_chosen_on: others that are equal to a validation image that chose something, or to its mirror image.
         n_features: D.
         feature_seconds: to compute the features.
         equivalents: lines that say how other tools write the same objective.
@@ -250,6 +251,7 @@ class RunMetrics:
     equivalents: tuple[str, ...] = ()
     skipped_images: Count = 0
     n_test_trained_on: Count = 0
+    n_test_chosen_on: Count = 0
     image_shape: tuple[Count, Count, Count] | None = None
     n_validation: Count = 0
     test_origin: str = ""

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
 from linprobe.classifiers.model import LinearModel
 from linprobe.data.base import LabelledSet
 from linprobe.data.splits import notes_on, origin_of
-from linprobe.runs.contents import Digests, doubled_notes, seen_images, twins_notes
+from linprobe.runs.contents import Digests, digests_to_know, doubled_notes, known_by, twins_notes
 from linprobe.runs.evaluation import Performance
 from linprobe.runs.folder import GridWeights
 from linprobe.runs.material import Material
@@ -70,6 +69,7 @@ class Circumstances(TypedDict):
     skipped_images: int
     n_classes: int
     n_test_trained_on: int
+    n_test_chosen_on: int
     image_shape: tuple[int, int, int] | None
     test_origin: str
     notes: tuple[str, ...]
@@ -81,7 +81,7 @@ def circumstances(
     """What the metrics of every kind of run say of objective and source.
 
     Args:
-        classifier: the trained one.
+        classifier: the trained one, which remembers its images (`remember_images`).
         material: what it learnt from.
         seed: of the splits.
         train: the images of the final training.
@@ -90,7 +90,12 @@ def circumstances(
     objective = classifier.objective_of(classifier.rows_of(train))
     dataset, features = material.dataset, material.features
     shape = dataset.image_shape if features is None else features.image_shape
-    seen = _seen(material, "test", material.contents.of_train(dataset.train, train), classifier.n_threads)
+    assert classifier.trained_on_ is not None
+    assert classifier.chosen_on_ is not None
+    digests = _digests_to_know(material, "test", classifier.n_threads)
+    seen = known_by(digests, classifier.trained_on_)
+    chose = known_by(digests, classifier.chosen_on_) & ~seen
+    twins = (*twins_notes(seen), *twins_notes(chose, of="validation"))
     return {
         "features": "pixels" if features is None else features.spec,
         "n_features": int(train.X.shape[1]),
@@ -100,7 +105,8 @@ def circumstances(
         "n_classes": len(dataset.class_names),
         "test_origin": origin_of(material.as_read, "test", material.split_as_read.test, seed),
         "n_test_trained_on": int(seen.sum()),
-        "notes": (*notes_on(material.as_read, material.split), *twins_notes(seen), *_notes(material, train, folds)),
+        "n_test_chosen_on": int(chose.sum()),
+        "notes": (*notes_on(material.as_read, material.split), *twins, *_notes(material, train, folds)),
         "image_shape": None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
     }
 
@@ -121,11 +127,11 @@ def remember_images(classifier: LinearModel, material: Material, train: Labelled
     classifier.trained_on_, classifier.chosen_on_ = trained, chosen
 
 
-def _seen(
-    material: Material, part: Literal["validation", "test"], trained: Digests, n_threads: int | None
-) -> npt.NDArray[np.bool_]:
-    """(N,) whether each image of a part, a split of the source or drawn from it, is one of the training images."""
-    return seen_images(getattr(material.split_as_read, part), trained, n_threads, _digests_of(material, part))
+def _digests_to_know(
+    material: Material, part: Literal["validation", "test"], n_threads: int | None
+) -> tuple[Digests, ...]:
+    """The digests by which the images of a part, a split of the source or drawn from it, are known again."""
+    return digests_to_know(getattr(material.split_as_read, part), n_threads, _digests_of(material, part))
 
 
 def _digests_of(material: Material, part: Literal["validation", "test"]) -> Digests:
@@ -148,7 +154,7 @@ def _notes(material: Material, train: LabelledSet, folds: bool) -> tuple[str, ..
         )
     elif split.validation is not None:
         chosen_on = contents.of_train(dataset.train, split.train)  # a refit takes the validation images as well
-        notes += twins_notes(_seen(material, "validation", chosen_on, None), "validation")
+        notes += twins_notes(known_by(_digests_to_know(material, "validation", None), chosen_on), "validation")
     return (*notes, *doubled_notes(trained, train.y, folds))
 
 
