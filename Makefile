@@ -101,6 +101,7 @@ bench: .venv/benchmarks  ## time and memory beside other tools, into docs/benchm
 	$(BENCHMARK).optimum --out benchmarks/results/optimum.json
 	$(BENCHMARK).neighbors --out benchmarks/results/neighbors.json
 	$(BENCHMARK).features --out benchmarks/results/features.json
+	$(BENCHMARK).network digits --out benchmarks/results/network.json
 	$(BENCHMARK).page
 
 web: web/node_modules/installed  ## build the page of the lab from web/ into src/linprobe/lab/page (needs Node 20.19)

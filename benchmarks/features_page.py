@@ -33,6 +33,27 @@ def features_block(record: Record) -> str:
     return parts + "\n\n" + table(head, rows)
 
 
+def network_block(record: Record) -> str:
+    """What each switch of the trained network gains, with intervals."""
+    rows = [
+        [
+            line["name"],
+            _with_interval(line["test_accuracy"], line["half_interval"], ""),
+            _with_interval(line["difference"], line["half_interval_of_difference"], "+") if at else "",
+            f"{line['seconds']:.0f}",
+        ]
+        for at, line in enumerate(record["lines"])
+    ]
+    seeds, options = record["n_seeds"], " ".join(record["lines"][0]["options"])
+    parts = f"`linprobe train {record['source']} {options} --seed S`, {seeds} seeds."
+    return parts + "\n\n" + table(["network", "test, %", "difference", "s each"], rows)
+
+
+def _with_interval(value: float, half: float, sign: str) -> str:
+    """A share and half of its 95% interval, in percent."""
+    return f"{100 * value:{sign}.2f} ± {100 * half:.2f}"
+
+
 def neighbors_block(record: Record) -> str:
     """Seconds and ratios, the neighbours compared, memory and accuracy."""
     rows = [

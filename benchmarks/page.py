@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.features_page import features_block, neighbors_block
+from benchmarks.features_page import features_block, neighbors_block, network_block
 from benchmarks.optimum_page import optimum_block, optimum_summary, path_block, plot_name, scale_block
 from benchmarks.plots import (
     NAMES,
@@ -33,7 +33,7 @@ from benchmarks.summary_page import comparisons, summary_block
 
 Record = dict[str, Any]
 
-BENCHMARKS = ("engine", "reading", "memory", "accuracy", "optimum", "path", "scale", "features", "neighbors")
+BENCHMARKS = ("engine", "reading", "memory", "accuracy", "optimum", "path", "scale", "features", "network", "neighbors")
 PAGE = ROOT / "docs" / "benchmarks.md"
 BLOCK = re.compile(r"(?P<open><!-- begin (?P<name>[a-z]+) -->\n).*?(?P<close><!-- end (?P=name) -->)", re.DOTALL)
 
@@ -72,6 +72,7 @@ def blocks(records: dict[str, Record]) -> dict[str, str]:
         "memory": ("memory", memory_block),
         "accuracy": ("accuracy", accuracy_block),
         "features": ("features", features_block),
+        "network": ("network", network_block),
         "neighbors": ("neighbors", neighbors_block),
     }
     texts = {name: missing(records.get(of)) or make(records[of]) for name, (of, make) in made.items()}

@@ -39,8 +39,8 @@ MOMENTUM = 0.85
 """Share of the step before that each step of SGD repeats (Jordan 2024)."""
 
 RATE = 0.003
-"""Learning rate at its peak, for each image of a batch. Twice that of Jordan 2024, whose batches are four times as large:
-on CIFAR-10, 12,000 pictures and 5 epochs, the validation accuracy is 0.77 against 0.75. 0.006 gains nothing more."""
+"""Learning rate at its peak, for each image of a batch. Twice that of Jordan 2024, whose batches are four times as
+large: on CIFAR-10, 12,000 pictures and 5 epochs, the validation accuracy is 0.77 against 0.75. 0.006 gains no more."""
 
 BIAS_RATE = 64
 """The rate of the biases after batch normalization, in units of that of the weights (Jordan 2024)."""
@@ -56,8 +56,8 @@ BEGIN, PEAK, END = 0.2, 0.23, 0.07
 in units of the highest (Jordan 2024)."""
 
 SLOW_EVERY, SLOW_STEPS, SLOW = 5120, 96, 0.95**5
-"""Lookahead: images between two steps of the slow weights, such steps of a training at least, and the share of them that
-stays in the last step (Jordan 2024: every 5 batches of 1,024 of 480 batches)."""
+"""Lookahead: images between two steps of the slow weights, such steps of a training at least, and the share of them
+that stays in the last step (Jordan 2024: every 5 batches of 1,024 of 480 batches)."""
 
 LARGEST_BATCH, BATCHES = 256, 24
 """Images in a batch at most, and batches of an epoch at least where there are fewer images. The first keeps what a
