@@ -224,6 +224,9 @@ IDENTITY = [helper.make_node("Identity", ["x"], ["out"])]
         (["N", 3, 6, 8], {"metadata": {"linprobe.layout": "CHWN"}}, "linprobe.layout = 'CHWN'; expected NCHW or NHWC"),
         (["N", 3, 6, 8], {"metadata": {"linprobe.size": "7x8"}}, r"linprobe.size = '7x8', its input is \(N, 3, 6, 8\)"),
         (["N", 3, "h", "w"], {"metadata": {"linprobe.size": "0"}}, "linprobe.size = '0'; expected whole numbers"),
+        (["N", 3, "h", "w"], {"metadata": {"linprobe.size": "1e39"}}, "linprobe.size = '1e39'; expected"),
+        (["N", 3, "h", "w"], {"metadata": {"linprobe.size": "1e30"}}, "linprobe.size = '1e30'; expected whole numbers"),
+        (["N", 3, 6, 8], {"metadata": {"linprobe.mean": "1e39"}}, "linprobe.mean = '1e39'; expected one number or 3"),
         (["N", 3, 6, 8], {"metadata": {"linprobe.mean": "1, 2"}}, "linprobe.mean = '1, 2'; expected one number or 3"),
         (["N", 3, 6, 8], {"metadata": {"linprobe.mean": "nan"}}, "linprobe.mean = 'nan'; expected one number or 3"),
         (["N", 3, 6, 8], {"metadata": {"linprobe.scale": "a lot"}}, "linprobe.scale = 'a lot'; expected one number"),
@@ -240,6 +243,13 @@ def test_a_model_that_is_not_of_pictures_is_refused_in_one_line(tmp_path, shape,
     with pytest.raises(FormatError, match=r"^onnx: .*net\.onnx cannot be used: .*" + message) as caught:
         OnnxMap(saved(tmp_path / "net.onnx", IDENTITY, shape, **options)).fit(PICTURES)
     assert "\n" not in str(caught.value)
+
+
+def test_text_that_is_not_utf_8_is_refused_in_one_line(tmp_path):
+    path = saved(tmp_path / "net.onnx", IDENTITY, ["N", 3, 6, 8], metadata={"linprobe.layout": "NCHW"})
+    path.write_bytes(path.read_bytes().replace(b"NCHW", b"\xa9CHW"))
+    with pytest.raises(FormatError, match=r"net\.onnx cannot be used: a name or a text in it is not UTF-8\.$"):
+        OnnxMap(path).fit(PICTURES)
 
 
 def test_an_output_that_is_no_row_per_picture_is_refused(tmp_path):

@@ -31,6 +31,9 @@ channels they take 100 MB. A file may declare any size in a few bytes."""
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 """Dtypes of a model's input, by their names in onnxruntime."""
 
+LARGEST = float(np.finfo(np.float32).max)
+"""Absolute value of a number in the metadata, at most: they are computed with as float32."""
+
 KEYS = ("layout", "size", "scale", "mean", "std")
 """Keys of the metadata that are read, with the prefix `linprobe.`."""
 
@@ -135,6 +138,19 @@ class _Network:
     def __init__(self, model: bytes, file: str, output: str | None, image_shape: tuple[int, int, int]) -> None:
         self.file = file
         self.session = self._open(model)
+        try:
+            self._read_input(image_shape)
+            outputs = [entry.name for entry in self.session.get_outputs()]
+        except UnicodeDecodeError as error:  # of any text that onnxruntime hands over
+            raise self._wrong("a name or a text in it is not UTF-8") from error
+        self.output = outputs[0] if output is None else output
+        if self.output not in outputs:
+            raise ParameterError(f"onnx: {file} has no output {output!r}; it has {', '.join(outputs)}.")
+        self.n_features = 0
+        self.n_features = self(np.zeros((1, *image_shape), dtype=np.uint8)).shape[1]
+
+    def _read_input(self, image_shape: tuple[int, int, int]) -> None:
+        """Set the name and dtype of the input, and how pictures become it."""
         inputs = self.session.get_inputs()
         if len(inputs) != 1:
             names = ", ".join(entry.name for entry in inputs[:5]) or "none"
@@ -148,12 +164,6 @@ class _Network:
         self.input, self.dtype = entry.name, DTYPES[entry.type]
         self.batch = entry.shape[0] if isinstance(entry.shape[0], int) else None
         self._read_metadata(entry.shape, image_shape)
-        outputs = [entry.name for entry in self.session.get_outputs()]
-        self.output = outputs[0] if output is None else output
-        if self.output not in outputs:
-            raise ParameterError(f"onnx: {file} has no output {output!r}; it has {', '.join(outputs)}.")
-        self.n_features = 0
-        self.n_features = self(np.zeros((1, *image_shape), dtype=np.uint8)).shape[1]
 
     def __call__(self, images: Pixels) -> npt.NDArray[np.float32]:
         """(N, D) float32 of pictures (N, height, width, channels) uint8."""
@@ -266,7 +276,7 @@ class _Network:
     def _read_size(self, text: str, sides: list[int | str | None], shape: list[int | str | None]) -> tuple[int, int]:
         """(height, width) of the metadata `linprobe.size`, which the fixed `sides` of the input must equal."""
         found = self._numbers("size", text, 2)
-        if any(side < 1 or side != int(side) or side > 65535 for side in found):
+        if any(not 1 <= side <= 65535 or side != int(side) for side in found):
             raise self._wrong(f"its metadata has linprobe.size = {text!r}; expected whole numbers 1..65535")
         height, width = (int(side) for side in found)
         if any(isinstance(side, int) and side != own for side, own in zip(sides, (height, width), strict=True)):
@@ -292,7 +302,7 @@ class _Network:
             found = [float(number) for number in re.split(r"[\s,x×\[\]()]+", text.strip(" []()"))]
         except ValueError:
             found = []
-        if len(found) not in (1, n_numbers) or not np.isfinite(found).all():
+        if len(found) not in (1, n_numbers) or not all(abs(number) <= LARGEST for number in found):
             count = "one number" if n_numbers == 1 else f"one number or {n_numbers}"
             raise self._wrong(f"its metadata has linprobe.{key} = {text!r}; expected {count}, as 0.5 or 0.5, 0.5")
         return np.broadcast_to(np.array(found, dtype=np.float32), (n_numbers,))
