@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # On a busy machine a test may stand still for seconds, whatever it does.
 settings.register_profile("linprobe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("linprobe")
+
+# A shell lets its background jobs ignore Ctrl-C, and every program that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NUMBERS = itertools.count()
 """`mktemp` would look through the folders of all tests before to number the next."""

@@ -370,7 +370,10 @@ def test_an_interrupt_is_answered_while_the_core_works():
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
     child.send_signal(signal.SIGINT)
-    assert child.communicate(timeout=30)[0] == "interrupted\n"
+    try:
+        assert child.communicate(timeout=30)[0] == "interrupted\n"
+    finally:
+        child.kill()
 
 
 def with_instruction_set(name: str, program: str) -> subprocess.CompletedProcess[str]:

@@ -377,4 +377,7 @@ def test_an_interrupt_is_answered_while_the_core_searches():
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
     child.send_signal(signal.SIGINT)
-    assert child.communicate(timeout=30)[0] == "interrupted\n"
+    try:
+        assert child.communicate(timeout=30)[0] == "interrupted\n"
+    finally:
+        child.kill()

@@ -112,7 +112,7 @@ PICTURES = "AT/pictures"
 WORK: dict[str, Work] = {
     "train": command("train", PICTURES, "--reg", "0.01", *FIRST, "--out", "AT/run"),
     "sgd": command("train", PICTURES, "--optimizer", "sgd", "--epochs", "3", *FIRST, "--out", "AT/run"),
-    "features": command("train", PICTURES, "--features", "hog", *FIRST, "--out", "AT/run"),
+    "features": command("train", PICTURES, "--features", "hog", "--image-size", "8", *FIRST, "--out", "AT/run"),
     "sweep": command("sweep", PICTURES, "--reg-grid", "1e-3:1:4", "--folds", "2", *FIRST, "--out", "AT/run"),
     "rates": command(
         *("sweep", PICTURES, "--optimizer", "sgd", "--learning-rate-grid", "0.01,0.1,0.2,1e9", "--epochs", "4"),

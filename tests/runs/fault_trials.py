@@ -29,6 +29,8 @@ from pathlib import Path
 import numpy as np
 from tests.runs.fault_commands import log_of, prepare, work
 
+import linprobe
+
 READS, WRITES, REMOVES, CHANGES_NAMES = 1, 2, 4, 8
 """Kinds of operations, as in `faulty_files.c`."""
 
@@ -91,6 +93,7 @@ def forked(at: Path, log: str, body: Callable[[], int], after: tuple[float, int]
         body: what it does.
         after: (seconds, signal) that it is sent.
     """
+    ready, begun = os.pipe()
     child = os.fork()
     if child == 0:
         code = 70
@@ -102,7 +105,14 @@ def forked(at: Path, log: str, body: Callable[[], int], after: tuple[float, int]
                 file = os.open(log_of(at, log, name), os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
                 os.dup2(file, stream)
                 os.close(file)
+            os.write(begun, b"!")  # a signal that comes earlier is none of the command's
             code = body()
+        except KeyboardInterrupt as stop:
+            if inside_linprobe(stop):
+                traceback.print_exc()
+            else:  # it came before the command, or after it
+                sys.stderr.write("stopped outside of the command\n")
+                code = 130
         except BaseException:
             traceback.print_exc()
         with contextlib.suppress(BaseException):
@@ -110,12 +120,21 @@ def forked(at: Path, log: str, body: Callable[[], int], after: tuple[float, int]
         with contextlib.suppress(BaseException):
             sys.stderr.flush()
         os._exit(code)
+    os.close(begun)
+    os.read(ready, 1)
+    os.close(ready)
     if after is not None:
         time.sleep(after[0])
         os.kill(child, after[1])
     status = os.waitpid(child, 0)[1]
     assert ended(child), f"{log} of {at} left processes"
     return os.waitstatus_to_exitcode(status)
+
+
+def inside_linprobe(stop: BaseException) -> bool:
+    """Whether an exception passed through the code of linprobe."""
+    package = str(Path(linprobe.__file__).parent)
+    return any(frame.filename.startswith(package) for frame in traceback.extract_tb(stop.__traceback__))
 
 
 def ended(session: int) -> bool:

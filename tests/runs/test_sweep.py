@@ -168,3 +168,20 @@ def test_a_part_that_is_none_is_named(tmp_path):
     (tmp_path / "run" / "part-1.json").write_text("{}")
     with pytest.raises(RunError, match=r"part-1\.json: accuracies is missing; expected a list"):
         resume_sweep(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["write_model", "write_metrics"])
+def test_ctrl_c_while_the_result_is_written_says_how_to_go_on(tmp_path, monkeypatch, name):
+    def stop(run, content):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, name, stop)
+        with pytest.raises(Interrupted, match=f"--resume {tmp_path / 'run'}"):
+            sweep(settings(), out=tmp_path / "run")
+    whole = sweep(settings(), out=tmp_path / "whole")
+    resumed = resume_sweep(tmp_path / "run")
+    assert resumed.metrics.reg == whole.metrics.reg
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (
+        tmp_path / "whole" / "model.safetensors"
+    ).read_bytes()

@@ -396,3 +396,45 @@ def test_a_checkpoint_of_numbers_that_no_search_reaches_is_an_error_that_names_i
     monkeypatch.setattr(train_module._Session, "run", fail)
     with pytest.raises(RunError, match=r"checkpoint\.safetensors: the run cannot be resumed .*SVD did not converge"):
         resume(path, n_threads=1)
+
+
+@pytest.mark.parametrize("name", ["write_model", "write_metrics"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_ctrl_c_while_the_result_is_written_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, when: str
+) -> None:
+    write = getattr(RunFolder, name)
+
+    def stop(run: RunFolder, content: Any) -> None:
+        if when == "after":
+            write(run, content)
+        raise KeyboardInterrupt
+
+    whole = train(settings(), out=tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, name, stop)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            train(settings(), out=tmp_path / "run")
+    if name == "write_metrics" and when == "after":  # it is finished
+        assert not isinstance(caught.value, Interrupted)
+    else:
+        assert f"--resume {tmp_path / 'run'}" in str(caught.value)
+        resume(tmp_path / "run")
+    same_result(whole.path, tmp_path / "run")
+
+
+def test_ctrl_c_while_a_run_folder_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = RunFolder._write
+
+    def stop(run: RunFolder, *given: Any) -> None:
+        write(run, *given)
+        raise KeyboardInterrupt
+
+    (tmp_path / "empty").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "_write", stop)
+        for name in ("new", "empty"):
+            with pytest.raises(KeyboardInterrupt):
+                train(settings(), out=tmp_path / name)
+    assert not (tmp_path / "new").exists()
+    assert not list((tmp_path / "empty").iterdir())

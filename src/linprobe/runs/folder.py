@@ -124,13 +124,16 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(path, error) from error
-        run = cls(path)
+        run, ours_alone = cls(path), False
         try:
             run.lock()
             check_free(path)  # again: another process may have begun, and even finished, a run in the meantime
-            run._settings = settings
+            run._settings, ours_alone = settings, True
             run._write("settings.json", content)
-        except BaseException:  # Ctrl-C too
+        except BaseException:  # Ctrl-C too, which may come when the file has its name
+            if ours_alone:
+                with suppress(OSError):
+                    (path / "settings.json").unlink()
             run.close()
             if not existed:
                 with suppress(OSError):  # another process has begun a run there

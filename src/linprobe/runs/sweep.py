@@ -162,10 +162,12 @@ class _Session:
             model = model_bytes(classifier, made_from)
             tested = measure(classifier, self.test, self.n_threads)  # the one time it is touched
             metrics = self._metrics(run, classifier, train, tested, earlier + time.perf_counter() - begun)
+            run.write_model(model)
+            run.write_metrics(metrics)
         except KeyboardInterrupt as stop:
+            if run.finished:
+                raise
             raise Interrupted(f"stopped after {self.search.reached}", run.resume_command()) from stop
-        run.write_model(model)
-        run.write_metrics(metrics)
         weights = self.search.weights
         return RunResult(run.path, self.settings, metrics, classifier, self.material, tested, weights=weights)
 

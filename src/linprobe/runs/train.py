@@ -143,12 +143,14 @@ class _Session:
                 raise self._interrupted(classifier.certificate_)
             tested = measure(classifier, split.test, classifier.n_threads)  # the one time the test split is touched
             metrics = self._metrics(tested)
+            self.run_folder.write_model(model)
+            self.run_folder.write_metrics(metrics)
         except Interrupted:
             raise
         except KeyboardInterrupt as stop:
+            if self.run_folder.finished:
+                raise
             raise self._interrupted() from stop
-        self.run_folder.write_model(model)
-        self.run_folder.write_metrics(metrics)
         rows = trace_rows(self.trace)
         return RunResult(self.run_folder.path, self.settings, metrics, classifier, self.material, tested, rows)
 
