@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import random
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from linprobe.classifiers.rate_selection import CellProgress
 from linprobe.data import cache as pixel_cache
 from linprobe.data.base import EmbeddingSet, ImageSet
 from linprobe.errors import LinprobeError
+from linprobe.features.base import Supervision
 from linprobe.features.parse import feature_map
 from linprobe.lab.protocol import encode
 from linprobe.lab.run_list import list_runs, trace_of
@@ -45,8 +47,9 @@ def model_bytes(spec: str | None) -> bytes:
     model = LinearModel(max_iter=3)
     rows: Any = ImageSet(PICTURES, LABELS, CLASSES, "fuzz")
     if spec is not None:
-        options = {"patches": 4} if "patches" in spec else {}
-        model.features_ = feature_map(spec, mirror="color" in spec, **options).fit(PICTURES)
+        options: dict[str, Any] = {"patches": {"patches": 4}, "net": {"net_width": 1, "net_epochs": 1}}.get(spec, {})
+        supervision = Supervision(LABELS, len(CLASSES), n_threads=1)
+        model.features_ = feature_map(spec, mirror="color" in spec, **options).fit(PICTURES, 0, supervision)
         rows = EmbeddingSet(model.features_.transform(PICTURES), LABELS, CLASSES, "fuzz")
     model.fit_sets(rows)
     return model_file.model_bytes(model, {"seed": 0, "validation": 0.1, "image_size": [16, 16]})
@@ -275,7 +278,9 @@ def cache_target(file: str) -> Target:
 
 def targets() -> list[Target]:
     """Models, runs and the cache."""
-    specs = (None, "hog", "color", "patches", "hog/2+color")
+    specs = [None, "hog", "color", "patches", "hog/2+color"]
+    if importlib.util.find_spec("torch") is not None:
+        specs.append("net")
     trained, swept = (lambda: run_files(False)), (lambda: run_files(True))
     return [
         Target("model", lambda: tuple(map(model_bytes, specs)), mutated_model, play_model),
