@@ -388,6 +388,19 @@ def test_the_transformer_takes_labels_of_any_kind() -> None:
         Net().fit(PICTURES[:4], np.zeros(4))
 
 
+def test_large_pictures_are_computed_in_smaller_parts() -> None:
+    at_once = net_training._at_once
+    assert at_once(np.empty((9, 32, 32, 3), np.uint8), 256, net_training.PIXELS) == 256
+    assert at_once(np.empty((9, 224, 224, 3), np.uint8), 256, net_training.PIXELS) == 83
+    assert at_once(np.empty((1, 4000, 4000, 3), np.uint8), 128, net_training.BLOCK_PIXELS) == 1
+    images = RANDOM.integers(0, 256, (6, 40, 24, 3), dtype=np.uint8)
+    found = NetMap(width=2, epochs=1).fit(images, 0, Supervision(np.arange(6) % 2, 2))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(net_training, "BLOCK_PIXELS", 2000)
+        parts = found.transform(images)
+    assert_allclose(parts, found.transform(images), rtol=1e-5, atol=1e-6)
+
+
 # -- what is refused
 
 

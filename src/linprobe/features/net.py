@@ -39,8 +39,9 @@ takes 0.7 of the time and costs 0.004 of validation accuracy after 5 epochs over
 EPOCHS = 8
 """Passes over the training pictures where neither epochs nor minutes are given (Jordan 2024: 8 to 10)."""
 
-PATCHES = 5000
-"""Training pictures that the whitening of the stem is fitted to, at most (Jordan 2024)."""
+SAMPLE, SAMPLE_PIXELS = 5000, 2**23
+"""Training pictures that the scaling and the stem are fitted to, at most (Jordan 2024), and their pixels, at most: 0.8 GB
+of patches in float64."""
 
 LARGEST_WIDTH, LARGEST_DEPTH = 1024, 16
 """Bounds of the parameters, far above what two cores can train: a model file may name any number."""
@@ -159,7 +160,8 @@ class NetMap(FeatureMap):
             )
         torch_training = _with_torch("linprobe.features.net_training")
         random = np.random.Generator(np.random.PCG64(seed))
-        some = np.sort(random.permutation(len(images))[:PATCHES])
+        n_sample = max(1, min(SAMPLE, SAMPLE_PIXELS // (height * width)))
+        some = np.sort(random.permutation(len(images))[:n_sample])
         sample = images[some].astype(np.float32)
         mean = sample.mean((0, 1, 2), dtype=np.float64)
         deviation = np.sqrt(np.square(sample - mean).mean((0, 1, 2), dtype=np.float64))

@@ -70,7 +70,11 @@ WARM, TIMED = 2, 4
 """Batches that are run, and then timed, where the number of epochs follows from minutes. Chosen by argument."""
 
 BLOCK = 128
-"""Pictures that are mapped at once."""
+"""Pictures that are mapped at once, at most."""
+
+PIXELS, BLOCK_PIXELS = 2**22, 2**19
+"""Pixels of a batch in training, and of a block that is mapped, at most. With 64 channels the largest array of a layer
+then has 540 MB (bfloat16), and 130 MB (float32); pictures of 32 x 32 are bounded by their number instead."""
 
 
 @dataclass
@@ -185,12 +189,13 @@ def mapped(weights: Mapping[str, npt.NDArray[np.float32]], training: Training, i
     found = np.empty((len(images), training.shape.widths[-1]), np.float32)
     # PyTorch's own setting is one of the process; this one is of the thread, and the callers work side by side
     with threadpool_limits(1, user_api="openmp"), torch.inference_mode():
-        for start in range(0, len(images), BLOCK):
-            x = _normalised(images[start : start + BLOCK], training)
+        size = _at_once(images, BLOCK, BLOCK_PIXELS)
+        for start in range(0, len(images), size):
+            x = _normalised(images[start : start + size], training)
             values = features_of(parts, stem, x, training.shape)
             if training.mirror:
                 values = 0.5 * (values + features_of(parts, stem, x.flip(3), training.shape))
-            found[start : start + BLOCK] = values.numpy()
+            found[start : start + size] = values.numpy()
     return found
 
 
@@ -200,7 +205,7 @@ class _Loop:
     def __init__(self, images: Pixels, supervision: Supervision, training: Training) -> None:
         self.images, self.supervision, self.training = images, supervision, training
         n_images = len(images)
-        self.batch = min(LARGEST_BATCH, max(16, n_images // BATCHES), n_images)
+        self.batch = min(_at_once(images, LARGEST_BATCH, PIXELS), max(16, n_images // BATCHES), n_images)
         self.steps = max(1, n_images // self.batch)
         self.stem = torch.from_numpy(training.stem)
         self.bfloat = _multiplies_bfloat16()
@@ -303,11 +308,12 @@ class _Loop:
         loss, right = 0.0, 0
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat):
             flat = folded(weights, self.training.shape)
-            for start in range(0, len(images), LARGEST_BATCH):
-                x = _normalised(images[start : start + LARGEST_BATCH], self.training)
+            size = _at_once(images, LARGEST_BATCH, PIXELS)
+            for start in range(0, len(images), size):
+                x = _normalised(images[start : start + size], self.training)
                 values = features_of(flat, self.stem, x.bfloat16() if self.bfloat else x, self.training.shape)
                 scores = functional.linear(values, weights["last.weight"]).float() / 9.0
-                of_block = torch.from_numpy(y[start : start + LARGEST_BATCH])
+                of_block = torch.from_numpy(y[start : start + size])
                 loss += float(functional.cross_entropy(scores, of_block, reduction="sum"))
                 right += int((scores.argmax(1) == of_block).sum())
         return loss / len(y), right / len(y)
@@ -329,6 +335,11 @@ def _waits_no_more(state: Trained, patience: int) -> bool:
     """Whether the last `patience` epochs all had a larger validation loss than one before them."""
     losses = state.history[:, 1]
     return len(losses) > patience and losses[-patience:].min() > losses[:-patience].min()
+
+
+def _at_once(images: Pixels, most: int, most_pixels: int) -> int:
+    """How many pictures are computed at once: `most`, or fewer where they have many pixels."""
+    return max(1, min(most, most_pixels // (images.shape[1] * images.shape[2])))
 
 
 def _normalised(images: Pixels, training: Training) -> Any:

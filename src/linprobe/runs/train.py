@@ -57,8 +57,8 @@ def train(
     began = prepared.settings
     path = out or make_run_folder(began.request.source, str(began.parameter("loss")), Path("runs"))
     run = RunFolder.create(path, began, ours=out is None)
-    session = _Session(run, prepared, training, watch)
     try:
+        session = _Session(run, prepared, training, watch)
         return session.run(None)
     except LinprobeError:
         if session.last is None and not run.unwritten:  # nothing was trained that could be continued
