@@ -40,8 +40,8 @@ EPOCHS = 8
 """Passes over the training pictures where neither epochs nor minutes are given (Jordan 2024: 8 to 10)."""
 
 SAMPLE, SAMPLE_PIXELS = 5000, 2**23
-"""Training pictures that the scaling and the stem are fitted to, at most (Jordan 2024), and their pixels, at most: 0.8 GB
-of patches in float64."""
+"""Training pictures that the scaling and the stem are fitted to, at most (Jordan 2024), and their pixels, at most: the
+patches then take 0.8 GB as float64."""
 
 LARGEST_WIDTH, LARGEST_DEPTH = 1024, 16
 """Bounds of the parameters, far above what two cores can train: a model file may name any number."""

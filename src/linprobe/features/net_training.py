@@ -339,7 +339,8 @@ def _waits_no_more(state: Trained, patience: int) -> bool:
 
 def _at_once(images: Pixels, most: int, most_pixels: int) -> int:
     """How many pictures are computed at once: `most`, or fewer where they have many pixels."""
-    return max(1, min(most, most_pixels // (images.shape[1] * images.shape[2])))
+    height, width = images.shape[1:3]
+    return max(1, min(most, most_pixels // int(height * width)))
 
 
 def _normalised(images: Pixels, training: Training) -> Any:
