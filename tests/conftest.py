@@ -18,9 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("linprobe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("linprobe")
 
-# A shell lets its background jobs ignore Ctrl-C, and every program that a test starts would inherit that.
+# A shell lets its background jobs ignore Ctrl-C, and nohup a terminal that closes. Every program that a test starts
+# would inherit that, but for these handlers; a closed terminal still does not end the tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 NUMBERS = itertools.count()
 """`mktemp` would look through the folders of all tests before to number the next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,9 @@ def test_a_training_is_watched_stopped_resumed_and_kept(lab, address, open_page)
     run = lab.runs / "things-hinge-1"
     assert not (run / "metrics.json").exists()
     reached = len((run / "trace.csv").read_text().splitlines()) - 2
+    until = time.monotonic() + 10
+    while figure(page, "figures") != reached and time.monotonic() < until:  # the last row may follow the status
+        page.wait_for_timeout(50)
     assert figure(page, "figures") == reached
     page.get_by_role("button", name="Resume", exact=True).click()
     page.get_by_role("status").filter(has_text=re.compile("^Training")).wait_for()

@@ -90,8 +90,8 @@ def _feature_options(request: TrainSettings | SweepSettings) -> list[str] | None
     for name, value in request.feature_options.items():
         if name == "mirror":
             words += ["--flips"] if value else []
-        elif value is False:
-            words.append("--no-" + name.replace("_", "-"))
+        elif value is False and name.startswith("net_"):
+            words.append(f"--{'no-' + name.replace('_', '-')}")
         elif isinstance(value, str | int | float):
             words += _option(name, value)
         else:
