@@ -19,6 +19,7 @@ from linprobe.errors import IncompatibleError, LinprobeError, ParameterError, Sh
 from linprobe.features import Net, feature_map
 from linprobe.features.base import Supervision
 from linprobe.features.net import NetMap
+from linprobe.features.net_shape import Shape
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from linprobe.features import net_layers, net_training  # noqa: E402
@@ -80,7 +81,7 @@ def pooled(x: np.ndarray, pooling: str) -> np.ndarray:
     return cells.max((3, 5)) if pooling == "max" else cells.mean((3, 5))
 
 
-def twin(weights: Mapping[str, np.ndarray], stem: np.ndarray, x: np.ndarray, shape: net_layers.Shape) -> np.ndarray:
+def twin(weights: Mapping[str, np.ndarray], stem: np.ndarray, x: np.ndarray, shape: Shape) -> np.ndarray:
     """The features in float64, from weights with running statistics."""
 
     def normed(name: str, x: np.ndarray) -> np.ndarray:
@@ -99,22 +100,22 @@ def twin(weights: Mapping[str, np.ndarray], stem: np.ndarray, x: np.ndarray, sha
     return x.mean((2, 3)) if shape.pooling == "average" else x.max((2, 3))
 
 
-def random_weights(shape: net_layers.Shape) -> dict[str, np.ndarray]:
+def random_weights(shape: Shape) -> dict[str, np.ndarray]:
     made = net_layers.initial_weights(shape, 3, torch.Generator().manual_seed(0))
     found = {name: RANDOM.normal(size=tuple(part.shape)) * 0.4 for name, part in made.items()}
     return {name: np.exp(part) if name.endswith("variance") else part for name, part in found.items()}
 
 
 SHAPES = [
-    (net_layers.Shape(1, (3, 5), 1, "max", True), (9, 7)),
-    (net_layers.Shape(3, (4,), 0, "average", True), (4, 5)),
-    (net_layers.Shape(3, (2, 3, 3), 2, "max", False), (17, 16)),
-    (net_layers.Shape(2, (3, 4), 1, "average", False), (8, 8)),
+    (Shape(1, (3, 5), 1, "max", True), (9, 7)),
+    (Shape(3, (4,), 0, "average", True), (4, 5)),
+    (Shape(3, (2, 3, 3), 2, "max", False), (17, 16)),
+    (Shape(2, (3, 4), 1, "average", False), (8, 8)),
 ]
 
 
 @pytest.mark.parametrize(("shape", "sides"), SHAPES)
-def test_the_features_are_those_of_a_plain_twin(shape: net_layers.Shape, sides: tuple[int, int]) -> None:
+def test_the_features_are_those_of_a_plain_twin(shape: Shape, sides: tuple[int, int]) -> None:
     weights = random_weights(shape)
     stem = RANDOM.normal(size=(8 * shape.channels, shape.channels, 2, 2))
     x = RANDOM.normal(size=(3, shape.channels, *sides))
@@ -127,14 +128,14 @@ def test_the_features_are_those_of_a_plain_twin(shape: net_layers.Shape, sides: 
 
 
 def test_folded_weights_hold_no_statistics() -> None:
-    shape = net_layers.Shape(1, (3, 5), 1, "max", True)
+    shape = Shape(1, (3, 5), 1, "max", True)
     tensors = {name: torch.from_numpy(part) for name, part in random_weights(shape).items()}
     assert {name.rpartition(".")[2] for name in net_layers.folded(tensors, shape)} == {"weight", "bias"}
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_the_gradient_is_that_of_central_differences(batch_norm: bool) -> None:
-    shape = net_layers.Shape(1, (3, 4), 1, "average", batch_norm)
+    shape = Shape(1, (3, 4), 1, "average", batch_norm)
     weights = {name: torch.from_numpy(part) for name, part in random_weights(shape).items()}
     stem, x = torch.from_numpy(RANDOM.normal(size=(8, 1, 2, 2))), torch.from_numpy(RANDOM.normal(size=(4, 1, 8, 8)))
     towards = torch.from_numpy(RANDOM.normal(size=(4, 4)))
@@ -164,14 +165,14 @@ def test_the_stem_whitens_patches() -> None:
 
 
 def test_initial_convolutions_pass_on_the_channels_that_they_can() -> None:
-    shape = net_layers.Shape(1, (3, 5), 0, "max", True)
+    shape = Shape(1, (3, 5), 0, "max", True)
     weights = net_layers.initial_weights(shape, 2, torch.Generator().manual_seed(0))
     x = torch.from_numpy(RANDOM.normal(size=(1, 3, 6, 6)).astype(np.float32))
     assert_allclose(torch.nn.functional.conv2d(x, weights["1.0.weight"], padding=1)[:, :3].numpy(), x.numpy())
 
 
 def test_fractional_pooling_draws_in_training_only() -> None:
-    shape = net_layers.Shape(1, (3, 4), 0, "fractional", True)
+    shape = Shape(1, (3, 4), 0, "fractional", True)
     weights = {name: torch.from_numpy(part).float() for name, part in random_weights(shape).items()}
     stem = torch.from_numpy(RANDOM.normal(size=(8, 1, 2, 2)).astype(np.float32))
     x = torch.from_numpy(RANDOM.normal(size=(2, 1, 16, 16)).astype(np.float32))
@@ -182,29 +183,29 @@ def test_fractional_pooling_draws_in_training_only() -> None:
     assert not np.array_equal(*drawn)
 
 
+def trained_and_predicted(shape: Shape, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """(20,000, D) the features of one picture in training, each with its own draws; and (D,) those of prediction."""
+    weights = {name: torch.from_numpy(part).float() for name, part in random_weights(shape).items()}
+    stem = torch.from_numpy(RANDOM.normal(size=(8, 1, 2, 2)).astype(np.float32))
+    x = torch.from_numpy(RANDOM.normal(size=(1, 1, side, side)).astype(np.float32)).expand(20_000, -1, -1, -1)
+    torch.manual_seed(0)
+    found = net_layers.features_of(weights, stem, x, shape, 0.0).numpy()
+    return found, net_layers.features_of(weights, stem, x[:1], shape).numpy()[0]
+
+
 def test_a_later_branch_is_left_out_more_often_and_the_mean_stays() -> None:
-    shape = net_layers.Shape(1, (3, 3), 2, "max", False, stochastic_depth=0.4)
+    shape = Shape(1, (3, 3), 2, "max", False, stochastic_depth=0.4)
     stays = [shape.survival(stage, branch) for stage in range(2) for branch in range(2)]
     assert_allclose(stays, [0.9, 0.8, 0.7, 0.6])
-    one = net_layers.Shape(1, (3,), 1, "average", False, stochastic_depth=0.4)
-    weights = {name: torch.from_numpy(part).float() for name, part in random_weights(one).items()}
-    stem = torch.from_numpy(RANDOM.normal(size=(8, 1, 2, 2)).astype(np.float32))
-    x = torch.from_numpy(RANDOM.normal(size=(1, 1, 8, 8)).astype(np.float32)).expand(20_000, -1, -1, -1)
-    torch.manual_seed(0)
-    found = net_layers.features_of(weights, stem, x, one, 0.0).numpy()
+    one = Shape(1, (3,), 1, "average", False, stochastic_depth=0.4)
+    found, expected = trained_and_predicted(one, side=8)
     assert len(np.unique(found[:, 0])) == 2  # with the branch, and without it
-    expected = net_layers.features_of(weights, stem, x[:1], one).numpy()[0]
     assert_allclose(found.mean(0), expected, atol=0.03 * np.abs(found).max())
 
 
 def test_dropout_leaves_out_features_and_keeps_their_mean() -> None:
-    shape = net_layers.Shape(1, (4,), 0, "max", False, dropout=0.25)
-    weights = {name: torch.from_numpy(part).float() for name, part in random_weights(shape).items()}
-    stem = torch.from_numpy(RANDOM.normal(size=(8, 1, 2, 2)).astype(np.float32))
-    x = torch.from_numpy(RANDOM.normal(size=(1, 1, 6, 6)).astype(np.float32)).expand(20_000, -1, -1, -1)
-    torch.manual_seed(0)
-    found = net_layers.features_of(weights, stem, x, shape, 0.0).numpy()
-    expected = net_layers.features_of(weights, stem, x[:1], shape).numpy()[0]
+    shape = Shape(1, (4,), 0, "max", False, dropout=0.25)
+    found, expected = trained_and_predicted(shape, side=6)
     assert_allclose((found == 0).mean(0), 0.25, atol=0.02)
     assert_allclose(found.mean(0), expected, atol=0.03 * np.abs(found).max())
 
@@ -213,7 +214,7 @@ def test_dropout_leaves_out_features_and_keeps_their_mean() -> None:
 
 
 def test_a_step_is_one_of_pytorchs_sgd() -> None:
-    shape = net_layers.Shape(1, (3, 4), 1, "max", True)
+    shape = Shape(1, (3, 4), 1, "max", True)
     images, y = PICTURES[:24], LABELS[:24]
     training = net_training.Training(
         shape, RANDOM.normal(size=(8, 1, 2, 2)).astype(np.float32), np.full(1, 80, np.float32),
@@ -223,8 +224,7 @@ def test_a_step_is_one_of_pytorchs_sgd() -> None:
     loop.bfloat = False
     weights = net_layers.initial_weights(shape, 10, torch.Generator().manual_seed(0))
     theirs = {name: part.clone() for name, part in weights.items()}
-    zeros = {name: torch.zeros_like(part) for name, part in weights.items()}
-    state = net_training.Trained(weights, net_training._copy(weights), zeros, weights, 0, 1)
+    state = net_training.Trained.begun(weights, 1)
     groups = []
     for name, part in theirs.items():
         if name.endswith(("weight", "bias")):
@@ -389,7 +389,7 @@ def test_the_transformer_takes_labels_of_any_kind() -> None:
 
 
 def test_large_pictures_are_computed_in_smaller_parts() -> None:
-    at_once = net_training._at_once
+    at_once = net_training._block_size
     assert at_once(np.empty((9, 32, 32, 3), np.uint8), 256, net_training.PIXELS) == 256
     assert at_once(np.empty((9, 224, 224, 3), np.uint8), 256, net_training.PIXELS) == 83
     assert at_once(np.empty((1, 4000, 4000, 3), np.uint8), 128, net_training.BLOCK_PIXELS) == 1
@@ -463,6 +463,7 @@ import numpy as np
 from linprobe.errors import IncompatibleError
 from linprobe.features.base import Supervision
 from linprobe.features.net import NetMap
+from linprobe.features.net_shape import Shape
 try:
     NetMap().fit(np.zeros((4, 8, 8), np.uint8), 0, Supervision(np.arange(4), 4))
 except IncompatibleError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -449,6 +448,7 @@ def refuse_start(ctx: click.Context, options: Options) -> None:
 def refuse_unused(ctx: click.Context, options: Options) -> None:
     """Raise UsageError for a given option that the chosen loss, penalty, optimizer, update or features do not have."""
     from linprobe.classifiers.unused import REGISTRIES, named_parameters, unused_of
+    from linprobe.features.parse import names_in
 
     names = {parameter.name or "": parameter.opts[0] for parameter in ctx.command.get_params(ctx)}
     named = {name: option for name, option in names.items() if given(ctx, name)}
@@ -466,7 +466,7 @@ def refuse_unused(ctx: click.Context, options: Options) -> None:
         if found is not None:
             _refuse_unused(ctx, of_kind[found.parameter], kind, found.takers, found.chosen)
     if "features" in options:
-        maps = re.split(r"\+|/2", options["features"])
+        maps = names_in(options["features"])
         network = {name for name in named if name.startswith(OF_NETWORK)}
         for taker, own_names in (("patches", {"patches", "pooling"}), ("net", network)):
             for name in sorted(own_names & named.keys()) if taker not in maps else ():

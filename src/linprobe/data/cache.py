@@ -43,6 +43,7 @@ __all__ = [
     "CacheInfo",
     "Decoded",
     "Filling",
+    "cache_error",
     "cache_folder",
     "cache_info",
     "cache_key",
@@ -107,6 +108,12 @@ def cache_folder() -> Path:
 def cache_key(*parts: object) -> str:
     """Hex digest of `parts`: paths, sizes, times and options."""
     return hashlib.sha256(repr((_VERSION, *parts)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def cache_error(folder: Path, error: OSError) -> SourceError:
+    """What is raised where a folder of the cache cannot be written, with the next steps."""
+    other = "run the command again; or name another folder in LINPROBE_CACHE_DIR, or use --no-cache"
+    return SourceError(unwritten(folder, error, other, "the cache"))
 
 
 def cache_info() -> CacheInfo:
@@ -202,8 +209,7 @@ class Filling:
             _filled_here.add(aside)
             yield cls(key, aside)
         except OSError as error:
-            other = "run the command again; or name another folder in LINPROBE_CACHE_DIR, or use --no-cache"
-            raise SourceError(unwritten(parent, error, other, "the cache")) from error
+            raise cache_error(parent, error) from error
         finally:
             if aside is not None:
                 shutil.rmtree(aside, ignore_errors=True)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from linprobe.errors import IncompatibleError, ParameterError, ShapeError
 from linprobe.extras import install_command
 from linprobe.features.base import FeatureMap, Supervision
+from linprobe.features.net_shape import Shape
 from linprobe.features.parameters import count, flag
 from linprobe.parameters import Parameter
 from linprobe.shapes import Pixels
@@ -150,6 +151,14 @@ class NetMap(FeatureMap):
         last = GROWTH * self.width
         return {1: (last,), 2: (self.width, last)}.get(n_stages, (self.width, last // 2, last))
 
+    @property
+    def shape(self) -> Shape:
+        """What decides the layers, once fitted."""
+        channels = self.fitted_shape[2]
+        return Shape(
+            channels, self.widths, self.depth, self.pooling, self.batch_norm, self.dropout, self.stochastic_depth
+        )
+
     def _learn(self, images: Pixels, seed: int, supervision: Supervision | None) -> None:
         assert supervision is not None  # as `fit` has checked
         height, width, channels = self.fitted_shape
@@ -159,6 +168,7 @@ class NetMap(FeatureMap):
                 "them (image_size), or use other features."
             )
         torch_training = _with_torch("linprobe.features.net_training")
+        layers = _with_torch("linprobe.features.net_layers")
         random = np.random.Generator(np.random.PCG64(seed))
         n_sample = max(1, min(SAMPLE, SAMPLE_PIXELS // (height * width)))
         some = np.sort(random.permutation(len(images))[:n_sample])
@@ -167,12 +177,12 @@ class NetMap(FeatureMap):
         deviation = np.sqrt(np.square(sample - mean).mean((0, 1, 2), dtype=np.float64))
         self.mean, self.deviation = mean.astype(np.float32), np.maximum(deviation, 1.0).astype(np.float32)
         windows = np.lib.stride_tricks.sliding_window_view((sample - self.mean) / self.deviation, (2, 2), (1, 2))
-        filters = _with_torch("linprobe.features.net_layers").stem_of(windows.reshape(-1, 4 * channels))
+        filters = layers.stem_of(windows.reshape(-1, 4 * channels))
         self.stem = filters.reshape(-1, channels, 2, 2)
         training = self._training(seed)
         described = json.dumps([VERSION, self.name, self.settings(), self.fitted_shape, seed, supervision.n_threads])
         state = torch_training.trained(images, supervision, training, described)
-        flat = _with_torch("linprobe.features.net_layers").folded(state.best, training.shape)
+        flat = layers.folded(state.best, self.shape)
         self.weights = {name: np.ascontiguousarray(part.numpy()) for name, part in flat.items()}
         self.version, self.history = np.array([VERSION], np.int64), state.history
 
@@ -182,13 +192,9 @@ class NetMap(FeatureMap):
 
     def _training(self, seed: int) -> Any:
         """What `net_training` takes: the layers, the scaling, and how they are trained."""
-        shape = _with_torch("linprobe.features.net_layers").Shape(
-            self.fitted_shape[2], self.widths, self.depth, self.pooling, self.batch_norm, self.dropout,
-            self.stochastic_depth,
-        )  # fmt: skip
         n_epochs = self.epochs or (EPOCHS if self.minutes is None else None)
         return _with_torch("linprobe.features.net_training").Training(
-            shape, self.stem, self.mean, self.deviation, self.mirror, n_epochs, self.minutes, self.patience, seed
+            self.shape, self.stem, self.mean, self.deviation, self.mirror, n_epochs, self.minutes, self.patience, seed
         )
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
@@ -227,11 +233,9 @@ class NetMap(FeatureMap):
 
     def _check_weights(self) -> None:
         """Raise ShapeError unless each convolution has its weight and its bias, and there is nothing else."""
-        before, expected = 8 * self.fitted_shape[2], dict[str, tuple[int, ...]]()
-        for stage, width in enumerate(self.widths):
-            for i in range(self.depth + 1):
-                expected |= {f"{stage}.{i}.weight": (width, before, 3, 3), f"{stage}.{i}.bias": (width,)}
-                before = width
+        expected: dict[str, tuple[int, ...]] = {}
+        for name, before, after in self.shape.convolutions:
+            expected |= {f"{name}.weight": (after, before, 3, 3), f"{name}.bias": (after,)}
         if set(expected) != set(self.weights):
             odd = sorted(set(expected) ^ set(self.weights))[0]
             raise ShapeError(

@@ -15,7 +15,6 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +22,9 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-__all__ = ["Shape", "Weights", "features_of", "folded", "initial_weights", "stem_of"]
+from linprobe.features.net_shape import Shape
+
+__all__ = ["Weights", "features_of", "folded", "initial_weights", "stem_of"]
 
 Weights: TypeAlias = dict[str, Any]
 """Tensors of PyTorch by name: `1.0.weight` is of stage 1, convolution 0."""
@@ -34,42 +35,6 @@ STEM_FLOOR = 5e-4
 
 NORM_FLOOR = 1e-5
 """Added to the variance in batch normalization; PyTorch's own default."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What decides the layers.
-
-    Args:
-        channels: of the pictures.
-        widths: channels of each stage.
-        depth: residual branches of each stage, >= 0.
-        pooling: "average", "max" or "fractional".
-        batch_norm: whether each convolution is followed by batch normalization; else by its bias alone.
-        dropout, stochastic_depth: probabilities of training.
-    """
-
-    channels: int
-    widths: tuple[int, ...]
-    depth: int
-    pooling: str
-    batch_norm: bool
-    dropout: float = 0.0
-    stochastic_depth: float = 0.0
-
-    @property
-    def convolutions(self) -> list[tuple[str, int, int]]:
-        """(name, channels in, channels out) of each, in order."""
-        found, before = [], 8 * self.channels
-        for stage, width in enumerate(self.widths):
-            found += [(f"{stage}.{i}", width if i else before, width) for i in range(self.depth + 1)]
-            before = width
-        return found
-
-    def survival(self, stage: int, branch: int) -> float:
-        """The probability that a branch stays: it falls linearly with the depth, to 1 - `stochastic_depth`."""
-        place = stage * self.depth + branch + 1
-        return 1.0 - self.stochastic_depth * place / (len(self.widths) * self.depth)
 
 
 def stem_of(patches: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

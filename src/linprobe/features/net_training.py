@@ -30,7 +30,8 @@ from torch.nn import functional
 
 from linprobe.errors import IncompatibleError
 from linprobe.features.base import Supervision
-from linprobe.features.net_layers import Shape, Weights, features_of, folded, initial_weights
+from linprobe.features.net_layers import Weights, features_of, folded, initial_weights
+from linprobe.features.net_shape import Shape
 from linprobe.shapes import Pixels
 
 __all__ = ["Trained", "Training", "mapped", "trained"]
@@ -62,6 +63,12 @@ that stays in the last step (Jordan 2024: every 5 batches of 1,024 of 480 batche
 LARGEST_BATCH, BATCHES = 256, 24
 """Images in a batch at most, and batches of an epoch at least where there are fewer images. The first keeps what a
 layer returns for pictures of 32 x 32 below 32 MB, above which glibc gives memory back to the system after each use."""
+
+SCORE_DIVISOR = 9.0
+"""What the scores of the classifier that the training puts on top are divided by (Jordan 2024)."""
+
+STATISTICS_STAY, STATISTICS_BATCH = 0.6, 1024
+"""Share of the running statistics of batch normalization that stays after a batch of that many images (Jordan 2024)."""
 
 CROP = 1 / 16
 """Pixels by which a picture is moved at most in training, of its side (Jordan 2024: 2 of 32)."""
@@ -95,6 +102,12 @@ class Trained:
     epoch: int
     n_epochs: int
     history: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+
+    @classmethod
+    def begun(cls, weights: Weights, n_epochs: int) -> Trained:
+        """A training before its first epoch, which changes `weights` in place."""
+        zeros = {name: torch.zeros_like(part) for name, part in weights.items()}
+        return cls(weights, _copy(weights), zeros, _copy(weights), 0, n_epochs)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Everything, as arrays for a file."""
@@ -166,9 +179,8 @@ def trained(images: Pixels, supervision: Supervision, training: Training, descri
         loop = _Loop(images, supervision, training)
         if state is None:
             n_epochs = training.n_epochs or loop.epochs_within(training.minutes or 1.0, like)
-            zeros = {name: torch.zeros_like(part) for name, part in like.items()}
-            state = Trained(like, _copy(like), zeros, _copy(like), 0, n_epochs)
-        while state.epoch < state.n_epochs and not _waits_no_more(state, training.patience):
+            state = Trained.begun(like, n_epochs)
+        while state.epoch < state.n_epochs and not _ends_early(state, training.patience):
             loop.epoch(state)
             if kept is not None:
                 kept.write(state.tensors())
@@ -189,7 +201,7 @@ def mapped(weights: Mapping[str, npt.NDArray[np.float32]], training: Training, i
     found = np.empty((len(images), training.shape.widths[-1]), np.float32)
     # PyTorch's own setting is one of the process; this one is of the thread, and the callers work side by side
     with threadpool_limits(1, user_api="openmp"), torch.inference_mode():
-        size = _at_once(images, BLOCK, BLOCK_PIXELS)
+        size = _block_size(images, BLOCK, BLOCK_PIXELS)
         for start in range(0, len(images), size):
             x = _normalised(images[start : start + size], training)
             values = features_of(parts, stem, x, training.shape)
@@ -205,7 +217,7 @@ class _Loop:
     def __init__(self, images: Pixels, supervision: Supervision, training: Training) -> None:
         self.images, self.supervision, self.training = images, supervision, training
         n_images = len(images)
-        self.batch = min(_at_once(images, LARGEST_BATCH, PIXELS), max(16, n_images // BATCHES), n_images)
+        self.batch = min(_block_size(images, LARGEST_BATCH, PIXELS), max(16, n_images // BATCHES), n_images)
         self.steps = max(1, n_images // self.batch)
         self.stem = torch.from_numpy(training.stem)
         self.bfloat = _multiplies_bfloat16()
@@ -222,7 +234,7 @@ class _Loop:
         for step in range(steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
             losses += self.step(state, rows, state.epoch, random, state.epoch * steps + step, total)
-            self._said(state, state.epoch * steps + step + 1, total)
+            self._report(state, state.epoch * steps + step + 1, total)
         if not math.isfinite(losses):
             raise IncompatibleError(
                 "net: the training of the network diverged: its loss is no longer finite. Use batch normalization "
@@ -231,10 +243,10 @@ class _Loop:
         state.epoch += 1
         if state.epoch == state.n_epochs:
             state.weights = _copy(state.slow)
-        judged = self._judged(state.weights)
-        state.history = np.vstack([state.history, [losses / steps, *judged]])
+        validated = self._validated(state.weights)
+        state.history = np.vstack([state.history, [losses / steps, *validated]])
         earlier = state.history[:-1, 1]
-        if not len(earlier) or math.isnan(judged[0]) or judged[0] < earlier.min():
+        if not len(earlier) or math.isnan(validated[0]) or validated[0] < earlier.min():
             state.best = _copy(state.weights)
 
     def step(
@@ -247,10 +259,10 @@ class _Loop:
         learnt = {name: part for name, part in state.weights.items() if name.endswith(("weight", "bias"))}
         for part in learnt.values():
             part.requires_grad_()
-        momentum = 1.0 - 0.6 ** (len(rows) / 1024)  # Jordan 2024, for the size of the batch
+        momentum = 1.0 - STATISTICS_STAY ** (len(rows) / STATISTICS_BATCH)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat):
             values = features_of(state.weights, self.stem, x, shape, momentum)
-            scores = functional.linear(values, state.weights["last.weight"]) / 9.0
+            scores = functional.linear(values, state.weights["last.weight"]) / SCORE_DIVISOR
         loss = functional.cross_entropy(scores.float(), y, label_smoothing=SMOOTHING)
         gradients = torch.autograd.grad(loss, list(learnt.values()))
         rate = RATE * len(rows) * _part_of_peak(at / total)
@@ -271,8 +283,7 @@ class _Loop:
 
     def epochs_within(self, minutes: float, like: Weights) -> int:
         """How many epochs fit into the minutes, at least one: some batches are timed, on copies of the weights."""
-        zeros = {name: torch.zeros_like(part) for name, part in like.items()}
-        trial = Trained(_copy(like), _copy(like), zeros, like, 0, 1)
+        trial = Trained.begun(_copy(like), 1)
         random = np.random.Generator(np.random.PCG64(0))
         begun = 0.0
         for step in range(WARM + TIMED):
@@ -288,19 +299,23 @@ class _Loop:
         """Random crops (n, channels, height, width) of the pictures, normalised; where asked, some are mirrored."""
         images = self.images[rows]
         height, width = images.shape[1:3]
-        far = [max(1, round(CROP * side)) for side in (height, width)]
-        padded = np.pad(images, ((0, 0), (far[0],) * 2, (far[1],) * 2, (0, 0)), mode="reflect")
-        tops, sides = (random.integers(0, 2 * most + 1, len(rows)) for most in far)
-        across = sides[:, None] + np.arange(width)
+        margins = [max(1, round(CROP * side)) for side in (height, width)]
+        padded = np.pad(images, ((0, 0), (margins[0],) * 2, (margins[1],) * 2, (0, 0)), mode="reflect")
+        tops, lefts = (random.integers(0, 2 * margin + 1, len(rows)) for margin in margins)
+        across = lefts[:, None] + np.arange(width)
         if self.training.mirror:
             mirrored = self.flipped_first[rows] ^ bool(epoch % 2)
             across[mirrored] = across[mirrored, ::-1]
         down = tops[:, None] + np.arange(height)
         crops = padded[np.arange(len(rows))[:, None, None], down[:, :, None], across[:, None, :]]
-        x = _normalised(crops, self.training)
+        return self._input(crops)
+
+    def _input(self, images: Pixels) -> Any:
+        """The pictures, normalised, as bfloat16 where the convolutions multiply it."""
+        x = _normalised(images, self.training)
         return x.bfloat16() if self.bfloat else x
 
-    def _judged(self, weights: Weights) -> tuple[float, float]:
+    def _validated(self, weights: Weights) -> tuple[float, float]:
         """(loss, accuracy) of the validation images; NaN where there are none."""
         if self.supervision.validation is None:
             return math.nan, math.nan
@@ -308,17 +323,17 @@ class _Loop:
         loss, right = 0.0, 0
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat):
             flat = folded(weights, self.training.shape)
-            size = _at_once(images, LARGEST_BATCH, PIXELS)
+            size = _block_size(images, LARGEST_BATCH, PIXELS)
             for start in range(0, len(images), size):
-                x = _normalised(images[start : start + size], self.training)
-                values = features_of(flat, self.stem, x.bfloat16() if self.bfloat else x, self.training.shape)
-                scores = functional.linear(values, weights["last.weight"]).float() / 9.0
+                x = self._input(images[start : start + size])
+                values = features_of(flat, self.stem, x, self.training.shape)
+                scores = functional.linear(values, weights["last.weight"]).float() / SCORE_DIVISOR
                 of_block = torch.from_numpy(y[start : start + size])
                 loss += float(functional.cross_entropy(scores, of_block, reduction="sum"))
                 right += int((scores.argmax(1) == of_block).sum())
         return loss / len(y), right / len(y)
 
-    def _said(self, state: Trained, done: int, total: int) -> None:
+    def _report(self, state: Trained, done: int, total: int) -> None:
         if self.supervision.progress is not None:
             what = f"training the network: epoch {state.epoch + 1} of {state.n_epochs}"
             if state.epoch and not math.isnan(state.history[-1, 2]):
@@ -331,13 +346,13 @@ def _part_of_peak(t: float) -> float:
     return BEGIN + (1.0 - BEGIN) * t / PEAK if t < PEAK else 1.0 - (1.0 - END) * (t - PEAK) / (1.0 - PEAK)
 
 
-def _waits_no_more(state: Trained, patience: int) -> bool:
+def _ends_early(state: Trained, patience: int) -> bool:
     """Whether the last `patience` epochs all had a larger validation loss than one before them."""
     losses = state.history[:, 1]
     return len(losses) > patience and losses[-patience:].min() > losses[:-patience].min()
 
 
-def _at_once(images: Pixels, most: int, most_pixels: int) -> int:
+def _block_size(images: Pixels, most: int, most_pixels: int) -> int:
     """How many pictures are computed at once: `most`, or fewer where they have many pixels."""
     height, width = images.shape[1:3]
     return max(1, min(most, most_pixels // int(height * width)))

@@ -13,7 +13,7 @@ from linprobe.errors import ParameterError
 from linprobe.features.base import FeatureMap, MapRecord
 from linprobe.typed_json import MismatchError, value_of
 
-__all__ = ["FEATURE_MAPS", "feature_map", "map_class", "read_part", "restored_part"]
+__all__ = ["FEATURE_MAPS", "feature_map", "map_class", "names_in", "read_part", "restored_part"]
 
 FEATURE_MAPS = {
     "pixels": ("linprobe.features.intensity", "IntensityMap"),
@@ -104,6 +104,16 @@ def feature_map(spec: str, *, mirror: bool = False, **options: Any) -> FeatureMa
         return maps[0]
     joined: FeatureMap = map_class("joined")(maps)  # type: ignore[call-arg]  # JoinedMap: imported late
     return joined
+
+
+def names_in(spec: str) -> list[str]:
+    """The names of the maps in a spec, those that are not known included.
+
+    Example:
+        >>> names_in("patches+patches/2+onnx:net.onnx")
+        ['patches', 'patches', 'onnx']
+    """
+    return [_read(part)[0] for part in _parts(spec)]
 
 
 def _parameters(kind: type[FeatureMap]) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from decimal import ROUND_CEILING, Decimal
 
 from linprobe.choices import title_of
+from linprobe.features.parse import names_in
 from linprobe.printed import bound_text, objective_text, percent_text
 from linprobe.runs.records import RunMetrics, RunSettings
 
@@ -66,7 +66,7 @@ def _solved_how(settings: RunSettings, metrics: RunMetrics) -> str:
 
 def learnt_features(metrics: RunMetrics) -> str | None:
     """What is said of features that a network has learnt; None where none has."""
-    if "net" not in re.split(r"\+|/2", metrics.features):
+    if "net" not in names_in(metrics.features):
         return None
     return (
         f"{metrics.features}, {counted(metrics.n_features, 'number')} for each image; what is proved holds for the "
@@ -88,11 +88,8 @@ def certificate_sentence(metrics: RunMetrics, bound: float | None = None, proved
     if objective is None:
         return "The objective is not a finite number: this training diverged, and its weights are of no use."
     if bound is not None and bound > 0.0:
-        learnt = (
-            ""
-            if learnt_features(metrics) is None
-            else (" This holds given the features; nothing is proved of the network that learnt them.")
-        )
+        given = " This holds given the features; nothing is proved of the network that learnt them."
+        learnt = given if learnt_features(metrics) else ""
         return (
             f"No linear classifier of this kind can have an objective below {bound_text(bound)}; this one has "
             f"{objective_text(objective)}, "

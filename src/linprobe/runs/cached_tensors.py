@@ -10,9 +10,8 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from linprobe.classifiers.tensor_file import parts_of
-from linprobe.data.cache import cache_folder
-from linprobe.errors import SourceError
-from linprobe.files import read_regular, unwritten, write_whole
+from linprobe.data.cache import cache_error, cache_folder
+from linprobe.files import read_regular, write_whole
 
 __all__ = ["CachedTensors"]
 
@@ -48,5 +47,4 @@ class CachedTensors:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.file, content)
         except OSError as error:
-            other = "run the command again; or name another folder in LINPROBE_CACHE_DIR, or use --no-cache"
-            raise SourceError(unwritten(self.file.parent, error, other, "the cache")) from error
+            raise cache_error(self.file.parent, error) from error
