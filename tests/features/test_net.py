@@ -438,6 +438,13 @@ def test_pictures_that_are_too_small_are_named() -> None:
         NetMap().fit(np.zeros((4, 3, 8), np.uint8), 0, Supervision(LABELS[:4], 10))
 
 
+def test_one_picture_is_named_and_two_are_enough() -> None:
+    with pytest.raises(ShapeError, match="images has one picture; the network needs two or more"):
+        NetMap().fit(PICTURES[:1], 0, Supervision(LABELS[:1], 10))
+    found = NetMap(width=2, epochs=1).fit(PICTURES[:2], 0, Supervision(LABELS[:2], 10))
+    assert np.isfinite(found.transform(PICTURES[:2])).all()
+
+
 def test_labels_are_required_and_checked() -> None:
     with pytest.raises(ParameterError, match="net: these features learn from labels"):
         NetMap().fit(PICTURES[:4])

@@ -167,6 +167,8 @@ class NetMap(FeatureMap):
                 f"net: the pictures are {height}x{width}; the network needs {SMALLEST}x{SMALLEST} or more. Enlarge "
                 "them (image_size), or use other features."
             )
+        if len(images) < 2:
+            raise ShapeError("net: images has one picture; the network needs two or more.")
         torch_training = _with_torch("linprobe.features.net_training")
         layers = _with_torch("linprobe.features.net_layers")
         random = np.random.Generator(np.random.PCG64(seed))
