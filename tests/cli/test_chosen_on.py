@@ -120,6 +120,13 @@ def test_a_test_image_that_chose_is_named_by_the_run_and_its_report(linprobe: An
     assert (trained.record["n_test_chosen_on"], trained.err) == (0, "")
 
 
+def test_a_test_image_that_chose_k_is_named(linprobe: Any, own: Path) -> None:
+    shutil.copy(own / "val" / "dark" / "0.png", own / "test" / "dark" / "seen.png")
+    assert "1 of 9 test images are equal to a validation image" in linprobe("knn", own, "--k", "1,3").err
+    assert linprobe("knn", own, "--k", "1").err == ""
+    assert "test images" not in linprobe("knn", own, "--k", "1,3", "--folds", 2).err
+
+
 def test_a_limit_counts_those_that_it_leaves_and_the_report_names_them(linprobe: Any, own: Path, mixed: Path) -> None:
     linprobe(REGS[0], own, *REGS[1:], "--out", "run")
     words = ("challenges", "run", own.parent / "pictures" / "val", "--challenges", "mirror", "--severity", 1)

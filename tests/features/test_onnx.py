@@ -252,6 +252,12 @@ def test_text_that_is_not_utf_8_is_refused_in_one_line(tmp_path):
         OnnxMap(path).fit(PICTURES)
 
 
+def test_a_model_without_outputs_is_refused_in_one_line(tmp_path):
+    path = saved(tmp_path / "net.onnx", IDENTITY, ["N", 3, 6, 8], outputs=())
+    with pytest.raises(FormatError, match=r"net\.onnx cannot be used: .*output"):
+        OnnxMap(path).fit(PICTURES)
+
+
 def test_an_output_that_is_no_row_per_picture_is_refused(tmp_path):
     nodes = [helper.make_node("ReduceMean", ["x"], ["out"], axes=[0], keepdims=0)]
     with pytest.raises(FormatError, match=r"its output out is float32 of shape \(3, 6, 8\) for 1 pictures"):

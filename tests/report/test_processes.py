@@ -92,16 +92,20 @@ def test_ctrl_c_ends_all_of_it() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", ALONE + code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
-        children = Path(f"/proc/{child.pid}/task/{child.pid}/children")
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            forked = children.read_text().split()
-            if forked:
-                break
-        os.killpg(child.pid, signal.SIGINT)
-        _, errors = child.communicate(timeout=25)  # less than the 30 s of the work, and enough on a busy machine
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            children = Path(f"/proc/{child.pid}/task/{child.pid}/children")
+            until = time.monotonic() + 20
+            while time.monotonic() < until:
+                forked = children.read_text().split()
+                if forked:
+                    break
+            os.killpg(child.pid, signal.SIGINT)
+            _, errors = child.communicate(timeout=25)  # less than the 30 s of the work, and enough on a busy machine
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)  # or the end of `with` would wait for it
+            raise
     assert child.returncode == -signal.SIGINT or b"KeyboardInterrupt" in errors
     assert forked
     assert not any(os.path.exists(f"/proc/{process}") for process in forked)

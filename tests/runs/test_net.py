@@ -73,8 +73,10 @@ def test_a_network_whose_training_is_stopped_goes_on_in_the_next_run(tmp_path: P
             raise KeyboardInterrupt
 
     options = {**NET, "net_epochs": 3}
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"epoch 1 of 3 is kept, and the same command goes on after it"):
         train(settings(feature_options=options), out=tmp_path / "part", n_threads=1, reading=stop)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        train(settings(feature_options=options), out=tmp_path / "lost", n_threads=1, reading=stop, cache=False)
     assert any("epoch 1 of 3" in what for what in said)
     said.clear()
     train(

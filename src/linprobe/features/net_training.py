@@ -170,6 +170,7 @@ def trained(images: Pixels, supervision: Supervision, training: Training, descri
         description: the key under which it is kept.
     Raises:
         IncompatibleError: the loss is no longer finite.
+        KeyboardInterrupt: Ctrl-C; the message says which epoch is kept, if one is.
     """
     kept = None if supervision.store is None else supervision.store(description)
     with _reproducible(supervision.n_threads, training.seed):
@@ -180,10 +181,18 @@ def trained(images: Pixels, supervision: Supervision, training: Training, descri
         if state is None:
             n_epochs = training.n_epochs or loop.epochs_within(training.minutes or 1.0, like)
             state = Trained.begun(like, n_epochs)
-        while state.epoch < state.n_epochs and not _ends_early(state, training.patience):
-            loop.epoch(state)
-            if kept is not None:
-                kept.write(state.tensors())
+        n_kept = state.epoch
+        try:
+            while state.epoch < state.n_epochs and not _ends_early(state, training.patience):
+                loop.epoch(state)
+                if kept is not None:
+                    kept.write(state.tensors())
+                    n_kept = state.epoch
+        except KeyboardInterrupt as stop:
+            if kept is None or not n_kept:
+                raise
+            reached = f"stopped while the network was trained; epoch {n_kept} of {state.n_epochs} is kept"
+            raise KeyboardInterrupt(f"{reached}, and the same command goes on after it") from stop
     return state
 
 

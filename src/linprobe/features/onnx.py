@@ -138,32 +138,46 @@ class _Network:
     def __init__(self, model: bytes, file: str, output: str | None, image_shape: tuple[int, int, int]) -> None:
         self.file = file
         self.session = self._open(model)
-        try:
-            self._read_input(image_shape)
-            outputs = [entry.name for entry in self.session.get_outputs()]
-        except UnicodeDecodeError as error:  # of any text that onnxruntime hands over
-            raise self._wrong("a name or a text in it is not UTF-8") from error
+        inputs, outputs, metadata = self._described()
+        self._read_input(inputs, metadata, image_shape)
+        if not outputs:
+            raise self._wrong("it has no output; expected one, a row for each picture")
         self.output = outputs[0] if output is None else output
         if self.output not in outputs:
             raise ParameterError(f"onnx: {file} has no output {output!r}; it has {', '.join(outputs)}.")
         self.n_features = 0
         self.n_features = self(np.zeros((1, *image_shape), dtype=np.uint8)).shape[1]
 
-    def _read_input(self, image_shape: tuple[int, int, int]) -> None:
+    def _described(self) -> tuple[list[tuple[str, str, list[int | str | None]]], list[str], dict[str, str]]:
+        """(name, type, shape) of each input, the names of the outputs, and the metadata."""
+        try:
+            inputs = [(entry.name, entry.type, entry.shape) for entry in self.session.get_inputs()]
+            outputs = [entry.name for entry in self.session.get_outputs()]
+            return inputs, outputs, self.session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise self._wrong("a name or a text in it is not UTF-8") from error
+        except Exception as error:  # onnxruntime's own classes, all directly below Exception
+            raise self._wrong(f"onnxruntime cannot tell its inputs and outputs: {_one_line(error)}") from error
+
+    def _read_input(
+        self,
+        inputs: list[tuple[str, str, list[int | str | None]]],
+        metadata: dict[str, str],
+        image_shape: tuple[int, int, int],
+    ) -> None:
         """Set the name and dtype of the input, and how pictures become it."""
-        inputs = self.session.get_inputs()
         if len(inputs) != 1:
-            names = ", ".join(entry.name for entry in inputs[:5]) or "none"
+            names = ", ".join(name for name, _, _ in inputs[:5]) or "none"
             raise self._wrong(f"it has {len(inputs)} inputs ({names}); expected one, for the pictures")
-        entry = inputs[0]
-        if entry.type not in DTYPES or len(entry.shape) != 4:
+        name, kind, shape = inputs[0]
+        if kind not in DTYPES or len(shape) != 4:
             raise self._wrong(
-                f"its input {entry.name} is {entry.type} of shape {_text(entry.shape)}; expected pictures, "
+                f"its input {name} is {kind} of shape {_text(shape)}; expected pictures, "
                 "(N, channels, height, width) or (N, height, width, channels) of float or uint8"
             )
-        self.input, self.dtype = entry.name, DTYPES[entry.type]
-        self.batch = entry.shape[0] if isinstance(entry.shape[0], int) else None
-        self._read_metadata(entry.shape, image_shape)
+        self.input, self.dtype = name, DTYPES[kind]
+        self.batch = shape[0] if isinstance(shape[0], int) else None
+        self._read_metadata(shape, metadata, image_shape)
 
     def __call__(self, images: Pixels) -> npt.NDArray[np.float32]:
         """(N, D) float32 of pictures (N, height, width, channels) uint8."""
@@ -247,9 +261,10 @@ class _Network:
         except Exception as error:
             raise self._wrong(f"onnxruntime could not open it: {_one_line(error)}") from error
 
-    def _read_metadata(self, shape: list[int | str | None], image_shape: tuple[int, int, int]) -> None:
+    def _read_metadata(
+        self, shape: list[int | str | None], properties: dict[str, str], image_shape: tuple[int, int, int]
+    ) -> None:
         """Set layout, channels, size and scaling from the metadata, else from the input's shape, else from pictures."""
-        properties = self.session.get_modelmeta().custom_metadata_map
         given = {key: properties["linprobe." + key] for key in KEYS if "linprobe." + key in properties}
         layout = given.get("layout", "NHWC" if shape[1] not in (1, 3) and shape[3] in (1, 3) else "NCHW").upper()
         if layout not in ("NCHW", "NHWC"):

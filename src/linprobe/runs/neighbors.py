@@ -234,10 +234,20 @@ def choose_and_test(
         neighbours=_neighbours(model, train, neighbours_of, pictures),
         notes=(
             *notes_on(dataset, Split(train, parts.validation, parts.test)),
-            *twins_notes(seen_images(parts.test, digests_of(train, n_threads), n_threads)),
+            *_testing_notes(train, parts, choosing and settings.folds is None, n_threads),
             *_judging_notes(settings, dataset, parts, choosing, n_threads),
         ),
     )
+
+
+def _testing_notes(train: LabelledSet, parts: Dataset, chose: bool, n_threads: int | None) -> tuple[str, ...]:
+    """Sentences on test images that are equal to one that was searched, or to a validation image that chose k."""
+    assert parts.test is not None
+    seen = seen_images(parts.test, digests_of(train, n_threads), n_threads)
+    if not chose or parts.validation is None:
+        return twins_notes(seen)
+    chosen = seen_images(parts.test, digests_of(parts.validation, n_threads), n_threads)
+    return (*twins_notes(seen), *twins_notes(chosen & ~seen, of="validation"))
 
 
 def _judging_notes(
