@@ -46,6 +46,8 @@ def network_block(record: Record) -> str:
     ]
     seeds, options = record["n_seeds"], " ".join(record["lines"][0]["options"])
     parts = f"`linprobe train {record['source']} {options} --seed S`, {seeds} seeds."
+    if record.get("jobs", 1) > 1:
+        parts += f" {record['jobs']} trainings ran side by side."
     return parts + "\n\n" + table(["network", "test, %", "difference", "s each"], rows)
 
 

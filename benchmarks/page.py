@@ -21,6 +21,7 @@ from benchmarks.plots import (
     NAMES,
     READING,
     convergence_plot,
+    features_plot,
     memory_plot,
     pass_plot,
     plural,
@@ -33,9 +34,21 @@ from benchmarks.summary_page import comparisons, summary_block
 
 Record = dict[str, Any]
 
-BENCHMARKS = ("engine", "reading", "memory", "accuracy", "optimum", "path", "scale", "features", "network", "neighbors")
+BENCHMARKS = (
+    "engine",
+    "reading",
+    "memory",
+    "accuracy",
+    "optimum",
+    "path",
+    "scale",
+    "features",
+    "network",
+    "network-cifar10",
+    "neighbors",
+)
 PAGE = ROOT / "docs" / "benchmarks.md"
-BLOCK = re.compile(r"(?P<open><!-- begin (?P<name>[a-z]+) -->\n).*?(?P<close><!-- end (?P=name) -->)", re.DOTALL)
+BLOCK = re.compile(r"(?P<open><!-- begin (?P<name>[a-z0-9-]+) -->\n).*?(?P<close><!-- end (?P=name) -->)", re.DOTALL)
 
 
 def read_records(folder: Path) -> dict[str, Record]:
@@ -73,6 +86,7 @@ def blocks(records: dict[str, Record]) -> dict[str, str]:
         "accuracy": ("accuracy", accuracy_block),
         "features": ("features", features_block),
         "network": ("network", network_block),
+        "network-cifar10": ("network-cifar10", network_block),
         "neighbors": ("neighbors", neighbors_block),
     }
     texts = {name: missing(records.get(of)) or make(records[of]) for name, (of, make) in made.items()}
@@ -317,6 +331,7 @@ def plots(records: dict[str, Record]) -> dict[str, bytes]:
         "benchmarks-sgd.png": ("engine", sgd_plot),
         "benchmarks-reading.png": ("reading", reading_plot),
         "benchmarks-memory.png": ("memory", memory_plot),
+        "benchmarks-features.png": ("features", features_plot),
     }
     drawn = {name: make(records[of]) for name, (of, make) in made.items() if missing(records.get(of)) is None}
     if any(row.ratio is not None for row in comparisons(records)):

@@ -26,6 +26,13 @@ READING = {
 
 COLOURS = {"numpy": "#7b93c4", "torch": "#f0855a", "linprobe": "#1b7f5c", "files": "#a4ccbe", "quiet": "#b8b8b8"}
 
+FEATURES = {
+    "patches+patches/2+hog+color, 500 patches, flips": "500 patches and hog+color",
+    "patches+patches/2+hog+color, 2000 patches, flips": "2,000",
+    "patches+patches/2+hog+color, 4000 patches, flips": "4,000",
+}
+"""What the picture calls kinds of features with long names."""
+
 LINES = {
     "linprobe": ("#1b7f5c", "o", "-"),
     "PyTorch L-BFGS": ("#d55e00", "s", "-"),
@@ -140,6 +147,34 @@ def memory_plot(record: Record) -> bytes:
         axes.set_xlabel("peak, MB (1,000,000 bytes)")
         axes.legend(**ABOVE, ncols=3)
         return png(figure, "Memory of linprobe train, from the warm cache (shorter is better)")
+
+
+def features_plot(record: Record) -> bytes:
+    """Test accuracy against minutes in all; the line joins those that no other beats in both."""
+    lines = sorted(record["lines"], key=lambda line: float(line["wall_seconds"]))
+    minutes = [line["wall_seconds"] / 60 for line in lines]
+    accuracies = [100 * line["test_accuracy"] for line in lines]
+    best = [i for i, accuracy in enumerate(accuracies) if accuracy > max(accuracies[:i], default=0.0)]
+    with canvas(4.6) as (figure, axes):
+        axes.step([minutes[i] for i in best], [accuracies[i] for i in best], where="post", color=COLOURS["quiet"])
+        for i, line in enumerate(lines):
+            network = line["name"].startswith("net")
+            axes.plot(minutes[i], accuracies[i], "o", color=COLOURS["torch" if network else "linprobe"], markersize=7)
+            # above and to the left for networks, below and to the right for the others, where no line runs
+            sign, aligned = (-1, ("right", "bottom")) if network else (1, ("left", "top"))
+            place = {"xytext": (6 * sign, -5 * sign), "textcoords": "offset points"}
+            place |= dict(zip(("ha", "va"), aligned, strict=True))
+            axes.annotate(FEATURES.get(line["name"], line["name"]), (minutes[i], accuracies[i]), **place)
+        axes.set_ylim(min(accuracies) - 4, max(accuracies) + 3)
+        axes.set_xscale("log")
+        ticks = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
+        shown = [tick for tick in ticks if 0.7 * minutes[0] <= tick <= 1.5 * minutes[-1]]
+        axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
+        axes.minorticks_off()
+        axes.set_xlim(0.7 * minutes[0], 1.5 * minutes[-1])
+        axes.set_xlabel("minutes of `linprobe train` in all, on two cores, with the pixels decoded")
+        axes.set_ylabel("test accuracy, %")
+        return png(figure, "CIFAR-10: what each kind of features reaches, and in what time")
 
 
 def convergence_plot(about: Record, targets: Sequence[float]) -> bytes:
