@@ -78,7 +78,8 @@ async def measure(path: str, address: str, seconds: float, repeats: int) -> list
         for case, query in CASES.items():
             for handle in HANDLES:
                 found = [
-                    await drag(browser, f"{address}#/playground?n=60{query}", handle, seconds) for _ in range(repeats)
+                    await drag(browser, f"{address}#/playground?set=spiral&n=60{query}", handle, seconds)
+                    for _ in range(repeats)
                 ]
                 medians = {name: round(statistics.median(row[name] for row in found), 1) for name in found[0]}
                 rows.append({"case": case, "dragged": handle, **medians})

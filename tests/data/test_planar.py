@@ -27,6 +27,17 @@ def test_each_set_has_points_of_every_class_in_float32(name, seed):
     assert dataset.image_shape is None
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2**40])
+def test_three_lines_separate_the_blobs_with_the_margin_that_the_docstring_gives(seed):
+    points = read("blobs", seed).train
+    angles = np.radians([10.0, 130.0, 250.0])
+    S = points.X @ np.column_stack([np.cos(angles), np.sin(angles)]).T
+    margins = np.take_along_axis(S, points.y[:, None], axis=1) - S
+    least = margins[np.arange(3) != points.y[:, None]].min()
+    assert 2.25 - 0.6 * np.sqrt(3) - 1e-6 <= least < 1.4
+    assert np.bincount(points.y).tolist() == [400, 400, 400]
+
+
 def test_the_shell_is_where_the_norm_is_between_1_and_2():
     points = read("shell").train
     norm = np.sqrt((points.X.astype(float) ** 2).sum(axis=1))
@@ -66,7 +77,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(name):
 @pytest.mark.parametrize("source", ["planar:ring", "planar:", "planar"])
 def test_an_unknown_set_is_an_error_that_lists_the_choices(source):
     assert PlanarReader().accepts(source, None)
-    with pytest.raises(SourceError, match="planar:shell, planar:three-modes, planar:quadrants, planar:spiral"):
+    with pytest.raises(SourceError, match="planar:blobs, planar:shell, planar:three-modes, planar:quadrants"):
         PlanarReader().read(source, None, ReadOptions())
 
 

@@ -48,7 +48,7 @@ def grid(packed):
     return classes.reshape(packed["height"], packed["width"])
 
 
-@pytest.mark.parametrize("name", ["shell", "three-modes", "quadrants", "spiral"])
+@pytest.mark.parametrize("name", ["blobs", "shell", "three-modes", "quadrants", "spiral"])
 def test_the_points_are_those_of_the_planar_sets(talk, name):
     found = talk("playground.draw", set=name, n=30, seed=5)
     whole = draw_planar(name, 5)
@@ -76,6 +76,24 @@ def test_the_sums_and_the_losses_are_those_of_the_objective(talk, drawn, loss, p
     assert_allclose(found["objective"], found["data_loss"] + PROBLEM["reg"] * found["R"])
     right = np.array(found["predicted"]) == drawn["labels"]
     assert_allclose(np.array(found["margins"]) > 0, right)
+
+
+def test_the_sums_of_doubled_weights_come_with_those_of_the_weights(talk, drawn):
+    found = talk("playground.look", **drawn, **PROBLEM, **WEIGHTS)["doubled"]
+    twice = {name: (2 * np.array(value)).tolist() for name, value in WEIGHTS.items()}
+    at_twice = talk("playground.look", **drawn, **PROBLEM, **twice)
+    assert found == {name: at_twice[name] for name in ("data_loss", "R", "objective")}
+
+
+def test_on_the_blobs_the_hinge_reaches_0_and_twice_the_weights_keep_it(talk):
+    found = talk("playground.draw", set="blobs", n=60, seed=0)
+    blobs = {"points": found["points"], "labels": found["labels"], "n_classes": 3}
+    angles = np.radians([10.0, 130.0, 250.0])
+    W = np.column_stack([np.cos(angles), np.sin(angles)])
+    looked = talk("playground.look", **blobs, **PROBLEM | {"delta": 1.0, "penalty": "l2"}, W=W.tolist(), b=[0.0] * 3)
+    assert looked["data_loss"] == looked["doubled"]["data_loss"] == 0.0
+    assert_allclose([looked["R"], looked["doubled"]["R"]], [3.0, 12.0])
+    assert_allclose([looked["objective"], looked["doubled"]["objective"]], [0.03, 0.12])
 
 
 def test_the_regions_are_those_of_the_library(talk, drawn):

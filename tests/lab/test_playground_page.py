@@ -12,7 +12,7 @@ from linprobe.optimizers.base import State
 
 from .conftest import number
 
-SMALL = "#/playground?n=12"
+SMALL = "#/playground?set=spiral&n=12"
 
 
 def shown_points(page):
@@ -140,6 +140,31 @@ def test_a_line_is_dragged_and_its_arrow_turned(lab_address, open_page, talk):
     grip.press("ArrowDown")
     W, b = weights(page)
     wait_for_objective(page, objective.value(W, b), 2e-3)
+
+
+def test_the_page_opens_on_blobs_whose_loss_can_be_0_and_then_r_chooses(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/#/playground")
+    objective = objective_of(talk, set="blobs", n=60)
+    wait_for_objective(page, objective.value(START_W, ZERO))
+    evaluation = objective.evaluate(START_W, ZERO)
+    assert evaluation.accuracy == 1  # all classified correctly, and not content
+    assert evaluation.data_loss > 0.1
+    assert page.locator('[data-value="no-loss"]').count() == 0
+    for k in range(3):  # turned by 40 degrees, each arrow points to its blob
+        tip = page.get_by_role("button", name=f"weights of class {k}")
+        for _ in range(4):
+            tip.press("Shift+ArrowLeft")
+    W, b = weights(page)
+    page.get_by_text("no point asks for another W. 2 W has none either").wait_for()
+    assert value(page, "data-loss") == objective.evaluate(W, b).data_loss == 0
+    wait_for_objective(page, objective.value(W, b))
+    rows = page.get_by_role("table", name="W against 2 W").locator("tbody tr").all_inner_texts()
+    sums = [[number(cell) for cell in row.split("\t")[1:]] for row in rows]
+    assert np.allclose([row[1] for row in sums], [np.square(W).sum(), 4 * np.square(W).sum()], atol=6e-3)
+    page.get_by_role("button", name="2 W, 2 b").click()
+    wait_for_objective(page, objective.value(2 * W, 2 * b))
+    assert value(page, "data-loss") == 0
+    assert abs(value(page, "R") - sums[1][1]) < 6e-3
 
 
 def test_sliders_change_one_weight(lab_address, open_page, talk):

@@ -7,7 +7,7 @@ export interface SampleRequest {
   seed: number;
 }
 
-export type PlanarSet = "shell" | "three-modes" | "quadrants" | "spiral";
+export type PlanarSet = "blobs" | "shell" | "three-modes" | "quadrants" | "spiral";
 
 /** One (W, b). */
 export interface LookRequest {
@@ -261,8 +261,16 @@ export interface Look {
   gradient_norm: number;
   dW: number[][];
   db: number[];
+  doubled: Doubled;
   regions: Packed | null;
   neighbors: Packed | null;
+}
+
+/** The sums at (2 W, 2 b), as in `Look`. */
+export interface Doubled {
+  data_loss: number;
+  R: number;
+  objective: number;
 }
 
 /** A grid of bytes, row after row, in base64: of classes 0..255, of heights, or RGB for each pixel. */

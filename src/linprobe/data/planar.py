@@ -1,4 +1,4 @@
-"""Sets of points in the plane that no line separates, as in the lecture, drawn from a seed."""
+"""Sets of points in the plane, drawn from a seed: one that lines separate, and four that none does."""
 
 from __future__ import annotations
 
@@ -20,6 +20,22 @@ N_POINTS = 1200
 
 Points: TypeAlias = npt.NDArray[np.float32]
 PointLabels: TypeAlias = npt.NDArray[np.int64]
+
+
+def blobs(random: np.random.Generator) -> tuple[Points, PointLabels]:
+    """Three discs of radius 0.6, a class each, that lines separate: the hinge reaches a data loss of exactly 0.
+
+    The centres are 1.5 from the origin, at 10, 130 and 250 degrees. With rows of W of length w along them and
+    b = 0, the least margin is at least (2.25 - 0.6 sqrt(3)) w = 1.21 w.
+    """
+    y = np.repeat(np.arange(3), N_POINTS // 3)
+    radius = 0.6 * np.sqrt(random.random(N_POINTS))  # the root: as many points on equal areas
+    angle = random.uniform(0.0, 2.0 * np.pi, N_POINTS)
+    towards = np.radians(10.0 + 120.0 * y)
+    X = np.column_stack(
+        [1.5 * np.cos(towards) + radius * np.cos(angle), 1.5 * np.sin(towards) + radius * np.sin(angle)]
+    )
+    return X.astype(np.float32), y
 
 
 def shell(random: np.random.Generator) -> tuple[Points, PointLabels]:
@@ -65,6 +81,7 @@ def _square(random: np.random.Generator, half_side: float) -> Points:
 
 
 PLANAR: dict[str, tuple[Callable[[np.random.Generator], tuple[Points, PointLabels]], tuple[str, ...]]] = {
+    "blobs": (blobs, ("blob 1", "blob 2", "blob 3")),
     "shell": (shell, ("shell", "rest")),
     "three-modes": (three_modes, ("modes", "rest")),
     "quadrants": (quadrants, ("first and third", "second and fourth")),

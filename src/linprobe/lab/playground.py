@@ -28,6 +28,7 @@ from linprobe.lab.problem import (
 )
 from linprobe.lab.protocol import Client, Method, Page, Request
 from linprobe.lab.wire import Axes, Numbers, Packed, check_shape, packed
+from linprobe.objective import Objective
 from linprobe.runs.records import finite
 from linprobe.scores import scores
 from linprobe.shapes import Floats, Labels
@@ -108,6 +109,15 @@ class LookRequest(WeightsRequest):
 
 
 @dataclass(frozen=True)
+class Doubled:
+    """The sums at (2 W, 2 b), as in `Look`."""
+
+    data_loss: float
+    R: float
+    objective: float
+
+
+@dataclass(frozen=True)
 class Look:
     """Everything that the page shows of one (W, b).
 
@@ -118,6 +128,7 @@ class Look:
         data_loss, R, penalty, objective: mean of L_i, R(W), reg R(W), and their sum.
         accuracy, gradient_norm: as in `Evaluation`.
         dW, db: (K, 2) and (K,), the gradient.
+        doubled: the sums at (2 W, 2 b).
         regions, neighbors: the classes over the view, of the scores and of the nearest neighbours.
     """
 
@@ -133,6 +144,7 @@ class Look:
     gradient_norm: float
     dW: Annotated[Floats, Axes(2)]
     db: Annotated[Floats, Axes(1)]
+    doubled: Doubled
     regions: Packed | None
     neighbors: Packed | None
 
@@ -210,18 +222,30 @@ def look(client: Client, asked: LookRequest) -> Look:
         losses=objective.loss.value(S, points.y),
         predicted=S.argmax(axis=1),
         data_loss=evaluation.data_loss,
-        R=0.0 if objective.penalty is None else objective.penalty.value(W),
+        R=_penalty_value(objective, W),
         penalty=evaluation.penalty,
         objective=evaluation.objective,
         accuracy=evaluation.accuracy,
         gradient_norm=evaluation.gradient_norm,
         dW=dW,
         db=db,
+        doubled=_doubled(objective, W, b),
         regions=_regions(asked, _Linear(W, b), asked.size),
         neighbors=None
         if asked.neighbors is None
         else _regions(asked, _Neighbors(points, asked.neighbors.k, asked.neighbors.metric), max(2, asked.size // 2)),
     )
+
+
+def _penalty_value(objective: Objective, W: Floats) -> float:
+    """R(W); 0 without a penalty."""
+    return 0.0 if objective.penalty is None else objective.penalty.value(W)
+
+
+def _doubled(objective: Objective, W: Floats, b: Floats) -> Doubled:
+    """The sums at (2 W, 2 b)."""
+    evaluation = objective.evaluate(2.0 * W, 2.0 * b)
+    return Doubled(evaluation.data_loss, _penalty_value(objective, 2.0 * W), evaluation.objective)
 
 
 def _regions(asked: LookRequest, classifier: _Linear | _Neighbors, size: int) -> Packed | None:

@@ -1,6 +1,7 @@
 // What a hand changes: points, classes, lines. A walk that was going on ends where its problem changes.
 import { batch } from "@preact/signals";
 import type { PlanarSet } from "../protocol";
+import { SET_CLASSES } from "./names";
 import { MOST_CLASSES, MOST_POINTS, placed, pointAt } from "./points";
 import { b, half, K, points, START_OF_THREE, START_OF_TWO, selected, setPoints, setWeights, state, W } from "./state";
 import { endWalk } from "./walk";
@@ -63,7 +64,7 @@ export function scaleWeights(factor: number): void {
 /** Take the points of a set as they are drawn, and lines for as many classes as it has. */
 export function takeSet(set: PlanarSet): void {
   endWalk();
-  const n = set === "spiral" ? 3 : 2;
+  const n = SET_CLASSES[set];
   batch(() => {
     state.set.value = set;
     state.p.value = undefined;

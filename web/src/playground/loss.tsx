@@ -1,7 +1,8 @@
 // The panel "Loss": the objective of the weights that are shown, its parts and settings.
 import { Explained, OwnParameters, shortEntries, takes } from "../choices";
-import { Choice, Formula, Panel, Slider } from "../ui/controls";
+import { Button, Choice, Formula, Panel, Slider } from "../ui/controls";
 import { fixed, percentText, shown } from "../ui/numbers";
+import { scaleWeights } from "./edits";
 import { seen, seenPoints } from "./look";
 import { state } from "./state";
 import { byScores } from "./tools";
@@ -35,6 +36,7 @@ export function Total() {
         {percentText(look?.accuracy ?? 0, 1)} of {seenPoints.value.length} points classified correctly
         {byScores()}; norm of the gradient {shown(look?.gradient_norm, 3)}.
       </p>
+      <Scales />
       <Choice label="loss" value={state.loss} choices={shortEntries("loss", state.loss.value)} />
       <Explained kind="loss" name={state.loss.value} />
       {takes("loss", state.loss.value, "delta") && (
@@ -49,5 +51,46 @@ export function Total() {
       <OwnParameters kind="penalty" name={state.penalty.value} values={state.penalty_options} />
       <Slider label="reg, λ" value={state.reg} low={1e-6} high={10} log />
     </Panel>
+  );
+}
+
+/** W against 2 W: where the data loss is 0 at both, only R(W) tells them apart. */
+function Scales() {
+  const look = seen.value;
+  const both = look && [["W", look] as const, ["2 W", look.doubled] as const];
+  return (
+    <>
+      <table class="scales" aria-label="W against 2 W">
+        <thead>
+          <tr>
+            <th />
+            <th>data loss</th>
+            <th>R(W)</th>
+            <th>L, total</th>
+          </tr>
+        </thead>
+        <tbody>
+          {both?.map(([name, sums]) => (
+            <tr>
+              <th scope="row">{name}</th>
+              <td>{fixed(sums.data_loss, 4)}</td>
+              <td>{fixed(sums.R, 3)}</td>
+              <td>{fixed(sums.objective, 4)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {look?.data_loss === 0 && (
+        <p class="small" role="status" data-value="no-loss">
+          The data loss is 0: no point asks for another W.
+          {look.doubled.data_loss === 0 && " 2 W has none either: of the two, R chooses."}
+        </p>
+      )}
+      <div class="row">
+        <Button onClick={() => scaleWeights(2)}>2 W, 2 b</Button>
+        <Button onClick={() => scaleWeights(0.5)}>½ W, ½ b</Button>
+        <Button onClick={() => scaleWeights(0)}>All 0</Button>
+      </div>
+    </>
   );
 }

@@ -11,7 +11,7 @@ import { MOST_CLASSES, MOST_POINTS, type Point, pointsField, tidy } from "./poin
 export type Method = StepsRequest["method"];
 
 /** Half the side of the square that shows all of a set. */
-const HALF: Record<PlanarSet, number> = { shell: 2.8, "three-modes": 2.8, quadrants: 2.3, spiral: 1.25 };
+const HALF: Record<PlanarSet, number> = { blobs: 2.6, shell: 2.8, "three-modes": 2.8, quadrants: 2.3, spiral: 1.25 };
 
 /** Rows of W that three and two classes start with. */
 export const START_OF_THREE = [
@@ -25,7 +25,7 @@ export const START_OF_TWO = [
 ] as const;
 
 export const state = linked("playground", {
-  set: choiceField<PlanarSet>("spiral", SETS),
+  set: choiceField<PlanarSet>("blobs", SETS),
   n: wholeField(60, 2, MOST_POINTS),
   seed: wholeField(0, 0, 99999),
   p: pointsField,

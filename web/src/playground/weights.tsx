@@ -2,9 +2,9 @@
 import { signal } from "@preact/signals";
 import { ClassMark } from "../classes";
 import { asText } from "../fields";
-import { Button, Check, Choice, Formula, Panel, Slider } from "../ui/controls";
+import { Check, Choice, Formula, Panel, Slider } from "../ui/controls";
 import { fixed } from "../ui/numbers";
-import { scaleWeights, setClass } from "./edits";
+import { setClass } from "./edits";
 import { b, K, state, W } from "./state";
 
 /** The class whose sliders are shown. */
@@ -58,9 +58,6 @@ export function Weights() {
       <WeightSlider label={`W_{${k},2}`} value={w[1]} set={(value) => setClass(k, [w[0], value], bias)} />
       <WeightSlider label={`b_${k}`} value={bias} set={(value) => setClass(k, w, value)} />
       <div class="row">
-        <Button onClick={() => scaleWeights(0)}>All 0</Button>
-        <Button onClick={() => scaleWeights(2)}>2 W, 2 b</Button>
-        <Button onClick={() => scaleWeights(0.5)}>½ W, ½ b</Button>
         <Check label="lines" value={state.lines} />
       </div>
     </Panel>

@@ -1,1 +1,1 @@
-var e={shell:`shell: 1 ≤ ||x|| ≤ 2`,"three-modes":`three modes`,quadrants:`quadrants`,spiral:`spiral`},t=Object.keys(e);export{e as n,t};
+var e={blobs:`three blobs`,shell:`shell: 1 ≤ ||x|| ≤ 2`,"three-modes":`three modes`,quadrants:`quadrants`,spiral:`spiral`},t={blobs:3,shell:2,"three-modes":2,quadrants:2,spiral:3},n=Object.keys(e);export{t as n,e as r,n as t};
