@@ -68,7 +68,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": THE_FIT | {"classifiers", "challenges"},
     "report": THE_FIT | {"classifiers", "challenges", "choices", "explain", "runs"},
     "lab": THE_FIT | {"classifiers", "challenges", "choices", "explain", "runs"},
-    "cli": THE_FIT | {"classifiers", "challenges", "choices", "runs", "report", "lab"},
+    "assignments": {"losses"},
+    "cli": THE_FIT | {"classifiers", "challenges", "choices", "runs", "report", "lab", "assignments"},
     "__main__": {"cli"},
 }
 """A room, and what it may import: rooms, or single modules of a room. Each room may import itself, and each one below

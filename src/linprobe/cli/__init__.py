@@ -1,7 +1,7 @@
 """The command line: one file per command, loaded when it is called.
 
-Exit codes: 0 done; 1 a gradient is wrong, or linprobe itself is; 2 bad input, in one line; 130 Ctrl-C, 143 SIGTERM,
-129 SIGHUP.
+Exit codes: 0 done; 1 a gradient or an exercise is wrong, or linprobe itself is; 2 bad input, in one line; 130 Ctrl-C,
+143 SIGTERM, 129 SIGHUP.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ COMMANDS = (
     "report",
     "gradcheck",
     "lab",
+    "assignment",
     "info",
     "cache",
 )
