@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 from linprobe.classifiers.nearest_neighbors import NearestNeighbors
 from linprobe.data.planar import draw_planar
+from linprobe.explain.borders import class_borders
 from linprobe.explain.regions import decision_regions, grid_points
 from linprobe.losses import make_loss
 from linprobe.objective import Objective
@@ -104,6 +105,20 @@ def test_the_regions_are_those_of_the_library(talk, drawn):
     assert (grid(found["regions"]) == scores.argmax(axis=-1)).all()
     neighbors = NearestNeighbors(3).fit(np.array(drawn["points"]), np.array(drawn["labels"]))
     assert (grid(found["neighbors"]) == decision_regions(neighbors, (-1.0, -1.2), (1.1, 1.2), 12)).all()
+
+
+@pytest.mark.parametrize(("loss", "margin"), [("hinge", 1.5), ("squared-hinge", 1.5), ("softmax", None)])
+def test_the_borders_and_margin_lines_are_those_of_the_library(talk, drawn, loss, margin):
+    view = {"view": [-1.0, -1.2, 1.1, 1.2], "size": None}
+    found = talk("playground.look", **drawn, **PROBLEM | {"loss": loss}, **WEIGHTS, **view)
+    assert found["regions"] is None
+    W, b = np.array(WEIGHTS["W"]), np.array(WEIGHTS["b"])
+    for name, lead in (("borders", 0.0), ("margin_lines", margin)):
+        expected = [] if lead is None else class_borders(W, b, (-1.0, -1.2), (1.1, 1.2), lead)
+        assert [(one["inside"], one["other"]) for one in found[name]] == [(one.inside, one.other) for one in expected]
+        for one, segment in zip(found[name], expected, strict=True):
+            assert_allclose([one["start"], one["end"]], [segment.start, segment.end])
+    assert len(found["borders"]) == 3
 
 
 @pytest.mark.parametrize("line_search", [True, False])

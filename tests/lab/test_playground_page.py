@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from linprobe.choices import choices, parameters_of
+from linprobe.explain.borders import class_borders
 from linprobe.losses import make_loss
 from linprobe.objective import Objective
 from linprobe.optimizers import Exact, GradientDescent
@@ -165,6 +166,27 @@ def test_the_page_opens_on_blobs_whose_loss_can_be_0_and_then_r_chooses(lab_addr
     wait_for_objective(page, objective.value(2 * W, 2 * b))
     assert value(page, "data-loss") == 0
     assert abs(value(page, "R") - sums[1][1]) < 6e-3
+
+
+def test_borders_and_margins_are_drawn_where_the_library_has_them_and_can_be_left_out(lab_address, open_page):
+    page = open_page(f"{lab_address}/#/playground")
+    page.locator(".plot .border").nth(2).wait_for(state="attached")
+    expected = class_borders(START_W, ZERO, (-2.6, -2.6), (2.6, 2.6), 1.0)
+    assert page.locator(".plot .margin").count() == len(expected) == 6
+    size = page.locator(".plot .plane").bounding_box()["width"]
+    drawn = page.locator(".plot .margin").evaluate_all(
+        "all => all.map(one => ['x1', 'y1', 'x2', 'y2'].map(name => Number(one.getAttribute(name))))"
+    )
+    for ends, border in zip(drawn, expected, strict=True):
+        (x1, y1), (x2, y2) = border.start, border.end
+        at = np.array([x1 + 2.6, 2.6 - y1, x2 + 2.6, 2.6 - y2]) * size / 5.2
+        assert np.allclose(ends, at, atol=1.5)
+    page.get_by_role("checkbox", name="margins").uncheck()
+    page.locator(".plot .margin").first.wait_for(state="detached")
+    page.get_by_role("checkbox", name="borders").uncheck()
+    page.locator(".plot .border").first.wait_for(state="detached")
+    page.get_by_role("radio", name="softmax").check()
+    page.get_by_role("checkbox", name="margins").wait_for(state="detached")
 
 
 def test_sliders_change_one_weight(lab_address, open_page, talk):

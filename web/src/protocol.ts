@@ -24,7 +24,7 @@ export interface LookRequest {
   W: readonly (readonly [number, number])[];
   b: readonly number[];
   view?: readonly [number, number, number, number] | null | undefined;
-  size?: number | undefined;
+  size?: number | null | undefined;
   neighbors?: NeighborsRequest | null | undefined;
 }
 
@@ -262,6 +262,8 @@ export interface Look {
   dW: number[][];
   db: number[];
   doubled: Doubled;
+  borders: Border[];
+  margin_lines: Border[];
   regions: Packed | null;
   neighbors: Packed | null;
 }
@@ -271,6 +273,14 @@ export interface Doubled {
   data_loss: number;
   R: number;
   objective: number;
+}
+
+/** A segment on which class `inside` leads class `other` by just the margin, both ends inside the view. */
+export interface Border {
+  inside: number;
+  other: number;
+  start: [number, number];
+  end: [number, number];
 }
 
 /** A grid of bytes, row after row, in base64: of classes 0..255, of heights, or RGB for each pixel. */

@@ -13,6 +13,7 @@ from linprobe.certificate import Certificate
 from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import EmbeddingSet
 from linprobe.errors import ParameterError
+from linprobe.explain.borders import Border, class_borders
 from linprobe.explain.regions import decision_regions
 from linprobe.lab.descent import MOST_STEPS, StateRecord, StepsRequest, state_record, walk
 from linprobe.lab.landscape import Surface, surface
@@ -92,13 +93,13 @@ class LookRequest(WeightsRequest):
     """One (W, b).
 
     Args:
-        view: x0, y0, x1, y1 of the regions; None for no regions.
-        size: points of their grid along a side.
+        view: x0, y0, x1, y1 of the borders and the regions; None for neither.
+        size: points of the grid of the regions along a side; None for no regions.
         neighbors: for the regions of nearest neighbours, too, on half the grid.
     """
 
     view: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
-    size: Annotated[int, Within(2, GRID)] = GRID
+    size: Annotated[int, Within(2, GRID)] | None = GRID
     neighbors: NeighborsRequest | None = None
 
     def __post_init__(self) -> None:
@@ -129,6 +130,8 @@ class Look:
         accuracy, gradient_norm: as in `Evaluation`.
         dW, db: (K, 2) and (K,), the gradient.
         doubled: the sums at (2 W, 2 b).
+        borders: between the regions of the scores.
+        margin_lines: of each class, where it leads another by just the margin of the loss; none of losses without one.
         regions, neighbors: the classes over the view, of the scores and of the nearest neighbours.
     """
 
@@ -145,6 +148,8 @@ class Look:
     dW: Annotated[Floats, Axes(2)]
     db: Annotated[Floats, Axes(1)]
     doubled: Doubled
+    borders: tuple[Border, ...]
+    margin_lines: tuple[Border, ...]
     regions: Packed | None
     neighbors: Packed | None
 
@@ -230,9 +235,11 @@ def look(client: Client, asked: LookRequest) -> Look:
         dW=dW,
         db=db,
         doubled=_doubled(objective, W, b),
+        borders=_borders(asked, 0.0),
+        margin_lines=() if objective.loss.margin_power is None else _borders(asked, objective.loss.unit),
         regions=_regions(asked, _Linear(W, b), asked.size),
         neighbors=None
-        if asked.neighbors is None
+        if asked.neighbors is None or asked.size is None
         else _regions(asked, _Neighbors(points, asked.neighbors.k, asked.neighbors.metric), max(2, asked.size // 2)),
     )
 
@@ -248,9 +255,14 @@ def _doubled(objective: Objective, W: Floats, b: Floats) -> Doubled:
     return Doubled(evaluation.data_loss, _penalty_value(objective, 2.0 * W), evaluation.objective)
 
 
-def _regions(asked: LookRequest, classifier: _Linear | _Neighbors, size: int) -> Packed | None:
-    """The classes over the view; None where there is no view."""
-    if asked.view is None:
+def _borders(asked: LookRequest, margin: float) -> tuple[Border, ...]:
+    """The segments within the view on which a class leads another by just the margin."""
+    return () if asked.view is None else class_borders(asked.W, asked.b, asked.view[:2], asked.view[2:], margin)
+
+
+def _regions(asked: LookRequest, classifier: _Linear | _Neighbors, size: int | None) -> Packed | None:
+    """The classes over the view; None where there is no view, or no grid."""
+    if asked.view is None or size is None:
         return None
     return packed(decision_regions(classifier, list(asked.view[:2]), list(asked.view[2:]), size))
 

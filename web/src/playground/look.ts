@@ -37,12 +37,10 @@ export function watch(): void {
     ...problem.value,
     W: W.value,
     b: b.value,
-    ...(state.regions.value !== "none" && {
-      view: [-limit, -limit, limit, limit],
-      size: dragging.value || running.value ? GRID_MOVING : GRID,
-      ...((state.regions.value === "knn" || state.regions.value === "both") && {
-        neighbors: { k: Math.min(state.neighbors.value, points.value.length), metric: "l2" },
-      }),
+    view: [-limit, -limit, limit, limit],
+    size: state.regions.value === "none" ? null : dragging.value || running.value ? GRID_MOVING : GRID,
+    ...((state.regions.value === "knn" || state.regions.value === "both") && {
+      neighbors: { k: Math.min(state.neighbors.value, points.value.length), metric: "l2" },
     }),
   };
   ask(params, points.value);

@@ -4,6 +4,7 @@ import { useRef } from "preact/hooks";
 import { shown } from "../ui/numbers";
 import { useWidth } from "../ui/size";
 import { ticksOf } from "../ui/ticks";
+import { Borders } from "./borders";
 import { addPoint } from "./edits";
 import { lineOf } from "./geometry";
 import { ClassHandles, ClassLine } from "./line";
@@ -67,6 +68,7 @@ export function Plot() {
           onClick={(event) => adding.value && add(event)}
         >
           <Ticks size={size} limit={limit} px={px} py={py} />
+          <Borders px={px} py={py} />
           {lines.map((line, k) => (
             <ClassLine k={k} line={line} px={px} py={py} place={place} limit={limit} />
           ))}

@@ -38,6 +38,8 @@ export const state = linked("playground", {
   regions: choiceField<"linear" | "both" | "knn" | "none">("linear", ["linear", "both", "knn", "none"]),
   neighbors: wholeField(3, 1, 50),
   lines: flagField(true),
+  borders: flagField(true),
+  margins: flagField(true),
   opt: choiceField<Method>("gd", ["gd", "sgd", "exact"]),
   auto: flagField(true),
   rate: numberField(0.1, 1e-6, 1000),

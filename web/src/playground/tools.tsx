@@ -1,8 +1,9 @@
 // What stands under the plane: the class of the chosen point and of new ones, adding and deleting.
 import { signal } from "@preact/signals";
+import { takes } from "../choices";
 import { ClassMark } from "../classes";
 import { theme } from "../theme";
-import { Button, Choice, Slider } from "../ui/controls";
+import { Button, Check, Choice, Formula, Slider } from "../ui/controls";
 import { addPoint, deletePoint, relabel, setClasses } from "./edits";
 import { MOST_CLASSES } from "./points";
 import { classNames, K, points, selected, state } from "./state";
@@ -25,6 +26,16 @@ export function Legend() {
         </svg>
         chosen
       </span>
+      {state.margins.value && takes("loss", state.loss.value, "delta") && (
+        <span>
+          <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
+            <line class="margin" x1="-7" x2="7" y1="0" y2="0" />
+          </svg>
+          <span>
+            <Formula>s_y − s_j = Δ</Formula>: beyond it the loss of class y is 0
+          </span>
+        </span>
+      )}
       {state.opt.value === "sgd" && (
         <span>
           <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
@@ -82,6 +93,11 @@ export function Tools() {
         <Button onClick={() => deletePoint(selected.value)} disabled={points.value.length <= 2}>
           Delete point
         </Button>
+      </div>
+      <div class="row" role="group" aria-label="Lines in the plane">
+        <Check label="class lines" value={state.lines} />
+        <Check label="borders" value={state.borders} />
+        {takes("loss", state.loss.value, "delta") && <Check label="margins" value={state.margins} />}
       </div>
       <Choice
         label="Regions"

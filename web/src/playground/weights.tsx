@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import { ClassMark } from "../classes";
 import { asText } from "../fields";
-import { Check, Choice, Formula, Panel, Slider } from "../ui/controls";
+import { Choice, Formula, Panel, Slider } from "../ui/controls";
 import { fixed } from "../ui/numbers";
 import { setClass } from "./edits";
 import { b, K, state, W } from "./state";
@@ -57,9 +57,6 @@ export function Weights() {
       <WeightSlider label={`W_{${k},1}`} value={w[0]} set={(value) => setClass(k, [value, w[1]], bias)} />
       <WeightSlider label={`W_{${k},2}`} value={w[1]} set={(value) => setClass(k, [w[0], value], bias)} />
       <WeightSlider label={`b_${k}`} value={bias} set={(value) => setClass(k, w, value)} />
-      <div class="row">
-        <Check label="lines" value={state.lines} />
-      </div>
     </Panel>
   );
 }
