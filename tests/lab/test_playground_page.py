@@ -189,6 +189,37 @@ def test_borders_and_margins_are_drawn_where_the_library_has_them_and_can_be_lef
     page.get_by_role("checkbox", name="margins").wait_for(state="detached")
 
 
+def test_a_drag_a_slider_and_a_button_are_undone_one_by_one(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/#/playground?n=12")
+    objective = objective_of(talk, set="blobs")
+    start = objective.value(START_W, ZERO)
+    wait_for_objective(page, start)
+    undo, redo = (page.get_by_role("button", name=name) for name in ("Undo", "Redo"))
+    assert undo.is_disabled()
+    box, plane = page.locator("[data-point='5']").bounding_box(), page.locator(".plot .plane").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(plane["x"] + 0.6 * plane["width"], plane["y"] + 0.1 * plane["height"], steps=9)
+    page.mouse.up()
+    page.get_by_role("button", name="The set as drawn").wait_for()
+    page.get_by_role("slider", name="W0,1").press("ArrowRight")
+    page.get_by_role("button", name="2 W, 2 b").click()
+    page.keyboard.press("Control+z")
+    W = START_W + np.array([[0.01, 0], [0, 0], [0, 0]])
+    assert np.allclose(weights(page)[0], W)
+    undo.click()
+    assert np.allclose(weights(page)[0], START_W)
+    page.keyboard.press("Control+z")
+    page.get_by_role("button", name="The set as drawn").wait_for(state="detached")
+    wait_for_objective(page, start)
+    assert undo.is_disabled()
+    for _ in range(2):
+        redo.click()
+    page.keyboard.press("Control+Shift+z")
+    assert np.allclose(weights(page)[0], 2 * W)
+    assert redo.is_disabled()
+
+
 def test_sliders_change_one_weight(lab_address, open_page, talk):
     page = open_page(f"{lab_address}/{SMALL}")
     page.get_by_role("slider", name="W0,1").press("ArrowRight")

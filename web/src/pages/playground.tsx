@@ -1,5 +1,7 @@
 // Playground: points in the plane, a line per class, the loss of every point, and optimizers that walk.
 import { useSignalEffect } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { listen, record } from "../playground/history";
 import { Landscape } from "../playground/landscape";
 import { watch } from "../playground/look";
 import { Total } from "../playground/loss";
@@ -15,6 +17,8 @@ import "./playground.css";
 
 export default function Playground() {
   useSignalEffect(watch);
+  useSignalEffect(record);
+  useEffect(listen, []);
   return (
     <>
       <div class="page-head">
@@ -39,7 +43,8 @@ export default function Playground() {
               </p>
               <p>
                 A line: arrows move its square; at the tip of its arrow left and right turn, up and down lengthen. A
-                double press on the plane adds a point.
+                double press on the plane adds a point. <kbd>Ctrl</kbd> <kbd>Z</kbd> undoes an edit, with{" "}
+                <kbd>Shift</kbd> redoes it.
               </p>
             </More>
           </Panel>

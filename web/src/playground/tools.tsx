@@ -5,6 +5,7 @@ import { ClassMark } from "../classes";
 import { theme } from "../theme";
 import { Button, Check, Choice, Formula, Slider } from "../ui/controls";
 import { addPoint, deletePoint, relabel, setClasses } from "./edits";
+import { canRedo, canUndo, redo, undo } from "./history";
 import { MOST_CLASSES } from "./points";
 import { classNames, K, points, selected, state } from "./state";
 
@@ -92,6 +93,12 @@ export function Tools() {
         <Button onClick={() => addPoint(0, 0, newLabel.value)}>Add in the middle</Button>
         <Button onClick={() => deletePoint(selected.value)} disabled={points.value.length <= 2}>
           Delete point
+        </Button>
+        <Button onClick={undo} disabled={!canUndo.value}>
+          Undo
+        </Button>
+        <Button onClick={redo} disabled={!canRedo.value}>
+          Redo
         </Button>
       </div>
       <div class="row" role="group" aria-label="Lines in the plane">
