@@ -2,6 +2,7 @@
 import { signal, useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
 import "./choices"; // hears the table of choices, the first event of a connection, before any page is loaded
+import { Lesson, LessonLink } from "./lesson/panel";
 import { PAGES } from "./pages";
 import { address, currentPage } from "./route";
 import { connections, link } from "./socket";
@@ -55,6 +56,7 @@ export function App() {
               {page.title}
             </a>
           ))}
+          <LessonLink />
         </nav>
         <span class={`link ${link.value}`} role="status">
           {link.value === "open" ? "connected" : link.value === "closed" ? "no connection" : "connecting"}
@@ -78,6 +80,7 @@ export function App() {
           reconnects by itself.
         </p>
       )}
+      <Lesson />
       <main id="main" tabindex={-1}>
         {failure.value && (
           <p class="error" role="alert">

@@ -15,7 +15,7 @@ export class Server {
   /** Stub the globals that the page reads on import. Import the modules under test after this. */
   constructor() {
     vi.stubGlobal("location", { href: "http://127.0.0.1/", hash: "" });
-    vi.stubGlobal("history", { replaceState: () => undefined });
+    vi.stubGlobal("history", { pushState: () => undefined, replaceState: () => undefined });
     vi.stubGlobal("addEventListener", () => undefined);
     vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener: () => undefined }));
     const connected = (socket: FakeSocket) => {
