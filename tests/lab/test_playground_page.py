@@ -220,6 +220,43 @@ def test_a_drag_a_slider_and_a_button_are_undone_one_by_one(lab_address, open_pa
     assert redo.is_disabled()
 
 
+def test_handles_lie_apart_where_all_weights_are_0_and_each_can_be_taken(lab_address, open_page):
+    page = open_page(f"{lab_address}/#/playground?k=6&W=0_0_0_0_0_0_0_0_0_0_0_0&b=0_0_0_0_0_0")
+    page.locator(".plot .handle.tip").nth(5).wait_for()
+    boxes = [handle.bounding_box() for handle in page.locator(".plot .handle:is(.tip, .grip)").all()]
+    middles = np.array([[box["x"] + box["width"] / 2, box["y"] + box["height"] / 2] for box in boxes])
+    distances = np.hypot(*(middles[:, None] - middles[None]).transpose(2, 0, 1))
+    assert len(middles) == 12
+    assert distances[~np.eye(12, dtype=bool)].min() > 23
+    tip = page.get_by_role("button", name="weights of class 4")
+    box = tip.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y)  # it does not jump to the hand
+    assert np.allclose(weights(page)[0], 0, atol=0.1)
+    page.mouse.move(x + 100, y, steps=5)
+    page.mouse.up()
+    W, _ = weights(page)
+    assert W[4][0] > 0.2
+    assert np.allclose(np.delete(W, 4, axis=0), 0)
+
+
+def test_a_class_keeps_the_name_that_it_was_given(lab_address, open_page):
+    page = open_page(f"{lab_address}/#/playground?n=12")
+    page.get_by_role("button", name="blob 2, class 1").click()
+    field = page.get_by_role("textbox", name="name of class 1")
+    field.fill("frog")
+    field.press("Enter")
+    page.get_by_role("combobox", name="set").select_option("quadrants")
+    page.get_by_role("button", name="first and third, class 0").wait_for()
+    page.get_by_role("button", name="frog, class 1").wait_for()
+    page.wait_for_url("**names=~frog*")
+    page.locator("[data-point='0']").press("ArrowUp")  # points moved by hand keep the names, too
+    page.get_by_role("button", name="The set as drawn").wait_for()
+    page.get_by_role("button", name="first and third, class 0").wait_for()
+
+
 def test_sliders_change_one_weight(lab_address, open_page, talk):
     page = open_page(f"{lab_address}/{SMALL}")
     page.get_by_role("slider", name="W0,1").press("ArrowRight")

@@ -1,8 +1,13 @@
 // What pointers and keys do to the line and the arrow of a class.
+import { signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { setClass } from "./edits";
 import { arrowKey, lineOf, turned, weightsOf } from "./geometry";
+import type { Handle } from "./handles";
 import { b, dragging, W } from "./state";
+
+/** The handle that was last in use: it stays where it is, others give way to it. */
+export const lastHandle = signal<Handle | undefined>(undefined);
 
 type Held = PointerEvent & { currentTarget: SVGGElement };
 
@@ -10,10 +15,12 @@ type Held = PointerEvent & { currentTarget: SVGGElement };
 export function useGestures(k: number, place: (event: PointerEvent) => [number, number], limit: number) {
   /** Where the pointer held the line, along its normal: it must not jump when it is taken. */
   const shift = useRef(0);
+  /** Where the pointer held the arrow, from its tip, which may be shown aside of its place. */
+  const aside = useRef<readonly [number, number]>([0, 0]);
   // What a hand does is done to the line as it is then, which may not be drawn yet.
   const now = () => {
     const own = W.value[k]!;
-    return { own, size: Math.hypot(own[0], own[1]), foot: lineOf(own, b.value[k]!, limit).foot };
+    return { own, size: Math.hypot(own[0], own[1]), ...lineOf(own, b.value[k]!, limit) };
   };
   const point = (next: [number, number]) => {
     const { size, foot } = now();
@@ -28,7 +35,7 @@ export function useGestures(k: number, place: (event: PointerEvent) => [number, 
   const turn = (event: PointerEvent) => {
     const [x, y] = place(event);
     const { foot } = now();
-    const next = weightsOf(x - foot[0], y - foot[1], limit);
+    const next = weightsOf(x - aside.current[0] - foot[0], y - aside.current[1] - foot[1], limit);
     if (next) point(next);
   };
   const slideKey = (event: KeyboardEvent) => {
@@ -36,6 +43,7 @@ export function useGestures(k: number, place: (event: PointerEvent) => [number, 
     const arrow = arrowKey(event.key, by);
     if (!arrow) return;
     event.preventDefault();
+    lastHandle.value = { part: "grip", k };
     const { own } = now();
     setClass(k, own, b.value[k]! - (own[0] * arrow[0] + own[1] * arrow[1]));
   };
@@ -43,6 +51,7 @@ export function useGestures(k: number, place: (event: PointerEvent) => [number, 
     const next = turned(now().own, event.key, event.shiftKey ? 10 : 2);
     if (!next) return;
     event.preventDefault();
+    lastHandle.value = { part: "tip", k };
     point(next);
   };
   const hold = (event: Held, slides: boolean) => {
@@ -51,8 +60,10 @@ export function useGestures(k: number, place: (event: PointerEvent) => [number, 
     if (event.currentTarget.hasAttribute("tabindex")) event.currentTarget.focus({ preventScroll: true });
     event.currentTarget.setPointerCapture(event.pointerId);
     const [x, y] = place(event);
-    const { own } = now();
+    const { own, tip } = now();
     shift.current = slides ? b.value[k]! + own[0] * x + own[1] * y : 0;
+    aside.current = [x - tip[0], y - tip[1]];
+    lastHandle.value = { part: slides ? "grip" : "tip", k };
     dragging.value = true;
   };
   const end = () => {

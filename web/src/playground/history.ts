@@ -10,6 +10,7 @@ const UNDONE = [
   "seed",
   "p",
   "k",
+  "names",
   "W",
   "b",
   "loss",

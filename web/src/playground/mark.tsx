@@ -5,7 +5,7 @@ import { shown } from "../ui/numbers";
 import { addPoint, deletePoint, movePoint, relabel } from "./edits";
 import { arrowKey } from "./geometry";
 import type { Point } from "./points";
-import { dragging, half, points, selected } from "./state";
+import { classInWords, dragging, half, points, selected } from "./state";
 import { newLabel } from "./tools";
 
 interface MarkProps {
@@ -51,7 +51,7 @@ export class Mark extends Component<MarkProps> {
         tabindex={chosen ? 0 : -1}
         role="button"
         data-point={i}
-        aria-label={`point ${i + 1} of ${n}, class ${point.label}, x ${shown(point.x, 3)}, y ${shown(point.y, 3)}${wrong ? ", classified wrong" : ""}`}
+        aria-label={`point ${i + 1} of ${n}, ${classInWords(point.label)}, x ${shown(point.x, 3)}, y ${shown(point.y, 3)}${wrong ? ", classified wrong" : ""}`}
         onFocus={() => {
           selected.value = i;
         }}

@@ -7,6 +7,8 @@ import { ticksOf } from "../ui/ticks";
 import { Borders } from "./borders";
 import { addPoint } from "./edits";
 import { lineOf } from "./geometry";
+import { lastHandle } from "./gestures";
+import { shownHandles } from "./handles";
 import { ClassHandles, ClassLine } from "./line";
 import { seen } from "./look";
 import { Mark } from "./mark";
@@ -14,6 +16,9 @@ import { paint } from "./regions";
 import { b, half, points, selected, state, W } from "./state";
 import { adding, newLabel } from "./tools";
 import { walked } from "./walk";
+
+/** Pixels between the middles of two handles, at least: each has a disc of radius 11 for the hand. */
+const HANDLE_GAP = 24;
 
 export function Plot() {
   const [box, width] = useWidth<HTMLDivElement>(560);
@@ -52,6 +57,7 @@ export function Plot() {
   });
   const batch = new Set(walked.value?.batch ?? []);
   const lines = state.lines.value ? W.value.map((w, k) => lineOf(w, b.value[k]!, limit)) : [];
+  const handles = shownHandles(lines, limit, (HANDLE_GAP * 2 * limit) / size, lastHandle.value);
   return (
     <div class="plot" ref={box}>
       <div class="plane" style={{ width: `${size}px`, height: `${size}px` }}>
@@ -70,7 +76,7 @@ export function Plot() {
           <Ticks size={size} limit={limit} px={px} py={py} />
           <Borders px={px} py={py} />
           {lines.map((line, k) => (
-            <ClassLine k={k} line={line} px={px} py={py} place={place} limit={limit} />
+            <ClassLine k={k} line={line} shown={handles[k]!} px={px} py={py} place={place} limit={limit} />
           ))}
           {points.value.map((p, i) => (
             <Mark
@@ -87,7 +93,7 @@ export function Plot() {
             />
           ))}
           {lines.map((line, k) => (
-            <ClassHandles k={k} line={line} px={px} py={py} place={place} limit={limit} />
+            <ClassHandles k={k} line={line} shown={handles[k]!} px={px} py={py} place={place} limit={limit} />
           ))}
         </svg>
       </div>

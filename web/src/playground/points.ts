@@ -52,3 +52,22 @@ const LARGEST = 999;
 /** A weight as the address keeps it: so many decimals, within ±999. */
 export const tidy = (value: number, digits: number): number =>
   Math.min(LARGEST, Math.max(-LARGEST, Number(value.toFixed(digits))));
+
+/** Letters of the name of a class. */
+export const MOST_LETTERS = 24;
+
+/** Names that the classes were given: name~name~...; an empty one is none. */
+export const classNamesField: Field<readonly string[]> = {
+  start: [],
+  write: (names) => names.join("~").replace(/~+$/, ""),
+  read: (text) => {
+    const names = text === "" ? [] : text.split("~");
+    return names.length <= MOST_CLASSES && names.every((name) => name.length <= MOST_LETTERS) ? names : undefined;
+  },
+};
+
+/** The names with that of class k replaced; `~` separates names and stands in none. */
+export const renamed = (names: readonly string[], k: number, name: string): string[] =>
+  Array.from({ length: MOST_CLASSES }, (_, j) =>
+    j === k ? name.replaceAll("~", "").trim().slice(0, MOST_LETTERS) : (names[j] ?? ""),
+  );

@@ -6,7 +6,7 @@ import type { PlanarSet, StepsRequest } from "../protocol";
 import { linked } from "../route";
 import { connections, request, say } from "../socket";
 import { SETS } from "./names";
-import { MOST_CLASSES, MOST_POINTS, type Point, pointsField, tidy } from "./points";
+import { classNamesField, MOST_CLASSES, MOST_POINTS, type Point, pointsField, tidy } from "./points";
 
 export type Method = StepsRequest["method"];
 
@@ -30,6 +30,7 @@ export const state = linked("playground", {
   seed: wholeField(0, 0, 99999),
   p: pointsField,
   k: wholeField(3, 2, MOST_CLASSES),
+  names: classNamesField,
   W: numbersField(START_OF_THREE.flat(), 2 * MOST_CLASSES),
   b: numbersField([0, 0, 0], MOST_CLASSES),
   ...objectiveFields({ loss: "hinge", beta: 0.5, reg: 0.001, delta: 0.01 }),
@@ -53,7 +54,7 @@ export const state = linked("playground", {
 });
 
 const drawn = signal<Point[]>([]);
-export const classNames = signal<string[]>([]);
+const setNames = signal<readonly string[]>([]);
 export const failure = signal("");
 export const points = computed(() => state.p.value ?? drawn.value);
 export const half = computed(() => HALF[state.set.value]);
@@ -71,6 +72,13 @@ export const W = computed(() =>
 );
 
 export const b = computed(() => Array.from({ length: K.value }, (_, k) => state.b.value[k] ?? 0));
+
+/** The name of a class: the one that it was given, that of the set, or its number. */
+export const className = (k: number): string => state.names.value[k] || setNames.value[k] || String(k);
+
+/** A class in words, its name once. */
+export const classInWords = (k: number): string =>
+  className(k) === String(k) ? `class ${k}` : `class ${k}, ${className(k)}`;
 
 export function setWeights(newW: readonly (readonly number[])[], newB: readonly number[], digits = 6): void {
   batch(() => {
@@ -93,7 +101,7 @@ effect(() => {
     (result) => {
       batch(() => {
         drawn.value = result.points.map(([x, y], i) => ({ x, y, label: result.labels[i]! }));
-        classNames.value = result.class_names;
+        setNames.value = result.class_names;
       });
     },
     say(failure),

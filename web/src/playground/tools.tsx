@@ -1,16 +1,39 @@
 // What stands under the plane: the class of the chosen point and of new ones, adding and deleting.
 import { signal } from "@preact/signals";
+import { useId } from "preact/hooks";
 import { takes } from "../choices";
 import { ClassMark } from "../classes";
 import { theme } from "../theme";
 import { Button, Check, Choice, Formula, Slider } from "../ui/controls";
 import { addPoint, deletePoint, relabel, setClasses } from "./edits";
 import { canRedo, canUndo, redo, undo } from "./history";
-import { MOST_CLASSES } from "./points";
-import { classNames, K, points, selected, state } from "./state";
+import { MOST_CLASSES, MOST_LETTERS, renamed } from "./points";
+import { className, K, points, selected, state } from "./state";
 
 export const newLabel = signal(0);
 export const adding = signal(false);
+
+/** The field in which the class of the chosen point gets a name, which stays whatever the points are. */
+function ClassName() {
+  const id = useId();
+  const k = points.value[selected.value]?.label ?? newLabel.value;
+  return (
+    <div class="control select">
+      <label for={id}>name of class {k}</label>
+      <input
+        id={id}
+        type="text"
+        class="plain"
+        maxLength={MOST_LETTERS}
+        value={className(k)}
+        onChange={(event) => {
+          state.names.value = renamed(state.names.value, k, event.currentTarget.value);
+          event.currentTarget.value = className(k);
+        }}
+      />
+    </div>
+  );
+}
 
 export function Legend() {
   return (
@@ -50,9 +73,6 @@ export function Legend() {
   );
 }
 
-/** The name of a class of the set; its number where points were moved by hand. */
-const named = (k: number): string => (state.p.value ? undefined : classNames.value[k]) || String(k);
-
 /** Whose the rims and the accuracy are, where regions of the neighbours are shown: always the linear classifier's. */
 export const byScores = (): string =>
   state.regions.value === "knn" || state.regions.value === "both" ? " by the linear classifier" : "";
@@ -65,13 +85,13 @@ export function Tools() {
         {Array.from({ length: K.value }, (_, k) => (
           <Button
             pressed={k === chosen?.label}
-            label={named(k) === String(k) ? `class ${k}` : `${named(k)}, class ${k}`}
+            label={className(k) === String(k) ? `class ${k}` : `${className(k)}, class ${k}`}
             onClick={() => {
               newLabel.value = k;
               if (chosen) relabel(selected.value, k);
             }}
           >
-            <ClassMark k={k} /> {named(k)}
+            <ClassMark k={k} /> {className(k)}
           </Button>
         ))}
         <Button onClick={() => setClasses(K.value + 1)} disabled={K.value >= MOST_CLASSES} label="one class more">
@@ -81,6 +101,7 @@ export function Tools() {
           −
         </Button>
       </div>
+      <ClassName />
       <div class="row">
         <Button
           pressed={adding.value}

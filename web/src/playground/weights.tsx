@@ -5,7 +5,7 @@ import { asText } from "../fields";
 import { Choice, Formula, Panel, Slider } from "../ui/controls";
 import { fixed } from "../ui/numbers";
 import { setClass } from "./edits";
-import { b, K, state, W } from "./state";
+import { b, className, K, state, W } from "./state";
 
 /** The class whose sliders are shown. */
 const shownClass = () => Math.min(state.c.value, K.value - 1);
@@ -40,7 +40,7 @@ export function Weights() {
               }}
             >
               <th scope="row">
-                <ClassMark k={j} /> {j}
+                <ClassMark k={j} /> {j} {className(j) !== String(j) && <small>{className(j)}</small>}
               </th>
               <td>{fixed(row[0], 3)}</td>
               <td>{fixed(row[1], 3)}</td>
