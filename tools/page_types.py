@@ -86,7 +86,8 @@ class Script:
         return self.type_of(hint)
 
     def _list(self, item: str) -> str:
-        return f"{self.readonly}({item})[]" if " " in item and item[0] != "[" else f"{self.readonly}{item}[]"
+        alone = " " not in item or (item[0] == "[" and " | " not in item)
+        return f"{self.readonly}{item}[]" if alone else f"{self.readonly}({item})[]"
 
     def _array(self, shape: Sequence[int | None], item: str) -> str:
         """An array; an axis of a known length is a tuple."""

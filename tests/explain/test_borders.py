@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from linprobe.errors import ParameterError
-from linprobe.explain.borders import class_borders
+from linprobe.explain.borders import class_borders, zero_lines
 from linprobe.explain.regions import decision_regions
 from linprobe.losses import make_loss
 
@@ -87,3 +87,18 @@ def test_equal_rows_share_the_border_to_a_third_and_have_no_margin():
 def test_what_cannot_be_used_is_refused(low, high, margin):
     with pytest.raises(ParameterError, match="expected"):
         class_borders(np.eye(2), np.zeros(2), low, high, margin)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_on_the_line_of_a_class_its_score_is_0(seed):
+    W, b = drawn(seed, 4)
+    lines = zero_lines(W, b, LOW, HIGH)
+    assert len(lines) == 4
+    corners = np.array([[x, y] for x in (LOW[0], HIGH[0]) for y in (LOW[1], HIGH[1])])
+    for k, line in enumerate(lines):
+        of_corners = corners @ W[k] + b[k]
+        assert (line is not None) == (of_corners.min() < 0 < of_corners.max())
+        for end in line or ():
+            assert abs(W[k] @ np.array(end) + b[k]) < 1e-9
+    with pytest.raises(ParameterError, match="low below high"):
+        zero_lines(W, b, HIGH, LOW)

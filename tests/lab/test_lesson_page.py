@@ -6,7 +6,7 @@ import pytest
 
 from .test_scores_page import wait_for
 
-N_STEPS = 27
+N_STEPS = 28
 
 
 def test_every_step_is_reached_by_next_and_shows_its_answer_when_asked(lab_address, open_page):
@@ -41,6 +41,7 @@ def test_every_step_is_reached_by_next_and_shows_its_answer_when_asked(lab_addre
         ("The multiclass SVM loss: the car and the frog", {"hinge": 12.9, "mean-hinge": 5.267}, "5.27"),
         ("Question 3: W is small", {"hinge": 2.0}, "2 here"),
         ("The softmax classifier", {"softmax": 2.0404}, "2.04"),
+        ("The same picture, both losses", {"hinge": 1.58, "softmax": 1.04}, "= 1.58. Softmax gives"),
         ("Softmax, question 2: all scores are equal", {"softmax": 1.0986}, "1.10"),
         ("Softmax against SVM: jiggle the scores", {"hinge": 0.0}, "stays 0"),
     ],
@@ -52,7 +53,7 @@ def test_the_numbers_of_an_answer_are_those_of_the_page(lab_address, open_page, 
     number = next(option for option in chosen.locator("option").all_inner_texts() if option.endswith(title))
     chosen.select_option(label=number)
     for name, value in shown.items():
-        wait_for(page, name, value)
+        wait_for(page, name, value, 3e-3)
     lesson.get_by_role("button", name="Show the answer").click()
     assert words in lesson.locator(".lesson-answer").inner_text()
 

@@ -10,6 +10,7 @@ export interface PageEntry {
 
 export const PAGES: readonly PageEntry[] = [
   { name: "playground", title: "Playground", load: () => import("./pages/playground") },
+  { name: "matrix", title: "W times x", load: () => import("./pages/matrix") },
   { name: "scores", title: "Scores to loss", load: () => import("./pages/scores") },
   { name: "gradient", title: "Gradient check", load: () => import("./pages/gradient") },
   { name: "train", title: "Train", load: () => import("./pages/train") },

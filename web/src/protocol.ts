@@ -85,6 +85,17 @@ export interface LandscapeRequest {
   size: number;
 }
 
+/** The scores W x + b of one picture. */
+export interface MatrixRequest {
+  W: readonly (readonly [number, number, number, number])[];
+  b: readonly number[];
+  x: readonly [number, number, number, number];
+  y: number;
+  across: number;
+  up: number;
+  half: number;
+}
+
 /** The losses of `scores` (N, K) with the labels `y` (N,), and all about row `row`. */
 export interface ScoresRequest {
   scores: readonly (readonly number[])[];
@@ -321,6 +332,17 @@ export interface Surface {
   path: [number, number][];
 }
 
+/** What `multiply` gives. */
+export interface Multiplied {
+  products: number[][];
+  scores: number[];
+  hinge: number;
+  softmax: number;
+  probabilities: number[];
+  template: string;
+  lines: ([number, number, number, number] | null)[];
+}
+
 /** What `explain` gives; of each loss by its name. */
 export interface Explained {
   losses: Record<LossName, (number | null)[]>;
@@ -416,7 +438,7 @@ export interface JobShown {
   settings: TrainSettings;
   metrics: Result | null;
   rows: TraceRow[] | null;
-  glimpses: [number, number | null][] | null;
+  glimpses: ([number, number | null])[] | null;
 }
 
 /** All that decides the bits of a training. */
@@ -706,6 +728,7 @@ export interface Methods {
   "playground.look": [LookRequest, Look];
   "playground.step": [StepsRequest, Steps];
   "playground.landscape": [LandscapeRequest, Surface];
+  "matrix.multiply": [MatrixRequest, Multiplied];
   "scores.explain": [ScoresRequest, Explained];
   "gradient.check": [CheckRequest, Checked];
   "gradient.sweep": [SweepRequest, Swept];

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from linprobe.errors import ParameterError
 from linprobe.shapes import Floats
 
-__all__ = ["Border", "class_borders"]
+__all__ = ["Border", "class_borders", "zero_lines"]
 
 FLAT = 1e-12
 """Cosine between a line and the normal of a half plane, at most, for the two to be taken as parallel; of unit vectors,
@@ -55,12 +55,11 @@ def class_borders(
         >>> class_borders(np.array([[1.0, 0.0], [-1.0, 0.0]]), np.zeros(2), (-1, -1), (1, 1))
         (Border(inside=0, other=1, start=(0.0, -1.0), end=(0.0, 1.0)),)
     """
-    if not (low[0] < high[0] and low[1] < high[1]):
-        raise ParameterError(f"low = {low}, high = {high}; expected two points (x, y), low below high in x and in y.")
+    _check_view(low, high)
     if not margin >= 0.0:
         raise ParameterError(f"margin = {margin}; expected a number >= 0.")
     rows = [(float(w[0]), float(w[1]), float(bias)) for w, bias in zip(W, b, strict=True)]
-    view = [(1.0, 0.0, -low[0]), (-1.0, 0.0, high[0]), (0.0, 1.0, -low[1]), (0.0, -1.0, high[1])]
+    view = _view(low, high)
     slack = SLACK * max(high[0] - low[0], high[1] - low[1])
     pairs = permutations if margin > 0.0 else combinations
     found = []
@@ -70,6 +69,36 @@ def class_borders(
         if segment is not None:
             found.append(Border(i, j, *segment))
     return tuple(found)
+
+
+def zero_lines(
+    W: Floats, b: Floats, low: Sequence[float], high: Sequence[float]
+) -> tuple[tuple[Point, Point] | None, ...]:
+    """The segment of each class on which its score is 0, within the view; None where there is none.
+
+    Args:
+        W, b: (K, 2) and (K,), of s = W x + b.
+        low, high: two corners (x, y) of the view, low < high in both.
+    Raises:
+        ParameterError: a corner cannot be used.
+    Example:
+        >>> zero_lines(np.array([[1.0, 0.0], [0.0, 0.0]]), np.ones(2), (-2, -2), (2, 2))
+        (((-1.0, -2.0), (-1.0, 2.0)), None)
+    """
+    _check_view(low, high)
+    slack = SLACK * max(high[0] - low[0], high[1] - low[1])
+    rows = [(float(w[0]), float(w[1]), float(bias)) for w, bias in zip(W, b, strict=True)]
+    return tuple(_clipped(_lead(row, (0.0, 0.0, 0.0), 0.0), _view(low, high), slack) for row in rows)
+
+
+def _check_view(low: Sequence[float], high: Sequence[float]) -> None:
+    if not (low[0] < high[0] and low[1] < high[1]):
+        raise ParameterError(f"low = {low}, high = {high}; expected two points (x, y), low below high in x and in y.")
+
+
+def _view(low: Sequence[float], high: Sequence[float]) -> list[HalfPlane]:
+    """The half planes that bound a view."""
+    return [(1.0, 0.0, -low[0]), (-1.0, 0.0, high[0]), (0.0, 1.0, -low[1]), (0.0, -1.0, high[1])]
 
 
 def _lead(own: HalfPlane, other: HalfPlane, margin: float) -> HalfPlane:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from linprobe.lab import gradient, inspect, playground, scores, train
+from linprobe.lab import gradient, inspect, matrix, playground, scores, train
 from linprobe.lab.protocol import Page
 
 __all__ = ["PAGES"]
 
-PAGES: tuple[Page, ...] = (playground.PAGE, scores.PAGE, gradient.PAGE, train.PAGE, inspect.PAGE)
+PAGES: tuple[Page, ...] = (playground.PAGE, matrix.PAGE, scores.PAGE, gradient.PAGE, train.PAGE, inspect.PAGE)
 """The pages in the order of the menu."""

@@ -10,6 +10,7 @@ const { PAGES } = await import("../pages");
 await import("../playground/state");
 await import("../scores/state");
 await import("../gradient/state");
+await import("../matrix/state");
 
 afterEach(() => vi.useRealTimers());
 

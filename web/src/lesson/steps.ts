@@ -25,11 +25,11 @@ export const STEPS: readonly Step[] = [
   },
   {
     title: "Recall: the linear classifier, algebraic viewpoint",
-    address: "playground",
-    look: "Three classes in the plane. Each has a row of W and a number of b; the table shows the scores W x + b of every point.",
+    address: "matrix",
+    look: "A picture of four pixels, three classes. Below each weight stands what its pixel adds to the score.",
     question:
       "How many numbers does this classifier learn? And how many for pictures of 32 × 32 × 3 pixels and 10 classes?",
-    answer: "3 × (2 + 1) = 9 here, and 10 × (3,072 + 1) = 30,730 for the pictures.",
+    answer: "3 × (4 + 1) = 15 here, and 10 × (3,072 + 1) = 30,730 for the pictures.",
   },
   {
     title: "Recall: the visual viewpoint",
@@ -155,6 +155,14 @@ export const STEPS: readonly Step[] = [
     look: "The cat again: exponentials 24.5, 164.0 and 0.18, divided by their sum.",
     question: "What is the probability of the cat, and its loss −log p?",
     answer: "24.5 / 188.7 = 0.13, and −log 0.13 = 2.04, by the natural logarithm.",
+  },
+  {
+    title: "The same picture, both losses",
+    address:
+      "matrix?x=-15_22_-44_56&W=0.01_-0.05_0.1_0.05_0.7_0.2_0.05_0.16_0_-0.45_-0.2_0.03&b=0_0.2_-0.3&y=2&c=0.1.2",
+    look: "The picture (−15, 22, −44, 56), whose class is 2. The scores are −2.85, 0.86 and 0.28.",
+    question: "Which of the two losses is larger, that of the hinge or that of softmax?",
+    answer: "The hinge: max(0, −2.85 − 0.28 + 1) + max(0, 0.86 − 0.28 + 1) = 1.58. Softmax gives −log 0.353 = 1.04.",
   },
   {
     title: "Softmax, question 1: the least and the greatest loss",
