@@ -44,6 +44,7 @@ REQUESTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("playground.draw", {"set": "spiral", "n": 20, "seed": 0}),
     ("playground.look", {**DRAWN, **PROBLEM, **WEIGHTS, "view": [-2, -2, 2, 2], "size": 8,
                          "neighbors": {"k": 1, "metric": "l2"}}),
+    ("playground.votes", {**DRAWN, "ks": [1, 5], "view": [-2, -2, 2, 2], "size": 8, "set": "blobs", "seed": 0}),
     ("playground.step", {**DRAWN, **PROBLEM, **WEIGHTS, **SGD, "momentum": 0.9, "seed": 3, "steps": 3}),
     ("playground.step", {**DRAWN, **PROBLEM, **WEIGHTS, "method": "exact", "steps": 1}),
     ("playground.landscape", {**DRAWN, **PROBLEM, **WALK}),

@@ -107,6 +107,36 @@ def test_the_regions_are_those_of_the_library(talk, drawn):
     assert (grid(found["neighbors"]) == decision_regions(neighbors, (-1.0, -1.2), (1.1, 1.2), 12)).all()
 
 
+SIDE_BY_SIDE = {"ks": [1, 5], "view": [-1.0, -1.2, 1.1, 1.2], "size": 24, "set": "spiral", "seed": 1}
+
+
+def test_the_votes_of_one_and_five_neighbours_are_those_of_the_library(talk, drawn):
+    found = talk("playground.votes", **drawn, **SIDE_BY_SIDE)
+    X, y = np.array(drawn["points"]), np.array(drawn["labels"])
+    whole = draw_planar("spiral", 1)
+    drawn_there = np.abs(whole.X[:, None] - X).max(axis=2).min(axis=1) < 6e-4
+    unseen = np.random.Generator(np.random.PCG64(1)).permutation(1200)[-400:]
+    assert not drawn_there[unseen].any()
+    held_X = np.round(whole.X[unseen].astype(np.float64), 3)
+    assert found["n_held_out"] == 400
+    for vote, k in zip(found["votes"], (1, 5), strict=True):
+        expected = NearestNeighbors(k).fit(X, y)
+        assert vote["k"] == k
+        assert vote["predicted"] == expected.predict(X).tolist()
+        assert_allclose(vote["accuracy"], expected.score(X, y))
+        assert_allclose(vote["held_out_accuracy"], expected.score(held_X, whole.y[unseen]))
+        assert (grid(vote["regions"]) == decision_regions(expected, (-1.0, -1.2), (1.1, 1.2), 24)).all()
+    one, five = found["votes"]
+    assert one["accuracy"] == 1 > five["accuracy"]
+
+
+def test_of_fewer_points_than_neighbours_all_vote(talk):
+    few = {"points": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], "labels": [0, 1, 1], "n_classes": 2}
+    one, five = talk("playground.votes", **few, **SIDE_BY_SIDE | {"set": "shell"})["votes"]
+    assert (one["k"], five["k"]) == (1, 3)
+    assert five["predicted"] == [1, 1, 1]
+
+
 @pytest.mark.parametrize(("loss", "margin"), [("hinge", 1.5), ("squared-hinge", 1.5), ("softmax", None)])
 def test_the_borders_and_margin_lines_are_those_of_the_library(talk, drawn, loss, margin):
     view = {"view": [-1.0, -1.2, 1.1, 1.2], "size": None}
@@ -231,6 +261,10 @@ def test_a_slice_through_the_minimum_itself_or_without_a_slope_still_has_two_axe
             {"view": [0, 0, 1, 1], "size": 10, "neighbors": {"k": 0, "metric": "l2"}},
             "neighbors.k is 0; expected a whole number 1..400",
         ),
+        ("votes", {"ks": [0, 5]}, "expected a whole number 1..400"),
+        ("votes", {"ks": [1]}, "ks"),
+        ("votes", {"view": [0, 0, 0, 1]}, "x0 < x1"),
+        ("votes", {"labels": [0]}, "labels has shape"),
         ("step", {"method": "adam"}, "method is 'adam'; expected 'gd' or 'sgd' or 'exact'"),
         ("step", {"steps": 100_000}, "steps is 100000; expected a whole number 1..500"),
         ("step", {"learning_rate": 0}, "learning_rate is 0; expected a finite number > 0"),
@@ -250,6 +284,7 @@ def test_bad_requests_are_refused_in_one_sentence(talk, drawn, method, changes, 
     asked = {
         "draw": {"set": "spiral", "n": 40, "seed": 1},
         "look": weights,
+        "votes": {**drawn, **SIDE_BY_SIDE},
         "step": {**weights, **SGD_SETTINGS, "method": "gd", "steps": 1},
         "landscape": {**drawn, **PROBLEM, "size": 10},
     }

@@ -257,6 +257,40 @@ def test_a_class_keeps_the_name_that_it_was_given(lab_address, open_page):
     page.get_by_role("button", name="first and third, class 0").wait_for()
 
 
+def test_one_and_five_neighbours_stand_side_by_side_with_their_own_errors(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/#/playground?set=spiral&n=60", height=720)
+    page.get_by_role("checkbox", name="1-NN and 5-NN, side by side").check()
+    found = talk("playground.draw", set="spiral", n=60, seed=0)
+    view = {"ks": [1, 5], "view": [-1.25, -1.25, 1.25, 1.25], "size": 9, "set": "spiral", "seed": 0}
+    drawn = {name: found[name] for name in ("points", "labels", "n_classes")}
+
+    def shown(**changes):
+        one, five = talk("playground.votes", **{**drawn, **view, **changes})["votes"]
+        for side, vote in (("left", one), ("right", five)):
+            wrong = (np.array(vote["predicted"]) != drawn["labels"]).sum()
+            plane = page.get_by_role(
+                "img", name=f"Regions of {vote['k']}-NN; {wrong} of 60 points are classified wrong"
+            )
+            plane.wait_for()
+            assert plane.locator(".wrong").count() == wrong
+            for name, share in (("training", vote["accuracy"]), ("held-out", vote["held_out_accuracy"])):
+                assert abs(value(page, f"{side}-{name}") - 100 * share) < 0.0501
+            box, panel = plane.bounding_box(), page.locator(".plot .plane").bounding_box()
+            assert box["y"] + box["height"] < 720  # in view together with the plane in which points are dragged
+            assert box["x"] > panel["x"] + panel["width"]
+        return one, five
+
+    one, five = shown()
+    assert one["accuracy"] == 1 > five["accuracy"]
+    page.get_by_role("slider", name="neighbours, k").last.press("ArrowRight")
+    shown(ks=[1, 6])
+    page.wait_for_url("**beside=1&k2=6*")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    inside = "all => all.every(e => e.scrollWidth <= e.clientWidth + 1)"
+    assert page.locator(".side").evaluate_all(inside)
+
+
 def test_sliders_change_one_weight(lab_address, open_page, talk):
     page = open_page(f"{lab_address}/{SMALL}")
     page.get_by_role("slider", name="W0,1").press("ArrowRight")

@@ -68,6 +68,18 @@ export interface StateRecord {
   numbers: Record<string, number>;
 }
 
+/** Two numbers of neighbours over `points` (N, 2) with `labels` (N,), by the L2 distance. */
+export interface VotesRequest {
+  points: readonly (readonly [number, number])[];
+  labels: readonly number[];
+  n_classes: number;
+  ks: readonly [number, number];
+  view: readonly [number, number, number, number];
+  size: number;
+  set: PlanarSet;
+  seed: number;
+}
+
 /** A slice of the loss of `size` x `size` points, with the path (n, K, 2), (n, K). */
 export interface LandscapeRequest {
   loss: string;
@@ -322,6 +334,21 @@ export interface Proof {
   gap: number | null;
   relative_gap: number | null;
   words: string;
+}
+
+/** A vote for each of `ks`, and how many points were held out. */
+export interface Votes {
+  votes: Vote[];
+  n_held_out: number;
+}
+
+/** What `k` nearest neighbours decide. */
+export interface Vote {
+  k: number;
+  regions: Packed;
+  predicted: number[];
+  accuracy: number;
+  held_out_accuracy: number;
 }
 
 /** A slice of the loss. */
@@ -727,6 +754,7 @@ export interface Methods {
   "playground.draw": [SampleRequest, Drawn];
   "playground.look": [LookRequest, Look];
   "playground.step": [StepsRequest, Steps];
+  "playground.votes": [VotesRequest, Votes];
   "playground.landscape": [LandscapeRequest, Surface];
   "matrix.multiply": [MatrixRequest, Multiplied];
   "scores.explain": [ScoresRequest, Explained];

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from linprobe.certificate import Certificate
-from linprobe.classifiers.neighbors import NeighborModel
-from linprobe.data.base import EmbeddingSet
-from linprobe.errors import ParameterError
 from linprobe.explain.borders import Border, class_borders
 from linprobe.explain.regions import decision_regions
 from linprobe.lab.descent import MOST_STEPS, StateRecord, StepsRequest, state_record, walk
@@ -20,7 +17,6 @@ from linprobe.lab.landscape import Surface, surface
 from linprobe.lab.problem import (
     LARGEST,
     MOST_POINTS,
-    Points,
     PointsRequest,
     SampleRequest,
     WeightsRequest,
@@ -28,6 +24,7 @@ from linprobe.lab.problem import (
     sample,
 )
 from linprobe.lab.protocol import Client, Method, Page, Request
+from linprobe.lab.votes import GRID, NeighborCount, Neighbors, View, VotesRequest, check_view, votes
 from linprobe.lab.wire import Axes, Numbers, Packed, check_shape, packed
 from linprobe.objective import Objective
 from linprobe.runs.records import finite
@@ -36,9 +33,6 @@ from linprobe.shapes import Floats, Labels
 from linprobe.typed_json import Within
 
 __all__ = ["PAGE"]
-
-GRID = 240
-"""Most points of a grid of regions along a side."""
 
 
 class _Linear:
@@ -51,20 +45,6 @@ class _Linear:
         """(n,) classes."""
         classes: npt.NDArray[np.int64] = scores(X, self.W, self.b).argmax(axis=1)
         return classes
-
-
-class _Neighbors:
-    """The vote of the nearest points, for `decision_regions`."""
-
-    def __init__(self, points: Points, k: int, metric: str) -> None:
-        names = tuple(str(c) for c in range(points.n_classes))
-        self.k = min(k, len(points.y))
-        self.model = NeighborModel(self.k, metric, n_threads=1)
-        self.model.fit_sets(EmbeddingSet(points.X, points.y, names, "playground"))
-
-    def predict(self, X: Any) -> npt.NDArray[Any]:
-        """(n,) classes."""
-        return self.model.labels_by_k(X, [self.k])[self.k]
 
 
 @dataclass(frozen=True)
@@ -81,11 +61,8 @@ class Drawn:
 class NeighborsRequest(Request):
     """The vote of the `k` nearest points."""
 
-    k: Annotated[int, Within(1, MOST_POINTS)]
+    k: NeighborCount
     metric: Literal["l2", "cosine"]
-
-
-Coordinate: TypeAlias = Annotated[float, Within(-LARGEST, LARGEST)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,15 +75,14 @@ class LookRequest(WeightsRequest):
         neighbors: for the regions of nearest neighbours, too, on half the grid.
     """
 
-    view: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
+    view: View | None = None
     size: Annotated[int, Within(2, GRID)] | None = GRID
     neighbors: NeighborsRequest | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.view is not None and not (self.view[0] < self.view[2] and self.view[1] < self.view[3]):
-            shown = ", ".join(f"{end:g}" for end in self.view)
-            raise ParameterError(f"view = {shown}; expected x0, y0, x1, y1 with x0 < x1 and y0 < y1.")
+        if self.view is not None:
+            check_view(self.view)
 
 
 @dataclass(frozen=True)
@@ -240,7 +216,7 @@ def look(client: Client, asked: LookRequest) -> Look:
         regions=_regions(asked, _Linear(W, b), asked.size),
         neighbors=None
         if asked.neighbors is None or asked.size is None
-        else _regions(asked, _Neighbors(points, asked.neighbors.k, asked.neighbors.metric), max(2, asked.size // 2)),
+        else _regions(asked, Neighbors(points, asked.neighbors.k, asked.neighbors.metric), max(2, asked.size // 2)),
     )
 
 
@@ -260,7 +236,7 @@ def _borders(asked: LookRequest, margin: float) -> tuple[Border, ...]:
     return () if asked.view is None else class_borders(asked.W, asked.b, asked.view[:2], asked.view[2:], margin)
 
 
-def _regions(asked: LookRequest, classifier: _Linear | _Neighbors, size: int | None) -> Packed | None:
+def _regions(asked: LookRequest, classifier: _Linear | Neighbors, size: int | None) -> Packed | None:
     """The classes over the view; None where there is no view, or no grid."""
     if asked.view is None or size is None:
         return None
@@ -295,6 +271,7 @@ PAGE = Page(
         "draw": Method(SampleRequest, draw),
         "look": Method(LookRequest, look),
         "step": Method(StepsRequest, step),
+        "votes": Method(VotesRequest, votes),
         "landscape": Method(LandscapeRequest, landscape),
     },
 )

@@ -34,6 +34,7 @@ from linprobe.typed_json import Within, shortened
 
 __all__ = [
     "LARGEST",
+    "MOST_CLASSES",
     "MOST_POINTS",
     "ObjectiveRequest",
     "Options",
@@ -42,6 +43,7 @@ __all__ = [
     "SampleRequest",
     "WeightsRequest",
     "check_options",
+    "held_out",
     "loss_of",
     "objective_over",
     "penalty_of",
@@ -154,8 +156,19 @@ def sample(asked: SampleRequest) -> tuple[Points, tuple[str, ...]]:
 
     The points are rounded to thousandths, as the page shows and keeps them.
     """
-    drawn = draw_planar(asked.set, asked.seed)
-    picked = np.random.Generator(np.random.PCG64(asked.seed)).permutation(len(drawn.y))[: asked.n]
+    return _picked(asked.set, asked.seed, slice(asked.n))
+
+
+def held_out(name: str, seed: int) -> Points:
+    """MOST_POINTS points of a planar set that no sample with that seed holds, whatever its size."""
+    points, _ = _picked(name, seed, slice(-MOST_POINTS, None))
+    return points
+
+
+def _picked(name: str, seed: int, part: slice) -> tuple[Points, tuple[str, ...]]:
+    """A part of the points of a planar set, in an order drawn from the seed, and the names of its classes."""
+    drawn = draw_planar(name, seed)
+    picked = np.random.Generator(np.random.PCG64(seed)).permutation(len(drawn.y))[part]
     X = np.asarray(np.round(drawn.X[picked].astype(np.float64), 3), np.float64)
     return Points(X, np.asarray(drawn.y[picked], np.int64), len(drawn.class_names)), drawn.class_names
 

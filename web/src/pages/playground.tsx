@@ -1,6 +1,7 @@
 // Playground: points in the plane, a line per class, the loss of every point, and optimizers that walk.
 import { useSignalEffect } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { Beside } from "../playground/beside";
 import { listen, record } from "../playground/history";
 import { Landscape } from "../playground/landscape";
 import { watch } from "../playground/look";
@@ -8,7 +9,7 @@ import { Total } from "../playground/loss";
 import { Optimizer } from "../playground/optimizer";
 import { Plot } from "../playground/plot";
 import { Points } from "../playground/sets";
-import { failure } from "../playground/state";
+import { failure, state } from "../playground/state";
 import { Table } from "../playground/table";
 import { Legend, Tools } from "../playground/tools";
 import { Weights } from "../playground/weights";
@@ -29,7 +30,7 @@ export default function Playground() {
         </p>
       </div>
       <Failure message={failure} />
-      <div class="columns playground">
+      <div class={`columns playground ${state.beside.value ? "with-sides" : ""}`}>
         <div class="column plane-column">
           <Panel title="The plane" name="plane-panel">
             <Plot />
@@ -49,6 +50,7 @@ export default function Playground() {
             </More>
           </Panel>
         </div>
+        {state.beside.value && <Beside />}
         <div class="column">
           <Total />
           <Points />

@@ -1,6 +1,7 @@
 // The regions of the classes, painted on a canvas below the points.
 import { computed } from "@preact/signals";
 import { CLASS_COLORS } from "../classes";
+import type { Packed } from "../protocol";
 import { unpacked } from "../socket";
 import { theme } from "../theme";
 import { seen } from "./look";
@@ -21,20 +22,24 @@ const tints = computed((): Rgb[] => {
   });
 });
 
-/** Regions as a tint; in "both" places where the neighbours choose another class are striped in its colour. */
+/** Regions of the plane; in "both" places where the neighbours choose another class are striped in its colour. */
 export function paint(canvas: HTMLCanvasElement | null): void {
   const look = seen.value;
   const mode = state.regions.value;
+  const base = mode === "none" ? undefined : mode === "knn" ? look?.neighbors : look?.regions;
+  paintCells(canvas, base, mode === "both" ? look?.neighbors : undefined);
+}
+
+/** Cells as a tint of their classes' colours, with stripes where those of `over` are of another class. */
+export function paintCells(canvas: HTMLCanvasElement | null, base?: Packed | null, over?: Packed | null): void {
   const tint = theme.value === "dark" ? 70 : 56;
   const context = canvas?.getContext("2d");
   if (!canvas || !context) return;
-  const base = mode === "knn" ? look?.neighbors : look?.regions;
-  if (mode === "none" || !look || !base) {
+  if (!base) {
     context.clearRect(0, 0, canvas.width, canvas.height);
     return;
   }
   const colors = tints.value;
-  const over = mode === "both" ? look.neighbors : undefined;
   const cells = unpacked(base);
   const above = over && unpacked(over);
   const scale = over ? FINE : 1;

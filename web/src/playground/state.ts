@@ -38,6 +38,10 @@ export const state = linked("playground", {
   c: wholeField(0, 0, MOST_CLASSES - 1),
   regions: choiceField<"linear" | "both" | "knn" | "none">("linear", ["linear", "both", "knn", "none"]),
   neighbors: wholeField(3, 1, 50),
+  /** Whether two numbers of neighbours are shown side by side, and which. */
+  beside: flagField(false),
+  k1: wholeField(1, 1, 50),
+  k2: wholeField(5, 1, 50),
   lines: flagField(true),
   borders: flagField(true),
   margins: flagField(true),

@@ -146,6 +146,7 @@ export function Tools() {
           step={1}
         />
       )}
+      <Check label="1-NN and 5-NN, side by side" value={state.beside} />
     </div>
   );
 }
