@@ -55,6 +55,21 @@ def test_another_host_is_served_with_a_token_in_its_address():
             assert answer.status == 200
 
 
+def test_a_class_has_an_address_for_students_and_one_for_this_machine():
+    with started("--port", "0", "--class") as (process, students):
+        port, code = re.fullmatch(r"http://[\w.-]+:(\d+)/\?token=([a-z2-9]{10})", students).groups()
+        assert process.stdout is not None
+        own = re.search(rf"http://127\.0\.0\.1:{port}/\?token=(\S{{32}})", process.stdout.readline())
+        assert own is not None
+        bare = f"http://127.0.0.1:{port}/"
+        for token in (code, own[1]):
+            request = urllib.request.Request(bare, headers={"Authorization": f"Bearer {token}"})
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                assert answer.status == 200
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(bare, timeout=20)
+
+
 def test_a_port_that_is_taken_ends_in_one_line(linprobe):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         answer = linprobe("lab", "--port", taken.getsockname()[1])

@@ -52,6 +52,7 @@ REQUESTS: tuple[tuple[str, dict[str, Any]], ...] = (
                         "jiggle": 0.5}),
     ("gradient.check", {**CHECK, "h": 1e-5}),
     ("gradient.sweep", CHECK),
+    ("hall.show", {"address": "#/scores?s=10_9_9"}),
     ("train.state", {}),
     ("train.describe", {"source": "digits", "image_size": None, "seed": 0, "skip_bad": False}),
     ("train.start", {"source": "planar:spiral", "settings": SETTINGS}),
@@ -106,11 +107,11 @@ def answer(_: Path, message: Any) -> int:
     if isinstance(message, tuple):
         message = json.dumps({"id": 1, "method": message[0], "params": message[1]})
     try:
-        number, method, params = _request({"type": "websocket.receive", "text": message}, METHODS)
+        number, name, params = _request({"type": "websocket.receive", "text": message}, METHODS, {})
     except _BadRequest as bad:
         raise ParameterError(str(bad)) from None
     page: Any = _Page()
-    json.loads(encode({"id": number, "result": method.answer(page, params)}))
+    json.loads(encode({"id": number, "result": METHODS[name].answer(page, params)}))
     return 0
 
 

@@ -2,6 +2,7 @@
 import { signal, useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
 import "./choices"; // hears the table of choices, the first event of a connection, before any page is loaded
+import { Closed, HallBar, isClosed, Unconnected } from "./hall/bar";
 import { Lesson, LessonLink } from "./lesson/panel";
 import { PAGES } from "./pages";
 import { address, currentPage } from "./route";
@@ -51,13 +52,14 @@ export function App() {
           linprobe <b>lab</b>
         </span>
         <nav aria-label="Pages">
-          {PAGES.map((page) => (
+          {PAGES.filter((page) => !isClosed(page.name)).map((page) => (
             <a href={address(page.name)} aria-current={page.name === currentPage.value ? "page" : undefined}>
               {page.title}
             </a>
           ))}
           <LessonLink />
         </nav>
+        <HallBar />
         <span class={`link ${link.value}`} role="status">
           {link.value === "open" ? "connected" : link.value === "closed" ? "no connection" : "connecting"}
         </span>
@@ -74,12 +76,7 @@ export function App() {
           {other()}
         </button>
       </header>
-      {link.value === "closed" && (
-        <p class="error lost" role="alert">
-          No connection to the lab; the page shows the last state. Is <code>linprobe lab</code> still running? The page
-          reconnects by itself.
-        </p>
-      )}
+      <Unconnected />
       <Lesson />
       <main id="main" tabindex={-1}>
         {failure.value && (
@@ -87,7 +84,7 @@ export function App() {
             {failure.value}
           </p>
         )}
-        {Page ? <Page /> : <p class="muted">Loading</p>}
+        {isClosed(currentPage.value) ? <Closed /> : Page ? <Page /> : <p class="muted">Loading</p>}
       </main>
     </>
   );

@@ -262,6 +262,11 @@ export interface NeighboursRequest {
   k: number;
 }
 
+/** A step: the part of its link from "#/" on. */
+export interface ShowRequest {
+  address: string;
+}
+
 /** Points (n, 2) of a planar set, their classes, and the names of these. */
 export interface Drawn {
   points: [number, number][];
@@ -733,6 +738,21 @@ export interface SourcesChanged {
   why: string;
 }
 
+/** What a page shows of the class that it is in. */
+export interface HallState {
+  role: "lecturer" | "student";
+  closed: string[];
+  address: string;
+  students: number;
+  shown: string;
+  turn: number;
+}
+
+/** Why a student's page was not let in, in a sentence; its connection is closed. */
+export interface NotAdmitted {
+  why: string;
+}
+
 /** The answer to an upload: its key and all sources. */
 export interface Uploaded {
   source: string;
@@ -777,6 +797,7 @@ export interface Methods {
   "inspect.grid": [GridRequest, GridPage];
   "inspect.look": [InspectionRequest, Inspection];
   "inspect.neighbours": [NeighboursRequest, Neighbours];
+  "hall.show": [ShowRequest, null];
 }
 
 /** What the server sends of its own accord. */
@@ -789,4 +810,6 @@ export interface Events {
   "train.templates": Templates;
   "train.reported": Reported;
   "train.sources": SourcesChanged;
+  "hall.state": HallState;
+  "hall.refused": NotAdmitted;
 }

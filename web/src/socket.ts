@@ -19,6 +19,9 @@ interface Waiting {
   reject: (error: Error) => void;
 }
 
+/** Milliseconds until it connects anew, at most. */
+const LONGEST_PAUSE = 4000;
+
 let socket: WebSocket | undefined;
 let lastId = 0;
 let pause = 250;
@@ -41,11 +44,12 @@ function connect(): void {
     for (const { reject } of waiting.values()) reject(new Lost());
     waiting.clear();
     setTimeout(connect, pause);
-    pause = Math.min(2 * pause, 4000);
+    pause = Math.min(2 * pause, LONGEST_PAUSE);
   };
   socket.onmessage = ({ data }) => {
     const message = JSON.parse(data as string);
     if (message.event !== undefined) {
+      if (message.event === "hall.refused") pause = LONGEST_PAUSE; // it closes now, and stays full for a while
       for (const listener of listeners.get(message.event) ?? []) listener(message.data);
       return;
     }

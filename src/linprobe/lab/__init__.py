@@ -6,6 +6,7 @@ How it is put together, and how a page is added:
     server.py    the application: the built page, the WebSocket /socket, the routes of the pages; and serve()
     guard.py     who may ask: Host, Origin, token; the security headers of every answer
     protocol.py  Page, Method, Request, Client, Lab: what a page module is written with
+    roles.py     a class: its limits, and who is counted; hall.py, its part of every page
     wire.py      the types of the fields of requests and answers
     choices.py   the table of choices that every page gets
     page/        the built page, made from web/ by `make web`; never edited by hand
@@ -29,6 +30,8 @@ web/src/pages/ with a line in web/src/pages.ts. Nothing else knows the pages.
   formulas and parameters (choices.py). The page lists no choices of its own.
 - What lasts longer than a request is a service: `client.lab.service(Trainer)` is the one `Trainer(lab)`, made when
   it is first asked for; its `close()`, if it has one, is called when the server ends.
+- In a class, a page is closed to students unless it says `for_students=True`: its methods then compute from their
+  requests alone, in milliseconds, and read, keep and start nothing.
 - Whatever starts something, or takes a file, goes over the WebSocket or a POST: the guard has then seen that the
   request comes from our own page. A GET only reads.
 - Drags send at most one request at a time, the latest state wins (`stream` in web/src/socket.ts), so that no queue

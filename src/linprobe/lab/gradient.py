@@ -138,4 +138,4 @@ def _placed(asked: SweepRequest) -> tuple[Objective, Floats, Floats]:
     return objective_over(points, asked), W, b
 
 
-PAGE = Page("gradient", {"check": Method(CheckRequest, check), "sweep": Method(SweepRequest, sweep)})
+PAGE = Page("gradient", {"check": Method(CheckRequest, check), "sweep": Method(SweepRequest, sweep)}, for_students=True)

@@ -102,4 +102,4 @@ def multiply(client: Client, asked: MatrixRequest) -> Multiplied:
     )
 
 
-PAGE = Page("matrix", {"multiply": Method(MatrixRequest, multiply)})
+PAGE = Page("matrix", {"multiply": Method(MatrixRequest, multiply)}, for_students=True)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from linprobe.lab import gradient, inspect, matrix, playground, scores, train
+from linprobe.lab import gradient, hall, inspect, matrix, playground, scores, train
 from linprobe.lab.protocol import Page
 
 __all__ = ["PAGES"]
 
-PAGES: tuple[Page, ...] = (playground.PAGE, matrix.PAGE, scores.PAGE, gradient.PAGE, train.PAGE, inspect.PAGE)
-"""The pages in the order of the menu."""
+PAGES: tuple[Page, ...] = (
+    playground.PAGE,
+    matrix.PAGE,
+    scores.PAGE,
+    gradient.PAGE,
+    train.PAGE,
+    inspect.PAGE,
+    hall.PAGE,
+)
+"""The pages in the order of the menu, and the class, which is a part of each of them."""

@@ -274,4 +274,5 @@ PAGE = Page(
         "votes": Method(VotesRequest, votes),
         "landscape": Method(LandscapeRequest, landscape),
     },
+    for_students=True,
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from linprobe.errors import ParameterError
+from linprobe.lab.roles import Hall, Role
 from linprobe.plain import plain
 from linprobe.typed_json import Closed, MismatchError, dataclass_from
 
@@ -80,12 +81,28 @@ def read_request(kind: type[Asked], params: Mapping[str, object]) -> Asked:
 
 
 class Client:
-    """One open page."""
+    """One open page.
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
+    Args:
+        lab: that it has opened.
+        role: of who has opened it.
+        closed: names of the pages that it may not use; it hears none of their events.
+        most_bytes: bytes of answers and events that may wait for it; None for no limit but their number.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        role: Role = Role.LECTURER,
+        closed: frozenset[str] = frozenset(),
+        most_bytes: int | None = None,
+    ) -> None:
+        self.lab, self.role, self.closed, self.most_bytes = lab, role, closed, most_bytes
+        self.turn = asyncio.Lock()
+        """Held by the request of a student that is computed; their next one waits."""
         self._loop = asyncio.get_running_loop()
         self._outgoing: asyncio.Queue[str] = asyncio.Queue()
+        self._bytes = 0
 
     def send(self, event: str, data: object, *, always: bool = False) -> None:
         """Send an event to this page; from any thread. To a page that is gone nothing is sent.
@@ -93,28 +110,37 @@ class Client:
         Args:
             always: also to a page that is far behind.
         """
+        if event.partition(".")[0] in self.closed and not event.startswith("hall."):
+            return
         text = encode({"event": event, "data": data})
         try:
-            self._loop.call_soon_threadsafe(self._outgoing.put_nowait if always else self._put_event, text)
+            self._loop.call_soon_threadsafe(self._put if always else self._put_event, text)
         except RuntimeError:  # the loop has ended
             return
 
     def answer(self, message: Mapping[str, object]) -> None:
         """Queue an answer; from the loop's own thread."""
-        self._outgoing.put_nowait(encode(message))
+        self._put(encode(message))
 
     @property
     def behind(self) -> bool:
         """Whether so much waits for this page that it cannot be reading any more."""
-        return self._outgoing.qsize() >= MOST_WAITING
+        too_large = self.most_bytes is not None and self._bytes > self.most_bytes
+        return too_large or self._outgoing.qsize() >= MOST_WAITING
 
     async def next(self) -> str:
         """The next text for the page."""
-        return await self._outgoing.get()
+        text = await self._outgoing.get()
+        self._bytes -= len(text)
+        return text
+
+    def _put(self, text: str) -> None:
+        self._bytes += len(text)
+        self._outgoing.put_nowait(text)
 
     def _put_event(self, text: str) -> None:
         if self._outgoing.qsize() < EVENTS_WAITING:
-            self._outgoing.put_nowait(text)
+            self._put(text)
 
 
 @dataclass
@@ -126,11 +152,13 @@ class Lab:
         runs: the folder of the run folders.
         report: writes the report of a run folder into it; the second argument says whether decoded pixels may be
             kept. None where reports cannot be written.
+        hall: what a class is given; None for a lab without one.
     """
 
     sources: tuple[str, ...] = ()
     runs: Path = Path("runs")
     report: Callable[[Path, bool], object] | None = None
+    hall: Hall | None = None
     clients: set[Client] = field(default_factory=set)
     _services: dict[type, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -190,9 +218,12 @@ class Page:
         methods: by the second part of their names.
         events: the record of each event that the server sends to the page, by the second part of its name.
         routes: of its own, for files that come and go; their paths begin with /<name>/.
+        for_students: whether the students of a class may use it: its methods compute from their requests alone, in
+            milliseconds, and read, keep and start nothing. Without it the page is the lecturer's.
     """
 
     name: str
     methods: Mapping[str, Method[Any]]  # each of a request type of its own
     routes: Sequence[BaseRoute] = ()
     events: Mapping[str, type] = field(default_factory=dict)
+    for_students: bool = False

@@ -169,4 +169,4 @@ def _softmax(s: Floats, label: Labels) -> SoftmaxSteps:
     )
 
 
-PAGE = Page("scores", {"explain": Method(ScoresRequest, explain)})
+PAGE = Page("scores", {"explain": Method(ScoresRequest, explain)}, for_students=True)

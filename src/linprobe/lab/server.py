@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import ipaddress
+import os
 import signal
 import socket
 import sys
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from linprobe.errors import LinprobeError, ParameterError
 from linprobe.lab.choices import page_table
-from linprobe.lab.guard import Guard, check_host
+from linprobe.lab.guard import Guard, Students, check_host
+from linprobe.lab.hall import Class, NotAdmitted, closed_to_students
 from linprobe.lab.pages import PAGES
-from linprobe.lab.protocol import Client, Lab, Method
+from linprobe.lab.protocol import Client, Lab, Method, Page, encode
+from linprobe.lab.roles import Bucket, Hall, Role
 from linprobe.plain import parse_json
 from linprobe.wording import in_words
 
@@ -57,6 +60,17 @@ FRAME_BYTES = 64 * MESSAGE_BYTES
 IN_FLIGHT = 8
 """Requests of one page that may be computed at a time."""
 
+STUDENT_RATE, STUDENT_BURST = 120.0, 240
+"""Messages a second that are read from a student's page, in the long run and at once; further ones wait unread. Chosen
+by argument: a drag sends at most one for each of 60 frames a second, two where two panels follow it."""
+
+STUDENT_BYTES = 4 * 2**20
+"""Bytes of answers that may wait for a student's page; the connection of one that is further behind is closed. Chosen
+by argument: the largest answer, a fine grid of regions, is 0.1 MB."""
+
+REQUESTS_PER_STUDENT = 16
+"""HTTP connections at a time, for each student that a class takes; a browser opens at most 6."""
+
 Methods: TypeAlias = Mapping[str, Method[Any]]  # each of a request type of its own
 """The methods of all pages by their whole names."""
 
@@ -74,27 +88,35 @@ def make_app(lab: Lab, *, host: str = "127.0.0.1", token: str | None = None) -> 
     """The ASGI application, guarded.
 
     Args:
-        lab: what its pages share.
+        lab: what its pages share. With a hall, its students get an application of their own, without the pages that
+            are closed to them.
         host: where it will listen.
-        token: the secret that requests must show; None on loopback.
+        token: the secret that requests must show, in a class the lecturer's; None on loopback.
     Raises:
-        ParameterError: the host is not loopback and there is no token.
+        ParameterError: the host is not loopback, or there is a class, and there is no token.
     """
+    check_host(host, token)
+    if lab.hall is None:
+        return Guard(_application(lab, Role.LECTURER, frozenset()), token)
+    if token is None or token == lab.hall.token:
+        raise ParameterError("a class needs a token of the lecturer's own.")
+    closed = closed_to_students(lab.hall, PAGES)
+    students = Students(lab.hall.token, _application(lab, Role.STUDENT, closed))
+    return Guard(_application(lab, Role.LECTURER, frozenset()), token, students)
+
+
+def _application(lab: Lab, role: Role, closed: frozenset[str]) -> Starlette:
+    """What those of a role may use: the built page, and the pages that are not closed to them."""
     from starlette.applications import Starlette
     from starlette.routing import WebSocketRoute
 
-    check_host(host, token)
-    methods = {f"{page.name}.{name}": method for page in PAGES for name, method in page.methods.items()}
-
-    async def talk(websocket: WebSocket) -> None:
-        await _talk(websocket, lab, methods)
-
-    routes: list[BaseRoute] = [WebSocketRoute("/socket", talk)]
-    routes += [route for page in PAGES for route in page.routes]
+    door = _Door(lab, role, closed)
+    routes: list[BaseRoute] = [WebSocketRoute("/socket", door.talk)]
+    routes += [route for page in PAGES if page.name not in closed for route in page.routes]
     routes += _page_routes(PAGE_FOLDER)
-    app: Starlette = Starlette(routes=routes)
+    app = Starlette(routes=routes)
     app.state.lab = lab
-    return Guard(app, token)
+    return app
 
 
 def _page_routes(folder: Path) -> list[BaseRoute]:
@@ -122,45 +144,107 @@ def _file(path: Path) -> Callable[[Request], Response]:
     return answer
 
 
-async def _talk(websocket: WebSocket, lab: Lab, methods: Methods) -> None:
-    """Answer the messages of one page until it leaves."""
-    await websocket.accept()
-    client = Client(lab)
-    client.answer({"event": "choices", "data": page_table()})
-    lab.clients.add(client)
-    running: set[asyncio.Task[None]] = set()
+class _Door:
+    """The WebSocket of those of one role.
 
-    async def send_all() -> None:
+    Args:
+        lab: that they open.
+        role: theirs.
+        closed: the names of the pages that they may not use.
+    """
+
+    def __init__(self, lab: Lab, role: Role, closed: frozenset[str]) -> None:
+        self.lab, self.role, self.closed = lab, role, closed
+        of_all = {f"{page.name}.{name}": (page, method) for page in PAGES for name, method in page.methods.items()}
+        self.methods: Methods = {name: method for name, (page, method) in of_all.items() if page.name not in closed}
+        self.refused = {name: _why_closed(page) for name, (page, _) in of_all.items() if page.name in closed}
+        # a slow method, of the pages that are not made for students, must not hold up those who drag
+        self.quick = frozenset(name for name, (page, _) in of_all.items() if page.for_students)
+        self._slots: asyncio.Semaphore | None = None
+
+    async def talk(self, websocket: WebSocket) -> None:
+        """Answer the messages of one page until it leaves."""
+        await websocket.accept()
+        if self.role is Role.LECTURER:
+            await self._talk(websocket, Client(self.lab, self.role, self.closed))
+            return
+        group = self.lab.service(Class)
+        address = websocket.client.host if websocket.client else ""
         try:
-            while True:
-                await websocket.send_text(await client.next())
-        except Exception:  # the page gets no answer any more: it must not wait, but connect anew
-            with contextlib.suppress(Exception):
-                await websocket.close(1011)
-            raise
+            group.attendance.enter(address)
+        except ParameterError as full:
+            await websocket.send_text(encode({"event": "hall.refused", "data": NotAdmitted(in_words(str(full)))}))
+            await websocket.close(1013, "the class takes no more pages")
+            return
+        try:
+            group.count()
+            await self._talk(websocket, Client(self.lab, self.role, self.closed, STUDENT_BYTES))
+        finally:
+            group.attendance.leave(address)
+            group.count()
 
-    sender = asyncio.create_task(send_all())
-    try:
-        while (message := await websocket.receive())["type"] != "websocket.disconnect":
-            if client.behind:
-                await websocket.close(1013, "this page does not read its answers")
-                break
+    async def _talk(self, websocket: WebSocket, client: Client) -> None:
+        client.answer({"event": "choices", "data": page_table()})
+        if self.lab.hall is not None:
+            self.lab.service(Class).greet(client)
+        self.lab.clients.add(client)
+        running: set[asyncio.Task[None]] = set()
+        bucket = Bucket(STUDENT_RATE, STUDENT_BURST)
+
+        async def send_all() -> None:
             try:
-                number, method, params = _request(message, methods)
-            except _BadRequest as bad:
-                client.answer({"id": bad.number, "error": str(bad)})
-                continue
-            if len(running) >= IN_FLIGHT:
-                client.answer({"id": number, "error": f"more than {IN_FLIGHT} requests at a time; wait for an answer."})
-                continue
-            task = asyncio.create_task(_run(client, number, method, params))
-            running.add(task)
-            task.add_done_callback(running.discard)
-    finally:
-        lab.clients.discard(client)
-        sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):  # of a page that left while it was sent to
-            await sender
+                while True:
+                    await websocket.send_text(await client.next())
+            except Exception:  # the page gets no answer any more: it must not wait, but connect anew
+                with contextlib.suppress(Exception):
+                    await websocket.close(1011)
+                raise
+
+        sender = asyncio.create_task(send_all())
+        try:
+            while (message := await websocket.receive())["type"] != "websocket.disconnect":
+                if client.behind:
+                    await websocket.close(1013, "this page does not read its answers")
+                    break
+                if self.role is Role.STUDENT and (pause := bucket.wait()) > 0:
+                    await asyncio.sleep(pause)
+                self._begin(client, message, running)
+        finally:
+            self.lab.clients.discard(client)
+            sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):  # of a page that left while it was sent to
+                await sender
+
+    def _begin(self, client: Client, message: Mapping[str, Any], running: set[asyncio.Task[None]]) -> None:
+        """Begin to answer a message; `running` are those that are being answered."""
+        try:
+            number, name, params = _request(message, self.methods, self.refused)
+        except _BadRequest as bad:
+            client.answer({"id": bad.number, "error": str(bad)})
+            return
+        if len(running) >= IN_FLIGHT:
+            client.answer({"id": number, "error": f"more than {IN_FLIGHT} requests at a time; wait for an answer."})
+            return
+        task = asyncio.create_task(self._run(client, number, name, params))
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    async def _run(self, client: Client, number: int | str, name: str, params: Mapping[str, object]) -> None:
+        """Answer one request, whatever happens in it. Of a student one is computed at a time, so each gets a turn."""
+        if self.role is Role.LECTURER:
+            await _answer(client, number, self.methods[name], params)
+            return
+        if self._slots is None:
+            self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+        async with client.turn, self._slots if name in self.quick else contextlib.nullcontext():
+            await _answer(client, number, self.methods[name], params)
+
+
+def _why_closed(page: Page) -> str:
+    """Why students may not use a page, in a sentence."""
+    if page.name == "hall":
+        return "only the lecturer can show a step to all."
+    return f"the page {page.name} is closed to students of this class; the lecturer can open it with --allow-training."
 
 
 class _BadRequest(Exception):
@@ -171,8 +255,15 @@ class _BadRequest(Exception):
         self.number = number
 
 
-def _request(message: Mapping[str, Any], methods: Methods) -> tuple[int | str, Method[Any], Mapping[str, object]]:
-    """The request in a WebSocket message.
+def _request(
+    message: Mapping[str, Any], methods: Methods, refused: Mapping[str, str]
+) -> tuple[int | str, str, Mapping[str, object]]:
+    """The request in a WebSocket message: its id, the name of its method, its parameters.
+
+    Args:
+        message: as ASGI has it.
+        methods: that may be called.
+        refused: why others may not, by their names.
 
     Raises:
         _BadRequest: it is none.
@@ -190,14 +281,16 @@ def _request(message: Mapping[str, Any], methods: Methods) -> tuple[int | str, M
     if isinstance(number, bool) or not isinstance(number, int | str):
         raise _BadRequest(None, 'expected {"id": a number, "method": ..., "params": {...}}.')
     name, params = value.get("method"), value.get("params", {})
+    if isinstance(name, str) and name in refused:
+        raise _BadRequest(number, refused[name])
     if not isinstance(name, str) or name not in methods:
         raise _BadRequest(number, f"no method {str(name)[:60]!r}; expected one of {', '.join(methods)}.")
     if not isinstance(params, dict):
         raise _BadRequest(number, "params must be an object.")
-    return number, methods[name], params
+    return number, name, params
 
 
-async def _run(client: Client, number: int | str, method: Method[Any], params: Mapping[str, object]) -> None:
+async def _answer(client: Client, number: int | str, method: Method[Any], params: Mapping[str, object]) -> None:
     """Answer one request, whatever happens in it."""
     from starlette.concurrency import run_in_threadpool
 
@@ -251,8 +344,13 @@ def reachable(host: str) -> str:
     return socket.gethostname()
 
 
-def make_server(app: Guard) -> uvicorn.Server:
-    """The server of the application; `run(sockets=[...])` of it serves until Ctrl-C, or until `should_exit` is set."""
+def make_server(app: Guard, hall: Hall | None = None) -> uvicorn.Server:
+    """The server of the application; `run(sockets=[...])` of it serves until Ctrl-C, or until `should_exit` is set.
+
+    Args:
+        app: the application.
+        hall: of a class, whose connections are limited.
+    """
     import uvicorn
 
     from linprobe.lab.half_sent import Impatient
@@ -266,7 +364,9 @@ def make_server(app: Guard) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             ws="websockets-sansio",
-            ws_max_size=FRAME_BYTES,
+            # of many students, each could have the server hold one of these
+            ws_max_size=FRAME_BYTES if hall is None else 2 * MESSAGE_BYTES,
+            limit_concurrency=None if hall is None else REQUESTS_PER_STUDENT * hall.students,
             ws_per_message_deflate=False,  # on loopback it only takes time
             timeout_graceful_shutdown=1,
         )
@@ -279,7 +379,7 @@ def serve(app: Guard, listening: socket.socket, lab: Lab) -> None:
     Raises:
         KeyboardInterrupt: how it ends; the services have ended.
     """
-    server = make_server(app)
+    server = make_server(app, lab.hall)
     try:
         with _hang_ups_met(server):
             server.run(sockets=[listening])
@@ -324,7 +424,7 @@ def served(lab: Lab, *, host: str = "127.0.0.1", token: str | None = None) -> It
         RuntimeError: the server did not end within 20 seconds.
     """
     listening = open_port("127.0.0.1", 0)
-    server = make_server(make_app(lab, host=host, token=token))
+    server = make_server(make_app(lab, host=host, token=token), lab.hall)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:
