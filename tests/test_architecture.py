@@ -100,6 +100,7 @@ HEAVY = {
     "matplotlib": {"explain"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
+    "segno": {"lab.qr"},
     "starlette": {"lab"},
     "uvicorn": {"lab"},
     "websockets": {"lab"},

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from linprobe.lab.qr import modules
+
 from .test_hall import LECTURER, STUDENT, class_
 
 
@@ -42,6 +44,23 @@ def test_students_are_where_the_lecturer_is_and_those_who_do_not_follow_can_catc
     follows.go_back()  # to the state before
     lecturer.get_by_role("button", name="Show to 2 students").click()
     follows.wait_for_url(f"{hall}/#/scores?s=10_9_9")
+
+
+def test_the_lecturer_shows_the_address_as_text_and_as_a_code(open_page):
+    students = f"http://192.168.1.20:8421/?token={STUDENT}"
+    with class_(address=students) as address:
+        page = open_page(f"{address}/?token={LECTURER}#/scores")
+        page.get_by_role("button", name="Address").click()
+        dialog = page.get_by_role("dialog", name="Address of the class")
+        assert dialog.get_by_text(students).is_visible()
+        dark = "".join(modules(students)).count("1")  # none without segno
+        squares = dialog.locator("svg path").get_attribute("d").count("M") if dark else 0
+        assert squares == dark
+        dialog.get_by_role("button", name="Close").click()
+        dialog.wait_for(state="hidden")
+        student = open_page(f"{address}/?token={STUDENT}#/scores")
+        student.get_by_label("Follow the lecturer").wait_for()
+        assert student.get_by_role("button", name="Address").count() == 0
 
 
 @pytest.mark.parametrize("page", ["train", "inspect"])

@@ -746,6 +746,7 @@ export interface HallState {
   students: number;
   shown: string;
   turn: number;
+  code: string[];
 }
 
 /** Why a student's page was not let in, in a sentence; its connection is closed. */

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from linprobe.cli.options import debug
+from linprobe.cli.qr import show
 from linprobe.cli.stops import name_of_stop
 from linprobe.cli.terminal import write
 from linprobe.errors import IncompatibleError, SourceError
@@ -87,6 +88,7 @@ def lab(
         raise IncompatibleError(f"the lab needs {', '.join(missing)}; install with: {install_command('lab')}")
     from linprobe.lab.guard import is_loopback, new_code, new_token
     from linprobe.lab.protocol import Lab
+    from linprobe.lab.qr import modules
     from linprobe.lab.roles import Hall
     from linprobe.lab.server import make_app, open_port, serve
     from linprobe.lab.sources import BUILT_IN
@@ -103,6 +105,7 @@ def lab(
         hall = Hall(code, _address(host, port, code), allow_training, students, per_address)
         shared = Lab(sources, runs, _write_report, hall)
         write(f"students open {hall.address}")
+        show(modules(hall.address))
         write(f"you open {_address(_own(host), port, token)} on this machine - Ctrl-C ends it")
     else:
         shared = Lab(sources, runs, _write_report)

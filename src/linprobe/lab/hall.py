@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from linprobe.errors import ParameterError
 from linprobe.lab.protocol import Client, Lab, Method, Page, Request
+from linprobe.lab.qr import modules
 from linprobe.lab.roles import Attendance, Hall, Role
 from linprobe.lab.wire import Text
 
@@ -27,6 +28,7 @@ class HallState:
         students: pages of students that are connected; 0 where this page is a student's.
         shown: the link to the step that the lecturer shows, from "#/" on; "" before the first.
         turn: how often the lecturer has shown one.
+        code: of the lecturer: the rows of the QR code of the address, "1" for dark; none where segno is missing.
     """
 
     role: Literal["lecturer", "student"]
@@ -35,6 +37,7 @@ class HallState:
     students: int
     shown: str
     turn: int
+    code: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Class:
         self.lab, self.hall = lab, lab.hall
         self.attendance = Attendance(self.hall)
         self.shown, self.turn = "", 0
+        self._code = modules(self.hall.address) if self.hall.address else ()
 
     def greet(self, client: Client) -> None:
         """Send a page the state of the class."""
@@ -67,6 +71,7 @@ class Class:
             0 if student else len(self.attendance),
             self.shown,
             self.turn,
+            () if student else self._code,
         )
         client.send("hall.state", state, always=True)
 

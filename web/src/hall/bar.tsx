@@ -1,6 +1,7 @@
 // In the head of the page, in a class: the lecturer shows a step to all, students follow or do not.
 import { currentPage } from "../route";
 import { link } from "../socket";
+import { Address } from "./code";
 import { catchUp, follow, following, hall, missed, outcome, refused, showToAll } from "./state";
 import "./hall.css";
 
@@ -13,6 +14,7 @@ export function HallBar() {
         <button type="button" onClick={showToAll}>
           Show to {state.students} {state.students === 1 ? "student" : "students"}
         </button>
+        {state.address && <Address state={state} />}
         <span class="muted small" role="status">
           {outcome.value}
         </span>

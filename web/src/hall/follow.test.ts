@@ -2,7 +2,15 @@ import { expect, test } from "vitest";
 import type { HallState } from "../protocol";
 import { isNew, mark } from "./follow";
 
-const state: HallState = { role: "student", closed: [], address: "", students: 0, shown: "#/scores", turn: 1 };
+const state: HallState = {
+  role: "student",
+  closed: [],
+  address: "",
+  students: 0,
+  shown: "#/scores",
+  turn: 1,
+  code: [],
+};
 
 test("a step is followed once, whatever the page was renewed for", () => {
   expect(isNew(state, "")).toBe(true);
