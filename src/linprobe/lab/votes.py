@@ -11,7 +11,7 @@ import numpy.typing as npt
 from linprobe.classifiers.neighbors import NeighborModel
 from linprobe.data.base import EmbeddingSet
 from linprobe.errors import ParameterError
-from linprobe.explain.regions import decision_regions
+from linprobe.explain.regions import grid_points
 from linprobe.lab.problem import LARGEST, MOST_CLASSES, MOST_POINTS, Points, held_out
 from linprobe.lab.protocol import Client, Request
 from linprobe.lab.wire import Axes, ClassNumbers, Numbers, Packed, PlanarName, Seed, check_labels_of, packed
@@ -104,20 +104,22 @@ class Votes:
 
 
 def votes(client: Client, asked: VotesRequest) -> Votes:
-    """Regions and accuracies of two numbers of neighbours."""
-    points = Points(asked.points, asked.labels, asked.n_classes)
+    """Regions and accuracies of two numbers of neighbours, from one search for both."""
+    ks = [min(k, len(asked.labels)) for k in asked.ks]
+    neighbors = Neighbors(Points(asked.points, asked.labels, asked.n_classes), max(ks), "l2")
     others = held_out(asked.set, asked.seed)
-    return Votes(tuple(_vote(asked, points, others, k) for k in asked.ks), len(others.y))
-
-
-def _vote(asked: VotesRequest, points: Points, others: Points, k: int) -> Vote:
-    """The vote of one number of neighbours."""
-    neighbors = Neighbors(points, k, "l2")
-    predicted = neighbors.predict(points.X)
-    return Vote(
-        k=neighbors.k,
-        regions=packed(decision_regions(neighbors, asked.view[:2], asked.view[2:], asked.size)),
-        predicted=predicted,
-        accuracy=float(np.mean(predicted == points.y)),
-        held_out_accuracy=float(np.mean(neighbors.predict(others.X) == others.y)),
+    grid = grid_points(asked.view[:2], asked.view[2:], asked.size)
+    of_grid, of_points, of_others = (
+        neighbors.model.labels_by_k(X, ks) for X in (grid.reshape(-1, 2), asked.points, others.X)
     )
+    found = tuple(
+        Vote(
+            k=k,
+            regions=packed(of_grid[k].reshape(grid.shape[:2])),
+            predicted=of_points[k],
+            accuracy=float(np.mean(of_points[k] == asked.labels)),
+            held_out_accuracy=float(np.mean(of_others[k] == others.y)),
+        )
+        for k in ks
+    )
+    return Votes(found, len(others.y))
