@@ -54,6 +54,8 @@ def test_the_legend_names_the_rim_that_the_theme_draws_and_whose_error_it_is(lab
     page = open_page(f"{lab_address}/#/playground", theme=theme)
     page.get_by_text(f"{rim}: classified wrong", exact=True).wait_for()
     page.get_by_role("radio", name="nearest neighbours").check()
+    page.get_by_text(f"{rim}: classified wrong by 3-NN").wait_for()
+    page.get_by_role("radio", name="where they differ").check()
     page.get_by_text(f"{rim}: classified wrong by the linear classifier").wait_for()
 
 

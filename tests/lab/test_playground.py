@@ -105,6 +105,9 @@ def test_the_regions_are_those_of_the_library(talk, drawn):
     assert (grid(found["regions"]) == scores.argmax(axis=-1)).all()
     neighbors = NearestNeighbors(3).fit(np.array(drawn["points"]), np.array(drawn["labels"]))
     assert (grid(found["neighbors"]) == decision_regions(neighbors, (-1.0, -1.2), (1.1, 1.2), 12)).all()
+    predicted = neighbors.predict(np.array(drawn["points"]))
+    right = predicted == np.array(drawn["labels"])
+    assert found["vote"] == {"k": 3, "predicted": predicted.tolist(), "accuracy": float(right.mean())}
 
 
 SIDE_BY_SIDE = {"ks": [1, 5], "view": [-1.0, -1.2, 1.1, 1.2], "size": 24, "set": "spiral", "seed": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from linprobe.choices import choices, parameters_of
+from linprobe.classifiers.nearest_neighbors import NearestNeighbors
 from linprobe.explain.borders import class_borders
 from linprobe.losses import make_loss
 from linprobe.objective import Objective
@@ -289,6 +290,26 @@ def test_one_and_five_neighbours_stand_side_by_side_with_their_own_errors(lab_ad
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     inside = "all => all.every(e => e.scrollWidth <= e.clientWidth + 1)"
     assert page.locator(".side").evaluate_all(inside)
+
+
+def test_the_rims_are_those_of_the_classifier_whose_regions_are_shown(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/#/playground?set=spiral&n=60&regions=knn&neighbors=5")
+    found = talk("playground.draw", set="spiral", n=60, seed=0)
+    X, y = np.array(found["points"]), np.array(found["labels"])
+    of_neighbors = NearestNeighbors(5).fit(X, y).predict(X) != y
+    of_lines = (X @ START_W.T).argmax(axis=1) != y
+    page.get_by_text("dark rim: classified wrong by 5-NN").wait_for()
+
+    def rims():
+        return page.locator(".plot [data-point]").evaluate_all("all => all.map(e => e.classList.contains('wrong'))")
+
+    assert 0 < of_neighbors.sum() < of_lines.sum()
+    assert rims() == of_neighbors.tolist()
+    shown = page.locator('[data-value="vote"]').inner_text()
+    assert f"5-NN: {100 * (1 - of_neighbors.mean()):.1f}% of 60 points" in shown
+    page.get_by_role("radio", name="linear").check()
+    page.get_by_text("classified wrong by 5-NN").wait_for(state="detached")
+    assert rims() == of_lines.tolist()
 
 
 def test_sliders_change_one_weight(lab_address, open_page, talk):

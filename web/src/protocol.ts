@@ -292,6 +292,7 @@ export interface Look {
   doubled: Doubled;
   borders: Border[];
   margin_lines: Border[];
+  vote: OwnVote | null;
   regions: Packed | null;
   neighbors: Packed | null;
 }
@@ -309,6 +310,13 @@ export interface Border {
   other: number;
   start: [number, number];
   end: [number, number];
+}
+
+/** The class that the `k` nearest points, itself among them, give each point, and the share that is right. */
+export interface OwnVote {
+  k: number;
+  predicted: number[];
+  accuracy: number;
 }
 
 /** A grid of bytes, row after row, in base64: of classes 0..255, of heights, or RGB for each pixel. */

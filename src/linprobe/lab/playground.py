@@ -17,6 +17,7 @@ from linprobe.lab.landscape import Surface, surface
 from linprobe.lab.problem import (
     LARGEST,
     MOST_POINTS,
+    Points,
     PointsRequest,
     SampleRequest,
     WeightsRequest,
@@ -95,6 +96,15 @@ class Doubled:
 
 
 @dataclass(frozen=True)
+class OwnVote:
+    """The class that the `k` nearest points, itself among them, give each point, and the share that is right."""
+
+    k: int
+    predicted: Annotated[Labels, Axes(1)]
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class Look:
     """Everything that the page shows of one (W, b).
 
@@ -108,6 +118,7 @@ class Look:
         doubled: the sums at (2 W, 2 b).
         borders: between the regions of the scores.
         margin_lines: of each class, where it leads another by just the margin of the loss; none of losses without one.
+        vote: what the nearest neighbours decide; None where they were not asked for.
         regions, neighbors: the classes over the view, of the scores and of the nearest neighbours.
     """
 
@@ -126,6 +137,7 @@ class Look:
     doubled: Doubled
     borders: tuple[Border, ...]
     margin_lines: tuple[Border, ...]
+    vote: OwnVote | None
     regions: Packed | None
     neighbors: Packed | None
 
@@ -196,6 +208,7 @@ def look(client: Client, asked: LookRequest) -> Look:
     S = scores(points.X, W, b)
     own = S[np.arange(len(S)), points.y]
     others = np.where(np.arange(points.n_classes) == points.y[:, None], -np.inf, S)
+    neighbors = None if asked.neighbors is None else Neighbors(points, asked.neighbors.k, asked.neighbors.metric)
     evaluation, dW, db = objective.with_penalty(objective.data_gradient(W, b), W)
     return Look(
         scores=S,
@@ -213,10 +226,11 @@ def look(client: Client, asked: LookRequest) -> Look:
         doubled=_doubled(objective, W, b),
         borders=_borders(asked, 0.0),
         margin_lines=() if objective.loss.margin_power is None else _borders(asked, objective.loss.unit),
+        vote=None if neighbors is None else _own_vote(points, neighbors),
         regions=_regions(asked, _Linear(W, b), asked.size),
         neighbors=None
-        if asked.neighbors is None or asked.size is None
-        else _regions(asked, Neighbors(points, asked.neighbors.k, asked.neighbors.metric), max(2, asked.size // 2)),
+        if neighbors is None or asked.size is None
+        else _regions(asked, neighbors, max(2, asked.size // 2)),
     )
 
 
@@ -229,6 +243,12 @@ def _doubled(objective: Objective, W: Floats, b: Floats) -> Doubled:
     """The sums at (2 W, 2 b)."""
     evaluation = objective.evaluate(2.0 * W, 2.0 * b)
     return Doubled(evaluation.data_loss, _penalty_value(objective, 2.0 * W), evaluation.objective)
+
+
+def _own_vote(points: Points, neighbors: Neighbors) -> OwnVote:
+    """What the neighbours decide on the points themselves."""
+    predicted = neighbors.predict(points.X)
+    return OwnVote(neighbors.k, predicted, float(np.mean(predicted == points.y)))
 
 
 def _borders(asked: LookRequest, margin: float) -> tuple[Border, ...]:

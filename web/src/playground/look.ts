@@ -11,6 +11,10 @@ export const seen = signal<Look | undefined>(undefined);
 /** and the points that it was seen of. */
 export const seenPoints = signal<Point[]>([]);
 
+/** The classes that the marks are judged by: those of the classifier whose regions are shown. */
+export const predictedNow = (): number[] | undefined =>
+  state.regions.value === "knn" ? seen.value?.vote?.predicted : seen.value?.predicted;
+
 const ask = stream(
   "playground.look",
   (result, of: Point[]) => {

@@ -10,7 +10,7 @@ import { lineOf } from "./geometry";
 import { lastHandle } from "./gestures";
 import { shownHandles } from "./handles";
 import { ClassHandles, ClassLine } from "./line";
-import { seen } from "./look";
+import { predictedNow } from "./look";
 import { Mark } from "./mark";
 import { paint } from "./regions";
 import { b, half, points, selected, state, W } from "./state";
@@ -50,7 +50,7 @@ export function Plot() {
 
   const wrong = useComputed(() => {
     const found = new Set<number>();
-    seen.value?.predicted.forEach((k, i) => {
+    predictedNow()?.forEach((k, i) => {
       if (points.value[i] && k !== points.value[i].label) found.add(i);
     });
     return found;

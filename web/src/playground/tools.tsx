@@ -5,8 +5,10 @@ import { takes } from "../choices";
 import { ClassMark } from "../classes";
 import { theme } from "../theme";
 import { Button, Check, Choice, Formula, Slider } from "../ui/controls";
+import { percentText } from "../ui/numbers";
 import { addPoint, deletePoint, relabel, setClasses } from "./edits";
 import { canRedo, canUndo, redo, undo } from "./history";
+import { seen, seenPoints } from "./look";
 import { MOST_CLASSES, MOST_LETTERS, renamed } from "./points";
 import { className, K, points, selected, state } from "./state";
 
@@ -42,7 +44,7 @@ export function Legend() {
         <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
           <circle class="rim" r="5" />
         </svg>
-        {theme.value === "dark" ? "bright" : "dark"} rim: classified wrong{byScores()}
+        {theme.value === "dark" ? "bright" : "dark"} rim: classified wrong{byWhom()}
       </span>
       <span>
         <svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">
@@ -73,7 +75,13 @@ export function Legend() {
   );
 }
 
-/** Whose the rims and the accuracy are, where regions of the neighbours are shown: always the linear classifier's. */
+/** Whose the rims are, where regions of the neighbours are shown: theirs, or of both those of the linear classifier. */
+const byWhom = (): string => {
+  const { vote } = seen.value ?? {};
+  return state.regions.value === "knn" && vote ? ` by ${vote.k}-NN` : byScores();
+};
+
+/** Whose the accuracy beside the loss is, where regions of the neighbours are shown: always the linear classifier's. */
 export const byScores = (): string =>
   state.regions.value === "knn" || state.regions.value === "both" ? " by the linear classifier" : "";
 
@@ -145,6 +153,12 @@ export function Tools() {
           high={Math.min(50, points.value.length)}
           step={1}
         />
+      )}
+      {seen.value?.vote && (
+        <small data-value="vote">
+          {seen.value.vote.k}-NN: {percentText(seen.value.vote.accuracy, 1)} of {seenPoints.value.length} points
+          classified correctly; each is one of its own neighbours.
+        </small>
       )}
       <Check label="1-NN and 5-NN, side by side" value={state.beside} />
     </div>
