@@ -74,3 +74,25 @@ def test_the_sweep_shows_truncation_at_large_steps_and_rounding_at_small_ones(ta
 )
 def test_bad_requests_are_refused_in_one_sentence(talk, changes, why):
     assert why in talk.error("gradient.check", **{**ASKED, "h": 1e-5, **changes})
+
+
+@pytest.mark.parametrize("loss", ["softmax", "hinge"])
+def test_one_weight_moved_has_the_slopes_of_its_secant_and_its_tangent(talk, loss):
+    asked = {**ASKED, "loss": loss, "h": 0.01}
+    every = talk("gradient.check", **asked)["coordinates"]
+    for c, coordinate in enumerate(every):
+        found = talk("gradient.move", **asked, coordinate=c)
+        assert found["name"] == coordinate["name"]
+        assert_allclose(found["quotient"], coordinate["forward"], atol=1e-10)
+        assert_allclose(found["analytic"], coordinate["analytic"], atol=1e-12)
+        assert_allclose((found["moved"] - found["value"]) / 0.01, found["quotient"])
+        middle = len(found["weights"]) // 2
+        assert_allclose(found["weights"][middle], found["weight"])
+        assert_allclose(found["values"][middle], found["value"])
+        assert found["n_losses"] == 2 * len(every)
+        assert found["numeric_seconds"] > 0
+        assert found["analytic_seconds"] > 0
+
+
+def test_a_weight_that_is_not_there_is_refused(talk):
+    assert "coordinate = 99" in talk.error("gradient.move", **ASKED, h=0.1, coordinate=99)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .conftest import number
+from .test_scores_page import wait_for
 
 ROW = {
     "set": "spiral",
@@ -42,7 +43,7 @@ def test_the_slider_of_h_goes_from_truncation_to_rounding_by_keys(lab_address, o
     assert field.input_value() == "1e-12"
     slider.press("End")
     page.get_by_text("Beyond the tolerance").wait_for()
-    assert field.input_value() == "0.1"
+    assert field.input_value() == "1"
     field.fill("1e-5")
     field.press("Enter")
     page.get_by_text("The gradient is right").wait_for()
@@ -53,6 +54,7 @@ def test_a_press_in_the_chart_chooses_h_and_a_row_the_coordinate(lab_address, op
     page.get_by_text("The gradient is right").wait_for()
     chart = page.get_by_role("img", name="Error of forward and centred differences of W[0, 0]")
     chart.wait_for()
+    chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 100)
     page.mouse.down()
@@ -62,3 +64,15 @@ def test_a_press_in_the_chart_chooses_h_and_a_row_the_coordinate(lab_address, op
     page.get_by_role("table", name="coordinates").get_by_role("row", name="b[1]").click()
     page.get_by_role("img", name="differences of b[1]").wait_for()
     page.wait_for_url("**h=*c=5*")
+
+
+def test_one_weight_shows_the_secant_and_the_next_weight_is_one_press_away(lab_address, open_page, talk):
+    page = open_page(f"{lab_address}/{ADDRESS}&h=0.5")
+    for c in range(2):
+        expected = talk("gradient.move", **ROW, h=0.5, coordinate=c)
+        page.get_by_role("heading", name=f"One weight, moved by h: {expected['name']}").wait_for()
+        wait_for(page, "quotient", expected["quotient"], 1e-5)
+        assert abs(number(page.locator('[data-value="analytic"]').inner_text()) - expected["analytic"]) < 1e-5
+        page.get_by_role("button", name="Next weight").click()
+    page.get_by_role("button", name="Previous weight").click()
+    page.wait_for_url("**c=1*")

@@ -151,6 +151,23 @@ export interface SweepRequest {
   weights_seed: number;
 }
 
+/** One weight moved by `h`: that at position `coordinate` of W and b, laid out flat. */
+export interface MoveRequest {
+  loss: string;
+  penalty: string;
+  delta?: number | null | undefined;
+  beta?: number | null | undefined;
+  loss_options?: Record<string, boolean | number> | undefined;
+  penalty_options?: Record<string, boolean | number> | undefined;
+  reg: number;
+  set: PlanarSet;
+  n: number;
+  seed: number;
+  weights_seed: number;
+  h: number;
+  coordinate: number;
+}
+
 /** A request that holds nothing. */
 export type NoParameters = Record<string, never>;
 
@@ -441,6 +458,21 @@ export interface Swept {
   forward: number[][];
   centred: number[][];
   kinks: boolean[][];
+}
+
+/** L along one weight, and its derivative by a forward difference and by the formula. */
+export interface Moved {
+  name: string;
+  weight: number;
+  value: number;
+  moved: number;
+  quotient: number;
+  analytic: number;
+  weights: number[];
+  values: number[];
+  n_losses: number;
+  numeric_seconds: number;
+  analytic_seconds: number;
 }
 
 /** Everything that the page shows when it opens. */
@@ -789,6 +821,7 @@ export interface Methods {
   "scores.explain": [ScoresRequest, Explained];
   "gradient.check": [CheckRequest, Checked];
   "gradient.sweep": [SweepRequest, Swept];
+  "gradient.move": [MoveRequest, Moved];
   "train.state": [NoParameters, TrainState];
   "train.describe": [DescribeRequest, Description];
   "train.start": [StartRequest, JobShown];

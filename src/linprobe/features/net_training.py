@@ -41,7 +41,8 @@ MOMENTUM = 0.85
 
 RATE = 0.003
 """Learning rate at its peak, for each image of a batch. Twice that of Jordan 2024, whose batches are four times as
-large: on CIFAR-10, 12,000 pictures and 5 epochs, the validation accuracy is 0.77 against 0.75. 0.006 gains no more."""
+large: on CIFAR-10, 12,000 pictures and 5 epochs, the validation accuracy is 0.77 against 0.75. 0.006 gains no more.
+With 45,000 pictures and 14 epochs it is 0.880 for both, and 0.877 for 0.00075."""
 
 BIAS_RATE = 64
 """The rate of the biases after batch normalization, in units of that of the weights (Jordan 2024)."""

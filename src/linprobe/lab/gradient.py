@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,13 +13,17 @@ from linprobe.lab.problem import ObjectiveRequest, SampleRequest, objective_over
 from linprobe.lab.protocol import Client, Method, Page
 from linprobe.lab.wire import Axes, Seed
 from linprobe.objective import Objective
-from linprobe.shapes import Floats
+from linprobe.shapes import Floats, check_range
 from linprobe.typed_json import Within
 
 __all__ = ["PAGE"]
 
 STEPS = tuple(float(f"{h:.3g}") for h in 10.0 ** np.linspace(-1.0, -12.0, 45))
 """The values of h of a sweep, four in a decade."""
+
+
+REACH, N_PLACES = 2.0, 121
+"""How far the curve of one weight goes to either side, and its points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,41 @@ class CheckRequest(SweepRequest):
     """A check with differences of step `h`."""
 
     h: Annotated[float, Within(1e-13, 1.0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveRequest(CheckRequest):
+    """One weight moved by `h`: that at position `coordinate` of W and b, laid out flat."""
+
+    coordinate: Annotated[int, Within(0, 99)]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """L along one weight, and its derivative by a forward difference and by the formula.
+
+    Attributes:
+        name: W[k, d] or b[k].
+        weight: where it stands.
+        value, moved: L there, and with the weight h larger.
+        quotient: (moved - value) / h.
+        analytic: by the formula.
+        weights, values: the curve: L for other values of the weight.
+        n_losses: evaluations of L that the numeric gradient of all weights takes, with centred differences.
+        numeric_seconds, analytic_seconds: of the gradient of all weights, as measured now.
+    """
+
+    name: str
+    weight: float
+    value: float
+    moved: float
+    quotient: float
+    analytic: float
+    weights: Annotated[Floats, Axes(1)]
+    values: Annotated[Floats, Axes(1)]
+    n_losses: int
+    numeric_seconds: float
+    analytic_seconds: float
 
 
 @dataclass(frozen=True)
@@ -129,6 +169,44 @@ def sweep(client: Client, asked: SweepRequest) -> Swept:
     )
 
 
+def move(client: Client, asked: MoveRequest) -> Moved:
+    """L along one weight, with the secant's slope and the tangent's, and what both gradients cost."""
+    objective, W, b = _placed(asked)
+    flat, c = np.concatenate([W.ravel(), b]), asked.coordinate
+    check_range("coordinate", c, low=0, high=len(flat) - 1)
+
+    def value(by: float, at: int = c) -> float:
+        changed = flat.copy()
+        changed[at] += by
+        return objective.value(changed[: W.size].reshape(W.shape), changed[W.size :])
+
+    started = time.perf_counter()
+    _, dW, db = objective.value_and_gradient(W, b)
+    between = time.perf_counter()
+    for at in range(len(flat)):
+        value(-asked.h, at)
+        value(asked.h, at)
+    ended = time.perf_counter()
+    if objective.penalty is not None:
+        dW = objective.penalty.least_subgradient(W, dW, objective.reg)
+    here, there = value(0.0), value(asked.h)
+    shifts = np.linspace(-REACH, REACH, N_PLACES)
+    row, column = divmod(c, W.shape[1])
+    return Moved(
+        name=f"W[{row}, {column}]" if c < W.size else f"b[{c - W.size}]",
+        weight=float(flat[c]),
+        value=here,
+        moved=there,
+        quotient=(there - here) / asked.h,
+        analytic=float(np.concatenate([dW.ravel(), db])[c]),
+        weights=flat[c] + shifts,
+        values=np.array([value(float(shift)) for shift in shifts]),
+        n_losses=2 * len(flat),
+        numeric_seconds=ended - between,
+        analytic_seconds=between - started,
+    )
+
+
 def _placed(asked: SweepRequest) -> tuple[Objective, Floats, Floats]:
     """The objective over points of a planar set, and the weights of `weights_seed`."""
     points, _ = sample(asked)
@@ -138,4 +216,8 @@ def _placed(asked: SweepRequest) -> tuple[Objective, Floats, Floats]:
     return objective_over(points, asked), W, b
 
 
-PAGE = Page("gradient", {"check": Method(CheckRequest, check), "sweep": Method(SweepRequest, sweep)}, for_students=True)
+PAGE = Page(
+    "gradient",
+    {"check": Method(CheckRequest, check), "sweep": Method(SweepRequest, sweep), "move": Method(MoveRequest, move)},
+    for_students=True,
+)

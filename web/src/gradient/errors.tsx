@@ -37,7 +37,7 @@ export function Errors() {
               rings: found.kinks.map((row) => row[c] ?? false),
             },
           ]}
-          x={{ label: "h", log: true, low: 1e-12, high: 0.1 }}
+          x={{ label: "h", log: true, low: 1e-12, high: 1 }}
           y={{ label: "error", log: true, low: 1e-15, high: 10 }}
           marker={state.h.value}
           height={330}

@@ -19,7 +19,7 @@ export function Step() {
         </>
       }
     >
-      <Slider label="h" value={state.h} low={1e-12} high={0.1} log step={0.25} />
+      <Slider label="h" value={state.h} low={1e-12} high={1} log step={0.25} />
       {found && (
         <p class={`verdict ${!found.ok ? "bad" : blurred(found.largest_error, found) ? "unsure" : ""}`} role="status">
           {verdict(found)}. {found.n_checked} compared, {found.n_wrong} off, {found.n_kinks} at kinks. Largest relative

@@ -3,7 +3,7 @@ import { computed, signal } from "@preact/signals";
 import { choiceField, numberField, wholeField } from "../fields";
 import { objectiveFields, objectiveOf } from "../objective";
 import { SETS } from "../playground/names";
-import type { Checked, Swept } from "../protocol";
+import type { Checked, Moved, Swept } from "../protocol";
 import { linked } from "../route";
 import { connections, say, stream } from "../socket";
 
@@ -13,7 +13,7 @@ export const state = linked("gradient", {
   seed: wholeField(0, 0, 99999),
   w: wholeField(0, 0, 99999),
   ...objectiveFields({ loss: "softmax", beta: 0.5, reg: 0.01, delta: 0.01 }),
-  h: numberField(1e-5, 1e-12, 0.1),
+  h: numberField(1e-5, 1e-12, 1),
   c: wholeField(0, 0, 99),
 });
 
@@ -27,6 +27,7 @@ const problem = computed(() => ({
 
 export const checked = signal<Checked | undefined>(undefined);
 export const swept = signal<Swept | undefined>(undefined);
+export const moved = signal<Moved | undefined>(undefined);
 export const failure = signal("");
 
 /** The coordinate whose errors are drawn. */
@@ -59,4 +60,18 @@ export function watchCheck(): void {
 export function watchSweep(): void {
   void connections.value;
   sweep(problem.value);
+}
+
+const move = stream(
+  "gradient.move",
+  (result) => {
+    moved.value = result;
+  },
+  say(failure),
+);
+
+/** One weight, moved by h: an effect of the page. */
+export function watchMove(): void {
+  void connections.value;
+  move({ ...problem.value, h: state.h.value, coordinate: coordinate.value });
 }

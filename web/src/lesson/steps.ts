@@ -188,8 +188,17 @@ export const STEPS: readonly Step[] = [
   },
   {
     title: "The numerical gradient",
+    address: "gradient?h=0.5",
+    look: "One weight is moved by h = 0.5. The dashed line joins both points of the curve. Make h smaller: it becomes the tangent.",
+    question:
+      "The slide: L is 1.25347, and 1.25322 with the first weight moved by 0.0001; 1.25353 with the second, 1.25347 with the third. What are the three derivatives?",
+    answer:
+      "(1.25322 − 1.25347) / 0.0001 = −2.5, then 0.6, and 0. One loss for each weight: slow, and only approximate.",
+  },
+  {
+    title: "The numerical gradient: how small is small?",
     address: "gradient?h=0.0001",
-    look: "h is 0.0001. Every coordinate of W is moved by h, and the loss computed again.",
+    look: "h is 0.0001. The chart below shows the error for every h, from 1 down to 1e-12.",
     question: "Why not take h = 1e-12, when smaller is more exact?",
     answer:
       "Below about 1e-6 the rounding of the losses, divided by h, outgrows the error of a larger h. Drag the slider.",

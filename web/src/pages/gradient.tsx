@@ -2,14 +2,16 @@
 import { useSignalEffect } from "@preact/signals";
 import { Coordinates } from "../gradient/coordinates";
 import { Errors } from "../gradient/errors";
+import { OneWeight } from "../gradient/moved";
 import { Settings, Step } from "../gradient/settings";
-import { failure, watchCheck, watchSweep } from "../gradient/state";
+import { failure, watchCheck, watchMove, watchSweep } from "../gradient/state";
 import { Failure } from "../ui/controls";
 import "./gradient.css";
 
 export default function Gradient() {
   useSignalEffect(watchCheck);
   useSignalEffect(watchSweep);
+  useSignalEffect(watchMove);
   return (
     <>
       <div class="page-head">
@@ -26,6 +28,7 @@ export default function Gradient() {
           <Settings />
         </div>
         <div class="column">
+          <OneWeight />
           <Errors />
           <Coordinates />
         </div>
