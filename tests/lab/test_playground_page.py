@@ -167,6 +167,8 @@ def test_the_page_opens_on_blobs_whose_loss_can_be_0_and_then_r_chooses(lab_addr
     wait_for_objective(page, objective.value(2 * W, 2 * b))
     assert value(page, "data-loss") == 0
     assert abs(value(page, "R") - sums[1][1]) < 6e-3
+    page.get_by_role("group", name="penalty").get_by_role("radio", name="none").check()
+    page.get_by_text("without a penalty nothing chooses between the two").wait_for()
 
 
 def test_borders_and_margins_are_drawn_where_the_library_has_them_and_can_be_left_out(lab_address, open_page):

@@ -11,7 +11,7 @@ import { Plot } from "../playground/plot";
 import { Points } from "../playground/sets";
 import { failure, state } from "../playground/state";
 import { Table } from "../playground/table";
-import { Legend, Tools } from "../playground/tools";
+import { Edits, Legend, Tools } from "../playground/tools";
 import { Weights } from "../playground/weights";
 import { Failure, Formula, More, Panel } from "../ui/controls";
 import "./playground.css";
@@ -33,6 +33,7 @@ export default function Playground() {
       <div class={`columns playground ${state.beside.value ? "with-sides" : ""}`}>
         <div class="column plane-column">
           <Panel title="The plane" name="plane-panel">
+            <Edits />
             <Plot />
             <Legend />
             <Tools />

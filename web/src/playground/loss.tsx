@@ -83,7 +83,10 @@ function Scales() {
       {look?.data_loss === 0 && (
         <p class="small" role="status" data-value="no-loss">
           The data loss is 0: no point asks for another W.
-          {look.doubled.data_loss === 0 && " 2 W has none either: of the two, R chooses."}
+          {look.doubled.data_loss === 0 &&
+            (look.doubled.objective > look.objective
+              ? " 2 W has none either: of the two, R chooses."
+              : " 2 W has none either, and without a penalty nothing chooses between the two.")}
         </p>
       )}
       <div class="row">

@@ -85,6 +85,20 @@ const byWhom = (): string => {
 export const byScores = (): string =>
   state.regions.value === "knn" || state.regions.value === "both" ? " by the linear classifier" : "";
 
+/** In the corner of the panel, in view whatever else is. */
+export function Edits() {
+  return (
+    <div class="row edits">
+      <Button onClick={undo} disabled={!canUndo.value}>
+        Undo
+      </Button>
+      <Button onClick={redo} disabled={!canRedo.value}>
+        Redo
+      </Button>
+    </div>
+  );
+}
+
 export function Tools() {
   const chosen = points.value[selected.value];
   return (
@@ -122,12 +136,6 @@ export function Tools() {
         <Button onClick={() => addPoint(0, 0, newLabel.value)}>Add in the middle</Button>
         <Button onClick={() => deletePoint(selected.value)} disabled={points.value.length <= 2}>
           Delete point
-        </Button>
-        <Button onClick={undo} disabled={!canUndo.value}>
-          Undo
-        </Button>
-        <Button onClick={redo} disabled={!canRedo.value}>
-          Redo
         </Button>
       </div>
       <div class="row" role="group" aria-label="Lines in the plane">
