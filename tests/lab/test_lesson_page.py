@@ -6,7 +6,7 @@ import pytest
 
 from .test_scores_page import wait_for
 
-N_STEPS = 29
+N_STEPS = 30
 
 
 def test_every_step_is_reached_by_next_and_shows_its_answer_when_asked(lab_address, open_page):
@@ -42,6 +42,7 @@ def test_every_step_is_reached_by_next_and_shows_its_answer_when_asked(lab_addre
         ("Question 3: W is small", {"hinge": 2.0}, "2 here"),
         ("The softmax classifier", {"softmax": 2.0404}, "2.04"),
         ("The same picture, both losses", {"hinge": 1.58, "softmax": 1.04}, "= 1.58. Softmax gives"),
+        ("Likelihood, Kullback-Leibler divergence, cross-entropy", {"cross-entropy": 2.0404, "entropy": 0.0}, "2.04"),
         ("Softmax, question 2: all scores are equal", {"softmax": 1.0986}, "1.10"),
         ("Softmax against SVM: jiggle the scores", {"hinge": 0.0}, "stays 0"),
     ],

@@ -79,3 +79,25 @@ def test_scores_whose_exponentials_overflow_still_have_a_softmax_loss(talk):
 )
 def test_bad_scores_are_refused_in_one_sentence(talk, changes, why):
     assert why in talk.error("scores.explain", **{**asked(), **changes})
+
+
+def test_a_target_of_one_class_gives_the_softmax_loss_and_any_other_adds_its_entropy(talk):
+    scores = [3.2, 5.1, -1.7]
+    found = talk("scores.target", scores=scores, shares=[2, 0, 0])
+    assert found["target"] == [1.0, 0.0, 0.0]
+    assert_allclose(found["cross_entropy"], SoftmaxCrossEntropy().value(np.array([scores]), np.array([0]))[0])
+    assert (found["entropy"], found["terms"][1:]) == (0.0, [0.0, 0.0])
+    found = talk("scores.target", scores=scores, shares=[1, 1, 2])
+    P, Q = np.array(found["target"]), np.array(found["probabilities"])
+    assert_allclose(P, [0.25, 0.25, 0.5])
+    assert_allclose(found["cross_entropy"], -(P * np.log(Q)).sum())
+    assert_allclose(found["entropy"], -(P * np.log(P)).sum())
+    assert_allclose(found["divergence"], (P * np.log(P / Q)).sum())
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [([0, 0, 0], "one at least is above 0"), ([1, -1, 1], "numbers >= 0"), ([1, 1], "one for each of 3 scores")],
+)
+def test_shares_that_are_no_target_are_refused(talk, shares, words):
+    assert words in talk.error("scores.target", scores=[1, 2, 3], shares=shares)

@@ -120,6 +120,12 @@ export interface ScoresRequest {
   jiggle: number;
 }
 
+/** The softmax of one row of scores against a target. */
+export interface TargetRequest {
+  scores: readonly number[];
+  shares: readonly number[];
+}
+
 /** A check with differences of step `h`. */
 export interface CheckRequest {
   loss: string;
@@ -423,6 +429,16 @@ export interface SoftmaxSteps {
   probabilities: number[];
   log_probabilities: (number | null)[];
   loss: number;
+}
+
+/** The target P against the probabilities Q, as in `explain.divergence`; natural logarithms. */
+export interface Targeted {
+  target: number[];
+  probabilities: number[];
+  terms: number[];
+  entropy: number;
+  divergence: number;
+  cross_entropy: number;
 }
 
 /** A gradient check, as in `GradientCheck`, where it was made, and L there. */
@@ -819,6 +835,7 @@ export interface Methods {
   "playground.landscape": [LandscapeRequest, Surface];
   "matrix.multiply": [MatrixRequest, Multiplied];
   "scores.explain": [ScoresRequest, Explained];
+  "scores.target": [TargetRequest, Targeted];
   "gradient.check": [CheckRequest, Checked];
   "gradient.sweep": [SweepRequest, Swept];
   "gradient.move": [MoveRequest, Moved];

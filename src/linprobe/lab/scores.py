@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 import numpy as np
 
 from linprobe.errors import ParameterError
+from linprobe.explain.divergence import divergence
 from linprobe.lab.protocol import Client, Method, Page, Request
 from linprobe.lab.wire import Axes, ClassNumbers, Numbers, OneOf, Positive, check_labels_of
 from linprobe.losses import Loss, MulticlassHinge, SoftmaxCrossEntropy, SquaredHinge
@@ -108,6 +109,51 @@ class Explained:
     curve: Mapping[Literal["scores", "hinge", "squared-hinge", "softmax"], Annotated[Floats, Axes(1)]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class TargetRequest(Request):
+    """The softmax of one row of scores against a target.
+
+    Args:
+        scores: (K,).
+        shares: (K,) numbers >= 0, not all 0, whose share of their sum is the target P.
+    """
+
+    scores: Annotated[Floats, Numbers((None,), MOST_CLASSES, LARGEST)]
+    shares: Annotated[Floats, Numbers((None,), MOST_CLASSES, LARGEST)]
+
+    def __post_init__(self) -> None:
+        if len(self.scores) != len(self.shares):
+            raise ParameterError(
+                f"shares has {len(self.shares)} numbers; expected one for each of {len(self.scores)} scores."
+            )
+        if not (self.shares >= 0.0).all() or not self.shares.sum() > 0.0:
+            raise ParameterError("the shares of the target are not numbers >= 0 of which one at least is above 0.")
+
+
+@dataclass(frozen=True)
+class Targeted:
+    """The target P against the probabilities Q, as in `explain.divergence`; natural logarithms.
+
+    Attributes:
+        target, probabilities: P and Q, (K,).
+        terms: (K,) -P log Q.
+        entropy, divergence, cross_entropy: H(P), D_KL(P || Q) and their sum, H(P, Q).
+    """
+
+    target: Annotated[Floats, Axes(1)]
+    probabilities: Annotated[Floats, Axes(1)]
+    terms: Annotated[Floats, Axes(1)]
+    entropy: float
+    divergence: float
+    cross_entropy: float
+
+
+def target(client: Client, asked: TargetRequest) -> Targeted:
+    """Cross-entropy, entropy and divergence of a row of scores against a target."""
+    found = divergence(asked.shares / asked.shares.sum(), asked.scores)
+    return Targeted(found.P, found.Q, found.terms, found.entropy, found.divergence, found.cross_entropy)
+
+
 def explain(client: Client, asked: ScoresRequest) -> Explained:
     """The losses of all rows, and how each makes its number of one of them."""
     scores, y, K = asked.scores, asked.y, asked.scores.shape[1]
@@ -169,4 +215,8 @@ def _softmax(s: Floats, label: Labels) -> SoftmaxSteps:
     )
 
 
-PAGE = Page("scores", {"explain": Method(ScoresRequest, explain)}, for_students=True)
+PAGE = Page(
+    "scores",
+    {"explain": Method(ScoresRequest, explain), "target": Method(TargetRequest, target)},
+    for_students=True,
+)

@@ -165,6 +165,14 @@ export const STEPS: readonly Step[] = [
     answer: "The hinge: max(0, −2.85 − 0.28 + 1) + max(0, 0.86 − 0.28 + 1) = 1.58. Softmax gives −log 0.353 = 1.04.",
   },
   {
+    title: "Likelihood, Kullback-Leibler divergence, cross-entropy",
+    address: "scores?t=1_0_0",
+    look: "The panel Against a target compares a target P with the probabilities Q of the cat. Move the shares of the target.",
+    question: "P is 1 for the cat and 0 for the others. What are H(P), the divergence and the cross-entropy?",
+    answer:
+      "H(P) is 0, so divergence and cross-entropy are equal: −log 0.13 = 2.04, the softmax loss. With any other target H(P) is above 0, and no Q gets below it.",
+  },
+  {
     title: "Softmax, question 1: the least and the greatest loss",
     address: THREE,
     look: "Drag the bars, and watch −log p.",

@@ -5,13 +5,15 @@ import { Curves } from "../scores/curves";
 import { EXAMPLES } from "../scores/examples";
 import { ScorePanel } from "../scores/fields";
 import { Questions } from "../scores/questions";
-import { failure, K, seen, show, state, watch } from "../scores/state";
+import { failure, K, seen, show, state, watch, watchTarget } from "../scores/state";
+import { Target } from "../scores/target";
 import { Hinge, Softmax } from "../scores/terms";
 import { Button, Failure, Formula } from "../ui/controls";
 import "./scores.css";
 
 export default function Scores() {
   useSignalEffect(watch);
+  useSignalEffect(watchTarget);
   const result = seen.value;
   // an answer to the classes that were there a moment ago
   const fits =
@@ -38,6 +40,7 @@ export default function Scores() {
         {fits && <Curves result={result} />}
         {fits && <Hinge result={result} />}
         {fits && <Softmax result={result} />}
+        {fits && <Target />}
         {fits && <Dataset result={result} />}
         {fits && <Jiggle result={result} />}
         {fits && <Questions result={result} />}

@@ -1,7 +1,7 @@
 // The scores and settings of this page, all in its address; and the library's answer.
 import { computed, signal } from "@preact/signals";
 import { numberField, numbersField, textField, wholeField } from "../fields";
-import type { Explained } from "../protocol";
+import type { Explained, Targeted } from "../protocol";
 import { linked } from "../route";
 import { connections, say, stream } from "../socket";
 import { EXAMPLES, type Example } from "./examples";
@@ -17,6 +17,8 @@ export const state = linked("scores", {
   m: wholeField(1, 0, 9),
   d: numberField(1, 0.01, 100),
   e: numberField(0.5, 0, 10),
+  /** Shares of the target by class; none for the correct class alone. */
+  t: numbersField([], 10),
 });
 
 // An address may hold a row, a label or a class that is not there: what is shown and requested is always in range.
@@ -61,6 +63,32 @@ export function watch(): void {
     delta: state.d.value,
     jiggle: state.e.value,
   });
+}
+
+/** The shares of the target: as they were set, or 1 for the correct class alone. */
+export const shares = computed(() => {
+  const set = Array.from({ length: K.value }, (_, k) => Math.min(1, Math.max(0, state.t.value[k] ?? 0)));
+  return set.some((share) => share > 0) ? set : set.map((_, k) => (k === label.value ? 1 : 0));
+});
+
+export const targeted = signal<Targeted | undefined>(undefined);
+
+const askTarget = stream(
+  "scores.target",
+  (result) => {
+    targeted.value = result;
+  },
+  say(failure),
+);
+
+/** Ask for the row against its target: an effect of the page. */
+export function watchTarget(): void {
+  void connections.value;
+  askTarget({ scores: scores.value, shares: shares.value });
+}
+
+export function setShare(k: number, share: number): void {
+  state.t.value = shares.value.map((old, j) => (j === k ? Number(share.toFixed(2)) : old));
 }
 
 export function setScore(k: number, value: number): void {
