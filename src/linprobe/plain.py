@@ -25,6 +25,11 @@ def plain(value: Any) -> Any:
     NumPy arrays and numbers are unpacked at any depth. A dataclass becomes a dict of its fields, a member of an
     enumeration its name in lower case. A value of another type is returned unchanged.
     """
+    kind = type(value)
+    if kind is float:  # most of what is sent: first, since the tests below take longer than the rest
+        return value if math.isfinite(value) else None
+    if kind is int or kind is str or kind is bool or value is None:
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
