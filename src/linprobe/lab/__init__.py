@@ -7,6 +7,7 @@ How it is put together, and how a page is added:
     guard.py     who may ask: Host, Origin, token; the security headers of every answer
     protocol.py  Page, Method, Request, Client, Lab: what a page module is written with
     roles.py     a class: its limits, and who is counted; hall.py, its part of every page
+    crew.py      processes that answer the students; answering.py, what they run
     wire.py      the types of the fields of requests and answers
     choices.py   the table of choices that every page gets
     page/        the built page, made from web/ by `make web`; never edited by hand

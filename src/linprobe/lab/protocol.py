@@ -122,6 +122,10 @@ class Client:
         """Queue an answer; from the loop's own thread."""
         self._put(encode(message))
 
+    def pass_on(self, text: str) -> None:
+        """Queue an answer that is text already; from the loop's own thread."""
+        self._put(text)
+
     @property
     def behind(self) -> bool:
         """Whether so much waits for this page that it cannot be reading any more."""
@@ -219,7 +223,8 @@ class Page:
         events: the record of each event that the server sends to the page, by the second part of its name.
         routes: of its own, for files that come and go; their paths begin with /<name>/.
         for_students: whether the students of a class may use it: its methods compute from their requests alone, in
-            milliseconds, and read, keep and start nothing. Without it the page is the lecturer's.
+            milliseconds, and read, keep and start nothing. Students are answered by processes that have no client.
+            Without it the page is the lecturer's.
     """
 
     name: str

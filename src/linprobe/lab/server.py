@@ -9,16 +9,16 @@ import hashlib
 import ipaddress
 import signal
 import socket
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from linprobe.errors import LinprobeError, ParameterError
+from linprobe.errors import ParameterError, RunError
+from linprobe.lab.answering import answered
 from linprobe.lab.choices import page_table
+from linprobe.lab.crew import Crew
 from linprobe.lab.guard import Guard, Students, check_host
 from linprobe.lab.hall import Class, NotAdmitted, closed_to_students
 from linprobe.lab.pages import PAGES
@@ -62,10 +62,6 @@ IN_FLIGHT = 8
 STUDENT_RATE, STUDENT_BURST = 120.0, 240
 """Messages a second that are read from a student's page, in the long run and at once; further ones wait unread. Chosen
 by argument: a drag sends at most one for each of 60 frames a second, two where two panels follow it."""
-
-AT_A_TIME = 1
-"""Requests of all students that are computed at a time, each in milliseconds. Measured by benchmarks/hall.py, 64 who
-drag, two cores with other work: 95% of updates within 0.30 s; with 2 at a time, which share one interpreter, 0.59 s."""
 
 STUDENT_BYTES = 4 * 2**20
 """Bytes of answers that may wait for a student's page; the connection of one that is further behind is closed. Chosen
@@ -163,7 +159,6 @@ class _Door:
         self.refused = {name: _why_closed(page) for name, (page, _) in of_all.items() if page.name in closed}
         # a slow method, of the pages that are not made for students, must not hold up those who drag
         self.quick = frozenset(name for name, (page, _) in of_all.items() if page.for_students)
-        self._slots: asyncio.Semaphore | None = None
 
     async def talk(self, websocket: WebSocket) -> None:
         """Answer the messages of one page until it leaves."""
@@ -172,6 +167,7 @@ class _Door:
             await self._talk(websocket, Client(self.lab, self.role, self.closed))
             return
         group = self.lab.service(Class)
+        self.lab.service(Crew).start()
         address = websocket.client.host if websocket.client else ""
         try:
             group.attendance.enter(address)
@@ -228,19 +224,22 @@ class _Door:
         if len(running) >= IN_FLIGHT:
             client.answer({"id": number, "error": f"more than {IN_FLIGHT} requests at a time; wait for an answer."})
             return
-        task = asyncio.create_task(self._run(client, number, name, params))
+        task = asyncio.create_task(self._run(client, number, name, params, message["text"]))
         running.add(task)
         task.add_done_callback(running.discard)
 
-    async def _run(self, client: Client, number: int | str, name: str, params: Mapping[str, object]) -> None:
-        """Answer one request, whatever happens in it. Of a student one is computed at a time, so each gets a turn."""
-        if self.role is Role.LECTURER:
-            await _answer(client, number, self.methods[name], params)
-            return
-        if self._slots is None:
-            self._slots = asyncio.Semaphore(AT_A_TIME)
-        async with client.turn, self._slots if name in self.quick else contextlib.nullcontext():
-            await _answer(client, number, self.methods[name], params)
+    async def _run(self, client: Client, number: int | str, name: str, params: Mapping[str, object], text: str) -> None:
+        """Answer one request. Of a student one is computed at a time, so that each gets a turn."""
+        from starlette.concurrency import run_in_threadpool
+
+        async with client.turn if self.role is Role.STUDENT else contextlib.nullcontext():
+            if self.role is Role.STUDENT and name in self.quick:
+                try:
+                    client.pass_on(await self.lab.service(Crew).answer(text))
+                except RunError as error:
+                    client.answer({"id": number, "error": in_words(str(error))})
+                return
+            client.answer(await run_in_threadpool(answered, client, number, self.methods[name], params))
 
 
 def _why_closed(page: Page) -> str:
@@ -291,19 +290,6 @@ def _request(
     if not isinstance(params, dict):
         raise _BadRequest(number, "params must be an object.")
     return number, name, params
-
-
-async def _answer(client: Client, number: int | str, method: Method[Any], params: Mapping[str, object]) -> None:
-    """Answer one request, whatever happens in it."""
-    from starlette.concurrency import run_in_threadpool
-
-    try:
-        client.answer({"id": number, "result": await run_in_threadpool(method.answer, client, params)})
-    except LinprobeError as error:
-        client.answer({"id": number, "error": in_words(str(error))})
-    except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        client.answer({"id": number, "error": f"{type(error).__name__}: {error}. This is a bug in linprobe."})
 
 
 def open_port(host: str, port: int) -> socket.socket:
