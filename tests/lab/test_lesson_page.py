@@ -6,7 +6,7 @@ import pytest
 
 from .test_scores_page import wait_for
 
-N_STEPS = 30
+N_STEPS = 31
 
 
 def test_every_step_is_reached_by_next_and_shows_its_answer_when_asked(lab_address, open_page):

@@ -13,6 +13,7 @@ export const PAGES: readonly PageEntry[] = [
   { name: "matrix", title: "W times x", load: () => import("./pages/matrix") },
   { name: "scores", title: "Scores to loss", load: () => import("./pages/scores") },
   { name: "gradient", title: "Gradient check", load: () => import("./pages/gradient") },
+  { name: "walks", title: "Walks", load: () => import("./pages/walks") },
   { name: "train", title: "Train", load: () => import("./pages/train") },
   { name: "inspect", title: "Inspect", load: () => import("./pages/inspect") },
 ];

@@ -174,6 +174,31 @@ export interface MoveRequest {
   coordinate: number;
 }
 
+/** A surface by its name. */
+export interface SurfaceRequest {
+  ground: GroundName;
+}
+
+export type GroundName = "valley" | "saddle";
+
+/** Walks from one start. */
+export interface WalksRequest {
+  ground: GroundName;
+  x: number;
+  y: number;
+  walkers: readonly Walker[];
+  steps: number;
+  seed: number;
+}
+
+/** How one walk goes. */
+export interface Walker {
+  update: string;
+  rate: number;
+  schedule: string;
+  batch: number;
+}
+
 /** A request that holds nothing. */
 export type NoParameters = Record<string, never>;
 
@@ -489,6 +514,23 @@ export interface Moved {
   n_losses: number;
   numeric_seconds: number;
   analytic_seconds: number;
+}
+
+/** A surface. */
+export interface Shape {
+  names: [string, string];
+  low: [number, number];
+  high: [number, number];
+  heights: Packed;
+  minima: [number, number][];
+  n_images: number;
+}
+
+/** A walk, as in `explain.walks.Walked`: steps + 1 places and losses, and the rate of each step. */
+export interface Path {
+  weights: [number, number][];
+  losses: (number | null)[];
+  rates: number[];
 }
 
 /** Everything that the page shows when it opens. */
@@ -839,6 +881,8 @@ export interface Methods {
   "gradient.check": [CheckRequest, Checked];
   "gradient.sweep": [SweepRequest, Swept];
   "gradient.move": [MoveRequest, Moved];
+  "walks.surface": [SurfaceRequest, Shape];
+  "walks.run": [WalksRequest, Path[]];
   "train.state": [NoParameters, TrainState];
   "train.describe": [DescribeRequest, Description];
   "train.start": [StartRequest, JobShown];

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linprobe.lab import gradient, hall, inspect, matrix, playground, scores, train
+from linprobe.lab import gradient, hall, inspect, matrix, playground, scores, train, walks
 from linprobe.lab.protocol import Page
 
 __all__ = ["PAGES"]
@@ -12,6 +12,7 @@ PAGES: tuple[Page, ...] = (
     matrix.PAGE,
     scores.PAGE,
     gradient.PAGE,
+    walks.PAGE,
     train.PAGE,
     inspect.PAGE,
     hall.PAGE,

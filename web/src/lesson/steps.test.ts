@@ -11,6 +11,7 @@ await import("../playground/state");
 await import("../scores/state");
 await import("../gradient/state");
 await import("../matrix/state");
+await import("../walks/state");
 
 afterEach(() => vi.useRealTimers());
 

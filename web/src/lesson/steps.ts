@@ -128,19 +128,19 @@ export const STEPS: readonly Step[] = [
   },
   {
     title: "Express preferences",
-    address: "playground?penalty=l1&reg=0.05",
-    look: "x = (1, 1, 1, 1), and two rows with the same score 1: w = (1, 0, 0, 0) and w = (0.25, 0.25, 0.25, 0.25).",
-    question: "Which of them does L2 prefer, and which does L1?",
+    address: "matrix?x=1_1_1_1&W=1_0_0_0_0.25_0.25_0.25_0.25&b=0_0&c=w1.w2",
+    look: "x = (1, 1, 1, 1), and two rows of W with the same score 1: w1 = (1, 0, 0, 0) and w2 = (0.25, 0.25, 0.25, 0.25).",
+    question: "Which of the two does L2 prefer, and which does L1?",
     answer:
-      "L2 the second: 4 × 0.0625 = 0.25 against 1; it spreads the weights. To L1 both are 1; in general it likes weights of exactly 0.",
+      "L2 prefers w2: 4 × 0.0625 = 0.25 against 1; it spreads the weights. To L1 both are 1; in general it likes weights of exactly 0.",
   },
   {
     title: "Prefer simpler models",
-    address: "playground?regions=both&neighbors=1",
-    look: "The regions of the linear classifier, with stripes where one nearest neighbour says another class.",
+    address: "playground?beside=1",
+    look: "Beside the plane stand the regions of 1-NN and 5-NN, with their accuracies on these points and on held-out ones.",
     question: "Move one point into another class. Whose regions change, and which would you trust with a new point?",
     answer:
-      "Those of the neighbour, which follows every point. The borders of the linear classifier stay straight: it cannot follow noise.",
+      "Those of 1-NN, which follows every point. The borders of the linear classifier stay straight: it cannot follow noise.",
   },
   {
     title: "Curvature helps the optimizer",
@@ -221,10 +221,11 @@ export const STEPS: readonly Step[] = [
   },
   {
     title: "Gradient descent",
-    address: "playground?reg=0.01&auto=0&rate=0.05",
-    look: "Press Step: W moves against the gradient, by the learning rate times its length.",
-    question: "What happens with a rate ten times, and with one a hundred times as large?",
-    answer: "First it gets down faster. Then it jumps over the valley, and L rises: the rate must fit the curvature.",
+    address: "walks?w=plain~0.02~constant~0~plain~0.2~constant~0~plain~1~constant~0",
+    look: "Three walks of gradient descent from one start, with the learning rates 0.02, 0.2 and 1. Press Play.",
+    question: "Which of the three is lowest after 100 steps, and what does each of the others do wrong?",
+    answer:
+      "That of 0.2. With 0.02 the steps along the valley are too short; with 1 it jumps from one side of the valley to the other. The rate must fit the curvature.",
   },
   {
     title: "Stochastic gradient descent",
@@ -241,5 +242,14 @@ export const STEPS: readonly Step[] = [
     question: "If the full gradient cost nothing, would SGD be useless?",
     answer:
       "For this convex objective, yes: what counts is the minimum, and it is proved here. With local minima and saddles the noise can help; the lecture's page in the documentation has those pictures.",
+  },
+  {
+    title: "Local minima and saddle points",
+    address:
+      "walks?ground=saddle&x=0.02&y=-0.05&w=plain~1~constant~0~plain~1~constant~16~momentum~1~constant~0~adam~0.1~constant~0",
+    look: "One hidden unit: a saddle in the middle, two minima. All walks begin near the saddle, where the full gradient is almost 0. Press Play.",
+    question: "Which walk leaves the saddle first? And where does each end, at the lower minimum or at the other?",
+    answer:
+      "Adam and momentum, after 6 and 7 steps; the noise of mini-batches helps only where the start is nearer. Three walks end at the lower minimum, that of the mini-batches at the other: start and noise decide. Change the seed.",
   },
 ];

@@ -43,7 +43,7 @@ export function Plane({ result }: { result: Multiplied }) {
       </div>
       <div ref={ref}>
         {/* biome-ignore lint/a11y/noSvgWithoutTitle: the point in it is a control with a label of its own */}
-        <svg class="plane" width={side} height={side}>
+        <svg class="pixel-plane" width={side} height={side}>
           {ticksOf(-half.value, half.value, 5).map((tick) => (
             <g class="tick">
               <line x1={px(tick)} x2={px(tick)} y1={0} y2={side} />

@@ -74,7 +74,11 @@ export function Landscape() {
   );
 }
 
-function paint(canvas: HTMLCanvasElement | null, now: Surface | undefined, dark: boolean): void {
+export function paint(
+  canvas: HTMLCanvasElement | null,
+  now: Pick<Surface, "heights"> | undefined,
+  dark: boolean,
+): void {
   const context = canvas?.getContext("2d");
   if (!canvas || !context || !now) return;
   const heights = unpacked(now.heights);
