@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPException
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from linprobe.lab.roles import Attendance, Bucket, Hall
 from linprobe.lab.server import make_app, served
 
 from .conftest import Talk
-from .test_server import ROW, fetch, socket_status
+from .test_server import ROW, fetch, socket_status, wait_until
 
 LECTURER, STUDENT = "the-lecturers-own-token", "abcdefghjk"
 
@@ -194,6 +196,26 @@ def test_the_class_is_full_at_its_number_of_students_whatever_their_addresses():
         attendance.enter("a")
     attendance.enter("c")
     assert len(attendance) == 3
+
+
+def test_one_address_cannot_take_all_connections_and_those_that_end_are_free_again():
+    with class_(per_address=1) as address:
+        at = tuple(address.removeprefix("http://").split(":"))
+        with ExitStack() as held:
+            for _ in range(server._most_connections(Hall(STUDENT, per_address=1))):
+                held.enter_context(socket.create_connection(at, 20)).sendall(b"G")
+            assert not answers(address)  # one too many
+        wait_until(lambda: answers(address))
+        with talking_as(address, STUDENT) as student:
+            assert student("scores.explain", **ROW)["losses"]["hinge"] == pytest.approx([2.9])
+
+
+def answers(address: str) -> bool:
+    """Whether a request gets an answer."""
+    try:
+        return fetch(address)[0] == 403
+    except (OSError, HTTPException):
+        return False
 
 
 def test_messages_beyond_the_rate_wait_as_long_as_the_rate_says():

@@ -41,7 +41,11 @@ class Crew:
             self._free.put_nowait(hand)
 
     def start(self) -> None:
-        """Start those that do not run; they take a second or two until they answer."""
+        """Start those that do not run; they take a second or two until they answer.
+
+        Raises:
+            OSError: the system has no room for one.
+        """
         for hand in self._all:
             hand.start()
 
@@ -70,18 +74,26 @@ class _Hand:
     _socket: socket.socket | None = None
 
     def start(self) -> None:
-        """Start the process, if it does not run."""
+        """Start the process, if it does not run.
+
+        Raises:
+            OSError: the system has no room for it.
+        """
         if self._process is not None:
             return
         self._socket, other = socket.socketpair()
         self._socket.setblocking(False)
         with other:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "linprobe.lab.answering"],
-                stdin=other.fileno(),
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in the terminal goes to the lab, which closes the socket
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "linprobe.lab.answering"],
+                    stdin=other.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C in the terminal goes to the lab, which closes the socket
+                )
+            except OSError:
+                self.end()
+                raise
 
     async def answer(self, text: str) -> str:
         """The text of an answer.
@@ -102,7 +114,7 @@ class _Hand:
             raise RunError(f"the answer took more than {SECONDS:.0f} seconds; request less at a time.") from None
         except (OSError, EOFError) as error:
             self.end()
-            raise RunError(f"the process that computes has ended ({error}); try again.") from None
+            raise RunError(f"the process that computes has ended, or cannot start ({error}); try again.") from None
         except BaseException:  # of an answer that nobody waits for: what it would still send belongs to no request
             self.end()
             raise

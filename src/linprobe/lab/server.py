@@ -67,8 +67,16 @@ STUDENT_BYTES = 4 * 2**20
 """Bytes of answers that may wait for a student's page; the connection of one that is further behind is closed. Chosen
 by argument: the largest answer, a fine grid of regions, is 0.1 MB."""
 
-REQUESTS_PER_STUDENT = 16
-"""HTTP connections at a time, for each student that a class takes; a browser opens at most 6."""
+CONNECTIONS_PER_PAGE = 8
+"""HTTP connections at a time, for each page that a class takes, and that it takes from one address; a browser opens at
+most 6."""
+
+PAGES_BESIDE = 2
+"""Pages of one address whose connections are allowed beside those that it may have open: one that is told that there
+are too many, and the lecturer's."""
+
+FILES = 256
+"""Open files of a server beside its connections, at most: Python's own, runs, the processes that compute."""
 
 Methods: TypeAlias = Mapping[str, Method[Any]]  # each of a request type of its own
 """The methods of all pages by their whole names."""
@@ -167,7 +175,8 @@ class _Door:
             await self._talk(websocket, Client(self.lab, self.role, self.closed))
             return
         group = self.lab.service(Class)
-        self.lab.service(Crew).start()
+        with contextlib.suppress(OSError):  # the first request says so
+            self.lab.service(Crew).start()
         address = websocket.client.host if websocket.client else ""
         try:
             group.attendance.enter(address)
@@ -342,12 +351,12 @@ def make_server(app: Guard, hall: Hall | None = None) -> uvicorn.Server:
     """
     import uvicorn
 
-    from linprobe.lab.half_sent import Impatient
+    from linprobe.lab.half_sent import Impatient, limited
 
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http=Impatient,
+            http=Impatient if hall is None else limited(_most_connections(hall)),
             lifespan="off",
             log_level="warning",
             access_log=False,
@@ -355,7 +364,7 @@ def make_server(app: Guard, hall: Hall | None = None) -> uvicorn.Server:
             ws="websockets-sansio",
             # of many students, each could have the server hold one of these
             ws_max_size=FRAME_BYTES if hall is None else 2 * MESSAGE_BYTES,
-            limit_concurrency=None if hall is None else REQUESTS_PER_STUDENT * hall.students,
+            limit_concurrency=None if hall is None else CONNECTIONS_PER_PAGE * hall.students,
             ws_per_message_deflate=False,  # on loopback it only takes time
             timeout_graceful_shutdown=1,
         )
@@ -369,12 +378,34 @@ def serve(app: Guard, listening: socket.socket, lab: Lab) -> None:
         KeyboardInterrupt: how it ends; the services have ended.
     """
     server = make_server(app, lab.hall)
+    if lab.hall is not None:
+        _make_room(lab.hall)
     try:
         with _hang_ups_met(server):
             server.run(sockets=[listening])
     finally:
         lab.close()
         listening.close()
+
+
+def _most_connections(hall: Hall) -> int:
+    """HTTP connections of one address at a time."""
+    return CONNECTIONS_PER_PAGE * (hall.per_address + PAGES_BESIDE)
+
+
+def _make_room(hall: Hall) -> None:
+    """Raise the number of files that this process may open, so that each student's connections fit, where that can be.
+
+    The usual 1,024 would do for about a hundred students.
+    """
+    needed = (1 + CONNECTIONS_PER_PAGE) * hall.students + FILES
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # not on every system
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and soft < needed:
+            most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextlib.contextmanager
