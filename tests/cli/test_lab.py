@@ -11,8 +11,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from linprobe.extras import install_command
 
@@ -68,6 +70,24 @@ def test_a_class_has_an_address_for_students_and_one_for_this_machine():
                 assert answer.status == 200
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(bare, timeout=20)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system lists no children of a process in /proc")
+def test_ctrl_c_ends_a_class_and_the_processes_that_answer_it_without_a_word():
+    with started("--port", "0", "--class") as (process, students):
+        port, code = re.fullmatch(r"http://[\w.-]+:(\d+)/\?token=(\w+)", students).groups()
+        origin = f"http://127.0.0.1:{port}"
+        headers = {"Authorization": f"Bearer {code}"}
+        with connect(f"ws://127.0.0.1:{port}/socket", origin=origin, additional_headers=headers) as page:
+            page.send('{"id": 1, "method": "playground.draw", "params": {"set": "spiral", "n": 5, "seed": 0}}')
+            while '"result"' not in page.recv(timeout=60):
+                pass
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            assert children
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (0, "")
+        assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
 def test_a_port_that_is_taken_ends_in_one_line(linprobe):
