@@ -51,13 +51,16 @@ def of(name: str, blank: str, text: str) -> str:
 
 MISTAKES = [
     ("hinge", "scores", "X @ W.T + b", "X @ W.T", "b is missing"),
-    ("hinge", "scores", "X @ W.T + b", "(X @ W.T + b).T", r"expected shape \(7, 4\); transpose it"),
+    ("hinge", "scores", "X @ W.T + b", "(X @ W.T + b).T", r"\(7, 4\); transpose it; it returns an array"),
     ("hinge", "scores", "X @ W.T + b", "np.array([W @ x + b for x in X])", "there is a loop in line"),
     ("hinge", "loss_by_loops", "total / len(X)", "total", "added up and not divided by N"),
     ("hinge", "loss_by_loops", "if j != label", "if True", "the correct class is counted, too"),
     ("hinge", "loss_by_loops", " + 1.0", "", "the margin of 1 is missing"),
     ("hinge", "loss_by_loops", "s[j] - s[label]", "s[label] - s[j]", "turned around"),
     ("hinge", "loss_by_loops", "W @ x + b", "W @ x", "b is missing in the scores"),
+    ("hinge", "loss", "return float", "float", r"expected one number; it returns None; is there a return\?"),
+    ("hinge", "loss", "return float", "return str", "expected one number; it returns a str"),
+    ("hinge", "gradient", "return dS.T", "dS.T", "expected two arrays, dW and db; it returns None"),
     ("hinge", "loss", "+ reg * np.sum(W**2)", "", "reg times the sum of the squares of W is missing"),
     ("hinge", "loss", "+ reg *", "+ 0.5 * reg *", "a factor 1/2"),
     ("hinge", "loss", "margins.sum()", "(margins**2).sum()", "the margins are squared"),

@@ -73,6 +73,18 @@ def test_a_step_begins_anew_and_its_link_keeps_what_was_changed(lab_address, ope
     wait_for(other, "hinge", 0)
 
 
+@pytest.mark.parametrize("secure", [True, False])
+def test_the_link_is_copied_with_or_without_a_clipboard(lab_address, open_page, secure):
+    page = open_page(f"{lab_address}/#/scores?i=2&step=7")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    if not secure:  # as a page has it that was opened over the network, without encryption
+        page.evaluate("() => Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.get_by_role("button", name="Copy the link").click()
+    page.get_by_text("copied", exact=True).wait_for()
+    if secure:
+        assert page.evaluate("() => navigator.clipboard.readText()") == page.url
+
+
 def test_the_path_fits_a_telephone(lab_address, open_page):
     page = open_page(f"{lab_address}/#/scores?i=2&step=7")
     page.set_viewport_size({"width": 390, "height": 844})

@@ -251,8 +251,8 @@ class ValueCheck:
         function = getattr(student, self.blank)
         for at in problems():
             found = check_unchanged(function, at.arguments())
-            if not np.isscalar(found) and getattr(found, "shape", None) != ():
-                raise Wrong(f"it returns {_kind(found)}; expected one number")
+            if not isinstance(found, int | float | np.number) and getattr(found, "shape", None) != ():
+                raise Wrong(f"expected one number; it returns {_kind(found)}")
             expected = Whole().value(at, self.loss.value)
             if _close(found, expected):
                 continue
@@ -280,7 +280,7 @@ class GradientCheck:
         for at in problems():
             found = check_unchanged(function, at.arguments())
             if not isinstance(found, tuple) or len(found) != 2:
-                raise Wrong(f"it returns {_kind(found)}; expected two arrays, dW and db")
+                raise Wrong(f"expected two arrays, dW and db; it returns {_kind(found)}")
             for name, part, like in zip(("dW", "db"), found, (at.W, at.b), strict=True):
                 if np.shape(part) != like.shape:
                     raise Wrong(f"{name} is {_kind(part)}; expected shape {like.shape}, as {name[1:]} has")
@@ -325,6 +325,8 @@ def _worst(loss: Loss, at: Problem, found: tuple[Any, Any]) -> str:
 
 def _kind(found: object) -> str:
     """What was returned, in words."""
+    if found is None:
+        return "None; is there a return?"
     shape = getattr(found, "shape", None)
     return f"a {type(found).__name__}" if shape is None else f"an array of shape {shape}"
 
@@ -340,7 +342,7 @@ def _scores(student: ModuleType) -> None:
         expected = Whole().scores(at)
         if np.shape(found) != expected.shape:
             turned = "; transpose it" if np.shape(found) == expected.T.shape else ""
-            raise Wrong(f"it returns {_kind(found)}; expected shape {expected.shape}{turned}")
+            raise Wrong(f"expected shape {expected.shape}{turned}; it returns {_kind(found)}")
         if not _close(found, expected):
             hint = "; b is missing" if _close(found, expected - at.b) else ""
             raise Wrong(f"{at.words}: the scores are not W x + b{hint}")
@@ -352,7 +354,7 @@ def _softmax_probabilities(student: ModuleType) -> None:
         S = Whole().scores(at)
         found = check_unchanged(student.probabilities, (S,))
         if np.shape(found) != S.shape:
-            raise Wrong(f"it returns {_kind(found)}; expected shape {S.shape}")
+            raise Wrong(f"expected shape {S.shape}; it returns {_kind(found)}")
         if np.isnan(found).any():
             raise Wrong(f"{at.words}: NaN, as e^s overflows; subtract the largest score of each image first")
         if not _close(found, _probabilities(S)):

@@ -87,11 +87,22 @@ async function copy() {
     await navigator.clipboard.writeText(location.href);
     copied.value = "copied";
   } catch {
-    copied.value = "copy it from the address bar";
+    // over the network, without encryption, a page has no clipboard: a selected text can still be copied
+    copied.value = copySelected(location.href) ? "copied" : "copy it from the address bar";
   }
   setTimeout(() => {
     copied.value = "";
   }, 3000);
+}
+
+function copySelected(text: string): boolean {
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  return done;
 }
 
 /** In the menu: opens the path where it was, or at its first step. */

@@ -57,6 +57,8 @@ export class Mark extends Component<MarkProps> {
         }}
         onKeyDown={(event) => pointKey(event, i)}
         onPointerDown={(event) => {
+          // a finger that only wants to scroll moves nothing: it taps a point first
+          if (event.pointerType === "touch" && !chosen) return;
           event.preventDefault();
           event.stopPropagation();
           event.currentTarget.focus({ preventScroll: true });
@@ -68,7 +70,10 @@ export class Mark extends Component<MarkProps> {
         onPointerUp={() => {
           dragging.value = false;
         }}
-        onClick={(event) => event.stopPropagation()}
+        onClick={(event) => {
+          event.stopPropagation();
+          selected.value = i;
+        }}
         onDblClick={(event) => event.stopPropagation()}
       >
         <circle class="halo" r="11" />

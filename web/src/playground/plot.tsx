@@ -97,6 +97,7 @@ export function Plot() {
           ))}
         </svg>
       </div>
+      <small class="touch-hint">Tap a point, then drag it. A swipe scrolls.</small>
     </div>
   );
 }

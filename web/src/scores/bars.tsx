@@ -69,6 +69,8 @@ export function Bars() {
                 setScore(k, scores.value[k]! + by * (event.shiftKey ? 1 : 0.1));
               }}
               onPointerDown={(event) => {
+                // a finger that only wants to scroll moves nothing: it taps a bar first, which focuses it
+                if (event.pointerType === "touch" && document.activeElement !== event.currentTarget) return;
                 event.preventDefault();
                 event.currentTarget.focus();
                 event.currentTarget.setPointerCapture(event.pointerId);
@@ -81,6 +83,7 @@ export function Bars() {
               }}
               onPointerUp={end}
               onPointerCancel={end}
+              onClick={(event) => event.currentTarget.focus()}
             >
               <rect x={left + k * step} y={top} width={step} height={height - top - bottom} fill="transparent" />
               <Bar k={k} score={s} x={x} width={w} up={up} step={step} height={height} />
@@ -88,6 +91,7 @@ export function Bars() {
           );
         })}
       </svg>
+      <small class="touch-hint">Tap a bar, then drag it.</small>
     </div>
   );
 }
