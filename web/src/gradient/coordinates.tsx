@@ -19,7 +19,7 @@ export function Coordinates() {
               <th>forward</th>
               <th>centred</th>
               <th title="|analytic − centred| / max(|analytic|, |centred|)">relative error</th>
-              <th />
+              <td />
             </tr>
           </thead>
           <tbody>

@@ -63,7 +63,7 @@ function Scales() {
       <table class="scales" aria-label="W against 2 W">
         <thead>
           <tr>
-            <th />
+            <td />
             <th>data loss</th>
             <th>R(W)</th>
             <th>L, total</th>

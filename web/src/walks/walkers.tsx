@@ -62,7 +62,7 @@ export function Walkers() {
               <th>schedule</th>
               <th>batch</th>
               <th>L now</th>
-              <th />
+              <td />
             </tr>
           </thead>
           <tbody>
