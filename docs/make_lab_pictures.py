@@ -78,6 +78,21 @@ def draw(browser: Browser, address: str, source: str) -> dict[str, bytes]:
     scores.get_by_role("table", name="hinge terms").wait_for()
     drawn["scores"] = scores.screenshot()
 
+    matrix = opened(browser, address, "matrix", {}, 720)
+    matrix.locator("[data-line]").first.wait_for()
+    drawn["matrix"] = matrix.screenshot()
+
+    walks = opened(browser, address, "walks", {"ground": "saddle", "x": 0.02, "y": -0.05}, 720)
+    walks.locator("[data-walk='3']").wait_for()
+    walks.get_by_role("button", name="To the end").click()
+    walks.wait_for_timeout(500)
+    drawn["walks"] = walks.screenshot()
+
+    lecture = opened(browser, address, "scores", {"i": 2, "step": 7}, 720)
+    lecture.get_by_role("table", name="hinge terms").wait_for()
+    lecture.get_by_role("button", name="Show the answer").click()
+    drawn["lecture"] = lecture.screenshot()
+
     gradient = opened(browser, address, "gradient", {}, 800)
     gradient.get_by_text("The gradient is right").wait_for()
     gradient.wait_for_timeout(1000)
