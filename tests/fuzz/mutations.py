@@ -95,7 +95,11 @@ def mutated_value(value: Any, chance: random.Random) -> Any:
             other, name = chance.choice(places)
             inside[key] = copy.deepcopy(other.get(name) if isinstance(other, dict) else other[name])
         case 3 if isinstance(inside[key], int | float):
-            inside[key] = inside[key] * chance.choice((-1, 0, 10, 1e-9, 1e9, 1e300)) + chance.choice((0, 1, -1, 0.5))
+            factor, shift = chance.choice((-1, 0, 10, 1e-9, 1e9, 1e300)), chance.choice((0, 1, -1, 0.5))
+            try:
+                inside[key] = inside[key] * factor + shift
+            except OverflowError:  # a whole number that an earlier mutation made larger than any float
+                inside[key] = -inside[key]
         case _:
             inside[key] = new
     return value
