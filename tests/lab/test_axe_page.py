@@ -8,7 +8,10 @@ import pytest
 
 AXE = Path(__file__).resolve().parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
-pytestmark = pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: run `make web-check` first")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: run `make web-check` first"),
+]
 
 PAGES = {
     "playground": "#/playground?beside=1",

@@ -80,10 +80,10 @@ function Thumbnails({ now }: { now: GridPage }) {
             type="button"
             aria-pressed={!state.own.value && state.index.value === item.index}
             onClick={() => choose(item.index)}
-            aria-label={`test image ${item.index}: ${className(item.label)}${item.found === item.label ? ", classified right" : `, taken for ${className(item.found)}`}`}
+            aria-label={`test image ${item.index}: ${className(item.label)}${item.found === item.label ? "" : ` ✗ ${className(item.found)}`}, classified ${item.found === item.label ? "right" : "wrong"}`}
           >
             <Shown picture={item.picture} label="" />
-            <span>{className(item.label)}</span>
+            <span>{className(item.label)}</span>{" "}
             {item.found !== item.label && <span class="miss">✗ {className(item.found)}</span>}
           </button>
         </li>
