@@ -1,4 +1,5 @@
 // The walkers: update, learning rate, schedule and batch size of each; and the player.
+import { useState } from "preact/hooks";
 import { titleEntries } from "../choices";
 import { Button, Choice, Panel, Slider } from "../ui/controls";
 import { shown, typed } from "../ui/numbers";
@@ -144,17 +145,21 @@ function Listed({ kind, value, words, set }: ListedProps) {
 }
 
 function Typed({ value, words, set }: { value: number; words: string; set: (value: number) => unknown }) {
+  // what is being typed stays while the walks are drawn anew
+  const [draft, setDraft] = useState<string | undefined>(undefined);
   return (
     <input
       class="number"
       type="text"
       inputMode="decimal"
       aria-label={words}
-      value={String(value)}
+      value={draft ?? String(value)}
+      onInput={(event) => setDraft(event.currentTarget.value)}
+      onBlur={() => setDraft(undefined)}
       onChange={(event) => {
         const next = typed(event.currentTarget.value);
+        setDraft(undefined);
         if (next !== undefined) set(next);
-        event.currentTarget.value = String(value);
       }}
     />
   );
