@@ -7,8 +7,10 @@ if none of them explains it, the numeric gradient names the coordinate that is f
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -231,13 +233,13 @@ def _parts(of: Any) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class ValueCheck:
-    """Of a function that returns the objective.
+class FormulaCheck(ABC):
+    """Of a function of (W, b, X, y, reg).
 
     Args:
         blank: its name.
         loss: the library's.
-        mistakes: wrong losses, by hint.
+        mistakes: wrong losses, or slopes in the scores, by hint.
         loops: whether it may have loops.
     """
 
@@ -251,52 +253,95 @@ class ValueCheck:
         function = getattr(student, self.blank)
         for at in problems():
             found = check_unchanged(function, at.arguments())
-            if not isinstance(found, int | float | np.number) and getattr(found, "shape", None) != ():
-                raise Wrong(f"expected one number; it returns {_kind(found)}")
-            expected = Whole().value(at, self.loss.value)
-            if _close(found, expected):
+            self.check_form(at, found)
+            if _close(found, self.made(at, Whole(), self.right)):
                 continue
             hint = None
             if at.generic:
-                hint = _explained(
-                    found, self.loss.value, self.mistakes, OF_VALUES, lambda how, values, at=at: how.value(at, values)
-                )
-            raise Wrong(f"{at.words}: {float(found):.6g}; expected {expected:.6g}" + (f"; {hint}" if hint else ""))
+                hint = _explained(found, self.right, self.mistakes, self.of_all, partial(self.made, at))
+            raise Wrong(f"{at.words}: {self.told(at, found, hint)}")
         _check_loops(function, self.loops)
 
+    @property
+    @abstractmethod
+    def right(self) -> Values:
+        """The loss of each image, or its slopes."""
 
-@dataclass(frozen=True)
-class GradientCheck:
-    """Of a function that returns (dW, db); the fields are those of `ValueCheck`."""
+    @property
+    @abstractmethod
+    def of_all(self) -> Mapping[str, Whole]:
+        """The mistakes that do not depend on the loss."""
 
-    blank: str
-    loss: Loss
-    mistakes: Mapping[str, Values]
-    loops: bool
+    @abstractmethod
+    def check_form(self, at: Problem, found: Any) -> None:
+        """Raise Wrong unless what was returned has the right form."""
 
-    def __call__(self, student: ModuleType) -> None:
-        """Raise Wrong where it is."""
-        function = getattr(student, self.blank)
-        for at in problems():
-            found = check_unchanged(function, at.arguments())
-            if not isinstance(found, tuple) or len(found) != 2:
-                raise Wrong(f"expected two arrays, dW and db; it returns {_kind(found)}")
-            for name, part, like in zip(("dW", "db"), found, (at.W, at.b), strict=True):
-                if np.shape(part) != like.shape:
-                    raise Wrong(f"{name} is {_kind(part)}; expected shape {like.shape}, as {name[1:]} has")
-            slopes = self._slopes()
-            if _close(found, Whole().gradient(at, slopes)):
-                continue
-            hint = None
-            if at.generic:
-                hint = _explained(
-                    found, slopes, self.mistakes, OF_GRADIENTS, lambda how, values, at=at: how.gradient(at, values)
-                )
-            raise Wrong(f"{at.words}: {hint or ''}{'; ' if hint else ''}{_worst(self.loss, at, found)}")
-        _check_loops(function, self.loops)
+    @abstractmethod
+    def made(self, at: Problem, how: Whole, values: Values) -> Any:
+        """What the function should return, or would with a mistake."""
 
-    def _slopes(self) -> Values:
+    @abstractmethod
+    def told(self, at: Problem, found: Any, hint: str | None) -> str:
+        """What is wrong, with the hint if there is one."""
+
+
+class ValueCheck(FormulaCheck):
+    """Of a function that returns the objective."""
+
+    @property
+    def right(self) -> Values:
+        """The loss of each image."""
+        return self.loss.value
+
+    @property
+    def of_all(self) -> Mapping[str, Whole]:
+        """`OF_VALUES`."""
+        return OF_VALUES
+
+    def check_form(self, at: Problem, found: Any) -> None:
+        """One number."""
+        if not isinstance(found, int | float | np.number) and getattr(found, "shape", None) != ():
+            raise Wrong(f"expected one number; it returns {_kind(found)}")
+
+    def made(self, at: Problem, how: Whole, values: Values) -> float:
+        """The objective."""
+        return how.value(at, values)
+
+    def told(self, at: Problem, found: Any, hint: str | None) -> str:
+        """Both numbers, and the hint."""
+        numbers = f"{float(found):.6g}; expected {self.made(at, Whole(), self.right):.6g}"
+        return f"{numbers}; {hint}" if hint else numbers
+
+
+class SlopeCheck(FormulaCheck):
+    """Of a function that returns the gradient, (dW, db)."""
+
+    @property
+    def right(self) -> Values:
+        """The gradient of each loss in the scores."""
         return lambda S, y: self.loss.value_and_gradient(S, y)[1]
+
+    @property
+    def of_all(self) -> Mapping[str, Whole]:
+        """`OF_GRADIENTS`."""
+        return OF_GRADIENTS
+
+    def check_form(self, at: Problem, found: Any) -> None:
+        """Two arrays, in the shapes of W and b."""
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise Wrong(f"expected two arrays, dW and db; it returns {_kind(found)}")
+        for name, part, like in zip(("dW", "db"), found, (at.W, at.b), strict=True):
+            if np.shape(part) != like.shape:
+                raise Wrong(f"{name} is {_kind(part)}; expected shape {like.shape}, as {name[1:]} has")
+
+    def made(self, at: Problem, how: Whole, values: Values) -> tuple[Floats, Floats]:
+        """The gradient in W and in b."""
+        return how.gradient(at, values)
+
+    def told(self, at: Problem, found: Any, hint: str | None) -> str:
+        """The hint, and the number that is furthest off."""
+        worst = _worst(self.loss, at, found)
+        return f"{hint}; {worst}" if hint else worst
 
 
 def _worst(loss: Loss, at: Problem, found: tuple[Any, Any]) -> str:
@@ -371,8 +416,8 @@ HINGE: dict[str, Callable[[ModuleType], None]] = {
     "scores": _scores,
     "loss_by_loops": ValueCheck("loss_by_loops", _hinge, HINGE_VALUES, True),
     "loss": ValueCheck("loss", _hinge, HINGE_VALUES, False),
-    "gradient_by_loops": GradientCheck("gradient_by_loops", _hinge, HINGE_SLOPES, True),
-    "gradient": GradientCheck("gradient", _hinge, HINGE_SLOPES, False),
+    "gradient_by_loops": SlopeCheck("gradient_by_loops", _hinge, HINGE_SLOPES, True),
+    "gradient": SlopeCheck("gradient", _hinge, HINGE_SLOPES, False),
 }
 """The check of each blank of the assignment `hinge`."""
 
@@ -380,6 +425,6 @@ SOFTMAX: dict[str, Callable[[ModuleType], None]] = {
     "probabilities": _softmax_probabilities,
     "loss_by_loops": ValueCheck("loss_by_loops", _softmax, SOFTMAX_VALUES, True),
     "loss": ValueCheck("loss", _softmax, SOFTMAX_VALUES, False),
-    "gradient": GradientCheck("gradient", _softmax, SOFTMAX_SLOPES, False),
+    "gradient": SlopeCheck("gradient", _softmax, SOFTMAX_SLOPES, False),
 }
 """The check of each blank of the assignment `softmax`."""

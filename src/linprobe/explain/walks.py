@@ -136,21 +136,17 @@ def walk_on(
     path, order, at, epoch = [w], np.empty(0, np.int64), of.n_images, 0
     for step in range(steps):
         if at >= of.n_images:
-            order, at, epoch = (
-                np.random.Generator(np.random.PCG64([seed, epoch])).permutation(of.n_images),
-                0,
-                epoch + 1,
-            )
+            order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(of.n_images)
+            at, epoch = 0, epoch + 1
         direction, s = kind.direction(of.gradient(w, order[at : at + size]), m, v, float(eta[step]), step + 1, numbers)
         at += size
-        moved = w - s * direction
-        w = moved if np.abs(moved).max() < FAR else w
+        w = w - s * direction
+        if np.abs(w).max() >= FAR:
+            break
         path.append(w)
-    weights = np.stack(path)
+    weights = np.stack(path + [path[-1]] * (steps + 1 - len(path)))
     losses = of.value(weights)
-    still = np.flatnonzero((weights[1:] == weights[:-1]).all(axis=1) & (np.abs(weights[1:]).max(axis=1) > FAR / 1e3))
-    if len(still):
-        losses[still[0] + 1 :] = np.inf
+    losses[len(path) :] = np.inf
     return Walked(weights, losses, eta)
 
 

@@ -18,7 +18,7 @@ from linprobe.optimizers import Exact
 from linprobe.penalties import Penalty
 from linprobe.shapes import Floats
 
-__all__ = ["FLOOR", "Surface", "surface"]
+__all__ = ["FLOOR", "Surface", "packed_heights", "surface"]
 
 FLOOR = 1e-2
 """Share of the height of a slice up to which it is shown evenly; above it the logarithm is."""
@@ -57,11 +57,16 @@ def surface(objective: Objective, path_W: Floats, path_b: Floats, size: int) -> 
     half = 1.2 * max(float(np.abs(path).max()), 0.25 * size_of_minimum, 0.5)
     values = loss_slice(objective, plane, (-half, -half), (half, half), size).values
     minimum = objective.value(*least)
+    return Surface(half, packed_heights(values, minimum), minimum, path)
+
+
+def packed_heights(values: Floats, minimum: float) -> Packed:
+    """A grid of L as 0..255: of its logarithm above the lowest, or above the minimum if that lies deeper."""
     lowest, highest = min(float(values.min()), minimum), float(values.max())
     unit = FLOOR * (highest - lowest) or 1.0
     heights = np.log1p((values - lowest) / unit)
     top = float(heights.max()) or 1.0
-    return Surface(half, packed(np.rint(255.0 * heights / top)), minimum, path)
+    return packed(np.rint(255.0 * heights / top))
 
 
 _Key: TypeAlias = tuple[Loss, Penalty | None, float, int, bytes, bytes]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-import numpy as np
-
 from linprobe.explain.walks import GROUNDS, ground, heights, walk_on
+from linprobe.lab.landscape import packed_heights
 from linprobe.lab.protocol import Client, Method, Page, Request
-from linprobe.lab.wire import Axes, Most, Numbers, OneOf, Packed, Positive, Registered, Seed, packed
+from linprobe.lab.wire import Axes, Most, Numbers, OneOf, Packed, Positive, Registered, Seed
 from linprobe.shapes import Floats
 from linprobe.typed_json import Within
 
@@ -20,9 +19,6 @@ SIDE = 61
 
 MOST_WALKS, MOST_STEPS = 6, 400
 """Walks side by side, and steps of each, at most."""
-
-FLOOR = 1e-2
-"""Share of the height of a surface up to which it is shown evenly; above it the logarithm is."""
 
 GroundName: TypeAlias = Annotated[str, OneOf("GroundName", tuple(GROUNDS))]
 """A surface."""
@@ -100,12 +96,8 @@ class Path:
 def surface(client: Client, asked: SurfaceRequest) -> Shape:
     """The heights of a surface, for its picture."""
     found = ground(asked.ground)
-    values = heights(found, SIDE)
-    lowest = min(float(values.min()), float(found.value(found.minima[0])))
-    logs = np.log1p((values - lowest) / (FLOOR * (values.max() - lowest)))
-    return Shape(
-        found.names, found.low, found.high, packed(np.rint(255.0 * logs / logs.max())), found.minima, found.n_images
-    )
+    drawn = packed_heights(heights(found, SIDE), float(found.value(found.minima[0])))
+    return Shape(found.names, found.low, found.high, drawn, found.minima, found.n_images)
 
 
 def run(client: Client, asked: WalksRequest) -> tuple[Path, ...]:

@@ -17,7 +17,7 @@ from linprobe.data.base import Dataset, LabelledSet, ProgressCallback
 from linprobe.data.splits import Split, notes_on, origin_of, split_dataset, stratified_folds
 from linprobe.errors import IncompatibleError, ParameterError
 from linprobe.neighbors.search import METRICS, check_metric
-from linprobe.runs.contents import digests_of, doubled_notes, seen_images, twins_notes
+from linprobe.runs.contents import digests_of, digests_to_know, doubled_notes, known_by, seen_images, twins_notes
 from linprobe.runs.material import read_source
 from linprobe.runs.prediction import read_pictures
 
@@ -243,10 +243,11 @@ def choose_and_test(
 def _testing_notes(train: LabelledSet, parts: Dataset, chose: bool, n_threads: int | None) -> tuple[str, ...]:
     """Sentences on test images that are equal to one that was searched, or to a validation image that chose k."""
     assert parts.test is not None
-    seen = seen_images(parts.test, digests_of(train, n_threads), n_threads)
+    tested = digests_to_know(parts.test, n_threads)
+    seen = known_by(tested, digests_of(train, n_threads))
     if not chose or parts.validation is None:
         return twins_notes(seen)
-    chosen = seen_images(parts.test, digests_of(parts.validation, n_threads), n_threads)
+    chosen = known_by(tested, digests_of(parts.validation, n_threads))
     return (*twins_notes(seen), *twins_notes(chosen & ~seen, of="validation"))
 
 

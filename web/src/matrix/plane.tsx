@@ -2,6 +2,7 @@
 import { useRef } from "preact/hooks";
 import { classColor } from "../classes";
 import { asText } from "../fields";
+import { arrowKey } from "../playground/geometry";
 import type { Multiplied } from "../protocol";
 import { Panel, Select } from "../ui/controls";
 import { shown } from "../ui/numbers";
@@ -74,12 +75,11 @@ export function Plane({ result }: { result: Multiplied }) {
             aria-label={`the picture at x${across.value + 1} = ${point[0]}, x${up.value + 1} = ${point[1]}; arrow keys move it`}
             transform={`translate(${px(point[0])} ${py(point[1])})`}
             onKeyDown={(event) => {
-              const by = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] }[event.key];
+              const by = arrowKey(event.key, (half.value / 100) * (event.shiftKey ? 10 : 1));
               if (!by) return;
               event.preventDefault();
-              const far = (half.value / 100) * (event.shiftKey ? 10 : 1);
-              setPixel(across.value, point[0] + by[0]! * far);
-              setPixel(up.value, point[1] + by[1]! * far);
+              setPixel(across.value, point[0] + by[0]);
+              setPixel(up.value, point[1] + by[1]);
             }}
             onPointerDown={(event) => {
               event.preventDefault();

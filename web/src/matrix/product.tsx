@@ -1,8 +1,8 @@
 // The matrix times the vector: every number can be changed, and each row is a template, too.
 import { ClassMark } from "../classes";
 import type { Multiplied } from "../protocol";
-import { Panel } from "../ui/controls";
-import { fixed, typed } from "../ui/numbers";
+import { NumberField, Panel } from "../ui/controls";
+import { fixed } from "../ui/numbers";
 import { bytesOf, Pixels } from "../ui/pixels";
 import { Scroll } from "../ui/scroll";
 import { across, biases, D, label, name, rows, setBias, setPixel, setWeight, state, up, x } from "./state";
@@ -17,17 +17,10 @@ interface CellProps {
 
 function Cell({ value, set, words, step }: CellProps) {
   return (
-    <input
-      class="number"
-      type="text"
-      inputMode="decimal"
-      aria-label={words}
-      value={String(value)}
-      onChange={(event) => {
-        const next = typed(event.currentTarget.value);
-        if (next !== undefined) set(next);
-        else event.currentTarget.value = String(value);
-      }}
+    <NumberField
+      value={value}
+      set={set}
+      words={words}
       onKeyDown={(event) => {
         const by = { ArrowUp: step, ArrowDown: -step }[event.key];
         if (by === undefined) return;

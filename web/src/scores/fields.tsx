@@ -1,7 +1,6 @@
 // The panel "Scores": the bars, and a field for each score.
 import { ClassMark } from "../classes";
-import { Button, Panel } from "../ui/controls";
-import { typed } from "../ui/numbers";
+import { Button, NumberField, Panel } from "../ui/controls";
 import { Scroll } from "../ui/scroll";
 import { Bars } from "./bars";
 import { addClass, K, label, labels, name, removeClass, row, scores, setLabel, setScore, state } from "./state";
@@ -40,18 +39,7 @@ export function ScorePanel() {
                   <ClassMark k={k} /> {name(k)}
                 </th>
                 <td>
-                  <input
-                    class="number"
-                    type="text"
-                    inputMode="decimal"
-                    aria-label={`score of ${name(k)}`}
-                    value={String(s)}
-                    onChange={(event) => {
-                      const value = typed(event.currentTarget.value);
-                      if (value !== undefined) setScore(k, value);
-                      event.currentTarget.value = String(scores.value[k]);
-                    }}
-                  />
+                  <NumberField value={s} set={(value) => setScore(k, value)} words={`score of ${name(k)}`} />
                 </td>
                 <td>
                   <input

@@ -1,7 +1,7 @@
 // The controls that all pages share; each has a label, and works from the keyboard.
 import type { ReadonlySignal, Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useId } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 import { shown, typed } from "./numbers";
 
 export function Panel({
@@ -24,6 +24,36 @@ export function Panel({
       {help && <div class="help">{help}</div>}
       {children}
     </section>
+  );
+}
+
+interface NumberFieldProps {
+  value: number;
+  set: (value: number) => unknown;
+  /** Its label. */
+  words: string;
+  onKeyDown?: (event: KeyboardEvent) => void;
+}
+
+/** A number that is typed; what is being typed stays while the page around it is drawn anew. */
+export function NumberField({ value, set, words, onKeyDown }: NumberFieldProps) {
+  const [draft, setDraft] = useState<string | undefined>(undefined);
+  return (
+    <input
+      class="number"
+      type="text"
+      inputMode="decimal"
+      aria-label={words}
+      value={draft ?? String(value)}
+      onInput={(event) => setDraft(event.currentTarget.value)}
+      onBlur={() => setDraft(undefined)}
+      onChange={(event) => {
+        const next = typed(event.currentTarget.value);
+        setDraft(undefined);
+        if (next !== undefined) set(next);
+      }}
+      {...(onKeyDown && { onKeyDown })}
+    />
   );
 }
 

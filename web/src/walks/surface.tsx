@@ -1,6 +1,7 @@
 // The surface from above: bands of the loss, the minima, and the walks up to the step that is shown.
 import { useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
+import { arrowKey } from "../playground/geometry";
 import { paint } from "../playground/landscape";
 import { theme } from "../theme";
 import { Panel } from "../ui/controls";
@@ -57,11 +58,10 @@ export function Ground() {
               tabindex={0}
               aria-label={`start at ${across} = ${state.x.value}, ${up} = ${state.y.value}; arrow keys move it`}
               onKeyDown={(event) => {
-                const by = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] }[event.key];
+                const by = arrowKey(event.key, event.shiftKey ? 0.05 : 0.005);
                 if (!by) return;
                 event.preventDefault();
-                const far = event.shiftKey ? 0.05 : 0.005;
-                place(state.x.value + by[0]! * far * (x1 - x0), state.y.value + by[1]! * far * (y1 - y0));
+                place(state.x.value + by[0] * (x1 - x0), state.y.value + by[1] * (y1 - y0));
               }}
             >
               <rect class="start" x={start[0] - 5} y={start[1] - 5} width="10" height="10" />

@@ -1,8 +1,7 @@
 // The walkers: update, learning rate, schedule and batch size of each; and the player.
-import { useState } from "preact/hooks";
 import { titleEntries } from "../choices";
-import { Button, Choice, Panel, Slider } from "../ui/controls";
-import { shown, typed } from "../ui/numbers";
+import { Button, Choice, NumberField, Panel, Slider } from "../ui/controls";
+import { shown } from "../ui/numbers";
 import { Scroll } from "../ui/scroll";
 import { pause, play, toStep } from "./play";
 import {
@@ -81,7 +80,7 @@ export function Walkers() {
                   />
                 </td>
                 <td>
-                  <Typed
+                  <NumberField
                     value={walker.rate}
                     words={`rate of walk ${i + 1}`}
                     set={(rate) => rate > 0 && rate <= 1000 && setWalker(i, { rate })}
@@ -96,7 +95,7 @@ export function Walkers() {
                   />
                 </td>
                 <td>
-                  <Typed
+                  <NumberField
                     value={walker.batch}
                     words={`batch of walk ${i + 1}`}
                     set={(batch) => batch >= 0 && batch <= 10000 && setWalker(i, { batch: Math.round(batch) })}
@@ -141,26 +140,5 @@ function Listed({ kind, value, words, set }: ListedProps) {
         </option>
       ))}
     </select>
-  );
-}
-
-function Typed({ value, words, set }: { value: number; words: string; set: (value: number) => unknown }) {
-  // what is being typed stays while the walks are drawn anew
-  const [draft, setDraft] = useState<string | undefined>(undefined);
-  return (
-    <input
-      class="number"
-      type="text"
-      inputMode="decimal"
-      aria-label={words}
-      value={draft ?? String(value)}
-      onInput={(event) => setDraft(event.currentTarget.value)}
-      onBlur={() => setDraft(undefined)}
-      onChange={(event) => {
-        const next = typed(event.currentTarget.value);
-        setDraft(undefined);
-        if (next !== undefined) set(next);
-      }}
-    />
   );
 }
